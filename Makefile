@@ -1,0 +1,111 @@
+# Everything a developer does, by name. Works with GNU make 3.81 (macOS) and newer.
+
+SHELL := /bin/sh
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench lock
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, schedule and Valkey; Ctrl-C stops all of it
+	@exec $(BIN)/flask up
+
+test: .venv/for-test ## Run every test and hold the coverage of app/ (ARGS= goes to pytest)
+	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; rm -f .coverage .coverage.*; \
+	exec $(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+
+check: .venv/for-test ## Check format, lint, types, import contracts, pins and known vulnerabilities
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(BIN)/python -c "$$CHECK_PINS"
+	@$(AUDIT)
+
+format: .venv/for-test ## Lay the code out and mend what can be mended by a tool
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .venv/for-run ## Measure against bare Flask, side by side (ARGS= goes to the benchmark)
+	@exec $(BIN)/python -m bench $(ARGS)
+
+lock: .venv/place ## Pin the dependencies of pyproject.toml; UPGRADE=1 takes the newest of each
+	@test -x $(BIN)/uv || $(PIP) install --quiet uv
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements.txt pyproject.toml --output-file requirements-dev.txt
+
+# ── the virtual environment: made when it is missing or was moved, brought up to date when the pins change ──
+
+# The environment's scripts hold its place, so a moved or half-made one is made again, and all in it.
+PLACED := $(shell test -x $(BIN)/python && cat .venv/place 2>/dev/null)
+ENVIRONMENT_IS_STALE := $(if $(PLACED),$(if $(subst $(shell pwd -P),,$(PLACED)),make-environment),make-environment)
+.PHONY: make-environment
+
+.venv/for-run: requirements.txt $(ENVIRONMENT_IS_STALE)
+	@echo "Installing what Gatehouse needs into .venv ..."
+	@$(PIP) install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/for-test: requirements-dev.txt requirements.txt $(ENVIRONMENT_IS_STALE)
+	@echo "Installing what Gatehouse and its tests need into .venv ..."
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	@touch .venv/for-run $@
+
+.venv/place: $(ENVIRONMENT_IS_STALE)
+
+make-environment:
+	@test -n "$(PYTHON)" || { echo "Gatehouse needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@if test -e .venv/place || ! $(PIP) --version >/dev/null 2>&1; then "$(PYTHON)" -m venv --clear .venv; fi
+	@pwd -P >.venv/place
+
+# ── longer than a line ──────────────────────────────────────────────────────────────────────────────────────
+
+# Prints the path of a Chromium, or nothing. A CI machine that can install Debian's gets it first.
+define FIND_CHROMIUM
+find_chromium() { \
+	for browser in "$$CHROMIUM" /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome \
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" /Applications/Chromium.app/Contents/MacOS/Chromium; do \
+		if test -n "$$browser" && test -x "$$browser"; then echo "$$browser"; return; fi; \
+	done; return 1; \
+}; \
+find_chromium || if test -n "$$CI" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } >&2; \
+	find_chromium; \
+fi
+endef
+
+# A service that does not know Flask, or cannot be reached, has audited nothing.
+define AUDIT
+found=$$($(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements.txt 2>&1); result=$$?; \
+case "$$found" in \
+	*"audited: flask ("*|*ConnectionError*|*ConnectTimeout*|*ReadTimeout*) \
+		echo "dependency audit skipped: no vulnerability service reachable" ;; \
+	*) echo "$$found"; exit $$result ;; \
+esac
+endef
+
+define CHECK_PINS
+import pathlib, re, sys, tomllib
+from packaging.requirements import Requirement
+
+def pins(file):
+    found = re.findall(r"^([\w.-]+)==([^\s;\\]+)", pathlib.Path(file).read_text(), re.MULTILINE)
+    return {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found}
+
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())
+run, test = pins("requirements.txt"), pins("requirements-dev.txt")
+wrong = [
+    wanted
+    for wanted, pinned in [(d, run) for d in project["project"]["dependencies"]] + [(d, test) for d in project["dependency-groups"]["dev"]]
+    if not any(name == Requirement(wanted).name and Requirement(wanted).specifier.contains(version) for name, version in pinned)
+]
+wrong += [f"{name}=={version} of requirements.txt in requirements-dev.txt" for name, version in run - test]
+sys.exit("Not pinned, run make lock: " + ", ".join(wrong) if wrong else print(f"Every dependency is pinned ({len(test)} in all)."))
+endef
+export CHECK_PINS

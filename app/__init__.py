@@ -1,0 +1,66 @@
+"""Gatehouse: accounts, sign-in and background jobs for a small team's web product."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.utils import import_string
+
+from app import account, auth, dev, health, home, users
+from app.account import routes as account_routes
+from app.auth import links as auth_links
+from app.auth import routes as auth_routes
+from app.cli import Commands
+from app.dev import routes as dev_routes
+from app.extensions import credentials, db, doorbell, limiter, tune_sqlite
+from app.health import routes as health_routes
+from app.home import routes as home_routes
+from app.settings import Settings, flask_config, load_settings
+from app.users import routes as users_routes
+from app.web import access, csrf, errors, headers, identity, pages
+from app.web.logs import init_logs
+
+__all__ = ["create_app", "account_routes", "auth_links", "auth_routes", "dev_routes", "health_routes", "home_routes", "users_routes"]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application. Raises SettingsError with one sentence for each setting that is wrong."""
+    settings = settings or load_settings()
+    app = Flask(__name__, instance_path=str(settings.instance_path))
+    app.config.from_mapping(flask_config(settings))
+    app.extensions["settings"] = settings
+    app.cli = Commands(app)
+
+    init_logs(settings)
+    _init_database(app, settings)
+    doorbell.init_app(app, settings)
+    credentials.init_app(app, settings)
+
+    # The order in which a request passes them: named and timed, who and from where, may they enter, how often, from
+    # our own page.
+    headers.init_app(app, settings)
+    identity.init_app(app)
+    access.init_app(app)
+    limiter.init_app(app)
+    csrf.init_app(app)
+    errors.init_app(app)
+    pages.init_app(app)
+
+    for door in (home, health, auth, account, users):
+        app.register_blueprint(door.bp)
+    if settings.is_development:
+        app.register_blueprint(dev.bp)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if settings.sentry_dsn.get_secret_value():
+        import_string("app.web.sentry:init_sentry")(settings)
+    return app
+
+
+def _init_database(app: Flask, settings: Settings) -> None:
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            settings.instance_path.mkdir(parents=True, exist_ok=True)
+            tune_sqlite(db.engine)

@@ -1,0 +1,146 @@
+"""Profile, address, password, sessions, activity."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.account import bp
+from app.account.forms import EmailForm, PasswordForm, ProfileForm
+from app.errors import Busy, SameAddress, SessionNotFound, WeakPassword, WrongPassword
+from app.models import Session
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed
+from app.web.credentials import check_password, new_password
+from app.web.devices import device_name
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import done
+from app.web.sentences import tell
+
+EVENTS_ON_A_PAGE = 25
+
+
+@bp.route("", methods=["GET", "POST"])
+def profile() -> ResponseReturnValue:
+    who = identity.signed_in()
+    user = reading().profile.get(who.user_id)
+    form = ProfileForm(name=user.name)
+    if form.validate_on_submit():
+        with unit_of_work() as work:
+            work.profile.rename(who.user_id, form.name.clean)
+        return done("Your name is saved.", to="account.profile")
+    return page("account/profile.html", form, user=user, roles=who.roles)
+
+
+@bp.route("/email", methods=["GET", "POST"])
+@confirmed
+@limited("mail")
+def email() -> ResponseReturnValue:
+    who = identity.signed_in()
+    form = EmailForm()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                work.profile.request_email_change(who.user_id, form.email.canonical)
+        except SameAddress as refusal:
+            form.refuse("email", refusal)
+        else:
+            return done(f"Open the link that we sent to {form.email.canonical}. Until then nothing changes.", to="account.email")
+    pending = reading().profile.find_pending_change(who.user_id)
+    return page("account/email.html", form, pending=pending.new_email if pending else None)
+
+
+@bp.post("/email/cancel")
+def cancel_email_change() -> ResponseReturnValue:
+    with unit_of_work() as work:
+        work.profile.cancel_email_change(identity.signed_in().user_id)
+    return done("Your address stays as it is.", to="account.email")
+
+
+@bp.route("/password", methods=["GET", "POST"])
+@limited("password")
+def password() -> ResponseReturnValue:
+    form = PasswordForm()
+    if form.validate_on_submit():
+        try:
+            _change_password(form)
+        except WrongPassword as refusal:
+            form.refuse("current_password", refusal)
+        except WeakPassword as refusal:
+            form.refuse("password", refusal)
+        except Busy as refusal:
+            form.refuse(None, refusal)
+        else:
+            return done("Your password is changed, and every other session has ended.", to="account.password")
+    return page("account/password.html", form)
+
+
+def _change_password(form: PasswordForm) -> None:
+    who = identity.signed_in()
+    seen = check_password(who.user_id, form.current_password.data or "", purpose="change_password")
+    chosen = new_password(form.password.data or "", words=(who.email, who.name))
+    with unit_of_work() as work:
+        token = work.profile.change_password(who, seen_hash=seen, password=chosen)
+    identity.keep_token(token)
+
+
+@bp.get("/sessions")
+def sessions() -> ResponseReturnValue:
+    who = identity.signed_in()
+    live = reading().sessions.list_live(who.user_id)
+    return page("account/sessions.html", sessions=[shown(row, current_id=who.session_id) for row in live])
+
+
+@bp.post("/sessions/<int:session_id>/end")
+@confirmed
+def end_session(session_id: int) -> ResponseReturnValue:
+    who = identity.signed_in()
+    try:
+        with unit_of_work() as work:
+            work.sessions.end(session_id, user_id=who.user_id, reason="ended_by_owner")
+    except SessionNotFound:
+        return done("That session had already ended.", to="account.sessions")
+    if session_id == who.session_id:
+        identity.drop_session()
+        return done("You are signed out.", to="auth.login")
+    return done("The session has ended.", to="account.sessions")
+
+
+@bp.post("/sessions/end-others")
+@confirmed
+def end_other_sessions() -> ResponseReturnValue:
+    who = identity.signed_in()
+    with unit_of_work() as work:
+        ended = work.sessions.end_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
+    return done(f"{ended} other session{'' if ended == 1 else 's'} ended.", to="account.sessions")
+
+
+@bp.get("/activity")
+def activity() -> ResponseReturnValue:
+    before = request.args.get("before", type=int)
+    events = reading().audit.list_for(identity.signed_in().user_id, before=before, limit=EVENTS_ON_A_PAGE + 1)
+    shown_events = events[:EVENTS_ON_A_PAGE]
+    older = url_for("account.activity", before=shown_events[-1].id) if len(events) > EVENTS_ON_A_PAGE else None
+    return page(
+        "account/activity.html",
+        events=[tell(event) for event in shown_events],
+        older_url=older,
+        newer_url=url_for("account.activity") if before is not None else None,
+    )
+
+
+def shown(row: Session, *, current_id: int) -> SimpleNamespace:
+    """A session as its page shows it."""
+    return SimpleNamespace(
+        id=row.id,
+        device=device_name(row.user_agent),
+        address=row.address,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        is_current=row.id == current_id,
+        remembered=row.remembered,
+    )

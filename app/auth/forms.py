@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from wtforms import BooleanField
+
+from app.web.forms import Address, ChosenPassword, Form, Name, NextPage, PresentPassword
+
+
+class RegisterForm(Form):
+    name = Name()
+    email = Address()
+    password = ChosenPassword()
+
+
+class LoginForm(Form):
+    email = Address(autocomplete="username")
+    password = PresentPassword()
+    remember = BooleanField("Stay signed in on this device")
+    next = NextPage()
+
+
+class AddressForm(Form):
+    email = Address()
+
+
+class ButtonForm(Form):
+    """A page whose only question is its button."""
+
+
+class VerifyWithPasswordForm(Form):
+    password = PresentPassword("The password you chose when you signed up")
+
+
+class ResetPasswordForm(Form):
+    password = ChosenPassword("New password")
+
+
+class ConfirmForm(Form):
+    password = PresentPassword()
+    next = NextPage()

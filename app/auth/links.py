@@ -1,0 +1,196 @@
+"""What the links in mails lead to. Opening one spends nothing; the button on its page does."""
+
+from __future__ import annotations
+
+from flask import redirect, session, url_for
+from flask.typing import ResponseReturnValue
+
+from app.auth import bp
+from app.auth.forms import AddressForm, ButtonForm, ResetPasswordForm, VerifyWithPasswordForm
+from app.auth.routes import REGISTERED_HERE
+from app.errors import Busy, DeadLink, EmailTaken, WeakPassword, WrongPassword
+from app.models import Purpose
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import public
+from app.web.credentials import check_password, new_password
+from app.web.limits import limited, limited_by_address
+from app.web.pages import page
+from app.web.redirects import done, drop_link, keep_link, kept_link
+
+
+@bp.get("/verify-email/<token>")
+@public
+def open_verification(token: str) -> ResponseReturnValue:
+    """Take the token out of the address bar, history and Referer before anything is shown."""
+    if not _is_live(token, Purpose.VERIFY_EMAIL):
+        return dead_link(again="auth.resend_verification", text="Ask for a new link")
+    return keep_link(token, Purpose.VERIFY_EMAIL, then="auth.verify_email")
+
+
+@bp.route("/verify-email", methods=["GET", "POST"])
+@public
+@limited("link")
+def verify_email() -> ResponseReturnValue:
+    try:
+        token = kept_link(Purpose.VERIFY_EMAIL)
+        link, user = reading().registration.get_candidate(token)
+    except DeadLink:
+        return dead_link(again="auth.resend_verification", text="Ask for a new link")
+    is_same_browser = reading().registration.is_proof(session.get(REGISTERED_HERE), user)
+    form = ButtonForm() if is_same_browser else VerifyWithPasswordForm()
+    if form.validate_on_submit():
+        try:
+            seen = user.hashed_password
+            if isinstance(form, VerifyWithPasswordForm):
+                seen = check_password(user.id, form.password.data or "", purpose="verify_email")
+            _verify(token, seen)
+        except (WrongPassword, Busy) as refusal:
+            form.refuse("password" if isinstance(form, VerifyWithPasswordForm) else None, refusal)
+        except DeadLink:
+            return dead_link(again="auth.resend_verification", text="Ask for a new link")
+        else:
+            return done("Your address is confirmed. Sign in to go on.", to="auth.login")
+    return page("auth/verify_email.html", form, address=link.address, asks_password=not is_same_browser)
+
+
+def _verify(token: str, seen_hash: str | None) -> None:
+    device = identity.device_token()
+    with unit_of_work() as work:
+        user = work.registration.verify(token, seen_hash=seen_hash)
+        work.sessions.remember_device(user.id, device)
+    identity.keep_device(device)
+    drop_link(Purpose.VERIFY_EMAIL)
+    session.pop(REGISTERED_HERE, None)
+
+
+@bp.route("/forgot-password", methods=["GET", "POST"])
+@public
+@limited("mail")
+@limited_by_address()
+def forgot_password() -> ResponseReturnValue:
+    form = AddressForm()
+    if form.validate_on_submit():
+        with unit_of_work() as work:
+            work.password_reset.request(form.email.canonical)
+        return redirect(url_for("auth.check_your_mail"), code=303)
+    return page("auth/forgot_password.html", form)
+
+
+@bp.get("/reset-password/<token>")
+@public
+def open_reset_link(token: str) -> ResponseReturnValue:
+    """Take the token out of the address bar, history and Referer before anything is shown."""
+    if not _is_live(token, Purpose.RESET_PASSWORD):
+        return dead_link(again="auth.forgot_password", text="Ask for a new link")
+    return keep_link(token, Purpose.RESET_PASSWORD, then="auth.reset_password")
+
+
+@bp.route("/reset-password", methods=["GET", "POST"])
+@public
+@limited("link")
+def reset_password() -> ResponseReturnValue:
+    form = ResetPasswordForm()
+    try:
+        token = kept_link(Purpose.RESET_PASSWORD)
+        owner = reading().password_reset.get_owner(token)
+        if form.validate_on_submit():
+            _reset(token, form.password.data or "", words=(owner.email, owner.name))
+            return done("Your password is changed. Sign in with it.", to="auth.login")
+    except WeakPassword as refusal:
+        form.refuse("password", refusal)
+    except Busy as refusal:
+        form.refuse(None, refusal)
+    except DeadLink:
+        return dead_link(again="auth.forgot_password", text="Ask for a new link")
+    return page("auth/reset_password.html", form, address=owner.email)
+
+
+def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
+    chosen = new_password(password, words=words)
+    device = identity.device_token()
+    with unit_of_work() as work:
+        user = work.password_reset.reset(token, password=chosen)
+        work.sessions.remember_device(user.id, device)
+    identity.drop_session()
+    identity.keep_device(device)
+
+
+@bp.get("/confirm-email-change/<token>")
+@public
+def open_email_change(token: str) -> ResponseReturnValue:
+    """Take the token out of the address bar, history and Referer before anything is shown."""
+    if not _is_live(token, Purpose.CHANGE_EMAIL):
+        return dead_link(again="account.email", text="Go to your account")
+    return keep_link(token, Purpose.CHANGE_EMAIL, then="auth.confirm_email_change")
+
+
+@bp.route("/confirm-email-change", methods=["GET", "POST"])
+@public
+@limited("link")
+def confirm_email_change() -> ResponseReturnValue:
+    form = ButtonForm()
+    try:
+        token = kept_link(Purpose.CHANGE_EMAIL)
+        change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
+        if form.validate_on_submit():
+            with unit_of_work() as work:
+                work.profile.confirm_email_change(token)
+            drop_link(Purpose.CHANGE_EMAIL)
+            return done("Your new address is confirmed.", to="account.profile")
+    except EmailTaken as refusal:
+        form.refuse(None, refusal)
+    except DeadLink:
+        return dead_link(again="account.email", text="Go to your account")
+    return page("auth/confirm_email_change.html", form, address=change.new_email)
+
+
+@bp.get("/undo-email-change/<token>")
+@public
+def open_undo_link(token: str) -> ResponseReturnValue:
+    """Take the token out of the address bar, history and Referer before anything is shown."""
+    if not _is_live(token, Purpose.UNDO_EMAIL_CHANGE):
+        return dead_link(again="auth.forgot_password", text="Reset your password")
+    return keep_link(token, Purpose.UNDO_EMAIL_CHANGE, then="auth.undo_email_change")
+
+
+@bp.route("/undo-email-change", methods=["GET", "POST"])
+@public
+@limited("link")
+def undo_email_change() -> ResponseReturnValue:
+    form = ButtonForm()
+    try:
+        token = kept_link(Purpose.UNDO_EMAIL_CHANGE)
+        change = reading().profile.get_change(token, Purpose.UNDO_EMAIL_CHANGE)
+        if form.validate_on_submit():
+            with unit_of_work() as work:
+                work.profile.undo_email_change(token)
+            identity.drop_session()
+            return done(
+                "The change is undone and every session has ended. Choose a new password now.", to="auth.forgot_password"
+            )
+    except EmailTaken as refusal:
+        form.refuse(None, refusal)
+    except DeadLink:
+        return dead_link(again="auth.forgot_password", text="Reset your password")
+    return page("auth/undo_email_change.html", form, address=change.old_email)
+
+
+def dead_link(*, again: str, text: str) -> ResponseReturnValue:
+    """410: spent, expired, replaced by a newer one, or never ours; and what to do about it."""
+    return page(
+        "auth/dead_link.html",
+        status=410,
+        heading="This link no longer works",
+        text="It was used already, has expired, or a newer one was sent.",
+        again_url=url_for(again),
+        again_text=text,
+    )
+
+
+def _is_live(token: str, purpose: Purpose) -> bool:
+    try:
+        reading().links.get_live(token, purpose)
+    except DeadLink:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""Sign-up, sign-in and sign-out."""
+
+from __future__ import annotations
+
+from flask import jsonify, make_response, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from app.auth import bp
+from app.auth.forms import AddressForm, ConfirmForm, LoginForm, RegisterForm
+from app.errors import Busy, EmailNotVerified, InvalidCredentials, SessionNotFound, TooManyTries, WeakPassword, WrongPassword
+from app.extensions import credentials, settings
+from app.unit_of_work import unit_of_work
+from app.web import identity
+from app.web.access import public
+from app.web.credentials import check_password, new_password, sign_in
+from app.web.limits import limited, limited_by_address
+from app.web.pages import page
+from app.web.redirects import done, next_page
+
+REGISTERED_HERE = "registered"
+
+
+@bp.route("/register", methods=["GET", "POST"])
+@public
+@limited("register")
+@limited_by_address()
+def register() -> ResponseReturnValue:
+    if identity.principal():
+        return redirect(url_for("account.profile"))
+    if settings().registration != "open":
+        return page("auth/registration_closed.html")
+    form = RegisterForm()
+    if form.validate_on_submit():
+        try:
+            _register(form)
+        except WeakPassword as refusal:
+            form.refuse("password", refusal)
+        except Busy as refusal:
+            form.refuse(None, refusal)
+        else:
+            return redirect(url_for("auth.check_your_mail"), code=303)
+    return page("auth/register.html", form)
+
+
+def _register(form: RegisterForm) -> None:
+    email, name = form.email.canonical, form.name.clean
+    password = new_password(form.password.data or "", words=(email, name))
+    with unit_of_work() as work:
+        work.registration.register(email=email, name=name, password=password)
+        session[REGISTERED_HERE] = work.registration.proof(email=email, hashed=password.hashed)
+
+
+@bp.get("/check-your-mail")
+@public
+def check_your_mail() -> ResponseReturnValue:
+    """After sign-up, resend and forgot: the same words whoever the address belongs to."""
+    return page(
+        "auth/check_your_mail.html",
+        heading="Check your mail",
+        text="If that address can be used here, a mail is on its way to it. Its link says what happens next.",
+        can_resend=True,
+    )
+
+
+@bp.route("/resend-verification", methods=["GET", "POST"])
+@public
+@limited("mail")
+@limited_by_address()
+def resend_verification() -> ResponseReturnValue:
+    form = AddressForm()
+    if form.validate_on_submit():
+        with unit_of_work() as work:
+            work.registration.resend(form.email.canonical)
+        return redirect(url_for("auth.check_your_mail"), code=303)
+    return page("auth/resend_verification.html", form)
+
+
+@bp.route("/login", methods=["GET", "POST"])
+@public
+@limited("login")
+def login() -> ResponseReturnValue:
+    form = LoginForm(next=request.args.get("next"))
+    if identity.principal() and request.method == "GET":
+        return redirect(next_page(form.next.data, otherwise="account.profile"))
+    unverified = False
+    if form.validate_on_submit():
+        try:
+            sign_in(form.email.canonical, form.password.data or "", remember=bool(form.remember.data))
+        except TooManyTries as refusal:
+            form.refuse(None, refusal)
+            return page("auth/login.html", form, status=429, retry_after=refusal.retry_after, unverified=False)
+        except (InvalidCredentials, EmailNotVerified, Busy) as refusal:
+            form.refuse(None, refusal)
+            unverified = isinstance(refusal, EmailNotVerified)
+        else:
+            return redirect(next_page(form.next.data, otherwise="account.profile"))
+    return page("auth/login.html", form, unverified=unverified)
+
+
+@bp.post("/logout")
+@public
+def logout() -> ResponseReturnValue:
+    """End the session on the server; where it has ended already, only the browser is told."""
+    who = identity.principal()
+    if who is not None:
+        try:
+            with unit_of_work() as work:
+                work.sessions.end(who.session_id, user_id=who.user_id, reason="signed_out")
+        except SessionNotFound:
+            pass
+    identity.drop_session()
+    response = make_response(done("You are signed out.", to="auth.login"))
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+@bp.route("/confirm", methods=["GET", "POST"])
+@limited("password")
+def confirm() -> ResponseReturnValue:
+    """Is it you? Asked before what could do harm."""
+    who = identity.signed_in()
+    form = ConfirmForm(next=request.args.get("next"))
+    if form.validate_on_submit():
+        try:
+            check_password(who.user_id, form.password.data or "", purpose="confirm")
+        except (WrongPassword, Busy) as refusal:
+            form.refuse("password", refusal)
+        else:
+            with unit_of_work() as work:
+                token = work.sessions.confirm(who)
+            identity.keep_token(token)
+            return redirect(next_page(form.next.data, otherwise="account.profile"))
+    return page("auth/confirm.html", form)
+
+
+@bp.post("/password-strength")
+@public
+@limited("strength")
+def password_strength() -> ResponseReturnValue:
+    """What the strength meter shows while a password is being chosen."""
+    who = identity.principal()
+    words = (request.form.get("email", "")[:254], request.form.get("name", "")[:100], who.email if who else "", who.name if who else "")
+    strength = credentials.policy.estimate(request.form.get("password", "")[:256], words=words)
+    return jsonify(score=strength.score, advice=strength.advice)
+

@@ -1,0 +1,57 @@
+"""Door: the `flask` commands. Each group is imported when it is asked for, so that no web process pays for them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+from werkzeug.utils import import_string
+
+from app.errors import AccountError
+from app.settings import SettingsError
+
+COMMANDS = {
+    "db": "app.cli.database:migrations",
+    "doctor": "app.cli.doctor:doctor",
+    "jobs": "app.jobs.commands:jobs",
+    "mail": "app.cli.mail:mail",
+    "up": "app.cli.up:up",
+    "users": "app.cli.users:users",
+}
+
+
+class Commands(AppGroup):
+    """A failure is one sentence on standard error and exit code 1; a wrong usage is 2."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__()
+        self._app = app
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            command: click.Command = import_string(COMMANDS[cmd_name])
+            return _in_one_sentence(command)
+        return super().get_command(ctx, cmd_name)
+
+
+def _in_one_sentence(command: click.Command) -> click.Command:
+    """The same command, whose refusals are sentences instead of tracebacks."""
+    inner = command.invoke
+
+    def invoke(ctx: click.Context) -> Any:
+        try:
+            return inner(ctx)
+        except (AccountError, SettingsError) as refusal:
+            click.echo(f"Error: {refusal}", err=True)
+            sys.exit(1)
+
+    if not getattr(command, "speaks_plainly", False):
+        command.invoke = invoke  # type: ignore[method-assign]
+        command.speaks_plainly = True  # type: ignore[attr-defined]
+    return command

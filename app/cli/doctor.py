@@ -1,0 +1,142 @@
+"""`flask doctor`: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+import click
+from flask.cli import with_appcontext
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.extensions import doorbell, settings
+from app.models import ADMINISTRATOR
+from app.schema import schema_state
+from app.unit_of_work import reading
+
+LEAST_FREE_BYTES = 500 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`state` is ok, warning or error; `advice` says what to do, empty when all is well."""
+
+    what: str
+    state: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@with_appcontext
+def doctor(as_json: bool) -> None:
+    """Check the settings, the database, the queue, mail and the disk. Exit code 1 when something is wrong."""
+    findings = [finding for check in CHECKS for finding in check()]
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:<8} {finding.what}" + (f": {finding.advice}" if finding.advice else ""))
+    if any(finding.state == "error" for finding in findings):
+        sys.exit(1)
+
+
+def check_settings() -> Iterator[Finding]:
+    known = settings()
+    yield Finding(f"settings for {known.environment}", "ok")
+    if known.is_live and not known.is_https:
+        yield Finding("BASE_URL is not https", "warning", "cookies and passwords travel unprotected; put TLS in front")
+    if known.breach_check == "off" and known.is_live:
+        yield Finding("BREACH_CHECK is off", "warning", "set it to service or file to refuse stolen passwords")
+
+
+def check_database() -> Iterator[Finding]:
+    database, migrations = schema_state()
+    if database != "ok":
+        yield Finding("database", "error", "it cannot be reached; check DATABASE_URL and that it runs")
+        return
+    advice = {"pending": "run `flask db upgrade`", "newer": "the database is newer than this code; deploy the newer code"}
+    yield Finding("database", "ok")
+    yield Finding("migrations", "ok" if migrations == "ok" else "error", advice.get(migrations, ""))
+
+
+def check_administrator() -> Iterator[Finding]:
+    try:
+        found = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
+    except SQLAlchemyError:
+        return
+    advice = "make one: flask users create you@example.com --name You --role administrator"
+    yield Finding("an administrator who can sign in", "ok" if found else "warning", "" if found else advice)
+
+
+def check_queue() -> Iterator[Finding]:
+    if doorbell.connection is None:
+        yield Finding("queue", "warning", "set REDIS_URL; jobs wait until the schedule and workers run")
+        return
+    if not doorbell.is_there():
+        yield Finding("queue", "warning", "it cannot be reached; pages work, jobs wait")
+        return
+    yield Finding("queue", "ok")
+    try:
+        policy = dict(doorbell.connection.config_get("maxmemory-policy")).get("maxmemory-policy")  # type: ignore[arg-type]
+    except RedisError:
+        yield Finding("queue eviction", "warning", "CONFIG GET is refused; make sure maxmemory-policy is noeviction")
+        return
+    if policy != "noeviction":
+        yield Finding("queue eviction", "error", f"maxmemory-policy is {policy}; set noeviction, or jobs are lost")
+
+
+def check_overdue_jobs() -> Iterator[Finding]:
+    try:
+        dead = len(reading().ledger.list(states=["dead"], limit=1000))
+    except SQLAlchemyError:
+        return
+    if dead:
+        yield Finding(f"{dead} dead jobs", "warning", "see them with `flask jobs list --state dead`")
+
+
+def check_mail() -> Iterator[Finding]:
+    url = settings().mail_url.get_secret_value()
+    if not url:
+        yield Finding("mail goes to the dev mailbox", "ok")
+        return
+    parts = urlsplit(url)
+    port = parts.port or (465 if parts.scheme == "smtps" else 587)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=5).close()
+    except OSError as problem:
+        yield Finding("mail server", "error", f"{parts.hostname}:{port} cannot be reached ({problem.strerror or problem})")
+        return
+    yield Finding("mail server", "ok")
+
+
+def check_instance() -> Iterator[Finding]:
+    folder = settings().instance_path
+    if not os.access(folder, os.W_OK):
+        yield Finding("instance folder", "error", f"{folder} cannot be written")
+        return
+    key = folder / "secret_key"
+    if key.is_file() and stat.S_IMODE(key.stat().st_mode) & 0o077:
+        yield Finding("secret key file", "error", f"others can read it: chmod 600 {key}")
+    free = shutil.disk_usage(folder).free
+    state = "ok" if free > LEAST_FREE_BYTES else "warning"
+    yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB are left")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    check_settings,
+    check_instance,
+    check_database,
+    check_administrator,
+    check_queue,
+    check_overdue_jobs,
+    check_mail,
+)

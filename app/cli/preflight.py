@@ -1,0 +1,152 @@
+"""What is looked at before `flask up` starts anything, so that each thing in the way is one clear sentence."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.retry import Retry
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from app.extensions import db
+from app.schema import current_revision, known_revisions
+from app.settings import Settings
+
+BACKLOG = 2048
+DISK_MEBIBYTES = 16
+# A run that was killed may still be finishing its last requests on the port.
+KILLED_RUN_SECONDS = 8
+
+
+class CannotStart(click.ClickException):
+    """Something is in the way; the message says what, and what to do."""
+
+
+@contextmanager
+def only_run_on(instance: Path) -> Iterator[bool]:
+    """Hold `instance` for this run alone; says whether the run before was killed. Raises CannotStart."""
+    check_folder(instance)
+    with (instance / "up.lock").open("a+") as lock:
+        lock.seek(0)
+        earlier = lock.read().strip()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(
+                f"Gatehouse already runs on {instance} (process {earlier or 'unknown'}); "
+                "stop it first, or set INSTANCE_PATH to another folder."
+            ) from None
+        _write(lock.fileno(), str(os.getpid()))
+        yield bool(earlier)
+        _write(lock.fileno(), "")
+
+
+def check_folder(instance: Path) -> None:
+    """Raise CannotStart unless `instance` can be written to and its disk has room."""
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=instance) as probe:
+            probe.write(bytes(4096))
+        disk = os.statvfs(instance)
+    except OSError as problem:
+        if problem.errno == errno.ENOSPC:
+            raise CannotStart(f"The disk that holds {instance} is full; free some space.") from None
+        raise CannotStart(
+            f"Cannot write to {instance}: {problem.strerror}. Set INSTANCE_PATH to a folder that can be written."
+        ) from None
+    left = disk.f_bavail * disk.f_frsize // 2**20
+    if left < DISK_MEBIBYTES:
+        raise CannotStart(f"The disk that holds {instance} is full: {left} MiB are left, {DISK_MEBIBYTES} are needed.")
+
+
+def listen(host: str, port: int, *, patience: float = 0) -> socket.socket:
+    """The web's listening socket, tried for `patience` seconds. It stays ours, so that a restarting web refuses nobody."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return _bound(host, port)
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise CannotStart(_why_no_listener(problem, host, port)) from None
+        time.sleep(0.2)
+
+
+def check_database(settings: Settings) -> None:
+    """Raise CannotStart unless the database answers, can be written and is no newer than this code."""
+    file = make_url(settings.database_uri).database
+    if settings.database_uri.startswith("sqlite") and file and Path(file).exists() and not os.access(file, os.W_OK):
+        raise CannotStart(f"The database {file} cannot be written; change its owner or mode, or set DATABASE_URL.")
+    try:
+        revision = current_revision()
+    except SQLAlchemyError as problem:
+        raise CannotStart(f"The database cannot be reached: {_first_line(problem)}. DATABASE_URL says where it is.") from None
+    finally:
+        db.engine.dispose()
+    if revision is not None and revision not in known_revisions():
+        raise CannotStart(
+            f"The database has migration {revision}, which this code does not know: it comes from a newer version. "
+            "Run that version, or restore a backup made by this one."
+        )
+
+
+def check_queue(url: str) -> str | None:
+    """A warning about the queue at `url`, if there is one. Raises CannotStart where jobs would be lost for certain."""
+    client = Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0))
+    try:
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "unknown")
+    except AuthenticationError:
+        raise CannotStart("The server at REDIS_URL refuses its user name or password.") from None
+    except ResponseError:
+        return "The server at REDIS_URL does not say its maxmemory-policy; make sure that it is noeviction."
+    except RedisError:
+        return "The server at REDIS_URL cannot be reached; pages work, and jobs wait until it is back."
+    finally:
+        client.close()
+    if policy != "noeviction":
+        raise CannotStart(
+            f"The server at REDIS_URL may throw jobs away: its maxmemory-policy is {policy}, and must be noeviction."
+        )
+    return None
+
+
+def _write(file: int, content: str) -> None:
+    os.ftruncate(file, 0)
+    os.pwrite(file, content.encode(), 0)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _why_no_listener(problem: OSError, host: str, port: int) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken; choose another, for example: PORT={port % 65535 + 1} make run"
+    if problem.errno in {errno.EACCES, errno.EPERM}:
+        return f"Port {port} is not open to you; choose one above 1023, for example: PORT=8000 make run"
+    return f"HOST={host} is not an address of this machine: {problem.strerror or problem}."
+
+
+def _first_line(problem: SQLAlchemyError) -> str:
+    cause = problem.orig if isinstance(problem, DBAPIError) else problem
+    return str(cause).strip().partition("\n")[0].rstrip(".")

@@ -1,0 +1,218 @@
+"""`flask users`: accounts from the command line, through the same services as the pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from app.emails.messages import address_of
+from app.errors import InvalidAddress, InvalidName
+from app.extensions import credentials, settings
+from app.models import User
+from app.principal import NOWHERE
+from app.services.addresses import canonical_address, clean_name
+from app.services.audit import Origin
+from app.services.password_policy import NewPassword
+from app.unit_of_work import Work, reading, unit_of_work
+
+users = AppGroup("users", help="Create, see and change accounts.")
+
+AS_OPERATOR = Origin(NOWHERE, door="cli")
+
+
+class Address(click.ParamType):
+    """An email address in its canonical form."""
+
+    name = "email"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return canonical_address(str(value))
+        except InvalidAddress as refusal:
+            self.fail(str(refusal), param, ctx)
+
+
+class Name(click.ParamType):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return clean_name(str(value))
+        except InvalidName as refusal:
+            self.fail(str(refusal), param, ctx)
+
+
+ADDRESS, NAME = Address(), Name()
+email_argument = click.argument("email", type=ADDRESS)
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+
+
+@users.command()
+@email_argument
+@click.option("--name", type=NAME, default="", help="What to call them.")
+@click.option("--role", "roles", multiple=True, help="A role to give; may be repeated. `member` by default.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+@json_option
+def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
+    """Create a user whose address counts as confirmed at once."""
+    password = ask_password(words=(email, name), from_stdin=password_stdin)
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        for role in roles:
+            work.roles.get(role)
+        user = work.users.create(email=email, name=name, roles=roles, password=password)
+        known = told(user)
+    click.echo(json.dumps(known, indent=2) if as_json else f"Created {email} ({', '.join(known['roles'])}).")
+
+
+@users.command(name="list")
+@click.option("--search", default="", help="The beginning of an address or a name.")
+@click.option("--limit", default=50, type=click.IntRange(1, 10_000))
+@json_option
+def list_users(search: str, limit: int, as_json: bool) -> None:
+    """List users, newest first."""
+    found = [told(user) for user in reading().users.list(search=search, limit=limit)]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for user in found:
+        state = "active" if user["is_active"] else "deactivated"
+        state = state if user["email_verified_at"] else "unconfirmed"
+        click.echo(f"{user['id']:>8}  {user['email']:<40}  {state:<12}  {', '.join(user['roles'])}".rstrip())
+    if not found:
+        click.echo("No users.")
+
+
+@users.command()
+@email_argument
+@json_option
+def show(email: str, as_json: bool) -> None:
+    """Show one user."""
+    known = told(reading().users.get_by_email(email))
+    if as_json:
+        click.echo(json.dumps(known, indent=2))
+        return
+    for name, value in known.items():
+        text = ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+        click.echo(f"{name:<20} {text}".rstrip())
+
+
+@users.command()
+@email_argument
+@click.option("--name", type=NAME, help="A new name.")
+@click.option("--email", "new_email", type=ADDRESS, help="A new address, confirmed at once.")
+@click.option("--password", "asks_password", is_flag=True, help="Ask for a new password; every session ends.")
+@click.option("--password-stdin", is_flag=True, help="Read the new password from standard input.")
+def edit(email: str, name: str | None, new_email: str | None, asks_password: bool, password_stdin: bool) -> None:
+    """Change a user's name, address or password."""
+    if name is None and new_email is None and not (asks_password or password_stdin):
+        raise click.UsageError("Say what to change: --name, --email, --password or --password-stdin.")
+    user = reading().users.get_by_email(email)
+    password = ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        user = work.users.get_by_email(email)
+        work.users.edit(user, name=name, email=new_email)
+        if password is not None:
+            work.users.set_password(user, password)
+    click.echo(f"Changed {new_email or email}.")
+
+
+@users.command()
+@email_argument
+@click.option("--reason", required=True, help="Why; the user is told.")
+def deactivate(email: str, reason: str) -> None:
+    """End every way in at once; `activate` undoes it."""
+    if not reason.strip() or len(reason) > 500:
+        raise click.UsageError("Give a reason of 1 to 500 characters.")
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.users.deactivate(work.users.get_by_email(email), reason=reason.strip())
+    click.echo(f"Deactivated {email}.")
+
+
+@users.command()
+@email_argument
+def activate(email: str) -> None:
+    """Let a deactivated user in again."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.users.activate(work.users.get_by_email(email))
+    click.echo(f"Activated {email}.")
+
+
+@users.command()
+@email_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(email: str, yes: bool) -> None:
+    """Erase a user and what is known of them; their audit events stay, without the person."""
+    reading().users.get_by_email(email)
+    if not yes:
+        click.confirm(f"Erase {email}? This cannot be undone.", abort=True)
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.users.delete(work.users.get_by_email(email))
+    click.echo(f"Erased {email}.")
+
+
+@users.command()
+@email_argument
+@click.argument("role")
+def assign(email: str, role: str) -> None:
+    """Give a user a role."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.roles.give(work.users.get_by_email(email), role)
+    click.echo(f"{email} is {role}.")
+
+
+@users.command()
+@email_argument
+@click.argument("role")
+def unassign(email: str, role: str) -> None:
+    """Take a role away from a user."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.roles.take(work.users.get_by_email(email), role)
+    click.echo(f"{email} is no longer {role}.")
+
+
+@users.command()
+@email_argument
+@json_option
+def link(email: str, as_json: bool) -> None:
+    """Make a link with which the user sets a new password, where no mail can reach them. Pass it on safely."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        url, expires_at = _make_link(work, email)
+    if as_json:
+        click.echo(json.dumps({"link": url, "expires_at": expires_at.isoformat()}))
+        return
+    click.echo(url)
+    click.echo(f"It works once, until {expires_at:%Y-%m-%d %H:%M} UTC.", err=True)
+
+
+def _make_link(work: Work, email: str) -> tuple[str, datetime]:
+    user = work.users.get_by_email(email)
+    made, token = work.users.make_link(user, lifetime=timedelta(minutes=settings().reset_link_minutes))
+    return address_of(f"/auth/reset-password/{token}"), made.expires_at
+
+
+def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
+    """From standard input or a prompt, never from an argument. Raises WeakPassword."""
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return credentials.policy.prepare(password, words=words)
+
+
+def told(user: User) -> dict[str, Any]:
+    """A user as plain values; times are RFC 3339."""
+    times = ("email_verified_at", "created_at", "updated_at", "last_seen_at", "deactivated_at")
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "is_active": user.is_active,
+        "roles": [role.name for role in user.roles],
+        "deactivation_reason": user.deactivation_reason,
+        **{name: at.isoformat() if (at := getattr(user, name)) else None for name in times},
+    }

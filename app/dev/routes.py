@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from mailbox import Maildir
+
+from flask import abort, g, jsonify, make_response
+from flask.typing import ResponseReturnValue
+
+from app.dev import bp
+from app.extensions import settings
+from app.web.access import public
+from app.web.pages import page
+
+MAIL_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    id: str
+    to: str
+    sender: str
+    subject: str
+    at: datetime
+    text: str
+    html: str
+
+    @property
+    def links(self) -> list[str]:
+        return list(dict.fromkeys(re.findall(r"https?://[^\s<>\"]+", self.text)))
+
+
+@bp.get("/mailbox")
+@public
+def mailbox() -> ResponseReturnValue:
+    return page("dev/mailbox.html", mails=received())
+
+
+@bp.get("/mailbox.json")
+@public
+def mailbox_json() -> ResponseReturnValue:
+    """Every mail, newest first, for scripts."""
+    return jsonify([{"to": m.to, "subject": m.subject, "text": m.text, "html": m.html, "links": m.links} for m in received()])
+
+
+@bp.get("/mailbox/<mail_id>")
+@public
+def mail(mail_id: str) -> ResponseReturnValue:
+    return page("dev/mail.html", mail=_get(mail_id))
+
+
+@bp.get("/mailbox/<mail_id>/html")
+@public
+def mail_html(mail_id: str) -> ResponseReturnValue:
+    """The mail as its reader sees it, in a frame that may run nothing."""
+    response = make_response(_get(mail_id).html)
+    response.headers["Content-Security-Policy"] = MAIL_CONTENT_POLICY
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    g.may_be_framed = True
+    return response
+
+
+def received() -> list[Received]:
+    folder = settings().instance_path / "mailbox"
+    if not folder.is_dir():
+        return []
+    box = Maildir(folder, factory=None, create=False)
+    mails = [_read(key, box.get_bytes(key)) for key in box.keys()]
+    return sorted(mails, key=lambda each: (each.at, each.id), reverse=True)
+
+
+def _get(mail_id: str) -> Received:
+    for each in received():
+        if each.id == mail_id:
+            return each
+    abort(404)
+
+
+def _read(key: str, content: bytes) -> Received:
+    mail = message_from_bytes(content, _class=EmailMessage, policy=default)
+    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    return Received(
+        id=key,
+        to=str(mail["To"]),
+        sender=str(mail["From"]),
+        subject=str(mail["Subject"]),
+        at=mail["Date"].datetime,
+        text=text.get_content() if text else "",
+        html=html.get_content() if html else "",
+    )

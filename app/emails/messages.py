@@ -1,0 +1,156 @@
+"""Each message that Gatehouse sends, and the only place that knows its words and its links."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.emails.message import Message, compose
+from app.extensions import settings
+from app.models import User
+
+
+def address_of(path: str) -> str:
+    """A link for a mail: from BASE_URL, never from a request's Host header."""
+    return f"{settings().public_url}{path}"
+
+
+def verify_email(user: User, token: str) -> Message:
+    return compose(
+        "verify_email",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Confirm your address for {settings().site_name}",
+        link=address_of(f"/auth/verify-email/{token}"),
+        hours=settings().verify_link_hours,
+    )
+
+
+def already_registered(user: User) -> Message:
+    return compose(
+        "already_registered",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"You already have an account with {settings().site_name}",
+        login_url=address_of("/auth/login"),
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def reset_password(user: User, token: str) -> Message:
+    return compose(
+        "reset_password",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Reset your password for {settings().site_name}",
+        link=address_of(f"/auth/reset-password/{token}"),
+        minutes=settings().reset_link_minutes,
+    )
+
+
+def password_changed(user: User, *, at: datetime, device: str | None, address: str | None) -> Message:
+    return compose(
+        "password_changed",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Your password for {settings().site_name} was changed",
+        at=at,
+        device=device,
+        address=address,
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def new_device(user: User, *, at: datetime, device: str, address: str | None) -> Message:
+    return compose(
+        "new_device",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"New sign-in to {settings().site_name}",
+        at=at,
+        device=device,
+        address=address,
+        sessions_url=address_of("/account/sessions"),
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def failed_sign_ins(user: User, *, count: int) -> Message:
+    return compose(
+        "failed_sign_ins",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Wrong passwords for your account with {settings().site_name}",
+        count=count,
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def confirm_email_change(user: User, *, new_address: str, token: str) -> Message:
+    return compose(
+        "confirm_email_change",
+        to=new_address,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Confirm your new address for {settings().site_name}",
+        new_address=new_address,
+        link=address_of(f"/auth/confirm-email-change/{token}"),
+        hours=settings().email_change_link_hours,
+    )
+
+
+def email_change_requested(user: User, *, old_address: str, new_address: str, token: str) -> Message:
+    return compose(
+        "email_change_requested",
+        to=old_address,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Your address at {settings().site_name} is about to change",
+        new_address=new_address,
+        undo_link=address_of(f"/auth/undo-email-change/{token}"),
+        days=settings().email_undo_link_days,
+    )
+
+
+def email_changed(user: User, *, old_address: str, new_address: str, token: str) -> Message:
+    return compose(
+        "email_changed",
+        to=old_address,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Your address at {settings().site_name} has changed",
+        new_address=new_address,
+        undo_link=address_of(f"/auth/undo-email-change/{token}"),
+        days=settings().email_undo_link_days,
+    )
+
+
+def account_deactivated(user: User) -> Message:
+    return compose(
+        "account_deactivated",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Your account with {settings().site_name} is deactivated",
+        reason=user.deactivation_reason,
+    )
+
+
+def account_activated(user: User) -> Message:
+    return compose(
+        "account_activated",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"Your account with {settings().site_name} is active again",
+        login_url=address_of("/auth/login"),
+    )
+
+
+def test_mail(to: str) -> Message:
+    return compose("test_mail", to=to, subject=f"A test mail from {settings().site_name}")

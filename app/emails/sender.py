@@ -1,0 +1,102 @@
+"""Sending: SMTP with time-outs and verified TLS, or the dev mailbox where no server is set."""
+
+from __future__ import annotations
+
+import mailbox
+import smtplib
+import ssl
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, parseaddr
+from urllib.parse import parse_qs, urlsplit
+
+from app.emails.message import Message
+from app.settings import Settings
+
+
+class MailRefused(Exception):
+    """The server will never take this mail: a lasting refusal (5yz, RFC 5321)."""
+
+
+class MailDelayed(Exception):
+    """The server could not take it now: no connection, or a passing refusal (4yz)."""
+
+
+def send(message: Message, *, message_id: str, at: datetime, settings: Settings) -> str:
+    """Hand the mail over; returns what the server said. Raises MailRefused, MailDelayed."""
+    mail = _mime(message, message_id=message_id, at=at, settings=settings)
+    if not settings.mail_url.get_secret_value():
+        keep_in_mailbox(mail, settings)
+        return "kept in the dev mailbox"
+    try:
+        with _connect(settings) as server:
+            server.send_message(mail)
+            return "accepted"
+    except smtplib.SMTPRecipientsRefused as refusal:
+        code, answer = next(iter(refusal.recipients.values()))
+        raise _refusal(code, answer) from None
+    except smtplib.SMTPResponseException as refusal:
+        raise _refusal(refusal.smtp_code, refusal.smtp_error) from None
+    except smtplib.SMTPNotSupportedError as problem:
+        raise MailRefused(str(problem)) from None
+    except (smtplib.SMTPException, OSError) as problem:
+        raise MailDelayed(type(problem).__name__) from None
+
+
+def keep_in_mailbox(mail: EmailMessage, settings: Settings) -> None:
+    """Put it where /dev/mailbox shows it."""
+    folder = settings.instance_path / "mailbox"
+    mailbox.Maildir(folder, create=True).add(mail)
+
+
+def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings) -> EmailMessage:
+    needs_utf8 = not message.to.isascii()
+    mail = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
+    mail["Subject"] = message.subject
+    name, address = parseaddr(settings.sender)
+    mail["From"] = Address(display_name=name, addr_spec=address)
+    mail["To"] = Address(addr_spec=message.to)
+    mail["Date"] = format_datetime(at)
+    mail["Message-ID"] = message_id
+    # Tells vacation responders to keep quiet (RFC 3834).
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(message.text)
+    mail.add_alternative(message.html, subtype="html")
+    return mail
+
+
+def _connect(settings: Settings) -> smtplib.SMTP:
+    """`smtps://` speaks TLS from the start; `smtp://` must upgrade, unless the server is on this machine.
+
+    `?starttls=never` in the URL switches the upgrade off for a server on a private network.
+    """
+    parts = urlsplit(settings.mail_url.get_secret_value())
+    host, timeout = parts.hostname or "", settings.mail_timeout_seconds
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, parts.port or 465, timeout=timeout, context=ssl.create_default_context())
+    else:
+        server = smtplib.SMTP(host, parts.port or 587, timeout=timeout)
+    try:
+        if parts.scheme == "smtp" and not _goes_unencrypted(settings):
+            server.starttls(context=ssl.create_default_context())
+        credentials = settings.smtp_credentials()
+        if credentials:
+            server.login(*credentials)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _goes_unencrypted(settings: Settings) -> bool:
+    parts = urlsplit(settings.mail_url.get_secret_value())
+    asked = parse_qs(parts.query).get("starttls", [""])[0]
+    return asked == "never" or (asked != "always" and parts.hostname in {"localhost", "127.0.0.1", "::1"})
+
+
+def _refusal(code: int, answer: bytes | str) -> MailRefused | MailDelayed:
+    said = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    lasting = 500 <= code < 600 and code not in {530, 534, 535, 538}  # Those mean our credentials, which can be mended.
+    return (MailRefused if lasting else MailDelayed)(f"{code} {said}"[:500])

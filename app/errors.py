@@ -1,0 +1,143 @@
+"""What can go wrong, in the language of accounts. No HTTP here: `app/web/errors.py` maps each to a status."""
+
+from __future__ import annotations
+
+
+class AccountError(Exception):
+    """Base of every refusal; the message is written for the person who reads it."""
+
+    code = "refused"
+    message = "That cannot be done."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.message)
+
+
+class CommittedRefusal(AccountError):
+    """A refusal whose effects (a counter, an audit event) commit before it is raised."""
+
+
+class InvalidAddress(AccountError):
+    code = "invalid_email"
+    message = "Enter an email address like name@example.com."
+
+
+class EmailTaken(AccountError):
+    code = "email_taken"
+    message = "That address belongs to another account."
+
+
+class SameAddress(AccountError):
+    code = "same_email"
+    message = "That is already your address."
+
+
+class InvalidName(AccountError):
+    code = "invalid_name"
+    message = "Leave out line breaks and control characters."
+
+
+class WeakPassword(AccountError):
+    code = "weak_password"
+    message = "Choose a stronger password."
+
+
+class WrongPassword(CommittedRefusal):
+    code = "wrong_password"
+    message = "That is not your present password."
+
+
+class InvalidCredentials(CommittedRefusal):
+    """Deliberately silent about which half was wrong."""
+
+    code = "invalid_credentials"
+    message = "Wrong email address or password."
+
+
+class EmailNotVerified(CommittedRefusal):
+    """Told only to someone who gave the right password."""
+
+    code = "email_not_verified"
+    message = "Confirm your email address first."
+
+
+class TooManyTries(CommittedRefusal):
+    """`retry_after` is in whole seconds."""
+
+    code = "too_many_requests"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many tries. Wait a little, then try again.")
+        self.retry_after = retry_after
+
+
+class Busy(AccountError):
+    """More passwords are being checked than this server can check at once."""
+
+    code = "busy"
+    message = "We are busy right now. Try again in a moment."
+    retry_after = 2
+
+
+class RegistrationClosed(AccountError):
+    code = "registration_closed"
+    message = "Registration is closed here."
+
+
+class DeadLink(AccountError):
+    """A one-time link that is spent, expired, replaced by a newer one, or was never ours."""
+
+    code = "dead_link"
+    message = "This link no longer works."
+
+
+class LastAdministrator(AccountError):
+    code = "last_administrator"
+    message = "There must always be one active administrator. Make someone else an administrator first."
+
+
+class NotAllowed(AccountError):
+    code = "forbidden"
+    message = "You may not do that."
+
+
+class NotFound(AccountError):
+    code = "not_found"
+    message = "There is nothing here."
+
+
+class UserNotFound(NotFound):
+    message = "There is no such user."
+
+
+class RoleNotFound(NotFound):
+    message = "There is no such role."
+
+
+class JobNotFound(NotFound):
+    message = "There is no such job."
+
+
+class SessionNotFound(NotFound):
+    message = "That session has already ended."
+
+
+class JobNotRetryable(AccountError):
+    code = "job_not_retryable"
+    message = "Only a dead or cancelled job can be tried again."
+
+
+class JobNotCancellable(AccountError):
+    code = "job_not_cancellable"
+    message = "Only a job that has not begun can be cancelled."
+
+
+class LeaseLost(AccountError):
+    """Another worker holds the job now; whatever this one did in its transaction is rolled back."""
+
+    code = "lease_lost"
+    message = "The lease on this job was lost."
+
+
+class PermanentFailure(Exception):
+    """A job that no retry can help (a mail server's lasting refusal); its message goes into the ledger."""

@@ -1,0 +1,142 @@
+"""What the application is built from: created here unbound, bound by the factory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, current_app
+from flask_limiter import Limiter
+from flask_login import LoginManager
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from flask_wtf import CSRFProtect
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import Connection, Engine, event
+
+from app.models import Base
+from app.security.breaches import by_file, by_service, never
+from app.security.passwords import Passwords
+from app.services.ledger import Ring
+from app.services.password_policy import PasswordPolicy
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PERFORM = "app.jobs.worker.perform"
+LONGEST_JOB_SECONDS = 15 * 60
+
+
+class ReadOnlySession(FlaskSession):
+    """The session that pages read with; whoever wants to write opens a unit of work."""
+
+    def flush(self, objects: Any = None) -> None:
+        if self.new or self.dirty or self.deleted:
+            raise RuntimeError("open `with unit_of_work()` to write")
+
+
+class Doorbell:
+    """Calls the workers through RQ. It remembers nothing: a call that is lost is made again by the sweep."""
+
+    connection: Redis | None = None
+
+    def init_app(self, app: Flask, settings: Settings) -> None:
+        self.connection = connect(settings.queue_url) if settings.queue_url else None
+        self.queues: dict[str, Queue] = {}
+
+    def ring(self, rings: Iterable[Ring]) -> None:
+        """Push the ids; a queue that is away is logged and nothing is lost."""
+        try:
+            for ring in rings:
+                if self.connection is not None:
+                    self._queue(ring.queue).enqueue_call(
+                        PERFORM, args=(ring.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
+                    )
+        except RedisError as problem:
+            log.warning("the queue is away; promised jobs wait for the sweep", extra={"reason": type(problem).__name__})
+
+    def is_there(self) -> bool:
+        try:
+            return self.connection is not None and bool(self.connection.ping())
+        except RedisError:
+            return False
+
+    def _queue(self, name: str) -> Queue:
+        if name not in self.queues:
+            self.queues[name] = Queue(name, connection=self.connection, serializer=JSONSerializer)
+        return self.queues[name]
+
+
+def connect(url: str) -> Redis:
+    """A client that fails at once when the server is away, instead of stalling a page."""
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
+class Credentials:
+    """The password hasher and the password policy, made from the settings."""
+
+    passwords: Passwords
+    policy: PasswordPolicy
+
+    def init_app(self, app: Flask, settings: Settings) -> None:
+        self.passwords = Passwords(
+            memory_kib=settings.argon2_memory_kib,
+            time_cost=settings.argon2_time_cost,
+            parallelism=settings.argon2_parallelism,
+            at_once=settings.hashing_concurrency,
+        )
+        checks = {"off": never, "service": by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds)}
+        self.policy = PasswordPolicy(
+            passwords=self.passwords,
+            min_length=settings.password_min_length,
+            max_length=settings.password_max_length,
+            site_words=[settings.site_name, settings.public_url],
+            is_breached=by_file(settings.breach_check_file) if settings.breach_check_file else checks[settings.breach_check],
+        )
+
+
+db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
+login_manager = LoginManager()
+csrf = CSRFProtect()
+limiter = Limiter(key_func=lambda: "", headers_enabled=False)
+doorbell = Doorbell()
+credentials = Credentials()
+
+
+def settings() -> Settings:
+    """The settings of the running application."""
+    return current_app.extensions["settings"]  # type: ignore[no-any-return]
+
+
+def now() -> datetime:
+    """The application's clock, in UTC; tests set their own."""
+    clock = current_app.extensions.get("clock")
+    return clock() if clock else datetime.now(UTC)
+
+
+def tune_sqlite(engine: Engine) -> None:
+    """Make SQLite keep its promises: WAL, foreign keys, full durability, and writers that queue instead of failing.
+
+    A transaction that reads first and writes later can fail with "database is locked" whatever the timeout, so a
+    unit of work takes the write lock when it begins (`begin_immediate`).
+    """
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # The driver begins nothing by itself; `_begin` does.
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000", "temp_store=MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("begin_immediate")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

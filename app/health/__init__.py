@@ -1,0 +1,5 @@
+"""Door: is the process alive, and can it serve?"""
+
+from flask import Blueprint
+
+bp = Blueprint("health", __name__)

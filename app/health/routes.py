@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from flask import jsonify
+from flask.typing import ResponseReturnValue
+
+from app.extensions import doorbell
+from app.health import bp
+from app.schema import schema_state
+from app.web.access import public
+
+
+@bp.get("/healthz")
+@public
+def healthz() -> ResponseReturnValue:
+    """The process lives; nothing else is asked."""
+    return jsonify(status="ok")
+
+
+@bp.get("/readyz")
+@public
+def readyz() -> ResponseReturnValue:
+    """503 without a database whose migrations are all applied; 200 and `degraded` without a queue."""
+    database, migrations = schema_state()
+    queue = "ok" if doorbell.is_there() else "missing"
+    can_serve = database == "ok" and migrations == "ok"
+    status = "unavailable" if not can_serve else "ok" if queue == "ok" else "degraded"
+    return jsonify(status=status, database=database, migrations=migrations, queue=queue), 200 if can_serve else 503

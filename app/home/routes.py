@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Response, current_app, redirect, url_for
+from flask.typing import ResponseReturnValue
+
+from app.extensions import now, settings
+from app.home import bp
+from app.web import identity
+from app.web.access import public
+from app.web.pages import page
+from app.web.theme import theme_css
+
+
+@bp.get("/")
+@public
+def index() -> ResponseReturnValue:
+    if identity.principal():
+        return redirect(url_for("account.profile"))
+    return page("home.html")
+
+
+@bp.get("/theme.css")
+@public
+def theme() -> ResponseReturnValue:
+    """The accent colour, as custom properties that keep its contrast in light and dark."""
+    return _file(theme_css(settings().accent_color), "text/css")
+
+
+@bp.get("/favicon.ico")
+@public
+def favicon() -> ResponseReturnValue:
+    return current_app.send_static_file("favicon.ico")
+
+
+@bp.get("/robots.txt")
+@public
+def robots() -> ResponseReturnValue:
+    return _file("User-agent: *\nDisallow: /account\nDisallow: /users\nDisallow: /admin\nDisallow: /api\n", "text/plain")
+
+
+@bp.get("/.well-known/security.txt")
+@public
+def security_txt() -> ResponseReturnValue:
+    """RFC 9116."""
+    expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
+    text = f"Contact: mailto:{settings().contact}\nExpires: {expires}\nPreferred-Languages: en\nCanonical: {settings().public_url}/.well-known/security.txt\n"
+    return _file(text, "text/plain")
+
+
+@bp.get("/.well-known/change-password")
+@public
+def change_password() -> ResponseReturnValue:
+    """Where password managers send people (W3C change-password URL)."""
+    return redirect(url_for("account.password"))
+
+
+def _file(text: str, mimetype: str) -> Response:
+    response = Response(text, mimetype=mimetype)
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response

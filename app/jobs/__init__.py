@@ -1,0 +1,1 @@
+"""Door: the functions that workers run, and the workers' own commands."""

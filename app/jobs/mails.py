@@ -1,0 +1,176 @@
+"""Promises that end in a mail: each looks at the truth now, and says nothing where nothing is to be said."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from app.emails import Message, messages
+from app.errors import DeadLink
+from app.jobs.registry import keeps
+from app.models import EmailChange, OneTimeLink, Purpose, Session, Throttle, User
+from app.promises import (
+    AnswerForgotPassword,
+    AnswerRegistration,
+    AnswerResendVerification,
+    SendAccountActivated,
+    SendAccountDeactivated,
+    SendConfirmEmailChange,
+    SendEmailChanged,
+    SendEmailChangeRequested,
+    SendFailedSignIns,
+    SendNewDevice,
+    SendPasswordChanged,
+)
+from app.services.ledger import Claim
+from app.unit_of_work import Work
+from app.web.devices import device_name
+
+
+@keeps(AnswerRegistration)
+def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -> Message | None:
+    user = _user(work, promise.user_id)
+    if user is None:
+        return None
+    return messages.already_registered(user) if user.is_verified() else _verification(work, user, claim)
+
+
+@keeps(AnswerResendVerification)
+def answer_resend_verification(work: Work, promise: AnswerResendVerification, claim: Claim) -> Message | None:
+    user = _user(work, promise.user_id)
+    return None if user is None or user.is_verified() else _verification(work, user, claim)
+
+
+@keeps(AnswerForgotPassword)
+def answer_forgot_password(work: Work, promise: AnswerForgotPassword, claim: Claim) -> Message | None:
+    user = _user(work, promise.user_id)
+    if user is None:
+        return None
+    lifetime = work.lifetimes.reset_link
+    _, token = work.links.issue(
+        Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id
+    )
+    return messages.reset_password(user, token)
+
+
+@keeps(SendPasswordChanged)
+def send_password_changed(work: Work, promise: SendPasswordChanged, claim: Claim) -> Message | None:
+    user, event = _user(work, promise.user_id), work.audit.find(promise.event_id)
+    if user is None or event is None:
+        return None
+    detail = event.detail
+    device = device_name(detail.user_agent) if detail and detail.user_agent else None
+    return messages.password_changed(user, at=event.at, device=device, address=detail.address if detail else None)
+
+
+@keeps(SendNewDevice)
+def send_new_device(work: Work, promise: SendNewDevice, claim: Claim) -> Message | None:
+    user, session = _user(work, promise.user_id), work.session.get(Session, promise.session_id)
+    if user is None or session is None:
+        return None
+    return messages.new_device(user, at=session.created_at, device=device_name(session.user_agent), address=session.address)
+
+
+@keeps(SendFailedSignIns)
+def send_failed_sign_ins(work: Work, promise: SendFailedSignIns, claim: Claim) -> Message | None:
+    throttle = work.session.get(Throttle, promise.throttle_id)
+    user = _user(work, throttle.user_id) if throttle else None
+    if throttle is None or user is None or not user.is_verified():
+        return None
+    return messages.failed_sign_ins(user, count=throttle.failures)
+
+
+@keeps(SendConfirmEmailChange)
+def send_confirm_email_change(work: Work, promise: SendConfirmEmailChange, claim: Claim) -> Message | None:
+    change, user = _change(work, promise.change_id)
+    if change is None or user is None or change.confirmed_at or _is_taken(work, change.new_email):
+        return None
+    _, token = work.links.issue(
+        Purpose.CHANGE_EMAIL,
+        user_id=user.id,
+        address=change.new_email,
+        lifetime=work.lifetimes.email_change_link,
+        job_id=claim.job_id,
+        email_change_id=change.id,
+    )
+    return messages.confirm_email_change(user, new_address=change.new_email, token=token)
+
+
+@keeps(SendEmailChangeRequested)
+def send_email_change_requested(work: Work, promise: SendEmailChangeRequested, claim: Claim) -> Message | None:
+    change, user = _change(work, promise.change_id)
+    token = _undo_token(work, change, claim) if change and user else None
+    if change is None or user is None or token is None:
+        return None
+    return messages.email_change_requested(user, old_address=change.old_email, new_address=change.new_email, token=token)
+
+
+@keeps(SendEmailChanged)
+def send_email_changed(work: Work, promise: SendEmailChanged, claim: Claim) -> Message | None:
+    change, user = _change(work, promise.change_id)
+    token = _undo_token(work, change, claim) if change and user else None
+    if change is None or user is None or token is None:
+        return None
+    return messages.email_changed(user, old_address=change.old_email, new_address=change.new_email, token=token)
+
+
+@keeps(SendAccountDeactivated)
+def send_account_deactivated(work: Work, promise: SendAccountDeactivated, claim: Claim) -> Message | None:
+    user = work.session.get(User, promise.user_id)
+    return None if user is None or user.is_active else messages.account_deactivated(user)
+
+
+@keeps(SendAccountActivated)
+def send_account_activated(work: Work, promise: SendAccountActivated, claim: Claim) -> Message | None:
+    user = _user(work, promise.user_id)
+    return None if user is None else messages.account_activated(user)
+
+
+def _user(work: Work, user_id: int | None) -> User | None:
+    """The active user, or nobody."""
+    user = work.session.get(User, user_id) if user_id is not None else None
+    return user if user is not None and user.is_active else None
+
+
+def _verification(work: Work, user: User, claim: Claim) -> Message:
+    _, token = work.links.issue(
+        Purpose.VERIFY_EMAIL,
+        user_id=user.id,
+        address=user.email,
+        lifetime=work.lifetimes.verify_link,
+        job_id=claim.job_id,
+    )
+    return messages.verify_email(user, token)
+
+
+def _is_taken(work: Work, email: str) -> bool:
+    return work.session.scalar(select(User.id).where(User.email == email)) is not None
+
+
+def _change(work: Work, change_id: int) -> tuple[EmailChange | None, User | None]:
+    change = work.session.get(EmailChange, change_id)
+    if change is None or change.ended_at is not None:
+        return None, None
+    return change, _user(work, change.user_id)
+
+
+def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str | None:
+    """The one link that undoes this change, the same in both mails; None when it was used."""
+    sent = work.session.scalar(
+        select(OneTimeLink).where(
+            OneTimeLink.email_change_id == change.id, OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE
+        )
+    )
+    try:
+        if sent is not None:
+            return work.links.token_of(sent)
+    except DeadLink:
+        return None
+    _, token = work.links.issue(
+        Purpose.UNDO_EMAIL_CHANGE,
+        user_id=change.user_id,
+        address=change.old_email,
+        lifetime=work.lifetimes.email_undo_link,
+        job_id=claim.job_id,
+        email_change_id=change.id,
+    )
+    return token

@@ -1,0 +1,95 @@
+"""RQ's workers, in our process and our application context, without what they spend their time on when idle."""
+
+from __future__ import annotations
+
+import time
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from typing import Any
+from uuid import uuid4
+
+from flask import Flask
+from redis import Redis
+from rq import Queue, SimpleWorker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker_pool import WorkerData, WorkerPool
+
+from app.extensions import connect, db
+from app.promises import BULK, QUEUES
+
+HEARTBEAT_SECONDS = 1.0
+
+
+class Worker(SimpleWorker):
+    """Runs jobs in its own process, one application context each.
+
+    Its state and heartbeat go to Redis once a second at most: RQ writes them around every job, which costs as much as
+    a short job itself.
+    """
+
+    app: Flask
+    max_connection_wait_time = 2.0
+    _beat_at = float("-inf")
+    _told_at = float("-inf")
+
+    def perform_job(self, job: Job, queue: Queue, execution: Any) -> bool:
+        with self.app.app_context():
+            return bool(super().perform_job(job, queue, execution))
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        if pipeline is not None or time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS:
+            self._beat_at = time.monotonic()
+            super().heartbeat(timeout, pipeline)
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        self._state = state  # A stop asks this, so it is always true; what others see of it may be a second old.
+        if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
+            self._told_at = time.monotonic()
+            super().set_state(state, pipeline)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Nobody suspends workers here: operators stop them, and the ledger keeps the work."""
+
+
+class Pool(WorkerPool):
+    """Several workers. With two or more, one of them leaves bulk work alone, so urgent mail never waits behind it."""
+
+    def __init__(self, app: Flask, *, url: str, processes: int) -> None:
+        super().__init__(list(QUEUES), connection=connect(url), num_workers=processes, worker_class=Worker)
+        self._app = app
+        self._url = url
+
+    def start_worker(self, count: int | None = None, burst: bool = True, _sleep: float = 0, logging_level: str = "INFO") -> None:
+        """Start one worker process, without the scheduler that RQ's own pool starts in each."""
+        name = uuid4().hex
+        taken = {data.process.name for data in self.worker_dict.values()}
+        leaves_bulk = self.num_workers > 1 and "urgent worker" not in taken
+        queues = [queue for queue in QUEUES if not (leaves_bulk and queue == BULK)]
+        process: BaseProcess = get_context("fork").Process(
+            target=run_worker,
+            args=(self._app, self._url, queues, name, burst),
+            name="urgent worker" if leaves_bulk else "worker",
+        )
+        process.start()
+        self.worker_dict[name] = WorkerData(name=name, pid=process.pid or 0, process=process)
+
+
+def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) -> None:
+    """The body of one worker process: its own connections, RQ's own loop. TERM lets the job at hand finish."""
+    with app.app_context():
+        db.engine.dispose(close=False)
+    connection = blocking_connection(url)
+    worker = Worker(
+        [Queue(queue, connection=connection, serializer=JSONSerializer) for queue in queues],
+        name=name,
+        connection=connection,
+        serializer=JSONSerializer,
+    )
+    worker.app = app
+    worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
+
+
+def blocking_connection(url: str) -> Redis:
+    """A client that may wait for work longer than for an answer."""
+    return Redis.from_url(url, socket_connect_timeout=2, socket_keepalive=not url.startswith("unix"))

@@ -1,0 +1,46 @@
+"""What runs when. A tick is a row with the key `name:period`, so two schedules make it once.
+
+A period that was missed is not run later on its own: the next tick does the same work, so catching up once is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from app.extensions import now
+from app.promises import Promise, PurgeExpired, PurgeUnconfirmed
+from app.unit_of_work import Work, unit_of_work
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    name: str
+    every: timedelta
+    promise: Promise
+
+    def key(self, at: datetime) -> str:
+        """The period that `at` falls in, counted from the epoch."""
+        period = int(at.timestamp() // self.every.total_seconds())
+        return f"{self.name}:{datetime.fromtimestamp(period * self.every.total_seconds(), UTC):%Y-%m-%dT%H:%M}"
+
+
+SCHEDULE = (
+    Tick("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
+    Tick("purge-expired", timedelta(hours=6), PurgeExpired()),
+)
+
+
+def tick() -> int:
+    """Promise what this period asks for and ring for what nobody holds; returns how many were rung for."""
+    with unit_of_work() as work:
+        for due in _due(work, now()):
+            work.promise(due.promise, dedupe_key=due.key(now()))
+        return work.ledger.sweep()
+
+
+def _due(work: Work, at: datetime) -> Iterator[Tick]:
+    for each in SCHEDULE:
+        if not work.ledger.was_promised(each.key(at)):
+            yield each

@@ -1,0 +1,27 @@
+"""Promises that keep the house clean, and one that does nothing."""
+
+from __future__ import annotations
+
+from app.jobs.registry import keeps
+from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed
+from app.services.ledger import Claim
+from app.unit_of_work import Work
+
+
+@keeps(PurgeUnconfirmed)
+def purge_unconfirmed(work: Work, promise: PurgeUnconfirmed, claim: Claim) -> None:
+    """What does not fit in one transaction is promised again."""
+    if work.registration.purge_unconfirmed(at_most=1000) == 1000:
+        work.promise(PurgeUnconfirmed())
+
+
+@keeps(PurgeExpired)
+def purge_expired(work: Work, promise: PurgeExpired, claim: Claim) -> None:
+    """What does not fit in one transaction is promised again."""
+    if work.housekeeping.purge(at_most=5000) >= 5000:
+        work.promise(PurgeExpired())
+
+
+@keeps(NoOperation)
+def no_operation(work: Work, promise: NoOperation, claim: Claim) -> None:
+    return None

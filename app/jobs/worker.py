@@ -1,0 +1,98 @@
+"""Keeping one promise: claim it, work, acknowledge; whatever dies in between is claimed again when its lease ends."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlsplit
+
+from flask import g
+
+from app.emails import MailDelayed, MailRefused, Message, send
+from app.errors import LeaseLost
+from app.extensions import now, settings
+from app.jobs import mails, upkeep
+from app.jobs.registry import FUNCTIONS
+from app.models import MailStatus
+from app.principal import Visit
+from app.promises import Promise
+from app.services.audit import Origin
+from app.services.ledger import Claim
+from app.unit_of_work import Work, unit_of_work
+
+log = logging.getLogger(__name__)
+
+__all__ = ["JobFailed", "mails", "perform", "upkeep"]
+
+
+class JobFailed(Exception):
+    """The ledger knows why; this only tells RQ that the try failed, and carries nothing into Redis."""
+
+
+def perform(job_id: int) -> None:
+    """Try the job once, if it is free. Called by RQ with the id and nothing else."""
+    with unit_of_work(origin=_origin(None)) as work:
+        claim = work.ledger.claim(job_id)
+    if claim is None:
+        return
+    g.request_id = claim.request_id
+    try:
+        _keep(claim)
+    except LeaseLost:
+        log.warning("lease lost", extra={"job_id": job_id, "kind": claim.kind})
+    except Exception as problem:
+        log.exception("job failed", extra={"job_id": job_id, "kind": claim.kind})
+        _note_failure(claim, problem)
+        raise JobFailed(f"job {job_id}") from None
+
+
+def _keep(claim: Claim) -> None:
+    promise = Promise.read(claim.kind, claim.arguments)
+    with unit_of_work(origin=_origin(claim)) as work:
+        message = FUNCTIONS[type(promise)](work, promise, claim)
+        if message is None:
+            work.ledger.acknowledge(claim)
+            return
+        message_id = _open_record(work, claim, message)
+    _deliver(claim, message, message_id)
+
+
+def _open_record(work: Work, claim: Claim, message: Message) -> str:
+    domain = urlsplit(settings().public_url).hostname or "localhost"
+    return work.mails.open(
+        job_id=claim.job_id,
+        kind=message.kind,
+        user_id=message.user_id,
+        recipient=message.to,
+        subject=message.subject,
+        domain=domain,
+    ).message_id
+
+
+def _deliver(claim: Claim, message: Message, message_id: str) -> None:
+    try:
+        answer = send(message, message_id=message_id, at=now(), settings=settings())
+    except MailRefused as refusal:
+        with unit_of_work(origin=_origin(claim)) as work:
+            work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=str(refusal))
+            work.ledger.bury(claim, outcome=f"the mail server refused it: {refusal}"[:500])
+    except MailDelayed as delay:
+        with unit_of_work(origin=_origin(claim)) as work:
+            work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=str(delay))
+            work.ledger.postpone(claim, outcome=f"the mail server did not take it yet: {delay}"[:500])
+    else:
+        with unit_of_work(origin=_origin(claim)) as work:
+            work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
+            work.ledger.acknowledge(claim)
+
+
+def _note_failure(claim: Claim, problem: Exception) -> None:
+    try:
+        with unit_of_work(origin=_origin(claim)) as work:
+            # The kind of error only: its message can hold what people typed.
+            work.ledger.postpone(claim, outcome=f"failed with {type(problem).__name__}")
+    except LeaseLost:
+        log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})
+
+
+def _origin(claim: Claim | None) -> Origin:
+    return Origin(Visit(request_id=claim.request_id if claim else None), door="job")

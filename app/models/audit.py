@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.base import Base, BigId
+
+
+class AuditEvent(Base):
+    """What happened, to whom and by whom, in ids and kinds. Rows are added and never changed.
+
+    `actor_id` and `subject_id` are bare numbers on purpose: events outlive the people in them.
+    `digest` is a salted SHA-256 of the personal values, which live in a side row that erasure can delete.
+    """
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        Index("ix_audit_events_subject_id", "subject_id", "id"),
+        Index("ix_audit_events_actor_id", "actor_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(64))
+    actor_id: Mapped[int | None] = mapped_column(BigId)
+    subject_id: Mapped[int | None] = mapped_column(BigId)
+    session_id: Mapped[int | None] = mapped_column(BigId)
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+
+    detail: Mapped[AuditDetail | None] = relationship(back_populates="event", lazy="raise")
+
+
+class AuditDetail(Base):
+    """The personal half of an event: address, browser, values before and after, and the salt of its digest."""
+
+    __tablename__ = "audit_details"
+
+    event_id: Mapped[int] = mapped_column(BigId, ForeignKey("audit_events.id"), primary_key=True)
+    subject_id: Mapped[int | None] = mapped_column(BigId, index=True)
+    salt: Mapped[bytes] = mapped_column(LargeBinary(16))
+    address: Mapped[str | None] = mapped_column(String(45))
+    user_agent: Mapped[str] = mapped_column(String(500), default="")
+    values: Mapped[dict[str, Any]]
+
+    event: Mapped[AuditEvent] = relationship(back_populates="detail")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigId
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+OPEN = text("state IN ('waiting', 'running')")
+
+
+class Job(Base):
+    """One promise: kept here in the transaction that made it, so that nothing else has to remember it.
+
+    `attempts` is the fencing token of a claim, `lease_until` how long the claim holds, `rung_at` when a worker
+    was last called; `progress` is 0 to 100.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        # The sweep looks only at what is open, however long the history grows.
+        Index("ix_jobs_due", "run_after", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("ix_jobs_state", "state", "id"),
+        Index("ix_jobs_finished_at", "finished_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    arguments: Mapped[dict[str, Any]]
+    queue: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), default=JobState.WAITING)
+    run_after: Mapped[datetime]
+    dedupe_key: Mapped[str | None] = mapped_column(String(128), unique=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    lease_until: Mapped[datetime | None]
+    rung_at: Mapped[datetime | None]
+    progress: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[str | None] = mapped_column(String(500))
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigId
+
+
+class Purpose(StrEnum):
+    """What a link is for; a link for one thing is garbage for another."""
+
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"
+    CHANGE_EMAIL = "change_email"
+    UNDO_EMAIL_CHANGE = "undo_email_change"
+
+
+class OneTimeLink(Base):
+    """A link in a mail. Its token is a keyed hash of this row, and only the hash of that token is kept.
+
+    `job_id` ties it to the promise that sends it, so that a retried job sends the same link.
+    """
+
+    __tablename__ = "one_time_links"
+    __table_args__ = (
+        Index("ix_one_time_links_user_id", "user_id", "purpose"),
+        Index("ix_one_time_links_expires_at", "expires_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[str] = mapped_column(String(32))
+    address: Mapped[str] = mapped_column(String(320))
+    salt: Mapped[bytes] = mapped_column(LargeBinary(16))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    email_change_id: Mapped[int | None] = mapped_column(ForeignKey("email_changes.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[int | None] = mapped_column(BigId, unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

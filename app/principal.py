@@ -1,0 +1,59 @@
+"""Who is asking, as one small immutable value that every door and service understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A signed-in person and the credential they came with.
+
+    `authenticated_at` is when the session began, `confirmed_at` when a password was last given in it.
+    The `is_*` properties and `get_id` are the interface that Flask-Login expects.
+    """
+
+    user_id: int
+    name: str
+    email: str
+    roles: tuple[str, ...]
+    permissions: frozenset[str]
+    session_id: int
+    authenticated_at: datetime
+    confirmed_at: datetime
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def is_active(self) -> bool:
+        return True
+
+    @property
+    def is_anonymous(self) -> bool:
+        return False
+
+    def get_id(self) -> str:
+        return str(self.user_id)
+
+    def has(self, permission: str) -> bool:
+        return permission in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where a request came from: what audit events, sessions and throttles need to know of it.
+
+    `address` is the client's IP address, `user_agent` at most 500 characters of the header,
+    `device_token` the value of this browser's device cookie (None when it has none).
+    """
+
+    address: str | None = None
+    user_agent: str = ""
+    request_id: str | None = None
+    device_token: str | None = None
+
+
+NOWHERE = Visit()

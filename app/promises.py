@@ -1,0 +1,136 @@
+"""What may be promised: one frozen dataclass per job, ids only. `app/jobs` says how each is kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+URGENT, DEFAULT, BULK = "urgent", "default", "bulk"
+QUEUES = (URGENT, DEFAULT, BULK)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """`queue` decides what waits behind what; `max_attempts` when a job is called dead."""
+
+    queue: ClassVar[str] = DEFAULT
+    max_attempts: ClassVar[int] = 8
+    kinds: ClassVar[dict[str, type[Promise]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Promise.kinds[cls.kind()] = cls
+
+    @classmethod
+    def kind(cls) -> str:
+        """`SendVerification` is stored as `send_verification`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    def arguments(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def read(kind: str, arguments: dict[str, Any]) -> Promise:
+        """The promise that a row holds. Raises KeyError for a kind or argument that this version does not know."""
+        known = Promise.kinds[kind]
+        names = {field.name for field in fields(known)}
+        if names != set(arguments):
+            raise KeyError(kind)
+        return known(**arguments)
+
+
+@dataclass(frozen=True)
+class AnswerRegistration(Promise):
+    """A confirmation link, or word that there is an account already: the worker decides, not the page."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int
+
+
+@dataclass(frozen=True)
+class AnswerResendVerification(Promise):
+    """`user_id` is None when the address is unknown, so that the row looks the same."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int | None
+
+
+@dataclass(frozen=True)
+class AnswerForgotPassword(Promise):
+    """`user_id` is None when the address is unknown, so that the row looks the same."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int | None
+
+
+@dataclass(frozen=True)
+class SendPasswordChanged(Promise):
+    user_id: int
+    event_id: int
+
+
+@dataclass(frozen=True)
+class SendNewDevice(Promise):
+    user_id: int
+    session_id: int
+
+
+@dataclass(frozen=True)
+class SendFailedSignIns(Promise):
+    """Promised for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
+
+    throttle_id: int
+
+
+@dataclass(frozen=True)
+class SendConfirmEmailChange(Promise):
+    """A link to the new address, unless it belongs to somebody else."""
+
+    queue: ClassVar[str] = URGENT
+    change_id: int
+
+
+@dataclass(frozen=True)
+class SendEmailChangeRequested(Promise):
+    """To the old address, with a link that undoes."""
+
+    queue: ClassVar[str] = URGENT
+    change_id: int
+
+
+@dataclass(frozen=True)
+class SendEmailChanged(Promise):
+    """To the old address, when the new one took its place; the link that undoes is the same."""
+
+    queue: ClassVar[str] = URGENT
+    change_id: int
+
+
+@dataclass(frozen=True)
+class SendAccountDeactivated(Promise):
+    user_id: int
+
+
+@dataclass(frozen=True)
+class SendAccountActivated(Promise):
+    user_id: int
+
+
+@dataclass(frozen=True)
+class PurgeUnconfirmed(Promise):
+    """Accounts whose address was never confirmed."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
+class PurgeExpired(Promise):
+    """Ended sessions, dead links, idle throttles, finished jobs and old mail records."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
+class NoOperation(Promise):
+    """Does nothing: for `make bench` and for proving that the workers take work."""

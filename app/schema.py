@@ -1,0 +1,53 @@
+"""Which migration the database has, against which one this code was written for."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+
+from app.extensions import db
+from app.settings import ROOT
+
+VERSIONS = ROOT / "migrations" / "versions"
+_ASSIGNED = re.compile(r"^(revision|down_revision)(?::[^=]*)? = (?:[\"'](\w+)[\"']|None)$", re.MULTILINE)
+
+
+@cache
+def newest_revision() -> str:
+    """The head of `migrations/`, read from the files: asking Alembic would load it into every web process."""
+    found = [dict(_ASSIGNED.findall(path.read_text())) for path in VERSIONS.glob("*.py")]
+    heads = {each["revision"] for each in found} - {each.get("down_revision") for each in found}
+    (head,) = heads
+    return head
+
+
+@cache
+def known_revisions() -> frozenset[str]:
+    return frozenset(dict(_ASSIGNED.findall(path.read_text()))["revision"] for path in VERSIONS.glob("*.py"))
+
+
+def current_revision() -> str | None:
+    """What the database has; None when it was never migrated. Raises OperationalError when it cannot be reached."""
+    try:
+        with db.engine.connect() as connection:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except ProgrammingError:
+        return None
+    except OperationalError as problem:
+        if "no such table" in str(problem.orig):
+            return None
+        raise
+
+
+def schema_state() -> tuple[str, str]:
+    """Words for the database and for its migrations: `ok`, `unreachable`; `ok`, `pending`, `newer`, `unknown`."""
+    try:
+        current = current_revision()
+    except SQLAlchemyError:
+        return "unreachable", "unknown"
+    if current == newest_revision():
+        return "ok", "ok"
+    return "ok", "pending" if current is None or current in known_revisions() else "newer"

@@ -1,0 +1,1 @@
+"""Passwords, tokens and estimates of strength: usable without Flask."""

@@ -1,0 +1,75 @@
+"""Whether a password is in a list of stolen ones: asked of a service that never sees it, or of a local file."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+log = logging.getLogger(__name__)
+
+
+def never(password: str) -> bool:
+    """The check is switched off."""
+    return False
+
+
+def by_service(url: str, *, timeout: float) -> Callable[[str], bool]:
+    """Ask a k-anonymity range service: it hears five hexadecimal digits of a SHA-1 and answers some 800 endings.
+
+    `timeout` is in seconds. A service that is away lets the password through and is logged. Redirects are not followed.
+    """
+    parts = urlsplit(url)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+
+    def is_breached(password: str) -> bool:
+        digest = _digest(password)
+        connection = connect(parts.hostname or "", parts.port, timeout=timeout)
+        try:
+            connection.request("GET", parts.path + digest[:5], headers={"Add-Padding": "true"})
+            answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                raise http.client.HTTPException(f"status {answer.status}")
+            lines = answer.read(1_000_000).decode("ascii", "replace").splitlines()
+        except (OSError, http.client.HTTPException) as problem:
+            log.warning("the breach check could not be asked", extra={"reason": type(problem).__name__})
+            return False
+        finally:
+            connection.close()
+        # Padding comes as endings with a count of 0.
+        return any(line.startswith(digest[5:]) and not line.endswith(":0") for line in lines)
+
+    return is_breached
+
+
+def by_file(path: Path) -> Callable[[str], bool]:
+    """Search a sorted file of upper-case SHA-1 hashes in place, one a line (`HASH` or `HASH:count`)."""
+
+    def is_breached(password: str) -> bool:
+        wanted = _digest(password).encode()
+        with path.open("rb") as file:
+            low, high = 0, file.seek(0, 2)
+            while low < high:
+                middle = (low + high) // 2
+                file.seek(middle)
+                if middle:
+                    file.readline()
+                found = file.readline().strip()[:40].upper()
+                if found == wanted:
+                    return True
+                if found and found < wanted:
+                    low = middle + 1
+                else:
+                    high = middle
+            file.seek(0)
+            return file.readline().strip()[:40].upper() == wanted
+
+    return is_breached
+
+
+def _digest(password: str) -> str:
+    # SHA-1 is the format of the published lists; nothing is protected by it.
+    return hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()

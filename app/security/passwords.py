@@ -1,0 +1,61 @@
+"""Password hashing with argon2id (RFC 9106) at OWASP's parameters, a bounded number at a time."""
+
+from __future__ import annotations
+
+from threading import BoundedSemaphore
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from app.errors import Busy
+
+
+class Passwords:
+    """`memory_kib`, `time_cost` and `parallelism` are argon2's m, t and p; `at_once` bounds one process.
+
+    A hash costs memory and a core: without the bound, a flood of sign-ins would take both from everyone.
+    """
+
+    def __init__(
+        self, *, memory_kib: int = 19456, time_cost: int = 2, parallelism: int = 1, at_once: int = 4, wait: float = 10
+    ) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID
+        )
+        self._slots = BoundedSemaphore(at_once)
+        self._wait = wait
+        self._decoy = self._hasher.hash("nobody has this password")
+
+    def hash(self, password: str) -> str:
+        """A PHC string. Raises Busy when no slot is free for `wait` seconds."""
+        with _Slot(self._slots, self._wait):
+            return self._hasher.hash(_bytes(password))
+
+    def verify(self, hashed: str | None, password: str) -> bool:
+        """Whether `password` fits; without a hash it takes as long and says no."""
+        with _Slot(self._slots, self._wait):
+            try:
+                return self._hasher.verify(hashed or self._decoy, _bytes(password)) and hashed is not None
+            except (VerificationError, InvalidHashError):
+                return False
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Whether the hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(hashed)
+
+
+class _Slot:
+    def __init__(self, slots: BoundedSemaphore, wait: float) -> None:
+        self._slots, self._wait = slots, wait
+
+    def __enter__(self) -> None:
+        if not self._slots.acquire(timeout=self._wait):
+            raise Busy
+
+    def __exit__(self, *_: object) -> None:
+        self._slots.release()
+
+
+def _bytes(password: str) -> bytes:
+    # A lone surrogate cannot be encoded; refused at every door, and here it fits no hash.
+    return password.encode("utf-8", "surrogatepass")

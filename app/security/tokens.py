@@ -1,0 +1,36 @@
+"""Random tokens and their hashes. Everything unguessable here has 192 bits or more."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+
+def new_token() -> str:
+    """256 random bits, URL-safe, 43 characters."""
+    return secrets.token_urlsafe(32)
+
+
+def new_salt() -> bytes:
+    return secrets.token_bytes(16)
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token. It has full entropy, so one SHA-256 is enough (no stretching, no salt)."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def keyed_hash(key: str, *parts: str | bytes) -> str:
+    """HMAC-SHA-256 (RFC 2104) over length-prefixed parts, URL-safe, 43 characters."""
+    mac = hmac.new(key.encode(), digestmod=hashlib.sha256)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        mac.update(len(data).to_bytes(4, "big") + data)
+    return base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
+
+
+def is_same(one: str, other: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,45 @@
+"""One canonical form of an email address and one form of a name, decided here and used on every path."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from email_validator import EmailNotValidError, validate_email
+
+from app.errors import InvalidAddress, InvalidName
+
+LONGEST_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
+LONGEST_NAME = 100
+
+
+def canonical_address(typed: str) -> str:
+    """Trimmed, NFKC, case-folded, with the domain in its IDNA (ASCII) form. Raises InvalidAddress.
+
+    Folding the local part is a choice: RFC 5321 lets a host tell `Ada@` from `ada@`, no living one does, and two
+    accounts that differ by a capital letter are an attack.
+    """
+    text = unicodedata.normalize("NFKC", typed.strip()).casefold()
+    if len(text) > LONGEST_ADDRESS:
+        raise InvalidAddress
+    try:
+        found = validate_email(text, check_deliverability=False, globally_deliverable=False)
+    except (EmailNotValidError, UnicodeError):
+        raise InvalidAddress from None
+    address = f"{found.local_part}@{found.ascii_domain}".casefold()
+    if ("." not in found.ascii_domain and found.ascii_domain != "localhost") or len(address) > LONGEST_ADDRESS:
+        raise InvalidAddress
+    return address
+
+
+def clean_name(typed: str) -> str:
+    """Trimmed, NFC, inner white space folded. Raises InvalidName for control characters, lone surrogates or length."""
+    text = " ".join(unicodedata.normalize("NFC", typed).split(" ")).strip()
+    if any(unicodedata.category(letter) in {"Cc", "Cs", "Cn", "Zl", "Zp"} or letter in BIDI_CONTROLS for letter in text):
+        raise InvalidName
+    if len(text) > LONGEST_NAME:
+        raise InvalidName(f"Use at most {LONGEST_NAME} characters.")
+    return text
+
+
+# They make a name read as something else in a list or a mail (Unicode TR 36).
+BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -1,0 +1,85 @@
+"""The audit log: what happened, in the same transaction as its effect."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import joinedload
+
+from app.models import AuditDetail, AuditEvent
+from app.principal import Principal, Visit
+from app.security.tokens import new_salt
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who acts and from where; `principal` is None for strangers, jobs and the command line."""
+
+    visit: Visit
+    principal: Principal | None = None
+    door: str = "web"
+
+
+class AuditLog:
+    """Rows are only ever added. Personal values go to the side row; the event keeps a salted digest of them."""
+
+    def __init__(self, session: DbSession, *, origin: Origin, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._origin = origin
+        self._clock = clock
+
+    def record(self, kind: str, *, subject_id: int | None, actor_id: int | None = None, session_id: int | None = None, **values: Any) -> int:
+        """Add an event and return its id. `values` must hold no secret; `actor_id` defaults to who is signed in."""
+        visit, principal = self._origin.visit, self._origin.principal
+        if principal is not None:
+            actor_id, session_id = actor_id or principal.user_id, session_id or principal.session_id
+        if self._origin.door != "web":
+            values["door"] = self._origin.door
+        salt = new_salt()
+        event_id: int = self._session.execute(
+            insert(AuditEvent).returning(AuditEvent.id),
+            {
+                "at": self._clock(),
+                "kind": kind,
+                "actor_id": actor_id,
+                "subject_id": subject_id,
+                "session_id": session_id,
+                "request_id": visit.request_id,
+                "digest": personal_digest(salt, visit.address, visit.user_agent, values),
+            },
+        ).scalar_one()
+        self._session.execute(
+            insert(AuditDetail),
+            {
+                "event_id": event_id,
+                "subject_id": subject_id,
+                "salt": salt,
+                "address": visit.address,
+                "user_agent": visit.user_agent,
+                "values": values,
+            },
+        )
+        return event_id
+
+    def list_for(self, user_id: int, *, before: int | None = None, limit: int = 25) -> list[AuditEvent]:
+        """Events on `user_id`, newest first, those with an id under `before`."""
+        query = select(AuditEvent).where(AuditEvent.subject_id == user_id).order_by(AuditEvent.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(AuditEvent.id < before)
+        return list(self._session.scalars(query.options(joinedload(AuditEvent.detail))))
+
+    def find(self, event_id: int) -> AuditEvent | None:
+        return self._session.get(AuditEvent, event_id, options=[joinedload(AuditEvent.detail)])
+
+
+def personal_digest(salt: bytes, address: str | None, user_agent: str, values: dict[str, Any]) -> str:
+    """SHA-256 over the salt and the side row's values in one spelling."""
+    spelt = json.dumps([address, user_agent, values], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(salt + spelt.encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""What is deleted by itself, and after how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy.orm import Session as DbSession
+
+from app.models import Base, Job, OneTimeLink, SentMail, Session, Throttle
+from app.services.lifetimes import Lifetimes
+
+KEPT_AFTER_END = timedelta(days=30)
+
+
+class Housekeeping:
+    def __init__(self, session: DbSession, *, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def purge(self, *, at_most: int = 5000) -> int:
+        """Delete what has served its time, `at_most` rows a table; returns how many."""
+        now = self._clock()
+        ended = now - KEPT_AFTER_END
+        return (
+            self._delete(Session, or_(Session.expires_at < ended, Session.ended_at < ended), at_most)
+            + self._delete(OneTimeLink, OneTimeLink.expires_at < ended, at_most)
+            + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self._lifetimes.failures_forgotten, at_most)
+            + self._delete(Job, Job.finished_at < now - self._lifetimes.finished_job, at_most)
+            + self._delete(SentMail, SentMail.created_at < now - self._lifetimes.sent_mail, at_most)
+        )
+
+    def _delete(self, model: type[Base], is_due: ColumnElement[bool], at_most: int) -> int:
+        key: Any = model.__table__.c.id
+        some = select(key).where(is_due).limit(at_most)
+        return int(self._session.execute(delete(model).where(key.in_(some)).execution_options(synchronize_session=False)).rowcount)

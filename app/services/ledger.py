@@ -1,0 +1,239 @@
+"""The ledger of promised work: a promise is a row in the transaction that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from secrets import SystemRandom
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
+from app.models import Job, JobState
+from app.promises import Promise
+from app.services.lifetimes import Lifetimes
+from app.services.throttles import insert_once
+
+FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
+_chance = SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A job that wants a worker, and the queue to call one on."""
+
+    job_id: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job held until its lease ends; `attempt` is the fencing token."""
+
+    job_id: int
+    kind: str
+    arguments: dict[str, Any]
+    attempt: int
+    request_id: str | None
+
+
+class Ledger:
+    """`ring` hears of every job that wants a worker; it is obeyed after the commit."""
+
+    def __init__(
+        self,
+        session: DbSession,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+        ring: Callable[[Ring], None],
+        request_id: str | None = None,
+        owner_id: int | None = None,
+    ) -> None:
+        self._session = session
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._ring = ring
+        self._request_id = request_id
+        self._owner_id = owner_id
+
+    def today(self) -> str:
+        return self._clock().date().isoformat()
+
+    def promise(self, promise: Promise, *, dedupe_key: str | None = None) -> int | None:
+        """Add the job and return its id; None when a job with that key was promised before."""
+        now = self._clock()
+        job_id: int | None = self._session.execute(
+            insert_once(self._session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
+            {
+                "kind": promise.kind(),
+                "arguments": promise.arguments(),
+                "queue": promise.queue,
+                "state": JobState.WAITING,
+                "run_after": now,
+                "dedupe_key": dedupe_key,
+                "attempts": 0,
+                "progress": 0,
+                "max_attempts": promise.max_attempts,
+                "owner_id": self._owner_id,
+                "request_id": self._request_id,
+                "created_at": now,
+                "rung_at": now,
+            },
+        ).scalar()
+        if job_id is not None:
+            self._ring(Ring(job_id, promise.queue))
+        return job_id
+
+    def was_promised(self, dedupe_key: str) -> bool:
+        return self._session.scalar(select(Job.id).where(Job.dedupe_key == dedupe_key)) is not None
+
+    # ── what a worker does ──
+
+    def claim(self, job_id: int) -> Claim | None:
+        """Take the job until its lease ends; None when it is not due, held, or ended."""
+        now = self._clock()
+        row = self._session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.attempts < Job.max_attempts, self._is_free(now))
+            .values(
+                state=JobState.RUNNING,
+                attempts=Job.attempts + 1,
+                lease_until=now + self._lifetimes.job_lease,
+                started_at=func.coalesce(Job.started_at, now),
+            )
+            .returning(Job.kind, Job.arguments, Job.attempts, Job.request_id)
+            .execution_options(synchronize_session=False)
+        ).first()
+        return Claim(job_id, row.kind, row.arguments, row.attempts, row.request_id) if row else None
+
+    def acknowledge(self, claim: Claim, *, outcome: str | None = None) -> None:
+        """The work is done. Raises LeaseLost, so that what was done in this transaction is undone."""
+        self._settle(claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self._clock(), lease_until=None)
+
+    def renew(self, claim: Claim, *, progress: int) -> None:
+        """Say that a long job lives and how far it is, in percent. Raises LeaseLost."""
+        self._settle(claim, progress=progress, lease_until=self._clock() + self._lifetimes.job_lease)
+
+    def postpone(self, claim: Claim, *, outcome: str) -> None:
+        """The try failed: try again later, each wait twice as long, or call the job dead after its last."""
+        now = self._clock()
+        row = self._session.get(Job, claim.job_id)
+        if row is not None and claim.attempt >= row.max_attempts:
+            self.bury(claim, outcome=outcome)
+            return
+        delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
+        self._settle(claim, state=JobState.WAITING, outcome=outcome, run_after=now + delay, lease_until=None, rung_at=None)
+
+    def bury(self, claim: Claim, *, outcome: str) -> None:
+        """No retry can help."""
+        self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self._clock(), lease_until=None)
+
+    def _settle(self, claim: Claim, **values: Any) -> None:
+        settled = self._session.execute(
+            update(Job)
+            .where(Job.id == claim.job_id, Job.state == JobState.RUNNING, Job.attempts == claim.attempt)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+        if settled.rowcount != 1:
+            raise LeaseLost
+
+    # ── what the schedule does ──
+
+    def sweep(self, *, at_most: int = 500) -> int:
+        """Ring again for due jobs that nobody holds, and call dead those whose last try never came back."""
+        now = self._clock()
+        self._session.execute(
+            update(Job)
+            .where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.attempts >= Job.max_attempts)
+            .values(state=JobState.DEAD, finished_at=now, lease_until=None, outcome="its last try never came back")
+            .execution_options(synchronize_session=False)
+        )
+        due = self._session.execute(
+            select(Job.id, Job.queue)
+            .where(
+                self._is_free(now),
+                Job.run_after <= now,
+                or_(Job.rung_at.is_(None), Job.rung_at < now - self._lifetimes.ring_again),
+            )
+            .order_by(Job.run_after)
+            .limit(at_most)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if due:
+            ids = [row.id for row in due]
+            self._session.execute(update(Job).where(Job.id.in_(ids)).values(rung_at=now).execution_options(synchronize_session=False))
+        for row in due:
+            self._ring(Ring(row.id, row.queue))
+        return len(due)
+
+    def count_overdue(self, *, by: timedelta) -> int:
+        """Jobs that have waited `by` longer than they should."""
+        limit = self._clock() - by
+        return (
+            self._session.scalar(
+                select(func.count()).select_from(Job).where(Job.state == JobState.WAITING, Job.run_after < limit)
+            )
+            or 0
+        )
+
+    @staticmethod
+    def _is_free(now: datetime) -> ColumnElement[bool]:
+        return or_(
+            and_(Job.state == JobState.WAITING, Job.run_after <= now),
+            and_(Job.state == JobState.RUNNING, Job.lease_until < now),
+        )
+
+    # ── what people do ──
+
+    def get(self, job_id: int) -> Job:
+        job = self._session.get(Job, job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return job
+
+    def list(self, *, states: Iterable[str] = (), limit: int = 50, before: int | None = None) -> list[Job]:
+        """Newest first; `states` empty means all."""
+        query = select(Job).order_by(Job.id.desc()).limit(limit)
+        wanted = list(states)
+        if wanted:
+            query = query.where(Job.state.in_(wanted))
+        if before is not None:
+            query = query.where(Job.id < before)
+        return [*self._session.scalars(query)]
+
+    def retry(self, job_id: int) -> None:
+        """Give a dead or cancelled job its tries again, at once. Raises JobNotFound, JobNotRetryable."""
+        now = self._clock()
+        job = self.get(job_id)
+        again = self._session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.state.in_([JobState.DEAD, JobState.CANCELLED]))
+            .values(
+                state=JobState.WAITING,
+                run_after=now,
+                rung_at=now,
+                lease_until=None,
+                finished_at=None,
+                progress=0,
+                max_attempts=Job.attempts + Promise.max_attempts,
+            )
+        )
+        if again.rowcount != 1:
+            raise JobNotRetryable
+        self._ring(Ring(job_id, job.queue))
+
+    def cancel(self, job_id: int) -> None:
+        """Raises JobNotFound, JobNotCancellable once a worker has it."""
+        self.get(job_id)
+        cancelled = self._session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.state == JobState.WAITING)
+            .values(state=JobState.CANCELLED, finished_at=self._clock())
+        )
+        if cancelled.rowcount != 1:
+            raise JobNotCancellable

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things last and how often they may be tried: plain values, so services know no settings."""
+
+    session_idle: timedelta = timedelta(hours=12)
+    session_absolute: timedelta = timedelta(days=7)
+    remember_idle: timedelta = timedelta(days=30)
+    remember_absolute: timedelta = timedelta(days=90)
+    verify_link: timedelta = timedelta(hours=24)
+    reset_link: timedelta = timedelta(hours=1)
+    email_change_link: timedelta = timedelta(hours=24)
+    email_undo_link: timedelta = timedelta(days=14)
+    unconfirmed_account: timedelta = timedelta(days=7)
+    job_lease: timedelta = timedelta(minutes=2)
+    ring_again: timedelta = timedelta(seconds=30)
+    finished_job: timedelta = timedelta(days=30)
+    sent_mail: timedelta = timedelta(days=90)
+    free_tries: int = 5
+    longest_delay: timedelta = timedelta(minutes=15)
+    failures_forgotten: timedelta = timedelta(hours=24)

@@ -1,0 +1,115 @@
+"""One-time links: 256 bits, stored hashed, bound to a purpose, spent by one conditional UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import DeadLink
+from app.models import OneTimeLink, Purpose
+from app.security.tokens import keyed_hash, new_salt, token_hash
+
+
+class OneTimeLinks:
+    """`keys` are the signing keys, the present one first."""
+
+    def __init__(self, session: DbSession, *, keys: Sequence[str], clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._keys = keys
+        self._clock = clock
+
+    def issue(
+        self,
+        purpose: Purpose,
+        *,
+        user_id: int,
+        address: str,
+        lifetime: timedelta,
+        job_id: int | None = None,
+        email_change_id: int | None = None,
+    ) -> tuple[OneTimeLink, str]:
+        """A new link and its token; older links of that user for that purpose are dead from here on.
+
+        With a `job_id` the same job gets the same link again, however often it is retried.
+        """
+        sent_before = self._session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
+        if sent_before is not None:
+            return sent_before, self.token_of(sent_before)
+        self.end_all(user_id, purpose)
+        now = self._clock()
+        salt = new_salt()
+        token = self._token(self._keys[0], purpose, salt)
+        link = OneTimeLink(
+            user_id=user_id,
+            purpose=purpose,
+            address=address,
+            salt=salt,
+            token_hash=token_hash(token),
+            job_id=job_id,
+            email_change_id=email_change_id,
+            created_at=now,
+            expires_at=now + lifetime,
+        )
+        self._session.add(link)
+        self._session.flush()
+        return link, token
+
+    def token_of(self, link: OneTimeLink) -> str:
+        """The token again, made from the row and the key. Raises DeadLink when the key is gone or the link is spent."""
+        if link.used_at is None and link.expires_at > self._clock():
+            for key in self._keys:
+                token = self._token(key, link.purpose, link.salt)
+                if token_hash(token) == link.token_hash:
+                    return token
+        raise DeadLink
+
+    def get_live(self, token: str, purpose: Purpose) -> OneTimeLink:
+        """Look, spend nothing. Raises DeadLink."""
+        link = self._session.scalar(
+            select(OneTimeLink).where(
+                OneTimeLink.token_hash == token_hash(token),
+                OneTimeLink.purpose == purpose,
+                OneTimeLink.used_at.is_(None),
+                OneTimeLink.expires_at > self._clock(),
+            )
+        )
+        if link is None:
+            raise DeadLink
+        return link
+
+    def spend(self, token: str, purpose: Purpose) -> OneTimeLink:
+        """Use the link up, once under any race. Raises DeadLink."""
+        now = self._clock()
+        spent = self._session.execute(
+            update(OneTimeLink)
+            .where(
+                OneTimeLink.token_hash == token_hash(token),
+                OneTimeLink.purpose == purpose,
+                OneTimeLink.used_at.is_(None),
+                OneTimeLink.expires_at > now,
+            )
+            .values(used_at=now)
+        )
+        if spent.rowcount != 1:
+            raise DeadLink
+        return self._session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
+
+    def end_all(self, user_id: int, *purposes: Purpose) -> None:
+        now = self._clock()
+        self._session.execute(
+            update(OneTimeLink)
+            .where(
+                OneTimeLink.user_id == user_id,
+                OneTimeLink.purpose.in_(purposes),
+                OneTimeLink.used_at.is_(None),
+                OneTimeLink.expires_at > now,
+            )
+            .values(expires_at=now)
+        )
+
+    @staticmethod
+    def _token(key: str, purpose: str, salt: bytes) -> str:
+        return keyed_hash(key, "one-time link", purpose, salt)

@@ -1,0 +1,101 @@
+"""Which passwords may be set: length, an estimate of strength, and (when switched on) lists of breached ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from zxcvbn_rs_py import zxcvbn
+
+from app.errors import WeakPassword
+from app.security.passwords import Passwords
+
+ESTIMATED = 100  # The estimate slows with length, and what follows the first hundred characters only adds strength.
+ENOUGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """A password that has passed the policy, already hashed: the only thing that services accept to store."""
+
+    hashed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """`score` is 0 to 4 (zxcvbn's scale); `advice` is a sentence, empty when the score is enough."""
+
+    score: int
+    advice: str
+
+
+class PasswordPolicy:
+    """`site_words` are refused as the substance of a password, as are the words of the person.
+
+    `is_breached` answers True, False, or None where it could not be asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        passwords: Passwords,
+        min_length: int,
+        max_length: int,
+        site_words: Iterable[str],
+        is_breached: Callable[[str], bool],
+    ) -> None:
+        self._passwords = passwords
+        self._min_length = min_length
+        self._max_length = max_length
+        self._site_words = tuple(site_words)
+        self._is_breached = is_breached
+
+    def prepare(self, password: str, *, words: Iterable[str]) -> NewPassword:
+        """Check and hash; to be called with no transaction open. Raises WeakPassword with the reason, or Busy."""
+        self._check_length(password)
+        strength = self.estimate(password, words=words)
+        if strength.score < ENOUGH:
+            raise WeakPassword(strength.advice)
+        if self._is_breached(password):
+            raise WeakPassword("This password is in a list of stolen ones. Choose another.")
+        return NewPassword(hashed=self._passwords.hash(password))
+
+    def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
+        """How hard it is to guess, given what an attacker knows of the person and the site."""
+        known = context_words([*words, *self._site_words])
+        result = zxcvbn(_encodable(without(password, known))[:ESTIMATED], known)
+        score = int(result.score)
+        if score >= ENOUGH:
+            return Strength(score, "")
+        reasons = [str(result.feedback.warning)] if result.feedback and result.feedback.warning else []
+        reasons += ["Use a few words that do not belong together."]
+        return Strength(score, " ".join(reasons))
+
+    def _check_length(self, password: str) -> None:
+        if len(password) < self._min_length:
+            raise WeakPassword(f"Use at least {self._min_length} characters.")
+        if len(password) > self._max_length:
+            raise WeakPassword(f"Use at most {self._max_length} characters.")
+        if not _encodable(password) == password:
+            raise WeakPassword("Use characters that can be typed.")
+
+
+def context_words(texts: Iterable[str]) -> list[str]:
+    """The words of names, addresses and hosts, each of three letters or more, in lower case."""
+    words = {part for text in texts for part in [text.casefold(), *re.split(r"[\W_]+", text.casefold())]}
+    return sorted(word for word in words if len(word) >= 3)
+
+
+def without(password: str, known: Iterable[str]) -> str:
+    """Each known word shortened to one letter: 'gatehouse-gatehouse' is no longer than two letters and a dash.
+
+    The estimate counts a known word as a cheap guess, but many of them in a row still add up.
+    """
+    for word in sorted(known, key=len, reverse=True):
+        password = re.sub(re.escape(word), lambda found: found.group()[0], password, flags=re.IGNORECASE)
+    return password
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

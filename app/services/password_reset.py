@@ -1,0 +1,76 @@
+"""Forgot and reset: silent to strangers, and a reset ends every way in that was open before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import DeadLink
+from app.models import Purpose, User
+from app.promises import AnswerForgotPassword, SendPasswordChanged
+from app.services.audit import AuditLog
+from app.services.ledger import Ledger
+from app.services.links import OneTimeLinks
+from app.services.password_policy import NewPassword
+from app.services.registration import Registration
+from app.services.sessions import Sessions
+from app.services.sign_in import SignIn
+
+
+class PasswordReset:
+    def __init__(
+        self,
+        session: DbSession,
+        *,
+        audit: AuditLog,
+        ledger: Ledger,
+        links: OneTimeLinks,
+        registration: Registration,
+        sessions: Sessions,
+        sign_in: SignIn,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._session = session
+        self._audit = audit
+        self._ledger = ledger
+        self._links = links
+        self._registration = registration
+        self._sessions = sessions
+        self._sign_in = sign_in
+        self._clock = clock
+
+    def request(self, email: str) -> None:
+        """Promise an answer, whoever that address is."""
+        user_id = self._session.scalar(select(User.id).where(User.email == email))
+        self._audit.record("password.reset_requested", subject_id=user_id)
+        self._ledger.promise(AnswerForgotPassword(user_id=user_id))
+
+    def get_owner(self, token: str) -> User:
+        """Whose password the link resets. Raises DeadLink."""
+        link = self._links.get_live(token, Purpose.RESET_PASSWORD)
+        return self._owner(link.user_id, link.address)
+
+    def reset(self, token: str, *, password: NewPassword) -> User:
+        """Set the password, end every session and every other link, and tell the owner. Signs nobody in.
+
+        The link went to the address, so it confirms the address as well. Raises DeadLink.
+        """
+        link = self._links.spend(token, Purpose.RESET_PASSWORD)
+        user = self._owner(link.user_id, link.address)
+        user.hashed_password, user.updated_at = password.hashed, self._clock()
+        self._registration.mark_verified(user)
+        self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL)
+        self._sessions.end_all(user.id, reason="password_reset")
+        self._sign_in.forget_devices(user.id)
+        event_id = self._audit.record("password.reset", subject_id=user.id, actor_id=user.id)
+        self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
+        return user
+
+    def _owner(self, user_id: int, address: str) -> User:
+        user = self._session.scalar(select(User).where(User.id == user_id, User.is_active, User.email == address))
+        if user is None:
+            raise DeadLink
+        return user

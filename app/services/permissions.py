@@ -1,0 +1,22 @@
+"""What may be allowed: each permission is declared in code, once, with a sentence for whoever grants it."""
+
+from __future__ import annotations
+
+EVERYTHING = "*"
+PERMISSIONS: dict[str, str] = {}
+
+
+def permission(name: str, sentence: str) -> str:
+    """Declare a permission beside the feature that asks for it. Raises ValueError for a second declaration."""
+    if PERMISSIONS.get(name, sentence) != sentence:
+        raise ValueError(f"the permission {name} is declared twice")
+    PERMISSIONS[name] = sentence
+    return name
+
+
+def granted(held: list[str]) -> frozenset[str]:
+    """What a role's stored list amounts to today: `*` holds all, and names no longer declared hold nothing."""
+    return frozenset(PERMISSIONS) if EVERYTHING in held else frozenset(held) & PERMISSIONS.keys()
+
+
+USERS_READ = permission("users:read", "See the list of users and each user's page.")

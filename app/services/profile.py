@@ -1,0 +1,158 @@
+"""What people change about their own account: name, password, address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import DeadLink, EmailTaken, SameAddress, UserNotFound, WrongPassword
+from app.models import EmailChange, OneTimeLink, Purpose, User
+from app.principal import Principal
+from app.promises import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
+from app.services.audit import AuditLog
+from app.services.ledger import Ledger
+from app.services.links import OneTimeLinks
+from app.services.password_policy import NewPassword
+from app.services.sessions import Sessions
+
+
+class Profile:
+    def __init__(
+        self,
+        session: DbSession,
+        *,
+        audit: AuditLog,
+        ledger: Ledger,
+        links: OneTimeLinks,
+        sessions: Sessions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._session = session
+        self._audit = audit
+        self._ledger = ledger
+        self._links = links
+        self._sessions = sessions
+        self._clock = clock
+
+    def get(self, user_id: int) -> User:
+        user = self._session.get(User, user_id)
+        if user is None:
+            raise UserNotFound
+        return user
+
+    def rename(self, user_id: int, name: str) -> None:
+        user = self.get(user_id)
+        if user.name != name:
+            before, user.name, user.updated_at = user.name, name, self._clock()
+            self._audit.record("user.renamed", subject_id=user.id, before=before, after=name)
+
+    def change_password(self, principal: Principal, *, seen_hash: str | None, password: NewPassword) -> str:
+        """Replace the password that was just given, end every other session, tell the owner.
+
+        Returns this session's new token. Raises WrongPassword when it was changed in the meantime.
+        """
+        now = self._clock()
+        changed = self._session.execute(
+            update(User)
+            .where(User.id == principal.user_id, User.hashed_password == seen_hash)
+            .values(hashed_password=password.hashed, updated_at=now)
+        )
+        if changed.rowcount != 1:
+            raise WrongPassword
+        self._links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
+        self._sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
+        event_id = self._audit.record("password.changed", subject_id=principal.user_id)
+        self._ledger.promise(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
+        return self._sessions.confirm(principal)
+
+    # ── the address ──
+
+    def find_pending_change(self, user_id: int) -> EmailChange | None:
+        return self._session.scalar(
+            select(EmailChange)
+            .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))
+            .order_by(EmailChange.id.desc())
+            .limit(1)
+        )
+
+    def request_email_change(self, user_id: int, new_email: str) -> None:
+        """Promise a link to the new address (canonical) and a word to the old one. Raises SameAddress.
+
+        Whether the new address already has an account is the worker's to see, not the asker's.
+        """
+        user = self.get(user_id)
+        if user.email == new_email:
+            raise SameAddress
+        self.cancel_email_change(user_id)
+        change = EmailChange(user_id=user_id, old_email=user.email, new_email=new_email, requested_at=self._clock())
+        self._session.add(change)
+        self._session.flush()
+        self._audit.record("email.change_requested", subject_id=user_id, before=user.email, after=new_email)
+        self._ledger.promise(SendConfirmEmailChange(change_id=change.id))
+        self._ledger.promise(SendEmailChangeRequested(change_id=change.id))
+
+    def cancel_email_change(self, user_id: int) -> None:
+        """Forget what is pending, if anything is."""
+        ended = self._session.execute(
+            update(EmailChange)
+            .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))
+            .values(ended_at=self._clock())
+        )
+        if ended.rowcount:
+            self._links.end_all(user_id, Purpose.CHANGE_EMAIL)
+            self._audit.record("email.change_cancelled", subject_id=user_id)
+
+    def get_change(self, token: str, purpose: Purpose) -> EmailChange:
+        """The change that a live link confirms or undoes. Raises DeadLink."""
+        return self._change_of(self._links.get_live(token, purpose))
+
+    def confirm_email_change(self, token: str) -> None:
+        """Let the new address take the old one's place. Raises DeadLink, EmailTaken."""
+        change = self._change_of(self._links.spend(token, Purpose.CHANGE_EMAIL))
+        user = self._session.scalar(select(User).where(User.id == change.user_id).with_for_update())
+        if user is None or not user.is_active or user.email != change.old_email or change.confirmed_at or change.ended_at:
+            raise DeadLink
+        change.confirmed_at = self._clock()
+        self._move(user, change.new_email)
+        self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
+        self._audit.record("email.changed", subject_id=user.id, actor_id=user.id, before=change.old_email, after=change.new_email)
+        self._ledger.promise(SendEmailChanged(change_id=change.id))
+
+    def undo_email_change(self, token: str) -> None:
+        """The owner of the old address says no: it comes back, and every session and link ends.
+
+        Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
+        """
+        change = self._change_of(self._links.spend(token, Purpose.UNDO_EMAIL_CHANGE))
+        user = self._session.scalar(select(User).where(User.id == change.user_id).with_for_update())
+        if user is None:
+            raise DeadLink
+        change.ended_at = self._clock()
+        if user.email != change.old_email:
+            self._session.execute(delete(User).where(User.email == change.old_email, User.email_verified_at.is_(None)))
+            before = user.email
+            self._move(user, change.old_email)
+            self._audit.record("email.change_undone", subject_id=user.id, before=before, after=change.old_email)
+        else:
+            self._audit.record("email.change_undone", subject_id=user.id)
+        self._links.end_all(user.id, *Purpose)
+        self._sessions.end_all(user.id, reason="email_change_undone")
+
+    def _move(self, user: User, email: str) -> None:
+        now = self._clock()
+        try:
+            with self._session.begin_nested():
+                user.email, user.email_verified_at, user.updated_at = email, now, now
+                self._session.flush()
+        except IntegrityError:
+            raise EmailTaken from None
+
+    def _change_of(self, link: OneTimeLink) -> EmailChange:
+        change = self._session.get(EmailChange, link.email_change_id) if link.email_change_id else None
+        if change is None:
+            raise DeadLink
+        return change

@@ -1,0 +1,124 @@
+"""Sign-up and confirmation of an address: silent about who has an account already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import RegistrationClosed, WrongPassword
+from app.models import MEMBER, OneTimeLink, Purpose, User
+from app.promises import AnswerRegistration, AnswerResendVerification
+from app.security.tokens import is_same, keyed_hash
+from app.services.audit import AuditLog
+from app.services.ledger import Ledger
+from app.services.lifetimes import Lifetimes
+from app.services.links import OneTimeLinks
+from app.services.password_policy import NewPassword
+from app.services.roles import Roles
+from app.services.throttles import insert_once
+
+
+class Registration:
+    def __init__(
+        self,
+        session: DbSession,
+        *,
+        audit: AuditLog,
+        ledger: Ledger,
+        links: OneTimeLinks,
+        roles: Roles,
+        lifetimes: Lifetimes,
+        keys: Sequence[str],
+        is_open: bool,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._session = session
+        self._audit = audit
+        self._ledger = ledger
+        self._links = links
+        self._roles = roles
+        self._lifetimes = lifetimes
+        self._keys = keys
+        self._is_open = is_open
+        self._clock = clock
+
+    def register(self, *, email: str, name: str, password: NewPassword) -> None:
+        """Make the account, start a never-confirmed one anew, or change nothing: one statement decides.
+
+        What is written beside it, the promise and the answer are the same in all three cases; the worker decides
+        which mail goes out. `email` is canonical. Raises RegistrationClosed.
+        """
+        if not self._is_open:
+            raise RegistrationClosed
+        now = self._clock()
+        fresh = {"name": name, "hashed_password": password.hashed, "created_at": now, "updated_at": now}
+        made = self._session.execute(
+            insert_once(self._session, User)
+            .values(email=email, is_active=True, **fresh)
+            .on_conflict_do_update(
+                index_elements=[User.email],
+                set_=fresh,
+                where=User.email_verified_at.is_(None) & User.is_active,
+            )
+            .returning(User.id)
+        ).scalar()
+        user_id = self._session.scalars(select(User.id).where(User.email == email)).one()
+        # Whoever holds a link to the account as it was before must not confirm the account as it is now.
+        self._links.end_all(user_id if made else 0, Purpose.VERIFY_EMAIL)
+        self._audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
+        self._ledger.promise(AnswerRegistration(user_id=user_id))
+
+    def resend(self, email: str) -> None:
+        """Promise an answer, whoever that address is."""
+        user_id = self._session.scalar(select(User.id).where(User.email == email))
+        self._audit.record("user.verification_requested", subject_id=user_id)
+        self._ledger.promise(AnswerResendVerification(user_id=user_id))
+
+    def proof(self, *, email: str, hashed: str | None) -> str:
+        """What the browser that chose this password keeps, so that it need not ask for it again."""
+        return keyed_hash(self._keys[0], "registered here", email, hashed or "")
+
+    def is_proof(self, proof: str | None, user: User) -> bool:
+        return proof is not None and is_same(proof, self.proof(email=user.email, hashed=user.hashed_password))
+
+    def get_candidate(self, token: str) -> tuple[OneTimeLink, User]:
+        """The live link and whom it would confirm. Raises DeadLink."""
+        link = self._links.get_live(token, Purpose.VERIFY_EMAIL)
+        return link, self._session.scalars(select(User).where(User.id == link.user_id)).one()
+
+    def verify(self, token: str, *, seen_hash: str | None) -> User:
+        """Confirm the address. `seen_hash` is the stored hash that the password or proof was checked against.
+
+        Raises DeadLink; WrongPassword when the password was changed in the meantime.
+        """
+        link = self._links.spend(token, Purpose.VERIFY_EMAIL)
+        user = self._session.scalars(select(User).where(User.id == link.user_id).with_for_update()).one()
+        if user.hashed_password != seen_hash:
+            raise WrongPassword
+        self.mark_verified(user)
+        return user
+
+    def mark_verified(self, user: User) -> None:
+        """The address is theirs: from now on they can sign in, as a member."""
+        if user.is_verified():
+            return
+        user.email_verified_at = user.updated_at = self._clock()
+        self._roles.give(user, MEMBER)
+        self._audit.record("user.verified", subject_id=user.id, actor_id=user.id)
+
+    def purge_unconfirmed(self, *, at_most: int = 1000) -> int:
+        """Delete accounts that were never confirmed in time; returns how many. Nobody signed in to them, ever."""
+        due = (
+            select(User.id)
+            .where(User.email_verified_at.is_(None), User.created_at < self._clock() - self._lifetimes.unconfirmed_account)
+            .order_by(User.created_at)
+            .limit(at_most)
+        )
+        ids = list(self._session.scalars(due))
+        if ids:
+            self._session.execute(delete(User).where(User.id.in_(ids), User.email_verified_at.is_(None)))
+            self._audit.record("user.purged_unconfirmed", subject_id=None, count=len(ids))
+        return len(ids)

@@ -1,0 +1,72 @@
+"""Roles, who holds them, and the rule that an administrator is always left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import LastAdministrator, RoleNotFound
+from app.models import ADMINISTRATOR, Role, User, user_roles
+from app.services.audit import AuditLog
+
+
+class Roles:
+    def __init__(self, session: DbSession, *, audit: AuditLog, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._audit = audit
+        self._clock = clock
+
+    def get(self, name: str) -> Role:
+        role = self._session.scalar(select(Role).where(Role.name == name))
+        if role is None:
+            known = ", ".join(self._session.scalars(select(Role.name).order_by(Role.name)))
+            raise RoleNotFound(f"There is no role {name!r}; there are {known}.")
+        return role
+
+    def list_all(self) -> list[Role]:
+        return list(self._session.scalars(select(Role).order_by(Role.name)))
+
+    def list_holders(self, name: str, *, limit: int = 100) -> list[User]:
+        holders = select(User).join(user_roles, user_roles.c.user_id == User.id).join(Role, Role.id == user_roles.c.role_id)
+        return list(self._session.scalars(holders.where(Role.name == name).limit(limit)))
+
+    def give(self, user: User, name: str) -> None:
+        """Let `user` hold the role; no change when they do. Raises RoleNotFound."""
+        role = self.get(name)
+        if role not in user.roles:
+            user.roles.append(role)
+            user.updated_at = self._clock()
+            self._session.flush()
+            self._audit.record("role.assigned", subject_id=user.id, role=name)
+
+    def take(self, user: User, name: str) -> None:
+        """Take the role away; no change when they lack it. Raises RoleNotFound, LastAdministrator."""
+        role = self.get(name)
+        if role in user.roles:
+            if name == ADMINISTRATOR:
+                self.keep_one_administrator(losing=user)
+            user.roles.remove(role)
+            user.updated_at = self._clock()
+            self._session.flush()
+            self._audit.record("role.unassigned", subject_id=user.id, role=name)
+
+    def keep_one_administrator(self, *, losing: User) -> None:
+        """Raises LastAdministrator unless somebody else who can sign in administers.
+
+        The role's row is locked first: two who demote each other at once are judged one after the other. A plain
+        conditional UPDATE would let both through on PostgreSQL.
+        """
+        role = self._session.scalar(select(Role).where(Role.name == ADMINISTRATOR).with_for_update())
+        if role is None or not losing.can_sign_in() or role not in losing.roles:
+            return
+        others = self._session.scalar(
+            select(func.count())
+            .select_from(user_roles)
+            .join(User, User.id == user_roles.c.user_id)
+            .where(user_roles.c.role_id == role.id, User.id != losing.id, User.is_active, User.email_verified_at.is_not(None))
+        )
+        if not others:
+            raise LastAdministrator

@@ -1,0 +1,164 @@
+"""Sessions: one row is the root of a sign-in, so ending the row ends all that hangs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import SessionNotFound
+from app.models import Device, Role, Session, User, user_roles
+from app.principal import Principal, Visit
+from app.security.tokens import new_token, token_hash
+from app.services.audit import AuditLog
+from app.services.lifetimes import Lifetimes
+from app.services.permissions import granted
+from app.services.throttles import insert_once
+
+
+class Sessions:
+    def __init__(self, session: DbSession, *, audit: AuditLog, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._audit = audit
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def start(self, user_id: int, *, visit: Visit, remember: bool) -> tuple[int, str]:
+        """Begin a session; returns its id and its token, which is kept nowhere else."""
+        token, now, span = new_token(), self._clock(), self._lifetimes
+        idle, absolute = (span.remember_idle, span.remember_absolute) if remember else (span.session_idle, span.session_absolute)
+        session_id: int = self._session.execute(
+            insert(Session).returning(Session.id),
+            {
+                "user_id": user_id,
+                "token_hash": token_hash(token),
+                "address": visit.address,
+                "user_agent": visit.user_agent,
+                "remembered": remember,
+                "created_at": now,
+                "last_seen_at": now,
+                "confirmed_at": now,
+                "idle_seconds": int(idle.total_seconds()),
+                "expires_at": now + absolute,
+            },
+        ).scalar_one()
+        return session_id, token
+
+    def confirm(self, principal: Principal) -> str:
+        """Note that a password was just given, under a new token; the old one is dead. Raises SessionNotFound."""
+        token = new_token()
+        confirmed = self._session.execute(
+            update(Session)
+            .where(Session.id == principal.session_id, Session.ended_at.is_(None))
+            .values(token_hash=token_hash(token), confirmed_at=self._clock())
+        )
+        if confirmed.rowcount != 1:
+            raise SessionNotFound
+        self._audit.record("session.confirmed", subject_id=principal.user_id)
+        return token
+
+    def list_live(self, user_id: int) -> list[Session]:
+        """Live sessions of one user, the last seen first."""
+        now = self._clock()
+        query = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
+        return [row for row in self._session.scalars(query.order_by(Session.last_seen_at.desc())) if row.is_live(now)]
+
+    def end(self, session_id: int, *, user_id: int, reason: str) -> None:
+        """End one session of `user_id`. Raises SessionNotFound when it is not theirs or has ended."""
+        ended = self._session.execute(
+            update(Session)
+            .where(Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None))
+            .values(ended_at=self._clock(), end_reason=reason)
+        )
+        if ended.rowcount != 1:
+            raise SessionNotFound
+        self._audit.record("session.ended", subject_id=user_id, session_id=session_id, reason=reason)
+
+    def end_all(self, user_id: int, *, reason: str, keep: int | None = None) -> int:
+        """End every session of `user_id` but `keep`; returns how many."""
+        query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+        if keep is not None:
+            query = query.where(Session.id != keep)
+        ended = self._session.execute(query.values(ended_at=self._clock(), end_reason=reason)).rowcount
+        if ended:
+            self._audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
+        return int(ended)
+
+    def touch(self, principal: Principal) -> None:
+        """Note that this session and its user were seen now; no version column hears of it."""
+        now = self._clock()
+        for row in (
+            update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None)),
+            update(User).where(User.id == principal.user_id),
+        ):
+            self._session.execute(row.values(last_seen_at=now).execution_options(synchronize_session=False))
+
+    # ── browsers that signed in before ──
+
+    def find_device(self, user_id: int, token: str | None) -> Device | None:
+        if token is None:
+            return None
+        return self._session.scalar(select(Device).where(Device.user_id == user_id, Device.token_hash == token_hash(token)))
+
+    def has_devices(self, user_id: int) -> bool:
+        return self._session.scalar(select(Device.id).where(Device.user_id == user_id).limit(1)) is not None
+
+    def remember_device(self, user_id: int, token: str) -> bool:
+        """Note that this browser opened this account; returns whether it is new here."""
+        now = self._clock()
+        row = insert_once(self._session, Device).values(
+            user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
+        )
+        added = self._session.execute(row.on_conflict_do_nothing().returning(Device.id)).first()
+        return added is not None
+
+
+# One Core statement a request: the session, its user and the user's roles, with no ORM object made.
+_IDENTITY = (
+    select(
+        Session.id,
+        Session.created_at,
+        Session.confirmed_at,
+        Session.last_seen_at,
+        Session.idle_seconds,
+        User.id.label("user_id"),
+        User.name,
+        User.email,
+        Role.name.label("role"),
+        Role.permissions,
+    )
+    .join(User, User.id == Session.user_id)
+    .outerjoin(user_roles, user_roles.c.user_id == User.id)
+    .outerjoin(Role, Role.id == user_roles.c.role_id)
+)
+
+
+def find_principal(connection: Connection, token: str, *, at: datetime) -> tuple[Principal, datetime, int] | None:
+    """Who holds the session `token`, when they were last seen, and the idle limit in seconds; None unless it is live."""
+    rows = connection.execute(
+        _IDENTITY.where(
+            Session.token_hash == token_hash(token),
+            Session.ended_at.is_(None),
+            Session.expires_at > at,
+            User.is_active,
+            User.email_verified_at.is_not(None),
+        )
+    ).all()
+    if not rows or (at - rows[0].last_seen_at).total_seconds() >= rows[0].idle_seconds:
+        return None
+    first = rows[0]
+    roles = [row for row in rows if row.role is not None]
+    principal = Principal(
+        user_id=first.user_id,
+        name=first.name,
+        email=first.email,
+        roles=tuple(sorted(row.role for row in roles)),
+        permissions=frozenset().union(*(granted(row.permissions) for row in roles)),
+        session_id=first.id,
+        authenticated_at=first.created_at,
+        confirmed_at=first.confirmed_at,
+    )
+    return principal, first.last_seen_at, first.idle_seconds

@@ -1,0 +1,119 @@
+"""Sign-in by password, in two transactions with the slow hash between them and none open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import EmailNotVerified, InvalidCredentials, UserNotFound, WrongPassword
+from app.models import Device, User
+from app.principal import Visit
+from app.promises import SendFailedSignIns, SendNewDevice
+from app.security.tokens import token_hash
+from app.services.audit import AuditLog
+from app.services.ledger import Ledger
+from app.services.sessions import Sessions
+from app.services.throttles import Throttles
+
+TELL_THE_OWNER_AT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try, already counted: what the door verifies the password against, with no transaction open."""
+
+    throttle_id: int
+    user_id: int | None
+    hashed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """`token` is the session's, to be kept by the browser alone."""
+
+    user_id: int
+    session_id: int
+    token: str
+
+
+class SignIn:
+    def __init__(self, session: DbSession, *, audit: AuditLog, ledger: Ledger, sessions: Sessions, throttles: Throttles) -> None:
+        self._session = session
+        self._audit = audit
+        self._ledger = ledger
+        self._sessions = sessions
+        self._throttles = throttles
+
+    def begin(self, email: str, *, visit: Visit) -> Attempt:
+        """Count a try at `email` (canonical), known or not. Raises TooManyTries.
+
+        Strangers share one counter an account; a browser that has signed in to it before has its own, so strangers
+        can slow each other but never the owner.
+        """
+        user = self._session.execute(select(User.id, User.hashed_password).where(User.email == email)).first()
+        key = f"account:{email}"
+        if user is not None and visit.device_token and self._sessions.find_device(user.id, visit.device_token):
+            key = f"device:{user.id}:{token_hash(visit.device_token)}"
+        throttle = self._throttles.charge(key, user_id=user.id if user else None)
+        return Attempt(throttle.id, user.id if user else None, user.hashed_password if user else None)
+
+    def begin_for(self, user_id: int, *, purpose: str) -> Attempt:
+        """Count a try at the password of somebody already known (to confirm, to change). Raises TooManyTries."""
+        hashed = self._session.execute(select(User.hashed_password).where(User.id == user_id)).first()
+        if hashed is None:
+            raise UserNotFound
+        throttle = self._throttles.charge(f"{purpose}:{user_id}", user_id=user_id)
+        return Attempt(throttle.id, user_id, hashed.hashed_password)
+
+    def refuse(self, attempt: Attempt, *, failures_of: str = "session") -> None:
+        """Leave a trace of a wrong password; tell the owner when they pile up. Always raises."""
+        self._audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
+        failures = self._throttles.failures(attempt.throttle_id)
+        if failures >= TELL_THE_OWNER_AT:
+            self._ledger.promise(
+                SendFailedSignIns(throttle_id=attempt.throttle_id),
+                dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self._ledger.today()}",
+            )
+        raise InvalidCredentials if failures_of == "session" else WrongPassword
+
+    def accept(self, attempt: Attempt) -> None:
+        """The password was right: the try no longer counts."""
+        self._throttles.give_back(attempt.throttle_id)
+
+    def finish(self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str, new_hash: str | None) -> SignedIn:
+        """The password was right: begin a session. `new_hash` replaces one made with yesterday's parameters.
+
+        Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
+        """
+        user = self._session.execute(
+            select(User.hashed_password, User.is_active, User.email_verified_at).where(User.id == attempt.user_id)
+        ).first()
+        if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed or not user.is_active:
+            self.refuse(attempt)
+        assert user is not None and attempt.user_id is not None
+        self.accept(attempt)
+        if user.email_verified_at is None:
+            self._audit.record("session.refused_unverified", subject_id=attempt.user_id)
+            raise EmailNotVerified
+        if new_hash:
+            self._session.execute(update(User).where(User.id == attempt.user_id).values(hashed_password=new_hash))
+        return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token)
+
+    def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str) -> SignedIn:
+        is_known = self._sessions.find_device(user_id, device_token) is not None
+        had_others = not is_known and self._sessions.has_devices(user_id)
+        session_id, token = self._sessions.start(user_id, visit=visit, remember=remember)
+        if not is_known:
+            self._sessions.remember_device(user_id, device_token)
+        self._audit.record("session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password")
+        if had_others:
+            self._ledger.promise(SendNewDevice(user_id=user_id, session_id=session_id))
+        return SignedIn(user_id, session_id, token)
+
+    def forget_devices(self, user_id: int) -> None:
+        """No browser counts as known any more."""
+        for device in self._session.scalars(select(Device).where(Device.user_id == user_id)):
+            self._session.delete(device)
+        self._session.flush()

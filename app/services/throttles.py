@@ -1,0 +1,73 @@
+"""Wrong passwords, counted in the database: delays that grow, never a lock that a stranger can turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import TooManyTries
+from app.models import Throttle
+from app.security.tokens import token_hash
+from app.services.lifetimes import Lifetimes
+
+
+class Throttles:
+    """A try is charged before the password is looked at and given back when it was right.
+
+    So any number of tries at once are counted, not only those that have been answered.
+    """
+
+    def __init__(self, session: DbSession, *, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def charge(self, key: str, *, user_id: int | None) -> Throttle:
+        """Count a try under `key`. Raises TooManyTries while the key waits."""
+        throttle = self._row(token_hash(key), user_id)
+        now = self._clock()
+        if throttle.is_blocked(now):
+            raise TooManyTries(retry_after=max(1, math.ceil((throttle.blocked_until - now).total_seconds())))
+        throttle.fail(
+            at=now,
+            free_tries=self._lifetimes.free_tries,
+            longest=self._lifetimes.longest_delay,
+            forget_after=self._lifetimes.failures_forgotten,
+        )
+        self._session.flush()
+        return throttle
+
+    def give_back(self, throttle_id: int) -> None:
+        """Take one charge back: the password was right. What others were charged stays."""
+        now = self._clock()
+        self._session.execute(
+            update(Throttle)
+            .where(Throttle.id == throttle_id, Throttle.failures > 0)
+            .values(failures=Throttle.failures - 1, blocked_until=now)
+            .execution_options(synchronize_session=False)
+        )
+
+    def failures(self, throttle_id: int) -> int:
+        return self._session.scalar(select(Throttle.failures).where(Throttle.id == throttle_id)) or 0
+
+    def _row(self, key: str, user_id: int | None) -> Throttle:
+        find = select(Throttle).where(Throttle.key == key).with_for_update()
+        found = self._session.scalar(find)
+        if found is None:
+            now = self._clock()
+            values = {"key": key, "user_id": user_id, "failures": 0, "last_failed_at": now, "blocked_until": now}
+            self._session.execute(insert_once(self._session, Throttle).values(values).on_conflict_do_nothing())
+            found = self._session.scalars(find).one()
+        return found
+
+
+def insert_once(session: DbSession, model: type[Any]) -> Any:
+    """An INSERT that can name what happens on a conflict, in the words of this database."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(model)

@@ -1,0 +1,154 @@
+"""Other people's accounts: what administrators and the command line do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import selectinload
+
+from app.errors import EmailTaken, UserNotFound
+from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
+from app.promises import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
+from app.services.audit import AuditLog
+from app.services.ledger import Ledger
+from app.services.links import OneTimeLinks
+from app.services.password_policy import NewPassword
+from app.services.roles import Roles
+from app.services.sessions import Sessions
+
+# The first character after every one that an address or a name can hold: it ends a range of prefixes.
+AFTER_ALL = "\U0010ffff"
+
+
+class Users:
+    def __init__(
+        self,
+        session: DbSession,
+        *,
+        audit: AuditLog,
+        ledger: Ledger,
+        links: OneTimeLinks,
+        roles: Roles,
+        sessions: Sessions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._session = session
+        self._audit = audit
+        self._ledger = ledger
+        self._links = links
+        self._roles = roles
+        self._sessions = sessions
+        self._clock = clock
+
+    def get(self, user_id: int) -> User:
+        user = self._session.get(User, user_id, options=[selectinload(User.roles)])
+        if user is None:
+            raise UserNotFound
+        return user
+
+    def get_by_email(self, email: str) -> User:
+        """`email` is canonical. Raises UserNotFound."""
+        user = self._session.scalar(select(User).where(User.email == email).options(selectinload(User.roles)))
+        if user is None:
+            raise UserNotFound(f"There is no user with the address {email}.")
+        return user
+
+    def list(self, *, search: str = "", before: int | None = None, limit: int = 50) -> Sequence[User]:
+        """Newest first, those with an id under `before`; `search` is the beginning of an address or a name."""
+        query = select(User).options(selectinload(User.roles)).order_by(User.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(User.id < before)
+        if search:
+            begins = search.casefold()
+            query = query.where(
+                or_(
+                    User.email.between(begins, begins + AFTER_ALL),
+                    User.name.between(search, search + AFTER_ALL),
+                    User.name.between(search.capitalize(), search.capitalize() + AFTER_ALL),
+                )
+            )
+        return self._session.scalars(query).all()
+
+    def create(self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None) -> User:
+        """An account whose address counts as confirmed at once. Raises EmailTaken, RoleNotFound."""
+        now = self._clock()
+        user = User(
+            email=email,
+            name=name,
+            hashed_password=password.hashed if password else None,
+            email_verified_at=now,
+            created_at=now,
+            updated_at=now,
+        )
+        try:
+            with self._session.begin_nested():
+                self._session.add(user)
+        except IntegrityError:
+            raise EmailTaken(f"There is already a user with the address {email}.") from None
+        self._audit.record("user.created", subject_id=user.id, email=email, name=name)
+        for role in roles or (MEMBER,):
+            self._roles.give(user, role)
+        return user
+
+    def edit(self, user: User, *, name: str | None = None, email: str | None = None) -> None:
+        """Set what is not None. Raises EmailTaken."""
+        if name is not None and name != user.name:
+            self._audit.record("user.renamed", subject_id=user.id, before=user.name, after=name)
+            user.name = name
+        if email is not None and email != user.email:
+            before = user.email
+            try:
+                with self._session.begin_nested():
+                    user.email, user.email_verified_at = email, self._clock()
+                    self._session.flush()
+            except IntegrityError:
+                raise EmailTaken(f"There is already a user with the address {email}.") from None
+            self._links.end_all(user.id, *Purpose)
+            self._audit.record("email.changed", subject_id=user.id, before=before, after=email)
+        user.updated_at = self._clock()
+
+    def set_password(self, user: User, password: NewPassword) -> None:
+        """Replace the password, end every session and every link, and tell them."""
+        user.hashed_password, user.updated_at = password.hashed, self._clock()
+        self._links.end_all(user.id, *Purpose)
+        self._sessions.end_all(user.id, reason="password_changed")
+        event_id = self._audit.record("password.changed", subject_id=user.id)
+        self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
+
+    def deactivate(self, user: User, *, reason: str) -> None:
+        """End every way in for `user` at once; undone by `activate`. Raises LastAdministrator."""
+        self._roles.keep_one_administrator(losing=user)
+        user.deactivate(reason=reason, at=self._clock())
+        self._sessions.end_all(user.id, reason="deactivated")
+        self._links.end_all(user.id, *Purpose)
+        self._audit.record("user.deactivated", subject_id=user.id, reason=reason)
+        self._ledger.promise(SendAccountDeactivated(user_id=user.id))
+
+    def activate(self, user: User) -> None:
+        user.activate(at=self._clock())
+        self._audit.record("user.activated", subject_id=user.id)
+        self._ledger.promise(SendAccountActivated(user_id=user.id))
+
+    def delete(self, user: User) -> None:
+        """Erase the person: rows, and the personal half of their audit events. The events stay. Raises LastAdministrator."""
+        self._roles.keep_one_administrator(losing=user)
+        user_id = user.id
+        self._session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user_id))
+        self._session.delete(user)
+        self._session.flush()
+        self._audit.record("user.deleted", subject_id=user_id)
+
+    def make_link(self, user: User, *, lifetime: timedelta) -> tuple[OneTimeLink, str]:
+        """A link that sets a new password, for whoever runs the site to pass on; audited."""
+        link, token = self._links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
+        self._audit.record("password.link_made", subject_id=user.id)
+        return link, token
+
+    def list_mails(self, user_id: int, *, limit: int = 25) -> Sequence[SentMail]:
+        return self._session.scalars(
+            select(SentMail).where(SentMail.user_id == user_id).order_by(SentMail.id.desc()).limit(limit)
+        ).all()

@@ -1,0 +1,373 @@
+"""Every setting, its meaning and its limits: the only reader of the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from email.utils import parseaddr
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
+List = Annotated[list[str], NoDecode]
+Limit = Annotated[str, Field(pattern=r"^\d+ per (\d+ )?(second|minute|hour|day)s?(; ?\d+ per (\d+ )?(second|minute|hour|day)s?)*$")]
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which and what to set."""
+
+
+class Settings(BaseSettings):
+    """Frozen values; lists are comma-separated, lifetimes carry their unit in the name."""
+
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["development", "testing", "staging", "production"] = "production"
+    debug: bool = False
+    instance_path: Path = ROOT / "instance"
+    secret_key: SecretStr = SecretStr("")
+    secret_key_fallbacks: Annotated[list[SecretStr], NoDecode] = []
+    database_url: str = ""
+    redis_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    base_url: str = ""
+    allowed_hosts: List = []
+    trusted_proxies: int = Field(0, ge=0, le=10)
+    cors_origins: List = []
+
+    mail_url: SecretStr = SecretStr("")
+    mail_from: str = ""
+    mail_timeout_seconds: float = Field(15, gt=0, le=120)
+
+    sentry_dsn: SecretStr = SecretStr("")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["console", "json", ""] = ""
+
+    security_contact: str = ""
+    site_name: str = Field("Gatehouse", min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
+    accent_color: str = Field("#1f5f8b", pattern=r"^#[0-9a-fA-F]{6}$")
+    time_zone: str = "UTC"
+    terms_url: str = ""
+    privacy_url: str = ""
+    registration: Literal["open", "invite", "closed"] = "open"
+
+    password_min_length: int = Field(12, ge=8, le=64)
+    password_max_length: int = Field(256, ge=64, le=1024)
+    argon2_memory_kib: int = Field(19456, ge=8)
+    argon2_time_cost: int = Field(2, ge=1, le=20)
+    argon2_parallelism: int = Field(1, ge=1, le=16)
+    hashing_concurrency: int = Field(4, ge=1, le=64)
+    breach_check: Literal["off", "service", "file"] = "off"
+    breach_check_file: Path | None = None
+    breach_check_url: str = "https://api.pwnedpasswords.com/range/"
+    breach_check_timeout_seconds: float = Field(1.5, gt=0, le=10)
+
+    session_idle_minutes: int = Field(12 * 60, ge=1)
+    session_absolute_hours: int = Field(7 * 24, ge=1)
+    remember_idle_days: int = Field(30, ge=1)
+    remember_absolute_days: int = Field(90, ge=1)
+    confirmation_minutes: int = Field(10, ge=1)
+    csrf_token_minutes: int = Field(12 * 60, ge=1)
+    verify_link_hours: int = Field(24, ge=1)
+    reset_link_minutes: int = Field(60, ge=5)
+    email_change_link_hours: int = Field(24, ge=1)
+    email_undo_link_days: int = Field(14, ge=1)
+    unconfirmed_account_days: int = Field(7, ge=1)
+    sign_in_free_tries: int = Field(5, ge=1, le=100)
+    sign_in_delay_max_minutes: int = Field(15, ge=1, le=24 * 60)
+    finished_job_days: int = Field(30, ge=1)
+    sent_mail_days: int = Field(90, ge=1)
+
+    worker_processes: int = Field(2, ge=1, le=64)
+    job_lease_seconds: int = Field(120, ge=5)
+    sweep_seconds: float = Field(2, gt=0, le=60)
+    ring_again_seconds: int = Field(30, ge=1)
+    web_processes: int = Field(2, ge=1, le=64)
+    web_threads: int = Field(8, ge=1, le=256)
+    database_pool_size: int = Field(0, ge=0, le=200)
+
+    limit_scale: float = Field(1, gt=0)
+    limit_login: Limit = "30 per minute; 300 per hour"
+    limit_register: Limit = "10 per minute; 60 per hour"
+    limit_mail: Limit = "10 per minute; 60 per hour"
+    limit_address: Limit = "5 per hour; 20 per day"
+    limit_link: Limit = "30 per minute"
+    limit_password: Limit = "20 per minute"
+    limit_strength: Limit = "120 per minute"
+
+    # ── what people write in an environment ──────────────────────────────────────────────────────────────
+
+    @field_validator("secret_key_fallbacks", "allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("instance_path", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("use a name like Europe/Berlin or UTC")
+        return value
+
+    @field_validator("base_url", "terms_url", "privacy_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+            raise ValueError("use an address like https://accounts.example.com")
+        return value.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.path):
+                raise ValueError("list origins like https://app.example.com, without a path")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        scheme = value.partition("://")[0]
+        if value and scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"}:
+            raise ValueError("use sqlite:///path/to.db or postgresql://user:password@host/name")
+        return value.replace("postgres://", "postgresql://", 1) if scheme == "postgres" else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        scheme = value.partition("://")[0]
+        if value and scheme not in {"redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"}:
+            raise ValueError("use redis://host:6379/0, rediss://... or unix:///path/to/socket")
+        return value.replace("valkey", "redis", 1) if scheme.startswith("valkey") else value.replace("redis+unix", "unix", 1)
+
+    @field_validator("mail_url")
+    @classmethod
+    def _mail(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if value.get_secret_value() and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
+            raise ValueError("use smtp://user:password@host:587 or smtps://user:password@host:465")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _misspelt(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A limit of ours under a name we do not have is a mistake, and silence would hide it."""
+        for name in os.environ:
+            if name.startswith("LIMIT_") and name.lower() not in cls.model_fields:
+                raise ValueError(f"{name} is not a limit; the limits are {', '.join(sorted(n.upper() for n in cls.model_fields if n.startswith('limit_')))}")
+        return values
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        self._check_secrets()
+        if self.is_live:
+            if not self.base_url:
+                raise ValueError("BASE_URL is not set; links in mails need it, for example https://accounts.example.com")
+            if not self.mail_url.get_secret_value():
+                raise ValueError("MAIL_URL is not set; use smtp://user:password@host:587")
+        if self.is_live and self.debug:
+            raise ValueError("DEBUG shows code and secrets to strangers; it cannot be on in production or staging")
+        if self.breach_check == "file" and not (self.breach_check_file and self.breach_check_file.is_file()):
+            raise ValueError("BREACH_CHECK=file needs BREACH_CHECK_FILE, a sorted list of SHA-1 hashes")
+        if self.argon2_memory_kib < 8 * self.argon2_parallelism:
+            raise ValueError("ARGON2_MEMORY_KIB must be at least 8 times ARGON2_PARALLELISM")
+        if self.is_live and (self.argon2_memory_kib < 7168 or self.argon2_memory_kib * self.argon2_time_cost < 35840):
+            raise ValueError("ARGON2_MEMORY_KIB and ARGON2_TIME_COST are below OWASP's minimum (19456 and 2)")
+        return self
+
+    def _check_secrets(self) -> None:
+        key = self.secret_key.get_secret_value()
+        if not self.is_live and not key:
+            return
+        if not key:
+            raise ValueError('SECRET_KEY is not set; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"')
+        if len(key) < 32 or len(set(key)) < 8 or any(word in key.lower() and len(key) < 40 for word in WORDS_NOBODY_SHOULD_SIGN_WITH):
+            raise ValueError('SECRET_KEY is too weak; use 32 or more random characters: python -c "import secrets; print(secrets.token_urlsafe(48))"')
+        if any(len(old.get_secret_value()) < 32 for old in self.secret_key_fallbacks):
+            raise ValueError("SECRET_KEY_FALLBACKS: each must be 32 characters or longer")
+
+    # ── what follows from them ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_live(self) -> bool:
+        """Whether strangers can reach it, so nothing may be left to a default."""
+        return self.environment in {"production", "staging"}
+
+    @property
+    def is_development(self) -> bool:
+        return self.environment == "development"
+
+    @property
+    def public_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url or f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{self.port}"
+
+    @property
+    def is_https(self) -> bool:
+        return self.public_url.startswith("https://")
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        own = urlsplit(self.public_url).hostname or ""
+        loopback = [] if self.is_live else ["localhost", "127.0.0.1", "[::1]"]
+        return list(dict.fromkeys([f"[{own}]" if ":" in own else own, *self.allowed_hosts, *loopback]))
+
+    @property
+    def database_uri(self) -> str:
+        if not self.database_url:
+            return f"sqlite:///{self.instance_path / 'gatehouse.db'}"
+        return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def sender(self) -> str:
+        return self.mail_from or f"{self.site_name} <no-reply@{urlsplit(self.public_url).hostname}>"
+
+    @property
+    def contact(self) -> str:
+        """Where security reports go: SECURITY_CONTACT, or the address that mails come from."""
+        return self.security_contact or parseaddr(self.sender)[1]
+
+    @property
+    def logs_json(self) -> bool:
+        return (self.log_format or ("console" if self.is_development else "json")) == "json"
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @cached_property
+    def queue_url(self) -> str:
+        """`REDIS_URL`, or where the embedded Valkey of `instance/` says it can be reached ('' when there is none)."""
+        if self.redis_url:
+            return self.redis_url
+        told = self.instance_path / "valkey" / "url"
+        return told.read_text().strip() if told.is_file() else ""
+
+    @cached_property
+    def signing_keys(self) -> tuple[str, ...]:
+        """The present secret key, then the earlier ones that still open what they closed."""
+        return (self._present_key(), *(old.get_secret_value() for old in self.secret_key_fallbacks))
+
+    def _present_key(self) -> str:
+        given = self.secret_key.get_secret_value()
+        if given:
+            return given
+        kept = self.instance_path / "secret_key"
+        try:
+            self.instance_path.mkdir(parents=True, exist_ok=True)
+            with open(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(48))
+        except FileExistsError:
+            pass
+        except OSError as problem:
+            raise SettingsError(f"Cannot write to {self.instance_path}: {problem.strerror}. Set INSTANCE_PATH to a folder that can be written.") from None
+        return kept.read_text()
+
+    def limit(self, what: str) -> str:
+        """The rate limit named `what`, multiplied by LIMIT_SCALE (never below one)."""
+        parts = [part.strip().partition(" ") for part in str(getattr(self, f"limit_{what}")).split(";")]
+        return "; ".join(f"{max(1, round(int(count) * self.limit_scale))} {rest}" for count, _, rest in parts)
+
+
+    def smtp_credentials(self) -> tuple[str, str] | None:
+        parts = urlsplit(self.mail_url.get_secret_value())
+        return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+
+def load_settings() -> Settings:
+    """Read the environment and `.env`. Raises SettingsError with one sentence for each wrong value."""
+    try:
+        return Settings()
+    except ValidationError as refused:
+        raise SettingsError("\n".join(_sentence(error) for error in refused.errors())) from None
+    except OSError as problem:
+        raise SettingsError(f"The .env file cannot be read: {problem.strerror}.") from None
+
+
+def _sentence(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"][:1]).upper()
+    what = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: {what}." if name else f"{what}."
+
+
+def flask_config(settings: Settings) -> dict[str, Any]:
+    """What Flask and its extensions want to be told, derived from the settings."""
+    present, *earlier = settings.signing_keys
+    prefix = "__Host-" if settings.is_https else ""
+    return {
+        "ENV_NAME": settings.environment,
+        "DEBUG": settings.debug,
+        "TESTING": settings.environment == "testing",
+        "SECRET_KEY": present,
+        "SECRET_KEY_FALLBACKS": earlier,
+        "TRUSTED_HOSTS": settings.trusted_hosts,
+        "PREFERRED_URL_SCHEME": "https" if settings.is_https else "http",
+        "MAX_CONTENT_LENGTH": 256 * 1024,
+        "MAX_FORM_MEMORY_SIZE": 128 * 1024,
+        "MAX_FORM_PARTS": 100,
+        "SESSION_COOKIE_NAME": f"{prefix}session",
+        "SESSION_COOKIE_SECURE": settings.is_https,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_REFRESH_EACH_REQUEST": False,
+        "PERMANENT_SESSION_LIFETIME": settings.remember_absolute_days * 24 * 3600,
+        "SEND_FILE_MAX_AGE_DEFAULT": 3600,
+        "SQLALCHEMY_DATABASE_URI": settings.database_uri,
+        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(settings),
+        "WTF_CSRF_TIME_LIMIT": settings.csrf_token_minutes * 60,
+        "WTF_CSRF_CHECK_DEFAULT": False,
+        "WTF_I18N_ENABLED": False,
+        "RATELIMIT_STORAGE_URI": _limiter_storage(settings.queue_url),
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5} if settings.queue_url else {},
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
+        "RATELIMIT_KEY_PREFIX": "gatehouse",
+        "RATELIMIT_STRATEGY": "fixed-window",
+        # Flask-Login would let a stray cookie of this name keep it from asking our request loader.
+        "REMEMBER_COOKIE_NAME": "flask-login-is-not-asked",
+        "SESSION_PROTECTION": None,
+    }
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    if settings.database_uri.startswith("sqlite"):
+        return {"connect_args": {"timeout": 15}}
+    size = settings.database_pool_size or settings.web_threads
+    return {"pool_size": size, "max_overflow": 4, "pool_timeout": 5, "pool_pre_ping": True, "pool_recycle": 1800,
+            "connect_args": {"connect_timeout": 5}}
+
+
+def _limiter_storage(queue_url: str) -> str:
+    return queue_url.replace("unix://", "redis+unix://", 1) if queue_url else "memory://"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) is this machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+

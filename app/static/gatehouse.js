@@ -1,0 +1,13 @@
+'use strict';
+
+// A refused form says so first: the summary takes the focus, as it would after a page change without a reload.
+const refused = document.querySelector('[data-focus]');
+if (refused) refused.focus();
+
+// On a phone the tabs are one row that scrolls sideways: bring the present one into it.
+for (const tabs of document.querySelectorAll('[data-tabs]')) {
+  const current = tabs.querySelector('[aria-current]');
+  if (current && tabs.scrollWidth > tabs.clientWidth) {
+    tabs.scrollLeft = current.offsetLeft - (tabs.clientWidth - current.offsetWidth) / 2;
+  }
+}

@@ -1,0 +1,188 @@
+"""One write is one transaction: its rows, its audit events and its promised jobs commit together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from flask import g
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import scoped_session
+
+from app.errors import CommittedRefusal
+from app.extensions import db, doorbell, now, settings
+from app.principal import NOWHERE
+from app.promises import Promise
+from app.services.audit import AuditLog, Origin
+from app.services.housekeeping import Housekeeping
+from app.services.ledger import Ledger, Ring
+from app.services.lifetimes import Lifetimes
+from app.services.links import OneTimeLinks
+from app.services.mails import Mails
+from app.services.password_reset import PasswordReset
+from app.services.profile import Profile
+from app.services.registration import Registration
+from app.services.roles import Roles
+from app.services.sessions import Sessions
+from app.services.sign_in import SignIn
+from app.services.throttles import Throttles
+from app.services.users import Users
+from app.settings import Settings
+
+
+class Work:
+    """The services, put together around one session; each is made when first asked for."""
+
+    def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, rings: list[Ring]) -> None:
+        self.session: DbSession = session  # type: ignore[assignment]
+        self._origin = origin
+        self._rings = rings
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.session, origin=self._origin, clock=now)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        principal = self._origin.principal
+        return Ledger(
+            self.session,
+            lifetimes=self.lifetimes,
+            clock=now,
+            ring=self._rings.append,
+            request_id=self._origin.visit.request_id,
+            owner_id=principal.user_id if principal else None,
+        )
+
+    @cached_property
+    def links(self) -> OneTimeLinks:
+        return OneTimeLinks(self.session, keys=settings().signing_keys, clock=now)
+
+    @cached_property
+    def throttles(self) -> Throttles:
+        return Throttles(self.session, lifetimes=self.lifetimes, clock=now)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.session, audit=self.audit, lifetimes=self.lifetimes, clock=now)
+
+    @cached_property
+    def roles(self) -> Roles:
+        return Roles(self.session, audit=self.audit, clock=now)
+
+    @cached_property
+    def registration(self) -> Registration:
+        return Registration(
+            self.session,
+            audit=self.audit,
+            ledger=self.ledger,
+            links=self.links,
+            roles=self.roles,
+            lifetimes=self.lifetimes,
+            keys=settings().signing_keys,
+            is_open=settings().registration == "open",
+            clock=now,
+        )
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        return SignIn(self.session, audit=self.audit, ledger=self.ledger, sessions=self.sessions, throttles=self.throttles)
+
+    @cached_property
+    def password_reset(self) -> PasswordReset:
+        return PasswordReset(
+            self.session,
+            audit=self.audit,
+            ledger=self.ledger,
+            links=self.links,
+            registration=self.registration,
+            sessions=self.sessions,
+            sign_in=self.sign_in,
+            clock=now,
+        )
+
+    @cached_property
+    def profile(self) -> Profile:
+        return Profile(self.session, audit=self.audit, ledger=self.ledger, links=self.links, sessions=self.sessions, clock=now)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(
+            self.session,
+            audit=self.audit,
+            ledger=self.ledger,
+            links=self.links,
+            roles=self.roles,
+            sessions=self.sessions,
+            clock=now,
+        )
+
+    @cached_property
+    def mails(self) -> Mails:
+        return Mails(self.session, clock=now)
+
+    @cached_property
+    def housekeeping(self) -> Housekeeping:
+        return Housekeeping(self.session, lifetimes=self.lifetimes, clock=now)
+
+    @cached_property
+    def lifetimes(self) -> Lifetimes:
+        return lifetimes_of(settings())
+
+    def promise(self, promise: Promise, *, dedupe_key: str | None = None) -> int | None:
+        """Add a job to this transaction; a worker is called once it has committed."""
+        return self.ledger.promise(promise, dedupe_key=dedupe_key)
+
+
+@contextmanager
+def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
+    """Commit on leaving, roll back on any exception; a CommittedRefusal commits and is then raised.
+
+    The page's reading session is closed first: on SQLite a transaction that has read must not turn into one that writes.
+    """
+    db.session.close()
+    rings: list[Ring] = []
+    with DbSession(db.engine.execution_options(begin_immediate=True), expire_on_commit=False) as session:
+        work = Work(session, origin=origin or current_origin(), rings=rings)
+        try:
+            yield work
+        except CommittedRefusal:
+            session.commit()
+            doorbell.ring(rings)
+            raise
+        session.commit()
+    doorbell.ring(rings)
+
+
+def reading() -> Work:
+    """The same services for looking only; a write through them is refused."""
+    return Work(db.session, origin=current_origin(), rings=[])
+
+
+def current_origin() -> Origin:
+    """Who acts, as the door that was entered has noted it."""
+    origin: Origin = g.get("origin") or Origin(NOWHERE)
+    return origin
+
+
+def lifetimes_of(settings: Settings) -> Lifetimes:
+    return Lifetimes(
+        session_idle=timedelta(minutes=settings.session_idle_minutes),
+        session_absolute=timedelta(hours=settings.session_absolute_hours),
+        remember_idle=timedelta(days=settings.remember_idle_days),
+        remember_absolute=timedelta(days=settings.remember_absolute_days),
+        verify_link=timedelta(hours=settings.verify_link_hours),
+        reset_link=timedelta(minutes=settings.reset_link_minutes),
+        email_change_link=timedelta(hours=settings.email_change_link_hours),
+        email_undo_link=timedelta(days=settings.email_undo_link_days),
+        unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
+        job_lease=timedelta(seconds=settings.job_lease_seconds),
+        ring_again=timedelta(seconds=settings.ring_again_seconds),
+        finished_job=timedelta(days=settings.finished_job_days),
+        sent_mail=timedelta(days=settings.sent_mail_days),
+        free_tries=settings.sign_in_free_tries,
+        longest_delay=timedelta(minutes=settings.sign_in_delay_max_minutes),
+    )

@@ -1,0 +1,80 @@
+"""Who may enter: private unless said otherwise, and each exception is one line beside its route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from flask import Flask, abort, current_app, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.errors import NotAllowed
+from app.extensions import now, settings
+from app.principal import Principal
+from app.services.permissions import PERMISSIONS
+from app.unit_of_work import unit_of_work
+from app.web.identity import principal
+from app.web.redirects import here
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def public(view: View) -> View:
+    """Anyone may enter. A test lists these views by name."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def requires(permission: str) -> Callable[[View], View]:
+    """Only those who hold `permission`. Raises ValueError at once for one that is not declared."""
+    if permission not in PERMISSIONS:
+        raise ValueError(f"the permission {permission} is not declared")
+
+    def mark(view: View) -> View:
+        view.permission = permission  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def confirmed(view: View) -> View:
+    """Only shortly after the password was given; others are asked for it first."""
+    view.wants_confirmation = True  # type: ignore[attr-defined]
+    return view
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(guard)
+
+
+def guard() -> ResponseReturnValue | None:
+    """The one place that lets a request through to its view."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None or getattr(view, "is_public", False):
+        return None
+    who = principal()
+    if who is None:
+        return _ask_to_sign_in()
+    permission = getattr(view, "permission", None)
+    if permission is not None and not who.has(permission):
+        _leave_trace(who, permission)
+        raise NotAllowed
+    if getattr(view, "wants_confirmation", False) and not is_fresh(who):
+        return redirect(url_for("auth.confirm", next=here()))
+    return None
+
+
+def is_fresh(who: Principal) -> bool:
+    return now() - who.confirmed_at < timedelta(minutes=settings().confirmation_minutes)
+
+
+def _ask_to_sign_in() -> ResponseReturnValue:
+    if request.method not in {"GET", "HEAD", "POST"}:
+        abort(401)
+    return redirect(url_for("auth.login", next=here()))
+
+
+def _leave_trace(who: Principal, permission: str) -> None:
+    with unit_of_work() as work:
+        work.audit.record("access.refused", subject_id=who.user_id, permission=permission, path=request.path)

@@ -1,0 +1,48 @@
+"""Passwords as the doors ask for them: a counted try, the slow hash with no transaction open, then the effect."""
+
+from __future__ import annotations
+
+from app.errors import WrongPassword
+from app.extensions import credentials
+from app.services.password_policy import NewPassword
+from app.services.sign_in import SignedIn
+from app.unit_of_work import unit_of_work
+from app.web import identity
+
+
+def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
+    """Begin a session and let this browser hold it. `email` is canonical.
+
+    Raises InvalidCredentials, EmailNotVerified, TooManyTries, Busy.
+    """
+    visit = identity.visit()
+    with unit_of_work() as work:
+        attempt = work.sign_in.begin(email, visit=visit)
+    if not credentials.passwords.verify(attempt.hashed, password):
+        with unit_of_work() as work:
+            work.sign_in.refuse(attempt)
+    outdated = attempt.hashed is not None and credentials.passwords.is_outdated(attempt.hashed)
+    new_hash = credentials.passwords.hash(password) if outdated else None
+    device = identity.device_token()
+    with unit_of_work() as work:
+        signed_in = work.sign_in.finish(attempt, visit=visit, remember=remember, device_token=device, new_hash=new_hash)
+    identity.keep_session(signed_in, remember=remember, device=device)
+    return signed_in
+
+
+def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
+    """Returns the stored hash that `password` fits. Raises WrongPassword, TooManyTries, Busy."""
+    with unit_of_work() as work:
+        attempt = work.sign_in.begin_for(user_id, purpose=purpose)
+    if not credentials.passwords.verify(attempt.hashed, password):
+        with unit_of_work() as work:
+            work.sign_in.refuse(attempt, failures_of=purpose)
+        raise WrongPassword
+    with unit_of_work() as work:
+        work.sign_in.accept(attempt)
+    return attempt.hashed
+
+
+def new_password(password: str, *, words: tuple[str, ...]) -> NewPassword:
+    """A password that passed the policy, hashed. Raises WeakPassword, Busy."""
+    return credentials.policy.prepare(password, words=words)

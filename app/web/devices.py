@@ -1,0 +1,22 @@
+"""A browser's long header, read into a few words."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ua_parser import parse
+
+NICKNAMES = {"Mac OS X": "macOS", "Mobile Safari": "Safari", "Chrome Mobile": "Chrome", "Firefox Mobile": "Firefox"}
+
+
+@lru_cache(maxsize=512)
+def device_name(user_agent: str) -> str:
+    """`Firefox on Linux`; `a program` or `an unknown browser` where the header says no more."""
+    if not user_agent:
+        return "an unknown browser"
+    found = parse(user_agent)
+    browser = NICKNAMES.get(found.user_agent.family, found.user_agent.family) if found.user_agent else None
+    system = NICKNAMES.get(found.os.family, found.os.family) if found.os and found.os.family != "Other" else None
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or (f"a browser on {system}" if system else "an unknown browser")

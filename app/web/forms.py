@@ -1,0 +1,120 @@
+"""The base of all forms: they check shape; whether it is true is for the services to say."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from flask import g, request
+from flask_wtf import FlaskForm
+from wtforms import EmailField, HiddenField, PasswordField, StringField
+from wtforms.validators import InputRequired, Length, ValidationError
+
+from app.errors import AccountError, InvalidAddress, InvalidName
+from app.services.addresses import LONGEST_ADDRESS, LONGEST_NAME, canonical_address, clean_name
+
+
+class Form(FlaskForm):
+    """A form that can be shown again as it was typed, and that can carry a service's refusal to its field.
+
+    The CSRF token is checked for every request in one place (`app/web/csrf.py`), not form by form.
+    """
+
+    class Meta(FlaskForm.Meta):
+        csrf = False
+
+        def wrap_formdata(self, form: Form, formdata: Any) -> Any:
+            """What was sent; also when a page is shown again because its token had expired."""
+            if g.get("shows_again"):
+                return request.form
+            return super().wrap_formdata(form, formdata)
+
+    def refuse(self, field: str | None, refusal: AccountError) -> None:
+        """Show `refusal` beside a field, or above the form."""
+        if field is None:
+            self.form_errors = [*self.form_errors, str(refusal)]
+        else:
+            self[field].errors = [*self[field].errors, str(refusal)]
+
+    def is_refused(self) -> bool:
+        return bool(self.errors)
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """Refuse a field sent twice or text that no keyboard makes, then ask the fields' own validators."""
+        valid: bool = super().validate(extra_validators=extra_validators)
+        for field in self:
+            problem = _unclean(request.form.getlist(field.name))
+            if problem:
+                field.errors = [problem]
+                valid = False
+        return valid
+
+
+def _unclean(values: Iterable[str]) -> str | None:
+    sent = list(values)
+    if len(sent) > 1:
+        return "Send this once."
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} and letter not in "\r\n\t" for text in sent for letter in text):
+        return "Leave out control characters."
+    return None
+
+
+class Address(EmailField):
+    """An email address; `.canonical` holds the one form that is stored and compared."""
+
+    canonical: str = ""
+
+    def __init__(self, label: str = "Email", *, autocomplete: str = "email", **kwargs: Any) -> None:
+        extra = {"autocomplete": autocomplete, "inputmode": "email", "maxlength": LONGEST_ADDRESS, "spellcheck": "false"}
+        super().__init__(label, validators=[InputRequired("Enter your email address.")], render_kw=extra, **kwargs)
+
+    def pre_validate(self, form: Any) -> None:
+        try:
+            self.canonical = canonical_address(self.data or "") if self.data else ""
+        except InvalidAddress as refusal:
+            raise ValidationError(str(refusal)) from None
+
+
+class Name(StringField):
+    """A person's name; `.clean` is the form that is stored."""
+
+    clean: str = ""
+
+    def __init__(self, label: str = "Name", *, required: bool = False, **kwargs: Any) -> None:
+        validators = [InputRequired("Enter your name.")] if required else []
+        super().__init__(label, validators=validators, render_kw={"autocomplete": "name", "maxlength": LONGEST_NAME}, **kwargs)
+
+    def pre_validate(self, form: Any) -> None:
+        try:
+            self.clean = clean_name(self.data or "")
+        except InvalidName as refusal:
+            raise ValidationError(str(refusal)) from None
+
+
+class PresentPassword(PasswordField):
+    """A password that is asked for; taken exactly as it was sent."""
+
+    def __init__(self, label: str = "Password", **kwargs: Any) -> None:
+        super().__init__(
+            label,
+            validators=[InputRequired("Enter your password."), Length(max=1024, message="That is too long to be your password.")],
+            render_kw={"autocomplete": "current-password", "maxlength": 1024},
+            **kwargs,
+        )
+
+
+class ChosenPassword(PasswordField):
+    """A password that is being chosen; the policy judges it, here only that something was sent."""
+
+    def __init__(self, label: str = "Password", **kwargs: Any) -> None:
+        super().__init__(
+            label,
+            validators=[InputRequired("Choose a password.")],
+            render_kw={"autocomplete": "new-password", "minlength": 8, "maxlength": 1024},
+            **kwargs,
+        )
+
+
+class NextPage(HiddenField):
+    """Where to go after; checked when it is used, not when it is sent."""

@@ -1,0 +1,127 @@
+"""Who is asking: whatever the credential, it becomes one Principal, looked up once a request and never cached."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+from flask import Flask, Request, Response, after_this_request, g, request, session
+from flask_login import current_user
+from sqlalchemy.exc import OperationalError
+
+from app.extensions import db, login_manager, now, settings
+from app.principal import Principal, Visit
+from app.security.tokens import new_token
+from app.services.audit import Origin
+from app.services.sessions import find_principal
+from app.services.sign_in import SignedIn
+from app.unit_of_work import unit_of_work
+
+TOKEN = "token"
+SEEN_EVERY = timedelta(minutes=5)
+DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
+
+
+def init_app(app: Flask) -> None:
+    login_manager.init_app(app, add_context_processor=False)
+    login_manager.request_loader(_load)
+    app.before_request(_note_visit)
+
+
+def principal() -> Principal | None:
+    """Who is signed in, or None."""
+    user = current_user._get_current_object()
+    return user if isinstance(user, Principal) else None
+
+
+def signed_in() -> Principal:
+    """Who is signed in, on a page that nobody else reaches."""
+    found = principal()
+    if found is None:
+        raise RuntimeError("this page is public; use principal()")
+    return found
+
+
+def visit() -> Visit:
+    return cast(Origin, g.origin).visit
+
+
+def device_cookie_name() -> str:
+    return "__Host-device" if settings().is_https else "device"
+
+
+def _note_visit() -> None:
+    g.origin = Origin(
+        Visit(
+            address=request.remote_addr,
+            user_agent=(request.user_agent.string or "")[:500],
+            request_id=g.request_id,
+            device_token=request.cookies.get(device_cookie_name()),
+        )
+    )
+
+
+def _load(request: Request) -> Principal | None:
+    token = session.get(TOKEN)
+    if not token:
+        return None
+    with db.engine.connect() as connection:
+        found = find_principal(connection, token, at=now())
+    if found is None:
+        session.pop(TOKEN, None)
+        return None
+    principal, seen_at, idle_seconds = found
+    g.origin = Origin(visit(), principal)
+    if now() - seen_at > min(SEEN_EVERY, timedelta(seconds=idle_seconds / 4)):
+        _touch(principal)
+    return principal
+
+
+def _touch(principal: Principal) -> None:
+    try:
+        with unit_of_work() as work:
+            work.sessions.touch(principal)
+    except OperationalError:
+        # A database too busy to note that someone was seen can still show them their page.
+        db.session.rollback()
+
+
+# ── what the browser keeps ──
+
+
+def device_token() -> str:
+    """This browser's own token; a new one when it has none yet."""
+    return visit().device_token or new_token()
+
+
+def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
+    """Let this browser hold the session: everything that it held before is dropped, so nothing can be fixed in advance."""
+    session.clear()
+    session[TOKEN] = signed_in.token
+    session.permanent = remember
+    keep_device(device)
+
+
+def keep_token(token: str) -> None:
+    """Replace the token after a change of strength; the rest of what the browser holds stays."""
+    session[TOKEN] = token
+    session.pop("csrf_token", None)
+    g.pop("csrf_token", None)
+
+
+def drop_session() -> None:
+    session.clear()
+
+
+def keep_device(token: str) -> None:
+    @after_this_request
+    def _set(response: Response) -> Response:
+        response.set_cookie(
+            device_cookie_name(),
+            token,
+            max_age=DEVICE_COOKIE_SECONDS,
+            secure=settings().is_https,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response

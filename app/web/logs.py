@@ -1,0 +1,59 @@
+"""Logs: one line an event on standard error, as JSON for machines or as text for a terminal; never a secret."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from flask import g, has_app_context
+from pythonjsonlogger.json import JsonFormatter
+
+from app.settings import Settings
+
+FIELDS = ("request_id", "method", "route", "status", "duration_ms", "user_id", "address", "endpoint", "reason", "job_id", "kind")
+
+
+class _RequestId(logging.Filter):
+    """Every line says which request or job it belongs to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not hasattr(record, "request_id"):
+            record.request_id = g.get("request_id") if has_app_context() else None
+        return True
+
+
+class _Console(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, Any] = {name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None}
+        if record.name == "app.requests":
+            text = f"{told.get('method')} {told.get('route')} {told.get('status')} {told.get('duration_ms')} ms"
+            return f"{self.formatTime(record, '%H:%M:%S')} {text}"
+        extra = " ".join(f"{name}={value}" for name, value in told.items() if name != "request_id")
+        # A line break in what was logged must not look like a second line.
+        return super().format(record) + (f" ({extra})" if extra else "")
+
+
+def init_logs(settings: Settings) -> None:
+    """Send the log of this process to standard error, once, whoever imported what before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_RequestId())
+    handler.setFormatter(_json() if settings.logs_json else _Console("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level)
+    for talkative in ("rq.worker", "rq", "flask-limiter", "alembic", "werkzeug"):
+        logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
+
+
+def _json() -> logging.Formatter:
+    return JsonFormatter(
+        ["asctime", "levelname", "name", "message"],
+        rename_fields={"asctime": "at", "levelname": "level", "name": "logger"},
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+        reserved_attrs=[*_reserved()],
+    )
+
+
+def _reserved() -> list[str]:
+    return [*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "asctime", "message", "taskName"]

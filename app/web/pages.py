@@ -1,0 +1,116 @@
+"""Pages: ready values in, one status out."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Flask, Response, current_app, g, make_response, render_template, url_for
+from jinja2 import ChoiceLoader, FileSystemLoader
+from markupsafe import Markup
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.extensions import now, settings
+from app.unit_of_work import reading
+from app.web import csrf
+from app.web.forms import Form
+from app.web.identity import principal
+
+JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
+
+
+def init_app(app: Flask) -> None:
+    overridden = Path(settings_of(app).instance_path) / "templates"
+    app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(moment=moment, ago=ago)
+    app.jinja_env.globals.update(asset=asset)
+    app.context_processor(_everywhere)
+
+
+def settings_of(app: Flask) -> Any:
+    return app.extensions["settings"]
+
+
+def page(
+    template: str, form: Form | None = None, *, status: int | None = None, retry_after: int | None = None, **values: Any
+) -> Response:
+    """Render; a refused form answers 422 with what was typed still in it, and is told when its token had expired."""
+    if form is not None and g.get("shows_again"):
+        form.form_errors = [csrf.EXPIRED]
+    refused = form is not None and form.is_refused() and not g.get("shows_again")
+    response = make_response(render_template(template, form=form, **values), status or (422 if refused else 200))
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _everywhere() -> dict[str, Any]:
+    # A page about a failure must not ask for what may have failed.
+    who = None if g.get("asks_nothing") else principal()
+    return {"site": site(), "principal": who, "request_id": g.get("request_id")}
+
+
+def site() -> SimpleNamespace:
+    """What every page says about the place it belongs to."""
+    known = settings()
+    return SimpleNamespace(
+        name=known.site_name,
+        terms_url=known.terms_url or None,
+        privacy_url=known.privacy_url or None,
+        registration_open=known.registration == "open",
+        environment=known.environment,
+        is_development=known.is_development,
+        waiting_jobs=_waiting_jobs() if known.is_development and not g.get("asks_nothing") else 0,
+    )
+
+
+def _waiting_jobs() -> int:
+    try:
+        return reading().ledger.count_overdue(by=JOBS_SHOULD_START_WITHIN)
+    except SQLAlchemyError:
+        return 0
+
+
+def asset(name: str) -> str:
+    """The address of a static file with its content's hash in it, so that browsers may keep it for good."""
+    folder = Path(current_app.static_folder or "")
+    return url_for("static", filename=name, v=_fingerprint(folder / name, (folder / name).stat().st_mtime_ns))
+
+
+@cache
+def _fingerprint(path: Path, _changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def moment(at: datetime | None) -> str | Markup:
+    """`12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
+    if at is None:
+        return ""
+    local = at.astimezone(settings().zone)
+    text = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), text)
+
+
+def ago(at: datetime | None) -> str | Markup:
+    """`3 minutes ago`, with the full time in the title."""
+    if at is None:
+        return "never"
+    local = at.astimezone(settings().zone)
+    title = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), title, spoken(now() - at))
+
+
+def spoken(age: timedelta) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = int(age.total_seconds())
+    for size, unit in ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count != 1 else ''} ago"
+    return "just now"
+

@@ -1,0 +1,68 @@
+"""Audit events in plain words, as the person concerned reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.models import AuditEvent
+from app.web.devices import device_name
+
+SENTENCES = {
+    "access.refused": "You were refused a page that needs the permission {permission}.",
+    "confirm.refused": "A wrong password was given when asked to confirm.",
+    "change_password.refused": "A wrong present password was given to change the password.",
+    "email.change_cancelled": "The change of address was cancelled.",
+    "email.change_requested": "A change of address to {after} was asked for.",
+    "email.change_undone": "The change of address was undone from the old address.",
+    "email.changed": "The address changed from {before} to {after}.",
+    "password.changed": "The password was changed.",
+    "password.link_made": "An operator made a link to set a new password.",
+    "password.reset": "The password was reset with a link from a mail.",
+    "password.reset_requested": "A link to reset the password was asked for.",
+    "role.assigned": "The role {role} was given.",
+    "role.unassigned": "The role {role} was taken away.",
+    "session.confirmed": "You confirmed that it is you.",
+    "session.ended": "A session was ended.",
+    "session.ended_all": "{count} sessions were ended.",
+    "session.refused": "Somebody tried to sign in with a wrong password.",
+    "session.refused_unverified": "A sign-in was refused because the address was not confirmed yet.",
+    "session.signed_out": "You signed out.",
+    "session.started": "You signed in.",
+    "user.activated": "The account was activated again.",
+    "user.created": "The account was created.",
+    "user.deactivated": "The account was deactivated: {reason}",
+    "user.registered": "The account was registered.",
+    "user.registered_again": "Somebody tried to register with this address again.",
+    "user.renamed": "The name changed from “{before}” to “{after}”.",
+    "user.verification_requested": "A new confirmation link was asked for.",
+    "user.verified": "The address was confirmed.",
+    "verify_email.refused": "A wrong password was given to confirm the address.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event, ready for a page; `address` is the client's, None once erased or unknown."""
+
+    at: datetime
+    sentence: str
+    address: str | None
+    device: str | None
+
+
+class _Gone(dict[str, object]):
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+def tell(event: AuditEvent) -> Told:
+    detail = event.detail
+    # format_map sees our own sentence as the format and people's values only as values.
+    sentence = SENTENCES.get(event.kind, event.kind).format_map(_Gone(detail.values if detail else {}))
+    return Told(
+        at=event.at,
+        sentence=sentence,
+        address=detail.address if detail else None,
+        device=device_name(detail.user_agent) if detail and detail.user_agent else None,
+    )

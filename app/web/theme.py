@@ -1,0 +1,112 @@
+"""The accent colour of the settings, turned into colours that can be read whatever it is.
+
+Contrast is WCAG 2.2's: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio. The surfaces named here are the
+ones that `static/gatehouse.css` paints on; a test of this module is worth nothing if the two part ways.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from dataclasses import dataclass
+
+Colour = tuple[float, float, float]
+"""Red, green and blue, each 0..1, in sRGB."""
+
+READABLE = 4.5
+"""Contrast of text against its ground (WCAG 1.4.3, level AA)."""
+
+VISIBLE = 3.0
+"""Contrast of a shape against its surroundings (WCAG 1.4.11, level AA)."""
+
+_HEX = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", re.IGNORECASE | re.ASCII)
+_WHITE: Colour = (1.0, 1.0, 1.0)
+_BLACK: Colour = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """One colour scheme: its card, its other surfaces, and which way text moves to be read on them."""
+
+    card: str
+    surfaces: tuple[str, ...]
+    towards: Colour
+    tint: float
+
+
+_LIGHT = _Scheme(card="#ffffff", surfaces=("#f5f6f8", "#eef0f3"), towards=_BLACK, tint=0.10)
+_DARK = _Scheme(card="#191d23", surfaces=("#111418", "#20252c"), towards=_WHITE, tint=0.18)
+
+
+def theme_css(accent_color: str) -> str:
+    """Return the stylesheet that makes `accent_color` (`#rgb` or `#rrggbb`) the accent in light and dark.
+
+    Text and links reach 4.5:1 on every surface, buttons 3:1 against the page and 4.5:1 with their own text.
+    Raises ValueError when it is no such colour.
+    """
+    accent = _parse(accent_color)
+    light, dark = _properties(accent, _LIGHT), _properties(accent, _DARK)
+    return f":root {{\n{light}}}\n@media only screen and (prefers-color-scheme: dark) {{\n:root {{\n{dark}}}\n}}\n"
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """Return the contrast ratio of two colours, 1..21."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _properties(accent: Colour, scheme: _Scheme) -> str:
+    card = _parse(scheme.card)
+    surfaces = [card, *map(_parse, scheme.surfaces)]
+    soft = _mix(card, accent, scheme.tint)
+    text = _until(accent, scheme.towards, READABLE, [*surfaces, soft])
+    solid = _until(accent, scheme.towards, VISIBLE, surfaces)
+    label = _WHITE if contrast(solid, _WHITE) >= READABLE else _BLACK
+    pressed = _mix(solid, _BLACK if label == _WHITE else _WHITE, 0.14)
+    named = {
+        "text": text,
+        "text-hover": _mix(text, scheme.towards, 0.25),
+        "solid": solid,
+        "solid-hover": pressed,
+        "label": label,
+        "soft": soft,
+    }
+    return "".join(f"  --gh-accent-{name}: {_hex(colour)};\n" for name, colour in named.items())
+
+
+def _until(colour: Colour, towards: Colour, ratio: float, grounds: list[Colour]) -> Colour:
+    """Move the lightness of `colour` `towards` black or white, hue kept, until it has `ratio` on all `grounds`."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*colour)
+    goal = towards[0]
+    for step in range(101):
+        moved = lightness + (goal - lightness) * step / 100
+        found = _rounded(colorsys.hls_to_rgb(hue, moved, saturation))
+        if all(contrast(found, ground) >= ratio for ground in grounds):
+            return found
+    return towards
+
+
+def _luminance(colour: Colour) -> float:
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _mix(one: Colour, other: Colour, share: float) -> Colour:
+    red, green, blue = (a + (b - a) * share for a, b in zip(one, other, strict=True))
+    return _rounded((red, green, blue))
+
+
+def _rounded(colour: Colour) -> Colour:
+    """Return the colour as it will be written, so that what is measured is what is shown."""
+    return _parse(_hex(colour))
+
+
+def _parse(text: str) -> Colour:
+    if not _HEX.fullmatch(text):
+        raise ValueError(f"{text!r} is no colour: write it as #rrggbb, such as #1f5f8b")
+    digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
+    return int(digits[:2], 16) / 255, int(digits[2:4], 16) / 255, int(digits[4:], 16) / 255
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + "".join(f"{round(part * 255):02x}" for part in colour)
