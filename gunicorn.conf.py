@@ -17,9 +17,8 @@ bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{sett
 workers = settings.web_processes
 worker_class = "gthread"
 threads = settings.web_threads
-# Loaded once in the master, the application's memory is shared by its workers. In development each worker loads its own,
-# so that a mistake in the code is shown by the worker and the address stays open.
-preload_app = not settings.is_development
+# Loaded once in the master: sooner there, and its memory is shared by the workers.
+preload_app = True
 
 # A worker that shows no sign of life for `timeout` is replaced; one that is told to stop gets `graceful_timeout`.
 timeout = 60
@@ -46,14 +45,11 @@ control_socket_disable = True
 
 def when_ready(server: Any) -> None:
     """Keep the collector off what is already loaded, or it would copy the shared memory into every worker."""
-    if preload_app:
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """A worker opens its own connections to the database; one that two processes use speaks nonsense."""
-    if preload_app:
-        application = worker.app.wsgi()
-        with application.app_context():
-            db.engine.dispose(close=False)
+    with worker.app.wsgi().app_context():
+        db.engine.dispose(close=False)

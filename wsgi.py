@@ -1,5 +1,11 @@
 """What a WSGI server and the `flask` command load: `gunicorn wsgi:app`, `FLASK_APP=wsgi`."""
 
-from app import create_app
+import sys
 
-app = create_app()
+from app import create_app
+from app.settings import SettingsError
+
+try:
+    app = create_app()
+except SettingsError as refused:
+    sys.exit(f"Error: {refused}")

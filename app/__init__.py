@@ -20,7 +20,16 @@ from app.users import routes as users_routes
 from app.web import access, csrf, errors, headers, identity, pages
 from app.web.logs import init_logs
 
-__all__ = ["create_app", "account_routes", "auth_links", "auth_routes", "dev_routes", "health_routes", "home_routes", "users_routes"]
+__all__ = [
+    "account_routes",
+    "auth_links",
+    "auth_routes",
+    "create_app",
+    "dev_routes",
+    "health_routes",
+    "home_routes",
+    "users_routes",
+]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

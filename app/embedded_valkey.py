@@ -188,7 +188,8 @@ class EmbeddedValkey:
     def _forget(self) -> None:
         self._process = None
         for name in ("url", "pid"):
-            (self.folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.folder / name).unlink()
 
     def _drop_long_log(self) -> None:
         log = self.folder / "valkey.log"

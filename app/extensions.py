@@ -92,13 +92,18 @@ class Credentials:
             parallelism=settings.argon2_parallelism,
             at_once=settings.hashing_concurrency,
         )
-        checks = {"off": never, "service": by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds)}
+        checks = {
+            "off": never,
+            "service": by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds),
+        }
         self.policy = PasswordPolicy(
             passwords=self.passwords,
             min_length=settings.password_min_length,
             max_length=settings.password_max_length,
             site_words=[settings.site_name, settings.public_url],
-            is_breached=by_file(settings.breach_check_file) if settings.breach_check_file else checks[settings.breach_check],
+            is_breached=by_file(settings.breach_check_file)
+            if settings.breach_check_file
+            else checks[settings.breach_check],
         )
 
 
@@ -132,7 +137,13 @@ def tune_sqlite(engine: Engine) -> None:
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # The driver begins nothing by itself; `_begin` does.
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000", "temp_store=MEMORY"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=15000",
+            "temp_store=MEMORY",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -21,7 +21,7 @@ def newest_revision() -> str:
     found = [dict(_ASSIGNED.findall(path.read_text())) for path in VERSIONS.glob("*.py")]
     heads = {each["revision"] for each in found} - {each.get("down_revision") for each in found}
     (head,) = heads
-    return head
+    return str(head)
 
 
 @cache

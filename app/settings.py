@@ -17,8 +17,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
+MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 List = Annotated[list[str], NoDecode]
-Limit = Annotated[str, Field(pattern=r"^\d+ per (\d+ )?(second|minute|hour|day)s?(; ?\d+ per (\d+ )?(second|minute|hour|day)s?)*$")]
+Limit = Annotated[
+    str, Field(pattern=r"^\d+ per (\d+ )?(second|minute|hour|day)s?(; ?\d+ per (\d+ )?(second|minute|hour|day)s?)*$")
+]
 
 
 class SettingsError(Exception):
@@ -28,7 +31,9 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Frozen values; lists are comma-separated, lifetimes carry their unit in the name."""
 
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+    )
 
     environment: Literal["development", "testing", "staging", "production"] = "production"
     debug: bool = False
@@ -161,7 +166,11 @@ class Settings(BaseSettings):
         scheme = value.partition("://")[0]
         if value and scheme not in {"redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"}:
             raise ValueError("use redis://host:6379/0, rediss://... or unix:///path/to/socket")
-        return value.replace("valkey", "redis", 1) if scheme.startswith("valkey") else value.replace("redis+unix", "unix", 1)
+        return (
+            value.replace("valkey", "redis", 1)
+            if scheme.startswith("valkey")
+            else value.replace("redis+unix", "unix", 1)
+        )
 
     @field_validator("mail_url")
     @classmethod
@@ -177,17 +186,16 @@ class Settings(BaseSettings):
         """A limit of ours under a name we do not have is a mistake, and silence would hide it."""
         for name in os.environ:
             if name.startswith("LIMIT_") and name.lower() not in cls.model_fields:
-                raise ValueError(f"{name} is not a limit; the limits are {', '.join(sorted(n.upper() for n in cls.model_fields if n.startswith('limit_')))}")
+                known = sorted(field.upper() for field in cls.model_fields if field.startswith("limit_"))
+                raise ValueError(f"{name} is not a limit; the limits are {', '.join(known)}")
         return values
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         self._check_secrets()
-        if self.is_live:
-            if not self.base_url:
-                raise ValueError("BASE_URL is not set; links in mails need it, for example https://accounts.example.com")
-            if not self.mail_url.get_secret_value():
-                raise ValueError("MAIL_URL is not set; use smtp://user:password@host:587")
+        base = urlsplit(self.base_url)
+        if self.is_live and base.scheme == "http" and not is_loopback(base.hostname or ""):
+            raise ValueError("BASE_URL must begin with https:// in production and staging; passwords travel over it")
         if self.is_live and self.debug:
             raise ValueError("DEBUG shows code and secrets to strangers; it cannot be on in production or staging")
         if self.breach_check == "file" and not (self.breach_check_file and self.breach_check_file.is_file()):
@@ -203,9 +211,13 @@ class Settings(BaseSettings):
         if not self.is_live and not key:
             return
         if not key:
-            raise ValueError('SECRET_KEY is not set; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"')
-        if len(key) < 32 or len(set(key)) < 8 or any(word in key.lower() and len(key) < 40 for word in WORDS_NOBODY_SHOULD_SIGN_WITH):
-            raise ValueError('SECRET_KEY is too weak; use 32 or more random characters: python -c "import secrets; print(secrets.token_urlsafe(48))"')
+            raise ValueError(f"SECRET_KEY is not set; make one with: {MAKE_A_KEY}")
+        if (
+            len(key) < 32
+            or len(set(key)) < 8
+            or any(word in key.lower() and len(key) < 40 for word in WORDS_NOBODY_SHOULD_SIGN_WITH)
+        ):
+            raise ValueError(f"SECRET_KEY is too weak; use 32 or more random characters: {MAKE_A_KEY}")
         if any(len(old.get_secret_value()) < 32 for old in self.secret_key_fallbacks):
             raise ValueError("SECRET_KEY_FALLBACKS: each must be 32 characters or longer")
 
@@ -223,11 +235,13 @@ class Settings(BaseSettings):
     @property
     def public_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.base_url or f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{self.port}"
+        everywhere = {"0.0.0.0", "[::]"}  # noqa: S104 - compared with, never bound to
+        return self.base_url or f"http://{'127.0.0.1' if host in everywhere else host}:{self.port}"
 
     @property
     def is_https(self) -> bool:
-        return self.public_url.startswith("https://")
+        """Whether browsers reach it over TLS; where strangers can reach it, nothing else is assumed."""
+        return self.is_live or self.public_url.startswith("https://")
 
     @property
     def trusted_hosts(self) -> list[str]:
@@ -278,19 +292,21 @@ class Settings(BaseSettings):
         kept = self.instance_path / "secret_key"
         try:
             self.instance_path.mkdir(parents=True, exist_ok=True)
-            with open(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            with os.fdopen(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(48))
         except FileExistsError:
             pass
         except OSError as problem:
-            raise SettingsError(f"Cannot write to {self.instance_path}: {problem.strerror}. Set INSTANCE_PATH to a folder that can be written.") from None
+            raise SettingsError(
+                f"Cannot write to {self.instance_path}: {problem.strerror}. "
+                "Set INSTANCE_PATH to a folder that can be written."
+            ) from None
         return kept.read_text()
 
     def limit(self, what: str) -> str:
         """The rate limit named `what`, multiplied by LIMIT_SCALE (never below one)."""
         parts = [part.strip().partition(" ") for part in str(getattr(self, f"limit_{what}")).split(";")]
         return "; ".join(f"{max(1, round(int(count) * self.limit_scale))} {rest}" for count, _, rest in parts)
-
 
     def smtp_credentials(self) -> tuple[str, str] | None:
         parts = urlsplit(self.mail_url.get_secret_value())
@@ -324,7 +340,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "SECRET_KEY": present,
         "SECRET_KEY_FALLBACKS": earlier,
         "TRUSTED_HOSTS": settings.trusted_hosts,
-        "PREFERRED_URL_SCHEME": "https" if settings.is_https else "http",
+        "PREFERRED_URL_SCHEME": urlsplit(settings.public_url).scheme,
         "MAX_CONTENT_LENGTH": 256 * 1024,
         "MAX_FORM_MEMORY_SIZE": 128 * 1024,
         "MAX_FORM_PARTS": 100,
@@ -341,7 +357,9 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_I18N_ENABLED": False,
         "RATELIMIT_STORAGE_URI": _limiter_storage(settings.queue_url),
-        "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5} if settings.queue_url else {},
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
+        if settings.queue_url
+        else {},
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
         "RATELIMIT_KEY_PREFIX": "gatehouse",
         "RATELIMIT_STRATEGY": "fixed-window",
@@ -355,8 +373,14 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     if settings.database_uri.startswith("sqlite"):
         return {"connect_args": {"timeout": 15}}
     size = settings.database_pool_size or settings.web_threads
-    return {"pool_size": size, "max_overflow": 4, "pool_timeout": 5, "pool_pre_ping": True, "pool_recycle": 1800,
-            "connect_args": {"connect_timeout": 5}}
+    return {
+        "pool_size": size,
+        "max_overflow": 4,
+        "pool_timeout": 5,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "connect_args": {"connect_timeout": 5},
+    }
 
 
 def _limiter_storage(queue_url: str) -> str:
@@ -369,5 +393,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-

@@ -89,7 +89,9 @@ class Work:
 
     @cached_property
     def sign_in(self) -> SignIn:
-        return SignIn(self.session, audit=self.audit, ledger=self.ledger, sessions=self.sessions, throttles=self.throttles)
+        return SignIn(
+            self.session, audit=self.audit, ledger=self.ledger, sessions=self.sessions, throttles=self.throttles
+        )
 
     @cached_property
     def password_reset(self) -> PasswordReset:
@@ -106,7 +108,9 @@ class Work:
 
     @cached_property
     def profile(self) -> Profile:
-        return Profile(self.session, audit=self.audit, ledger=self.ledger, links=self.links, sessions=self.sessions, clock=now)
+        return Profile(
+            self.session, audit=self.audit, ledger=self.ledger, links=self.links, sessions=self.sessions, clock=now
+        )
 
     @cached_property
     def users(self) -> Users:
@@ -141,7 +145,7 @@ class Work:
 def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
     """Commit on leaving, roll back on any exception; a CommittedRefusal commits and is then raised.
 
-    The page's reading session is closed first: on SQLite a transaction that has read must not turn into one that writes.
+    The page's reading session is closed first: on SQLite, what has read must not turn into what writes.
     """
     db.session.close()
     rings: list[Ring] = []

@@ -47,7 +47,7 @@ if context.is_offline_mode():
 else:
     with db.engine.execution_options(begin_immediate=True).connect() as connection:
         if connection.dialect.name == "sqlite":
-            # A batch migration drops and re-makes tables; with foreign keys on, that deletes the rows of their children.
+            # A batch migration drops and re-makes tables; with foreign keys on, that deletes their children's rows.
             connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")
         try:
             run(connection)

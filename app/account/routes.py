@@ -49,7 +49,9 @@ def email() -> ResponseReturnValue:
         except SameAddress as refusal:
             form.refuse("email", refusal)
         else:
-            return done(f"Open the link that we sent to {form.email.canonical}. Until then nothing changes.", to="account.email")
+            return done(
+                f"Open the link that we sent to {form.email.canonical}. Until then nothing changes.", to="account.email"
+            )
     pending = reading().profile.find_pending_change(who.user_id)
     return page("account/email.html", form, pending=pending.new_email if pending else None)
 

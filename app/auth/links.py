@@ -167,7 +167,8 @@ def undo_email_change() -> ResponseReturnValue:
                 work.profile.undo_email_change(token)
             identity.drop_session()
             return done(
-                "The change is undone and every session has ended. Choose a new password now.", to="auth.forgot_password"
+                "The change is undone and every session has ended. Choose a new password now.",
+                to="auth.forgot_password",
             )
     except EmailTaken as refusal:
         form.refuse(None, refusal)

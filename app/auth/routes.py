@@ -7,7 +7,15 @@ from flask.typing import ResponseReturnValue
 
 from app.auth import bp
 from app.auth.forms import AddressForm, ConfirmForm, LoginForm, RegisterForm
-from app.errors import Busy, EmailNotVerified, InvalidCredentials, SessionNotFound, TooManyTries, WeakPassword, WrongPassword
+from app.errors import (
+    Busy,
+    EmailNotVerified,
+    InvalidCredentials,
+    SessionNotFound,
+    TooManyTries,
+    WeakPassword,
+    WrongPassword,
+)
 from app.extensions import credentials, settings
 from app.unit_of_work import unit_of_work
 from app.web import identity
@@ -139,7 +147,11 @@ def confirm() -> ResponseReturnValue:
 def password_strength() -> ResponseReturnValue:
     """What the strength meter shows while a password is being chosen."""
     who = identity.principal()
-    words = (request.form.get("email", "")[:254], request.form.get("name", "")[:100], who.email if who else "", who.name if who else "")
+    words = (
+        request.form.get("email", "")[:254],
+        request.form.get("name", "")[:100],
+        who.email if who else "",
+        who.name if who else "",
+    )
     strength = credentials.policy.estimate(request.form.get("password", "")[:256], words=words)
     return jsonify(score=strength.score, advice=strength.advice)
-

@@ -52,8 +52,8 @@ def doctor(as_json: bool) -> None:
 def check_settings() -> Iterator[Finding]:
     known = settings()
     yield Finding(f"settings for {known.environment}", "ok")
-    if known.is_live and not known.is_https:
-        yield Finding("BASE_URL is not https", "warning", "cookies and passwords travel unprotected; put TLS in front")
+    if known.is_live and not known.base_url:
+        yield Finding("BASE_URL is not set", "error", "links in mails lead nowhere; set https://accounts.example.com")
     if known.breach_check == "off" and known.is_live:
         yield Finding("BREACH_CHECK is off", "warning", "set it to service or file to refuse stolen passwords")
 
@@ -63,7 +63,10 @@ def check_database() -> Iterator[Finding]:
     if database != "ok":
         yield Finding("database", "error", "it cannot be reached; check DATABASE_URL and that it runs")
         return
-    advice = {"pending": "run `flask db upgrade`", "newer": "the database is newer than this code; deploy the newer code"}
+    advice = {
+        "pending": "run `flask db upgrade`",
+        "newer": "the database is newer than this code; deploy the newer code",
+    }
     yield Finding("database", "ok")
     yield Finding("migrations", "ok" if migrations == "ok" else "error", advice.get(migrations, ""))
 
@@ -86,7 +89,7 @@ def check_queue() -> Iterator[Finding]:
         return
     yield Finding("queue", "ok")
     try:
-        policy = dict(doorbell.connection.config_get("maxmemory-policy")).get("maxmemory-policy")  # type: ignore[arg-type]
+        policy = dict(doorbell.connection.config_get("maxmemory-policy")).get("maxmemory-policy")
     except RedisError:
         yield Finding("queue eviction", "warning", "CONFIG GET is refused; make sure maxmemory-policy is noeviction")
         return
@@ -105,6 +108,9 @@ def check_overdue_jobs() -> Iterator[Finding]:
 
 def check_mail() -> Iterator[Finding]:
     url = settings().mail_url.get_secret_value()
+    if not url and settings().is_live:
+        yield Finding("MAIL_URL is not set", "error", "mails wait; set smtp://user:password@host:587")
+        return
     if not url:
         yield Finding("mail goes to the dev mailbox", "ok")
         return
@@ -113,7 +119,9 @@ def check_mail() -> Iterator[Finding]:
     try:
         socket.create_connection((parts.hostname or "", port), timeout=5).close()
     except OSError as problem:
-        yield Finding("mail server", "error", f"{parts.hostname}:{port} cannot be reached ({problem.strerror or problem})")
+        yield Finding(
+            "mail server", "error", f"{parts.hostname}:{port} cannot be reached ({problem.strerror or problem})"
+        )
         return
     yield Finding("mail server", "ok")
 

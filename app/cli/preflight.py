@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.extensions import db
-from app.schema import current_revision, known_revisions
+from app.schema import current_revision, known_revisions, newest_revision
 from app.settings import Settings
 
 BACKLOG = 2048
@@ -49,8 +49,10 @@ def only_run_on(instance: Path) -> Iterator[bool]:
                 "stop it first, or set INSTANCE_PATH to another folder."
             ) from None
         _write(lock.fileno(), str(os.getpid()))
-        yield bool(earlier)
-        _write(lock.fileno(), "")
+        try:
+            yield bool(earlier)
+        finally:
+            _write(lock.fileno(), "")
 
 
 def check_folder(instance: Path) -> None:
@@ -72,7 +74,7 @@ def check_folder(instance: Path) -> None:
 
 
 def listen(host: str, port: int, *, patience: float = 0) -> socket.socket:
-    """The web's listening socket, tried for `patience` seconds. It stays ours, so that a restarting web refuses nobody."""
+    """The web's listening socket, tried for `patience` seconds; it stays ours, so a restarting web refuses nobody."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -83,15 +85,17 @@ def listen(host: str, port: int, *, patience: float = 0) -> socket.socket:
         time.sleep(0.2)
 
 
-def check_database(settings: Settings) -> None:
-    """Raise CannotStart unless the database answers, can be written and is no newer than this code."""
+def check_database(settings: Settings) -> bool:
+    """Whether it waits for migrations. Raises CannotStart where it cannot be used, or is newer than this code."""
     file = make_url(settings.database_uri).database
     if settings.database_uri.startswith("sqlite") and file and Path(file).exists() and not os.access(file, os.W_OK):
         raise CannotStart(f"The database {file} cannot be written; change its owner or mode, or set DATABASE_URL.")
     try:
         revision = current_revision()
     except SQLAlchemyError as problem:
-        raise CannotStart(f"The database cannot be reached: {_first_line(problem)}. DATABASE_URL says where it is.") from None
+        raise CannotStart(
+            f"The database cannot be reached: {_first_line(problem)}. DATABASE_URL says where it is."
+        ) from None
     finally:
         db.engine.dispose()
     if revision is not None and revision not in known_revisions():
@@ -99,6 +103,7 @@ def check_database(settings: Settings) -> None:
             f"The database has migration {revision}, which this code does not know: it comes from a newer version. "
             "Run that version, or restore a backup made by this one."
         )
+    return revision != newest_revision()
 
 
 def check_queue(url: str) -> str | None:

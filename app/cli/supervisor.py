@@ -158,7 +158,7 @@ class Supervisor:
         """Take parts down and start them again, with the code as it is now."""
         self._take_down(parts, seconds=RELOAD_SECONDS)
         for part in parts:
-            if not self.stops_asked:
+            if not self.is_stopping():
                 self._pause.pop(part, None)
                 self._start(part)
 
@@ -170,7 +170,7 @@ class Supervisor:
             )
             while program.poll() is None:
                 self.pump(TICK_SECONDS / 5)
-                if self.stops_asked:
+                if self.is_stopping():
                     program.terminate()
             told.seek(0)
             return program.returncode, told.read().decode(errors="replace")
@@ -185,12 +185,20 @@ class Supervisor:
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, each_tick: Callable[[], bool]) -> None:
-        """Keep all parts running until a stop is asked for, or `each_tick` says that it is enough."""
-        while not self.stops_asked and not self.console.is_gone:
+        """Keep all parts running until a stop is asked for, or `each_tick` (once a second) says that it is enough."""
+        ticked_at = time.monotonic()
+        while not self.is_stopping():
             self.pump(TICK_SECONDS)
             self._revive()
-            if not self.stops_asked and each_tick():
+            if time.monotonic() - ticked_at < TICK_SECONDS or self.is_stopping():
+                continue
+            ticked_at = time.monotonic()
+            if each_tick():
                 return
+
+    def is_stopping(self) -> bool:
+        """Whether a signal asked for it, or nobody is there any more to see what the parts say."""
+        return self.stops_asked > 0 or self.console.is_gone
 
     def pump(self, seconds: float) -> None:
         """Wait until something happens, `seconds` at the most, and pass on what the parts say."""
@@ -264,7 +272,7 @@ class Supervisor:
         self._selector.register(said, selectors.EVENT_READ, read)
 
 
-def program(*command: str) -> list[str]:
+def module(*command: str) -> list[str]:
     """A module of this Python as a command."""
     return [sys.executable, "-m", *command]
 

@@ -112,7 +112,9 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
     if name is None and new_email is None and not (asks_password or password_stdin):
         raise click.UsageError("Say what to change: --name, --email, --password or --password-stdin.")
     user = reading().users.get_by_email(email)
-    password = ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
+    password = (
+        ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
+    )
     with unit_of_work(origin=AS_OPERATOR) as work:
         user = work.users.get_by_email(email)
         work.users.edit(user, name=name, email=new_email)

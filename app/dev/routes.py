@@ -16,7 +16,10 @@ from app.extensions import settings
 from app.web.access import public
 from app.web.pages import page
 
-MAIL_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+MAIL_CONTENT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ def mailbox() -> ResponseReturnValue:
 @public
 def mailbox_json() -> ResponseReturnValue:
     """Every mail, newest first, for scripts."""
-    return jsonify([{"to": m.to, "subject": m.subject, "text": m.text, "html": m.html, "links": m.links} for m in received()])
+    return jsonify(
+        [{"to": m.to, "subject": m.subject, "text": m.text, "html": m.html, "links": m.links} for m in received()]
+    )
 
 
 @bp.get("/mailbox/<mail_id>")
@@ -69,15 +74,13 @@ def received() -> list[Received]:
     if not folder.is_dir():
         return []
     box = Maildir(folder, factory=None, create=False)
-    mails = [_read(key, box.get_bytes(key)) for key in box.keys()]
+    mails = [_read(key, box.get_bytes(key)) for key in box.iterkeys()]
     return sorted(mails, key=lambda each: (each.at, each.id), reverse=True)
 
 
 def _get(mail_id: str) -> Received:
-    for each in received():
-        if each.id == mail_id:
-            return each
-    abort(404)
+    found = next((each for each in received() if each.id == mail_id), None)
+    return found or abort(404)
 
 
 def _read(key: str, content: bytes) -> Received:

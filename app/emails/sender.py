@@ -28,6 +28,8 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
     """Hand the mail over; returns what the server said. Raises MailRefused, MailDelayed."""
     mail = _mime(message, message_id=message_id, at=at, settings=settings)
     if not settings.mail_url.get_secret_value():
+        if settings.is_live:
+            raise MailDelayed("MAIL_URL is not set")
         keep_in_mailbox(mail, settings)
         return "kept in the dev mailbox"
     try:
@@ -75,7 +77,9 @@ def _connect(settings: Settings) -> smtplib.SMTP:
     parts = urlsplit(settings.mail_url.get_secret_value())
     host, timeout = parts.hostname or "", settings.mail_timeout_seconds
     if parts.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, parts.port or 465, timeout=timeout, context=ssl.create_default_context())
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, parts.port or 465, timeout=timeout, context=ssl.create_default_context()
+        )
     else:
         server = smtplib.SMTP(host, parts.port or 587, timeout=timeout)
     try:

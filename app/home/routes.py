@@ -37,7 +37,9 @@ def favicon() -> ResponseReturnValue:
 @bp.get("/robots.txt")
 @public
 def robots() -> ResponseReturnValue:
-    return _file("User-agent: *\nDisallow: /account\nDisallow: /users\nDisallow: /admin\nDisallow: /api\n", "text/plain")
+    return _file(
+        "User-agent: *\nDisallow: /account\nDisallow: /users\nDisallow: /admin\nDisallow: /api\n", "text/plain"
+    )
 
 
 @bp.get("/.well-known/security.txt")
@@ -45,8 +47,13 @@ def robots() -> ResponseReturnValue:
 def security_txt() -> ResponseReturnValue:
     """RFC 9116."""
     expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
-    text = f"Contact: mailto:{settings().contact}\nExpires: {expires}\nPreferred-Languages: en\nCanonical: {settings().public_url}/.well-known/security.txt\n"
-    return _file(text, "text/plain")
+    lines = [
+        f"Contact: mailto:{settings().contact}",
+        f"Expires: {expires}",
+        "Preferred-Languages: en",
+        f"Canonical: {settings().public_url}/.well-known/security.txt",
+    ]
+    return _file("\n".join(lines) + "\n", "text/plain")
 
 
 @bp.get("/.well-known/change-password")

@@ -64,7 +64,10 @@ def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:
         click.echo(json.dumps([told(job) for job in found], indent=2))
         return
     for job in found:
-        click.echo(f"{job.id:>8}  {job.state:<9}  {job.kind:<28}  {job.attempts}/{job.max_attempts}  {job.outcome or ''}".rstrip())
+        click.echo(
+            f"{job.id:>8}  {job.state:<9}  {job.kind:<28}  "
+            f"{job.attempts}/{job.max_attempts}  {job.outcome or ''}".rstrip()
+        )
     if not found:
         click.echo("No jobs.")
 
@@ -88,7 +91,10 @@ def retry(job_id: int) -> None:
     """Give a dead or cancelled job its tries again."""
     with unit_of_work() as work:
         work.ledger.retry(job_id)
-    click.echo(f"Job {job_id} waits for a worker." + ("" if doorbell.is_there() else " The queue is away; the sweep will ring."))
+    click.echo(
+        f"Job {job_id} waits for a worker."
+        + ("" if doorbell.is_there() else " The queue is away; the sweep will ring.")
+    )
 
 
 @jobs.command()
@@ -103,6 +109,18 @@ def cancel(job_id: int) -> None:
 def told(job: Job) -> dict[str, Any]:
     """A job as plain values; times are RFC 3339."""
     times = ("run_after", "lease_until", "created_at", "started_at", "finished_at")
-    plain = ("id", "kind", "arguments", "queue", "state", "attempts", "max_attempts", "progress", "outcome", "owner_id", "request_id")
+    plain = (
+        "id",
+        "kind",
+        "arguments",
+        "queue",
+        "state",
+        "attempts",
+        "max_attempts",
+        "progress",
+        "outcome",
+        "owner_id",
+        "request_id",
+    )
     values = {name: getattr(job, name) for name in plain}
     return values | {name: at.isoformat() if (at := getattr(job, name)) else None for name in times}

@@ -67,7 +67,9 @@ def send_new_device(work: Work, promise: SendNewDevice, claim: Claim) -> Message
     user, session = _user(work, promise.user_id), work.session.get(Session, promise.session_id)
     if user is None or session is None:
         return None
-    return messages.new_device(user, at=session.created_at, device=device_name(session.user_agent), address=session.address)
+    return messages.new_device(
+        user, at=session.created_at, device=device_name(session.user_agent), address=session.address
+    )
 
 
 @keeps(SendFailedSignIns)
@@ -101,7 +103,9 @@ def send_email_change_requested(work: Work, promise: SendEmailChangeRequested, c
     token = _undo_token(work, change, claim) if change and user else None
     if change is None or user is None or token is None:
         return None
-    return messages.email_change_requested(user, old_address=change.old_email, new_address=change.new_email, token=token)
+    return messages.email_change_requested(
+        user, old_address=change.old_email, new_address=change.new_email, token=token
+    )
 
 
 @keeps(SendEmailChanged)

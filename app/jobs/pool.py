@@ -60,7 +60,9 @@ class Pool(WorkerPool):
         self._app = app
         self._url = url
 
-    def start_worker(self, count: int | None = None, burst: bool = True, _sleep: float = 0, logging_level: str = "INFO") -> None:
+    def start_worker(
+        self, count: int | None = None, burst: bool = True, _sleep: float = 0, logging_level: str = "INFO"
+    ) -> None:
         """Start one worker process, without the scheduler that RQ's own pool starts in each."""
         name = uuid4().hex
         taken = {data.process.name for data in self.worker_dict.values()}

@@ -35,9 +35,10 @@ class Passwords:
         """Whether `password` fits; without a hash it takes as long and says no."""
         with _Slot(self._slots, self._wait):
             try:
-                return self._hasher.verify(hashed or self._decoy, _bytes(password)) and hashed is not None
+                self._hasher.verify(hashed or self._decoy, _bytes(password))
             except (VerificationError, InvalidHashError):
                 return False
+            return hashed is not None
 
     def is_outdated(self, hashed: str) -> bool:
         """Whether the hash was made with other parameters than today's."""

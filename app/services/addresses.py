@@ -34,7 +34,9 @@ def canonical_address(typed: str) -> str:
 def clean_name(typed: str) -> str:
     """Trimmed, NFC, inner white space folded. Raises InvalidName for control characters, lone surrogates or length."""
     text = " ".join(unicodedata.normalize("NFC", typed).split(" ")).strip()
-    if any(unicodedata.category(letter) in {"Cc", "Cs", "Cn", "Zl", "Zp"} or letter in BIDI_CONTROLS for letter in text):
+    if any(
+        unicodedata.category(letter) in {"Cc", "Cs", "Cn", "Zl", "Zp"} or letter in BIDI_CONTROLS for letter in text
+    ):
         raise InvalidName
     if len(text) > LONGEST_NAME:
         raise InvalidName(f"Use at most {LONGEST_NAME} characters.")

@@ -35,7 +35,15 @@ class AuditLog:
         self._origin = origin
         self._clock = clock
 
-    def record(self, kind: str, *, subject_id: int | None, actor_id: int | None = None, session_id: int | None = None, **values: Any) -> int:
+    def record(
+        self,
+        kind: str,
+        *,
+        subject_id: int | None,
+        actor_id: int | None = None,
+        session_id: int | None = None,
+        **values: Any,
+    ) -> int:
         """Add an event and return its id. `values` must hold no secret; `actor_id` defaults to who is signed in."""
         visit, principal = self._origin.visit, self._origin.principal
         if principal is not None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.models import Base, Job, OneTimeLink, SentMail, Session, Throttle
 from app.services.lifetimes import Lifetimes
+from app.services.statements import affected
 
 KEPT_AFTER_END = timedelta(days=30)
 
@@ -36,4 +37,4 @@ class Housekeeping:
     def _delete(self, model: type[Base], is_due: ColumnElement[bool], at_most: int) -> int:
         key: Any = model.__table__.c.id
         some = select(key).where(is_due).limit(at_most)
-        return int(self._session.execute(delete(model).where(key.in_(some)).execution_options(synchronize_session=False)).rowcount)
+        return affected(self._session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))

@@ -15,7 +15,7 @@ from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLos
 from app.models import Job, JobState
 from app.promises import Promise
 from app.services.lifetimes import Lifetimes
-from app.services.throttles import insert_once
+from app.services.statements import affected, insert_once
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
 _chance = SystemRandom()
@@ -112,7 +112,9 @@ class Ledger:
 
     def acknowledge(self, claim: Claim, *, outcome: str | None = None) -> None:
         """The work is done. Raises LeaseLost, so that what was done in this transaction is undone."""
-        self._settle(claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self._clock(), lease_until=None)
+        self._settle(
+            claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self._clock(), lease_until=None
+        )
 
     def renew(self, claim: Claim, *, progress: int) -> None:
         """Say that a long job lives and how far it is, in percent. Raises LeaseLost."""
@@ -126,20 +128,23 @@ class Ledger:
             self.bury(claim, outcome=outcome)
             return
         delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
-        self._settle(claim, state=JobState.WAITING, outcome=outcome, run_after=now + delay, lease_until=None, rung_at=None)
+        self._settle(
+            claim, state=JobState.WAITING, outcome=outcome, run_after=now + delay, lease_until=None, rung_at=None
+        )
 
     def bury(self, claim: Claim, *, outcome: str) -> None:
         """No retry can help."""
         self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self._clock(), lease_until=None)
 
     def _settle(self, claim: Claim, **values: Any) -> None:
-        settled = self._session.execute(
+        settled = affected(
+            self._session,
             update(Job)
             .where(Job.id == claim.job_id, Job.state == JobState.RUNNING, Job.attempts == claim.attempt)
             .values(**values)
-            .execution_options(synchronize_session=False)
+            .execution_options(synchronize_session=False),
         )
-        if settled.rowcount != 1:
+        if settled != 1:
             raise LeaseLost
 
     # ── what the schedule does ──
@@ -166,7 +171,9 @@ class Ledger:
         ).all()
         if due:
             ids = [row.id for row in due]
-            self._session.execute(update(Job).where(Job.id.in_(ids)).values(rung_at=now).execution_options(synchronize_session=False))
+            self._session.execute(
+                update(Job).where(Job.id.in_(ids)).values(rung_at=now).execution_options(synchronize_session=False)
+            )
         for row in due:
             self._ring(Ring(row.id, row.queue))
         return len(due)
@@ -210,7 +217,8 @@ class Ledger:
         """Give a dead or cancelled job its tries again, at once. Raises JobNotFound, JobNotRetryable."""
         now = self._clock()
         job = self.get(job_id)
-        again = self._session.execute(
+        again = affected(
+            self._session,
             update(Job)
             .where(Job.id == job_id, Job.state.in_([JobState.DEAD, JobState.CANCELLED]))
             .values(
@@ -221,19 +229,20 @@ class Ledger:
                 finished_at=None,
                 progress=0,
                 max_attempts=Job.attempts + Promise.max_attempts,
-            )
+            ),
         )
-        if again.rowcount != 1:
+        if again != 1:
             raise JobNotRetryable
         self._ring(Ring(job_id, job.queue))
 
     def cancel(self, job_id: int) -> None:
         """Raises JobNotFound, JobNotCancellable once a worker has it."""
         self.get(job_id)
-        cancelled = self._session.execute(
+        cancelled = affected(
+            self._session,
             update(Job)
             .where(Job.id == job_id, Job.state == JobState.WAITING)
-            .values(state=JobState.CANCELLED, finished_at=self._clock())
+            .values(state=JobState.CANCELLED, finished_at=self._clock()),
         )
-        if cancelled.rowcount != 1:
+        if cancelled != 1:
             raise JobNotCancellable

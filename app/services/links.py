@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import DeadLink
 from app.models import OneTimeLink, Purpose
 from app.security.tokens import keyed_hash, new_salt, token_hash
+from app.services.statements import affected
 
 
 class OneTimeLinks:
@@ -83,7 +84,8 @@ class OneTimeLinks:
     def spend(self, token: str, purpose: Purpose) -> OneTimeLink:
         """Use the link up, once under any race. Raises DeadLink."""
         now = self._clock()
-        spent = self._session.execute(
+        spent = affected(
+            self._session,
             update(OneTimeLink)
             .where(
                 OneTimeLink.token_hash == token_hash(token),
@@ -91,9 +93,9 @@ class OneTimeLinks:
                 OneTimeLink.used_at.is_(None),
                 OneTimeLink.expires_at > now,
             )
-            .values(used_at=now)
+            .values(used_at=now),
         )
-        if spent.rowcount != 1:
+        if spent != 1:
             raise DeadLink
         return self._session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
 

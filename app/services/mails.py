@@ -17,11 +17,19 @@ class Mails:
         self._session = session
         self._clock = clock
 
-    def open(self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str) -> SentMail:
+    def open(
+        self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str
+    ) -> SentMail:
         """The record of the mail that this job sends: the same row, with the same Message-ID, at every try."""
         found = self._session.scalar(select(SentMail).where(SentMail.job_id == job_id))
         if found is None:
-            found = SentMail(job_id=job_id, kind=kind, user_id=user_id, message_id=f"<{new_token()}@{domain}>", created_at=self._clock())
+            found = SentMail(
+                job_id=job_id,
+                kind=kind,
+                user_id=user_id,
+                message_id=f"<{new_token()}@{domain}>",
+                created_at=self._clock(),
+            )
             self._session.add(found)
         found.recipient, found.subject, found.status = recipient, subject, MailStatus.SENDING
         self._session.flush()

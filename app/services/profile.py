@@ -18,6 +18,7 @@ from app.services.ledger import Ledger
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.sessions import Sessions
+from app.services.statements import affected
 
 
 class Profile:
@@ -56,12 +57,13 @@ class Profile:
         Returns this session's new token. Raises WrongPassword when it was changed in the meantime.
         """
         now = self._clock()
-        changed = self._session.execute(
+        changed = affected(
+            self._session,
             update(User)
             .where(User.id == principal.user_id, User.hashed_password == seen_hash)
-            .values(hashed_password=password.hashed, updated_at=now)
+            .values(hashed_password=password.hashed, updated_at=now),
         )
-        if changed.rowcount != 1:
+        if changed != 1:
             raise WrongPassword
         self._links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
         self._sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
@@ -97,12 +99,13 @@ class Profile:
 
     def cancel_email_change(self, user_id: int) -> None:
         """Forget what is pending, if anything is."""
-        ended = self._session.execute(
+        ended = affected(
+            self._session,
             update(EmailChange)
             .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))
-            .values(ended_at=self._clock())
+            .values(ended_at=self._clock()),
         )
-        if ended.rowcount:
+        if ended:
             self._links.end_all(user_id, Purpose.CHANGE_EMAIL)
             self._audit.record("email.change_cancelled", subject_id=user_id)
 
@@ -114,12 +117,20 @@ class Profile:
         """Let the new address take the old one's place. Raises DeadLink, EmailTaken."""
         change = self._change_of(self._links.spend(token, Purpose.CHANGE_EMAIL))
         user = self._session.scalar(select(User).where(User.id == change.user_id).with_for_update())
-        if user is None or not user.is_active or user.email != change.old_email or change.confirmed_at or change.ended_at:
+        if (
+            user is None
+            or not user.is_active
+            or user.email != change.old_email
+            or change.confirmed_at
+            or change.ended_at
+        ):
             raise DeadLink
         change.confirmed_at = self._clock()
         self._move(user, change.new_email)
         self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
-        self._audit.record("email.changed", subject_id=user.id, actor_id=user.id, before=change.old_email, after=change.new_email)
+        self._audit.record(
+            "email.changed", subject_id=user.id, actor_id=user.id, before=change.old_email, after=change.new_email
+        )
         self._ledger.promise(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:

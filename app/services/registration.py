@@ -18,7 +18,7 @@ from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.roles import Roles
-from app.services.throttles import insert_once
+from app.services.statements import insert_once
 
 
 class Registration:
@@ -113,7 +113,9 @@ class Registration:
         """Delete accounts that were never confirmed in time; returns how many. Nobody signed in to them, ever."""
         due = (
             select(User.id)
-            .where(User.email_verified_at.is_(None), User.created_at < self._clock() - self._lifetimes.unconfirmed_account)
+            .where(
+                User.email_verified_at.is_(None), User.created_at < self._clock() - self._lifetimes.unconfirmed_account
+            )
             .order_by(User.created_at)
             .limit(at_most)
         )

@@ -30,7 +30,9 @@ class Roles:
         return list(self._session.scalars(select(Role).order_by(Role.name)))
 
     def list_holders(self, name: str, *, limit: int = 100) -> list[User]:
-        holders = select(User).join(user_roles, user_roles.c.user_id == User.id).join(Role, Role.id == user_roles.c.role_id)
+        holders = (
+            select(User).join(user_roles, user_roles.c.user_id == User.id).join(Role, Role.id == user_roles.c.role_id)
+        )
         return list(self._session.scalars(holders.where(Role.name == name).limit(limit)))
 
     def give(self, user: User, name: str) -> None:
@@ -66,7 +68,12 @@ class Roles:
             select(func.count())
             .select_from(user_roles)
             .join(User, User.id == user_roles.c.user_id)
-            .where(user_roles.c.role_id == role.id, User.id != losing.id, User.is_active, User.email_verified_at.is_not(None))
+            .where(
+                user_roles.c.role_id == role.id,
+                User.id != losing.id,
+                User.is_active,
+                User.email_verified_at.is_not(None),
+            )
         )
         if not others:
             raise LastAdministrator

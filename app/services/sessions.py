@@ -16,11 +16,13 @@ from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
 from app.services.permissions import granted
-from app.services.throttles import insert_once
+from app.services.statements import affected, insert_once
 
 
 class Sessions:
-    def __init__(self, session: DbSession, *, audit: AuditLog, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, session: DbSession, *, audit: AuditLog, lifetimes: Lifetimes, clock: Callable[[], datetime]
+    ) -> None:
         self._session = session
         self._audit = audit
         self._lifetimes = lifetimes
@@ -29,7 +31,9 @@ class Sessions:
     def start(self, user_id: int, *, visit: Visit, remember: bool) -> tuple[int, str]:
         """Begin a session; returns its id and its token, which is kept nowhere else."""
         token, now, span = new_token(), self._clock(), self._lifetimes
-        idle, absolute = (span.remember_idle, span.remember_absolute) if remember else (span.session_idle, span.session_absolute)
+        idle, absolute = (
+            (span.remember_idle, span.remember_absolute) if remember else (span.session_idle, span.session_absolute)
+        )
         session_id: int = self._session.execute(
             insert(Session).returning(Session.id),
             {
@@ -50,12 +54,13 @@ class Sessions:
     def confirm(self, principal: Principal) -> str:
         """Note that a password was just given, under a new token; the old one is dead. Raises SessionNotFound."""
         token = new_token()
-        confirmed = self._session.execute(
+        confirmed = affected(
+            self._session,
             update(Session)
             .where(Session.id == principal.session_id, Session.ended_at.is_(None))
-            .values(token_hash=token_hash(token), confirmed_at=self._clock())
+            .values(token_hash=token_hash(token), confirmed_at=self._clock()),
         )
-        if confirmed.rowcount != 1:
+        if confirmed != 1:
             raise SessionNotFound
         self._audit.record("session.confirmed", subject_id=principal.user_id)
         return token
@@ -68,12 +73,13 @@ class Sessions:
 
     def end(self, session_id: int, *, user_id: int, reason: str) -> None:
         """End one session of `user_id`. Raises SessionNotFound when it is not theirs or has ended."""
-        ended = self._session.execute(
+        ended = affected(
+            self._session,
             update(Session)
             .where(Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None))
-            .values(ended_at=self._clock(), end_reason=reason)
+            .values(ended_at=self._clock(), end_reason=reason),
         )
-        if ended.rowcount != 1:
+        if ended != 1:
             raise SessionNotFound
         self._audit.record("session.ended", subject_id=user_id, session_id=session_id, reason=reason)
 
@@ -82,10 +88,10 @@ class Sessions:
         query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
         if keep is not None:
             query = query.where(Session.id != keep)
-        ended = self._session.execute(query.values(ended_at=self._clock(), end_reason=reason)).rowcount
+        ended = affected(self._session, query.values(ended_at=self._clock(), end_reason=reason))
         if ended:
             self._audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
-        return int(ended)
+        return ended
 
     def touch(self, principal: Principal) -> None:
         """Note that this session and its user were seen now; no version column hears of it."""
@@ -101,7 +107,9 @@ class Sessions:
     def find_device(self, user_id: int, token: str | None) -> Device | None:
         if token is None:
             return None
-        return self._session.scalar(select(Device).where(Device.user_id == user_id, Device.token_hash == token_hash(token)))
+        return self._session.scalar(
+            select(Device).where(Device.user_id == user_id, Device.token_hash == token_hash(token))
+        )
 
     def has_devices(self, user_id: int) -> bool:
         return self._session.scalar(select(Device.id).where(Device.user_id == user_id).limit(1)) is not None
@@ -137,7 +145,7 @@ _IDENTITY = (
 
 
 def find_principal(connection: Connection, token: str, *, at: datetime) -> tuple[Principal, datetime, int] | None:
-    """Who holds the session `token`, when they were last seen, and the idle limit in seconds; None unless it is live."""
+    """Who holds the session `token`, when they were last seen, the idle limit in seconds; None unless it is live."""
     rows = connection.execute(
         _IDENTITY.where(
             Session.token_hash == token_hash(token),

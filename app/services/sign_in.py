@@ -39,7 +39,9 @@ class SignedIn:
 
 
 class SignIn:
-    def __init__(self, session: DbSession, *, audit: AuditLog, ledger: Ledger, sessions: Sessions, throttles: Throttles) -> None:
+    def __init__(
+        self, session: DbSession, *, audit: AuditLog, ledger: Ledger, sessions: Sessions, throttles: Throttles
+    ) -> None:
         self._session = session
         self._audit = audit
         self._ledger = ledger
@@ -67,8 +69,8 @@ class SignIn:
         throttle = self._throttles.charge(f"{purpose}:{user_id}", user_id=user_id)
         return Attempt(throttle.id, user_id, hashed.hashed_password)
 
-    def refuse(self, attempt: Attempt, *, failures_of: str = "session") -> None:
-        """Leave a trace of a wrong password; tell the owner when they pile up. Always raises."""
+    def refuse(self, attempt: Attempt, *, failures_of: str = "session") -> InvalidCredentials | WrongPassword:
+        """Leave a trace of a wrong password, tell the owner when they pile up, and return what to raise."""
         self._audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
         failures = self._throttles.failures(attempt.throttle_id)
         if failures >= TELL_THE_OWNER_AT:
@@ -76,13 +78,15 @@ class SignIn:
                 SendFailedSignIns(throttle_id=attempt.throttle_id),
                 dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self._ledger.today()}",
             )
-        raise InvalidCredentials if failures_of == "session" else WrongPassword
+        return InvalidCredentials() if failures_of == "session" else WrongPassword()
 
     def accept(self, attempt: Attempt) -> None:
         """The password was right: the try no longer counts."""
         self._throttles.give_back(attempt.throttle_id)
 
-    def finish(self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str, new_hash: str | None) -> SignedIn:
+    def finish(
+        self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str, new_hash: str | None
+    ) -> SignedIn:
         """The password was right: begin a session. `new_hash` replaces one made with yesterday's parameters.
 
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
@@ -91,8 +95,7 @@ class SignIn:
             select(User.hashed_password, User.is_active, User.email_verified_at).where(User.id == attempt.user_id)
         ).first()
         if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed or not user.is_active:
-            self.refuse(attempt)
-        assert user is not None and attempt.user_id is not None
+            raise self.refuse(attempt)
         self.accept(attempt)
         if user.email_verified_at is None:
             self._audit.record("session.refused_unverified", subject_id=attempt.user_id)
@@ -107,7 +110,9 @@ class SignIn:
         session_id, token = self._sessions.start(user_id, visit=visit, remember=remember)
         if not is_known:
             self._sessions.remember_device(user_id, device_token)
-        self._audit.record("session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password")
+        self._audit.record(
+            "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"
+        )
         if had_others:
             self._ledger.promise(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)

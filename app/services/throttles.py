@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import TooManyTries
 from app.models import Throttle
 from app.security.tokens import token_hash
 from app.services.lifetimes import Lifetimes
+from app.services.statements import insert_once
 
 
 class Throttles:
@@ -65,9 +64,3 @@ class Throttles:
             self._session.execute(insert_once(self._session, Throttle).values(values).on_conflict_do_nothing())
             found = self._session.scalars(find).one()
         return found
-
-
-def insert_once(session: DbSession, model: type[Any]) -> Any:
-    """An INSERT that can name what happens on a conflict, in the words of this database."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return dialect.insert(model)

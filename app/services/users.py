@@ -134,7 +134,7 @@ class Users:
         self._ledger.promise(SendAccountActivated(user_id=user.id))
 
     def delete(self, user: User) -> None:
-        """Erase the person: rows, and the personal half of their audit events. The events stay. Raises LastAdministrator."""
+        """Erase the person: rows, and the personal half of their audit events, which stay. Raises LastAdministrator."""
         self._roles.keep_one_administrator(losing=user)
         user_id = user.id
         self._session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user_id))

@@ -46,7 +46,10 @@ def show(user_id: int) -> ResponseReturnValue:
         user=shown(user),
         sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)],
         events=[tell(event) for event in look.audit.list_for(user.id, limit=20)],
-        mails=[SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind) for m in look.users.list_mails(user.id)],
+        mails=[
+            SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind)
+            for m in look.users.list_mails(user.id)
+        ],
     )
 
 
@@ -68,5 +71,8 @@ def shown(user: User) -> SimpleNamespace:
 
 def _shown_session(row: Session) -> SimpleNamespace:
     return SimpleNamespace(
-        device=device_name(row.user_agent), address=row.address, created_at=row.created_at, last_seen_at=row.last_seen_at
+        device=device_name(row.user_agent),
+        address=row.address,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.errors import WrongPassword
 from app.extensions import credentials
 from app.services.password_policy import NewPassword
 from app.services.sign_in import SignedIn
@@ -20,7 +19,7 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
         attempt = work.sign_in.begin(email, visit=visit)
     if not credentials.passwords.verify(attempt.hashed, password):
         with unit_of_work() as work:
-            work.sign_in.refuse(attempt)
+            raise work.sign_in.refuse(attempt)
     outdated = attempt.hashed is not None and credentials.passwords.is_outdated(attempt.hashed)
     new_hash = credentials.passwords.hash(password) if outdated else None
     device = identity.device_token()
@@ -36,8 +35,7 @@ def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
         attempt = work.sign_in.begin_for(user_id, purpose=purpose)
     if not credentials.passwords.verify(attempt.hashed, password):
         with unit_of_work() as work:
-            work.sign_in.refuse(attempt, failures_of=purpose)
-        raise WrongPassword
+            raise work.sign_in.refuse(attempt, failures_of=purpose)
     with unit_of_work() as work:
         work.sign_in.accept(attempt)
     return attempt.hashed

@@ -32,7 +32,7 @@ def _is_own_origin() -> bool:
     if origin is None:
         return True
     own = {request.host_url.rstrip("/"), settings().public_url.rstrip("/")}
-    return origin in own or urlsplit(origin).netloc == request.host and not settings().is_live
+    return origin in own or (urlsplit(origin).netloc == request.host and not settings().is_live)
 
 
 def show_again() -> Response | None:
@@ -45,7 +45,9 @@ def show_again() -> Response | None:
         return None
     request.method = "GET"
     g.shows_again = True
-    response = make_response(current_app.ensure_sync(current_app.view_functions[rule.endpoint])(**(request.view_args or {})))
+    response = make_response(
+        current_app.ensure_sync(current_app.view_functions[rule.endpoint])(**(request.view_args or {}))
+    )
     if response.status_code != 200:
         return response
     response.status_code = 400

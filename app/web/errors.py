@@ -54,14 +54,20 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
 WORDS: dict[int, tuple[str, str]] = {
     400: ("That request did not work", "Go back, reload the page and try again."),
     401: ("Please sign in", "This page is only for people who are signed in."),
-    403: ("You may not open this", "Your account does not have the permission for it. Ask an administrator if you think it should."),
+    403: (
+        "You may not open this",
+        "Your account does not have the permission for it. Ask an administrator if you think it should.",
+    ),
     404: ("There is nothing here", "The address may be mistyped, or what was here is gone."),
     405: ("That does not work here", "This page cannot be used in that way. Go back and try from there."),
     410: ("This link no longer works", "It was used already, has expired, or a newer one was sent."),
     413: ("That is too large", "Send less at once."),
     415: ("That format is not understood", "Send the form from its page."),
     429: ("Too many tries", "Wait a little, then try again."),
-    500: ("Something went wrong on our side", "It has been noted. Try again in a moment; if it stays, tell us the number below."),
+    500: (
+        "Something went wrong on our side",
+        "It has been noted. Try again in a moment; if it stays, tell us the number below.",
+    ),
     503: ("We are busy right now", "Try again in a moment."),
 }
 
@@ -85,7 +91,9 @@ def status_of(refusal: AccountError) -> HTTPStatus:
 
 
 def _refused(refusal: AccountError) -> ResponseReturnValue:
-    response = answer(status_of(refusal), text=None if isinstance(refusal, NotAllowed) else str(refusal), code=refusal.code)
+    response = answer(
+        status_of(refusal), text=None if isinstance(refusal, NotAllowed) else str(refusal), code=refusal.code
+    )
     retry_after = getattr(refusal, "retry_after", None)
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)
@@ -106,7 +114,7 @@ def _http(problem: HTTPException) -> ResponseReturnValue:
 
 def _limited(problem: RateLimitExceeded) -> ResponseReturnValue:
     response = answer(429)
-    wait = problem.limit.limit.get_expiry() if problem.limit else 60
+    wait = problem.limit.limit.get_expiry()
     response.headers["Retry-After"] = str(min(wait, 3600))
     log.warning("rate limit hit", extra={"endpoint": request.endpoint})
     return response
@@ -119,19 +127,24 @@ def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
 
 def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
     # Any link built for this request would be a second error.
-    return _page(400, "This address is not served here", "Check the address, or ask whoever runs this site to allow it.", bare=True)
+    return _page(
+        400,
+        "This address is not served here",
+        "Check the address, or ask whoever runs this site to allow it.",
+        bare=True,
+    )
 
 
 def _database_away(problem: Exception) -> ResponseReturnValue:
     db.session.rollback()
-    log.exception("the database cannot be used", exc_info=problem)
+    log.error("the database cannot be used", exc_info=problem)
     response = answer(503)
     response.headers["Retry-After"] = "5"
     return response
 
 
 def _unexpected(problem: Exception) -> ResponseReturnValue:
-    log.exception("unexpected error", exc_info=problem)
+    log.error("unexpected error", exc_info=problem)
     return answer(500)
 
 
@@ -141,7 +154,12 @@ def answer(status: int, *, text: str | None = None, code: str | None = None) -> 
     if request.path.startswith("/api/"):
         message = text or usual
         name = code or HTTPStatus(status).name.lower()
-        body = {"success": False, "data": None, "message": message, "errors": [{"field": None, "code": name, "message": message}]}
+        body = {
+            "success": False,
+            "data": None,
+            "message": message,
+            "errors": [{"field": None, "code": name, "message": message}],
+        }
         return make_response(jsonify(body), int(status))
     return _page(int(status), heading, text or usual)
 

@@ -15,13 +15,13 @@ from app.errors import AccountError, InvalidAddress, InvalidName
 from app.services.addresses import LONGEST_ADDRESS, LONGEST_NAME, canonical_address, clean_name
 
 
-class Form(FlaskForm):
+class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
     """A form that can be shown again as it was typed, and that can carry a service's refusal to its field.
 
     The CSRF token is checked for every request in one place (`app/web/csrf.py`), not form by form.
     """
 
-    class Meta(FlaskForm.Meta):
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf = False
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
@@ -33,7 +33,7 @@ class Form(FlaskForm):
     def refuse(self, field: str | None, refusal: AccountError) -> None:
         """Show `refusal` beside a field, or above the form."""
         if field is None:
-            self.form_errors = [*self.form_errors, str(refusal)]
+            self.form_errors: list[str] = [*self.form_errors, str(refusal)]
         else:
             self[field].errors = [*self[field].errors, str(refusal)]
 
@@ -66,7 +66,12 @@ class Address(EmailField):
     canonical: str = ""
 
     def __init__(self, label: str = "Email", *, autocomplete: str = "email", **kwargs: Any) -> None:
-        extra = {"autocomplete": autocomplete, "inputmode": "email", "maxlength": LONGEST_ADDRESS, "spellcheck": "false"}
+        extra = {
+            "autocomplete": autocomplete,
+            "inputmode": "email",
+            "maxlength": LONGEST_ADDRESS,
+            "spellcheck": "false",
+        }
         super().__init__(label, validators=[InputRequired("Enter your email address.")], render_kw=extra, **kwargs)
 
     def pre_validate(self, form: Any) -> None:
@@ -83,7 +88,9 @@ class Name(StringField):
 
     def __init__(self, label: str = "Name", *, required: bool = False, **kwargs: Any) -> None:
         validators = [InputRequired("Enter your name.")] if required else []
-        super().__init__(label, validators=validators, render_kw={"autocomplete": "name", "maxlength": LONGEST_NAME}, **kwargs)
+        super().__init__(
+            label, validators=validators, render_kw={"autocomplete": "name", "maxlength": LONGEST_NAME}, **kwargs
+        )
 
     def pre_validate(self, form: Any) -> None:
         try:
@@ -98,7 +105,10 @@ class PresentPassword(PasswordField):
     def __init__(self, label: str = "Password", **kwargs: Any) -> None:
         super().__init__(
             label,
-            validators=[InputRequired("Enter your password."), Length(max=1024, message="That is too long to be your password.")],
+            validators=[
+                InputRequired("Enter your password."),
+                Length(max=1024, message="That is too long to be your password."),
+            ],
             render_kw={"autocomplete": "current-password", "maxlength": 1024},
             **kwargs,
         )

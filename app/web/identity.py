@@ -17,7 +17,7 @@ from app.services.sessions import find_principal
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
 
-TOKEN = "token"
+TOKEN = "sid"
 SEEN_EVERY = timedelta(minutes=5)
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
@@ -95,7 +95,7 @@ def device_token() -> str:
 
 
 def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
-    """Let this browser hold the session: everything that it held before is dropped, so nothing can be fixed in advance."""
+    """Let this browser hold the session; all that it held before is dropped, so nothing can be fixed in advance."""
     session.clear()
     session[TOKEN] = signed_in.token
     session.permanent = remember

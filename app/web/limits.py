@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from flask import request
 
@@ -12,15 +13,18 @@ from app.extensions import limiter, settings
 from app.security.tokens import token_hash
 from app.services.addresses import canonical_address
 
+View = TypeVar("View", bound=Callable[..., Any])
 
-def limited(what: str, *, by: Callable[[], str] | None = None) -> Callable[..., object]:
+
+def limited(what: str, *, by: Callable[[], str] | None = None) -> Callable[[View], View]:
     """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name."""
-    return limiter.shared_limit(_value(what), scope=what, key_func=by or network, methods=["POST"])
+    limit = limiter.shared_limit(_value(what), scope=what, key_func=by or network, methods=["POST"])
+    return cast("Callable[[View], View]", limit)
 
 
-def limited_by_address() -> Callable[..., object]:
+def limited_by_address() -> Callable[[View], View]:
     """At most LIMIT_ADDRESS mails asked for one address, whoever asks."""
-    return limiter.shared_limit(_value("address"), scope="address", key_func=typed_address, methods=["POST"])
+    return limited("address", by=typed_address)
 
 
 def _value(what: str) -> Callable[[], str]:

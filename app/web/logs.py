@@ -11,7 +11,19 @@ from pythonjsonlogger.json import JsonFormatter
 
 from app.settings import Settings
 
-FIELDS = ("request_id", "method", "route", "status", "duration_ms", "user_id", "address", "endpoint", "reason", "job_id", "kind")
+FIELDS = (
+    "request_id",
+    "method",
+    "route",
+    "status",
+    "duration_ms",
+    "user_id",
+    "address",
+    "endpoint",
+    "reason",
+    "job_id",
+    "kind",
+)
 
 
 class _RequestId(logging.Filter):
@@ -25,7 +37,9 @@ class _RequestId(logging.Filter):
 
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None}
+        told: dict[str, Any] = {
+            name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None
+        }
         if record.name == "app.requests":
             text = f"{told.get('method')} {told.get('route')} {told.get('status')} {told.get('duration_ms')} ms"
             return f"{self.formatTime(record, '%H:%M:%S')} {text}"
@@ -38,7 +52,9 @@ def init_logs(settings: Settings) -> None:
     """Send the log of this process to standard error, once, whoever imported what before."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())
-    handler.setFormatter(_json() if settings.logs_json else _Console("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        _json() if settings.logs_json else _Console("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+    )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)

@@ -113,4 +113,3 @@ def spoken(age: timedelta) -> str:
             count = seconds // size
             return f"{count} {unit}{'s' if count != 1 else ''} ago"
     return "just now"
-

@@ -27,7 +27,7 @@ def is_own_path(target: str) -> bool:
         endpoint, _ = adapter.match(urlsplit(target).path, method="GET")
     except (HTTPException, RequestRedirect):
         return False
-    return endpoint != "static"
+    return str(endpoint) != "static"
 
 
 def next_page(target: str | None, *, otherwise: str) -> str:

@@ -1,0 +1,232 @@
+"""The whole house as real processes, on an instance of its own: web, worker, schedule and Valkey."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from flask import Flask
+from sqlalchemy import select
+
+from app import create_app
+from app.embedded_valkey import EmbeddedValkey, dying_with_parent
+from app.extensions import credentials
+from app.models import Job, SentMail
+from app.settings import ROOT, Settings
+from app.unit_of_work import Work, reading, unit_of_work
+
+PATIENCE_SECONDS = 30
+FLASK = [sys.executable, "-m", "flask"]
+# Cheap hashing, no limit in the way, and a ledger that notices within moments what was left lying.
+QUICK = {
+    "secret_key": "a key that protects nothing but these very tests",
+    "argon2_memory_kib": "8",
+    "argon2_time_cost": "1",
+    "limit_scale": "1000",
+    "log_level": "WARNING",
+    "mail_timeout_seconds": "5",
+    "job_lease_seconds": "30",
+    "ring_again_seconds": "1",
+    "sweep_seconds": "0.1",
+    "web_processes": "1",
+    "worker_processes": "1",
+}
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found], *, within: float = PATIENCE_SECONDS) -> Found:
+    """Look again and again until something is found, and return it."""
+    deadline = time.monotonic() + within
+    pause = threading.Event()
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not found within {within} seconds"
+        pause.wait(0.02)
+    return found
+
+
+class Process:
+    """One of the house's programs, in a process group of its own, writing to a log of its own."""
+
+    def __init__(
+        self, command: Sequence[str], *, environment: dict[str, str], log: Path, files: Sequence[int] = ()
+    ) -> None:
+        self.log = log
+        with log.open("ab") as told:
+            self._process = subprocess.Popen(
+                dying_with_parent(command),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=told,
+                pass_fds=files,
+                process_group=0,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def children(self) -> list[int]:
+        """The processes that it has forked: gunicorn's workers, the pool's workers."""
+        return children_of(self.pid)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait(PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """The whole group at once, as when the machine loses its power."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+    def stop(self) -> None:
+        self.terminate()
+        try:
+            self.wait()
+        finally:
+            self.kill()
+
+
+def children_of(pid: int) -> list[int]:
+    told = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [line.split() for line in told.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+class House:
+    """`settings` are named as in `app/settings.py`; they reach the processes through their environment."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.valkey = EmbeddedValkey(folder / "valkey")
+        self.processes: list[Process] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {
+            **QUICK,
+            "environment": "testing",
+            "instance_path": str(folder),
+            "port": str(self.port),
+            "mail_url": "smtp://127.0.0.1:9",
+            **settings,
+        }
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        for process in reversed(self.processes):
+            if process.is_alive():
+                process.stop()
+            process.kill()
+        self.valkey.kill()
+        self._listener.close()
+
+    # ── its processes ──
+
+    def migrate(self) -> None:
+        done = subprocess.run(
+            [*FLASK, "db", "upgrade"], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def start_web(self) -> Process:
+        """Gunicorn on the listener that is open already, so that the first request just waits for it."""
+        file = self._listener.fileno()
+        return self._start("web", [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", "wsgi:app"], files=[file])
+
+    def start_worker(self, *, processes: int = 1, application: str = "wsgi") -> Process:
+        return self._start("worker", [*FLASK, "--app", application, "jobs", "worker", "--processes", str(processes)])
+
+    def start_schedule(self, *, application: str = "wsgi") -> Process:
+        return self._start("schedule", [*FLASK, "--app", application, "jobs", "schedule"])
+
+    def start(self, name: str, *arguments: str) -> Process:
+        """A `flask` command that runs beside the test."""
+        return self._start(name, [*FLASK, *arguments])
+
+    def _start(self, name: str, command: Sequence[str], *, files: Sequence[int] = ()) -> Process:
+        started = Process(command, environment=self.environment, log=self.folder / f"{name}.log", files=files)
+        self.processes.append(started)
+        return started
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """This process's own, without whatever settings it may hold, with those of the house."""
+        ours = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+        if sys.dont_write_bytecode:
+            # Where nothing is compiled beforehand, every start of a process would compile all of it anew.
+            ours.pop("PYTHONDONTWRITEBYTECODE", None)
+            ours["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "bytecode")
+        return ours | {name.upper(): value for name, value in self.settings.items()} | {"FLASK_APP": "wsgi"}
+
+    # ── looking inside ──
+
+    @cached_property
+    def app(self) -> Flask:
+        """An application of this process on the same database and queue."""
+        return create_app(Settings(_env_file=None, **self.settings))
+
+    @contextmanager
+    def work(self) -> Iterator[Work]:
+        """A unit of work, as a page or a command would open one."""
+        with self.app.app_context(), unit_of_work() as work:
+            yield work
+
+    @contextmanager
+    def look(self) -> Iterator[Work]:
+        with self.app.app_context():
+            yield reading()
+
+    def job(self, job_id: int) -> Job:
+        with self.look() as look:
+            return look.ledger.get(job_id)
+
+    def jobs(self, kind: str | None = None) -> list[Job]:
+        """Oldest first."""
+        with self.look() as look:
+            found = look.session.scalars(select(Job).order_by(Job.id)).all()
+        return [job for job in found if kind in (None, job.kind)]
+
+    def mails(self) -> list[SentMail]:
+        """The record of mails, oldest first."""
+        with self.look() as look:
+            return [*look.session.scalars(select(SentMail).order_by(SentMail.id))]
+
+    def add_user(self, email: str, *, name: str = "", password: str, roles: Sequence[str] = ()) -> int:
+        """A confirmed account, made as `flask users create` makes one."""
+        with self.app.app_context():
+            chosen = credentials.policy.prepare(password, words=(email, name))
+        with self.work() as work:
+            return work.users.create(email=email, name=name, roles=roles, password=chosen).id
+
+    def get(self, path: str) -> bytes:
+        """What the web server answers; it may still be starting."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_SECONDS) as answer:
+            return answer.read()
+
+    def told(self) -> str:
+        """Everything that its processes have said."""
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))

@@ -1,0 +1,345 @@
+"""`flask up`: one real run through kills and stops, and each thing in its way as one sentence."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from redis import Redis
+
+from app import create_app
+from app.cli import preflight
+from app.cli.console import LONGEST_LINE, Lines
+from app.cli.preflight import CannotStart
+from app.cli.reload import Watch
+from app.embedded_valkey import EmbeddedValkey
+from app.settings import ROOT, Settings
+
+
+def eventually(fact, *, seconds=30, why=lambda: ""):
+    """Wait until `fact()` is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := fact()):
+        assert time.monotonic() < deadline, f"{fact.__name__} did not come true\n{why()}"
+        time.sleep(0.05)
+    return found
+
+
+class Run:
+    """`flask up` on a folder of its own."""
+
+    def __init__(self, instance: Path, **environment: str) -> None:
+        self.instance = instance
+        self.said_file = instance.parent / f"{instance.name}.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name not in {"DATABASE_URL", "MAIL_URL", "REDIS_URL"}
+            },
+            "ENVIRONMENT": "development",
+            "INSTANCE_PATH": str(instance),
+            "PORT": str(self.port),
+            "WEB_PROCESSES": "1",
+            "WORKER_PROCESSES": "1",
+            **environment,
+        }
+
+    def start(self) -> "Run":
+        with self.said_file.open("ab") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "flask", "--app", "wsgi", "up"],
+                cwd=ROOT, env=self.environment, stdout=said, stderr=said,
+            )  # fmt: skip
+        return self
+
+    def said(self) -> str:
+        return self.said_file.read_text()
+
+    def family(self) -> dict[str, psutil.Process]:
+        """The parts by name; a part's own children are not among them."""
+        kinds = {"gunicorn": "web", "schedule": "schedule", "worker": "worker", "valkey.conf": "valkey"}
+        return {
+            name: child
+            for child in psutil.Process(self.process.pid).children()
+            for sign, name in kinds.items()
+            if sign in " ".join(child.cmdline())
+        }
+
+    def answers(self) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5) as answer:
+                return answer.status == 200
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+
+
+@pytest.fixture
+def run(tmp_path):
+    made = Run(tmp_path / "instance")
+    yield made
+    if made.process.poll() is None:
+        made.process.send_signal(signal.SIGINT)
+        made.process.wait(40)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="a killed supervisor leaves children behind elsewhere, for the next run to end"
+)
+def test_a_run_outlives_its_parts_and_its_own_death_and_stops_without_a_trace(run):
+    run.start()
+    eventually(lambda: "Ctrl-C stops it" in run.said(), why=run.said)
+    assert f"http://127.0.0.1:{run.port}/dev/mailbox" in run.said()
+    assert 'flask users create you@example.com --name "You" --role administrator' in run.said()
+    assert run.answers()
+
+    # Every part is killed; each comes back, and the queue has what it had.
+    before = eventually(lambda: len(found := run.family()) == 4 and found)
+    url = (run.instance / "valkey" / "url").read_text()
+    Redis.from_url(url).set("held", "yes")
+    for part in before.values():
+        part.kill()
+    for name in before:
+        eventually(lambda name=name: f"{name} has stopped (" in run.said(), why=run.said)
+    after = eventually(lambda: len(found := run.family()) == 4 and found, why=run.said)
+    assert not {part.pid for part in before.values()} & {part.pid for part in after.values()}
+    eventually(run.answers)
+    assert Redis.from_url(url).get("held") == b"yes"
+
+    # The supervisor itself is killed; the kernel tells its children, and the next run finds nothing in its way.
+    everyone = psutil.Process(run.process.pid).children(recursive=True)
+    run.process.kill()
+    run.process.wait()
+    run.said_file.unlink()
+    run.start()
+    eventually(lambda: "Ctrl-C stops it" in run.said(), why=run.said)
+    assert not [process for process in everyone if process.is_running()]
+    assert Redis.from_url(url).get("held") == b"yes"
+
+    everyone = psutil.Process(run.process.pid).children(recursive=True)
+    run.process.terminate()
+    assert run.process.wait(30) == 0
+    assert not [process for process in everyone if process.is_running()]
+    assert not (run.instance / "valkey" / "url").exists()
+    assert (run.instance / "up.lock").read_text() == ""
+    assert "Traceback" not in run.said()
+
+
+def test_a_refusal_is_one_sentence_and_exit_code_1(run):
+    with socket.create_server(("127.0.0.1", run.port)):
+        run.start()
+
+        assert run.process.wait(30) == 1
+
+    assert run.said() == f"Error: Port {run.port} is taken; choose another, for example: PORT={run.port + 1} make run\n"
+
+
+# ── what is in the way ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_runs_on_one_folder_are_refused(tmp_path):
+    with preflight.only_run_on(tmp_path) as earlier_was_killed:
+        assert not earlier_was_killed
+        with (
+            pytest.raises(CannotStart, match=rf"already runs on .* \(process {os.getpid()}\)"),
+            preflight.only_run_on(tmp_path),
+        ):
+            pass  # pragma: no cover - it is never entered
+
+
+def test_a_killed_run_is_known_by_what_it_left(tmp_path):
+    (tmp_path / "up.lock").write_text("4242")
+
+    with preflight.only_run_on(tmp_path) as earlier_was_killed:
+        assert earlier_was_killed
+    with preflight.only_run_on(tmp_path) as earlier_was_killed:
+        assert not earlier_was_killed
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CannotStart, match=r"Cannot write to .*: Not a directory\. Set INSTANCE_PATH"):
+        preflight.check_folder(tmp_path / "file" / "instance")
+
+
+def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=100, f_frsize=4096))
+    with pytest.raises(CannotStart, match="is full: 0 MiB are left"):
+        preflight.check_folder(tmp_path)
+
+    def no_space(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", no_space)
+    with pytest.raises(CannotStart, match="is full; free some space"):
+        preflight.check_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        ("192.0.2.1", r"HOST=192\.0\.2\.1 is not an address of this machine"),
+        ("no such host", "HOST=no such host is not an address"),
+    ],
+)
+def test_a_host_that_is_not_ours_is_refused(host, sentence):
+    with pytest.raises(CannotStart, match=sentence):
+        preflight.listen(host, 8000)
+
+
+def test_a_port_that_is_not_open_to_us_is_refused(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(preflight, "_bound", refuse)
+    with pytest.raises(CannotStart, match="Port 80 is not open to you"):
+        preflight.listen("127.0.0.1", 80)
+
+
+def test_a_port_that_a_killed_run_still_holds_is_waited_for(monkeypatch):
+    bound, tries = preflight._bound, []
+
+    def taken_at_first(host, port):
+        tries.append(port)
+        if len(tries) == 1:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        return bound(host, 0)
+
+    monkeypatch.setattr(preflight, "_bound", taken_at_first)
+    with preflight.listen("127.0.0.1", 8000, patience=5) as listener:
+        assert listener.getsockname()[1]
+
+
+@pytest.fixture
+def app_on(tmp_path):
+    def make(database_url: str):
+        settings = Settings(
+            environment="development", instance_path=tmp_path, database_url=database_url, _env_file=None
+        )
+        return create_app(settings), settings
+
+    return make
+
+
+def test_a_database_that_cannot_be_reached_is_refused(app_on):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        app, settings = app_on(f"postgresql://user:hunter2@127.0.0.1:{closed.getsockname()[1]}/name")
+
+        with (
+            app.app_context(),
+            pytest.raises(CannotStart, match="The database cannot be reached: .*refused") as refusal,
+        ):
+            preflight.check_database(settings)
+
+    assert "hunter2" not in refusal.value.message
+
+
+def test_a_database_from_a_newer_version_is_refused_and_a_new_one_waits_for_migrations(app_on, tmp_path):
+    app, settings = app_on(f"sqlite:///{tmp_path / 'newer.db'}")
+    with app.app_context():
+        assert preflight.check_database(settings)
+
+        engine = app.extensions["sqlalchemy"].engine
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('fffffff')")
+
+        with pytest.raises(CannotStart, match="migration fffffff, which this code does not know"):
+            preflight.check_database(settings)
+        engine.dispose()
+
+
+def test_a_database_file_that_cannot_be_written_is_refused(app_on, tmp_path, monkeypatch):
+    (tmp_path / "kept.db").touch()
+    app, settings = app_on(f"sqlite:///{tmp_path / 'kept.db'}")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with app.app_context(), pytest.raises(CannotStart, match=r"kept\.db cannot be written"):
+        preflight.check_database(settings)
+
+
+def test_a_queue_that_may_throw_jobs_away_is_refused(tmp_path):
+    valkey = EmbeddedValkey(tmp_path / "with a space")
+    url = valkey.start()
+    try:
+        assert preflight.check_queue(url) is None
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            with pytest.raises(CannotStart, match="its maxmemory-policy is allkeys-lru, and must be noeviction"):
+                preflight.check_queue(url)
+
+            client.execute_command("ACL", "SETUSER", "guarded", "on", ">secret", "+@all", "-config")
+            assert "does not say" in preflight.check_queue(re.sub(r":[^/@]+@", "guarded:secret@", url))
+            with pytest.raises(CannotStart, match="refuses its user name or password"):
+                preflight.check_queue(re.sub(r":[^/@]+@", ":wrong@", url))
+    finally:
+        valkey.stop()
+
+    assert "jobs wait until it is back" in preflight.check_queue(url)
+
+
+# ── what is said and what is noticed ────────────────────────────────────────────────────────────────────────
+
+
+def test_pieces_of_any_size_become_whole_lines():
+    written = []
+    lines = Lines(
+        SimpleNamespace(write_lines=lambda prefix, whole: written.extend(prefix + line for line in whole)), b"web | "
+    )
+
+    for piece in (b"on", b"e\ntwo\nthr", b"ee", b"x" * LONGEST_LINE, b"rest"):
+        lines.feed(piece)
+    lines.end()
+
+    assert written == [b"web | one", b"web | two", b"web | three" + b"x" * LONGEST_LINE, b"web | rest"]
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.cli.reload.ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app" / "static").mkdir(parents=True)
+    (tmp_path / "app" / "page.py").touch()
+    return tmp_path
+
+
+def test_changed_code_is_noticed_once(tree):
+    watch = Watch()
+    (tree / "app" / "page.py").write_text("changed")
+    (tree / "app" / "new.py").touch()
+    (tree / "app" / "static" / "not_code.py").touch()
+    os.utime(tree / "app" / "page.py", ns=(1, 1))
+
+    changed = watch.changed()
+
+    assert changed == [tree / "app" / "new.py", tree / "app" / "page.py"]
+    assert not watch.touches_settings(changed)
+    assert watch.changed() == []
+
+
+def test_new_settings_replace_those_that_the_file_gave(tree, monkeypatch):
+    (tree / ".env").write_text("SITE_NAME=From the file\nPORT=1234\n")
+    monkeypatch.setenv("SITE_NAME", "From the file")
+    monkeypatch.setenv("PORT", "9000")
+    watch = Watch()
+    (tree / ".env").write_text("SITE_NAME=Changed\n")
+    os.utime(tree / ".env", ns=(1, 1))
+
+    assert watch.touches_settings(watch.changed())
+    assert "SITE_NAME" not in watch.environment_without_files()
+    assert watch.environment_without_files()["PORT"] == "9000"
