@@ -17,7 +17,7 @@ from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
 from app.users import routes as users_routes
-from app.web import access, csrf, errors, headers, identity, pages
+from app.web import access, csrf, errors, headers, identity, pages, rows
 from app.web.logs import init_logs
 
 __all__ = [
@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     csrf.init_app(app)
     errors.init_app(app)
     pages.init_app(app)
+    rows.init_app(app)
 
     for door in (home, health, auth, account, users):
         app.register_blueprint(door.bp)

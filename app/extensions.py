@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
@@ -45,20 +45,24 @@ class ReadOnlySession(FlaskSession):
 class Doorbell:
     """Calls the workers through RQ. It remembers nothing: a call that is lost is made again by the sweep."""
 
-    connection: Redis | None = None
-
     def init_app(self, app: Flask, settings: Settings) -> None:
-        self.connection = connect(settings.queue_url) if settings.queue_url else None
-        self.queues: dict[str, Queue] = {}
+        app.extensions["queue"] = connect(settings.queue_url) if settings.queue_url else None
+
+    @property
+    def connection(self) -> Redis | None:
+        """The queue of the running application; None where it has none."""
+        return cast("Redis | None", current_app.extensions["queue"])
 
     def ring(self, rings: Iterable[Ring]) -> None:
         """Push the ids; a queue that is away is logged and nothing is lost."""
+        connection = self.connection
+        if connection is None:
+            return
         try:
             for ring in rings:
-                if self.connection is not None:
-                    self._queue(ring.queue).enqueue_call(
-                        PERFORM, args=(ring.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
-                    )
+                Queue(ring.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
+                    PERFORM, args=(ring.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
+                )
         except RedisError as problem:
             log.warning("the queue is away; promised jobs wait for the sweep", extra={"reason": type(problem).__name__})
 
@@ -68,11 +72,6 @@ class Doorbell:
         except RedisError:
             return False
 
-    def _queue(self, name: str) -> Queue:
-        if name not in self.queues:
-            self.queues[name] = Queue(name, connection=self.connection, serializer=JSONSerializer)
-        return self.queues[name]
-
 
 def connect(url: str) -> Redis:
     """A client that fails at once when the server is away, instead of stalling a page."""
@@ -80,31 +79,40 @@ def connect(url: str) -> Redis:
 
 
 class Credentials:
-    """The password hasher and the password policy, made from the settings."""
-
-    passwords: Passwords
-    policy: PasswordPolicy
+    """The password hasher and the password policy of the running application, made from its settings."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
-        self.passwords = Passwords(
+        passwords = Passwords(
             memory_kib=settings.argon2_memory_kib,
             time_cost=settings.argon2_time_cost,
             parallelism=settings.argon2_parallelism,
             at_once=settings.hashing_concurrency,
         )
-        checks = {
-            "off": never,
-            "service": by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds),
-        }
-        self.policy = PasswordPolicy(
-            passwords=self.passwords,
+        app.extensions["passwords"] = passwords
+        app.extensions["password_policy"] = PasswordPolicy(
+            passwords=passwords,
             min_length=settings.password_min_length,
             max_length=settings.password_max_length,
             site_words=[settings.site_name, settings.public_url],
-            is_breached=by_file(settings.breach_check_file)
-            if settings.breach_check_file
-            else checks[settings.breach_check],
+            is_breached=breach_check(settings),
         )
+
+    @property
+    def passwords(self) -> Passwords:
+        return cast(Passwords, current_app.extensions["passwords"])
+
+    @property
+    def policy(self) -> PasswordPolicy:
+        return cast(PasswordPolicy, current_app.extensions["password_policy"])
+
+
+def breach_check(settings: Settings) -> Callable[[str], bool]:
+    """What BREACH_CHECK asks for."""
+    if settings.breach_check == "file" and settings.breach_check_file:
+        return by_file(settings.breach_check_file)
+    if settings.breach_check == "service":
+        return by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds)
+    return never
 
 
 db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
@@ -117,7 +125,7 @@ credentials = Credentials()
 
 def settings() -> Settings:
     """The settings of the running application."""
-    return current_app.extensions["settings"]  # type: ignore[no-any-return]
+    return cast(Settings, current_app.extensions["settings"])
 
 
 def now() -> datetime:

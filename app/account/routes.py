@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from flask import request, url_for
+from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.account import bp
@@ -19,6 +19,7 @@ from app.web.devices import device_name
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done
+from app.web.rows import before
 from app.web.sentences import tell
 
 EVENTS_ON_A_PAGE = 25
@@ -97,7 +98,7 @@ def sessions() -> ResponseReturnValue:
     return page("account/sessions.html", sessions=[shown(row, current_id=who.session_id) for row in live])
 
 
-@bp.post("/sessions/<int:session_id>/end")
+@bp.post("/sessions/<id:session_id>/end")
 @confirmed
 def end_session(session_id: int) -> ResponseReturnValue:
     who = identity.signed_in()
@@ -123,15 +124,14 @@ def end_other_sessions() -> ResponseReturnValue:
 
 @bp.get("/activity")
 def activity() -> ResponseReturnValue:
-    before = request.args.get("before", type=int)
-    events = reading().audit.list_for(identity.signed_in().user_id, before=before, limit=EVENTS_ON_A_PAGE + 1)
+    events = reading().audit.list_for(identity.signed_in().user_id, before=before(), limit=EVENTS_ON_A_PAGE + 1)
     shown_events = events[:EVENTS_ON_A_PAGE]
     older = url_for("account.activity", before=shown_events[-1].id) if len(events) > EVENTS_ON_A_PAGE else None
     return page(
         "account/activity.html",
         events=[tell(event) for event in shown_events],
         older_url=older,
-        newer_url=url_for("account.activity") if before is not None else None,
+        newer_url=url_for("account.activity") if before() is not None else None,
     )
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from mailbox import Maildir
 
 from flask import abort, g, jsonify, make_response
 from flask.typing import ResponseReturnValue
@@ -70,12 +69,13 @@ def mail_html(mail_id: str) -> ResponseReturnValue:
 
 
 def received() -> list[Received]:
-    folder = settings().instance_path / "mailbox"
+    """Every mail, newest first."""
+    folder = settings().instance_path / "mailbox" / "new"
     if not folder.is_dir():
         return []
-    box = Maildir(folder, factory=None, create=False)
-    mails = [_read(key, box.get_bytes(key)) for key in box.iterkeys()]
-    return sorted(mails, key=lambda each: (each.at, each.id), reverse=True)
+    # A mail's Date has whole seconds only; its file knows which came first.
+    files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [_read(path.name, path.read_bytes()) for path in files]
 
 
 def _get(mail_id: str) -> Received:

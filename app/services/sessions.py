@@ -83,6 +83,13 @@ class Sessions:
             raise SessionNotFound
         self._audit.record("session.ended", subject_id=user_id, session_id=session_id, reason=reason)
 
+    def replace(self, principal: Principal) -> None:
+        """End the session that a browser held when it signs in anew; fine when it has ended meanwhile."""
+        try:
+            self.end(principal.session_id, user_id=principal.user_id, reason="signed_in_again")
+        except SessionNotFound:
+            return
+
     def end_all(self, user_id: int, *, reason: str, keep: int | None = None) -> int:
         """End every session of `user_id` but `keep`; returns how many."""
         query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))

@@ -12,19 +12,17 @@ from app.users import bp
 from app.web.access import requires
 from app.web.devices import device_name
 from app.web.pages import page
+from app.web.rows import before
 from app.web.sentences import tell
 
 ON_A_PAGE = 50
-LARGEST_ID = 2**63 - 1
 
 
 @bp.get("")
 @requires(USERS_READ)
 def index() -> ResponseReturnValue:
     q = " ".join(request.args.get("q", "")[:254].replace("\x00", "").split())
-    before = request.args.get("before", type=int)
-    before = before if before is not None and 0 < before < LARGEST_ID else None
-    found = reading().users.list(search=q, before=before, limit=ON_A_PAGE + 1)
+    found = reading().users.list(search=q, before=before(), limit=ON_A_PAGE + 1)
     more = len(found) > ON_A_PAGE
     users = found[:ON_A_PAGE]
     return page(
@@ -32,15 +30,15 @@ def index() -> ResponseReturnValue:
         q=q,
         users=[shown(user) for user in users],
         next_url=url_for("users.index", q=q or None, before=users[-1].id) if more else None,
-        first_url=url_for("users.index", q=q or None) if before is not None else None,
+        first_url=url_for("users.index", q=q or None) if before() is not None else None,
     )
 
 
-@bp.get("/<int:user_id>")
+@bp.get("/<id:user_id>")
 @requires(USERS_READ)
 def show(user_id: int) -> ResponseReturnValue:
     look = reading()
-    user = look.users.get(min(user_id, LARGEST_ID))
+    user = look.users.get(user_id)
     return page(
         "users/show.html",
         user=shown(user),

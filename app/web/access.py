@@ -77,4 +77,4 @@ def _ask_to_sign_in() -> ResponseReturnValue:
 
 def _leave_trace(who: Principal, permission: str) -> None:
     with unit_of_work() as work:
-        work.audit.record("access.refused", subject_id=who.user_id, permission=permission, path=request.path)
+        work.audit.record("access.refused", subject_id=who.user_id, permission=permission, path=request.path[:200])

@@ -22,8 +22,10 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
             raise work.sign_in.refuse(attempt)
     outdated = attempt.hashed is not None and credentials.passwords.is_outdated(attempt.hashed)
     new_hash = credentials.passwords.hash(password) if outdated else None
-    device = identity.device_token()
+    device, previous = identity.device_token(), identity.principal()
     with unit_of_work() as work:
+        if previous is not None:
+            work.sessions.replace(previous)
         signed_in = work.sign_in.finish(attempt, visit=visit, remember=remember, device_token=device, new_hash=new_hash)
     identity.keep_session(signed_in, remember=remember, device=device)
     return signed_in

@@ -24,16 +24,12 @@ JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
 def init_app(app: Flask) -> None:
-    overridden = Path(settings_of(app).instance_path) / "templates"
+    overridden = Path(app.instance_path) / "templates"
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=moment, ago=ago)
     app.jinja_env.globals.update(asset=asset)
     app.context_processor(_everywhere)
-
-
-def settings_of(app: Flask) -> Any:
-    return app.extensions["settings"]
 
 
 def page(
