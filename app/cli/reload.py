@@ -28,7 +28,7 @@ class Watch:
     def changed(self) -> list[Path]:
         """The files that came, went or changed since the last look."""
         before, self._seen = self._seen, self._look()
-        return sorted(Path(path) for path, _ in before.items() ^ self._seen.items())
+        return sorted({Path(path) for path, _ in before.items() ^ self._seen.items()})
 
     def touches_settings(self, changed: list[Path]) -> bool:
         return any(str(path) in self._settings_files for path in changed)

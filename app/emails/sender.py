@@ -49,8 +49,8 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
 
 def keep_in_mailbox(mail: EmailMessage, settings: Settings) -> None:
     """Put it where /dev/mailbox shows it."""
-    folder = settings.instance_path / "mailbox"
-    mailbox.Maildir(folder, create=True).add(mail)
+    settings.instance_path.mkdir(parents=True, exist_ok=True)
+    mailbox.Maildir(settings.instance_path / "mailbox", create=True).add(mail)
 
 
 def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings) -> EmailMessage:

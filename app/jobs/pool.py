@@ -94,4 +94,6 @@ def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) 
 
 def blocking_connection(url: str) -> Redis:
     """A client that may wait for work longer than for an answer."""
-    return Redis.from_url(url, socket_connect_timeout=2, socket_keepalive=not url.startswith("unix"))
+    # Only a network can lose the other end silently; a Unix socket's client does not even know the option.
+    keeps_alive = {} if url.startswith("unix") else {"socket_keepalive": True}
+    return Redis.from_url(url, socket_connect_timeout=2, **keeps_alive)

@@ -45,6 +45,7 @@ def confirmed(view: View) -> View:
 
 
 def init_app(app: Flask) -> None:
+    public(app.view_functions["static"])
     app.before_request(guard)
 
 

@@ -121,7 +121,7 @@ class ChosenPassword(PasswordField):
         super().__init__(
             label,
             validators=[InputRequired("Choose a password.")],
-            render_kw={"autocomplete": "new-password", "minlength": 8, "maxlength": 1024},
+            render_kw={"autocomplete": "new-password", "maxlength": 1024},
             **kwargs,
         )
 

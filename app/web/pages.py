@@ -59,6 +59,7 @@ def site() -> SimpleNamespace:
         terms_url=known.terms_url or None,
         privacy_url=known.privacy_url or None,
         registration_open=known.registration == "open",
+        password_min_length=known.password_min_length,
         environment=known.environment,
         is_development=known.is_development,
         waiting_jobs=_waiting_jobs() if known.is_development and not g.get("asks_nothing") else 0,
