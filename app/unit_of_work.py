@@ -90,7 +90,12 @@ class Work:
     @cached_property
     def sign_in(self) -> SignIn:
         return SignIn(
-            self.session, audit=self.audit, ledger=self.ledger, sessions=self.sessions, throttles=self.throttles
+            self.session,
+            audit=self.audit,
+            ledger=self.ledger,
+            sessions=self.sessions,
+            throttles=self.throttles,
+            clock=now,
         )
 
     @cached_property

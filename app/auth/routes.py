@@ -17,6 +17,7 @@ from app.errors import (
     WrongPassword,
 )
 from app.extensions import credentials, settings
+from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import unit_of_work
 from app.web import identity
 from app.web.access import public
@@ -113,7 +114,7 @@ def logout() -> ResponseReturnValue:
     if who is not None:
         try:
             with unit_of_work() as work:
-                work.sessions.end(who.session_id, user_id=who.user_id, reason="signed_out")
+                work.sessions.end(who.session_id, user_id=who.user_id, reason=SIGNED_OUT)
         except SessionNotFound:
             pass
     identity.drop_session()

@@ -18,6 +18,8 @@ from app.services.lifetimes import Lifetimes
 from app.services.permissions import granted
 from app.services.statements import affected, insert_once
 
+SIGNED_OUT = "signed_out"
+
 
 class Sessions:
     def __init__(
@@ -81,7 +83,8 @@ class Sessions:
         )
         if ended != 1:
             raise SessionNotFound
-        self._audit.record("session.ended", subject_id=user_id, session_id=session_id, reason=reason)
+        kind = "session.signed_out" if reason == SIGNED_OUT else "session.ended"
+        self._audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
 
     def replace(self, principal: Principal) -> None:
         """End the session that a browser held when it signs in anew; fine when it has ended meanwhile."""

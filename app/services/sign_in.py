@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
@@ -40,13 +42,21 @@ class SignedIn:
 
 class SignIn:
     def __init__(
-        self, session: DbSession, *, audit: AuditLog, ledger: Ledger, sessions: Sessions, throttles: Throttles
+        self,
+        session: DbSession,
+        *,
+        audit: AuditLog,
+        ledger: Ledger,
+        sessions: Sessions,
+        throttles: Throttles,
+        clock: Callable[[], datetime],
     ) -> None:
         self._session = session
         self._audit = audit
         self._ledger = ledger
         self._sessions = sessions
         self._throttles = throttles
+        self._clock = clock
 
     def begin(self, email: str, *, visit: Visit) -> Attempt:
         """Count a try at `email` (canonical), known or not. Raises TooManyTries.
@@ -100,8 +110,8 @@ class SignIn:
         if user.email_verified_at is None:
             self._audit.record("session.refused_unverified", subject_id=attempt.user_id)
             raise EmailNotVerified
-        if new_hash:
-            self._session.execute(update(User).where(User.id == attempt.user_id).values(hashed_password=new_hash))
+        seen = update(User).where(User.id == attempt.user_id).values(last_seen_at=self._clock())
+        self._session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
         return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token)
 
     def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str) -> SignedIn:

@@ -1,4 +1,4 @@
-"""Audit events in plain words, as the person concerned reads them."""
+"""Audit events in plain words, for the person concerned and for administrators alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.models import AuditEvent
 from app.web.devices import device_name
 
 SENTENCES = {
-    "access.refused": "You were refused a page that needs the permission {permission}.",
+    "access.refused": "A page that needs the permission {permission} was refused.",
     "confirm.refused": "A wrong password was given when asked to confirm.",
     "change_password.refused": "A wrong present password was given to change the password.",
     "email.change_cancelled": "The change of address was cancelled.",
@@ -22,13 +22,13 @@ SENTENCES = {
     "password.reset_requested": "A link to reset the password was asked for.",
     "role.assigned": "The role {role} was given.",
     "role.unassigned": "The role {role} was taken away.",
-    "session.confirmed": "You confirmed that it is you.",
+    "session.confirmed": "The password was given to confirm a change.",
     "session.ended": "A session was ended.",
-    "session.ended_all": "{count} sessions were ended.",
+    "session.ended_all": "Sessions ended: {count}.",
     "session.refused": "Somebody tried to sign in with a wrong password.",
     "session.refused_unverified": "A sign-in was refused because the address was not confirmed yet.",
-    "session.signed_out": "You signed out.",
-    "session.started": "You signed in.",
+    "session.signed_out": "Signed out.",
+    "session.started": "Signed in.",
     "user.activated": "The account was activated again.",
     "user.created": "The account was created.",
     "user.deactivated": "The account was deactivated: {reason}",
