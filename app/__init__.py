@@ -12,12 +12,12 @@ from app.auth import links as auth_links
 from app.auth import routes as auth_routes
 from app.cli import Commands
 from app.dev import routes as dev_routes
-from app.extensions import credentials, db, doorbell, limiter, tune_sqlite
+from app.extensions import credentials, doorbell, init_database
 from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
 from app.users import routes as users_routes
-from app.web import access, csrf, errors, headers, identity, pages, rows
+from app.web import access, csrf, errors, headers, identity, limits, pages, rows
 from app.web.logs import init_logs
 
 __all__ = [
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.cli = Commands(app)
 
     init_logs(settings)
-    _init_database(app, settings)
+    init_database(app, settings)
     doorbell.init_app(app, settings)
     credentials.init_app(app, settings)
 
@@ -50,10 +50,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     headers.init_app(app, settings)
     identity.init_app(app)
     access.init_app(app)
-    limiter.init_app(app)
+    limits.init_app(app)
     csrf.init_app(app)
     errors.init_app(app)
-    pages.init_app(app)
+    pages.init_app(app, settings)
     rows.init_app(app)
 
     for door in (home, health, auth, account, users):
@@ -66,11 +66,3 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.sentry_dsn.get_secret_value():
         import_string("app.web.sentry:init_sentry")(settings)
     return app
-
-
-def _init_database(app: Flask, settings: Settings) -> None:
-    db.init_app(app)
-    with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            settings.instance_path.mkdir(parents=True, exist_ok=True)
-            tune_sqlite(db.engine)

@@ -118,7 +118,7 @@ def breach_check(settings: Settings) -> Callable[[str], bool]:
 db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
 login_manager = LoginManager()
 csrf = CSRFProtect()
-limiter = Limiter(key_func=lambda: "", headers_enabled=False)
+limiter = Limiter(key_func=lambda: "")  # Each limit names its own key.
 doorbell = Doorbell()
 credentials = Credentials()
 
@@ -132,6 +132,29 @@ def now() -> datetime:
     """The application's clock, in UTC; tests set their own."""
     clock = current_app.extensions.get("clock")
     return clock() if clock else datetime.now(UTC)
+
+
+def init_database(app: Flask, settings: Settings) -> None:
+    """Bind the database, and keep the two ways of using it at hand: made anew, each would cost as much as a query."""
+    if settings.database_uri.startswith("sqlite"):
+        settings.make_instance()
+    db.init_app(app)
+    with app.app_context():
+        engine = db.engine
+    if engine.dialect.name == "sqlite":
+        tune_sqlite(engine)
+    app.extensions["one_read"] = engine.execution_options(single_read=True)
+    app.extensions["one_write"] = engine.execution_options(begin_immediate=True)
+
+
+def one_read() -> Engine:
+    """For a single SELECT, which sees one state of the database without a transaction, too."""
+    return cast(Engine, current_app.extensions["one_read"])
+
+
+def one_write() -> Engine:
+    """For a transaction that will write: on SQLite it takes the write lock as it begins."""
+    return cast(Engine, current_app.extensions["one_write"])
 
 
 def tune_sqlite(engine: Engine) -> None:
@@ -157,5 +180,6 @@ def tune_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("begin_immediate")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("single_read"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begin_immediate") else "BEGIN")

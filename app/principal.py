@@ -17,6 +17,7 @@ class Principal:
     user_id: int
     name: str
     email: str
+    member_since: datetime
     roles: tuple[str, ...]
     permissions: frozenset[str]
     session_id: int

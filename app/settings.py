@@ -289,19 +289,29 @@ class Settings(BaseSettings):
         given = self.secret_key.get_secret_value()
         if given:
             return given
+        self.make_instance()
         kept = self.instance_path / "secret_key"
         try:
-            self.instance_path.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(48))
         except FileExistsError:
             pass
         except OSError as problem:
-            raise SettingsError(
-                f"Cannot write to {self.instance_path}: {problem.strerror}. "
-                "Set INSTANCE_PATH to a folder that can be written."
-            ) from None
+            raise self._unwritable(problem) from None
         return kept.read_text()
+
+    def make_instance(self) -> None:
+        """Make sure that the instance folder is there. Raises SettingsError."""
+        try:
+            self.instance_path.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise self._unwritable(problem) from None
+
+    def _unwritable(self, problem: OSError) -> SettingsError:
+        return SettingsError(
+            f"Cannot write to {self.instance_path}: {problem.strerror}. "
+            "Set INSTANCE_PATH to a folder that can be written."
+        )
 
     def limit(self, what: str) -> str:
         """The rate limit named `what`, multiplied by LIMIT_SCALE (never below one)."""
@@ -350,7 +360,6 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_REFRESH_EACH_REQUEST": False,
         "PERMANENT_SESSION_LIFETIME": settings.remember_absolute_days * 24 * 3600,
-        "SEND_FILE_MAX_AGE_DEFAULT": 3600,
         "SQLALCHEMY_DATABASE_URI": settings.database_uri,
         "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(settings),
         "WTF_CSRF_TIME_LIMIT": settings.csrf_token_minutes * 60,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
 from app.errors import CommittedRefusal
-from app.extensions import db, doorbell, now, settings
+from app.extensions import db, doorbell, now, one_write, settings
 from app.principal import NOWHERE
 from app.promises import Promise
 from app.services.audit import AuditLog, Origin
@@ -154,7 +154,7 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
     """
     db.session.close()
     rings: list[Ring] = []
-    with DbSession(db.engine.execution_options(begin_immediate=True), expire_on_commit=False) as session:
+    with DbSession(one_write(), expire_on_commit=False) as session:
         work = Work(session, origin=origin or current_origin(), rings=rings)
         try:
             yield work

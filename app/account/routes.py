@@ -28,13 +28,12 @@ EVENTS_ON_A_PAGE = 25
 @bp.route("", methods=["GET", "POST"])
 def profile() -> ResponseReturnValue:
     who = identity.signed_in()
-    user = reading().profile.get(who.user_id)
-    form = ProfileForm(name=user.name)
+    form = ProfileForm(name=who.name)
     if form.validate_on_submit():
         with unit_of_work() as work:
             work.profile.rename(who.user_id, form.name.clean)
         return done("Your name is saved.", to="account.profile")
-    return page("account/profile.html", form, user=user, roles=who.roles)
+    return page("account/profile.html", form)
 
 
 @bp.route("/email", methods=["GET", "POST"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session as DbSession
 
@@ -134,7 +134,7 @@ class Sessions:
         return added is not None
 
 
-# One Core statement a request: the session, its user and the user's roles, with no ORM object made.
+# One Core statement a request: the session, its user and the user's roles. It is built once; no ORM object is made.
 _IDENTITY = (
     select(
         Session.id,
@@ -145,26 +145,26 @@ _IDENTITY = (
         User.id.label("user_id"),
         User.name,
         User.email,
+        User.created_at.label("member_since"),
         Role.name.label("role"),
         Role.permissions,
     )
     .join(User, User.id == Session.user_id)
     .outerjoin(user_roles, user_roles.c.user_id == User.id)
     .outerjoin(Role, Role.id == user_roles.c.role_id)
+    .where(
+        Session.token_hash == bindparam("token_hash"),
+        Session.ended_at.is_(None),
+        Session.expires_at > bindparam("at"),
+        User.is_active,
+        User.email_verified_at.is_not(None),
+    )
 )
 
 
 def find_principal(connection: Connection, token: str, *, at: datetime) -> tuple[Principal, datetime, int] | None:
     """Who holds the session `token`, when they were last seen, the idle limit in seconds; None unless it is live."""
-    rows = connection.execute(
-        _IDENTITY.where(
-            Session.token_hash == token_hash(token),
-            Session.ended_at.is_(None),
-            Session.expires_at > at,
-            User.is_active,
-            User.email_verified_at.is_not(None),
-        )
-    ).all()
+    rows = connection.execute(_IDENTITY, {"token_hash": token_hash(token), "at": at}).all()
     if not rows or (at - rows[0].last_seen_at).total_seconds() >= rows[0].idle_seconds:
         return None
     first = rows[0]
@@ -173,6 +173,7 @@ def find_principal(connection: Connection, token: str, *, at: datetime) -> tuple
         user_id=first.user_id,
         name=first.name,
         email=first.email,
+        member_since=first.member_since,
         roles=tuple(sorted(row.role for row in roles)),
         permissions=frozenset().union(*(granted(row.permissions) for row in roles)),
         session_id=first.id,

@@ -9,7 +9,7 @@ from flask import Flask, Request, Response, after_this_request, g, request, sess
 from flask_login import current_user
 from sqlalchemy.exc import OperationalError
 
-from app.extensions import db, login_manager, now, settings
+from app.extensions import db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
 from app.security.tokens import new_token
 from app.services.audit import Origin
@@ -65,7 +65,7 @@ def _load(request: Request) -> Principal | None:
     token = session.get(TOKEN)
     if not token:
         return None
-    with db.engine.connect() as connection:
+    with one_read().connect() as connection:
         found = find_principal(connection, token, at=now())
     if found is None:
         session.pop(TOKEN, None)

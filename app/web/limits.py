@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, cast
 
-from flask import request
+from flask import Flask, request
 
 from app.errors import InvalidAddress
 from app.extensions import limiter, settings
@@ -16,10 +17,26 @@ from app.services.addresses import canonical_address
 View = TypeVar("View", bound=Callable[..., Any])
 
 
+def init_app(app: Flask) -> None:
+    """Every limit is named at its route, and checked there: the hook that looks each request up would find nothing."""
+    limiter.init_app(app)
+    app.before_request_funcs[None].remove(limiter._check_request_limit)
+
+
 def limited(what: str, *, by: Callable[[], str] | None = None) -> Callable[[View], View]:
-    """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name."""
+    """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name; looking is not counted."""
     limit = limiter.shared_limit(_value(what), scope=what, key_func=by or network, methods=["POST"])
-    return cast("Callable[[View], View]", limit)
+
+    def mark(view: View) -> View:
+        counted = limit(view)
+
+        @wraps(view)
+        def choose(**values: Any) -> Any:
+            return (counted if request.method == "POST" else view)(**values)
+
+        return cast(View, choose)
+
+    return mark
 
 
 def limited_by_address() -> Callable[[View], View]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Flask, Response, current_app, g, make_response, render_template, url_for
+from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import now, settings
+from app.settings import Settings
 from app.unit_of_work import reading
 from app.web import csrf
 from app.web.forms import Form
@@ -23,12 +23,12 @@ from app.web.identity import principal
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
     overridden = Path(app.instance_path) / "templates"
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=moment, ago=ago)
-    app.jinja_env.globals.update(asset=asset)
+    app.jinja_env.globals.update(site=site(settings), asset=asset, url_for=address)
     app.context_processor(_everywhere)
 
 
@@ -47,13 +47,16 @@ def page(
 
 def _everywhere() -> dict[str, Any]:
     # A page about a failure must not ask for what may have failed.
-    who = None if g.get("asks_nothing") else principal()
-    return {"site": site(), "principal": who, "request_id": g.get("request_id")}
+    asks = not g.get("asks_nothing")
+    return {
+        "principal": principal() if asks else None,
+        "request_id": g.get("request_id"),
+        "waiting_jobs": _waiting_jobs() if asks and settings().is_development else 0,
+    }
 
 
-def site() -> SimpleNamespace:
+def site(known: Settings) -> SimpleNamespace:
     """What every page says about the place it belongs to."""
-    known = settings()
     return SimpleNamespace(
         name=known.site_name,
         terms_url=known.terms_url or None,
@@ -62,7 +65,6 @@ def site() -> SimpleNamespace:
         password_min_length=known.password_min_length,
         environment=known.environment,
         is_development=known.is_development,
-        waiting_jobs=_waiting_jobs() if known.is_development and not g.get("asks_nothing") else 0,
     )
 
 
@@ -73,15 +75,25 @@ def _waiting_jobs() -> int:
         return 0
 
 
+def address(endpoint: str, **values: Any) -> str:
+    """`url_for` for templates. The addresses without values are the same on every page, so each is built once."""
+    if values or endpoint.startswith("."):
+        return url_for(endpoint, **values)
+    built: dict[tuple[str, str], str] = current_app.extensions.setdefault("addresses", {})
+    key = (request.script_root, endpoint)
+    if key not in built:
+        built[key] = url_for(endpoint)
+    return built[key]
+
+
 def asset(name: str) -> str:
     """The address of a static file with its content's hash in it, so that browsers may keep it for good."""
-    folder = Path(current_app.static_folder or "")
-    return url_for("static", filename=name, v=_fingerprint(folder / name, (folder / name).stat().st_mtime_ns))
-
-
-@cache
-def _fingerprint(path: Path, _changed: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    built: dict[tuple[str, str], str] = current_app.extensions.setdefault("assets", {})
+    key = (request.script_root, name)
+    if key not in built or settings().is_development:
+        content = (Path(current_app.static_folder or "") / name).read_bytes()
+        built[key] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])
+    return built[key]
 
 
 def moment(at: datetime | None) -> str | Markup:
