@@ -1,0 +1,24 @@
+# Two stages: what is needed to install stays out of what runs. No root, no shell tricks, one image for every part.
+FROM python:3.13-slim AS build
+WORKDIR /srv/gatehouse
+COPY requirements.txt .
+RUN python -m venv /srv/venv && /srv/venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+
+FROM python:3.13-slim
+RUN useradd --system --create-home --home-dir /var/lib/gatehouse gatehouse
+WORKDIR /srv/gatehouse
+COPY --from=build /srv/venv /srv/venv
+COPY app app
+COPY migrations migrations
+COPY wsgi.py gunicorn.conf.py ./
+ENV PATH=/srv/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    FLASK_APP=wsgi \
+    ENVIRONMENT=production \
+    HOST=0.0.0.0 \
+    INSTANCE_PATH=/var/lib/gatehouse
+USER gatehouse
+EXPOSE 8000
+HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
+# Web by default; `flask jobs worker`, `flask jobs schedule` and `flask db upgrade` are the other parts.
+CMD ["gunicorn", "wsgi:app"]
