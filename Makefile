@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock
+.PHONY: help run test check format bench screenshots lock
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, schedule and Valkey; Ctrl-C stops all of it
 	@exec $(BIN)/flask up
@@ -34,6 +34,9 @@ format: .venv/for-test ## Lay the code out and mend what can be mended by a tool
 
 bench: .venv/for-run ## Measure against bare Flask, side by side (ARGS= goes to the benchmark)
 	@exec $(BIN)/python -m bench $(ARGS)
+
+screenshots: .venv/for-test ## Take the pictures of README.md anew
+	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; PYTHONPATH=. exec $(BIN)/python docs/screenshots.py
 
 lock: .venv/place ## Pin the dependencies of pyproject.toml; UPGRADE=1 takes the newest of each
 	@test -x $(BIN)/uv || $(PIP) install --quiet uv

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, current_app
@@ -138,6 +141,7 @@ def init_database(app: Flask, settings: Settings) -> None:
     """Bind the database, and keep the two ways of using it at hand: made anew, each would cost as much as a query."""
     if settings.database_uri.startswith("sqlite"):
         settings.make_instance()
+        _make_private(settings.database_uri.removeprefix("sqlite:///"))
     db.init_app(app)
     with app.app_context():
         engine = db.engine
@@ -145,6 +149,13 @@ def init_database(app: Flask, settings: Settings) -> None:
         tune_sqlite(engine)
     app.extensions["one_read"] = engine.execution_options(single_read=True)
     app.extensions["one_write"] = engine.execution_options(begin_immediate=True)
+
+
+def _make_private(path: str) -> None:
+    """Make the SQLite file with no rights for others; the files beside it follow it."""
+    if path and path != ":memory:" and not Path(path).exists():
+        with suppress(OSError):  # Where this cannot be, opening it says so in its own words.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def one_read() -> Engine:

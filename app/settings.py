@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 List = Annotated[list[str], NoDecode]
-Limit = Annotated[
-    str, Field(pattern=r"^\d+ per (\d+ )?(second|minute|hour|day)s?(; ?\d+ per (\d+ )?(second|minute|hour|day)s?)*$")
-]
+_RATE = r"[1-9]\d* per ([1-9]\d* )?(second|minute|hour|day)s?"
+Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$")]
 
 
 class SettingsError(Exception):
@@ -86,6 +87,7 @@ class Settings(BaseSettings):
     reset_link_minutes: int = Field(60, ge=5)
     email_change_link_hours: int = Field(24, ge=1)
     email_undo_link_days: int = Field(14, ge=1)
+    mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
     unconfirmed_account_days: int = Field(7, ge=1)
     sign_in_free_tries: int = Field(5, ge=1, le=100)
     sign_in_delay_max_minutes: int = Field(15, ge=1, le=24 * 60)
@@ -93,21 +95,20 @@ class Settings(BaseSettings):
     sent_mail_days: int = Field(90, ge=1)
 
     worker_processes: int = Field(2, ge=1, le=64)
-    job_lease_seconds: int = Field(120, ge=5)
+    job_lease_seconds: int = Field(120, ge=1)
     sweep_seconds: float = Field(2, gt=0, le=60)
     ring_again_seconds: int = Field(30, ge=1)
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(8, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)
 
-    limit_scale: float = Field(1, gt=0)
+    limit_scale: float = Field(1, gt=0, le=1_000_000)
     limit_login: Limit = "30 per minute; 300 per hour"
     limit_register: Limit = "10 per minute; 60 per hour"
     limit_mail: Limit = "10 per minute; 60 per hour"
-    limit_address: Limit = "5 per hour; 20 per day"
     limit_link: Limit = "30 per minute"
     limit_password: Limit = "20 per minute"
-    limit_strength: Limit = "120 per minute"
+    limit_strength: Limit = "60 per minute"
 
     # ── what people write in an environment ──────────────────────────────────────────────────────────────
 
@@ -133,15 +134,43 @@ class Settings(BaseSettings):
             raise ValueError("use a name like Europe/Berlin or UTC")
         return value
 
-    @field_validator("base_url", "terms_url", "privacy_url")
+    @field_validator("base_url", "terms_url", "privacy_url", "breach_check_url")
     @classmethod
-    def _web_address(cls, value: str) -> str:
-        if not value:
+    def _web_address(cls, value: str, info: ValidationInfo) -> str:
+        advice = "use an address like https://accounts.example.com"
+        parts = _split(value, advice)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.username):
+            raise ValueError(advice)
+        if info.field_name != "base_url":
             return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            raise ValueError("use an address like https://accounts.example.com")
+        if parts.query or parts.fragment:
+            raise ValueError(advice)
         return value.rstrip("/")
+
+    @field_validator("mail_from", "security_contact")
+    @classmethod
+    def _mail_address(cls, value: str, info: ValidationInfo) -> str:
+        found = [address for _, address in getaddresses([value]) if re.fullmatch(r"[^@\s]+@[^@\s]+", address)]
+        if value and len(found) != 1:
+            example = "Accounts <no-reply@example.com>" if info.field_name == "mail_from" else "security@example.com"
+            raise ValueError(f"use an address like {example}")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, value: list[str]) -> list[str]:
+        if not all(re.fullmatch(r"\.?[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]", name) for name in value):
+            raise ValueError("list names like accounts.example.com, without https:// and without a port")
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _sentry(cls, value: SecretStr) -> SecretStr:
+        advice = "use the address that Sentry shows for the project, like https://key@sentry.example.com/1"
+        parts = _split(value.get_secret_value(), advice)
+        if value.get_secret_value() and not (parts.scheme in {"http", "https"} and parts.username and parts.path):
+            raise ValueError(advice)
+        return value
 
     @field_validator("cors_origins")
     @classmethod
@@ -155,17 +184,21 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        scheme = value.partition("://")[0]
-        if value and scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"}:
-            raise ValueError("use sqlite:///path/to.db or postgresql://user:password@host/name")
+        advice = "use sqlite:///path/to.db or postgresql://user:password@host/name"
+        scheme = _split(value, advice).scheme
+        if value and (scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"} or "://" not in value):
+            raise ValueError(advice)
         return value.replace("postgres://", "postgresql://", 1) if scheme == "postgres" else value
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: str) -> str:
-        scheme = value.partition("://")[0]
-        if value and scheme not in {"redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"}:
-            raise ValueError("use redis://host:6379/0, rediss://... or unix:///path/to/socket")
+        advice = "use redis://host:6379/0, rediss://... or unix:///path/to/socket"
+        scheme = _split(value, advice).scheme
+        if value and (
+            scheme not in {"redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"} or "://" not in value
+        ):
+            raise ValueError(advice)
         return (
             value.replace("valkey", "redis", 1)
             if scheme.startswith("valkey")
@@ -175,9 +208,10 @@ class Settings(BaseSettings):
     @field_validator("mail_url")
     @classmethod
     def _mail(cls, value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
+        advice = "use smtp://user:password@host:587 or smtps://user:password@host:465"
+        parts = _split(value.get_secret_value(), advice)
         if value.get_secret_value() and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
-            raise ValueError("use smtp://user:password@host:587 or smtps://user:password@host:465")
+            raise ValueError(advice)
         return value
 
     @model_validator(mode="before")
@@ -212,14 +246,10 @@ class Settings(BaseSettings):
             return
         if not key:
             raise ValueError(f"SECRET_KEY is not set; make one with: {MAKE_A_KEY}")
-        if (
-            len(key) < 32
-            or len(set(key)) < 8
-            or any(word in key.lower() and len(key) < 40 for word in WORDS_NOBODY_SHOULD_SIGN_WITH)
-        ):
+        if _is_weak(key):
             raise ValueError(f"SECRET_KEY is too weak; use 32 or more random characters: {MAKE_A_KEY}")
-        if any(len(old.get_secret_value()) < 32 for old in self.secret_key_fallbacks):
-            raise ValueError("SECRET_KEY_FALLBACKS: each must be 32 characters or longer")
+        if any(_is_weak(old.get_secret_value()) for old in self.secret_key_fallbacks):
+            raise ValueError("SECRET_KEY_FALLBACKS: each must be 32 or more random characters, as it signs as well")
 
     # ── what follows from them ───────────────────────────────────────────────────────────────────────────
 
@@ -245,9 +275,9 @@ class Settings(BaseSettings):
 
     @property
     def trusted_hosts(self) -> list[str]:
+        """The host names that are answered; this machine's own among them, for whoever checks its health here."""
         own = urlsplit(self.public_url).hostname or ""
-        loopback = [] if self.is_live else ["localhost", "127.0.0.1", "[::1]"]
-        return list(dict.fromkeys([f"[{own}]" if ":" in own else own, *self.allowed_hosts, *loopback]))
+        return list(dict.fromkeys([f"[{own}]" if ":" in own else own, *self.allowed_hosts, *LOOPBACK]))
 
     @property
     def database_uri(self) -> str:
@@ -303,7 +333,7 @@ class Settings(BaseSettings):
     def make_instance(self) -> None:
         """Make sure that the instance folder is there. Raises SettingsError."""
         try:
-            self.instance_path.mkdir(parents=True, exist_ok=True)
+            self.instance_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as problem:
             raise self._unwritable(problem) from None
 
@@ -323,6 +353,15 @@ class Settings(BaseSettings):
         return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
 
+def _is_weak(key: str) -> bool:
+    """Too short, made of few characters, the same again and again, or words that stand in examples."""
+    words = sum(key.lower().count(word) * len(word) for word in WORDS_NOBODY_SHOULD_SIGN_WITH)
+    repeats = any(
+        key[:size] * (len(key) // size) == key[: len(key) // size * size] for size in range(1, len(key) // 2 + 1)
+    )
+    return len(key) < 32 or len(set(key)) < 12 or repeats or words * 4 > len(key)
+
+
 def load_settings() -> Settings:
     """Read the environment and `.env`. Raises SettingsError with one sentence for each wrong value."""
     try:
@@ -331,6 +370,18 @@ def load_settings() -> Settings:
         raise SettingsError("\n".join(_sentence(error) for error in refused.errors())) from None
     except OSError as problem:
         raise SettingsError(f"The .env file cannot be read: {problem.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SettingsError("The .env file cannot be read: it is no UTF-8 text.") from None
+
+
+def _split(address: str, advice: str) -> SplitResult:
+    """The parts of a URL, its port a number. Raises ValueError with the advice."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(advice) from None
+    return parts
 
 
 def _sentence(error: Any) -> str:
@@ -365,6 +416,9 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "WTF_CSRF_TIME_LIMIT": settings.csrf_token_minutes * 60,
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_I18N_ENABLED": False,
+        # Browsers that send no Referer must get in, too; Origin, Sec-Fetch-Site and a cookie that no other host can
+        # plant (`__Host-`) say what it would.
+        "WTF_CSRF_SSL_STRICT": False,
         "RATELIMIT_STORAGE_URI": _limiter_storage(settings.queue_url),
         "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
         if settings.queue_url
@@ -380,9 +434,10 @@ def flask_config(settings: Settings) -> dict[str, Any]:
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
     if settings.database_uri.startswith("sqlite"):
-        return {"connect_args": {"timeout": 15}}
+        return {"hide_parameters": True, "connect_args": {"timeout": 15}}
     size = settings.database_pool_size or settings.web_threads
     return {
+        "hide_parameters": True,
         "pool_size": size,
         "max_overflow": 4,
         "pool_timeout": 5,

@@ -17,6 +17,7 @@ from app.extensions import db, doorbell, now, one_write, settings
 from app.principal import NOWHERE
 from app.promises import Promise
 from app.services.audit import AuditLog, Origin
+from app.services.email_changes import EmailChanges
 from app.services.housekeeping import Housekeeping
 from app.services.ledger import Ledger, Ring
 from app.services.lifetimes import Lifetimes
@@ -105,6 +106,7 @@ class Work:
             audit=self.audit,
             ledger=self.ledger,
             links=self.links,
+            changes=self.email_changes,
             registration=self.registration,
             sessions=self.sessions,
             sign_in=self.sign_in,
@@ -112,9 +114,20 @@ class Work:
         )
 
     @cached_property
+    def email_changes(self) -> EmailChanges:
+        return EmailChanges(self.session, audit=self.audit, links=self.links, clock=now)
+
+    @cached_property
     def profile(self) -> Profile:
         return Profile(
-            self.session, audit=self.audit, ledger=self.ledger, links=self.links, sessions=self.sessions, clock=now
+            self.session,
+            audit=self.audit,
+            ledger=self.ledger,
+            links=self.links,
+            changes=self.email_changes,
+            sessions=self.sessions,
+            sign_in=self.sign_in,
+            clock=now,
         )
 
     @cached_property
@@ -124,6 +137,7 @@ class Work:
             audit=self.audit,
             ledger=self.ledger,
             links=self.links,
+            changes=self.email_changes,
             roles=self.roles,
             sessions=self.sessions,
             clock=now,

@@ -52,14 +52,14 @@ def email() -> ResponseReturnValue:
             return done(
                 f"Open the link that we sent to {form.email.canonical}. Until then nothing changes.", to="account.email"
             )
-    pending = reading().profile.find_pending_change(who.user_id)
+    pending = reading().email_changes.find_pending(who.user_id)
     return page("account/email.html", form, pending=pending.new_email if pending else None)
 
 
 @bp.post("/email/cancel")
 def cancel_email_change() -> ResponseReturnValue:
     with unit_of_work() as work:
-        work.profile.cancel_email_change(identity.signed_in().user_id)
+        work.email_changes.cancel(identity.signed_in().user_id)
     return done("Your address stays as it is.", to="account.email")
 
 

@@ -30,6 +30,10 @@ class VerifyWithPasswordForm(Form):
     password = PresentPassword("The password you chose when you signed up")
 
 
+class AccountPasswordForm(Form):
+    password = PresentPassword("The password of your account")
+
+
 class ResetPasswordForm(Form):
     password = ChosenPassword("New password")
 

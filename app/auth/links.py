@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import redirect, session, url_for
+from flask import g, redirect, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
-from app.auth.forms import AddressForm, ButtonForm, ResetPasswordForm, VerifyWithPasswordForm
+from app.auth.forms import AccountPasswordForm, AddressForm, ButtonForm, ResetPasswordForm, VerifyWithPasswordForm
 from app.auth.routes import REGISTERED_HERE
 from app.errors import Busy, DeadLink, EmailTaken, WeakPassword, WrongPassword
 from app.models import Purpose
@@ -14,7 +14,8 @@ from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import public
 from app.web.credentials import check_password, new_password
-from app.web.limits import limited, limited_by_address
+from app.web.forms import Form
+from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done, drop_link, keep_link, kept_link
 
@@ -67,7 +68,6 @@ def _verify(token: str, seen_hash: str | None) -> None:
 @bp.route("/forgot-password", methods=["GET", "POST"])
 @public
 @limited("mail")
-@limited_by_address()
 def forgot_password() -> ResponseReturnValue:
     form = AddressForm()
     if form.validate_on_submit():
@@ -129,20 +129,28 @@ def open_email_change(token: str) -> ResponseReturnValue:
 @public
 @limited("link")
 def confirm_email_change() -> ResponseReturnValue:
-    form = ButtonForm()
+    form: Form = ButtonForm()
     try:
         token = kept_link(Purpose.CHANGE_EMAIL)
         change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
+        # The mailbox alone must not do: somebody else's account would become mine, and its past with it.
+        who = identity.principal()
+        form = ButtonForm() if who and who.user_id == change.user_id else AccountPasswordForm()
         if form.validate_on_submit():
+            if isinstance(form, AccountPasswordForm):
+                check_password(change.user_id, form.password.data or "", purpose="confirm_email_change")
             with unit_of_work() as work:
                 work.profile.confirm_email_change(token)
             drop_link(Purpose.CHANGE_EMAIL)
             return done("Your new address is confirmed.", to="account.profile")
-    except EmailTaken as refusal:
+    except WrongPassword as refusal:
+        form.refuse("password", refusal)
+    except (EmailTaken, Busy) as refusal:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="account.email", text="Go to your account")
-    return page("auth/confirm_email_change.html", form, address=change.new_email)
+    asks = isinstance(form, AccountPasswordForm)
+    return page("auth/confirm_email_change.html", form, address=change.new_email, asks_password=asks)
 
 
 @bp.get("/undo-email-change/<token>")
@@ -179,6 +187,7 @@ def undo_email_change() -> ResponseReturnValue:
 
 def dead_link(*, again: str, text: str) -> ResponseReturnValue:
     """410: spent, expired, replaced by a newer one, or never ours; and what to do about it."""
+    g.referrer_policy = "no-referrer"  # The token, dead or never ours, is still in the address.
     return page(
         "auth/dead_link.html",
         status=410,

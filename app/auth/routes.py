@@ -22,7 +22,7 @@ from app.unit_of_work import unit_of_work
 from app.web import identity
 from app.web.access import public
 from app.web.credentials import check_password, new_password, sign_in
-from app.web.limits import limited, limited_by_address
+from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done, next_page
 
@@ -32,7 +32,6 @@ REGISTERED_HERE = "registered"
 @bp.route("/register", methods=["GET", "POST"])
 @public
 @limited("register")
-@limited_by_address()
 def register() -> ResponseReturnValue:
     if identity.principal():
         return redirect(url_for("account.profile"))
@@ -74,7 +73,6 @@ def check_your_mail() -> ResponseReturnValue:
 @bp.route("/resend-verification", methods=["GET", "POST"])
 @public
 @limited("mail")
-@limited_by_address()
 def resend_verification() -> ResponseReturnValue:
     form = AddressForm()
     if form.validate_on_submit():

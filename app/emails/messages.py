@@ -15,11 +15,11 @@ def address_of(path: str) -> str:
 
 
 def verify_email(user: User, token: str) -> Message:
+    """Without the name: nobody has shown yet that the address is theirs, and a name can hold a stranger's words."""
     return compose(
         "verify_email",
         to=user.email,
         user_id=user.id,
-        name=user.name,
         subject=f"Confirm your address for {settings().site_name}",
         link=address_of(f"/auth/verify-email/{token}"),
         hours=settings().verify_link_hours,
@@ -92,11 +92,11 @@ def failed_sign_ins(user: User, *, count: int) -> Message:
 
 
 def confirm_email_change(user: User, *, new_address: str, token: str) -> Message:
+    """Without the name, as above."""
     return compose(
         "confirm_email_change",
         to=new_address,
         user_id=user.id,
-        name=user.name,
         subject=f"Confirm your new address for {settings().site_name}",
         new_address=new_address,
         link=address_of(f"/auth/confirm-email-change/{token}"),

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from app.emails import Message, messages
 from app.errors import DeadLink
+from app.extensions import settings
 from app.jobs.registry import keeps
 from app.models import EmailChange, OneTimeLink, Purpose, Session, Throttle, User
 from app.promises import (
@@ -25,10 +26,13 @@ from app.services.ledger import Claim
 from app.unit_of_work import Work
 from app.web.devices import device_name
 
+# What anybody can have sent to an address by typing it.
+ASKED_FOR = ("verify_email", "already_registered", "reset_password")
+
 
 @keeps(AnswerRegistration)
 def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -> Message | None:
-    user = _user(work, promise.user_id)
+    user = _asking_user(work, promise.user_id)
     if user is None:
         return None
     return messages.already_registered(user) if user.is_verified() else _verification(work, user, claim)
@@ -36,13 +40,13 @@ def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -
 
 @keeps(AnswerResendVerification)
 def answer_resend_verification(work: Work, promise: AnswerResendVerification, claim: Claim) -> Message | None:
-    user = _user(work, promise.user_id)
+    user = _asking_user(work, promise.user_id)
     return None if user is None or user.is_verified() else _verification(work, user, claim)
 
 
 @keeps(AnswerForgotPassword)
 def answer_forgot_password(work: Work, promise: AnswerForgotPassword, claim: Claim) -> Message | None:
-    user = _user(work, promise.user_id)
+    user = _asking_user(work, promise.user_id)
     if user is None:
         return None
     lifetime = work.lifetimes.reset_link
@@ -135,6 +139,14 @@ def _user(work: Work, user_id: int | None) -> User | None:
     return user if user is not None and user.is_active else None
 
 
+def _asking_user(work: Work, user_id: int | None) -> User | None:
+    """The active user, unless strangers have had enough mails sent to them for now; the last one still works."""
+    user = _user(work, user_id)
+    if user is None or work.mails.count_recent(user.id, ASKED_FOR) >= settings().mails_per_address_per_hour:
+        return None
+    return user
+
+
 def _verification(work: Work, user: User, claim: Claim) -> Message:
     _, token = work.links.issue(
         Purpose.VERIFY_EMAIL,
@@ -147,7 +159,8 @@ def _verification(work: Work, user: User, claim: Claim) -> Message:
 
 
 def _is_taken(work: Work, email: str) -> bool:
-    return work.session.scalar(select(User.id).where(User.email == email)) is not None
+    confirmed = select(User.id).where(User.email == email, User.email_verified_at.is_not(None))
+    return work.session.scalar(confirmed) is not None
 
 
 def _change(work: Work, change_id: int) -> tuple[EmailChange | None, User | None]:

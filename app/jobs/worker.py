@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import g
 
 from app.emails import MailDelayed, MailRefused, Message, send
-from app.errors import LeaseLost
+from app.errors import DeadLink, LeaseLost
 from app.extensions import now, settings
 from app.jobs import mails, upkeep
 from app.jobs.registry import FUNCTIONS
@@ -48,7 +48,10 @@ def perform(job_id: int) -> None:
 def _keep(claim: Claim) -> None:
     promise = Promise.read(claim.kind, claim.arguments)
     with unit_of_work(origin=_origin(claim)) as work:
-        message = FUNCTIONS[type(promise)](work, promise, claim)
+        try:
+            message = FUNCTIONS[type(promise)](work, promise, claim)
+        except DeadLink:
+            message = None  # A newer link took its place, or it was used: nothing is left to be said.
         if message is None:
             work.ledger.acknowledge(claim)
             return

@@ -15,6 +15,7 @@ class Throttle(Base):
     """
 
     __tablename__ = "throttles"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)

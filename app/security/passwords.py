@@ -17,7 +17,7 @@ class Passwords:
     """
 
     def __init__(
-        self, *, memory_kib: int = 19456, time_cost: int = 2, parallelism: int = 1, at_once: int = 4, wait: float = 10
+        self, *, memory_kib: int = 19456, time_cost: int = 2, parallelism: int = 1, at_once: int = 4, wait: float = 2
     ) -> None:
         self._hasher = PasswordHasher(
             time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID

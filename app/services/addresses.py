@@ -22,18 +22,27 @@ def canonical_address(typed: str) -> str:
     if len(text) > LONGEST_ADDRESS:
         raise InvalidAddress
     try:
-        found = validate_email(text, check_deliverability=False, globally_deliverable=False)
+        # Reserved names such as `.test` and `.internal` are for their owners to use (`globally_deliverable`); a local
+        # part beyond ASCII is for mail servers that hardly anyone runs (`allow_smtputf8`).
+        found = validate_email(
+            text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False, strict=True
+        )
     except (EmailNotValidError, UnicodeError):
         raise InvalidAddress from None
     address = f"{found.local_part}@{found.ascii_domain}".casefold()
-    if ("." not in found.ascii_domain and found.ascii_domain != "localhost") or len(address) > LONGEST_ADDRESS:
+    if not _is_host_name(found.ascii_domain) or len(address) > LONGEST_ADDRESS:
         raise InvalidAddress
     return address
 
 
+def _is_host_name(domain: str) -> bool:
+    """Whether mail could go there: a name with a dot whose last label is no number, or this machine."""
+    return domain == "localhost" or ("." in domain and not domain.rpartition(".")[2].isdigit())
+
+
 def clean_name(typed: str) -> str:
     """Trimmed, NFC, inner white space folded. Raises InvalidName for control characters, lone surrogates or length."""
-    text = " ".join(unicodedata.normalize("NFC", typed).split(" ")).strip()
+    text = " ".join(word for word in unicodedata.normalize("NFC", typed).split(" ") if word).strip()
     if any(
         unicodedata.category(letter) in {"Cc", "Cs", "Cn", "Zl", "Zp"} or letter in BIDI_CONTROLS for letter in text
     ):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import MailStatus, SentMail
@@ -34,6 +34,17 @@ class Mails:
         found.recipient, found.subject, found.status = recipient, subject, MailStatus.SENDING
         self._session.flush()
         return found
+
+    def count_recent(self, user_id: int, kinds: Iterable[str]) -> int:
+        """How many of these mails the user was sent in the last hour."""
+        since = self._clock() - timedelta(hours=1)
+        sent = select(func.count()).select_from(SentMail)
+        return (
+            self._session.scalar(
+                sent.where(SentMail.user_id == user_id, SentMail.kind.in_(list(kinds)), SentMail.created_at > since)
+            )
+            or 0
+        )
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:
         """How the try ended; `answer` is what the mail server said."""

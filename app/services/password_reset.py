@@ -12,6 +12,7 @@ from app.errors import DeadLink
 from app.models import Purpose, User
 from app.promises import AnswerForgotPassword, SendPasswordChanged
 from app.services.audit import AuditLog
+from app.services.email_changes import EmailChanges
 from app.services.ledger import Ledger
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
@@ -28,6 +29,7 @@ class PasswordReset:
         audit: AuditLog,
         ledger: Ledger,
         links: OneTimeLinks,
+        changes: EmailChanges,
         registration: Registration,
         sessions: Sessions,
         sign_in: SignIn,
@@ -37,6 +39,7 @@ class PasswordReset:
         self._audit = audit
         self._ledger = ledger
         self._links = links
+        self._changes = changes
         self._registration = registration
         self._sessions = sessions
         self._sign_in = sign_in
@@ -59,18 +62,20 @@ class PasswordReset:
         The link went to the address, so it confirms the address as well. Raises DeadLink.
         """
         link = self._links.spend(token, Purpose.RESET_PASSWORD)
-        user = self._owner(link.user_id, link.address)
+        user = self._owner(link.user_id, link.address, lock=True)
         user.hashed_password, user.updated_at = password.hashed, self._clock()
         self._registration.mark_verified(user)
-        self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL)
+        self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
+        self._changes.cancel(user.id)
         self._sessions.end_all(user.id, reason="password_reset")
         self._sign_in.forget_devices(user.id)
         event_id = self._audit.record("password.reset", subject_id=user.id, actor_id=user.id)
         self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
         return user
 
-    def _owner(self, user_id: int, address: str) -> User:
-        user = self._session.scalar(select(User).where(User.id == user_id, User.is_active, User.email == address))
+    def _owner(self, user_id: int, address: str, *, lock: bool = False) -> User:
+        query = select(User).where(User.id == user_id, User.is_active, User.email == address)
+        user = self._session.scalar(query.with_for_update() if lock else query)
         if user is None:
             raise DeadLink
         return user

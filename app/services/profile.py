@@ -14,10 +14,12 @@ from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.promises import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 from app.services.audit import AuditLog
+from app.services.email_changes import EmailChanges
 from app.services.ledger import Ledger
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.sessions import Sessions
+from app.services.sign_in import SignIn
 from app.services.statements import affected
 
 
@@ -29,14 +31,18 @@ class Profile:
         audit: AuditLog,
         ledger: Ledger,
         links: OneTimeLinks,
+        changes: EmailChanges,
         sessions: Sessions,
+        sign_in: SignIn,
         clock: Callable[[], datetime],
     ) -> None:
         self._session = session
         self._audit = audit
         self._ledger = ledger
         self._links = links
+        self._changes = changes
         self._sessions = sessions
+        self._sign_in = sign_in
         self._clock = clock
 
     def get(self, user_id: int) -> User:
@@ -66,20 +72,13 @@ class Profile:
         if changed != 1:
             raise WrongPassword
         self._links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
+        self._changes.cancel(principal.user_id)
         self._sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
         event_id = self._audit.record("password.changed", subject_id=principal.user_id)
         self._ledger.promise(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
         return self._sessions.confirm(principal)
 
     # ── the address ──
-
-    def find_pending_change(self, user_id: int) -> EmailChange | None:
-        return self._session.scalar(
-            select(EmailChange)
-            .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))
-            .order_by(EmailChange.id.desc())
-            .limit(1)
-        )
 
     def request_email_change(self, user_id: int, new_email: str) -> None:
         """Promise a link to the new address (canonical) and a word to the old one. Raises SameAddress.
@@ -89,25 +88,13 @@ class Profile:
         user = self.get(user_id)
         if user.email == new_email:
             raise SameAddress
-        self.cancel_email_change(user_id)
+        self._changes.cancel(user_id)
         change = EmailChange(user_id=user_id, old_email=user.email, new_email=new_email, requested_at=self._clock())
         self._session.add(change)
         self._session.flush()
         self._audit.record("email.change_requested", subject_id=user_id, before=user.email, after=new_email)
         self._ledger.promise(SendConfirmEmailChange(change_id=change.id))
         self._ledger.promise(SendEmailChangeRequested(change_id=change.id))
-
-    def cancel_email_change(self, user_id: int) -> None:
-        """Forget what is pending, if anything is."""
-        ended = affected(
-            self._session,
-            update(EmailChange)
-            .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))
-            .values(ended_at=self._clock()),
-        )
-        if ended:
-            self._links.end_all(user_id, Purpose.CHANGE_EMAIL)
-            self._audit.record("email.change_cancelled", subject_id=user_id)
 
     def get_change(self, token: str, purpose: Purpose) -> EmailChange:
         """The change that a live link confirms or undoes. Raises DeadLink."""
@@ -134,7 +121,7 @@ class Profile:
         self._ledger.promise(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
-        """The owner of the old address says no: it comes back, and every session and link ends.
+        """The owner of the old address says no: it comes back, and every way in ends, the known password included.
 
         Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
         """
@@ -144,17 +131,21 @@ class Profile:
             raise DeadLink
         change.ended_at = self._clock()
         if user.email != change.old_email:
-            self._session.execute(delete(User).where(User.email == change.old_email, User.email_verified_at.is_(None)))
             before = user.email
             self._move(user, change.old_email)
             self._audit.record("email.change_undone", subject_id=user.id, before=before, after=change.old_email)
         else:
             self._audit.record("email.change_undone", subject_id=user.id)
+        # Whoever asked for the change knew the password; the owner chooses a new one with a link to the old address.
+        user.hashed_password = None
+        self._sign_in.forget_devices(user.id)
         self._links.end_all(user.id, *Purpose)
         self._sessions.end_all(user.id, reason="email_change_undone")
 
     def _move(self, user: User, email: str) -> None:
         now = self._clock()
+        # Somebody who only typed this address has never shown that it is theirs; its owner just has.
+        self._session.execute(delete(User).where(User.email == email, User.email_verified_at.is_(None)))
         try:
             with self._session.begin_nested():
                 user.email, user.email_verified_at, user.updated_at = email, now, now

@@ -94,10 +94,11 @@ class Registration:
 
         Raises DeadLink; WrongPassword when the password was changed in the meantime.
         """
-        link = self._links.spend(token, Purpose.VERIFY_EMAIL)
+        link = self._links.get_live(token, Purpose.VERIFY_EMAIL)
         user = self._session.scalars(select(User).where(User.id == link.user_id).with_for_update()).one()
         if user.hashed_password != seen_hash:
             raise WrongPassword
+        self._links.spend(token, Purpose.VERIFY_EMAIL)
         self.mark_verified(user)
         return user
 

@@ -29,6 +29,7 @@ class Attempt:
     throttle_id: int
     user_id: int | None
     hashed: str | None
+    is_known_device: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,19 @@ class SignIn:
         Strangers share one counter an account; a browser that has signed in to it before has its own, so strangers
         can slow each other but never the owner.
         """
-        user = self._session.execute(select(User.id, User.hashed_password).where(User.email == email)).first()
-        key = f"account:{email}"
-        if user is not None and visit.device_token and self._sessions.find_device(user.id, visit.device_token):
-            key = f"device:{user.id}:{token_hash(visit.device_token)}"
+        device = token_hash(visit.device_token or "")
+        # One statement, with or without the cookie and the account: time must not tell them apart.
+        user = self._session.execute(
+            select(User.id, User.hashed_password, Device.id.label("device_id"))
+            .outerjoin(Device, (Device.user_id == User.id) & (Device.token_hash == device))
+            .where(User.email == email)
+        ).first()
+        is_known = user is not None and user.device_id is not None
+        key = f"device:{user.id}:{device}" if user is not None and is_known else f"account:{email}"
         throttle = self._throttles.charge(key, user_id=user.id if user else None)
-        return Attempt(throttle.id, user.id if user else None, user.hashed_password if user else None)
+        return Attempt(
+            throttle.id, user.id if user else None, user.hashed_password if user else None, is_known_device=is_known
+        )
 
     def begin_for(self, user_id: int, *, purpose: str) -> Attempt:
         """Count a try at the password of somebody already known (to confirm, to change). Raises TooManyTries."""
@@ -102,7 +110,9 @@ class SignIn:
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
         """
         user = self._session.execute(
-            select(User.hashed_password, User.is_active, User.email_verified_at).where(User.id == attempt.user_id)
+            select(User.hashed_password, User.is_active, User.email_verified_at)
+            .where(User.id == attempt.user_id)
+            .with_for_update()  # A reset or deactivation that runs now comes before this sign-in or after it.
         ).first()
         if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed or not user.is_active:
             raise self.refuse(attempt)

@@ -14,6 +14,7 @@ from app.errors import EmailTaken, UserNotFound
 from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
 from app.promises import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
 from app.services.audit import AuditLog
+from app.services.email_changes import EmailChanges
 from app.services.ledger import Ledger
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
@@ -32,6 +33,7 @@ class Users:
         audit: AuditLog,
         ledger: Ledger,
         links: OneTimeLinks,
+        changes: EmailChanges,
         roles: Roles,
         sessions: Sessions,
         clock: Callable[[], datetime],
@@ -40,6 +42,7 @@ class Users:
         self._audit = audit
         self._ledger = ledger
         self._links = links
+        self._changes = changes
         self._roles = roles
         self._sessions = sessions
         self._clock = clock
@@ -115,6 +118,7 @@ class Users:
         """Replace the password, end every session and every link, and tell them."""
         user.hashed_password, user.updated_at = password.hashed, self._clock()
         self._links.end_all(user.id, *Purpose)
+        self._changes.cancel(user.id)
         self._sessions.end_all(user.id, reason="password_changed")
         event_id = self._audit.record("password.changed", subject_id=user.id)
         self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
@@ -125,6 +129,7 @@ class Users:
         user.deactivate(reason=reason, at=self._clock())
         self._sessions.end_all(user.id, reason="deactivated")
         self._links.end_all(user.id, *Purpose)
+        self._changes.cancel(user.id)
         self._audit.record("user.deactivated", subject_id=user.id, reason=reason)
         self._ledger.promise(SendAccountDeactivated(user_id=user.id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.extensions import credentials
+from app.security.tokens import new_token
 from app.services.password_policy import NewPassword
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
@@ -22,7 +23,9 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
             raise work.sign_in.refuse(attempt)
     outdated = attempt.hashed is not None and credentials.passwords.is_outdated(attempt.hashed)
     new_hash = credentials.passwords.hash(password) if outdated else None
-    device, previous = identity.device_token(), identity.principal()
+    # A token that this account does not know could be one that somebody else has put there.
+    device = identity.device_token() if attempt.is_known_device else new_token()
+    previous = identity.principal()
     with unit_of_work() as work:
         if previous is not None:
             work.sessions.replace(previous)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from typing import Any
 
 from flask import g, request
@@ -21,14 +20,14 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
     The CSRF token is checked for every request in one place (`app/web/csrf.py`), not form by form.
     """
 
+    _unclean: dict[str, str]
+
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf = False
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
-            """What was sent; also when a page is shown again because its token had expired."""
-            if g.get("shows_again"):
-                return request.form
-            return super().wrap_formdata(form, formdata)
+            """What was sent as text; also when a page is shown again because its token had expired."""
+            return request.form if form.is_submitted() or g.get("shows_again") else None
 
     def refuse(self, field: str | None, refusal: AccountError) -> None:
         """Show `refusal` beside a field, or above the form."""
@@ -40,24 +39,29 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
     def is_refused(self) -> bool:
         return bool(self.errors)
 
-    def validate(self, extra_validators: Any = None) -> bool:
-        """Refuse a field sent twice or text that no keyboard makes, then ask the fields' own validators."""
-        valid: bool = super().validate(extra_validators=extra_validators)
+    def process(self, *args: Any, **kwargs: Any) -> None:
+        """Take in what was sent, less what no keyboard makes: it is refused, and must not come back in the page."""
+        super().process(*args, **kwargs)
+        self._unclean = {}
         for field in self:
-            problem = _unclean(request.form.getlist(field.name))
-            if problem:
-                field.errors = [problem]
-                valid = False
-        return valid
+            sent = request.form.getlist(field.name)
+            if len(sent) > 1:
+                self._unclean[field.name] = "Send this once."
+            elif any(_is_unclean(letter) for text in sent for letter in text):
+                self._unclean[field.name] = "Leave out control characters."
+                field.data = "".join(letter for letter in sent[0] if not _is_unclean(letter))
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """Ask the fields' own validators; what was unclean is refused whatever they say."""
+        valid: bool = super().validate(extra_validators=extra_validators)
+        for name, problem in self._unclean.items():
+            self[name].errors = [problem]
+        return valid and not self._unclean
 
 
-def _unclean(values: Iterable[str]) -> str | None:
-    sent = list(values)
-    if len(sent) > 1:
-        return "Send this once."
-    if any(unicodedata.category(letter) in {"Cc", "Cs"} and letter not in "\r\n\t" for text in sent for letter in text):
-        return "Leave out control characters."
-    return None
+def _is_unclean(letter: str) -> bool:
+    """A control character, half a surrogate pair, or what is left of bytes that were no text."""
+    return (unicodedata.category(letter) in {"Cc", "Cs"} and letter not in "\r\n\t") or letter == "\ufffd"
 
 
 class Address(EmailField):

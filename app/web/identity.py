@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import cast
 
 from flask import Flask, Request, Response, after_this_request, g, request, session
@@ -53,17 +55,30 @@ def device_cookie_name() -> str:
 def _note_visit() -> None:
     g.origin = Origin(
         Visit(
-            address=request.remote_addr,
+            address=_address(request.remote_addr),
             user_agent=(request.user_agent.string or "")[:500],
             request_id=g.request_id,
-            device_token=request.cookies.get(device_cookie_name()),
+            device_token=_device_cookie(),
         )
     )
 
 
+def _device_cookie() -> str | None:
+    value = request.cookies.get(device_cookie_name(), "")
+    return value if re.fullmatch(r"[A-Za-z0-9_-]{43}", value) else None
+
+
+def _address(text: str | None) -> str | None:
+    """The client's IP address, if that is what the server or the proxies say."""
+    try:
+        return str(ip_address(text or ""))
+    except ValueError:
+        return None
+
+
 def _load(request: Request) -> Principal | None:
     token = session.get(TOKEN)
-    if not token:
+    if not isinstance(token, str):
         return None
     with one_read().connect() as connection:
         found = find_principal(connection, token, at=now())

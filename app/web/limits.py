@@ -1,4 +1,4 @@
-"""Rate limits: named, set in the settings, counted per network or per address typed, and never off."""
+"""Rate limits: named, set in the settings, counted by network, and never off."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Any, TypeVar, cast
 
 from flask import Flask, request
 
-from app.errors import InvalidAddress
 from app.extensions import limiter, settings
-from app.security.tokens import token_hash
-from app.services.addresses import canonical_address
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -23,9 +20,9 @@ def init_app(app: Flask) -> None:
     app.before_request_funcs[None].remove(limiter._check_request_limit)
 
 
-def limited(what: str, *, by: Callable[[], str] | None = None) -> Callable[[View], View]:
+def limited(what: str) -> Callable[[View], View]:
     """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name; looking is not counted."""
-    limit = limiter.shared_limit(_value(what), scope=what, key_func=by or network, methods=["POST"])
+    limit = limiter.shared_limit(_value(what), scope=what, key_func=network, methods=["POST"])
 
     def mark(view: View) -> View:
         counted = limit(view)
@@ -37,11 +34,6 @@ def limited(what: str, *, by: Callable[[], str] | None = None) -> Callable[[View
         return cast(View, choose)
 
     return mark
-
-
-def limited_by_address() -> Callable[[View], View]:
-    """At most LIMIT_ADDRESS mails asked for one address, whoever asks."""
-    return limited("address", by=typed_address)
 
 
 def _value(what: str) -> Callable[[], str]:
@@ -63,11 +55,3 @@ def household(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
-
-
-def typed_address() -> str:
-    """A hash of the address in the form, so that no address rests in the counter's store."""
-    try:
-        return token_hash(canonical_address(request.form.get("email", "")))
-    except InvalidAddress:
-        return network()

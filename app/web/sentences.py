@@ -11,6 +11,7 @@ from app.web.devices import device_name
 SENTENCES = {
     "access.refused": "A page that needs the permission {permission} was refused.",
     "confirm.refused": "A wrong password was given when asked to confirm.",
+    "confirm_email_change.refused": "A wrong password was given to confirm a new address.",
     "change_password.refused": "A wrong present password was given to change the password.",
     "email.change_cancelled": "The change of address was cancelled.",
     "email.change_requested": "A change of address to {after} was asked for.",
@@ -32,6 +33,8 @@ SENTENCES = {
     "user.activated": "The account was activated again.",
     "user.created": "The account was created.",
     "user.deactivated": "The account was deactivated: {reason}",
+    "user.deleted": "The account was erased.",
+    "user.purged_unconfirmed": "Accounts that were never confirmed were erased: {count}.",
     "user.registered": "The account was registered.",
     "user.registered_again": "Somebody tried to register with this address again.",
     "user.renamed": "The name changed from “{before}” to “{after}”.",

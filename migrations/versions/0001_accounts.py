@@ -208,6 +208,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_throttles_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_throttles")),
         sa.UniqueConstraint("key", name=op.f("uq_throttles_key")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("throttles", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_throttles_last_failed_at"), ["last_failed_at"], unique=False)

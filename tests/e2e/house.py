@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from flask import Flask
 from sqlalchemy import select
 
@@ -25,12 +26,13 @@ from app.extensions import credentials
 from app.models import Job, SentMail
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
+from tests.support.databases import SIGNING_KEY, let_go
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 FLASK = [sys.executable, "-m", "flask"]
 # Cheap hashing, no limit in the way, and a ledger that notices within moments what was left lying.
 QUICK = {
-    "secret_key": "a key that protects nothing but these very tests",
+    "secret_key": SIGNING_KEY,
     "argon2_memory_kib": "8",
     "argon2_time_cost": "1",
     "limit_scale": "1000",
@@ -84,7 +86,7 @@ class Process:
 
     def children(self) -> list[int]:
         """The processes that it has forked: gunicorn's workers, the pool's workers."""
-        return children_of(self.pid)
+        return [child.pid for child in psutil.Process(self.pid).children()]
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -109,18 +111,11 @@ class Process:
             self.kill()
 
 
-def children_of(pid: int) -> list[int]:
-    told = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [line.split() for line in told.splitlines()]
-    return [int(child) for child, parent in pairs if int(parent) == pid]
-
-
 class House:
-    """`settings` are named as in `app/settings.py`; they reach the processes through their environment."""
+    """`folder` holds a migrated database. `settings`, named as in `app/settings.py`, reach the processes by environment."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.valkey = EmbeddedValkey(folder / "valkey")
         self.processes: list[Process] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -143,19 +138,25 @@ class House:
             process.kill()
         self.valkey.kill()
         self._listener.close()
+        if "app" in self.__dict__:
+            let_go(self.app)
 
     # ── its processes ──
 
-    def migrate(self) -> None:
-        done = subprocess.run(
-            [*FLASK, "db", "upgrade"], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-
     def start_web(self) -> Process:
-        """Gunicorn on the listener that is open already, so that the first request just waits for it."""
+        """Gunicorn on the house's own listener, once it answers."""
         file = self._listener.fileno()
-        return self._start("web", [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", "wsgi:app"], files=[file])
+        serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", "wsgi:app"]
+        web = self._start("web", serve, files=[file])
+        until(lambda: self._answers() or not web.is_alive())
+        assert web.is_alive(), self.told()
+        return web
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.get("/healthz", timeout=1))
+        except OSError:
+            return False
 
     def start_worker(self, *, processes: int = 1, application: str = "wsgi") -> Process:
         return self._start("worker", [*FLASK, "--app", application, "jobs", "worker", "--processes", str(processes)])
@@ -176,10 +177,6 @@ class House:
     def environment(self) -> dict[str, str]:
         """This process's own, without whatever settings it may hold, with those of the house."""
         ours = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
-        if sys.dont_write_bytecode:
-            # Where nothing is compiled beforehand, every start of a process would compile all of it anew.
-            ours.pop("PYTHONDONTWRITEBYTECODE", None)
-            ours["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "bytecode")
         return ours | {name.upper(): value for name, value in self.settings.items()} | {"FLASK_APP": "wsgi"}
 
     # ── looking inside ──
@@ -222,10 +219,9 @@ class House:
         with self.work() as work:
             return work.users.create(email=email, name=name, roles=roles, password=chosen).id
 
-    def get(self, path: str) -> bytes:
-        """What the web server answers; it may still be starting."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_SECONDS) as answer:
-            return answer.read()
+    def get(self, path: str, *, timeout: float = PATIENCE_SECONDS) -> bytes:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=timeout) as answer:
+            return bytes(answer.read())
 
     def told(self) -> str:
         """Everything that its processes have said."""

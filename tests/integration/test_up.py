@@ -25,6 +25,9 @@ from app.cli.reload import Watch
 from app.embedded_valkey import EmbeddedValkey
 from app.settings import ROOT, Settings
 
+# Settings of the machine that tests run on, which would lead a run away from its own folder.
+ELSEWHERE = {"BASE_URL", "DATABASE_URL", "HOST", "MAIL_URL", "REDIS_URL"}
+
 
 def eventually(fact, *, seconds=30, why=lambda: ""):
     """Wait until `fact()` is true, and return it."""
@@ -189,15 +192,9 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
         preflight.check_folder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("host", "sentence"),
-    [
-        ("192.0.2.1", r"HOST=192\.0\.2\.1 is not an address of this machine"),
-        ("no such host", "HOST=no such host is not an address"),
-    ],
-)
-def test_a_host_that_is_not_ours_is_refused(host, sentence):
-    with pytest.raises(CannotStart, match=sentence):
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_a_host_that_is_not_ours_is_refused(host):
+    with pytest.raises(CannotStart, match=f"HOST={host} is not an address of this machine"):
         preflight.listen(host, 8000)
 
 
@@ -242,7 +239,7 @@ def test_a_database_that_cannot_be_reached_is_refused(app_on):
 
         with (
             app.app_context(),
-            pytest.raises(CannotStart, match="The database cannot be reached: .*refused") as refusal,
+            pytest.raises(CannotStart, match=r"The database cannot be reached: .*refused") as refusal,
         ):
             preflight.check_database(settings)
 

@@ -1,0 +1,49 @@
+"""`make bench`, or `make bench ARGS="--only worker"`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+
+from bench import footprint, jobs, report, web
+from bench.figure import QUICK, THOROUGH, Effort, Figure
+from bench.place import Place
+
+FIGURES: dict[str, Callable[[Place, Effort], Iterator[Figure]]] = {
+    "start": footprint.start,
+    "memory": footprint.memory,
+    "pages": web.pages,
+    "worker": jobs.worker,
+    "sign-ins": web.few_sign_ins,
+    "many-sign-ins": web.many_sign_ins,
+}
+
+
+def main() -> int:
+    asked = arguments()
+    figures = []
+    with Place() as place:
+        print(report.HEADING, flush=True)
+        for name in asked.only or FIGURES:
+            for figure in FIGURES[name](place, QUICK if asked.quick else THOROUGH):
+                print(report.line(figure), flush=True)
+                figures.append(figure)
+    if asked.write:
+        report.write(figures)
+    return 0 if asked.quick or all(figure.is_reached for figure in figures) else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=FIGURES, help="measure this alone; may be given again")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: a moment each, and no figure is judged")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
+    asked = parser.parse_args()
+    if asked.write and (asked.only or asked.quick):
+        parser.error("only a whole run is written down")
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""A figure: two medians taken by turns, and the bound that their ratio must keep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+CORES = os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to look: rounds of each figure, seconds of a round under load, and how many of what is counted."""
+
+    rounds: int
+    seconds: float
+    requests: int
+    jobs: int
+    users: int
+    many_users: int
+
+
+THOROUGH = Effort(rounds=9, seconds=3, requests=200, jobs=300, users=1_000, many_users=1_000_000)
+QUICK = Effort(rounds=1, seconds=0.2, requests=4, jobs=3, users=20, many_users=200)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`floor` and `ours` are medians in `unit`; `target` bounds ours / floor, from below where more is better."""
+
+    what: str
+    unit: str
+    floor: float
+    ours: float
+    target: float
+    more_is_better: bool = True
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.floor
+
+    @property
+    def is_reached(self) -> bool:
+        return self.ratio >= self.target if self.more_is_better else self.ratio <= self.target
+
+
+def interleaved(rounds: int, floor: Callable[[], float], ours: Callable[[], float]) -> tuple[float, float]:
+    """The medians of both, taken by turns, so that whatever else the machine does meets both alike."""
+    taken = [_pair(floor, ours, ours_first=bool(number % 2)) for number in range(rounds)]
+    return median(pair[0] for pair in taken), median(pair[1] for pair in taken)
+
+
+def _pair(floor: Callable[[], float], ours: Callable[[], float], *, ours_first: bool) -> tuple[float, float]:
+    if ours_first:
+        found = ours()
+        return floor(), found
+    return floor(), ours()

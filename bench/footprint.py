@@ -1,0 +1,72 @@
+"""Memory of an idle worker, and the time that a fresh process takes to have an application."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.figure import Effort, Figure, interleaved
+from bench.load import ask, request
+from bench.place import Place
+from bench.servers import FLOOR, OURS, copy_pages, served
+
+IDLE_SECONDS = 1
+
+TIME_A_START = """
+import time
+began = time.perf_counter()
+from {module} import create_app
+create_app()
+print(time.perf_counter() - began)
+"""
+
+
+def memory(place: Place, effort: Effort) -> Iterator[Figure]:
+    """Half of the requests ask for the account page, half for the sign-in page."""
+    place.add_users(1)
+    with served(place, OURS) as ours:
+        cookies = copy_pages(place, ours.port)
+    pages = {
+        FLOOR: [request("GET", "/account/1"), request("GET", "/login")],
+        OURS: [request("GET", "/account", cookies=cookies), request("GET", "/auth/login")],
+    }
+
+    def idle_after(application: str) -> float:
+        with served(place, application) as server:
+            for number in range(effort.requests):
+                answer = ask(server.port, pages[application][number % 2].encode())
+                assert answer.startswith(b"HTTP/1.1 200 "), answer
+            time.sleep(IDLE_SECONDS)
+            return resident_mib(server.worker_pid())
+
+    found = interleaved((effort.rounds + 2) // 3, lambda: idle_after(FLOOR), lambda: idle_after(OURS))
+    yield Figure(
+        f"memory of one worker after {effort.requests} requests", "MiB", *found, target=1.3, more_is_better=False
+    )
+
+
+def start(place: Place, effort: Effort) -> Iterator[Figure]:
+    """Imports included; both from byte code."""
+    place.add_users(1)
+
+    def seconds(module: str) -> float:
+        return float(place.run([sys.executable, "-c", TIME_A_START.format(module=module)]))
+
+    seconds("bench.floor"), seconds("app")
+    found = interleaved(2 * effort.rounds, lambda: seconds("bench.floor") * 1000, lambda: seconds("app") * 1000)
+    yield Figure("create_app() in a fresh process", "ms", *found, target=1.4, more_is_better=False)
+
+
+def resident_mib(pid: int) -> float:
+    """All memory that the process has in use, what it shares with its parent included."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup")
+    if rollup.is_file():
+        (kib,) = re.findall(r"(?m)^Rss:\s+(\d+) kB", rollup.read_text())
+    else:
+        told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+        kib = told.stdout
+    return int(kib) / 1024

@@ -1,0 +1,60 @@
+"""Jobs a second of one worker, each told by the times that its own records hold."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+
+from bench.figure import Effort, Figure, interleaved
+from bench.nothing import nothing
+from bench.place import Place
+
+QUEUE = "bench-floor"
+
+PROMISE = """
+from app.promises import NoOperation
+from app.unit_of_work import unit_of_work
+from wsgi import app
+with app.app_context(), unit_of_work() as work:
+    for _ in range({count}):
+        work.promise(NoOperation())
+"""
+
+
+def worker(place: Place, effort: Effort) -> Iterator[Figure]:
+    """RQ's default worker, which forks for each job, on an empty function; ours on a promise that asks for nothing."""
+    found = interleaved(
+        effort.rounds, lambda: bare_rq(place, effort.jobs), lambda: promises_kept(place, 3 * effort.jobs)
+    )
+    yield Figure("no-op jobs of one worker", "jobs/s", *found, target=4)
+
+
+def bare_rq(place: Place, count: int) -> float:
+    with Redis.from_url(place.queue_url) as connection:
+        jobs = [Queue(QUEUE, connection=connection).enqueue(nothing) for _ in range(count)]
+        place.run([sys.executable, "-m", "rq.cli", "worker", "--burst", "--quiet", "--url", place.queue_url, QUEUE])
+        ended = [job.ended_at for job in Job.fetch_many([job.id for job in jobs], connection=connection) if job]
+    return pace(at for at in ended if at is not None)
+
+
+def promises_kept(place: Place, count: int) -> float:
+    """From the first acknowledgement in the ledger to the last; each is a commit, as each claim is."""
+    place.run([sys.executable, "-c", PROMISE.format(count=count)])
+    place.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", "1", "--burst"])
+    with sqlite3.connect(place.database) as database:
+        rows = database.execute("SELECT finished_at FROM jobs WHERE state = 'done' ORDER BY id DESC LIMIT ?", [count])
+        ended = [datetime.fromisoformat(at) for (at,) in rows]
+    database.close()
+    assert len(ended) == count, f"only {len(ended)} of {count} promises were kept"
+    return pace(ended)
+
+
+def pace(ended: Iterable[datetime]) -> float:
+    times = sorted(ended)
+    return (len(times) - 1) / (times[-1] - times[0]).total_seconds()

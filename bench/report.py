@@ -1,0 +1,52 @@
+"""The figures as a table: on the terminal, and in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from bench.figure import CORES, Figure
+from bench.place import ROOT
+
+HEADING = f"{'':<40} {'floor':>9} {'ours':>9}  {'unit':<11} {'ratio':>6}  target"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+FIGURES = re.compile(r"(?s)(?<=<!-- figures -->\n).*(?=<!-- /figures -->)")
+
+
+def line(figure: Figure) -> str:
+    return (
+        f"{figure.what:<40} {_short(figure.floor):>9} {_short(figure.ours):>9}  {figure.unit:<11} "
+        f"{figure.ratio:>6.2f}  {_target(figure):<7} {'ok' if figure.is_reached else 'MISSED'}"
+    )
+
+
+def write(figures: Iterable[Figure]) -> None:
+    """Replace the table of the document; the words around it are kept."""
+    rows = [
+        f"| {each.what} | {_short(each.floor)} {each.unit} | {_short(each.ours)} {each.unit} "
+        f"| {each.ratio:.2f} | {_target(each)} | {'yes' if each.is_reached else '**no**'} |"
+        for each in figures
+    ]
+    head = ["| what | floor | ours | ratio | target | reached |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    table = "\n".join([machine(), "", *head, *rows, ""])
+    DOCUMENT.write_text(FIGURES.sub(lambda _: table, DOCUMENT.read_text()))
+
+
+def machine() -> str:
+    """Where the figures come from, in general words."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"Measured on {datetime.now(UTC):%d %B %Y}: {CORES} cores ({platform.machine()}), {memory:.0f} GiB of memory, "
+        f"{platform.system()}, Python {platform.python_version()}."
+    )
+
+
+def _target(figure: Figure) -> str:
+    return f"{'≥' if figure.more_is_better else '≤'} {figure.target:g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"

@@ -1,0 +1,125 @@
+"""The two web servers, under gunicorn with the same settings."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load import ask, request
+from bench.place import ROOT, Browser, Place, address_of
+
+START_SECONDS = 60
+STOP_SECONDS = 40
+
+# `gunicorn.conf.py` belongs to the application and loads it, so its plain values are read in a process of its own.
+READ_SETTINGS = """
+import json, runpy
+from gunicorn.config import KNOWN_SETTINGS
+known = {each.name for each in KNOWN_SETTINGS}
+print(json.dumps({name: value for name, value in runpy.run_path("gunicorn.conf.py").items() if name in known
+                  and not callable(value)}))
+"""
+
+FLOOR_CONFIGURATION = """\
+import gc
+{values}
+
+def when_ready(server):
+    gc.collect()
+    gc.freeze()
+"""
+
+FLOOR = "bench.floor:create_app()"
+OURS = "wsgi:app"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    port: int
+    pid: int
+
+    def worker_pid(self) -> int:
+        """The one worker's process; the server's own only starts it."""
+        (pid,) = children_of(self.pid)
+        return pid
+
+
+@contextmanager
+def served(place: Place, application: str, *, workers: int = 1) -> Iterator[Server]:
+    """`FLOOR` or `OURS` behind gunicorn, ready to answer."""
+    port = _free_port()
+    configuration = str(ROOT / "gunicorn.conf.py") if application == OURS else str(_floor_configuration(place))
+    command = [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", f"127.0.0.1:{port}", "-w", str(workers)]
+    with (place.folder / "servers.log").open("ab") as log:
+        process = subprocess.Popen([*command, application], cwd=ROOT, env=place.environment, stdout=log, stderr=log)
+    try:
+        _wait_until_ready(port, process, log=place.folder / "servers.log")
+        yield Server(port, process.pid)
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def copy_pages(place: Place, port: int) -> dict[str, str]:
+    """Give the floor our two pages, and return the cookies of who is signed in at ours.
+
+    Their text is kept to the byte; on the account page the two values that come from the database stay values.
+    """
+    browser = Browser(port)
+    login = browser.get("/auth/login")
+    browser.sign_in(1)
+    account = browser.get("/account")
+    assert "<h1>Sign in</h1>" in re.sub(r' id="\w+"', "", login), login
+    assert address_of(1) in account, account
+    (place.templates / "login.html").write_text(_raw(login))
+    (place.templates / "account.html").write_text(
+        _raw(account).replace("Person 1", _value("name")).replace(address_of(1), _value("email"))
+    )
+    return browser.cookies
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [line.split() for line in listed.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def _raw(page: str) -> str:
+    return f"{{% raw %}}{page}{{% endraw %}}"
+
+
+def _value(name: str) -> str:
+    return f"{{% endraw %}}{{{{ person.{name} }}}}{{% raw %}}"
+
+
+def _floor_configuration(place: Place) -> Path:
+    values = json.loads(place.run([sys.executable, "-c", READ_SETTINGS]))
+    written = place.folder / "floor.conf.py"
+    written.write_text(
+        FLOOR_CONFIGURATION.format(values="\n".join(f"{name} = {value!r}" for name, value in values.items()))
+    )
+    return written
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes], *, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError):
+            if ask(port, request("GET", "/login").encode()):
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the server does not answer:\n{log.read_text(errors='replace')[-2000:]}")

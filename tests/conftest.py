@@ -1,0 +1,259 @@
+"""What every test can ask for. Servers start when the first test wants them, one of each for a worker."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from jinja2 import FileSystemBytecodeCache
+
+pytest.register_assert_rewrite("tests.support")
+
+from app import create_app  # noqa: E402
+from app.embedded_valkey import EmbeddedValkey  # noqa: E402
+from app.extensions import connect, limiter  # noqa: E402
+from app.settings import Settings  # noqa: E402
+from tests.support.browser import Browser  # noqa: E402
+from tests.support.clock import Clock  # noqa: E402
+from tests.support.commands import flask_command  # noqa: E402
+from tests.support.databases import (  # noqa: E402
+    SIGNING_KEY,
+    copied,
+    emptied,
+    forget_environment,
+    let_go,
+    migrated,
+    postgres_server,
+)
+from tests.support.mail_server import MailServer, running_mail_server  # noqa: E402
+from tests.support.mailbox import Mailbox, work_off  # noqa: E402
+from tests.support.people import People, Person  # noqa: E402
+from tests.support.places import run_folder, worker_name  # noqa: E402
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "settings(**values): what the application of this test is set to")
+    config.addinivalue_line("markers", "databases(*names): run on these only; otherwise on SQLite and PostgreSQL")
+    forget_environment()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(run_folder(), ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever touches a database runs on both, unless its marker names one."""
+    if "database_url" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("databases")
+        metafunc.parametrize("database_url", marker.args if marker else DATABASES, indirect=True)
+
+
+# ── servers ──
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of this worker's migrated PostgreSQL database."""
+    with postgres_server() as url:
+        yield migrated(url, tmp_path_factory.mktemp("migrate"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    migrated(f"sqlite:///{folder / 'gatehouse.db'}", folder)
+    return folder / "gatehouse.db"
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedValkey]:
+    """This worker's Valkey."""
+    server = EmbeddedValkey(run_folder() / f"valkey-{worker_name()}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _mail_server() -> Iterator[MailServer]:
+    with running_mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mail_server(_mail_server: MailServer) -> MailServer:
+    """A mail server that takes everything unless told otherwise."""
+    _mail_server.reset()
+    return _mail_server
+
+
+@pytest.fixture
+def redis_url(valkey: EmbeddedValkey) -> str:
+    """The URL of an empty Valkey."""
+    client = connect(valkey.url)
+    client.flushall()
+    client.close()
+    return valkey.url
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated database without people."""
+    if request.param == "postgresql":
+        return emptied(request.getfixturevalue("postgres"))
+    return copied(request.getfixturevalue("sqlite_template"), tmp_path)
+
+
+# ── the application ──
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path, database_url: str, redis_url: str) -> Settings:
+    """Cheap hashes and generous limits; `@pytest.mark.settings(...)` says otherwise."""
+    values: dict[str, Any] = {
+        "environment": "testing",
+        "secret_key": SIGNING_KEY,
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "instance_path": tmp_path / "instance",
+        "base_url": "http://gatehouse.test",
+        "argon2_memory_kib": 8,
+        "argon2_time_cost": 1,
+        "limit_scale": 1000,
+    }
+    for marker in reversed(list(request.node.iter_markers("settings"))):
+        values |= marker.kwargs
+    return Settings(_env_file=None, **values)
+
+
+@pytest.fixture
+def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]:
+    """Make the application, with some of its settings changed."""
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        app = create_app(Settings(_env_file=None, **(settings.model_dump() | changes)))
+        app.extensions["clock"] = clock
+        # Each test has an application of its own; compiled once is enough for the templates of all of them.
+        app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(run_folder()))
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        let_go(app)
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    # The limiter is one for the process: what a dead queue taught it in another test is forgotten.
+    limiter._storage_dead = False
+    limiter._check_backend_count = 0
+    return make_app()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The application's time, which stands still until it is told to move."""
+    return Clock()
+
+
+# ── people and what they use ──
+
+
+@pytest.fixture
+def client(app: Flask) -> Browser:
+    """Somebody's browser."""
+    return Browser(app)
+
+
+@pytest.fixture
+def new_browser(app: Flask) -> Callable[..., Browser]:
+    """Make another browser, which knows nothing of the first."""
+    return lambda **how: Browser(app, **how)
+
+
+@pytest.fixture
+def people(app: Flask) -> People:
+    return People(app)
+
+
+@pytest.fixture
+def ada(people: People) -> Person:
+    """A member with a confirmed address."""
+    return people.add("ada@example.com", name="Ada Lovelace")
+
+
+@pytest.fixture
+def admin(people: People) -> Person:
+    return people.add("grace@example.com", name="Grace Hopper", roles=("administrator",))
+
+
+@pytest.fixture
+def signed_in(client: Browser, ada: Person) -> Browser:
+    """Ada's browser, signed in."""
+    assert client.login(ada).status_code == 302
+    return client
+
+
+@pytest.fixture
+def mailbox(app: Flask) -> Mailbox:
+    """The mails that were sent; reading it does the due jobs first."""
+    return Mailbox(app)
+
+
+@pytest.fixture(name="work_off")
+def _work_off(app: Flask) -> Callable[[], int]:
+    """Do the jobs that are due."""
+    return lambda: work_off(app)
+
+
+@pytest.fixture
+def flask(app: Flask) -> Callable[..., Result]:
+    """Run a command: `flask("users", "list")`."""
+    return lambda *arguments, typed="": flask_command(app, *arguments, typed=typed)
+
+
+# ── the log ──
+
+
+class Log:
+    """What was logged since the test began, as text and as one object a line."""
+
+    def __init__(self, stream: io.StringIO) -> None:
+        self._stream = stream
+
+    @property
+    def text(self) -> str:
+        return self._stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["logger"] == "app.requests"]
+
+
+@pytest.fixture
+def log(app: Flask) -> Iterator[Log]:
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.StreamHandler)
+    stream = io.StringIO()
+    before = handler.setStream(stream)
+    yield Log(stream)
+    with suppress(ValueError):
+        handler.setStream(before)

@@ -1,0 +1,85 @@
+"""A real browser before the real processes; whatever a page says on its console is held against it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.house import House
+from tests.e2e.visitor import Visitor
+from tests.support.databases import copied
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Without a sandbox it runs as root too, as it does in containers; it opens nothing but our own pages.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+DESKTOP, PHONE, NARROWEST = (1280, 900), (360, 740), (320, 640)
+
+
+def size(pixels):
+    return {"width": pixels[0], "height": pixels[1]}
+
+
+def find_chromium():
+    named = os.environ.get("CHROMIUM")
+    return named if named and Path(named).is_file() else next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = find_chromium()
+    if found is None:
+        told = "no Chromium found: install one, or name it in CHROMIUM"
+        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory, sqlite_template, chromium):
+    """One for each test process, in development, so that its mails can be read in the mailbox."""
+    folder = tmp_path_factory.mktemp("house")
+    copied(sqlite_template, folder)
+    house = House(folder, environment="development", mail_url="")
+    try:
+        house.valkey.start()
+        house.start_worker()
+        house.start_web()
+        yield house
+        assert "Traceback" not in house.told()
+    finally:
+        house.close()
+
+
+@pytest.fixture
+def arrive(chromium, house):
+    """Somebody at a browser of their own: `arrive(phone=True)`, `arrive(java_script_enabled=False)` ..."""
+    arrived = []
+
+    def make(*, at=None, phone=False, **how):
+        how.setdefault("viewport", size(PHONE if phone else DESKTOP))
+        context = chromium.new_context(base_url=at or house.url, has_touch=phone, locale="en-GB", **how)
+        context.set_default_timeout(10_000)
+        arrived.append(Visitor(context, house))
+        return arrived[-1]
+
+    yield make
+    said = [line for visitor in arrived for line in visitor.complaints]
+    for visitor in arrived:
+        visitor.context.close()
+    assert said == []
+
+
+@pytest.fixture
+def visitor(arrive):
+    return arrive()

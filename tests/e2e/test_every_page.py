@@ -1,0 +1,321 @@
+"""Every page, in each of its states: accessible in light and dark, fit for a narrow phone, silent on the console."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import abort
+from werkzeug.serving import make_server
+
+from app import create_app
+from app.models import Purpose
+from app.settings import Settings
+from app.web.access import public
+from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
+from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address
+
+# The rules of WCAG 2.2 at levels A and AA, and what axe's authors have found to matter besides.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE = Axe()
+
+# What answers a GET without being a page that people read.
+NOT_PAGES = {
+    "dev.mail_html",
+    "dev.mailbox_json",
+    "health.healthz",
+    "health.readyz",
+    "home.change_password",
+    "home.favicon",
+    "home.robots",
+    "home.security_txt",
+    "home.theme",
+    "static",
+    # They take a token out of the address and go on to a page that is here.
+    "auth.open_email_change",
+    "auth.open_reset_link",
+    "auth.open_undo_link",
+    "auth.open_verification",
+}
+
+WAYS: dict[str, Callable[[Visitor], None]] = {}
+
+
+def way(name: str) -> Callable[[Callable[[Visitor], None]], Callable[[Visitor], None]]:
+    """Mark how somebody comes to the page `endpoint` or, after a colon, to one of its other states."""
+
+    def mark(how: Callable[[Visitor], None]) -> Callable[[Visitor], None]:
+        WAYS[name] = how
+        return how
+
+    return mark
+
+
+def opened(name: str, path: str, *, signed_in: bool = False, roles: tuple[str, ...] = (), status: int = 200) -> None:
+    """A page that one comes to by its address alone."""
+
+    def open_it(visitor: Visitor) -> None:
+        if signed_in or roles:
+            visitor.is_signed_in(roles=roles)
+        assert visitor.open(path).status == status
+
+    WAYS[name] = open_it
+
+
+opened("home.index", "/")
+opened("auth.login", "/auth/login")
+opened("auth.register", "/auth/register")
+opened("auth.forgot_password", "/auth/forgot-password")
+opened("auth.resend_verification", "/auth/resend-verification")
+opened("auth.check_your_mail", "/auth/check-your-mail")
+opened("auth.confirm", "/auth/confirm", signed_in=True)
+opened("account.profile", "/account", signed_in=True)
+opened("account.email", "/account/email", signed_in=True)
+opened("account.password", "/account/password", signed_in=True)
+opened("account.activity", "/account/activity", signed_in=True)
+opened("users.index", "/users", roles=("administrator",))
+opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
+opened("error: 403", "/users", signed_in=True, status=403)
+opened("error: 404", "/there-is-nothing", status=404)
+opened("error: 410", "/auth/verify-email/spent-long-ago", status=410)
+
+
+@way("auth.login: refused")
+def _(visitor: Visitor) -> None:
+    visitor.sign_in(password="not their password")
+
+
+@way("auth.login: not confirmed")
+def _(visitor: Visitor) -> None:
+    visitor.register()
+    visitor.sign_in()
+    assert "Confirm your address first" in visitor.says()
+
+
+@way("auth.register: refused")
+def _(visitor: Visitor) -> None:
+    visitor.register(password="gatehouse gatehouse")
+
+
+@way("auth.register: a password is judged and shown")
+def _(visitor: Visitor) -> None:
+    visitor.open("/auth/register")
+    visitor.fill(password="password1234")
+    visitor.page.get_by_role("button", name="Show password").click()
+    visitor.page.locator("[data-strength] meter").wait_for()
+
+
+@way("auth.verify_email")
+def _(visitor: Visitor) -> None:
+    visitor.register()
+    visitor.open(token_link(visitor, Purpose.VERIFY_EMAIL, "/auth/verify-email"))
+
+
+@way("auth.verify_email: another browser")
+def _(visitor: Visitor) -> None:
+    visitor.register()
+    visitor.context.clear_cookies()
+    visitor.open(token_link(visitor, Purpose.VERIFY_EMAIL, "/auth/verify-email"))
+    assert "password" in visitor.says()
+
+
+@way("auth.reset_password")
+def _(visitor: Visitor) -> None:
+    visitor.has_account().open(token_link(visitor, Purpose.RESET_PASSWORD, "/auth/reset-password"))
+
+
+@way("auth.confirm_email_change")
+def _(visitor: Visitor) -> None:
+    wants_another_address(visitor)
+    visitor.open(token_link(visitor, Purpose.CHANGE_EMAIL, "/auth/confirm-email-change"))
+
+
+@way("auth.undo_email_change")
+def _(visitor: Visitor) -> None:
+    wants_another_address(visitor)
+    visitor.open(token_link(visitor, Purpose.UNDO_EMAIL_CHANGE, "/auth/undo-email-change"))
+
+
+@way("account.profile: saved")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(name="A name that is as long as a name may be and goes on and on until it ends")
+    visitor.press("Save")
+
+
+@way("account.email: pending")
+def _(visitor: Visitor) -> None:
+    wants_another_address(visitor)
+
+
+@way("account.password: refused")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in().open("/account/password")
+    visitor.fill(current_password="not their password", password=OTHER_PASSWORD)
+    visitor.press("Change password")
+
+
+@way("account.sessions")
+def _(visitor: Visitor) -> None:
+    # Signed in twice: the cookie of the first time is gone, its session is not.
+    visitor.is_signed_in().context.clear_cookies()
+    visitor.sign_in()
+    visitor.open("/account/sessions")
+
+
+@way("account.activity: its last page")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    with visitor.house.work() as work:
+        owner = work.users.get_by_email(visitor.email).id
+        for _ in range(30):
+            work.audit.record("user.verification_requested", subject_id=owner)
+    visitor.open("/account/activity")
+    visitor.follow("Older")
+
+
+@way("users.show")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",))
+    with visitor.house.look() as look:
+        number = look.users.get_by_email(visitor.email).id
+    visitor.open(f"/users/{number}")
+
+
+@way("users.show: deactivated")
+def _(visitor: Visitor) -> None:
+    gone = new_address("gone")
+    visitor.house.add_user(gone, password=PASSWORD)
+    with visitor.house.work() as work:
+        user = work.users.get_by_email(gone)
+        work.users.deactivate(user, reason="asked for it by letter")
+    visitor.is_signed_in(roles=("administrator",)).open(f"/users/{user.id}")
+
+
+@way("dev.mailbox")
+def _(visitor: Visitor) -> None:
+    visitor.register()
+    visitor.mail("Confirm your address")
+    visitor.open("/dev/mailbox")
+
+
+@way("dev.mail")
+def _(visitor: Visitor) -> None:
+    visitor.register()
+    visitor.mail("Confirm your address")
+    visitor.open("/dev/mailbox")
+    visitor.follow("Confirm your address for Gatehouse")
+
+
+def wants_another_address(visitor: Visitor) -> None:
+    visitor.is_signed_in().open("/account/email")
+    visitor.fill(email=new_address("countess"))
+    visitor.press("Change address")
+
+
+def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
+    """A link as the worker would make it, without waiting for a mail."""
+    with visitor.house.work() as work:
+        user = work.users.get_by_email(visitor.email)
+        change = work.profile.find_pending_change(user.id)
+        _, token = work.links.issue(
+            purpose,
+            user_id=user.id,
+            address=user.email,
+            lifetime=work.lifetimes.verify_link,
+            email_change_id=change.id if change else None,
+        )
+    return f"{path}/{token}"
+
+
+# ── another house, for what a good one never shows ──
+
+
+@pytest.fixture
+def troubled(sqlite_template, tmp_path) -> Iterator[str]:
+    """The address of a server in this process that takes nobody in and has pages that fail."""
+    settings = Settings(
+        _env_file=None,
+        environment="testing",
+        secret_key="k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt",
+        database_url=f"sqlite:///{sqlite_template}",
+        instance_path=tmp_path,
+        registration="closed",
+        terms_url="https://example.com/terms",
+        privacy_url="https://example.com/privacy",
+    )
+    app = create_app(settings)
+    app.add_url_rule("/fails/<int:status>", "fails", public(lambda status: abort(status)))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+# ── the tests ──
+
+
+def test_every_page_is_looked_at(house):
+    rules = {rule.endpoint for rule in house.app.url_map.iter_rules() if "GET" in rule.methods}
+    looked_at = {name.partition(":")[0] for name in WAYS} - {"error"}
+
+    assert rules - NOT_PAGES == looked_at
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(arrive, name):
+    visitor = arrive()
+
+    WAYS[name](visitor)
+
+    assert faults(visitor, name) == []
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 415, 429, 500, 503])
+def test_an_error_page_is_accessible_and_fits_a_phone(arrive, troubled, status):
+    visitor = arrive(at=troubled)
+
+    assert visitor.open(f"/fails/{status}").status == status
+
+    assert faults(visitor, f"error: {status}") == []
+
+
+def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(arrive, troubled):
+    visitor = arrive(at=troubled)
+
+    visitor.open("/auth/register")
+
+    assert "does not take new accounts" in visitor.says()
+    assert faults(visitor, "auth.register: closed") == []
+
+
+def faults(visitor: Visitor, name: str) -> list[str]:
+    """What is wrong with the page as it stands: axe's findings in both schemes, and widths that it does not fit."""
+    page = visitor.page
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for width, height in (DESKTOP, PHONE, NARROWEST):
+            page.set_viewport_size(size((width, height)))
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                found.append(f"{wide} pixels wide on {width}")
+            keep_picture(visitor, f"{name} {width} {scheme}")
+        # Only its colours differ in the dark.
+        which = {"type": "tag", "values": RULES} if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
+        violations = AXE.run(page, options={"runOnly": which, "resultTypes": ["violations"]}).response["violations"]
+        found += [f"{scheme}: {v['id']}: {[node['html'] for node in v['nodes']]}" for v in violations]
+    return found
+
+
+def keep_picture(visitor: Visitor, name: str) -> None:
+    """Into the folder PICTURES, for whoever wants to look at all pages at once."""
+    folder = os.environ.get("PICTURES")
+    if folder:
+        visitor.page.screenshot(path=Path(folder) / f"{name.replace(': ', '-').replace(' ', '_')}.png", full_page=True)

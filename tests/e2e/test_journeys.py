@@ -1,0 +1,308 @@
+"""Whole journeys, from the first page to the last, as people walk them."""
+
+import re
+
+import pytest
+
+from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, new_address
+
+
+def test_from_sign_up_to_sign_out(visitor):
+    visitor.open("/")
+    visitor.follow("Register")
+    visitor.fill(name="Ada Byron", email=visitor.email, password=PASSWORD)
+    visitor.press("Create account")
+    assert visitor.heading == "Check your mail"
+
+    visitor.open(visitor.link_in("Confirm your address"))
+    assert visitor.path == "/auth/verify-email"
+    visitor.press("Confirm this address")
+    assert "Your address is confirmed." in visitor.says()
+
+    visitor.fill(email=visitor.email, password=PASSWORD)
+    visitor.press("Sign in")
+    assert visitor.path == "/account"
+    assert visitor.heading == "Profile"
+
+    visitor.fill(name="Ada Lovelace")
+    visitor.press("Save")
+    assert "Your name is saved." in visitor.says()
+    assert visitor.typed("name") == "Ada Lovelace"
+
+    visitor.follow("Password")
+    visitor.fill(current_password=PASSWORD, password=OTHER_PASSWORD)
+    visitor.press("Change password")
+    assert "Your password is changed" in visitor.says()
+    assert visitor.mail("Your password")["text"]
+
+    visitor.follow("Sessions")
+    assert "Chrome on Linux" in visitor.says() or "This device" in visitor.says()
+    assert "Only this device is signed in." in visitor.says()
+
+    visitor.follow("Activity")
+    told = visitor.says()
+    for sentence in ("The password was changed.", "Signed in.", "The address was confirmed."):
+        assert sentence in told
+
+    visitor.sign_out()
+    assert visitor.path == "/auth/login"
+    assert "You are signed out." in visitor.says()
+    visitor.open("/account")
+    assert visitor.path == "/auth/login"
+
+
+def test_the_main_journey_works_without_javascript(arrive):
+    visitor = arrive(java_script_enabled=False)
+
+    visitor.register()
+    visitor.confirm()
+    visitor.fill(email=visitor.email, password=PASSWORD)
+    visitor.press("Sign in")
+    visitor.fill(name="Ada Lovelace")
+    visitor.press("Save")
+    assert "Your name is saved." in visitor.says()
+    visitor.open("/account/password")
+    visitor.fill(current_password=PASSWORD, password=OTHER_PASSWORD)
+    visitor.press("Change password")
+    assert "Your password is changed" in visitor.says()
+    visitor.follow("Sessions")
+    visitor.follow("Activity")
+    visitor.sign_out()
+    assert "You are signed out." in visitor.says()
+
+
+def test_a_forgotten_password_is_reset_by_mail_and_every_session_ends(visitor, arrive):
+    visitor.is_signed_in()
+    elsewhere = arrive()
+
+    elsewhere.open("/auth/login")
+    elsewhere.follow("Forgot your password?")
+    elsewhere.fill(email=visitor.email)
+    elsewhere.press("Send the link")
+    assert elsewhere.heading == "Check your mail"
+    elsewhere.open(elsewhere.link_in("Reset your password", to=visitor.email))
+    assert elsewhere.path == "/auth/reset-password"
+    elsewhere.fill(password=OTHER_PASSWORD)
+    elsewhere.press("Change password")
+
+    assert "Your password is changed." in elsewhere.says()
+    visitor.open("/account")
+    assert visitor.path == "/auth/login"
+    elsewhere.sign_in(email=visitor.email, password=OTHER_PASSWORD)
+    assert elsewhere.path == "/account"
+    assert visitor.mail("Your password")["text"]
+
+
+def test_after_signing_in_one_is_where_one_wanted_to_go(visitor):
+    visitor.has_account().open("/account/sessions")
+    assert visitor.path == "/auth/login"
+
+    visitor.fill(email=visitor.email, password=PASSWORD)
+    visitor.press("Sign in")
+
+    assert visitor.path == "/account/sessions"
+
+
+def test_when_the_page_was_open_for_too_long_what_was_typed_is_still_there(visitor):
+    visitor.open("/auth/register")
+    visitor.fill(name="Ada Byron", email=visitor.email, password=PASSWORD)
+    visitor.context.clear_cookies()
+    visitor.press("Create account")
+
+    assert "This page was open for too long." in visitor.says()
+    assert visitor.typed("name") == "Ada Byron"
+    assert visitor.typed("email") == visitor.email
+    assert visitor.typed("password") == ""
+
+    visitor.fill(password=PASSWORD)
+    visitor.press("Create account")
+    assert visitor.heading == "Check your mail"
+
+
+def test_signed_in_too_an_expired_page_keeps_what_was_typed(visitor):
+    visitor.is_signed_in()
+    visitor.fill(name="Countess of Lovelace")
+    visitor.page.locator("main [name=csrf_token]").first.evaluate("field => field.value = 'stale'")
+    visitor.press("Save")
+
+    assert "This page was open for too long." in visitor.says()
+    assert visitor.typed("name") == "Countess of Lovelace"
+    visitor.press("Save")
+    assert "Your name is saved." in visitor.says()
+
+
+def test_confirming_in_another_browser_asks_for_the_password(visitor, arrive):
+    visitor.register()
+    elsewhere = arrive()
+    elsewhere.open(visitor.link_in("Confirm your address"))
+
+    assert "You opened the link in another browser" in elsewhere.says()
+    elsewhere.fill(password="not the one that was chosen")
+    elsewhere.press("Confirm this address")
+    assert "There is a problem" in elsewhere.says()
+
+    elsewhere.fill(password=PASSWORD)
+    elsewhere.press("Confirm this address")
+    assert "Your address is confirmed." in elsewhere.says()
+
+
+def test_a_sign_in_before_confirming_offers_the_link_again(visitor):
+    visitor.register()
+    first = visitor.link_in("Confirm your address")
+    visitor.sign_in()
+    assert "Confirm your address first" in visitor.says()
+
+    visitor.press("Send the link again")
+    assert visitor.heading == "Check your mail"
+    visitor.open(first)
+    assert visitor.heading in ("This link no longer works", "Confirm your address")
+
+
+def test_a_new_address_is_confirmed_at_the_new_one_and_can_be_undone_from_the_old(visitor, arrive):
+    old, new = visitor.email, new_address("countess")
+    visitor.is_signed_in().follow("Email")
+    visitor.fill(email=new)
+    visitor.press("Change address")
+    assert f"Waiting for {new}" in visitor.says()
+
+    visitor.open(visitor.link_in("Confirm your new address", to=new))
+    visitor.press("Use this address")
+    assert "Your new address is confirmed." in visitor.says()
+    assert new in visitor.says()
+
+    owner = arrive()
+    owner.open(visitor.link_in("Your address at Gatehouse has changed", to=old))
+    assert old in owner.says()
+    owner.press("Undo and sign out everywhere")
+    assert "every session has ended" in owner.says()
+    visitor.open("/account")
+    assert visitor.path == "/auth/login"
+    visitor.sign_in(email=old)
+    assert visitor.path == "/account"
+    assert old in visitor.says()
+
+
+def test_a_change_of_address_can_be_called_off(visitor):
+    visitor.is_signed_in().follow("Email")
+    visitor.fill(email=new_address("countess"))
+    visitor.press("Change address")
+    visitor.press("Cancel the change")
+
+    assert "Your address stays as it is." in visitor.says()
+    assert "Waiting for" not in visitor.says()
+
+
+def test_another_device_is_seen_and_signed_out_at_once(visitor, arrive):
+    visitor.is_signed_in()
+    other = arrive(user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+    other.sign_in(email=visitor.email)
+    assert visitor.mail("New sign-in")["text"]
+
+    visitor.open("/account/sessions")
+    assert "Firefox on Linux" in visitor.says()
+    visitor.press("Sign out Firefox on Linux")
+    assert "The session has ended." in visitor.says()
+    assert "Firefox on Linux" not in visitor.says()
+
+    other.open("/account")
+    assert other.path == "/auth/login"
+
+
+def test_all_other_devices_are_signed_out_together(visitor, arrive):
+    visitor.is_signed_in()
+    others = [arrive(), arrive()]
+    for other in others:
+        other.sign_in(email=visitor.email)
+
+    visitor.open("/account/sessions")
+    visitor.press("Sign out all other devices")
+
+    assert "2 other sessions ended." in visitor.says()
+    for other in others:
+        other.open("/account")
+        assert other.path == "/auth/login"
+
+
+@pytest.mark.parametrize("page", ["/account", "/account/activity", "/account/sessions"])
+def test_after_signing_out_the_back_button_shows_nothing_personal(visitor, page):
+    visitor.is_signed_in()
+    visitor.open(page)
+    visitor.sign_out()
+    visitor.page.go_back()
+    visitor.page.wait_for_load_state()
+
+    told = visitor.page.content()
+    assert visitor.path == "/auth/login"
+    assert visitor.email not in told
+    assert "Ada Byron" not in told
+
+
+def test_the_password_can_be_shown_and_hidden(visitor):
+    visitor.open("/auth/login")
+    field = visitor.page.locator("[name=password]")
+    visitor.fill(password=PASSWORD)
+
+    visitor.page.get_by_role("button", name="Show password").click()
+    assert field.get_attribute("type") == "text"
+    visitor.page.get_by_role("button", name="Hide password").click()
+    assert field.get_attribute("type") == "password"
+
+
+def test_the_strength_of_a_password_is_told_while_it_is_typed(visitor):
+    visitor.open("/auth/register")
+    field, advice = visitor.page.locator("[name=password]"), visitor.page.locator("[data-strength] p")
+    meter = visitor.page.locator("[data-strength] meter")
+    assert meter.is_hidden()
+
+    field.press_sequentially("password")
+    advice.get_by_text("Too easy to guess.").wait_for()
+    weak = meter.evaluate("meter => meter.value")
+    field.fill(PASSWORD + " and seven lamps")
+    advice.get_by_text("Very good.").wait_for()
+    assert meter.evaluate("meter => meter.value") > weak
+
+    field.fill("")
+    meter.wait_for(state="hidden")
+    assert advice.inner_text() == ""
+
+
+def test_a_weak_password_is_refused_with_a_reason_and_the_rest_is_kept(visitor):
+    visitor.register(password="gatehouse gatehouse")
+
+    assert visitor.heading == "Create your account"
+    assert visitor.page.title().startswith("Error: ")
+    assert visitor.typed("email") == visitor.email
+    summary = visitor.page.get_by_role("alert")
+    assert summary.evaluate("box => box === document.activeElement")
+    summary.get_by_role("link").click()
+    assert visitor.page.locator("[name=password]").evaluate("field => field === document.activeElement")
+
+
+def test_an_administrator_sees_who_is_there(visitor, arrive):
+    member = arrive().has_account(name="Grace Hopper")
+    visitor.is_signed_in(roles=("administrator",)).follow("Users")
+    visitor.fill(q=member.email)
+    visitor.press("Search")
+    visitor.follow("Grace Hopper")
+
+    assert visitor.heading == "Grace Hopper"
+    assert member.email in visitor.says()
+    assert re.fullmatch(r"/users/\d+", visitor.path)
+
+
+def test_a_member_sees_neither_the_link_nor_the_page(visitor):
+    visitor.is_signed_in()
+
+    assert visitor.page.get_by_role("link", name="Users").count() == 0
+    assert visitor.open("/users").status == 403
+
+
+def test_whoever_prefers_dark_gets_dark(arrive):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        visitor = arrive(color_scheme=scheme)
+        visitor.open("/auth/login")
+        colour = visitor.page.locator("html").evaluate("page => getComputedStyle(page).backgroundColor")
+        grounds[scheme] = sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+    assert grounds["dark"] < 200 < 600 < grounds["light"]

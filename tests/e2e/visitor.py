@@ -1,0 +1,124 @@
+"""Somebody at a browser: what they do in words of their own, and what their browser complains about."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import count
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
+
+from tests.e2e.house import House, until
+
+PASSWORD = "a quieter harbour"
+OTHER_PASSWORD = "seven lamps at dusk"
+
+_numbers = count(1)
+
+
+def new_address(name: str = "ada") -> str:
+    return f"{name}{next(_numbers)}@example.com"
+
+
+class Visitor:
+    """`page` is their one tab. `complaints` collects script errors, console errors and refusals by the content policy."""
+
+    def __init__(self, context: BrowserContext, house: House) -> None:
+        self.context = context
+        self.house = house
+        self.complaints: list[str] = []
+        self.email = new_address()
+        context.on("console", self._hear)
+        context.on("weberror", lambda problem: self.complaints.append(f"script: {problem.error}"))
+        self.page: Page = context.new_page()
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # A page that is itself an answer like 404 or 422 is told about on the console too; a part of a page is a fault.
+        is_the_page = message.page is not None and message.location.get("url") == message.page.url
+        is_about_its_status = message.text.startswith("Failed to load resource") and is_the_page
+        if message.type in ("error", "warning") and not is_about_its_status:
+            self.complaints.append(f"{message.type}: {message.text} ({message.location.get('url')})")
+
+    # ── what they see ──
+
+    def open(self, path: str) -> Response:
+        answer = self.page.goto(path)
+        assert answer is not None
+        return answer
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.page.url).path
+
+    @property
+    def heading(self) -> str:
+        return self.page.get_by_role("heading", level=1).inner_text()
+
+    def says(self) -> str:
+        """All the words on the page."""
+        return self.page.locator("main").inner_text()
+
+    def typed(self, field: str) -> str:
+        """What stands in a field, by its name."""
+        return self.page.locator(f"main [name={field}]:visible").input_value()
+
+    # ── what they do ──
+
+    def fill(self, **fields: str) -> None:
+        """By the fields' names."""
+        for name, value in fields.items():
+            self.page.locator(f"main [name={name}]:visible").fill(value)
+
+    def press(self, button: str) -> None:
+        """Press a button and wait for the page that answers."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name=button, exact=True).click()
+
+    def follow(self, link: str) -> None:
+        with self.page.expect_navigation():
+            self.page.get_by_role("link", name=link, exact=True).first.click()
+
+    def register(self, *, name: str = "Ada Byron", password: str = PASSWORD) -> None:
+        self.open("/auth/register")
+        self.fill(name=name, email=self.email, password=password)
+        self.press("Create account")
+
+    def confirm(self) -> None:
+        self.open(self.link_in("Confirm your address"))
+        self.press("Confirm this address")
+
+    def sign_in(self, *, password: str = PASSWORD, email: str | None = None) -> None:
+        self.open("/auth/login")
+        self.fill(email=email or self.email, password=password)
+        self.press("Sign in")
+
+    def sign_out(self) -> None:
+        self.press("Sign out")
+
+    def has_account(self, *, name: str = "Ada Byron", roles: tuple[str, ...] = ()) -> Visitor:
+        """Skip what other journeys walk: the account is there and confirmed."""
+        self.house.add_user(self.email, name=name, password=PASSWORD, roles=roles)
+        return self
+
+    def is_signed_in(self, *, name: str = "Ada Byron", roles: tuple[str, ...] = ()) -> Visitor:
+        self.has_account(name=name, roles=roles).sign_in()
+        return self
+
+    # ── what they get by mail ──
+
+    def mail(self, subject: str, *, to: str | None = None) -> dict[str, object]:
+        """The newest mail whose subject begins so, once it has come."""
+        address = to or self.email
+
+        def look() -> dict[str, object] | None:
+            mails = json.loads(self.house.get("/dev/mailbox.json"))
+            return next((m for m in mails if m["to"] == address and m["subject"].startswith(subject)), None)
+
+        return until(look)
+
+    def link_in(self, subject: str, *, to: str | None = None) -> str:
+        """The link in that mail that holds a token."""
+        links = self.mail(subject, to=to)["links"]
+        assert isinstance(links, list)
+        return next(link for link in links if re.search(r"/auth/[a-z-]+/[\w-]{20,}$", link))

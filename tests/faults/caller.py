@@ -1,0 +1,60 @@
+"""Somebody who calls on a real web server: cookies, forms, and no browser."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPMessage
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.e2e.house import PATIENCE_SECONDS
+from tests.support.pages import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Message
+    text: str
+
+
+class _FollowNothing(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Caller:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        cookies = urllib.request.HTTPCookieProcessor(CookieJar())
+        self._opener = urllib.request.build_opener(cookies, _FollowNothing)
+
+    def get(self, path: str) -> Answer:
+        return self._send(path, None)
+
+    def post(self, path: str, **fields: str) -> Answer:
+        """Fill in the form at `path` and send it. Raises OSError when nobody answers."""
+        token = Page(self.get(path).text).find('main input[name="csrf_token"]').attrs["value"]
+        return self._send(path, urlencode({"csrf_token": token, **fields}).encode())
+
+    def register(self, email: str) -> Answer:
+        return self.post("/auth/register", email=email, name="Ada", password="a quieter harbour")
+
+    def login(self, email: str, password: str = "a quieter harbour") -> Answer:
+        return self.post("/auth/login", email=email, password=password)
+
+    def _send(self, path: str, body: bytes | None) -> Answer:
+        try:
+            with self._opener.open(f"{self._url}{path}", body, timeout=PATIENCE_SECONDS) as answer:
+                return _read(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return _read(answer.code, answer.headers, answer.read())
+
+
+def _read(status: int, headers: HTTPMessage, body: bytes) -> Answer:
+    return Answer(status, headers, body.decode())

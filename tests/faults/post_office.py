@@ -1,0 +1,63 @@
+"""An SMTP server that can be closed, that can keep a mail in its hands, and that refuses what it is told to refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from queue import Queue
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.e2e.house import PATIENCE_SECONDS
+from tests.support.mail_server import MailServer
+from tests.support.mailbox import Mail, read_mail
+
+
+class OnAnyPort(Controller):
+    """Its own first call, to see that it answers, would go to the port 0 that it was asked to listen on."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+class PostOffice(MailServer):
+    """`arrivals` are the mails that came in, one for each try, before they are answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrivals: Queue[Mail] = Queue()
+        self._held: set[str] = set()
+        self._may_go = threading.Event()
+        self._may_go.set()
+        self._controller: Controller | None = None
+
+    def open(self) -> None:
+        """Always at the same address."""
+        self._controller = OnAnyPort(self, hostname="127.0.0.1", port=self.port, ready_timeout=PATIENCE_SECONDS)
+        self._controller.start()
+        self.port = self._controller.port
+
+    def close(self) -> None:
+        self.release()
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    def hold(self, *recipients: str) -> None:
+        """Say neither yes nor no to mails for these, until `release`."""
+        self._held = set(recipients)
+        self._may_go.clear()
+
+    def release(self) -> None:
+        self._may_go.set()
+
+    def next_arrival(self) -> Mail:
+        return self.arrivals.get(timeout=PATIENCE_SECONDS)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        self.arrivals.put(read_mail(envelope.content or b""))
+        if self._held & set(envelope.rcpt_tos):
+            await asyncio.to_thread(self._may_go.wait, PATIENCE_SECONDS)
+        return await super().handle_DATA(server, session, envelope)

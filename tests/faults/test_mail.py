@@ -1,0 +1,106 @@
+"""A mail server that is away, refuses, puts off or hangs: the ledger and the record of mails say what happened."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import update
+
+from app.models import Job, JobState, MailStatus
+from app.promises import AnswerForgotPassword
+from tests.e2e.house import until
+
+ADA = "ada@example.com"
+
+
+@pytest.fixture
+def house(build):
+    """With a worker, and little patience for mail servers."""
+    house = build(mail_timeout_seconds="1")
+    house.valkey.start()
+    house.start_worker()
+    return house
+
+
+@pytest.fixture
+def send(house):
+    """Promise Ada a mail; returns the job's id."""
+
+    def promise():
+        ada = house.add_user(ADA, password="a quieter harbour")
+        with house.work() as work:
+            return work.promise(AnswerForgotPassword(user_id=ada))
+
+    return promise
+
+
+def postponed(house, job_id):
+    """The job, once its first try has failed."""
+    return until(lambda: job if (job := house.job(job_id)).outcome else None)
+
+
+def try_again(house, job_id):
+    """Let the time pass until the next try, and have the sweep look."""
+    with house.work() as work:
+        work.session.execute(update(Job).where(Job.id == job_id).values(run_after=datetime.now(UTC)))
+        work.ledger.sweep()
+    return until(lambda: job if (job := house.job(job_id)).finished_at else None)
+
+
+def test_while_the_mail_server_is_away_a_mail_waits_and_then_goes_out(house, post_office, send):
+    post_office.close()
+
+    late = postponed(house, send())
+
+    assert late.state == JobState.WAITING
+    assert late.run_after > late.created_at
+    assert late.outcome == "the mail server did not take it yet: ConnectionRefusedError"
+    (record,) = house.mails()
+    assert (record.status, record.answer, record.sent_at) == (MailStatus.DELAYED, "ConnectionRefusedError", None)
+
+    post_office.open()
+    done = try_again(house, late.id)
+    assert (done.state, done.attempts) == (JobState.DONE, 2)
+    assert [mail.message_id for mail in post_office.received] == [record.message_id]
+    assert [mail.status for mail in house.mails()] == [MailStatus.SENT]
+
+
+def test_a_mail_that_is_refused_for_good_is_not_tried_again_and_says_why(house, post_office, send):
+    post_office.answers = ["550 5.1.1 nobody of that name"]
+
+    dead = until(lambda: job if (job := house.job(job_id)).finished_at else None) if (job_id := send()) else None
+
+    assert (dead.state, dead.attempts) == (JobState.DEAD, 1)
+    assert dead.outcome == "the mail server refused it: 550 5.1.1 nobody of that name"
+    (record,) = house.mails()
+    assert (record.status, record.answer) == (MailStatus.REFUSED, "550 5.1.1 nobody of that name")
+    assert post_office.received == []
+
+
+def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail(house, post_office, send):
+    post_office.answers = ["451 4.7.1 come back later"]
+
+    late = postponed(house, send())
+    assert late.outcome == "the mail server did not take it yet: 451 4.7.1 come back later"
+    assert [mail.status for mail in house.mails()] == [MailStatus.DELAYED]
+    done = try_again(house, late.id)
+
+    assert (done.state, done.attempts) == (JobState.DONE, 2)
+    first, second = post_office.next_arrival(), post_office.next_arrival()
+    assert first.message_id == second.message_id
+    assert first.link == second.link
+    assert len(post_office.received) == 1
+    assert [(mail.status, mail.answer) for mail in house.mails()] == [(MailStatus.SENT, "accepted")]
+
+
+def test_a_mail_server_that_never_answers_is_given_up_on_and_asked_again(house, post_office, send):
+    post_office.hold(ADA)
+
+    late = postponed(house, send())
+    assert late.outcome == "the mail server did not take it yet: TimeoutError"
+    assert [mail.status for mail in house.mails()] == [MailStatus.DELAYED]
+    post_office.release()
+    done = try_again(house, late.id)
+
+    assert done.state == JobState.DONE
+    assert {mail.message_id for mail in post_office.received} == {house.mails()[0].message_id}
+    assert [mail.status for mail in house.mails()] == [MailStatus.SENT]

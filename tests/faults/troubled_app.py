@@ -1,0 +1,39 @@
+"""The application with two jobs of its own that no house wishes for. Workers load it; the tests only name its jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app import create_app
+from app.emails import Message
+from app.jobs.registry import keeps
+from app.promises import BULK, Promise
+from app.services.ledger import Claim
+from app.unit_of_work import Work
+
+
+@dataclass(frozen=True)
+class KillItsWorker(Promise):
+    max_attempts: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class SendNewsletter(Promise):
+    queue: ClassVar[str] = BULK
+    to: str
+
+
+@keeps(KillItsWorker)
+def kill_its_worker(work: Work, promise: KillItsWorker, claim: Claim) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@keeps(SendNewsletter)
+def send_newsletter(work: Work, promise: SendNewsletter, claim: Claim) -> Message:
+    return Message("newsletter", None, promise.to, "News", "There is news.", "<p>There is news.</p>")
+
+
+app = create_app()

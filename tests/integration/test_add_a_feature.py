@@ -1,0 +1,100 @@
+"""The guide in docs/add-a-feature.md is followed to the letter, in a copy of the tree, and must end in passing tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.settings import ROOT
+
+GUIDE = ROOT / "docs" / "add-a-feature.md"
+BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE_NAME = re.compile(r"^\*\*(?P<path>\S+)\*\*$", re.MULTILINE)
+LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.pyc")
+PATIENCE_SECONDS = 300
+# A command of the guide must not see what this run of the tests was told, nor be measured by it.
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One block of the guide; `path` is the file name that stands above it, None for commands."""
+
+    language: str
+    body: str
+    path: str | None
+
+
+def test_the_guide_to_adding_a_feature_works_as_it_is_written(tmp_path: Path) -> None:
+    tree = copy_of_the_tree(tmp_path / "gatehouse")
+    for step in steps(GUIDE.read_text()):
+        follow(step, tree)
+
+
+@pytest.mark.parametrize("text", ["```diff\n+new\n```\n", "**a.py**\n\n```diff\n here\n+new\n```\n"])
+def test_a_step_that_does_not_fit_the_tree_is_a_failure(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("gone\n")
+
+    with pytest.raises(AssertionError):
+        for step in steps(text):
+            follow(step, tmp_path)
+
+
+def copy_of_the_tree(place: Path) -> Path:
+    """What is needed to run and test, with the environment that runs this test."""
+    place.mkdir()
+    for folder in ("app", "docs", "migrations", "tests"):
+        shutil.copytree(ROOT / folder, place / folder, ignore=LEFT_BEHIND)
+    for file in (*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / ".flaskenv", ROOT / ".env.example"):
+        if file.is_file() and file.name != ".env":
+            shutil.copy(file, place)
+    (place / ".venv").symlink_to(sys.prefix)
+    return place
+
+
+def steps(text: str) -> Iterator[Step]:
+    """The blocks in order. A block without a file name of its own belongs to the file named before it."""
+    named = [(found.start(), found["path"].replace("\\", "")) for found in FILE_NAME.finditer(text)]
+    for block in BLOCK.finditer(text):
+        above = [path for start, path in named if start < block.start()]
+        is_command = block["language"] == "sh"
+        assert is_command or above, f"no file name stands above: {block['body']}"
+        yield Step(block["language"], block["body"], None if is_command else above[-1])
+
+
+def follow(step: Step, tree: Path) -> None:
+    if step.path is None:
+        for command in step.body.splitlines():
+            run(command, tree)
+    elif step.language == "diff":
+        change(tree / step.path, step.body)
+    else:
+        assert not (tree / step.path).exists(), f"{step.path} is there already"
+        (tree / step.path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / step.path).write_text(step.body)
+
+
+def change(file: Path, diff: str) -> None:
+    """Replace the lines marked ` ` and `-`, which must stand together once in the file, by those marked ` ` and `+`."""
+    lines = diff.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] in " -")
+    after = "".join(line[1:] for line in lines if line[0] in " +")
+    content = "\n" + file.read_text()
+    assert content.count("\n" + before) == 1, f"{file.name} does not have these lines exactly once:\n{before}"
+    file.write_text(content.replace("\n" + before, "\n" + after)[1:])
+
+
+def run(command: str, tree: Path) -> None:
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    ended = subprocess.run(
+        command, shell=True, cwd=tree, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"

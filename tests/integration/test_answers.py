@@ -1,0 +1,246 @@
+"""What every answer carries: headers, cookies, request ids, error pages, health, the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.browser import Browser
+from tests.support.mailbox import work_off
+
+pytestmark = pytest.mark.databases("sqlite")
+
+LIVE = {"environment": "production", "base_url": "https://accounts.example.com"}
+OWASP = {"argon2_memory_kib": 19456, "argon2_time_cost": 2}
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+@pytest.mark.parametrize("path", ["/", "/auth/login", "/account", "/nowhere", "/static/gatehouse.css", "/healthz"])
+def test_every_answer_carries_the_headers_that_keep_it_safe(client, path):
+    answer = client.get(path)
+
+    for name, value in SAFE.items():
+        assert answer.headers.get_all(name) == [value]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "Strict-Transport-Security" not in answer.headers
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.settings(**LIVE, **OWASP)
+def test_production_speaks_https_only(client, ada):
+    answer = client.login(ada)
+
+    assert answer.status_code == 302
+    assert "max-age=63072000; includeSubDomains" in answer.headers["Strict-Transport-Security"]
+    cookies = answer.headers.get_all("Set-Cookie")
+    assert len(cookies) == 2
+    for cookie in cookies:
+        assert cookie.startswith("__Host-")
+        assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+        assert "Domain" not in cookie
+    assert client.get("/dev/mailbox").status_code == 404
+
+
+def test_static_files_with_a_fingerprint_are_kept_for_good(client):
+    assert "immutable" in client.get("/static/gatehouse.css?v=1").headers["Cache-Control"]
+    assert client.get("/static/gatehouse.css").headers["Cache-Control"] == "public, max-age=3600"
+    assert client.get("/static/../settings.py").status_code == 404
+    assert client.get("/static/").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/users/99", f"/users/{2**80}", "/.git/HEAD", "/.env", "/console"])
+def test_what_is_not_there_is_a_404_with_a_way_out(client, admin, path):
+    client.login(admin)
+    answer = client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.headers["X-Request-ID"] in answer.text
+
+
+def test_a_wrong_method_names_the_right_ones(client):
+    for method in ("PUT", "DELETE", "PATCH", "TRACE", "FOO"):
+        answer = client.send(method, "/auth/login")
+        assert answer.status_code in {400, 405}
+    assert "POST" in client.send("PUT", "/auth/login").headers["Allow"]
+
+
+def test_the_json_door_answers_errors_as_json(client):
+    answer = client.get("/api/v1/nowhere")
+
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/json"
+    assert answer.json["success"] is False
+    assert answer.json["errors"][0]["code"] == "not_found"
+
+
+def test_an_unknown_host_gets_a_page_without_links(client):
+    answer = client.send("GET", "/auth/login", base_url="http://evil.test")
+
+    assert answer.status_code == 400
+    assert "evil.test" not in answer.text
+    assert "href" not in answer.text
+
+
+def test_a_mail_links_to_the_set_address_whatever_the_host_header(client, mailbox):
+    client.register("ada@example.com")
+
+    assert mailbox.last().link.startswith("http://gatehouse.test/")
+
+
+def test_a_forgotten_token_costs_nothing_that_was_typed(client):
+    typed = {"email": "ada@example.com", "name": "Ada", "password": "secret one"}
+    answer = client.send("POST", "/auth/register", data=typed)
+
+    assert answer.status_code == 400
+    assert 'value="ada@example.com"' in answer.text
+    assert "open for too long" in answer.text
+    assert "secret one" not in answer.text
+    assert 'name="csrf_token"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.test"},
+        {"Origin": "null"},
+    ],
+)
+def test_another_site_can_send_nothing_even_with_the_token(client, headers, mailbox):
+    data = {"csrf_token": client.token(), "email": "ada@example.com", "password": "a quieter harbour"}
+
+    assert client.send("POST", "/auth/register", data=data, headers=headers).status_code == 400
+    assert mailbox.all() == []
+
+
+def test_the_token_of_another_browser_is_refused(client, new_browser):
+    typed = {"csrf_token": new_browser().token(), "email": "a@example.com"}
+
+    assert client.send("POST", "/auth/forgot-password", data=typed).status_code == 400
+
+
+def test_the_owner_of_the_page_comes_back_from_a_post_without_a_page(client, ada):
+    client.login(ada)
+
+    assert client.send("POST", "/auth/logout").status_code == 400
+    assert client.is_signed_in()
+
+
+def test_a_request_id_is_taken_only_from_a_trusted_proxy(client, make_app):
+    chosen = {"X-Request-ID": "chosen-by-me-1"}
+    assert client.get("/healthz", headers=chosen).headers["X-Request-ID"] != "chosen-by-me-1"
+    behind = Browser(make_app(trusted_proxies=1))
+    assert behind.get("/healthz", headers=chosen).headers["X-Request-ID"] == "chosen-by-me-1"
+
+
+def test_health_says_what_is_there(client, make_app):
+    assert client.get("/healthz").json == {"status": "ok"}
+    assert client.get("/readyz").json == {"status": "ok", "database": "ok", "migrations": "ok", "queue": "ok"}
+    without_queue = Browser(make_app(redis_url="redis://127.0.0.1:1/0")).get("/readyz")
+    assert (without_queue.status_code, without_queue.json["status"]) == (200, "degraded")
+
+
+def test_a_database_that_was_never_migrated_is_not_ready(make_app, tmp_path):
+    answer = Browser(make_app(database_url=f"sqlite:///{tmp_path / 'empty.db'}")).get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json["migrations"] == "pending"
+
+
+def test_a_database_that_is_away_is_a_503_everywhere_and_no_traceback(make_app):
+    away = Browser(make_app(database_url="postgresql://nobody@127.0.0.1:1/none"))
+    ready, page = away.get("/readyz"), away.get("/auth/verify-email/" + "x" * 43)
+
+    assert ready.status_code == page.status_code == 503
+    assert ready.json["database"] == "unreachable"
+    assert page.headers["Retry-After"]
+    assert "psycopg" not in page.text
+
+
+def test_an_unexpected_error_is_a_page_with_a_number_and_tells_nothing(app, client):
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.view_functions["home.index"] = broken = lambda: 1 / 0
+    broken.is_public = True
+
+    answer = client.get("/")
+
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-ID"] in answer.text
+    assert "ZeroDivision" not in answer.text
+
+
+def test_well_known_files_are_there(client):
+    assert client.get("/.well-known/change-password").location == "/account/password"
+    assert "Contact: mailto:" in client.get("/.well-known/security.txt").text
+    assert "Disallow: /account" in client.get("/robots.txt").text
+    assert client.get("/theme.css").mimetype == "text/css"
+    assert client.get("/favicon.ico").status_code == 200
+
+
+def test_the_log_is_one_object_a_request_and_holds_no_secret(client, ada, mailbox, log):
+    client.login(ada, "canary-wrong-password")
+    client.login(ada)
+    link = mailbox.link_from(client.forgot_password(ada.email))
+    client.reset_password(link, "canary new password")
+
+    assert {"request_id", "route", "status", "duration_ms", "user_id"} <= set(log.requests()[0])
+    assert {"/auth/login", "/auth/reset-password/<token>"} <= {line["route"] for line in log.requests()}
+    for secret in ("canary", ada.password, link.rsplit("/", 1)[1], client.cookie("device").value):
+        assert secret not in log.text
+
+
+def test_a_page_of_ones_own_takes_the_place_of_ours(client, settings):
+    folder = settings.instance_path / "templates"
+    folder.mkdir(parents=True)
+    blocks = "{% block title %}Hi{% endblock %}{% block content %}<h1>Our own</h1>{% endblock %}"
+    (folder / "home.html").write_text('{% extends "base.html" %}' + blocks)
+
+    assert "Our own" in client.get("/").text
+
+
+@pytest.mark.settings(trusted_proxies=1)
+def test_the_address_of_a_client_comes_from_as_many_proxies_as_are_trusted(client, ada):
+    client.login(ada)
+    client.http.delete_cookie("session", domain="gatehouse.test")
+    client.send("GET", "/", headers={"X-Forwarded-For": "1.1.1.1, 198.51.100.77"})
+    token = client.token()
+    client.send("POST", "/auth/login", data={"email": ada.email, "password": ada.password, "csrf_token": token},
+                headers={"X-Forwarded-For": "1.1.1.1, 198.51.100.77"})  # fmt: skip
+
+    shown = client.get("/account/sessions").text
+    assert "198.51.100.77" in shown
+    assert "1.1.1.1" not in shown
+
+
+def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
+    app = make_app(environment="development", base_url="http://127.0.0.1:8000")
+    client = Browser(app)
+    assert client.get("/dev/mailbox").status_code == 200
+    client.register("ada@example.com")
+    work_off(app)
+
+    (mail,) = client.get("/dev/mailbox.json").json
+    assert mail["to"] == "ada@example.com"
+    assert "/auth/verify-email/" in mail["links"][0]
+    (path,) = {a.attrs["href"] for a in client.page("/dev/mailbox").find_all('main a[href^="/dev/mailbox/"]')}
+    assert "Confirm your address" in client.get(path).text
+    framed = client.get(path + "/html")
+    assert "sandbox" in framed.headers["Content-Security-Policy"]
+    assert client.get("/dev/mailbox/none").status_code == 404
+
+
+def test_development_says_that_jobs_wait_for_a_worker(make_app, clock):
+    client = Browser(make_app(environment="development", base_url="http://127.0.0.1:8000"))
+    client.register("ada@example.com")
+    assert "flask jobs worker" not in client.get("/").text
+    clock.advance(seconds=11)
+
+    assert "flask jobs worker" in client.get("/").text

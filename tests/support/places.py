@@ -1,0 +1,29 @@
+"""Where a run of the tests keeps its servers: short paths (a socket's is limited), one folder a run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def worker_name() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def run_folder() -> Path:
+    """One folder for all workers of this run; PostgreSQL, which never runs as root, must be able to enter it."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():x}")[:8]
+    folder = Path(tempfile.gettempdir()) / f"gatehouse-{run}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def one_worker_at_a_time(name: str) -> Iterator[None]:
+    with (run_folder() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

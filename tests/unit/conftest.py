@@ -1,0 +1,112 @@
+"""Services with nothing but a database in memory: no Flask, no queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+from sqlalchemy import create_engine, event
+from sqlalchemy.orm import Session
+
+from app.models import ADMINISTRATOR, MEMBER, Base, Role, User
+from app.principal import Principal, Visit
+from app.services.audit import AuditLog, Origin
+from app.services.ledger import Ledger, Ring
+from app.services.lifetimes import Lifetimes
+from app.services.links import OneTimeLinks
+from app.services.roles import Roles
+from app.services.sessions import Sessions
+from app.services.throttles import Throttles
+from tests.support.clock import Clock
+
+KEYS = ("the present signing key of these tests", "the signing key of last month")
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    engine = create_engine("sqlite://")
+
+    @event.listens_for(engine, "connect")
+    def _keep_references(connection, _):
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    Base.metadata.create_all(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        now = Clock().now
+        session.add(Role(name=ADMINISTRATOR, permissions=["*"], created_at=now))
+        session.add(Role(name=MEMBER, permissions=[], created_at=now))
+        session.flush()
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def lifetimes() -> Lifetimes:
+    return Lifetimes()
+
+
+@pytest.fixture
+def origin() -> Origin:
+    return Origin(Visit(address="203.0.113.7", user_agent="Firefox", request_id="r-1"))
+
+
+@pytest.fixture
+def audit(session: Session, origin: Origin, clock: Clock) -> AuditLog:
+    return AuditLog(session, origin=origin, clock=clock)
+
+
+@pytest.fixture
+def rings() -> list[Ring]:
+    return []
+
+
+@pytest.fixture
+def ledger(session: Session, lifetimes: Lifetimes, clock: Clock, rings: list[Ring]) -> Ledger:
+    return Ledger(session, lifetimes=lifetimes, clock=clock, ring=rings.append)
+
+
+@pytest.fixture
+def links(session: Session, clock: Clock) -> OneTimeLinks:
+    return OneTimeLinks(session, keys=KEYS, clock=clock)
+
+
+@pytest.fixture
+def throttles(session: Session, lifetimes: Lifetimes, clock: Clock) -> Throttles:
+    return Throttles(session, lifetimes=lifetimes, clock=clock)
+
+
+@pytest.fixture
+def roles(session: Session, audit: AuditLog, clock: Clock) -> Roles:
+    return Roles(session, audit=audit, clock=clock)
+
+
+@pytest.fixture
+def sessions(session: Session, audit: AuditLog, lifetimes: Lifetimes, clock: Clock) -> Sessions:
+    return Sessions(session, audit=audit, lifetimes=lifetimes, clock=clock)
+
+
+@pytest.fixture
+def ada(session: Session, clock: Clock) -> User:
+    return add_user(session, "ada@example.com", at=clock.now)
+
+
+def add_user(session: Session, email: str, *, at: datetime, is_verified: bool = True) -> User:
+    user = User(email=email, created_at=at, updated_at=at, email_verified_at=at if is_verified else None)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def principal_of(user: User, *, session_id: int = 1, at: datetime) -> Principal:
+    return Principal(
+        user_id=user.id,
+        name=user.name,
+        email=user.email,
+        member_since=user.created_at,
+        roles=(),
+        permissions=frozenset(),
+        session_id=session_id,
+        authenticated_at=at,
+        confirmed_at=at,
+    )

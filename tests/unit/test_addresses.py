@@ -1,0 +1,117 @@
+import pytest
+
+from app.errors import InvalidAddress
+from app.services.addresses import canonical_address
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ada@example.com",
+        "ADA@example.com",
+        "Ada@EXAMPLE.Com",
+        "  ada@example.com  ",
+        "\tada@example.com\n",
+        # Keyboards set to Chinese or Japanese write full-width letters.
+        "\uff41\uff44\uff41\uff20\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45\uff0e\uff43\uff4f\uff4d",
+        "\u00a0ada@example.com",
+    ],
+)
+def test_however_it_is_typed_an_address_has_one_form(typed):
+    assert canonical_address(typed) == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("ada@BÜCHER.example", "ada@xn--bcher-kva.example"),
+        ("ada@xn--bcher-kva.example", "ada@xn--bcher-kva.example"),
+        ("ada@bu\u0308cher.example", "ada@xn--bcher-kva.example"),
+        ("ada@faß.example", "ada@fass.example"),
+        ("JOSÉ@example.com", "josé@example.com"),
+        ("jose\u0301@example.com", "josé@example.com"),
+        ("ada+news@example.com", "ada+news@example.com"),
+        ("a.d.a@example.com", "a.d.a@example.com"),
+        ("o'ada@example.com", "o'ada@example.com"),
+        ("straße@example.com", "strasse@example.com"),
+        ("ﬁona@example.com", "fiona@example.com"),
+        ("ada@a.b.c.d.example", "ada@a.b.c.d.example"),
+    ],
+)
+def test_unicode_is_folded_and_domains_are_written_in_ascii(typed, kept):
+    assert canonical_address(typed) == kept
+
+
+def test_a_canonical_address_is_its_own_canonical_form():
+    for typed in ("ADA@bücher.example", "STRASSE@example.com", "İ@example.com", "ada@FAẞ.example"):
+        once = canonical_address(typed)
+        assert canonical_address(once) == once
+
+
+def test_letters_of_another_alphabet_make_another_address():
+    latin, cyrillic = "ada@example.com", "\u0430d\u0430@example.com"
+
+    assert canonical_address(cyrillic) != canonical_address(latin)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        " ",
+        "@",
+        "ada",
+        "ada@",
+        "@example.com",
+        "ada@@example.com",
+        "ada@example",
+        "ada@example..com",
+        "ada@.example.com",
+        "ada@-example.com",
+        ".ada@example.com",
+        "ada.@example.com",
+        "a..da@example.com",
+        "ada@exa mple.com",
+        "ad a@example.com",
+        "ada@example.com, bob@example.com",
+        "Ada <ada@example.com>",
+        '"ada lovelace"@example.com',
+        "ada@[127.0.0.1]",
+        "ada@[IPv6:::1]",
+        "ada@127.0.0.1",
+        "ada@localhost",
+        "ada@printer.local",
+        "ada@example.123",
+        "ada\x00@example.com",
+        "ada@exam\x00ple.com",
+        "ada\r\nBcc: eve@example.com@example.com",
+        "ada@example.com\nBcc: eve@example.com",
+        "ada\ud800@example.com",
+        "ada@\udfff.example",
+        "ada@example.com\u200b",
+        "\u202eada@example.com",
+        "ada@exam\u200bple.com",
+        "a" * 65 + "@example.com",
+        "ada@" + "a" * 64 + ".com",
+        "ada@" + "a." * 130 + "com",
+        "x" * 10_000_000,
+        "@" * 100_000,
+    ],
+    ids=lambda typed: ascii(typed[:70]),
+)
+def test_what_is_no_address_is_refused(typed):
+    with pytest.raises(InvalidAddress, match="Enter an email address like"):
+        canonical_address(typed)
+
+
+def test_the_longest_address_that_mail_can_carry_is_taken():
+    longest = f"{'a' * 64}@{'b' * 61}.{'b' * 61}.{'b' * 61}.bbb"
+    assert len(longest) == 254
+
+    assert canonical_address(longest) == longest
+
+
+def test_an_address_that_is_too_long_only_in_its_ascii_form_is_refused():
+    with pytest.raises(InvalidAddress):
+        canonical_address("a" * 60 + "@" + ".".join(["ü" * 40] * 4) + ".example")

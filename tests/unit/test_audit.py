@@ -1,0 +1,98 @@
+import dataclasses
+
+import pytest
+from sqlalchemy import delete
+
+from app.models import AuditDetail
+from app.principal import Visit
+from app.services.audit import AuditLog, Origin, personal_digest
+from tests.unit.conftest import principal_of
+
+
+def test_an_event_says_what_happened_to_whom_and_from_where(audit, clock):
+    event = audit.find(audit.record("user.renamed", subject_id=7, actor_id=8, before="Ada", after="Augusta"))
+
+    assert (event.kind, event.subject_id, event.actor_id, event.at, event.request_id) == (
+        "user.renamed",
+        7,
+        8,
+        clock.now,
+        "r-1",
+    )
+    assert event.detail.values == {"before": "Ada", "after": "Augusta"}
+    assert (event.detail.address, event.detail.user_agent) == ("203.0.113.7", "Firefox")
+
+
+def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, origin, ada, clock):
+    signed_in = dataclasses.replace(origin, principal=principal_of(ada, session_id=9, at=clock.now))
+    audit = AuditLog(session, origin=signed_in, clock=clock)
+
+    event = audit.find(audit.record("user.renamed", subject_id=7))
+
+    assert (event.actor_id, event.session_id) == (ada.id, 9)
+    assert audit.find(audit.record("user.renamed", subject_id=7, actor_id=5)).actor_id == 5
+
+
+def test_what_did_not_come_through_a_page_says_through_which_door_it_came(session, clock):
+    audit = AuditLog(session, origin=Origin(Visit(), door="cli"), clock=clock)
+
+    assert audit.find(audit.record("user.created", subject_id=7)).detail.values == {"door": "cli"}
+
+
+def test_no_personal_value_is_in_the_event_itself(audit):
+    event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com", after="x@example.com"))
+
+    told = {column.name: getattr(event, column.name) for column in event.__table__.columns}
+    assert "ada" not in str(told)
+    assert "203.0.113.7" not in str(told)
+
+
+def test_the_digest_proves_the_personal_values(audit):
+    event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com"))
+    detail = event.detail
+
+    assert event.digest == personal_digest(detail.salt, detail.address, detail.user_agent, detail.values)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"values": {"before": "eve@example.com"}},
+        {"values": {}},
+        {"address": "198.51.100.1"},
+        {"address": None},
+        {"user_agent": "Chrome"},
+        {"salt": b"0" * 16},
+    ],
+    ids=str,
+)
+def test_a_changed_value_does_not_fit_the_digest(audit, forged):
+    event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com"))
+    told = {name: getattr(event.detail, name) for name in ("salt", "address", "user_agent", "values")} | forged
+
+    assert event.digest != personal_digest(**told)
+
+
+def test_equal_values_have_unequal_digests_so_nobody_can_guess_them(audit):
+    first, second = (audit.find(audit.record("user.renamed", subject_id=7, before="Ada")) for _ in range(2))
+
+    assert first.digest != second.digest
+
+
+def test_erasing_the_personal_half_leaves_the_event(audit, session):
+    event_id = audit.record("email.changed", subject_id=7, before="ada@example.com")
+
+    session.execute(delete(AuditDetail).where(AuditDetail.subject_id == 7))
+    session.expire_all()
+
+    event = audit.find(event_id)
+    assert (event.kind, event.detail) == ("email.changed", None)
+
+
+def test_events_on_somebody_are_listed_newest_first_and_page_by_page(audit):
+    ids = [audit.record("session.started", subject_id=7) for _ in range(5)]
+    audit.record("session.started", subject_id=8)
+
+    assert [event.id for event in audit.list_for(7, limit=2)] == ids[:-3:-1]
+    assert [event.id for event in audit.list_for(7, before=ids[2])] == [ids[1], ids[0]]
+    assert audit.find(12345) is None

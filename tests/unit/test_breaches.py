@@ -1,0 +1,132 @@
+import hashlib
+import logging
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from app.security.breaches import by_file, by_service, never
+
+
+def digest(password):
+    return hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
+
+
+STOLEN = ["password1234", "correct horse", "letmein", *(f"stolen {number}" for number in range(500))]
+
+
+@pytest.fixture(params=["\n", "\r\n"], ids=["lf", "crlf"])
+def stolen_file(tmp_path, request):
+    file = tmp_path / "stolen.txt"
+    lines = [f"{each}:{number}" for number, each in enumerate(sorted(map(digest, STOLEN)), start=1)]
+    file.write_bytes(request.param.join([*lines, ""]).encode())
+    return file
+
+
+def test_every_hash_in_the_file_is_found_the_first_and_the_last_too(stolen_file):
+    is_breached = by_file(stolen_file)
+
+    assert all(is_breached(password) for password in STOLEN)
+
+
+def test_nothing_else_is_found_in_the_file(stolen_file):
+    is_breached = by_file(stolen_file)
+
+    assert not any(is_breached(f"not stolen {number}") for number in range(500))
+
+
+def test_a_file_of_one_line_and_an_empty_one_can_be_searched(tmp_path):
+    one, empty = tmp_path / "one.txt", tmp_path / "empty.txt"
+    one.write_text(digest("letmein"))
+    empty.touch()
+
+    assert by_file(one)("letmein")
+    assert not by_file(one)("something else")
+    assert not by_file(empty)("letmein")
+
+
+def test_a_hash_in_lower_case_is_found(tmp_path):
+    file = tmp_path / "lower.txt"
+    file.write_text(digest("letmein").lower() + "\n")
+
+    assert by_file(file)("letmein")
+
+
+class RangeService(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers["Add-Padding"]))
+        answer = "\r\n".join([*self.server.lines, f"{'0' * 35}:0"]).encode()
+        self.send_response(self.server.status)
+        self.send_header("Location", "http://127.0.0.1:9/elsewhere/")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        """A test is no place for an access log."""
+
+
+@contextmanager
+def range_service(lines=(), status=200):
+    with HTTPServer(("127.0.0.1", 0), RangeService) as server:
+        server.lines, server.status, server.asked = lines, status, []
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server, f"http://127.0.0.1:{server.server_port}/range/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_service_hears_five_digits_of_the_hash_and_never_the_password():
+    with range_service([f"{digest('letmein')[5:]}:42"]) as (server, url):
+        assert by_service(url, timeout=5)("letmein")
+
+    assert server.asked == [(f"/range/{digest('letmein')[:5]}", "true")]
+
+
+def test_an_ending_with_a_count_of_nought_is_padding():
+    with range_service([f"{digest('letmein')[5:]}:0"]) as (_, url):
+        assert not by_service(url, timeout=5)("letmein")
+
+
+def test_a_password_that_the_service_does_not_list_is_let_through():
+    with range_service([f"{digest('something else')[5:]}:7"]) as (_, url):
+        assert not by_service(url, timeout=5)("letmein")
+
+
+@pytest.mark.parametrize("status", [302, 429, 500])
+def test_a_service_that_answers_anything_but_yes_lets_through_and_is_logged(status, caplog):
+    with range_service([f"{digest('letmein')[5:]}:42"], status) as (server, url), caplog.at_level(logging.WARNING):
+        assert not by_service(url, timeout=5)("letmein")
+
+    assert len(server.asked) == 1
+    assert "the breach check could not be asked" in caplog.text
+    assert "letmein" not in caplog.text
+
+
+def test_a_service_that_is_away_lets_through_and_is_logged(caplog):
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        with caplog.at_level(logging.WARNING):
+            assert not by_service(f"http://127.0.0.1:{port}/range/", timeout=1)("letmein")
+
+    assert "the breach check could not be asked" in caplog.text
+
+
+def test_a_service_that_hangs_lets_through_after_its_time_out(caplog):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with caplog.at_level(logging.WARNING):
+            assert not by_service(f"http://127.0.0.1:{silent.getsockname()[1]}/range/", timeout=0.05)("letmein")
+
+    assert "the breach check could not be asked" in caplog.text
+
+
+def test_switched_off_nothing_is_asked():
+    assert not never("password1234")

@@ -1,0 +1,136 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from app.errors import DeadLink
+from app.models import OneTimeLink, Purpose
+from app.services.links import OneTimeLinks
+from tests.unit.conftest import add_user
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def issue(links, ada):
+    def issue(purpose=Purpose.RESET_PASSWORD, *, user=ada, **more):
+        return links.issue(purpose, user_id=user.id, address=user.email, lifetime=HOUR, **more)[1]
+
+    return issue
+
+
+def test_a_link_is_spent_once(links, issue):
+    token = issue()
+
+    assert links.spend(token, Purpose.RESET_PASSWORD).address == "ada@example.com"
+    with pytest.raises(DeadLink):
+        links.spend(token, Purpose.RESET_PASSWORD)
+
+
+def test_looking_at_a_link_spends_nothing(links, issue):
+    token = issue()
+
+    for _ in range(3):
+        assert links.get_live(token, Purpose.RESET_PASSWORD).used_at is None
+    assert links.spend(token, Purpose.RESET_PASSWORD)
+
+
+def test_only_the_newest_link_for_a_purpose_works(links, issue):
+    old, new = issue(), issue()
+
+    with pytest.raises(DeadLink):
+        links.spend(old, Purpose.RESET_PASSWORD)
+    assert links.spend(new, Purpose.RESET_PASSWORD)
+
+
+def test_links_for_other_purposes_and_other_people_live_on(links, issue, session, clock):
+    bob = add_user(session, "bob@example.com", at=clock.now)
+    verify, his = issue(Purpose.VERIFY_EMAIL), issue(user=bob)
+
+    issue()
+
+    assert links.spend(verify, Purpose.VERIFY_EMAIL)
+    assert links.spend(his, Purpose.RESET_PASSWORD)
+
+
+@pytest.mark.parametrize("other", [each for each in Purpose if each is not Purpose.RESET_PASSWORD])
+def test_a_link_for_one_thing_is_garbage_for_another(links, issue, other):
+    token = issue()
+
+    with pytest.raises(DeadLink):
+        links.get_live(token, other)
+    with pytest.raises(DeadLink):
+        links.spend(token, other)
+    assert links.spend(token, Purpose.RESET_PASSWORD)
+
+
+def test_a_link_dies_when_its_time_is_over(links, issue, clock):
+    token = issue()
+
+    clock.advance(minutes=59)
+    assert links.get_live(token, Purpose.RESET_PASSWORD)
+    clock.advance(minutes=1)
+    with pytest.raises(DeadLink):
+        links.get_live(token, Purpose.RESET_PASSWORD)
+    with pytest.raises(DeadLink):
+        links.spend(token, Purpose.RESET_PASSWORD)
+
+
+def test_a_job_that_is_tried_again_sends_the_same_link(links, issue, session):
+    first, again = issue(job_id=7), issue(job_id=7)
+
+    assert first == again
+    assert session.scalar(select(func.count()).select_from(OneTimeLink)) == 1
+    assert issue(job_id=8) != first
+
+
+def test_a_job_that_comes_late_does_not_wake_a_link_that_was_used(links, issue):
+    token = issue(job_id=7)
+    links.spend(token, Purpose.RESET_PASSWORD)
+
+    with pytest.raises(DeadLink):
+        issue(job_id=7)
+
+
+def test_no_token_is_stored(session, issue):
+    token = issue()
+
+    (row,) = session.execute(select(OneTimeLink.__table__)).mappings()
+    assert token not in str(dict(row))
+
+
+def test_a_link_outlives_a_change_of_the_signing_key_that_keeps_the_old_one(session, clock, ada):
+    before = OneTimeLinks(session, keys=["the old key"], clock=clock)
+    link, token = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
+
+    after = OneTimeLinks(session, keys=["the new key", "the old key"], clock=clock)
+
+    assert after.token_of(link) == token
+    assert after.spend(token, Purpose.RESET_PASSWORD)
+
+
+def test_a_link_cannot_be_sent_again_when_its_key_is_gone(session, clock, ada):
+    before = OneTimeLinks(session, keys=["the old key"], clock=clock)
+    link, _ = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
+
+    with pytest.raises(DeadLink):
+        OneTimeLinks(session, keys=["the new key"], clock=clock).token_of(link)
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 43, "\x00", "\ud800", "x" * 100_000], ids=lambda t: ascii(t[:50]))
+def test_what_was_never_ours_is_dead(links, token):
+    with pytest.raises(DeadLink):
+        links.get_live(token, Purpose.RESET_PASSWORD)
+    with pytest.raises(DeadLink):
+        links.spend(token, Purpose.RESET_PASSWORD)
+
+
+def test_ending_links_ends_those_that_were_named(links, issue, ada):
+    reset, verify, undo = issue(), issue(Purpose.VERIFY_EMAIL), issue(Purpose.UNDO_EMAIL_CHANGE)
+
+    links.end_all(ada.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
+
+    for token, purpose in ((reset, Purpose.RESET_PASSWORD), (verify, Purpose.VERIFY_EMAIL)):
+        with pytest.raises(DeadLink):
+            links.spend(token, purpose)
+    assert links.spend(undo, Purpose.UNDO_EMAIL_CHANGE)

@@ -1,0 +1,59 @@
+import pytest
+
+from app.errors import InvalidName
+from app.services.addresses import clean_name
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Ada Lovelace", "Ada Lovelace"),
+        ("  Ada  ", "Ada"),
+        ("", ""),
+        ("   ", ""),
+        ("Zoe\u0308", "Zoë"),
+        ("毛泽东", "毛泽东"),
+        ("Conan O'Brien", "Conan O'Brien"),
+        ("नरेन्द्र", "नरेन्द्र"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("{{ 7 * 7 }}", "{{ 7 * 7 }}"),
+        ("Robert'); DROP TABLE users;--", "Robert'); DROP TABLE users;--"),
+        ("👩🏽‍🚀 Ada", "👩🏽‍🚀 Ada"),
+        ("x" * 100, "x" * 100),
+    ],
+)
+def test_a_name_is_kept_as_people_write_it(typed, kept):
+    assert clean_name(typed) == kept
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Ada\x00",
+        "Ada\nLovelace",
+        "Ada\r\nBcc: eve@example.com",
+        "Ada\tLovelace",
+        "Ada\x1b[31m",
+        "Ada\ud800",
+        "Ada\u2028Lovelace",
+        "Ada\u2029Lovelace",
+        "\u202eAda",
+        "Ada\u2066",
+        "Ada\uffff",
+        "Ada\x7f",
+        "Ada\x85Lovelace",
+    ],
+    ids=ascii,
+)
+def test_what_no_keyboard_writes_is_refused(typed):
+    with pytest.raises(InvalidName, match="Leave out line breaks and control characters"):
+        clean_name(typed)
+
+
+def test_a_name_has_at_most_100_characters():
+    with pytest.raises(InvalidName, match="at most 100"):
+        clean_name("x" * 101)
+
+
+def test_spaces_within_a_name_are_folded():
+    assert clean_name("Ada   King   Lovelace") == "Ada King Lovelace"

@@ -1,0 +1,97 @@
+import threading
+
+import pytest
+from argon2 import extract_parameters
+
+from app.errors import Busy
+from app.security.passwords import Passwords
+
+
+@pytest.fixture(scope="module")
+def passwords():
+    return Passwords(memory_kib=8, time_cost=1)
+
+
+def test_the_defaults_are_owasps_minimum_for_argon2id():
+    told = extract_parameters(Passwords().hash("a quieter harbour"))
+
+    assert (told.type.name, told.memory_cost, told.time_cost, told.parallelism) == ("ID", 19456, 2, 1)
+    assert (told.hash_len, told.salt_len) == (32, 16)
+
+
+def test_a_password_fits_its_own_hash_and_no_other(passwords):
+    hashed = passwords.hash("a quieter harbour")
+
+    assert passwords.verify(hashed, "a quieter harbour")
+    for other in ("A quieter harbour", "a quieter harbour ", "a quieter harbou", "", "a quieter harbour\x00"):
+        assert not passwords.verify(hashed, other)
+
+
+def test_the_same_password_is_hashed_with_a_new_salt_each_time(passwords):
+    assert passwords.hash("a quieter harbour") != passwords.hash("a quieter harbour")
+
+
+@pytest.mark.parametrize("password", ["", "\x00", "a\x00b", "пароль", "🦊" * 256, "\ud800", " "], ids=ascii)
+def test_a_password_is_taken_exactly_as_it_was_typed(passwords, password):
+    hashed = passwords.hash(password)
+
+    assert passwords.verify(hashed, password)
+    assert not passwords.verify(hashed, password + "x")
+
+
+def test_without_a_hash_every_password_is_wrong(passwords):
+    assert not passwords.verify(None, "nobody has this password")
+    assert not passwords.verify(None, "")
+
+
+@pytest.mark.parametrize("hashed", ["", "$argon2id$", "plain text", "$2b$12$abcdefghijklmnopqrstuv"])
+def test_a_hash_that_is_none_fits_no_password(passwords, hashed):
+    assert not passwords.verify(hashed, "a quieter harbour")
+
+
+def test_a_hash_with_yesterdays_parameters_still_fits_and_is_known_as_outdated(passwords):
+    stronger = Passwords(memory_kib=16, time_cost=2)
+    hashed = passwords.hash("a quieter harbour")
+
+    assert stronger.verify(hashed, "a quieter harbour")
+    assert stronger.is_outdated(hashed)
+    assert not passwords.is_outdated(hashed)
+
+
+def test_an_unknown_account_costs_the_same_hash_as_a_known_one():
+    stronger = Passwords(memory_kib=64, time_cost=2)
+
+    assert extract_parameters(stronger._decoy) == extract_parameters(stronger.hash("a quieter harbour"))
+
+
+def test_no_more_than_the_bound_are_hashed_at_once():
+    passwords = Passwords(memory_kib=8, time_cost=1, at_once=2, wait=0)
+    passwords._slots.acquire()
+    assert passwords.hash("one slot is left")
+
+    passwords._slots.acquire()
+    with pytest.raises(Busy):
+        passwords.hash("no slot is left")
+    with pytest.raises(Busy):
+        passwords.verify(None, "no slot is left")
+
+
+def test_a_slot_comes_back_whatever_happened_in_it():
+    passwords = Passwords(memory_kib=8, time_cost=1, at_once=1, wait=0)
+    for _ in range(3):
+        assert not passwords.verify("no hash", "wrong")
+
+    assert passwords.hash("the slot is free")
+
+
+def test_who_waits_for_a_slot_gets_it_when_it_is_free():
+    passwords = Passwords(memory_kib=8, time_cost=1, at_once=1, wait=30)
+    passwords._slots.acquire()
+    hashed = []
+    waiting = threading.Thread(target=lambda: hashed.append(passwords.hash("patience")))
+    waiting.start()
+
+    passwords._slots.release()
+    waiting.join()
+
+    assert passwords.verify(hashed[0], "patience")

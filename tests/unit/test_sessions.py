@@ -1,0 +1,155 @@
+import pytest
+
+from app.errors import SessionNotFound
+from app.models import Session
+from app.principal import Visit
+from app.security.tokens import token_hash
+from app.services.permissions import PERMISSIONS
+from app.services.sessions import find_principal
+from tests.unit.conftest import add_user, principal_of
+
+VISIT = Visit(address="203.0.113.7", user_agent="Firefox")
+
+
+@pytest.fixture
+def who_is(session, clock):
+    def who_is(token):
+        session.flush()
+        found = find_principal(session.connection(), token, at=clock.now)
+        return found[0] if found else None
+
+    return who_is
+
+
+def test_a_session_is_found_by_its_token_of_which_only_the_hash_is_kept(sessions, session, ada, who_is):
+    session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
+
+    assert who_is(token).user_id == ada.id
+    assert who_is("x" * 43) is None
+    assert session.get(Session, session_id).token_hash == token_hash(token)
+
+
+def test_a_session_ends_when_it_was_idle_for_too_long(sessions, ada, clock, who_is):
+    _, token = sessions.start(ada.id, visit=VISIT, remember=False)
+
+    clock.advance(hours=11, minutes=59)
+    assert who_is(token)
+    clock.advance(minutes=1)
+    assert who_is(token) is None
+
+
+def test_being_seen_keeps_a_session_but_not_past_its_absolute_end(sessions, ada, clock, who_is):
+    _, token = sessions.start(ada.id, visit=VISIT, remember=False)
+    for _ in range(16):
+        clock.advance(hours=10)
+        sessions.touch(who_is(token))
+
+    assert who_is(token)
+    clock.advance(hours=10)
+    assert who_is(token) is None
+
+
+def test_a_remembered_session_may_rest_for_a_month_and_live_for_three(sessions, ada, clock, who_is):
+    _, token = sessions.start(ada.id, visit=VISIT, remember=True)
+    for _ in range(3):
+        clock.advance(days=29)
+        sessions.touch(who_is(token))
+
+    clock.advance(days=2, hours=23)
+    assert who_is(token)
+    clock.advance(hours=1)
+    assert who_is(token) is None
+
+
+@pytest.mark.parametrize("change", ["deactivated", "unconfirmed"])
+def test_whoever_may_not_sign_in_any_more_is_out_at_once(sessions, ada, clock, who_is, change):
+    _, token = sessions.start(ada.id, visit=VISIT, remember=False)
+
+    if change == "deactivated":
+        ada.deactivate(reason="left", at=clock.now)
+    else:
+        ada.email_verified_at = None
+
+    assert who_is(token) is None
+
+
+def test_roles_are_what_they_are_now(sessions, roles, ada, who_is):
+    _, token = sessions.start(ada.id, visit=VISIT, remember=False)
+    assert who_is(token).permissions == frozenset()
+
+    roles.give(ada, "member")
+    roles.give(ada, "administrator")
+
+    assert who_is(token).roles == ("administrator", "member")
+    assert who_is(token).permissions == frozenset(PERMISSIONS)
+
+
+def test_an_ended_session_is_dead_and_ends_only_once(sessions, ada, who_is):
+    session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
+
+    sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+
+    assert who_is(token) is None
+    with pytest.raises(SessionNotFound):
+        sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+
+
+def test_nobody_ends_the_session_of_another(sessions, session, ada, clock, who_is):
+    bob = add_user(session, "bob@example.com", at=clock.now)
+    session_id, token = sessions.start(bob.id, visit=VISIT, remember=False)
+
+    with pytest.raises(SessionNotFound):
+        sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+    assert who_is(token).user_id == bob.id
+
+
+def test_all_others_end_and_this_one_stays(sessions, ada, who_is):
+    kept, token = sessions.start(ada.id, visit=VISIT, remember=False)
+    others = [sessions.start(ada.id, visit=VISIT, remember=True)[1] for _ in range(3)]
+
+    assert sessions.end_all(ada.id, reason="ended_by_owner", keep=kept) == 3
+
+    assert who_is(token)
+    assert not any(who_is(other) for other in others)
+    assert [row.id for row in sessions.list_live(ada.id)] == [kept]
+
+
+def test_a_confirmation_changes_the_token(sessions, ada, clock, who_is):
+    session_id, old = sessions.start(ada.id, visit=VISIT, remember=False)
+    clock.advance(hours=1)
+
+    new = sessions.confirm(who_is(old))
+
+    assert who_is(old) is None
+    assert who_is(new).session_id == session_id
+    assert who_is(new).confirmed_at == clock.now
+    assert who_is(new).authenticated_at < clock.now
+
+
+def test_an_ended_session_cannot_be_confirmed(sessions, ada, clock):
+    session_id, _ = sessions.start(ada.id, visit=VISIT, remember=False)
+    sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+
+    with pytest.raises(SessionNotFound):
+        sessions.confirm(principal_of(ada, session_id=session_id, at=clock.now))
+
+
+def test_idle_sessions_are_not_listed(sessions, ada, clock):
+    sessions.start(ada.id, visit=VISIT, remember=False)
+    remembered, _ = sessions.start(ada.id, visit=VISIT, remember=True)
+    clock.advance(hours=13)
+
+    assert [row.id for row in sessions.list_live(ada.id)] == [remembered]
+
+
+def test_a_device_is_known_to_the_account_that_it_opened(sessions, session, ada, clock):
+    bob = add_user(session, "bob@example.com", at=clock.now)
+
+    assert sessions.remember_device(ada.id, "device-token")
+    assert not sessions.remember_device(ada.id, "device-token")
+
+    assert sessions.find_device(ada.id, "device-token").token_hash == token_hash("device-token")
+    assert sessions.find_device(bob.id, "device-token") is None
+    assert sessions.find_device(ada.id, None) is None
+    assert sessions.has_devices(ada.id)
+    assert not sessions.has_devices(bob.id)

@@ -1,0 +1,324 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from app.settings import ROOT, Settings, SettingsError, flask_config, load_settings
+
+KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"
+LIVE = {"ENVIRONMENT": "production", "SECRET_KEY": KEY, "BASE_URL": "https://accounts.example.com"}
+
+
+@pytest.fixture
+def load(monkeypatch, tmp_path):
+    """Read the settings from an environment, in a folder without a `.env`."""
+    monkeypatch.chdir(tmp_path)
+
+    def load(**environment):
+        for name, value in ({"ENVIRONMENT": "testing", "INSTANCE_PATH": str(tmp_path)} | environment).items():
+            monkeypatch.setenv(name, value)
+        return load_settings()
+
+    return load
+
+
+WRONG = [
+    ("ENVIRONMENT", "prod", "'development', 'testing', 'staging' or 'production'"),
+    ("DEBUG", "perhaps", "valid boolean"),
+    ("PORT", "0", "greater than or equal to 1"),
+    ("PORT", "65536", "less than or equal to 65535"),
+    ("PORT", "http", "valid integer"),
+    ("DATABASE_URL", "mysql://root@localhost/x", "use sqlite:///path/to.db or postgresql://"),
+    ("DATABASE_URL", "gatehouse.db", "use sqlite:///path/to.db or postgresql://"),
+    ("REDIS_URL", "localhost:6379", "use redis://host:6379/0"),
+    ("REDIS_URL", "http://localhost:6379", "use redis://host:6379/0"),
+    ("BASE_URL", "accounts.example.com", "use an address like https://accounts.example.com"),
+    ("BASE_URL", "ftp://accounts.example.com", "use an address like https://accounts.example.com"),
+    ("BASE_URL", "https://", "use an address like https://accounts.example.com"),
+    ("BASE_URL", "https://user:secret@accounts.example.com", "use an address like https://accounts.example.com"),
+    ("TERMS_URL", "javascript:alert(1)", "use an address like https://accounts.example.com"),
+    ("PRIVACY_URL", "/privacy", "use an address like https://accounts.example.com"),
+    ("CORS_ORIGINS", "https://app.example.com/path", "list origins like https://app.example.com"),
+    ("CORS_ORIGINS", "app.example.com", "list origins like https://app.example.com"),
+    ("MAIL_URL", "mail.example.com", "use smtp://user:password@host:587"),
+    ("MAIL_URL", "http://mail.example.com", "use smtp://user:password@host:587"),
+    ("MAIL_URL", "smtp://", "use smtp://user:password@host:587"),
+    ("MAIL_TIMEOUT_SECONDS", "0", "greater than 0"),
+    ("LOG_LEVEL", "loud", "'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'"),
+    ("LOG_FORMAT", "xml", "'console', 'json'"),
+    ("SITE_NAME", "x" * 61, "at most 60 characters"),
+    ("SITE_NAME", "Gate\nhouse", "should match pattern"),
+    ("ACCENT_COLOR", "blue", "should match pattern"),
+    ("ACCENT_COLOR", "#12345g", "should match pattern"),
+    ("TIME_ZONE", "Berlin", "use a name like Europe/Berlin or UTC"),
+    ("REGISTRATION", "maybe", "'open', 'invite' or 'closed'"),
+    ("PASSWORD_MIN_LENGTH", "7", "greater than or equal to 8"),
+    ("PASSWORD_MAX_LENGTH", "63", "greater than or equal to 64"),
+    ("ARGON2_MEMORY_KIB", "7", "greater than or equal to 8"),
+    ("BREACH_CHECK", "yes", "'off', 'service' or 'file'"),
+    ("BREACH_CHECK", "file", "BREACH_CHECK=file needs BREACH_CHECK_FILE"),
+    ("SESSION_IDLE_MINUTES", "0", "greater than or equal to 1"),
+    ("SESSION_IDLE_MINUTES", "-5", "greater than or equal to 1"),
+    ("SESSION_IDLE_MINUTES", "12.5", "valid integer"),
+    ("TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
+    ("TRUSTED_PROXIES", "true", "valid integer"),
+    ("LIMIT_SCALE", "0", "greater than 0"),
+    ("LIMIT_LOGIN", "often", "should match pattern"),
+    ("LIMIT_LOGIN", "5 per fortnight", "should match pattern"),
+    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a limit; the limits are LIMIT_ADDRESS, LIMIT_LINK"),
+    ("SECRET_KEY", "short", "SECRET_KEY is too weak"),
+    ("SECRET_KEY", "a" * 64, "SECRET_KEY is too weak"),
+    ("SECRET_KEY", "please-change-me-please-change-me", "SECRET_KEY is too weak"),
+    ("BASE_URL", "https://accounts.example.com:https", "use an address like https://accounts.example.com"),
+    ("BASE_URL", "https://accounts.example.com?x=1", "use an address like https://accounts.example.com"),
+    ("BASE_URL", "https://[::1", "use an address like https://accounts.example.com"),
+    ("DATABASE_URL", "postgresql://host:port/name", "use sqlite:///path/to.db or postgresql://"),
+    ("REDIS_URL", "redis://host:port/0", "use redis://host:6379/0"),
+    ("MAIL_URL", "smtp://host:port", "use smtp://user:password@host:587"),
+    ("MAIL_FROM", "nobody", "use an address like Accounts <no-reply@example.com>"),
+    ("MAIL_FROM", "A <a@example.com>, B <b@example.com>", "use an address like Accounts <no-reply@example.com>"),
+    ("SECURITY_CONTACT", "nobody", "use an address like security@example.com"),
+    ("SENTRY_DSN", "sentry.example.com", "use the address that Sentry shows"),
+    ("BREACH_CHECK_URL", "pwned", "use an address like https://accounts.example.com"),
+    ("ALLOWED_HOSTS", "https://accounts.example.com", "list names like accounts.example.com"),
+    ("WORKER_PROCESSES", "0", "greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), WRONG, ids=[f"{name}={value[:45]}" for name, value, _ in WRONG])
+def test_a_wrong_value_is_one_sentence_that_names_the_setting(load, name, value, reason):
+    with pytest.raises(SettingsError) as refusal:
+        load(**{name: value})
+
+    (sentence,) = str(refusal.value).splitlines()
+    assert name in sentence
+    assert reason in sentence
+    assert sentence.endswith(".")
+
+
+def test_several_wrong_values_are_a_sentence_each(load):
+    with pytest.raises(SettingsError) as refusal:
+        load(PORT="x", TIME_ZONE="Berlin", LOG_FORMAT="xml")
+
+    assert len(str(refusal.value).splitlines()) == 3
+
+
+def test_no_wrong_value_of_a_secret_is_repeated(load):
+    for name in ("SECRET_KEY", "MAIL_URL", "SENTRY_DSN"):
+        with pytest.raises(SettingsError) as refusal:
+            load(**{name: "hunter2", "PORT": "x"})
+        assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("environment", ["production", "staging"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set; make one with: python -c"),
+        ({"BASE_URL": "http://accounts.example.com"}, "BASE_URL must begin with https://"),
+        ({"DEBUG": "1"}, "DEBUG shows code and secrets to strangers"),
+        ({"ARGON2_MEMORY_KIB": "1024"}, "below OWASP's minimum"),
+        ({"ARGON2_TIME_COST": "1"}, "below OWASP's minimum"),
+        ({"SECRET_KEY_FALLBACKS": "short"}, "each must be 32 characters or longer"),
+    ],
+    ids=str,
+)
+def test_where_strangers_come_nothing_is_left_to_chance(load, environment, change, reason):
+    with pytest.raises(SettingsError, match=reason.replace("(", r"\(")):
+        load(**LIVE | {"ENVIRONMENT": environment} | change)
+
+
+def test_without_a_word_it_is_production(load):
+    with pytest.raises(SettingsError, match="SECRET_KEY is not set"):
+        load(ENVIRONMENT="")
+
+
+def test_a_production_with_its_settings_starts(load):
+    settings = load(**LIVE)
+
+    assert settings.is_live
+    assert settings.is_https
+    assert settings.logs_json
+    assert settings.trusted_hosts[0] == "accounts.example.com"
+
+
+def test_in_development_a_key_is_made_once_and_kept_for_nobody_else(load, tmp_path):
+    first = load(ENVIRONMENT="development").signing_keys
+
+    assert load(ENVIRONMENT="development").signing_keys == first
+    assert len(first[0]) >= 43
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_sentence(load, tmp_path):
+    tmp_path.chmod(0o500)
+
+    with pytest.raises(SettingsError, match="Set INSTANCE_PATH to a folder that can be written"):
+        assert load(ENVIRONMENT="development").signing_keys
+
+
+def test_an_instance_that_is_a_file_is_one_sentence(load, tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SettingsError, match="Set INSTANCE_PATH to a folder that can be written"):
+        assert load(ENVIRONMENT="development", INSTANCE_PATH=str(tmp_path / "file")).signing_keys
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(load, tmp_path):
+    (tmp_path / ".env").write_text("SITE_NAME=From the file\nPORT=9001\nSOMETHING_ELSE=of another program\n")
+
+    settings = load(PORT="9002")
+
+    assert (settings.site_name, settings.port) == ("From the file", 9002)
+
+
+def test_a_dotenv_that_cannot_be_read_is_one_sentence(load, tmp_path):
+    (tmp_path / ".env").write_bytes(b"SITE_NAME=\xff\xfe\n")
+
+    with pytest.raises(SettingsError) as refusal:
+        load()
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_lists_are_separated_by_commas(load):
+    settings = load(
+        ALLOWED_HOSTS=" a.example.com , b.example.com,",
+        SECRET_KEY_FALLBACKS=f"{KEY}1,{KEY}2",
+        CORS_ORIGINS="https://app.example.com",
+        SECRET_KEY=KEY,
+    )
+
+    assert settings.allowed_hosts == ["a.example.com", "b.example.com"]
+    assert settings.cors_origins == ["https://app.example.com"]
+    assert settings.signing_keys == (KEY, f"{KEY}1", f"{KEY}2")
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("postgres://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
+        ("postgresql://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
+        ("postgresql+psycopg://host/name", "postgresql+psycopg://host/name"),
+        ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
+    ],
+)
+def test_a_database_may_be_named_as_providers_name_it(load, given, read):
+    assert load(DATABASE_URL=given).database_uri == read
+
+
+@pytest.mark.parametrize(
+    ("given", "queue", "storage"),
+    [
+        ("valkey://host:6379/0", "redis://host:6379/0", "redis://host:6379/0"),
+        ("valkeys://host:6379/0", "rediss://host:6379/0", "rediss://host:6379/0"),
+        ("unix:///run/v.sock", "unix:///run/v.sock", "redis+unix:///run/v.sock"),
+        ("redis+unix:///run/v.sock", "unix:///run/v.sock", "redis+unix:///run/v.sock"),
+    ],
+)
+def test_a_queue_may_be_named_in_any_of_its_dialects(load, given, queue, storage):
+    settings = load(REDIS_URL=given)
+
+    assert settings.queue_url == queue
+    assert flask_config(settings)["RATELIMIT_STORAGE_URI"] == storage
+
+
+def test_without_a_queue_the_embedded_one_of_the_instance_is_found(load, tmp_path):
+    assert load().queue_url == ""
+    assert flask_config(load())["RATELIMIT_STORAGE_URI"] == "memory://"
+
+    (tmp_path / "valkey").mkdir()
+    (tmp_path / "valkey" / "url").write_text("unix:///run/v.sock\n")
+
+    assert load().queue_url == "unix:///run/v.sock"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("127.0.0.1", "8000", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "9000", "http://127.0.0.1:9000"),
+        ("::1", "9000", "http://[::1]:9000"),
+        ("::", "9000", "http://127.0.0.1:9000"),
+        ("192.168.1.5", "80", "http://192.168.1.5:80"),
+    ],
+)
+def test_the_base_url_follows_host_and_port(load, host, port, url):
+    settings = load(HOST=host, PORT=port)
+
+    assert settings.public_url == url
+    assert not settings.is_https
+
+
+def test_a_slash_too_many_is_taken_off_the_base_url(load):
+    assert load(BASE_URL="https://accounts.example.com/").public_url == "https://accounts.example.com"
+
+
+def test_limits_are_scaled_and_never_off(load):
+    settings = load(LIMIT_LOGIN="30 per minute; 300 per 2 hours", LIMIT_SCALE="0.001")
+    assert settings.limit("login") == "1 per minute; 1 per 2 hours"
+
+    settings = load(LIMIT_SCALE="2.5")
+    assert settings.limit("login") == "75 per minute; 750 per 2 hours"
+
+
+def test_a_database_on_a_server_gets_a_pool_with_limits(load):
+    options = flask_config(load(DATABASE_URL="postgresql://host/name", WEB_THREADS="12"))["SQLALCHEMY_ENGINE_OPTIONS"]
+
+    assert (options["pool_size"], options["pool_pre_ping"], options["pool_recycle"]) == (12, True, 1800)
+    sized = flask_config(load(DATABASE_POOL_SIZE="3"))["SQLALCHEMY_ENGINE_OPTIONS"]
+    assert sized["pool_size"] == 3
+
+
+def test_mail_credentials_may_hold_any_character(load):
+    settings = load(MAIL_URL="smtp://ada%40example.com:p%2Fw%3A%20d@mail.example.com:587")
+
+    assert settings.smtp_credentials() == ("ada@example.com", "p/w: d")
+    assert load(MAIL_URL="smtp://mail.example.com").smtp_credentials() is None
+
+
+def test_mails_come_from_this_site_unless_told_otherwise(load):
+    assert load(BASE_URL="https://accounts.example.com").sender == "Gatehouse <no-reply@accounts.example.com>"
+    assert load().contact == "no-reply@accounts.example.com"
+    assert load(MAIL_FROM="Post <post@example.com>").sender == "Post <post@example.com>"
+    assert load(SECURITY_CONTACT="security@example.com").contact == "security@example.com"
+
+
+def test_settings_are_frozen_and_show_no_secret(load):
+    settings = load(SECRET_KEY=KEY, MAIL_URL="smtp://u:hunter2@host", SENTRY_DSN="https://hunter3@sentry.example/1")
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+    for secret in (KEY, "hunter2", "hunter3"):
+        assert secret not in repr(settings)
+
+
+def test_cookies_and_forms_are_guarded_by_the_settings_that_flask_reads(load):
+    config = flask_config(load(**LIVE))
+
+    assert config["SESSION_COOKIE_NAME"] == "__Host-session"
+    assert config["SESSION_COOKIE_SECURE"]
+    assert config["SESSION_COOKIE_HTTPONLY"]
+    assert config["SESSION_COOKIE_SAMESITE"] == "Lax"
+    assert config["MAX_CONTENT_LENGTH"] == 256 * 1024
+
+
+def test_every_setting_is_told_in_the_example():
+    told = (ROOT / ".env.example").read_text()
+
+    missing = [name.upper() for name in Settings.model_fields if f"{name.upper()}=" not in told]
+    assert missing == []
+
+
+def test_the_example_names_no_setting_that_there_is_not():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    names = {found.group(1).lower() for line in lines if (found := re.match(r"#?([A-Z][A-Z0-9_]+)=", line))}
+
+    assert names <= set(Settings.model_fields)
+
+
+def test_the_example_can_be_read_as_it_stands(load, tmp_path):
+    (tmp_path / ".env").write_text(Path(ROOT / ".env.example").read_text())
+
+    assert load(ENVIRONMENT="development").environment == "development"

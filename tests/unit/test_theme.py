@@ -1,0 +1,36 @@
+import re
+
+import pytest
+
+from app.web.theme import READABLE, VISIBLE, _parse, contrast, theme_css
+
+LIGHT, DARK = ("#ffffff", "#f5f6f8", "#eef0f3"), ("#191d23", "#111418", "#20252c")
+ACCENTS = ("#1f5f8b", "#000000", "#ffffff", "#ffff00", "#00ff00", "#ff0000", "#808080", "#0000ff", "#f0f", "#7f7f00")
+
+
+def schemes(accent):
+    light, dark = theme_css(accent).split("@media")
+    for css, surfaces in ((light, LIGHT), (dark, DARK)):
+        yield {name: _parse(value) for name, value in re.findall(r"--gh-accent-([\w-]+): (#\w{6});", css)}, surfaces
+
+
+@pytest.mark.parametrize("accent", ACCENTS)
+def test_any_accent_can_be_read_in_light_and_dark(accent):
+    for colours, surfaces in schemes(accent):
+        grounds = [*map(_parse, surfaces), colours["soft"]]
+        assert all(contrast(colours["text"], ground) >= READABLE for ground in grounds)
+        assert all(contrast(colours["solid"], _parse(surface)) >= VISIBLE for surface in surfaces)
+        assert contrast(colours["solid"], colours["label"]) >= READABLE
+        assert contrast(colours["solid-hover"], colours["label"]) >= READABLE
+
+
+@pytest.mark.parametrize("wrong", ["", "blue", "#12345", "#1234567", "#ggg", "red;}", "#１２３", "#123\n"])
+def test_what_is_no_colour_is_refused(wrong):
+    with pytest.raises(ValueError, match="is no colour"):
+        theme_css(wrong)
+
+
+def test_contrast_is_that_of_wcag():
+    assert contrast(_parse("#000000"), _parse("#ffffff")) == pytest.approx(21)
+    assert contrast(_parse("#777777"), _parse("#ffffff")) == pytest.approx(4.48, abs=0.01)
+    assert contrast(_parse("#abc"), _parse("#aabbcc")) == pytest.approx(1)

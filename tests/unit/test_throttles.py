@@ -1,0 +1,88 @@
+import pytest
+
+from app.errors import TooManyTries
+from app.models import Throttle
+
+
+def fail(throttles, times, key="account:ada@example.com"):
+    for _ in range(times):
+        throttle = throttles.charge(key, user_id=None)
+    return throttle
+
+
+def test_the_first_tries_are_free(throttles, lifetimes):
+    assert fail(throttles, lifetimes.free_tries).failures == lifetimes.free_tries
+
+
+def test_after_them_every_try_makes_the_wait_twice_as_long(throttles, clock):
+    fail(throttles, 5)
+
+    waits = []
+    for _ in range(6):
+        with pytest.raises(TooManyTries) as refusal:
+            fail(throttles, 1)
+        waits.append(refusal.value.retry_after)
+        clock.advance(seconds=refusal.value.retry_after)
+        fail(throttles, 1)
+
+    assert waits == [1, 2, 4, 8, 16, 32]
+
+
+def test_the_wait_never_grows_past_its_limit(throttles, clock, lifetimes):
+    for _ in range(60):
+        try:
+            throttle = fail(throttles, 1)
+        except TooManyTries as refusal:
+            clock.advance(seconds=refusal.retry_after)
+
+    assert throttle.blocked_until - clock.now <= lifetimes.longest_delay
+    with pytest.raises(TooManyTries) as refusal:
+        fail(throttles, 5)
+    assert refusal.value.retry_after == 15 * 60
+
+
+def test_a_refused_try_does_not_lengthen_the_wait(throttles):
+    fail(throttles, 5)
+    for _ in range(20):
+        with pytest.raises(TooManyTries) as refusal:
+            fail(throttles, 1)
+
+    assert refusal.value.retry_after == 1
+
+
+def test_what_was_wrong_a_day_ago_is_forgotten(throttles, clock):
+    fail(throttles, 5)
+    clock.advance(hours=24, seconds=1)
+
+    assert fail(throttles, 1).failures == 1
+
+
+def test_keys_are_counted_apart(throttles):
+    fail(throttles, 5)
+
+    assert fail(throttles, 1, key="device:1:abc").failures == 1
+    assert fail(throttles, 1, key="account:bob@example.com").failures == 1
+
+
+def test_a_right_password_takes_its_own_charge_back_and_no_others(throttles):
+    throttle = fail(throttles, 4)
+
+    throttles.give_back(throttle.id)
+
+    assert throttles.failures(throttle.id) == 3
+
+
+def test_a_charge_is_never_given_back_twice_over(throttles):
+    throttle = fail(throttles, 1)
+
+    for _ in range(3):
+        throttles.give_back(throttle.id)
+
+    assert throttles.failures(throttle.id) == 0
+
+
+def test_no_address_rests_in_the_counter(session, throttles):
+    fail(throttles, 1)
+
+    (row,) = session.query(Throttle)
+    assert "ada" not in row.key
