@@ -66,6 +66,8 @@ class Run:
                 self._migrate()
             self._start_programs()
             self._supervisor.run(self._each_tick)
+            if self._supervisor.stops_asked:
+                self._console.say("Stopping; a second Ctrl-C ends it at once.")
         finally:
             self._supervisor.stop(self._programs, self._queue)
         return self._next_environment

@@ -59,7 +59,8 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
     mail["Subject"] = message.subject
     name, address = parseaddr(settings.sender)
     mail["From"] = Address(display_name=name, addr_spec=address)
-    mail["To"] = Address(addr_spec=message.to)
+    local, _, domain = message.to.rpartition("@")
+    mail["To"] = Address(username=local, domain=domain)  # As one string it would have to be ASCII.
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = message_id
     # Tells vacation responders to keep quiet (RFC 3834).

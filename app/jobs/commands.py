@@ -54,7 +54,13 @@ def schedule(once: bool) -> None:
 
 
 @jobs.command(name="list")
-@click.option("--state", "states", multiple=True, type=click.Choice([state.value for state in JobState]), help="Only jobs in this state.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in JobState]),
+    help="Only jobs in this state.",
+)
 @click.option("--limit", default=50, type=click.IntRange(1, 1000))
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:

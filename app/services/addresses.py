@@ -22,11 +22,8 @@ def canonical_address(typed: str) -> str:
     if len(text) > LONGEST_ADDRESS:
         raise InvalidAddress
     try:
-        # Reserved names such as `.test` and `.internal` are for their owners to use (`globally_deliverable`); a local
-        # part beyond ASCII is for mail servers that hardly anyone runs (`allow_smtputf8`).
-        found = validate_email(
-            text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False, strict=True
-        )
+        # Reserved names such as `.test` and `.internal` are for their owners to use.
+        found = validate_email(text, check_deliverability=False, globally_deliverable=False, strict=True)
     except (EmailNotValidError, UnicodeError):
         raise InvalidAddress from None
     address = f"{found.local_part}@{found.ascii_domain}".casefold()

@@ -56,6 +56,7 @@ def house(tmp_path_factory, sqlite_template, chromium):
         house.start_worker()
         house.start_web()
         yield house
+        house.stop()
         assert "Traceback" not in house.told()
     finally:
         house.close()

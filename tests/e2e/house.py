@@ -103,13 +103,6 @@ class Process:
             pass
         self._process.wait()
 
-    def stop(self) -> None:
-        self.terminate()
-        try:
-            self.wait()
-        finally:
-            self.kill()
-
 
 class House:
     """`folder` holds a migrated database. `settings`, named as in `app/settings.py`, reach the processes by environment."""
@@ -130,11 +123,17 @@ class House:
             **settings,
         }
 
+    def stop(self) -> None:
+        """Tell everything to stop, and wait until it has."""
+        running = [process for process in self.processes if process.is_alive()]
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
     def close(self) -> None:
-        """Stop what still runs."""
-        for process in reversed(self.processes):
-            if process.is_alive():
-                process.stop()
+        """End what still runs, at once."""
+        for process in self.processes:
             process.kill()
         self.valkey.kill()
         self._listener.close()

@@ -308,7 +308,9 @@ def faults(visitor: Visitor, name: str) -> list[str]:
                 found.append(f"{wide} pixels wide on {width}")
             keep_picture(visitor, f"{name} {width} {scheme}")
         # Only its colours differ in the dark.
-        which = {"type": "tag", "values": RULES} if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
+        which = (
+            {"type": "tag", "values": RULES} if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
+        )
         violations = AXE.run(page, options={"runOnly": which, "resultTypes": ["violations"]}).response["violations"]
         found += [f"{scheme}: {v['id']}: {[node['html'] for node in v['nodes']]}" for v in violations]
     return found

