@@ -117,3 +117,77 @@ def test_a_pending_change_is_cancelled(signed_in, new_browser, mailbox):
 
 def test_the_same_address_is_refused(signed_in, ada):
     assert signed_in.post("/account/email", {"email": ada.email.upper()}).status_code == 422
+
+
+def test_the_first_mail_to_the_old_address_says_what_is_going_on_and_how_to_stop_it(signed_in, ada, mailbox):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+
+    mail = mailbox.last_to(ada.email)
+    assert mail.subject == "Your address at Gatehouse is about to change"
+    assert "ada@new.example" in mail.text
+    assert mail.link.startswith("http://gatehouse.test/auth/undo-email-change/")
+    assert "14 days" in mail.text
+
+
+def test_a_newer_change_takes_the_place_of_an_older_one(signed_in, mailbox):
+    signed_in.post("/account/email", {"email": "first@new.example"})
+    first = mailbox.last_to("first@new.example").link
+    signed_in.post("/account/email", {"email": "second@new.example"})
+
+    assert signed_in.get(first).status_code == 410
+    assert "second@new.example" in signed_in.page("/account/email").text("main")
+    assert signed_in.open_and_send(mailbox.last_to("second@new.example").link).status_code == 302
+
+
+def test_a_link_to_a_new_address_dies_after_a_day_and_one_to_undo_after_two_weeks(signed_in, new_browser, mailbox, clock):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    change, undo = mailbox.last_to("ada@new.example").link, mailbox.last_to("ada@example.com").link
+
+    clock.advance(hours=24)
+    assert new_browser().get(change).status_code == 410
+    assert new_browser().get(undo).status_code == 303
+    clock.advance(days=13)
+    assert new_browser().get(undo).status_code == 410
+
+
+def test_after_the_change_an_old_reset_link_is_dead(signed_in, ada, mailbox):
+    reset = mailbox.link_from(signed_in.forgot_password(ada.email))
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    signed_in.open_and_send(mailbox.last_to("ada@new.example").link)
+
+    assert signed_in.get(reset).status_code == 410
+
+
+def test_undoing_gives_the_old_address_back_even_if_a_stranger_typed_it_meanwhile(signed_in, new_browser, ada, mailbox):
+    signed_in.post("/account/email", {"email": "eve@evil.example"})
+    signed_in.open_and_send(mailbox.last_to("eve@evil.example").link)
+    undo = mailbox.last_to(ada.email).link
+    new_browser().register(ada.email, "the strangers own harbour")
+    mailbox.all()
+
+    assert new_browser().open_and_send(undo).status_code == 302
+
+    owner = new_browser()
+    owner.reset_password(mailbox.link_from(owner.forgot_password(ada.email)), NEW)
+    assert owner.login(ada.email, NEW).status_code == 302
+
+
+def test_an_address_that_somebody_confirmed_since_does_not_come_back(signed_in, new_browser, people, ada, mailbox):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    signed_in.open_and_send(mailbox.last_to("ada@new.example").link)
+    undo = mailbox.last_to(ada.email).link
+    people.add(ada.email)
+
+    refused = new_browser().open_and_send(undo)
+
+    assert refused.status_code == 422
+    assert "belongs to another account" in refused.text
+
+
+def test_wrong_passwords_beside_a_new_address_are_slowed_down(signed_in, new_browser, ada, mailbox):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    link, guesser = mailbox.last_to("ada@new.example").link, new_browser()
+
+    statuses = [guesser.open_and_send(link, {"password": f"guess {guess}"}).status_code for guess in range(6)]
+
+    assert statuses == [422] * 5 + [429]

@@ -1,0 +1,159 @@
+"""The shape of the house: who may enter where, what addresses look like, and that the walls stand."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app.services.permissions import PERMISSIONS
+from app.settings import ROOT
+from app.web.access import requires
+from tests.support.browser import Browser
+
+pytestmark = pytest.mark.databases("sqlite")
+
+# Whoever makes a view public writes its name here, so that a reviewer sees it.
+PUBLIC = {
+    "auth.check_your_mail",
+    "auth.confirm_email_change",
+    "auth.forgot_password",
+    "auth.login",
+    "auth.logout",
+    "auth.open_email_change",
+    "auth.open_reset_link",
+    "auth.open_undo_link",
+    "auth.open_verification",
+    "auth.password_strength",
+    "auth.register",
+    "auth.resend_verification",
+    "auth.reset_password",
+    "auth.undo_email_change",
+    "auth.verify_email",
+    "health.healthz",
+    "health.readyz",
+    "home.change_password",
+    "home.favicon",
+    "home.index",
+    "home.robots",
+    "home.security_txt",
+    "home.theme",
+    "static",
+}
+ONLY_IN_DEVELOPMENT = {"dev.mail", "dev.mail_html", "dev.mailbox", "dev.mailbox_json"}
+CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+def public_views(app: Flask) -> set[str]:
+    return {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)}
+
+
+def test_the_public_views_are_exactly_these(app, make_app):
+    assert public_views(app) == PUBLIC
+    assert public_views(make_app(environment="development")) == PUBLIC | ONLY_IN_DEVELOPMENT
+
+
+def test_a_view_that_nobody_announced_asks_for_sign_in(app):
+    app.add_url_rule("/unannounced", "unannounced", lambda: "for members")
+
+    answer = Browser(app).get("/unannounced")
+
+    assert (answer.status_code, answer.location) == (302, "/auth/login?next=/unannounced")
+
+
+def test_every_private_page_sends_strangers_to_sign_in(app):
+    stranger = Browser(app)
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in PUBLIC:
+            continue
+        path = re.sub(r"<[^>]+>", "1", rule.rule)
+        if "GET" in rule.methods:
+            assert stranger.get(path).location.startswith("/auth/login"), rule
+        if rule.methods & CHANGES:
+            data = {"csrf_token": stranger.token()}
+            assert stranger.send("POST", path, data=data).location.startswith("/auth/login"), rule
+
+
+def test_a_permission_that_is_not_declared_cannot_be_required():
+    with pytest.raises(ValueError, match="is not declared"):
+        requires("ships:sink")
+
+
+def test_every_permission_that_is_declared_is_required_somewhere(app):
+    required = {getattr(view, "permission", None) for view in app.view_functions.values()} - {None}
+
+    assert required == set(PERMISSIONS)
+
+
+def test_addresses_are_in_kebab_case_and_end_without_a_slash(app):
+    for rule in app.url_map.iter_rules():
+        if rule.rule != "/" and not rule.rule.startswith(("/static/", "/.well-known/")):
+            assert re.fullmatch(r"(/([a-z0-9]+(-[a-z0-9]+)*(\.[a-z]+)?|<[a-z_:]+>))+", rule.rule), rule.rule
+
+
+def test_a_page_its_endpoint_and_its_address_share_one_name(app):
+    for rule in app.url_map.iter_rules():
+        blueprint, _, view = rule.endpoint.partition(".")
+        last = rule.rule.rsplit("/", 1)[-1]
+        if blueprint in {"auth", "account"} and last and "<" not in last and "GET" in rule.methods:
+            assert last.replace("-", "_") in {view, blueprint}, rule
+
+
+def test_nothing_that_changes_the_world_answers_a_get(app):
+    for rule in app.url_map.iter_rules():
+        if re.search(r"logout|/end|cancel|delete", rule.rule):
+            assert "GET" not in rule.methods, rule
+
+
+def test_the_layers_hold():
+    found = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def sources():
+    return sorted((ROOT / "app").rglob("*.py"))
+
+
+def test_no_import_is_hidden_inside_a_function():
+    hidden = [
+        f"{source.relative_to(ROOT)}:{node.lineno}"
+        for source in sources()
+        for function in ast.walk(ast.parse(source.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+    assert hidden == []
+
+
+def test_every_module_and_template_is_used():
+    """A template that no page extends, includes, imports or renders is dead."""
+    folder = ROOT / "app" / "templates"
+    texts = [path.read_text() for path in [*sources(), *folder.rglob("*.html"), *folder.rglob("*.txt")]]
+    named = set(re.findall(r"['\"]([\w/]+\.(?:html|txt))['\"]", "\n".join(texts)))
+    kinds = set(re.findall(r"compose\(\s*\"(\w+)\"", (ROOT / "app" / "emails" / "messages.py").read_text()))
+    named |= {f"emails/{kind}.{ending}" for kind in kinds for ending in ("txt", "html")}
+
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+
+    assert there == named
+
+
+def test_starting_the_web_loads_neither_the_migrations_nor_the_workers_nor_the_commands():
+    script = (
+        "import sys; from app import create_app; from app.settings import Settings; "
+        "from pathlib import Path; import tempfile; "
+        "create_app(Settings(_env_file=None, environment='testing', instance_path=Path(tempfile.mkdtemp()))); "
+        "print([name for name in ('alembic', 'rq.worker_pool', 'sentry_sdk', 'app.cli.up') if name in sys.modules])"
+    )
+
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "[]"
