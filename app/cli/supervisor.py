@@ -243,8 +243,10 @@ class Supervisor:
         """Take the groups down one after the other; a second Ctrl-C ends everything at once."""
         for group in groups:
             self._take_down(group, seconds=DRAIN_SECONDS)
-        self._selector.select(0)
         signal.set_wakeup_fd(-1)
+        self._selector.close()
+        self._wakes.close()
+        self._wake.close()
 
     def _take_down(self, parts: Iterable[Part], *, seconds: float) -> None:
         deadline = time.monotonic() + seconds

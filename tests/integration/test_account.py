@@ -115,7 +115,9 @@ def test_a_refused_change_says_which_half_was_wrong_and_echoes_neither(signed_in
 
     page = Page(refused.text)
     assert refused.status_code == 422
-    assert reason in page.text(f"#{field.replace('_', '-')}-error" if page.has("#current-password") else f"#{field}-error")
+    assert reason in page.text(
+        f"#{field.replace('_', '-')}-error" if page.has("#current-password") else f"#{field}-error"
+    )
     assert page.value("password") == page.value("current_password") == ""
 
 

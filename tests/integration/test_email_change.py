@@ -139,7 +139,9 @@ def test_a_newer_change_takes_the_place_of_an_older_one(signed_in, mailbox):
     assert signed_in.open_and_send(mailbox.last_to("second@new.example").link).status_code == 302
 
 
-def test_a_link_to_a_new_address_dies_after_a_day_and_one_to_undo_after_two_weeks(signed_in, new_browser, mailbox, clock):
+def test_a_link_to_a_new_address_dies_after_a_day_and_one_to_undo_after_two_weeks(
+    signed_in, new_browser, mailbox, clock
+):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     change, undo = mailbox.last_to("ada@new.example").link, mailbox.last_to("ada@example.com").link
 

@@ -16,9 +16,7 @@ WRONG = "not that harbour"
 def kinds_on(app, user_id):
     with app.app_context():
         return list(
-            db.session.scalars(
-                select(AuditEvent.kind).where(AuditEvent.subject_id == user_id).order_by(AuditEvent.id)
-            )
+            db.session.scalars(select(AuditEvent.kind).where(AuditEvent.subject_id == user_id).order_by(AuditEvent.id))
         )
 
 
@@ -50,9 +48,9 @@ def test_an_address_may_be_typed_in_any_case(client, ada):
         lambda people, client, flask: people.add("known@example.com").email,
         lambda people, client, flask: client.register("new@example.com") and "new@example.com",
         lambda people, client, flask: (
-            people.add("gone@example.com") and flask("users", "deactivate", "gone@example.com", "--reason", "x")
-        )
-        and "gone@example.com",
+            (people.add("gone@example.com") and flask("users", "deactivate", "gone@example.com", "--reason", "x"))
+            and "gone@example.com"
+        ),
     ],
     ids=["unknown", "confirmed", "unconfirmed", "deactivated"],
 )

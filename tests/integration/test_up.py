@@ -162,8 +162,8 @@ def test_a_run_follows_its_code_and_its_settings_and_a_second_interrupt_ends_it_
     served_before = run.parts()["web"].pid
     os.utime(run.root / "migrations" / "env.py")
     run.says("migrations/env.py changed; restarting web, schedule and worker")
-    eventually(run.answers, why=run.said)
-    assert run.parts()["web"].pid != served_before
+    eventually(lambda: run.parts()["web"].pid != served_before, why=run.said)
+    assert run.answers()
 
     (run.root / ".env").write_text("SITE_NAME=Harbour\n")
     run.says(".env changed; starting anew")
@@ -215,6 +215,7 @@ def test_a_part_that_cannot_start_is_tried_again_after_pauses_that_grow(capsys, 
     for _ in range(100):
         keeper._revive()
         now += 1
+    keeper.stop()
 
     assert part.starts == 1 + 7
     pauses = [int(pause) for pause in re.findall(r"in (\d+) s", capsys.readouterr().out)]

@@ -23,7 +23,9 @@ ALWAYS_HAS_A_FORM = "/auth/forgot-password"
 class Browser:
     """`get` and `post` take paths (or whole links of this site); `post` fetches the page's token first."""
 
-    def __init__(self, app: Flask, *, user_agent: str = FIREFOX, address: str = "203.0.113.7", base_url: str = "") -> None:
+    def __init__(
+        self, app: Flask, *, user_agent: str = FIREFOX, address: str = "203.0.113.7", base_url: str = ""
+    ) -> None:
         settings: Settings = app.extensions["settings"]
         self.app = app
         self.http = app.test_client()
@@ -66,7 +68,9 @@ class Browser:
         """The CSRF token of this browser, from the form at `path` or, where that shows none, from another page."""
         for each in (path, ALWAYS_HAS_A_FORM):
             response = self.get(each)
-            found = re.search(r'name="csrf_token" value="([^"]+)"', response.text if response.status_code == 200 else "")
+            found = re.search(
+                r'name="csrf_token" value="([^"]+)"', response.text if response.status_code == 200 else ""
+            )
             if found:
                 return found.group(1)
         raise AssertionError("no page with a form")
