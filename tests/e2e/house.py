@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -97,15 +97,13 @@ class Process:
 
     def kill(self) -> None:
         """The whole group at once, as when the machine loses its power."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
 
 class House:
-    """`folder` holds a migrated database. `settings`, named as in `app/settings.py`, reach the processes by environment."""
+    """`folder` holds a migrated database; `settings`, named as in `app/settings.py`, reach the processes."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder

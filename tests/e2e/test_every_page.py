@@ -248,7 +248,7 @@ def troubled(sqlite_template, tmp_path) -> Iterator[str]:
         privacy_url="https://example.com/privacy",
     )
     app = create_app(settings)
-    app.add_url_rule("/fails/<int:status>", "fails", public(lambda status: abort(status)))
+    app.add_url_rule("/fails/<int:status>", "fails", public(fail))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -256,6 +256,10 @@ def troubled(sqlite_template, tmp_path) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def fail(status: int) -> None:
+    abort(status)
 
 
 # ── the tests ──

@@ -9,8 +9,9 @@ FOCUSED = """() => {
   const it = document.activeElement;
   const style = getComputedStyle(it);
   const box = it.getBoundingClientRect();
+  const label = it.labels && it.labels.length ? it.labels[0].innerText : it.getAttribute('aria-label');
   return {
-    what: (it.labels && it.labels.length ? it.labels[0].innerText : it.getAttribute('aria-label') || it.innerText).trim(),
+    what: (label || it.innerText).trim(),
     // A ring around it, or around the box that it fills.
     ringed: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== 'none',
     seen: box.width > 0 && box.height > 0 && box.top >= 0 && box.bottom <= innerHeight,

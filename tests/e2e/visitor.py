@@ -22,7 +22,7 @@ def new_address(name: str = "ada") -> str:
 
 
 class Visitor:
-    """`page` is their one tab. `complaints` collects script errors, console errors and refusals by the content policy."""
+    """`page` is their one tab; `complaints` are script errors, console errors and the content policy's refusals."""
 
     def __init__(self, context: BrowserContext, house: House) -> None:
         self.context = context
