@@ -52,8 +52,8 @@ def copy_of_the_tree(place: Path) -> Path:
     place.mkdir()
     for folder in ("app", "docs", "migrations", "tests"):
         shutil.copytree(ROOT / folder, place / folder, ignore=LEFT_BEHIND)
-    for file in (*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / ".flaskenv", ROOT / ".env.example"):
-        if file.is_file() and file.name != ".env":
+    for file in ROOT.iterdir():
+        if file.is_file() and file.name != ".env" and not file.name.startswith(".coverage"):
             shutil.copy(file, place)
     (place / ".venv").symlink_to(sys.prefix)
     return place
