@@ -220,7 +220,7 @@ def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
     """A link as the worker would make it, without waiting for a mail."""
     with visitor.house.work() as work:
         user = work.users.get_by_email(visitor.email)
-        change = work.profile.find_pending_change(user.id)
+        change = work.email_changes.find_pending(user.id)
         _, token = work.links.issue(
             purpose,
             user_id=user.id,

@@ -1,0 +1,125 @@
+"""The schema: one line of migrations, up and down with people in it, and models that say the same."""
+
+import re
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select, text
+
+from app.extensions import db
+from app.models import Base, Role, User
+from app.schema import current_revision, known_revisions, newest_revision
+from app.settings import ROOT
+from tests.support.browser import Browser
+from tests.support.commands import flask_command
+from tests.support.people import People
+
+
+@pytest.fixture
+def fresh_app(make_app, database_url, tmp_path):
+    """The application on an empty database of its own."""
+    if database_url.startswith("sqlite"):
+        return make_app(database_url=f"sqlite:///{tmp_path / 'fresh.db'}")
+    app = make_app()
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA IF EXISTS fresh CASCADE"))
+        connection.execute(text("CREATE SCHEMA fresh"))
+    separator = "&" if "?" in database_url else "?"
+    return make_app(database_url=f"{database_url}{separator}options=-csearch_path%3Dfresh")
+
+
+def flask(app, *arguments):
+    result = flask_command(app, *arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def tables(app):
+    with app.app_context():
+        return set(inspect(db.engine).get_table_names())
+
+
+@pytest.mark.databases("sqlite")
+def test_there_is_one_head_and_the_readers_of_files_agree_with_alembic():
+    script = ScriptDirectory(str(ROOT / "migrations"))
+
+    assert script.get_heads() == [newest_revision()]
+    assert {each.revision for each in script.walk_revisions()} == known_revisions()
+    for each in script.walk_revisions():
+        assert re.fullmatch(rf"{each.revision}_[a-z_]+\.py", each.path.rsplit("/", 1)[-1])
+
+
+def test_the_models_say_what_the_migrations_make(fresh_app):
+    flask(fresh_app, "db", "upgrade")
+
+    with fresh_app.app_context(), db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+        assert current_revision() == newest_revision()
+
+
+def test_the_schema_goes_up_and_down_and_up_again_with_people_in_it(fresh_app):
+    flask(fresh_app, "db", "upgrade")
+    People(fresh_app).add("ada@example.com")
+    browser = Browser(fresh_app)
+    browser.login("ada@example.com", "a quieter harbour")
+    assert browser.is_signed_in()
+
+    flask(fresh_app, "db", "downgrade", "base")
+    assert tables(fresh_app) <= {"alembic_version"}
+
+    flask(fresh_app, "db", "upgrade")
+    with fresh_app.app_context():
+        assert db.session.scalars(select(Role.name).order_by(Role.name)).all() == ["administrator", "member"]
+        assert db.session.scalars(select(User)).all() == []
+
+
+def test_upgrading_twice_changes_nothing(fresh_app):
+    flask(fresh_app, "db", "upgrade")
+    People(fresh_app).add("ada@example.com")
+    flask(fresh_app, "db", "upgrade")
+
+    with fresh_app.app_context():
+        assert db.session.scalars(select(User.email)).all() == ["ada@example.com"]
+
+
+def test_what_the_upgrade_would_do_can_be_printed(fresh_app):
+    printed = flask(fresh_app, "db", "upgrade", "--sql").output
+
+    assert "CREATE TABLE users" in printed
+    assert "users" not in tables(fresh_app)
+
+
+def test_a_database_of_a_newer_version_is_not_served(app, client):
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'newer'"))
+    try:
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json["migrations"]) == (503, "newer")
+    finally:
+        with app.app_context(), db.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": newest_revision()})
+
+
+@pytest.mark.parametrize(
+    ("lookup", "index"),
+    [
+        ("SELECT id FROM users WHERE email = 'ada@example.com'", "email"),
+        ("SELECT id FROM sessions WHERE token_hash = 'x'", "token_hash"),
+        ("SELECT id FROM one_time_links WHERE token_hash = 'x'", "token_hash"),
+        ("SELECT id FROM throttles WHERE key = 'x'", "key"),
+        ("SELECT id FROM users WHERE email BETWEEN 'ada' AND 'adb'", "email"),
+        ("SELECT id FROM jobs WHERE state IN ('waiting', 'running') AND run_after <= '2026-01-01'", "ix_jobs_due"),
+        ("SELECT id FROM audit_events WHERE subject_id = 1 ORDER BY id DESC LIMIT 25", "subject_id"),
+        ("SELECT id FROM sent_mails WHERE user_id = 1 ORDER BY id DESC LIMIT 25", "user_id"),
+    ],
+)
+@pytest.mark.databases("sqlite")
+def test_what_is_looked_up_often_is_found_by_an_index(app, lookup, index):
+    with app.app_context(), db.engine.connect() as connection:
+        (plan,) = {row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {lookup}"))}
+
+    assert "SEARCH" in plan
+    assert index in plan
