@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import secrets
-from email.utils import getaddresses, parseaddr
+from email.utils import getaddresses, parseaddr, quote
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -287,7 +287,7 @@ class Settings(BaseSettings):
 
     @property
     def sender(self) -> str:
-        return self.mail_from or f"{self.site_name} <no-reply@{urlsplit(self.public_url).hostname}>"
+        return self.mail_from or f'"{quote(self.site_name)}" <no-reply@{urlsplit(self.public_url).hostname}>'
 
     @property
     def contact(self) -> str:

@@ -89,6 +89,9 @@ def _connect(settings: Settings) -> smtplib.SMTP:
         credentials = settings.smtp_credentials()
         if credentials:
             server.login(*credentials)
+    except smtplib.SMTPNotSupportedError as problem:
+        server.close()
+        raise MailDelayed(str(problem)) from None  # The server or MAIL_URL can be mended, and then the mail goes out.
     except BaseException:
         server.close()
         raise

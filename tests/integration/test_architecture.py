@@ -137,7 +137,7 @@ def test_every_module_and_template_is_used():
     """A template that no page extends, includes, imports or renders is dead."""
     folder = ROOT / "app" / "templates"
     texts = [path.read_text() for path in [*sources(), *folder.rglob("*.html"), *folder.rglob("*.txt")]]
-    named = set(re.findall(r"['\"]([\w/]+\.(?:html|txt))['\"]", "\n".join(texts)))
+    named = set(re.findall(r"['\"](\w[\w/]*\.(?:html|txt))['\"]", "\n".join(texts)))
     kinds = set(re.findall(r"compose\(\s*\"(\w+)\"", (ROOT / "app" / "emails" / "messages.py").read_text()))
     named |= {f"emails/{kind}.{ending}" for kind in kinds for ending in ("txt", "html")}
 

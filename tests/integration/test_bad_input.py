@@ -30,7 +30,6 @@ FIELDS = [(path, field) for path, fields in FORMS.items() for field in fields]
 
 BAD = {
     "nul": "a\x00b@example.com",
-    "lone surrogate": b"ada\xed\xa0\x80@example.com",
     "no utf-8": b"ada\xff\xfe@example.com",
     "escape": "\x1b[31mada@example.com",
     "long": "x" * 100_000,

@@ -163,7 +163,7 @@ def test_a_run_follows_its_code_and_its_settings_and_a_second_interrupt_ends_it_
     os.utime(run.root / "migrations" / "env.py")
     run.says("migrations/env.py changed; restarting web, schedule and worker")
     eventually(lambda: run.parts()["web"].pid != served_before, why=run.said)
-    assert run.answers()
+    eventually(run.answers, why=run.said)
 
     (run.root / ".env").write_text("SITE_NAME=Harbour\n")
     run.says(".env changed; starting anew")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from tests.support.mailbox import Mail, read_mail
 
@@ -48,13 +48,28 @@ class MailServer:
         return "250 Message accepted"
 
 
+class _Controller(Controller):
+    """The library asks the port that it was told whether its server is there; ours is chosen by the system."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @contextmanager
-def running_mail_server(**how: Any) -> Iterator[MailServer]:
+def running_mail_server(*, password_of: dict[str, str] | None = None, **how: Any) -> Iterator[MailServer]:
+    """`password_of` names who may send; `how` is what aiosmtpd's controller and server are told."""
+
+    def is_known(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        given = password_of is not None and password_of.get(data.login.decode()) == data.password.decode()
+        return AuthResult(success=given, handled=False)
+
     handler = MailServer()
-    controller = Controller(handler, hostname="127.0.0.1", port=0, enable_SMTPUTF8=True, **how)
+    how |= {"authenticator": is_known} if password_of is not None else {}
+    controller = _Controller(handler, hostname="127.0.0.1", port=0, enable_SMTPUTF8=True, **how)
     controller.start()
     try:
-        handler.port = controller.server.sockets[0].getsockname()[1]
+        handler.port = controller.port
         yield handler
     finally:
         controller.stop()

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# For `localhost`, made once for a hundred years; the key protects nothing but these tests.
+CERTIFICATE = Path(__file__).with_name("certificate") / "certificate.pem"
+KEY = CERTIFICATE.with_name("key.pem")
+
 
 def worker_name() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "main")

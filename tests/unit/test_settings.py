@@ -279,7 +279,8 @@ def test_mail_credentials_may_hold_any_character(load):
 
 
 def test_mails_come_from_this_site_unless_told_otherwise(load):
-    assert load(BASE_URL="https://accounts.example.com").sender == "Gatehouse <no-reply@accounts.example.com>"
+    assert load(BASE_URL="https://accounts.example.com").sender == '"Gatehouse" <no-reply@accounts.example.com>'
+    assert load(SITE_NAME='The "Gate", Inc. <x@y>').contact == "no-reply@accounts.example.com"
     assert load().contact == "no-reply@accounts.example.com"
     assert load(MAIL_FROM="Post <post@example.com>").sender == "Post <post@example.com>"
     assert load(SECURITY_CONTACT="security@example.com").contact == "security@example.com"

@@ -1,0 +1,468 @@
+"""How promises are kept: mails over a real mail server, retries, upkeep, and what must never leave the house."""
+
+import json
+import re
+import ssl
+
+import pytest
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import func, select
+
+from app.errors import LeaseLost
+from app.extensions import connect, db
+from app.jobs import registry
+from app.jobs.pool import Pool, Worker
+from app.jobs.schedule import SCHEDULE, tick
+from app.jobs.worker import JobFailed, perform
+from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
+from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.mail_server import running_mail_server
+from tests.support.mailbox import work_off
+from tests.support.places import CERTIFICATE, KEY
+
+
+def rows(app, model):
+    with app.app_context():
+        return list(db.session.scalars(select(model).order_by(model.id)))
+
+
+def count(app, model):
+    with app.app_context():
+        return db.session.scalar(select(func.count()).select_from(model))
+
+
+def promise(app, *promises):
+    with app.app_context(), unit_of_work() as work:
+        return [work.promise(each) for each in promises]
+
+
+# ── over SMTP ──
+
+
+@pytest.fixture
+def posting_app(make_app, mail_server):
+    """The application with a mail server."""
+    return make_app(mail_url=mail_server.url, mail_from="The Gate <gate@gatehouse.test>", mail_timeout_seconds=5)
+
+
+@pytest.fixture
+def poster(posting_app):
+    return Browser(posting_app)
+
+
+def test_a_mail_is_handed_over_and_the_record_says_so(posting_app, poster, mail_server):
+    poster.register("new@example.com")
+    work_off(posting_app)
+
+    (mail,) = mail_server.received
+    assert (mail.to, mail.sender) == ("new@example.com", "The Gate <gate@gatehouse.test>")
+    assert mail.html
+    assert mail.text
+    (envelope,) = mail_server.envelopes
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("gate@gatehouse.test", ["new@example.com"])
+    assert b"Auto-Submitted: auto-generated" in envelope.content
+    (record,) = rows(posting_app, SentMail)
+    assert (record.status, record.recipient, record.kind) == ("sent", "new@example.com", "verify_email")
+    assert record.message_id == mail.message_id
+    assert mail.link not in str(vars(record))
+    assert rows(posting_app, Job)[0].state == "done"
+
+
+def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail_with_the_same_link(
+    posting_app, poster, mail_server, clock
+):
+    mail_server.answers += ["451 try again later", "451 try again later"]
+    poster.register("new@example.com")
+    work_off(posting_app)
+    (job,), (record,) = rows(posting_app, Job), rows(posting_app, SentMail)
+    assert (job.state, job.attempts, record.status) == ("waiting", 1, "delayed")
+    assert "451 try again later" in job.outcome
+    first_id, first_link = record.message_id, rows(posting_app, OneTimeLink)[0].token_hash
+
+    for _ in range(2):
+        clock.advance(minutes=5)
+        work_off(posting_app)
+
+    (mail,) = mail_server.received
+    assert mail.message_id == first_id
+    assert [link.token_hash for link in rows(posting_app, OneTimeLink)] == [first_link]
+    assert poster.verify_email(mail.link).status_code == 302
+
+
+def test_a_mail_that_is_refused_for_good_is_dead_at_once_and_shown(posting_app, poster, mail_server):
+    mail_server.refuses["new@example.com"] = "550 no such user here"
+    poster.register("new@example.com")
+    work_off(posting_app)
+
+    (job,), (record,) = rows(posting_app, Job), rows(posting_app, SentMail)
+    assert (job.state, job.attempts, record.status) == ("dead", 1, "refused")
+    assert "550 no such user here" in job.outcome
+    assert "550 no such user here" in record.answer
+
+
+def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, mail_server):
+    mail_server.answers.append("554 this looks like spam")
+    poster.register("new@example.com")
+    work_off(posting_app)
+
+    assert rows(posting_app, Job)[0].state == "dead"
+
+
+@pytest.mark.databases("sqlite")
+def test_a_mail_server_that_is_away_is_waited_for(make_app):
+    app = make_app(mail_url="smtp://127.0.0.1:1", mail_timeout_seconds=1)
+    Browser(app).register("new@example.com")
+    work_off(app)
+
+    (job,) = rows(app, Job)
+    assert (job.state, job.outcome) == ("waiting", "the mail server did not take it yet: ConnectionRefusedError")
+
+
+@pytest.mark.databases("sqlite")
+def test_a_live_site_without_a_mail_server_keeps_its_mails_waiting(make_app):
+    app = make_app(
+        environment="production", base_url="https://gatehouse.test", argon2_memory_kib=19456, argon2_time_cost=2
+    )
+    Browser(app).register("new@example.com")
+    work_off(app)
+
+    (job,) = rows(app, Job)
+    assert (job.state, job.outcome) == ("waiting", "the mail server did not take it yet: MAIL_URL is not set")
+
+
+@pytest.mark.databases("sqlite")
+def test_a_name_with_strange_letters_harms_no_header(make_app, mail_server, people):
+    app = make_app(mail_url=mail_server.url, site_name='Gäte, "House" <x@y>')
+    people.add("ada@example.com", name="Ada, Countess <of> Lovelace")
+    Browser(app).forgot_password("ada@example.com")
+    work_off(app)
+
+    (mail,) = mail_server.received
+    assert mail.subject == 'Reset your password for Gäte, "House" <x@y>'
+    assert "Hello Ada, Countess <of> Lovelace," in mail.text
+    assert "Ada, Countess &lt;of&gt; Lovelace" in mail.html
+
+
+# ── TLS ──
+
+
+def server_context():
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE, KEY)
+    return context
+
+
+def outcome_of_a_mail(make_app, mail_url):
+    app = make_app(mail_url=mail_url, mail_timeout_seconds=5)
+    Browser(app).register("new@example.com")
+    work_off(app)
+    (job,) = rows(app, Job)
+    return job.state, job.outcome
+
+
+@pytest.mark.databases("sqlite")
+def test_a_server_that_cannot_encrypt_gets_no_mail_until_it_can(make_app, mail_server):
+    state, outcome = outcome_of_a_mail(make_app, f"{mail_server.url}?starttls=always")
+
+    assert state == "waiting"
+    assert "STARTTLS" in outcome
+    assert mail_server.received == []
+
+
+@pytest.mark.databases("sqlite")
+def test_a_server_whose_certificate_nobody_vouches_for_gets_no_mail(make_app):
+    with running_mail_server(tls_context=server_context(), require_starttls=True) as server:
+        state, outcome = outcome_of_a_mail(make_app, f"smtp://localhost:{server.port}?starttls=always")
+
+    assert (state, server.received) == ("waiting", [])
+    assert "SSLCertVerificationError" in outcome
+
+
+@pytest.mark.databases("sqlite")
+def test_a_server_with_a_trusted_certificate_is_spoken_to_in_secret(make_app, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with running_mail_server(tls_context=server_context(), require_starttls=True) as server:
+        assert outcome_of_a_mail(make_app, f"smtp://localhost:{server.port}?starttls=always")[0] == "done"
+        assert len(server.received) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_a_certificate_for_another_name_is_not_enough(make_app, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with running_mail_server(tls_context=server_context(), require_starttls=True) as server:
+        state, outcome = outcome_of_a_mail(make_app, f"smtp://127.0.0.1:{server.port}?starttls=always")
+
+    assert state == "waiting"
+    assert "SSLCertVerificationError" in outcome
+
+
+@pytest.mark.databases("sqlite")
+def test_smtps_speaks_tls_from_the_first_byte(make_app, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with running_mail_server(ssl_context=server_context()) as server:
+        assert outcome_of_a_mail(make_app, f"smtps://localhost:{server.port}")[0] == "done"
+        assert len(server.received) == 1
+
+
+@pytest.fixture
+def guarded_server(monkeypatch):
+    """A mail server that takes mails from `gate` only."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with running_mail_server(
+        tls_context=server_context(), require_starttls=True, auth_required=True, password_of={"gate": "p@ss/word"}
+    ) as server:
+        yield server
+
+
+@pytest.mark.databases("sqlite")
+def test_the_mail_server_is_told_who_we_are(make_app, guarded_server):
+    url = f"smtp://gate:p%40ss%2Fword@localhost:{guarded_server.port}?starttls=always"
+
+    assert outcome_of_a_mail(make_app, url)[0] == "done"
+
+
+@pytest.mark.databases("sqlite")
+def test_wrong_credentials_can_be_mended_so_the_mail_waits(make_app, guarded_server):
+    url = f"smtp://gate:hunter2@localhost:{guarded_server.port}?starttls=always"
+    state, outcome = outcome_of_a_mail(make_app, url)
+
+    assert state == "waiting"
+    assert "535" in outcome
+    assert "hunter2" not in outcome
+
+
+# ── the work itself ──
+
+
+def test_a_job_is_done_once_however_often_it_is_called(app, client, mailbox):
+    client.register("new@example.com")
+    (job,) = rows(app, Job)
+
+    for _ in range(3):
+        with app.app_context():
+            perform(job.id)
+
+    assert len(mailbox.all()) == 1
+    assert rows(app, Job)[0].attempts == 1
+
+
+def test_a_call_for_a_job_that_is_gone_is_no_error(app):
+    with app.app_context():
+        perform(12345)
+
+
+def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, monkeypatch):
+    def fail(work, promise, claim):
+        raise RuntimeError("a secret that somebody typed")
+
+    monkeypatch.setitem(registry.FUNCTIONS, NoOperation, fail)
+    (job_id,) = promise(app, NoOperation())
+
+    with app.app_context(), pytest.raises(JobFailed, match=f"^job {job_id}$"):
+        perform(job_id)
+
+    (job,) = rows(app, Job)
+    assert (job.state, job.outcome) == ("waiting", "failed with RuntimeError")
+
+
+def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
+    def fail(work, promise, claim):
+        work.users.edit(work.users.get(ada.id), name="Half done")
+        work.promise(PurgeExpired())
+        raise RuntimeError
+
+    monkeypatch.setitem(registry.FUNCTIONS, NoOperation, fail)
+    (job_id,) = promise(app, NoOperation())
+    with app.app_context(), pytest.raises(JobFailed):
+        perform(job_id)
+
+    assert rows(app, User)[0].name == "Ada Lovelace"
+    assert [job.kind for job in rows(app, Job)] == ["no_operation"]
+
+
+def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_to_the_other(
+    app, monkeypatch, ada, clock
+):
+    def oversleep(work, promise, claim):
+        work.users.edit(work.users.get(ada.id), name="Too late")
+        raise LeaseLost
+
+    monkeypatch.setitem(registry.FUNCTIONS, NoOperation, oversleep)
+    (job_id,) = promise(app, NoOperation())
+    with app.app_context():
+        perform(job_id)
+
+    assert rows(app, User)[0].name == "Ada Lovelace"
+    (job,) = rows(app, Job)
+    assert (job.state, job.attempts) == ("running", 1)
+
+
+def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
+    (job_id,) = promise(app, NoOperation())
+    with app.app_context(), unit_of_work() as work:
+        work.ledger.get(job_id).kind = "fly_to_the_moon"
+    with app.app_context(), pytest.raises(JobFailed):
+        perform(job_id)
+
+    assert rows(app, Job)[0].outcome == "failed with KeyError"
+
+
+def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, monkeypatch, clock, flask):
+    def fail(work, promise, claim):
+        raise ValueError
+
+    (job_id,) = promise(app, NoOperation())
+    with monkeypatch.context() as broken:
+        broken.setitem(registry.FUNCTIONS, NoOperation, fail)
+        for _ in range(8):
+            work_off(app)
+            clock.advance(hours=2)
+    assert rows(app, Job)[0].state == "dead"
+    assert "dead" in flask("jobs", "list", "--state", "dead").output
+    assert "1 dead job" in flask("doctor").output
+
+    assert flask("jobs", "retry", str(job_id)).exit_code == 0
+    work_off(app)
+
+    assert rows(app, Job)[0].state == "done"
+
+
+# ── the queue holds ids and nothing else ──
+
+
+def test_only_numbers_travel_through_the_queue_as_json(app, client, redis_url):
+    client.register("canary@example.com", "a canary in a harbour", name="Canary")
+
+    connection = connect(redis_url)
+    (job,) = Queue("urgent", connection=connection, serializer=JSONSerializer).jobs
+    assert (job.func_name, job.args, job.kwargs) == ("app.jobs.worker.perform", [rows(app, Job)[0].id], {})
+    for key in connection.keys("rq:*"):
+        kind = connection.type(key)
+        value = connection.hgetall(key) if kind == b"hash" else key
+        assert b"canary" not in str(value).lower().encode()
+    connection.close()
+
+
+def test_a_real_worker_takes_the_call_and_does_the_job(app, client, mailbox, redis_url):
+    client.register("new@example.com")
+    connection = connect(redis_url)
+    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in ("urgent", "default", "bulk")]
+    worker = Worker(queues, connection=connection, serializer=JSONSerializer)
+    worker.app = app
+
+    worker.work(burst=True, logging_level="WARNING")
+
+    assert rows(app, Job)[0].state == "done"
+    assert connection.keys("rq:job:*") == []
+    connection.close()
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(("processes", "queues"), [(1, ["worker"]), (3, ["urgent worker", "worker", "worker"])])
+def test_of_several_workers_one_leaves_bulk_work_alone(app, redis_url, processes, queues):
+    pool = Pool(app, url=redis_url, processes=processes)
+    try:
+        for _ in range(processes):
+            pool.start_worker(burst=True)
+        assert sorted(data.process.name for data in pool.worker_dict.values()) == queues
+    finally:
+        for data in pool.worker_dict.values():
+            data.process.join()
+
+
+def test_nothing_of_a_request_that_failed_is_rung_for(app, redis_url):
+    with app.app_context(), pytest.raises(RuntimeError), unit_of_work() as work:
+        work.promise(NoOperation())
+        raise RuntimeError
+
+    connection = connect(redis_url)
+    assert Queue("default", connection=connection, serializer=JSONSerializer).count == 0
+    connection.close()
+    assert rows(app, Job) == []
+
+
+# ── the schedule and the upkeep ──
+
+
+def test_a_tick_of_a_period_is_made_once_and_the_next_period_makes_another(app, clock):
+    clock.now = clock.now.replace(hour=0, minute=10)
+    with app.app_context():
+        for _ in range(3):
+            tick()
+        assert count(app, Job) == len(SCHEDULE)
+        clock.advance(hours=1)
+        tick()
+
+    keys = [job.dedupe_key for job in rows(app, Job)]
+    assert len(keys) == len(SCHEDULE) + 1
+    assert all(re.fullmatch(r"[a-z-]+:\d{4}-\d\d-\d\dT\d\d:\d\d", key) for key in keys)
+
+
+def test_missed_periods_are_made_up_for_once(app, clock):
+    with app.app_context():
+        tick()
+        clock.advance(days=10)
+        tick()
+
+    assert count(app, Job) == 2 * len(SCHEDULE)
+
+
+def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app, client, ada, mailbox, clock):
+    client.register("new@example.com")
+    mailbox.all()
+    clock.advance(days=6, hours=23)
+    client.register("later@example.com")
+    clock.advance(hours=2)
+    promise(app, PurgeUnconfirmed())
+    work_off(app)
+
+    assert [user.email for user in rows(app, User)] == ["ada@example.com", "later@example.com"]
+    assert "new@example.com" not in str([vars(each) for each in rows(app, SentMail)])
+
+
+def test_what_does_not_fit_in_one_round_is_purged_in_the_next(app, clock):
+    with app.app_context(), unit_of_work() as work:
+        for number in range(1001):
+            work.session.add(User(email=f"u{number}@x.example", created_at=clock.now, updated_at=clock.now))
+    clock.advance(days=8)
+    promise(app, PurgeUnconfirmed())
+
+    assert work_off(app) == 2
+    assert count(app, User) == 0
+
+
+def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, new_browser, ada, mailbox, clock):
+    client.login(ada)
+    client.login(ada)
+    new_browser().login(ada, "not that harbour")
+    client.forgot_password(ada.email)
+    mailbox.all()
+    kept = {model: count(app, model) for model in (Session, OneTimeLink, Throttle, Job, SentMail)}
+    assert all(kept.values()), kept
+
+    promise(app, PurgeExpired())
+    work_off(app)
+    assert {model: count(app, model) for model in kept} == kept | {Job: kept[Job] + 1}
+
+    clock.advance(days=200)
+    promise(app, PurgeExpired())
+    work_off(app)
+    assert {model.__name__: count(app, model) for model in kept} == {
+        "Session": 0,
+        "OneTimeLink": 0,
+        "Throttle": 0,
+        "Job": 1,
+        "SentMail": 0,
+    }
+    assert client.login(ada).status_code == 302
+
+
+def test_a_request_id_travels_into_the_job_that_it_promised(app, client, flask):
+    answer = client.forgot_password("nobody@example.com")
+    work_off(app)
+
+    (job,) = json.loads(flask("jobs", "list", "--json").output)
+    assert job["request_id"] == answer.headers["X-Request-ID"]
