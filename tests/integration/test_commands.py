@@ -128,7 +128,7 @@ def test_jobs_are_listed_shown_cancelled_and_tried_again(flask, client, mailbox)
     assert job["kind"] == "answer_registration"
     assert "answer_registration" in flask("jobs", "list").output
     assert "waiting" in flask("jobs", "show", number).output
-    assert json.loads(flask("jobs", "show", number, "--json").stdout)["arguments"] == {"user_id": 1}
+    assert json.loads(flask("jobs", "show", number, "--json").stdout)["arguments"].keys() == {"user_id"}
     assert flask("jobs", "cancel", number).exit_code == 0
     assert flask("jobs", "cancel", number).exit_code == 1
     assert mailbox.all() == []
