@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -77,27 +77,27 @@ class Settings(BaseSettings):
     breach_check_url: str = "https://api.pwnedpasswords.com/range/"
     breach_check_timeout_seconds: float = Field(1.5, gt=0, le=10)
 
-    session_idle_minutes: int = Field(12 * 60, ge=1)
-    session_absolute_hours: int = Field(7 * 24, ge=1)
-    remember_idle_days: int = Field(30, ge=1)
-    remember_absolute_days: int = Field(90, ge=1)
-    confirmation_minutes: int = Field(10, ge=1)
-    csrf_token_minutes: int = Field(12 * 60, ge=1)
-    verify_link_hours: int = Field(24, ge=1)
-    reset_link_minutes: int = Field(60, ge=5)
-    email_change_link_hours: int = Field(24, ge=1)
-    email_undo_link_days: int = Field(14, ge=1)
+    session_idle_minutes: int = Field(12 * 60, ge=1, le=366 * 24 * 60)
+    session_absolute_hours: int = Field(7 * 24, ge=1, le=366 * 24)
+    remember_idle_days: int = Field(30, ge=1, le=366)
+    remember_absolute_days: int = Field(90, ge=1, le=366)
+    confirmation_minutes: int = Field(10, ge=1, le=24 * 60)
+    csrf_token_minutes: int = Field(12 * 60, ge=1, le=366 * 24 * 60)
+    verify_link_hours: int = Field(24, ge=1, le=31 * 24)
+    reset_link_minutes: int = Field(60, ge=5, le=7 * 24 * 60)
+    email_change_link_hours: int = Field(24, ge=1, le=31 * 24)
+    email_undo_link_days: int = Field(14, ge=1, le=366)
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
-    unconfirmed_account_days: int = Field(7, ge=1)
+    unconfirmed_account_days: int = Field(7, ge=1, le=3660)
     sign_in_free_tries: int = Field(5, ge=1, le=100)
     sign_in_delay_max_minutes: int = Field(15, ge=1, le=24 * 60)
-    finished_job_days: int = Field(30, ge=1)
-    sent_mail_days: int = Field(90, ge=1)
+    finished_job_days: int = Field(30, ge=1, le=3660)
+    sent_mail_days: int = Field(90, ge=1, le=3660)
 
     worker_processes: int = Field(2, ge=1, le=64)
-    job_lease_seconds: int = Field(120, ge=1)
+    job_lease_seconds: int = Field(120, ge=1, le=24 * 3600)
     sweep_seconds: float = Field(2, gt=0, le=60)
-    ring_again_seconds: int = Field(30, ge=1)
+    ring_again_seconds: int = Field(30, ge=1, le=24 * 3600)
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(8, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)
@@ -130,8 +130,10 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("use a name like Europe/Berlin or UTC")
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("use a name like Europe/Berlin or UTC") from None
         return value
 
     @field_validator("base_url", "terms_url", "privacy_url", "breach_check_url")
@@ -151,7 +153,7 @@ class Settings(BaseSettings):
     @classmethod
     def _mail_address(cls, value: str, info: ValidationInfo) -> str:
         found = [address for _, address in getaddresses([value]) if re.fullmatch(r"[^@\s]+@[^@\s]+", address)]
-        if value and len(found) != 1:
+        if value and (len(found) != 1 or not value.isprintable()):
             example = "Accounts <no-reply@example.com>" if info.field_name == "mail_from" else "security@example.com"
             raise ValueError(f"use an address like {example}")
         return value

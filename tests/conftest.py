@@ -6,11 +6,12 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 from click.testing import Result
 from flask import Flask
@@ -51,6 +52,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(run_folder(), ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Coverage is measured once: not again on PostgreSQL, nor before a browser. Being traced doubles the time."""
+    measured = coverage.Coverage.current()
+    database = getattr(item, "callspec", None) and item.callspec.params.get("database_url")
+    if measured is None or not (database == "postgresql" or "e2e" in item.path.parts):
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -145,7 +160,7 @@ def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]
     made: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
-        app = create_app(Settings(_env_file=None, **(settings.model_dump() | changes)))
+        app = create_app(Settings(_env_file=None, **(settings.model_dump() | changes)) if changes else settings)
         app.extensions["clock"] = clock
         # Each test has an application of its own; compiled once is enough for the templates of all of them.
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(run_folder()))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from signal import pthread_sigmask
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +22,7 @@ from app.extensions import connect, db
 from app.promises import BULK, QUEUES
 
 HEARTBEAT_SECONDS = 1.0
+STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 class Worker(SimpleWorker):
@@ -73,12 +77,20 @@ class Pool(WorkerPool):
             args=(self._app, self._url, queues, name, burst),
             name="urgent worker" if leaves_bulk else "worker",
         )
-        process.start()
+        # What is told to stop before it can listen must stop all the same, and without a word.
+        pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            process.start()
+        finally:
+            pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         self.worker_dict[name] = WorkerData(name=name, pid=process.pid or 0, process=process)
 
 
 def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) -> None:
     """The body of one worker process: its own connections, RQ's own loop. TERM lets the job at hand finish."""
+    for each in STOPS:
+        signal.signal(each, lambda *_: sys.exit(0))  # Until RQ's own handlers take over.
+    pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     with app.app_context():
         db.engine.dispose(close=False)
     connection = blocking_connection(url)

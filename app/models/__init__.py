@@ -2,7 +2,7 @@
 
 from app.models.audit import AuditDetail, AuditEvent
 from app.models.base import Base
-from app.models.job import Job, JobState
+from app.models.job import OPEN, Job, JobState
 from app.models.link import OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MEMBER, Role, user_roles
@@ -13,6 +13,7 @@ from app.models.user import EmailChange, User
 __all__ = [
     "ADMINISTRATOR",
     "MEMBER",
+    "OPEN",
     "AuditDetail",
     "AuditEvent",
     "Base",

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
-from app.models import Job, JobState
+from app.models import OPEN, Job, JobState
 from app.promises import Promise
 from app.services.lifetimes import Lifetimes
 from app.services.statements import affected, insert_once
@@ -161,6 +161,7 @@ class Ledger:
         due = self._session.execute(
             select(Job.id, Job.queue)
             .where(
+                OPEN,  # The word for word condition of the index that holds only these.
                 self._is_free(now),
                 Job.run_after <= now,
                 or_(Job.rung_at.is_(None), Job.rung_at < now - self._lifetimes.ring_again),
@@ -183,7 +184,7 @@ class Ledger:
         limit = self._clock() - by
         return (
             self._session.scalar(
-                select(func.count()).select_from(Job).where(Job.state == JobState.WAITING, Job.run_after < limit)
+                select(func.count()).select_from(Job).where(OPEN, Job.state == JobState.WAITING, Job.run_after < limit)
             )
             or 0
         )

@@ -65,13 +65,19 @@ function watchStrength(url, input, place) {
     }
   };
 
-  const later = () => {
+  const stop = () => {
     clearTimeout(timer);
     if (asking) asking.abort();
+  };
+
+  const later = () => {
+    stop();
     if (!input.value) clear();
     else timer = setTimeout(ask, PAUSE_MS);
   };
   input.addEventListener('input', later);
+  // Once it is sent, the page's token may be a new one's already.
+  input.form.addEventListener('submit', stop);
   if (input.value) later();
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import MutableMapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import flask.templating
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup
@@ -23,7 +25,15 @@ from app.web.identity import principal
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
+class Environment(flask.templating.Environment):
+    """Templates share one dict of globals: Jinja's chain of two is walked anew for each page and each import in it."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return self.globals if d is None else super().make_globals(d)
+
+
 def init_app(app: Flask, settings: Settings) -> None:
+    app.jinja_environment = Environment
     overridden = Path(app.instance_path) / "templates"
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

@@ -6,8 +6,6 @@ Revises:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -262,33 +260,12 @@ def upgrade() -> None:
         batch_op.create_index("ix_one_time_links_user_id", ["user_id", "purpose"], unique=False)
 
     # The two roles that everything starts from: one holds whatever permission there is, the other none.
-    roles = sa.table(
-        "roles",
-        sa.column("name", sa.String),
-        sa.column("description", sa.String),
-        sa.column("permissions", sa.JSON),
-        sa.column("version", sa.Integer),
-        sa.column("created_at", UtcTime),
-    )
-    at = datetime.now(UTC)
-    op.bulk_insert(
-        roles,
-        [
-            {
-                "name": "administrator",
-                "description": "May do everything.",
-                "permissions": ["*"],
-                "version": 1,
-                "created_at": at,
-            },
-            {
-                "name": "member",
-                "description": "An account of their own.",
-                "permissions": [],
-                "version": 1,
-                "created_at": at,
-            },
-        ],
+    op.execute(
+        """
+        INSERT INTO roles (name, description, permissions, version, created_at) VALUES
+        ('administrator', 'May do everything.', '["*"]', 1, CURRENT_TIMESTAMP),
+        ('member', 'An account of their own.', '[]', 1, CURRENT_TIMESTAMP)
+        """
     )
 
 

@@ -51,6 +51,7 @@ def house(tmp_path_factory, sqlite_template, chromium):
     folder = tmp_path_factory.mktemp("house")
     copied(sqlite_template, folder)
     house = House(folder, environment="development", mail_url="")
+    house.environment.pop("COVERAGE_PROCESS_CONFIG", None)  # What pages do is measured without a browser.
     try:
         house.valkey.start()
         house.start_worker()
@@ -62,15 +63,38 @@ def house(tmp_path_factory, sqlite_template, chromium):
         house.close()
 
 
+@pytest.fixture(scope="session")
+def profile(chromium, house):
+    """One browser profile for all tests: a new one for each would cost more than most tests."""
+    context = chromium.new_context(base_url=house.url, viewport=size(DESKTOP), locale="en-GB")
+    context.set_default_timeout(10_000)
+    context.new_page()
+    return context
+
+
+@pytest.fixture
+def visitor(profile, house):
+    """Somebody at a browser that remembers nothing of whoever sat there before."""
+    visitor = Visitor(profile, house)
+    yield visitor
+    visitor.leave()
+    profile.clear_cookies()
+    profile.pages[0].goto("about:blank")
+    profile.pages[0].emulate_media(color_scheme=None, reduced_motion=None)
+    profile.pages[0].set_viewport_size(size(DESKTOP))
+    assert visitor.complaints == []
+
+
 @pytest.fixture
 def arrive(chromium, house):
     """Somebody at a browser of their own: `arrive(phone=True)`, `arrive(java_script_enabled=False)` ..."""
     arrived = []
 
-    def make(*, at=None, phone=False, **how):
+    def make(*, phone=False, **how):
         how.setdefault("viewport", size(PHONE if phone else DESKTOP))
-        context = chromium.new_context(base_url=at or house.url, has_touch=phone, locale="en-GB", **how)
+        context = chromium.new_context(base_url=house.url, has_touch=phone, locale="en-GB", **how)
         context.set_default_timeout(10_000)
+        context.new_page()
         arrived.append(Visitor(context, house))
         return arrived[-1]
 
@@ -79,8 +103,3 @@ def arrive(chromium, house):
     for visitor in arrived:
         visitor.context.close()
     assert said == []
-
-
-@pytest.fixture
-def visitor(arrive):
-    return arrive()

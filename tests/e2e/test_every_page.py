@@ -60,7 +60,7 @@ def opened(name: str, path: str, *, signed_in: bool = False, roles: tuple[str, .
 
     def open_it(visitor: Visitor) -> None:
         if signed_in or roles:
-            visitor.is_signed_in(roles=roles)
+            visitor.is_signed_in(roles=roles, at=None)
         assert visitor.open(path).status == status
 
     WAYS[name] = open_it
@@ -153,7 +153,7 @@ def _(visitor: Visitor) -> None:
 
 @way("account.password: refused")
 def _(visitor: Visitor) -> None:
-    visitor.is_signed_in().open("/account/password")
+    visitor.is_signed_in(at="/account/password")
     visitor.fill(current_password="not their password", password=OTHER_PASSWORD)
     visitor.press("Change password")
 
@@ -161,14 +161,14 @@ def _(visitor: Visitor) -> None:
 @way("account.sessions")
 def _(visitor: Visitor) -> None:
     # Signed in twice: the cookie of the first time is gone, its session is not.
-    visitor.is_signed_in().context.clear_cookies()
+    visitor.is_signed_in(at=None).context.clear_cookies()
     visitor.sign_in()
     visitor.open("/account/sessions")
 
 
 @way("account.activity: its last page")
 def _(visitor: Visitor) -> None:
-    visitor.is_signed_in()
+    visitor.is_signed_in(at=None)
     with visitor.house.work() as work:
         owner = work.users.get_by_email(visitor.email).id
         for _ in range(30):
@@ -179,7 +179,7 @@ def _(visitor: Visitor) -> None:
 
 @way("users.show")
 def _(visitor: Visitor) -> None:
-    visitor.is_signed_in(roles=("administrator",))
+    visitor.is_signed_in(roles=("administrator",), at=None)
     with visitor.house.look() as look:
         number = look.users.get_by_email(visitor.email).id
     visitor.open(f"/users/{number}")
@@ -192,7 +192,7 @@ def _(visitor: Visitor) -> None:
     with visitor.house.work() as work:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter")
-    visitor.is_signed_in(roles=("administrator",)).open(f"/users/{user.id}")
+    visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
 
 
 @way("dev.mailbox")
@@ -211,7 +211,7 @@ def _(visitor: Visitor) -> None:
 
 
 def wants_another_address(visitor: Visitor) -> None:
-    visitor.is_signed_in().open("/account/email")
+    visitor.is_signed_in(at="/account/email")
     visitor.fill(email=new_address("countess"))
     visitor.press("Change address")
 
@@ -273,27 +273,21 @@ def test_every_page_is_looked_at(house):
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(arrive, name):
-    visitor = arrive()
-
+def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visitor, name):
     WAYS[name](visitor)
 
     assert faults(visitor, name) == []
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 415, 429, 500, 503])
-def test_an_error_page_is_accessible_and_fits_a_phone(arrive, troubled, status):
-    visitor = arrive(at=troubled)
-
-    assert visitor.open(f"/fails/{status}").status == status
+def test_an_error_page_is_accessible_and_fits_a_phone(visitor, troubled, status):
+    assert visitor.open(f"{troubled}/fails/{status}").status == status
 
     assert faults(visitor, f"error: {status}") == []
 
 
-def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(arrive, troubled):
-    visitor = arrive(at=troubled)
-
-    visitor.open("/auth/register")
+def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visitor, troubled):
+    visitor.open(f"{troubled}/auth/register")
 
     assert "does not take new accounts" in visitor.says()
     assert faults(visitor, "auth.register: closed") == []

@@ -95,7 +95,7 @@ def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
 
 
 def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
-    visitor.is_signed_in().open("/account/password")
+    visitor.is_signed_in(at="/account/password")
     visitor.page.locator("[name=current_password]").focus()
     type_in(visitor, PASSWORD)
     assert [each["what"] for each in tabs(visitor, 2)] == ["Show present password", "New password"]

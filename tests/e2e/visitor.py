@@ -7,9 +7,10 @@ import re
 from itertools import count
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, WebError
 
 from tests.e2e.house import House, until
+from tests.support.browser import CHROME, Browser
 
 PASSWORD = "a quieter harbour"
 OTHER_PASSWORD = "seven lamps at dusk"
@@ -29,9 +30,17 @@ class Visitor:
         self.house = house
         self.complaints: list[str] = []
         self.email = new_address()
+        self.page: Page = context.pages[0]
         context.on("console", self._hear)
-        context.on("weberror", lambda problem: self.complaints.append(f"script: {problem.error}"))
-        self.page: Page = context.new_page()
+        context.on("weberror", self._see)
+
+    def leave(self) -> None:
+        """Whoever comes to this browser next has complaints of their own."""
+        self.context.remove_listener("console", self._hear)
+        self.context.remove_listener("weberror", self._see)
+
+    def _see(self, problem: WebError) -> None:
+        self.complaints.append(f"script: {problem.error}")
 
     def _hear(self, message: ConsoleMessage) -> None:
         # A page that is itself an answer like 404 or 422 is told about on the console too; a part of a page is a fault.
@@ -101,8 +110,18 @@ class Visitor:
         self.house.add_user(self.email, name=name, password=PASSWORD, roles=roles)
         return self
 
-    def is_signed_in(self, *, name: str = "Ada Byron", roles: tuple[str, ...] = ()) -> Visitor:
-        self.has_account(name=name, roles=roles).sign_in()
+    def is_signed_in(
+        self, *, name: str = "Ada Byron", roles: tuple[str, ...] = (), at: str | None = "/account"
+    ) -> Visitor:
+        """Skip the sign-in, too: this browser has its cookies already, and is `at` a page."""
+        self.has_account(name=name, roles=roles)
+        signed_in = Browser(self.house.app, base_url=self.house.url, user_agent=CHROME)
+        assert signed_in.login(self.email, PASSWORD).status_code == 302
+        self.context.add_cookies(
+            [{"name": each.key, "value": each.value, "url": self.house.url} for each in signed_in.cookies()]
+        )
+        if at is not None:
+            self.open(at)
         return self
 
     # ── what they get by mail ──

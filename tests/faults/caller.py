@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPMessage
@@ -38,8 +39,12 @@ class Caller:
 
     def post(self, path: str, **fields: str) -> Answer:
         """Fill in the form at `path` and send it. Raises OSError when nobody answers."""
+        return self.fill_in(path, **fields)()
+
+    def fill_in(self, path: str, **fields: str) -> Callable[[], Answer]:
+        """The form at `path`, filled in; what is returned sends it."""
         token = Page(self.get(path).text).find('main input[name="csrf_token"]').attrs["value"]
-        return self._send(path, urlencode({"csrf_token": token, **fields}).encode())
+        return lambda: self._send(path, urlencode({"csrf_token": token, **fields}).encode())
 
     def register(self, email: str) -> Answer:
         return self.post("/auth/register", email=email, name="Ada", password="a quieter harbour")

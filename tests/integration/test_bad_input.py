@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.pages import Page
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
+pytestmark = pytest.mark.databases("sqlite")
 
 GOOD = {
     "email": "new@example.com",
@@ -52,6 +52,7 @@ def fill_in(visitor, path, **values):
     return visitor.send("POST", path, data=body, content_type="application/x-www-form-urlencoded")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize(("path", "field"), FIELDS)
 def test_every_field_refuses_what_no_keyboard_makes(visitor, path, field):
     for name, value in BAD.items():

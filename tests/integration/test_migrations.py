@@ -51,6 +51,14 @@ def test_there_is_one_head_and_the_readers_of_files_agree_with_alembic():
         assert re.fullmatch(rf"{each.revision}_[a-z_]+\.py", each.path.rsplit("/", 1)[-1])
 
 
+@pytest.mark.databases("postgresql")
+def test_the_migrations_can_be_written_out_for_somebody_else_to_run(fresh_app):
+    script = flask(fresh_app, "db", "upgrade", "--sql").output
+
+    assert "CREATE TABLE users" in script
+    assert "INSERT INTO roles" in script
+
+
 def test_the_models_say_what_the_migrations_make(fresh_app):
     flask(fresh_app, "db", "upgrade")
 

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
 from app.models import Job, JobState
@@ -259,3 +259,16 @@ def test_overdue_jobs_are_counted(ledger, job_id, clock):
 
     assert ledger.count_overdue(by=timedelta(seconds=10)) == 1
     assert ledger.count_overdue(by=timedelta(seconds=12)) == 0
+
+
+def test_what_is_due_is_found_without_reading_the_history(session, ledger):
+    asked = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    ledger.sweep()
+    ledger.count_overdue(by=timedelta(seconds=10))
+    selects = [each for each in asked if each[0].startswith("SELECT")]
+
+    assert len(selects) == 2
+    for statement, values in selects:
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+        assert "SCAN" not in str(plan)

@@ -1,0 +1,90 @@
+"""Fifty at once on two processes: what may happen once happens once."""
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import func, select
+
+from app.models import Purpose, Session, User
+from tests.e2e.house import until
+from tests.faults.caller import Caller
+from tests.support.databases import emptied
+
+ADA = "ada@example.com"
+PASSWORD = "a quieter harbour"
+OTHER_PASSWORD = "seven lamps at dusk"
+AT_ONCE = 50
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(build, request):
+    elsewhere = {"database_url": emptied(request.getfixturevalue("postgres"))} if request.param == "postgresql" else {}
+    house = build(web_processes="2", **elsewhere)
+    web = house.start_web()
+    until(lambda: len(web.children()) == 2)
+    return house
+
+
+def all_at_once(senders):
+    """What each was answered, when nobody was let go before all were ready."""
+    start = threading.Barrier(len(senders))
+
+    def send(sender):
+        start.wait()
+        return sender()
+
+    with ThreadPoolExecutor(len(senders)) as crowd:
+        return list(crowd.map(send, senders))
+
+
+def link_for(house, purpose):
+    with house.work() as work:
+        user = work.users.get_by_email(ADA)
+        lifetime = work.lifetimes.reset_link
+        _, token = work.links.issue(purpose, user_id=user.id, address=ADA, lifetime=lifetime)
+    return token
+
+
+def test_one_address_that_all_register_is_one_account(house):
+    callers = [Caller(house.url) for _ in range(AT_ONCE)]
+    forms = [each.fill_in("/auth/register", email=ADA, name="Ada", password=PASSWORD) for each in callers]
+
+    answers = all_at_once(forms)
+
+    assert Counter(answer.status for answer in answers) == {303: AT_ONCE}
+    with house.look() as look:
+        assert look.session.scalar(select(func.count()).select_from(User)) == 1
+    assert len(house.jobs("answer_registration")) == AT_ONCE
+
+
+def test_a_link_that_all_use_works_once(house):
+    house.add_user(ADA, password=PASSWORD)
+    token = link_for(house, Purpose.RESET_PASSWORD)
+    forms = []
+    for number in range(AT_ONCE):
+        caller = Caller(house.url)
+        assert caller.get(f"/auth/reset-password/{token}").status == 303
+        forms.append(caller.fill_in("/auth/reset-password", password=f"{OTHER_PASSWORD} {number}"))
+
+    answers = all_at_once(forms)
+
+    assert Counter(answer.status for answer in answers) == {302: 1, 410: AT_ONCE - 1}
+    (chosen,) = [number for number, answer in enumerate(answers) if answer.status == 302]
+    assert Caller(house.url).login(ADA, f"{OTHER_PASSWORD} {chosen}").status == 302
+
+
+def test_no_sign_in_with_the_old_password_outlives_a_reset(house):
+    house.add_user(ADA, password=PASSWORD)
+    owner, strangers = Caller(house.url), [Caller(house.url) for _ in range(AT_ONCE)]
+    assert owner.get(f"/auth/reset-password/{link_for(house, Purpose.RESET_PASSWORD)}").status == 303
+    reset = owner.fill_in("/auth/reset-password", password=OTHER_PASSWORD)
+    sign_ins = [each.fill_in("/auth/login", email=ADA, password=PASSWORD) for each in strangers]
+
+    answers = all_at_once([*sign_ins[: AT_ONCE // 2], reset, *sign_ins[AT_ONCE // 2 :]])
+
+    assert answers[AT_ONCE // 2].status == 302
+    with house.look() as look:
+        assert look.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
+    assert {stranger.get("/account").status for stranger in strangers} == {302}
