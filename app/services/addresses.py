@@ -22,7 +22,7 @@ def canonical_address(typed: str) -> str:
     if len(text) > LONGEST_ADDRESS:
         raise InvalidAddress
     try:
-        # Reserved names such as `.test` and `.internal` are for their owners to use.
+        # It refuses reserved names such as `.test` and `.local`; `.internal` is for its owners to use.
         found = validate_email(text, check_deliverability=False, globally_deliverable=False, strict=True)
     except (EmailNotValidError, UnicodeError):
         raise InvalidAddress from None
@@ -33,8 +33,8 @@ def canonical_address(typed: str) -> str:
 
 
 def _is_host_name(domain: str) -> bool:
-    """Whether mail could go there: a name with a dot whose last label is no number, or this machine."""
-    return domain == "localhost" or ("." in domain and not domain.rpartition(".")[2].isdigit())
+    """Whether mail could go there: a name with a dot whose last label is no number."""
+    return "." in domain and not domain.rpartition(".")[2].isdigit()
 
 
 def clean_name(typed: str) -> str:

@@ -61,6 +61,7 @@ WORDS: dict[int, tuple[str, str]] = {
     404: ("There is nothing here", "The address may be mistyped, or what was here is gone."),
     405: ("That does not work here", "This page cannot be used in that way. Go back and try from there."),
     410: ("This link no longer works", "It was used already, has expired, or a newer one was sent."),
+    411: ("Its length is missing", "Send it with a Content-Length header."),
     413: ("That is too large", "Send less at once."),
     415: ("That format is not understood", "Send the form from its page."),
     429: ("Too many tries", "Wait a little, then try again."),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from flask import Flask, request
+from flask import Flask, abort, request
 
 from app.extensions import limiter, settings
 
@@ -16,8 +16,15 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 def init_app(app: Flask) -> None:
     """Every limit is named at its route, and checked there: the hook that looks each request up would find nothing."""
+    app.before_request(_want_length)
     limiter.init_app(app)
     app.before_request_funcs[None].remove(limiter._check_request_limit)
+
+
+def _want_length() -> None:
+    """Without its length, a body would be cut off at MAX_CONTENT_LENGTH and the rest taken for the whole."""
+    if "Transfer-Encoding" in request.headers and request.content_length is None:
+        abort(411)
 
 
 def limited(what: str) -> Callable[[View], View]:

@@ -105,6 +105,13 @@ def test_a_body_of_10_megabytes_is_refused_at_once(visitor, path):
     assert "too large" in Page(answer.text).text("h1")
 
 
+def test_a_body_that_does_not_say_its_length_is_refused(client):
+    answer = client.send("POST", "/auth/login", headers={"Transfer-Encoding": "chunked"})
+
+    assert answer.status_code == 411
+    assert "Content-Length" in answer.text
+
+
 @pytest.mark.parametrize("path", FORMS)
 def test_a_thousand_fields_a_file_or_nonsense_are_no_error_of_ours(visitor, path):
     token = visitor.token(path)
