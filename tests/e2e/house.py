@@ -28,7 +28,7 @@ from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
 from tests.support.databases import SIGNING_KEY, let_go
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 FLASK = [sys.executable, "-m", "flask"]
 # Cheap hashing, no limit in the way, and a ledger that notices within moments what was left lying.
 QUICK = {
@@ -48,12 +48,12 @@ QUICK = {
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], *, within: float = PATIENCE_SECONDS) -> Found:
-    """Look again and again until something is found, and return it."""
-    deadline = time.monotonic() + within
+def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
+    """Look again and again until something is found, and return it; `why` tells what there is instead."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not (found := look()):
-        assert time.monotonic() < deadline, f"not found within {within} seconds"
+        assert time.monotonic() < deadline, f"not found within {PATIENCE_SECONDS} seconds: {why()}"
         pause.wait(0.02)
     return found
 

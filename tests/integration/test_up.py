@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,18 +26,10 @@ from app.cli.reload import Watch
 from app.cli.supervisor import Supervisor
 from app.embedded_valkey import EmbeddedValkey, ValkeyProblem
 from app.settings import ROOT, Settings
+from tests.e2e.house import until
 
 # Settings of the machine that tests run on, which would lead a run away from its own folder.
 ELSEWHERE = {"BASE_URL", "DATABASE_URL", "HOST", "INSTANCE_PATH", "MAIL_URL", "REDIS_URL", "SECRET_KEY"}
-
-
-def eventually(fact, *, seconds=120, why=lambda: ""):
-    """Wait until `fact()` is true, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := fact()):
-        assert time.monotonic() < deadline, f"{fact.__name__} did not come true\n{why()}"
-        time.sleep(0.05)
-    return found
 
 
 class Run:
@@ -72,11 +63,11 @@ class Run:
 
     def says(self, text: str, *, times: int = 1) -> None:
         """Wait until it has said `text`."""
-        eventually(lambda: self.said().count(text) >= times, why=lambda: f"{text!r} in:\n{self.said()}")
+        until(lambda: self.said().count(text) >= times, why=lambda: f"{text!r} in:\n{self.said()}")
 
     def parts(self) -> dict[str, psutil.Process]:
         """All four by name, once they are there; a part's own children are not among them."""
-        return eventually(lambda: len(found := self._find_parts()) == 4 and found, why=self.said)
+        return until(lambda: len(found := self._find_parts()) == 4 and found, why=self.said)
 
     def everyone(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -132,7 +123,7 @@ def test_a_run_outlives_its_parts_and_its_own_death_and_stops_without_a_trace(ru
         run.says(f"{name} has stopped (")
     after = run.parts()
     assert not {part.pid for part in before.values()} & {part.pid for part in after.values()}
-    eventually(run.answers, why=run.said)
+    until(run.answers, why=run.said)
     assert Redis.from_url(url).get("held") == b"yes"
 
     # The supervisor itself is killed; the kernel tells its children, and the next run finds nothing in its way.
@@ -141,7 +132,7 @@ def test_a_run_outlives_its_parts_and_its_own_death_and_stops_without_a_trace(ru
     run.process.wait()
     run.start()
     run.says("Ctrl-C stops it")
-    eventually(lambda: are_gone(killed))
+    until(lambda: are_gone(killed))
     url = (run.instance / "valkey" / "url").read_text()
     assert Redis.from_url(url).get("held") == b"yes"
 
@@ -162,8 +153,8 @@ def test_a_run_follows_its_code_and_its_settings_and_a_second_interrupt_ends_it_
     served_before = run.parts()["web"].pid
     os.utime(run.root / "migrations" / "env.py")
     run.says("migrations/env.py changed; restarting web, schedule and worker")
-    eventually(lambda: run.parts()["web"].pid != served_before, why=run.said)
-    eventually(run.answers, why=run.said)
+    until(lambda: run.parts()["web"].pid != served_before, why=run.said)
+    until(run.answers, why=run.said)
 
     (run.root / ".env").write_text("SITE_NAME=Harbour\n")
     run.says(".env changed; starting anew")
