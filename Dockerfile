@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /srv/gatehouse
 COPY requirements.txt .
-RUN python -m venv /srv/venv && /srv/venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+RUN python -m venv /srv/venv && /srv/venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 
 FROM python:3.13-slim
 RUN useradd --system --create-home --home-dir /var/lib/gatehouse gatehouse

@@ -50,14 +50,15 @@ PLACED := $(shell test -x $(BIN)/python && cat .venv/place 2>/dev/null)
 ENVIRONMENT_IS_STALE := $(if $(PLACED),$(if $(subst $(shell pwd -P),,$(PLACED)),make-environment),make-environment)
 .PHONY: make-environment
 
+# The pins are complete, so nothing is left to resolve; older pips would take the newest `coverage[toml]` and refuse it.
 .venv/for-run: requirements.txt $(ENVIRONMENT_IS_STALE)
 	@echo "Installing what Gatehouse needs into .venv ..."
-	@$(PIP) install --quiet --require-hashes -r requirements.txt
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/for-test: requirements-dev.txt requirements.txt $(ENVIRONMENT_IS_STALE)
 	@echo "Installing what Gatehouse and its tests need into .venv ..."
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.txt
 	@touch .venv/for-run $@
 
 .venv/place: $(ENVIRONMENT_IS_STALE)

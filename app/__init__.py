@@ -6,8 +6,14 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
-from app import account, auth, dev, health, home, users
+from app import account, api, auth, dev, health, home, users
+from app.account import keys as account_keys
 from app.account import routes as account_routes
+from app.api import auth as api_auth
+from app.api import hooks as api_hooks
+from app.api import openapi as api_openapi
+from app.api import sessions as api_sessions
+from app.api import users as api_users
 from app.auth import links as auth_links
 from app.auth import routes as auth_routes
 from app.cli import Commands
@@ -21,7 +27,12 @@ from app.web import access, csrf, errors, headers, identity, limits, pages, rows
 from app.web.logs import init_logs
 
 __all__ = [
+    "account_keys",
     "account_routes",
+    "api_auth",
+    "api_openapi",
+    "api_sessions",
+    "api_users",
     "auth_links",
     "auth_routes",
     "create_app",
@@ -51,12 +62,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     identity.init_app(app)
     access.init_app(app)
     limits.init_app(app)
+    api_hooks.init_app(app, settings)
     csrf.init_app(app)
     errors.init_app(app)
     pages.init_app(app, settings)
     rows.init_app(app)
 
-    for door in (home, health, auth, account, users):
+    for door in (home, health, auth, account, users, api):
         app.register_blueprint(door.bp)
     if settings.is_development:
         app.register_blueprint(dev.bp)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class AccountError(Exception):
     """Base of every refusal; the message is written for the person who reads it."""
@@ -15,6 +17,26 @@ class AccountError(Exception):
 
 class CommittedRefusal(AccountError):
     """A refusal whose effects (a counter, an audit event) commit before it is raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with what was sent; `field` is None where it is about the whole."""
+
+    field: str | None
+    code: str
+    message: str
+
+
+class InvalidInput(AccountError):
+    """What was sent does not have the shape that was asked for."""
+
+    code = "invalid"
+    message = "Some of what was sent is not right."
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__()
+        self.problems = problems
 
 
 class InvalidAddress(AccountError):
@@ -122,6 +144,10 @@ class SessionNotFound(NotFound):
     message = "That session has already ended."
 
 
+class ApiKeyNotFound(NotFound):
+    message = "There is no such API key."
+
+
 class JobNotRetryable(AccountError):
     code = "job_not_retryable"
     message = "Only a dead or cancelled job can be tried again."
@@ -130,6 +156,51 @@ class JobNotRetryable(AccountError):
 class JobNotCancellable(AccountError):
     code = "job_not_cancellable"
     message = "Only a job that has not begun can be cancelled."
+
+
+class BadRefreshToken(AccountError):
+    """Unknown, expired, or its sign-in has ended."""
+
+    code = "invalid_token"
+    message = "This refresh token does not work. Sign in again."
+
+
+class TokenReused(CommittedRefusal):
+    """A refresh token came twice, so two hold it: the sign-in has ended for both."""
+
+    code = "token_reused"
+    message = "This refresh token was used before, so the sign-in has ended. Sign in again."
+
+
+class ScopeNotHeld(AccountError):
+    """`missing` are the scopes that the owner does not hold."""
+
+    code = "scope_not_held"
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(f"You do not have {', '.join(missing)}, so a key of yours cannot have it either.")
+        self.missing = missing
+
+
+class TooManyApiKeys(AccountError):
+    code = "too_many_api_keys"
+
+
+class ConfirmationRequired(AccountError):
+    code = "confirmation_required"
+    message = "Sign in again first: this asks for a password that was given a moment ago."
+
+
+class Changed(AccountError):
+    """It is no longer as the client saw it."""
+
+    code = "precondition_failed"
+    message = "It was changed in the meantime. Get it again, then decide."
+
+
+class IdempotencyKeyReused(AccountError):
+    code = "idempotency_key_reused"
+    message = "This Idempotency-Key was used for another request. Use a new one."
 
 
 class LeaseLost(AccountError):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A signed-in person and the credential they came with.
 
-    `authenticated_at` is when the session began, `confirmed_at` when a password was last given in it.
+    `authenticated_at` is when the session began, `confirmed_at` when a password was last given in it. `via` is the
+    kind of credential; with an API key `session_id` is 0 and `key_id` says which, otherwise `key_id` is 0.
     The `is_*` properties and `get_id` are the interface that Flask-Login expects.
     """
 
@@ -23,6 +25,8 @@ class Principal:
     session_id: int
     authenticated_at: datetime
     confirmed_at: datetime
+    via: Literal["cookie", "access_token", "api_key"] = "cookie"
+    key_id: int = 0
 
     @property
     def is_authenticated(self) -> bool:

@@ -118,6 +118,40 @@ class SendAccountActivated(Promise):
 
 
 @dataclass(frozen=True)
+class SendInvitation(Promise):
+    """A link that sets name and password, to the invited address; `inviter_id` says whose name stands in it."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int
+    inviter_id: int | None
+
+
+@dataclass(frozen=True)
+class SendTokenReused(Promise):
+    """Word to the owner that a refresh token came twice, so that the sign-in was ended."""
+
+    user_id: int
+    event_id: int
+
+
+@dataclass(frozen=True)
+class SendApiKeyMade(Promise):
+    key_id: int
+
+
+@dataclass(frozen=True)
+class SendApiKeyExpires(Promise):
+    key_id: int
+
+
+@dataclass(frozen=True)
+class WarnOfExpiringKeys(Promise):
+    """A mail for each API key that will soon work no more."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
 class PurgeUnconfirmed(Promise):
     """Accounts whose address was never confirmed."""
 

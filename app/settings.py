@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from email.utils import getaddresses, parseaddr, quote
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +14,22 @@ from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
-List = Annotated[list[str], NoDecode]
 _RATE = r"[1-9]\d* per ([1-9]\d* )?(second|minute|hour|day)s?"
 Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$")]
 
@@ -29,26 +38,24 @@ class SettingsError(Exception):
     """A setting is missing or wrong; the message says which and what to set."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Frozen values; lists are comma-separated, lifetimes carry their unit in the name."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     environment: Literal["development", "testing", "staging", "production"] = "production"
     debug: bool = False
     instance_path: Path = ROOT / "instance"
     secret_key: SecretStr = SecretStr("")
-    secret_key_fallbacks: Annotated[list[SecretStr], NoDecode] = []
+    secret_key_fallbacks: list[SecretStr] = []
     database_url: str = ""
     redis_url: str = ""
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     base_url: str = ""
-    allowed_hosts: List = []
+    allowed_hosts: list[str] = []
     trusted_proxies: int = Field(0, ge=0, le=10)
-    cors_origins: List = []
+    cors_origins: list[str] = []
 
     mail_url: SecretStr = SecretStr("")
     mail_from: str = ""
@@ -85,6 +92,8 @@ class Settings(BaseSettings):
     csrf_token_minutes: int = Field(12 * 60, ge=1, le=366 * 24 * 60)
     verify_link_hours: int = Field(24, ge=1, le=31 * 24)
     reset_link_minutes: int = Field(60, ge=5, le=7 * 24 * 60)
+    invitation_days: int = Field(7, ge=1, le=31)
+    access_token_minutes: int = Field(10, ge=1, le=60)
     email_change_link_hours: int = Field(24, ge=1, le=31 * 24)
     email_undo_link_days: int = Field(14, ge=1, le=366)
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
@@ -109,6 +118,8 @@ class Settings(BaseSettings):
     limit_link: Limit = "30 per minute"
     limit_password: Limit = "20 per minute"
     limit_strength: Limit = "60 per minute"
+    limit_api: Limit = "600 per minute"
+    limit_refresh: Limit = "60 per minute"
 
     # ── what people write in an environment ──────────────────────────────────────────────────────────────
 
@@ -215,16 +226,6 @@ class Settings(BaseSettings):
         if value.get_secret_value() and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
             raise ValueError(advice)
         return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _misspelt(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A limit of ours under a name we do not have is a mistake, and silence would hide it."""
-        for name in os.environ:
-            if name.startswith("LIMIT_") and name.lower() not in cls.model_fields:
-                known = sorted(field.upper() for field in cls.model_fields if field.startswith("limit_"))
-                raise ValueError(f"{name} is not a limit; the limits are {', '.join(known)}")
-        return values
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
@@ -364,16 +365,32 @@ def _is_weak(key: str) -> bool:
     return len(key) < 32 or len(set(key)) < 12 or repeats or words * 4 > len(key)
 
 
-def load_settings() -> Settings:
-    """Read the environment and `.env`. Raises SettingsError with one sentence for each wrong value."""
+def load_settings(env_file: Path = Path(".env")) -> Settings:
+    """Read the environment and, for what it does not say, `env_file`; an empty value is as good as none.
+
+    Raises SettingsError with one sentence for each wrong value.
+    """
     try:
-        return Settings()
+        written = _said(dotenv_values(env_file)) | _said(os.environ)
+        return Settings.model_validate(
+            {name: value for name, value in written.items() if name in Settings.model_fields}
+        )
     except ValidationError as refused:
         raise SettingsError("\n".join(_sentence(error) for error in refused.errors())) from None
     except OSError as problem:
         raise SettingsError(f"The .env file cannot be read: {problem.strerror}.") from None
     except UnicodeDecodeError:
         raise SettingsError("The .env file cannot be read: it is no UTF-8 text.") from None
+
+
+def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
+    """What is not empty, by the names of our fields. Raises SettingsError for a limit that we do not have."""
+    said = {name.lower(): value for name, value in environment.items() if value}
+    limits = [name for name in Settings.model_fields if name.startswith("limit_")]
+    for name in said:
+        if name.startswith("limit_") and name not in limits:  # A misspelt one would be silently without effect.
+            raise SettingsError(f"{name.upper()} is not a limit; the limits are {', '.join(sorted(limits)).upper()}.")
+    return said
 
 
 def _split(address: str, advice: str) -> SplitResult:

@@ -16,22 +16,31 @@ from app.errors import CommittedRefusal
 from app.extensions import db, doorbell, now, one_write, settings
 from app.principal import NOWHERE
 from app.promises import Promise
+from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
+from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
 from app.services.housekeeping import Housekeeping
+from app.services.idempotency import Idempotency
+from app.services.invitations import Invitations
 from app.services.ledger import Ledger, Ring
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.mails import Mails
 from app.services.password_reset import PasswordReset
 from app.services.profile import Profile
+from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
 from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
+from app.services.signing_keys import SigningKeys
 from app.services.throttles import Throttles
 from app.services.users import Users
 from app.settings import Settings
+
+# A process asks for the keys of access tokens at least this often, so one that was retired is used by nobody after it.
+SEEN_BY_ALL_WITHIN = timedelta(minutes=1)
 
 
 class Work:
@@ -144,6 +153,46 @@ class Work:
         )
 
     @cached_property
+    def directory(self) -> Directory:
+        return Directory(self.session)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        return Invitations(
+            self.session, audit=self.audit, ledger=self.ledger, links=self.links, roles=self.roles, clock=now
+        )
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        return SigningKeys(
+            self.session,
+            audit=self.audit,
+            keys=settings().signing_keys,
+            matter_for=self.lifetimes.access_token + SEEN_BY_ALL_WITHIN,
+            clock=now,
+        )
+
+    @cached_property
+    def refresh_tokens(self) -> RefreshTokens:
+        return RefreshTokens(
+            self.session,
+            audit=self.audit,
+            ledger=self.ledger,
+            sessions=self.sessions,
+            keys=settings().signing_keys,
+            idle=self.lifetimes.remember_idle,
+            clock=now,
+        )
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        return ApiKeys(self.session, audit=self.audit, ledger=self.ledger, clock=now)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        return Idempotency(self.session, clock=now)
+
+    @cached_property
     def mails(self) -> Mails:
         return Mails(self.session, clock=now)
 
@@ -164,8 +213,13 @@ class Work:
 def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
     """Commit on leaving, roll back on any exception; a CommittedRefusal commits and is then raised.
 
-    The page's reading session is closed first: on SQLite, what has read must not turn into what writes.
+    The page's reading session is closed first: on SQLite, what has read must not turn into what writes. Inside
+    another (`as_one`) it is a part of that one, which alone commits.
     """
+    if (outer := g.get("outer_work")) is not None:
+        with outer.session.begin_nested():
+            yield outer
+        return
     db.session.close()
     rings: list[Ring] = []
     with DbSession(one_write(), expire_on_commit=False) as session:
@@ -178,6 +232,17 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
             raise
         session.commit()
     doorbell.ring(rings)
+
+
+@contextmanager
+def as_one() -> Iterator[Work]:
+    """Make every unit of work inside it a part of this one, so that all of it commits or nothing."""
+    with unit_of_work() as work:
+        g.outer_work = work
+        try:
+            yield work
+        finally:
+            g.pop("outer_work")
 
 
 def reading() -> Work:
@@ -202,6 +267,8 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         email_change_link=timedelta(hours=settings.email_change_link_hours),
         email_undo_link=timedelta(days=settings.email_undo_link_days),
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
+        invitation_link=timedelta(days=settings.invitation_days),
+        access_token=timedelta(minutes=settings.access_token_minutes),
         job_lease=timedelta(seconds=settings.job_lease_seconds),
         ring_again=timedelta(seconds=settings.ring_again_seconds),
         finished_job=timedelta(days=settings.finished_job_days),

@@ -49,7 +49,7 @@ def main() -> None:
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of an application with one person in it."""
-    settings = Settings(_env_file=None, environment="testing", instance_path=folder, port=8000)
+    settings = Settings(environment="testing", instance_path=folder, port=8000)
     app = create_app(settings)
     app.extensions["clock"] = lambda: TAKEN_AT
     logging.getLogger().setLevel(logging.ERROR)

@@ -151,7 +151,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, database_url: str, 
     }
     for marker in reversed(list(request.node.iter_markers("settings"))):
         values |= marker.kwargs
-    return Settings(_env_file=None, **values)
+    return Settings(**values)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]
     made: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
-        app = create_app(Settings(_env_file=None, **(settings.model_dump() | changes)) if changes else settings)
+        app = create_app(Settings(**(settings.model_dump() | changes)) if changes else settings)
         app.extensions["clock"] = clock
         # Each test has an application of its own; compiled once is enough for the templates of all of them.
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(run_folder()))

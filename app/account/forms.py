@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from wtforms import SelectField, SelectMultipleField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
+
 from app.web.forms import Address, ChosenPassword, Form, Name, PresentPassword
 
 
@@ -14,3 +17,24 @@ class EmailForm(Form):
 class PasswordForm(Form):
     current_password = PresentPassword("Present password")
     password = ChosenPassword("New password")
+
+
+class ApiKeyForm(Form):
+    """`scopes` are the permissions that its maker holds."""
+
+    name = Name(required="Give the key a name, so that you know it again.", autocomplete="off")
+    scopes = SelectMultipleField("What it may do", choices=[])
+    days = SelectField(
+        "Works for",
+        choices=[
+            SelectChoice("30", "30 days"),
+            SelectChoice("90", "90 days"),
+            SelectChoice("365", "a year"),
+            SelectChoice("", "ever, until you end it"),
+        ],
+        default="90",
+    )
+
+
+class ApiKeyNameForm(Form):
+    name = Name(required="Give the key a name.", autocomplete="off")

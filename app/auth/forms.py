@@ -41,3 +41,8 @@ class ResetPasswordForm(Form):
 class ConfirmForm(Form):
     password = PresentPassword()
     next = NextPage()
+
+
+class InvitationForm(Form):
+    name = Name()
+    password = ChosenPassword()

@@ -6,7 +6,14 @@ from flask import g, redirect, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
-from app.auth.forms import AccountPasswordForm, AddressForm, ButtonForm, ResetPasswordForm, VerifyWithPasswordForm
+from app.auth.forms import (
+    AccountPasswordForm,
+    AddressForm,
+    ButtonForm,
+    InvitationForm,
+    ResetPasswordForm,
+    VerifyWithPasswordForm,
+)
 from app.auth.routes import REGISTERED_HERE
 from app.errors import Busy, DeadLink, EmailTaken, WeakPassword, WrongPassword
 from app.models import Purpose
@@ -114,6 +121,45 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
         work.sessions.remember_device(user.id, device)
     identity.drop_session()
     identity.keep_device(device)
+
+
+@bp.get("/invitation/<token>")
+@public
+def open_invitation(token: str) -> ResponseReturnValue:
+    """Take the token out of the address bar, history and Referer before anything is shown."""
+    if not _is_live(token, Purpose.INVITATION):
+        return dead_link(again="auth.login", text="Sign in")
+    return keep_link(token, Purpose.INVITATION, then="auth.invitation")
+
+
+@bp.route("/invitation", methods=["GET", "POST"])
+@public
+@limited("link")
+def invitation() -> ResponseReturnValue:
+    try:
+        token = kept_link(Purpose.INVITATION)
+        invited = reading().invitations.get_invited(token)
+        form = InvitationForm(name=invited.name)
+        if form.validate_on_submit():
+            _accept(token, form, email=invited.email)
+            return done("Your account is ready. Sign in to begin.", to="auth.login")
+    except WeakPassword as refusal:
+        form.refuse("password", refusal)
+    except Busy as refusal:
+        form.refuse(None, refusal)
+    except DeadLink:
+        return dead_link(again="auth.login", text="Sign in")
+    return page("auth/invitation.html", form, address=invited.email)
+
+
+def _accept(token: str, form: InvitationForm, *, email: str) -> None:
+    chosen = new_password(form.password.data or "", words=(email, form.name.clean))
+    device = identity.device_token()
+    with unit_of_work() as work:
+        user = work.invitations.accept(token, name=form.name.clean, password=chosen)
+        work.sessions.remember_device(user.id, device)
+    identity.keep_device(device)
+    drop_link(Purpose.INVITATION)
 
 
 @bp.get("/confirm-email-change/<token>")

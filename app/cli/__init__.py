@@ -17,6 +17,7 @@ COMMANDS = {
     "db": "app.cli.database:migrations",
     "doctor": "app.cli.doctor:doctor",
     "jobs": "app.jobs.commands:jobs",
+    "keys": "app.cli.keys:keys",
     "mail": "app.cli.mail:mail",
     "up": "app.cli.up:up",
     "users": "app.cli.users:users",

@@ -130,6 +130,64 @@ def email_changed(user: User, *, old_address: str, new_address: str, token: str)
     )
 
 
+def invitation(user: User, *, inviter: str | None, token: str) -> Message:
+    """Without the invited person's name: what somebody typed about them is not ours to send them."""
+    return compose(
+        "invitation",
+        to=user.email,
+        user_id=user.id,
+        subject=f"You are invited to {settings().site_name}",
+        inviter=inviter,
+        link=address_of(f"/auth/invitation/{token}"),
+        days=settings().invitation_days,
+    )
+
+
+def token_reused(user: User, *, at: datetime, device: str | None, address: str | None) -> Message:
+    return compose(
+        "token_reused",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"A sign-in to {settings().site_name} was ended to be safe",
+        at=at,
+        device=device,
+        address=address,
+        sessions_url=address_of("/account/sessions"),
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def api_key_made(user: User, *, key_name: str, prefix: str, scopes: list[str], at: datetime) -> Message:
+    return compose(
+        "api_key_made",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"A new API key for your account with {settings().site_name}",
+        key_name=key_name,
+        prefix=prefix,
+        scopes=scopes,
+        at=at,
+        keys_url=address_of("/account/api-keys"),
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> Message:
+    return compose(
+        "api_key_expires",
+        to=user.email,
+        user_id=user.id,
+        name=user.name,
+        subject=f"An API key for {settings().site_name} expires soon",
+        key_name=key_name,
+        prefix=prefix,
+        at=at,
+        keys_url=address_of("/account/api-keys"),
+    )
+
+
 def account_deactivated(user: User) -> Message:
     return compose(
         "account_deactivated",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from flask import Response, current_app, redirect, url_for
@@ -7,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.extensions import now, settings
 from app.home import bp
+from app.unit_of_work import reading
 from app.web import identity
 from app.web.access import public
 from app.web.pages import page
@@ -56,6 +58,14 @@ def security_txt() -> ResponseReturnValue:
     return _file("\n".join(lines) + "\n", "text/plain")
 
 
+@bp.get("/.well-known/jwks.json")
+@public
+def jwks() -> ResponseReturnValue:
+    """The public halves of the keys of access tokens (RFC 7517), for apps that read those themselves."""
+    keys = [key.public_jwk for key in reading().signing_keys.list_all()]
+    return _file(json.dumps({"keys": keys}), "application/json", seconds=60)
+
+
 @bp.get("/.well-known/change-password")
 @public
 def change_password() -> ResponseReturnValue:
@@ -63,7 +73,7 @@ def change_password() -> ResponseReturnValue:
     return redirect(url_for("account.password"))
 
 
-def _file(text: str, mimetype: str) -> Response:
+def _file(text: str, mimetype: str, *, seconds: int = 3600) -> Response:
     response = Response(text, mimetype=mimetype)
-    response.headers["Cache-Control"] = "public, max-age=3600"
+    response.headers["Cache-Control"] = f"public, max-age={seconds}"
     return response

@@ -8,19 +8,23 @@ from app.emails import Message, messages
 from app.errors import DeadLink
 from app.extensions import settings
 from app.jobs.registry import keeps
-from app.models import EmailChange, OneTimeLink, Purpose, Session, Throttle, User
+from app.models import ApiKey, EmailChange, OneTimeLink, Purpose, Session, Throttle, User, keep_words
 from app.promises import (
     AnswerForgotPassword,
     AnswerRegistration,
     AnswerResendVerification,
     SendAccountActivated,
     SendAccountDeactivated,
+    SendApiKeyExpires,
+    SendApiKeyMade,
     SendConfirmEmailChange,
     SendEmailChanged,
     SendEmailChangeRequested,
     SendFailedSignIns,
+    SendInvitation,
     SendNewDevice,
     SendPasswordChanged,
+    SendTokenReused,
 )
 from app.services.ledger import Claim
 from app.unit_of_work import Work
@@ -35,7 +39,11 @@ def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -
     user = _asking_user(work, promise.user_id)
     if user is None:
         return None
-    return messages.already_registered(user) if user.is_verified() else _verification(work, user, claim)
+    if user.is_verified():
+        return messages.already_registered(user)
+    # Here and not where it was written: the same statements run there for whoever signs up with any address.
+    keep_words(work.session.connection(), user.id, user.name)
+    return _verification(work, user, claim)
 
 
 @keeps(AnswerResendVerification)
@@ -131,6 +139,53 @@ def send_account_deactivated(work: Work, promise: SendAccountDeactivated, claim:
 def send_account_activated(work: Work, promise: SendAccountActivated, claim: Claim) -> Message | None:
     user = _user(work, promise.user_id)
     return None if user is None else messages.account_activated(user)
+
+
+@keeps(SendInvitation)
+def send_invitation(work: Work, promise: SendInvitation, claim: Claim) -> Message | None:
+    user = _user(work, promise.user_id)
+    if user is None or user.is_verified() or user.hashed_password is not None:
+        return None
+    inviter = _user(work, promise.inviter_id)
+    _, token = work.links.issue(
+        Purpose.INVITATION,
+        user_id=user.id,
+        address=user.email,
+        lifetime=work.lifetimes.invitation_link,
+        job_id=claim.job_id,
+    )
+    return messages.invitation(user, inviter=(inviter.name or inviter.email) if inviter else None, token=token)
+
+
+@keeps(SendTokenReused)
+def send_token_reused(work: Work, promise: SendTokenReused, claim: Claim) -> Message | None:
+    user, event = _user(work, promise.user_id), work.audit.find(promise.event_id)
+    if user is None or event is None:
+        return None
+    detail = event.detail
+    device = device_name(detail.user_agent) if detail and detail.user_agent else None
+    return messages.token_reused(user, at=event.at, device=device, address=detail.address if detail else None)
+
+
+@keeps(SendApiKeyMade)
+def send_api_key_made(work: Work, promise: SendApiKeyMade, claim: Claim) -> Message | None:
+    key, user = _key(work, promise.key_id)
+    if key is None or user is None:
+        return None
+    return messages.api_key_made(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at)
+
+
+@keeps(SendApiKeyExpires)
+def send_api_key_expires(work: Work, promise: SendApiKeyExpires, claim: Claim) -> Message | None:
+    key, user = _key(work, promise.key_id)
+    if key is None or user is None or key.expires_at is None or key.ended_at is not None:
+        return None
+    return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
+
+
+def _key(work: Work, key_id: int) -> tuple[ApiKey | None, User | None]:
+    key = work.session.get(ApiKey, key_id)
+    return (key, _user(work, key.user_id)) if key is not None else (None, None)
 
 
 def _user(work: Work, user_id: int | None) -> User | None:

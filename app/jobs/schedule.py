@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.extensions import now
-from app.promises import Promise, PurgeExpired, PurgeUnconfirmed
+from app.promises import Promise, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
 from app.unit_of_work import Work, unit_of_work
 
 
@@ -29,6 +29,7 @@ class Tick:
 SCHEDULE = (
     Tick("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
     Tick("purge-expired", timedelta(hours=6), PurgeExpired()),
+    Tick("warn-of-expiring-keys", timedelta(hours=12), WarnOfExpiringKeys()),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.jobs.registry import keeps
-from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed
+from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
 from app.services.ledger import Claim
 from app.unit_of_work import Work
 
@@ -20,6 +20,13 @@ def purge_expired(work: Work, promise: PurgeExpired, claim: Claim) -> None:
     """What does not fit in one transaction is promised again."""
     if work.housekeeping.purge(at_most=5000) >= 5000:
         work.promise(PurgeExpired())
+
+
+@keeps(WarnOfExpiringKeys)
+def warn_of_expiring_keys(work: Work, promise: WarnOfExpiringKeys, claim: Claim) -> None:
+    """What does not fit in one transaction is promised again."""
+    if work.api_keys.warn_of_ends(at_most=500) == 500:
+        work.promise(WarnOfExpiringKeys())
 
 
 @keeps(NoOperation)

@@ -1,33 +1,43 @@
 """The tables: plain SQLAlchemy with predicates and small verbs; no commits, no queries across tables."""
 
+from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent
 from app.models.base import Base
+from app.models.idempotency import IdempotentAnswer
 from app.models.job import OPEN, Job, JobState
 from app.models.link import OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MEMBER, Role, user_roles
 from app.models.session import Device, Session
 from app.models.throttle import Throttle
-from app.models.user import EmailChange, User
+from app.models.token import RefreshToken, SigningKey
+from app.models.user import EmailChange, User, UserWord, keep_words, words_of
 
 __all__ = [
     "ADMINISTRATOR",
     "MEMBER",
     "OPEN",
+    "ApiKey",
     "AuditDetail",
     "AuditEvent",
     "Base",
     "Device",
     "EmailChange",
+    "IdempotentAnswer",
     "Job",
     "JobState",
     "MailStatus",
     "OneTimeLink",
     "Purpose",
+    "RefreshToken",
     "Role",
     "SentMail",
     "Session",
+    "SigningKey",
     "Throttle",
     "User",
+    "UserWord",
+    "keep_words",
     "user_roles",
+    "words_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
@@ -20,6 +20,11 @@ NAMES = {
 
 # SQLite counts rows itself only for INTEGER; PostgreSQL gets room for more than two billion.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def by_bytes(length: int) -> String:
+    """Text whose order is that of its characters' numbers, so that a range of it is all that begins alike."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -45,5 +50,11 @@ class Base(DeclarativeBase):
     # A registry of its own, because Flask-SQLAlchemy makes a second base from this one and lets it share.
     registry = registry(
         metadata=MetaData(naming_convention=NAMES),
-        type_annotation_map={int: BigId, datetime: UtcTime(), dict[str, Any]: JSON(), list[str]: JSON()},
+        type_annotation_map={
+            int: BigId,
+            datetime: UtcTime(),
+            dict[str, Any]: JSON(),
+            dict[str, str]: JSON(),
+            list[str]: JSON(),
+        },
     )

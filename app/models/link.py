@@ -16,6 +16,7 @@ class Purpose(StrEnum):
     RESET_PASSWORD = "reset_password"
     CHANGE_EMAIL = "change_email"
     UNDO_EMAIL_CHANGE = "undo_email_change"
+    INVITATION = "invitation"
 
 
 class OneTimeLink(Base):

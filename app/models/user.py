@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, insert, inspect, text
+from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
-from app.models.base import Base, BigId
+from app.models.base import Base, BigId, by_bytes
 from app.models.role import Role, user_roles
+
+DEACTIVATED = text("NOT is_active")
+UNCONFIRMED = text("is_active AND email_verified_at IS NULL")
 
 
 class User(Base):
@@ -17,11 +20,15 @@ class User(Base):
         # The purge of never-confirmed accounts and the newest-first list walk these.
         Index("ix_users_created_at", "created_at", "id"),
         Index("ix_users_name", "name", "id"),
+        Index("ix_users_last_seen_at", "last_seen_at", "id"),
+        # The few who cannot sign in are listed without a walk past the many who can.
+        Index("ix_users_deactivated", "created_at", "id", sqlite_where=DEACTIVATED, postgresql_where=DEACTIVATED),
+        Index("ix_users_unconfirmed", "created_at", "id", sqlite_where=UNCONFIRMED, postgresql_where=UNCONFIRMED),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    email: Mapped[str] = mapped_column(String(320), unique=True)
+    email: Mapped[str] = mapped_column(by_bytes(320), unique=True)
     name: Mapped[str] = mapped_column(String(100), default="")
     hashed_password: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(default=True)
@@ -31,6 +38,8 @@ class User(Base):
     deactivation_reason: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    # Rises with every change that others can see; having been seen is none.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
 
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, order_by=Role.name)
 
@@ -50,6 +59,41 @@ class User(Base):
     def activate(self, *, at: datetime) -> None:
         self.is_active = True
         self.deactivated_at, self.deactivation_reason, self.updated_at = None, None, at
+
+
+class UserWord(Base):
+    """A word of somebody's name, case folded: what a search by the beginning of a name walks."""
+
+    __tablename__ = "user_words"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    word: Mapped[str] = mapped_column(by_bytes(100), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+@event.listens_for(User, "before_update")
+def _raise_version(mapper: object, connection: Connection, user: User) -> None:
+    if object_session(user).is_modified(user, include_collections=False):  # type: ignore[union-attr]
+        user.version = User.version + 1
+
+
+@event.listens_for(User, "after_insert")
+@event.listens_for(User, "after_update")
+def _keep_words(mapper: object, connection: Connection, user: User) -> None:
+    if inspect(user).attrs.name.history.has_changes():
+        keep_words(connection, user.id, user.name)
+
+
+def keep_words(connection: Connection, user_id: int, name: str) -> None:
+    """Let the user be found by the words of `name`, and by no others."""
+    connection.execute(delete(UserWord).where(UserWord.user_id == user_id))
+    if words := words_of(name):
+        connection.execute(insert(UserWord), [{"user_id": user_id, "word": word} for word in words])
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a name or of a search, in the form in which they are compared."""
+    return sorted({word[:100] for word in text.casefold().split()})
 
 
 class EmailChange(Base):

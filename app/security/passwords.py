@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from secrets import token_bytes
 from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from app.errors import Busy
 
@@ -24,7 +27,7 @@ class Passwords:
         )
         self._slots = BoundedSemaphore(at_once)
         self._wait = wait
-        self._decoy = self._hasher.hash("nobody has this password")
+        self._decoy = _nobodys(self._hasher)
 
     def hash(self, password: str) -> str:
         """A PHC string. Raises Busy when no slot is free for `wait` seconds."""
@@ -55,6 +58,13 @@ class _Slot:
 
     def __exit__(self, *_: object) -> None:
         self._slots.release()
+
+
+def _nobodys(hasher: PasswordHasher) -> str:
+    """A PHC string that no password fits, and that takes as long to find out as any other of `hasher`."""
+    salt, key = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${key}"
 
 
 def _bytes(password: str) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.models import Base, Job, OneTimeLink, SentMail, Session, Throttle
+from app.models import ApiKey, Base, IdempotentAnswer, Job, OneTimeLink, RefreshToken, SentMail, Session, Throttle
+from app.services.idempotency import KEPT_FOR
 from app.services.lifetimes import Lifetimes
 from app.services.statements import affected
 
@@ -28,6 +29,9 @@ class Housekeeping:
         ended = now - KEPT_AFTER_END
         return (
             self._delete(Session, or_(Session.expires_at < ended, Session.ended_at < ended), at_most)
+            + self._delete(RefreshToken, RefreshToken.expires_at < ended, at_most)
+            + self._delete(ApiKey, or_(ApiKey.expires_at < ended, ApiKey.ended_at < ended), at_most)
+            + self._delete(IdempotentAnswer, IdempotentAnswer.created_at < now - KEPT_FOR, at_most)
             + self._delete(OneTimeLink, OneTimeLink.expires_at < ended, at_most)
             + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self._lifetimes.failures_forgotten, at_most)
             + self._delete(Job, Job.finished_at < now - self._lifetimes.finished_job, at_most)

@@ -17,6 +17,8 @@ class Lifetimes:
     email_change_link: timedelta = timedelta(hours=24)
     email_undo_link: timedelta = timedelta(days=14)
     unconfirmed_account: timedelta = timedelta(days=7)
+    invitation_link: timedelta = timedelta(days=7)
+    access_token: timedelta = timedelta(minutes=10)
     job_lease: timedelta = timedelta(minutes=2)
     ring_again: timedelta = timedelta(seconds=30)
     finished_job: timedelta = timedelta(days=30)

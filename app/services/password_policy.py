@@ -56,7 +56,7 @@ class PasswordPolicy:
 
     def prepare(self, password: str, *, words: Iterable[str]) -> NewPassword:
         """Check and hash; to be called with no transaction open. Raises WeakPassword with the reason, or Busy."""
-        self._check_length(password)
+        self.check_length(password)
         strength = self.estimate(password, words=words)
         if strength.score < ENOUGH:
             raise WeakPassword(strength.advice)
@@ -78,7 +78,8 @@ class PasswordPolicy:
         reasons += ["Use a few words that do not belong together."]
         return Strength(score, " ".join(reasons))
 
-    def _check_length(self, password: str) -> None:
+    def check_length(self, password: str) -> None:
+        """Raises WeakPassword."""
         if len(password) < self._min_length:
             raise WeakPassword(f"Use at least {self._min_length} characters.")
         if len(password) > self._max_length:

@@ -20,3 +20,8 @@ def granted(held: list[str]) -> frozenset[str]:
 
 
 USERS_READ = permission("users:read", "See the list of users and each user's page.")
+USERS_INVITE = permission("users:invite", "Invite people.")
+USERS_EDIT = permission("users:edit", "Change other people's names and propose new addresses.")
+USERS_DEACTIVATE = permission("users:deactivate", "Deactivate and reactivate accounts.")
+USERS_DELETE = permission("users:delete", "Delete accounts.")
+ROLES_ASSIGN = permission("roles:assign", "Give and take roles, none wider than one's own.")

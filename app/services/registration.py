@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import RegistrationClosed, WrongPassword
@@ -60,7 +60,7 @@ class Registration:
             .values(email=email, is_active=True, **fresh)
             .on_conflict_do_update(
                 index_elements=[User.email],
-                set_=fresh,
+                set_={**fresh, "version": User.version + 1},
                 where=User.email_verified_at.is_(None) & User.is_active,
             )
             .returning(User.id)
@@ -115,7 +115,13 @@ class Registration:
         due = (
             select(User.id)
             .where(
-                User.email_verified_at.is_(None), User.created_at < self._clock() - self._lifetimes.unconfirmed_account
+                User.email_verified_at.is_(None),
+                User.created_at < self._clock() - self._lifetimes.unconfirmed_account,
+                ~exists().where(
+                    OneTimeLink.user_id == User.id,
+                    OneTimeLink.purpose == Purpose.INVITATION,
+                    OneTimeLink.expires_at > self._clock(),
+                ),
             )
             .order_by(User.created_at)
             .limit(at_most)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import LastAdministrator, RoleNotFound
+from app.errors import LastAdministrator, NotAllowed, RoleNotFound
 from app.models import ADMINISTRATOR, Role, User, user_roles
+from app.principal import Principal
 from app.services.audit import AuditLog
+from app.services.permissions import granted
 
 
 class Roles:
@@ -43,6 +45,31 @@ class Roles:
             user.updated_at = self._clock()
             self._session.flush()
             self._audit.record("role.assigned", subject_id=user.id, role=name)
+
+    def grant(self, user: User, name: str, *, by: Principal) -> None:
+        """`give` on behalf of somebody, who cannot give what they lack. Raises RoleNotFound, NotAllowed."""
+        if not granted(self.get(name).permissions) <= by.permissions:
+            raise NotAllowed
+        self.give(user, name)
+
+    def set(self, user: User, names: Sequence[str], *, by: Principal) -> None:
+        """Let `user` hold these roles and no others, on behalf of somebody.
+
+        Raises RoleNotFound, NotAllowed for a role that holds more than `by` does, LastAdministrator.
+        """
+        wanted = set(names)
+        held = {role.name for role in user.roles}
+        for name in sorted(wanted - held):
+            self.grant(user, name, by=by)
+        for name in sorted(held - wanted):
+            if not granted(self.get(name).permissions) <= by.permissions:
+                raise NotAllowed
+            self.take(user, name)
+
+    @staticmethod
+    def amount_to(user: User) -> frozenset[str]:
+        """Everything that the user's roles permit."""
+        return frozenset().union(*(granted(role.permissions) for role in user.roles))
 
     def take(self, user: User, name: str) -> None:
         """Take the role away; no change when they lack it. Raises RoleNotFound, LastAdministrator."""

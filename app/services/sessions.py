@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import SessionNotFound
-from app.models import Device, Role, Session, User, user_roles
+from app.models import ApiKey, Device, Role, Session, User, user_roles
 from app.principal import Principal, Visit
+from app.security.access_tokens import Access
 from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
@@ -134,50 +137,118 @@ class Sessions:
         return added is not None
 
 
-# One Core statement a request: the session, its user and the user's roles. It is built once; no ORM object is made.
-_IDENTITY = (
+# One Core statement a request: the credential, its user and their roles. Each is built once; no ORM object is made.
+_USER = (User.id.label("user_id"), User.name, User.email, User.created_at.label("member_since"))
+_ROLE = (Role.name.label("role"), Role.permissions)
+_BY_SESSION = (
     select(
         Session.id,
         Session.created_at,
         Session.confirmed_at,
         Session.last_seen_at,
         Session.idle_seconds,
-        User.id.label("user_id"),
-        User.name,
-        User.email,
-        User.created_at.label("member_since"),
-        Role.name.label("role"),
-        Role.permissions,
+        *_USER,
+        *_ROLE,
     )
     .join(User, User.id == Session.user_id)
     .outerjoin(user_roles, user_roles.c.user_id == User.id)
     .outerjoin(Role, Role.id == user_roles.c.role_id)
     .where(
-        Session.token_hash == bindparam("token_hash"),
         Session.ended_at.is_(None),
         Session.expires_at > bindparam("at"),
         User.is_active,
         User.email_verified_at.is_not(None),
     )
 )
+_BY_COOKIE = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
+_BY_ACCESS_TOKEN = _BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id"))
+_BY_API_KEY = (
+    select(ApiKey.id, ApiKey.created_at, ApiKey.last_used_at, ApiKey.scopes, *_USER, *_ROLE)
+    .join(User, User.id == ApiKey.user_id)
+    .outerjoin(user_roles, user_roles.c.user_id == User.id)
+    .outerjoin(Role, Role.id == user_roles.c.role_id)
+    .where(
+        ApiKey.key_hash == bindparam("key_hash"),
+        ApiKey.ended_at.is_(None),
+        ApiKey.expires_at.is_(None) | (ApiKey.expires_at > bindparam("at")),
+        User.is_active,
+        User.email_verified_at.is_not(None),
+    )
+)
 
 
-def find_principal(connection: Connection, token: str, *, at: datetime) -> tuple[Principal, datetime, int] | None:
-    """Who holds the session `token`, when they were last seen, the idle limit in seconds; None unless it is live."""
-    rows = connection.execute(_IDENTITY, {"token_hash": token_hash(token), "at": at}).all()
-    if not rows or (at - rows[0].last_seen_at).total_seconds() >= rows[0].idle_seconds:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who came with a credential, and when it was last noted that they were here; `note_after` is in seconds."""
+
+    principal: Principal
+    seen_at: datetime | None
+    note_after: float
+
+
+SEEN_EVERY_SECONDS = 300.0
+
+
+def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | None:
+    """Who holds the session `token`; None unless it is live."""
+    return _found(connection.execute(_BY_COOKIE, {"token_hash": token_hash(token), "at": at}).all(), at, via="cookie")
+
+
+def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | None:
+    """Whom an access token (already verified) speaks for; None unless its session is live."""
+    values = {"session_id": access.session_id, "user_id": access.user_id, "at": at}
+    return _found(connection.execute(_BY_ACCESS_TOKEN, values).all(), at, via="access_token")
+
+
+def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | None:
+    """Whose key it is, with no more than the key's scopes; None unless it is live.
+
+    A key was made with a password just given, and whoever makes one wants no questions later: it counts as fresh.
+    """
+    rows = connection.execute(_BY_API_KEY, {"key_hash": token_hash(key), "at": at}).all()
+    if not rows:
         return None
     first = rows[0]
-    roles = [row for row in rows if row.role is not None]
+    roles, permissions = _held(rows)
     principal = Principal(
         user_id=first.user_id,
         name=first.name,
         email=first.email,
         member_since=first.member_since,
-        roles=tuple(sorted(row.role for row in roles)),
-        permissions=frozenset().union(*(granted(row.permissions) for row in roles)),
+        roles=roles,
+        permissions=permissions & frozenset(first.scopes),
+        session_id=0,
+        authenticated_at=first.created_at,
+        confirmed_at=at,
+        via="api_key",
+        key_id=first.id,
+    )
+    return Found(principal, first.last_used_at, SEEN_EVERY_SECONDS)
+
+
+def _found(
+    rows: Sequence[Row[*tuple[Any, ...]]], at: datetime, *, via: Literal["cookie", "access_token"]
+) -> Found | None:
+    if not rows or (at - rows[0].last_seen_at).total_seconds() >= rows[0].idle_seconds:
+        return None
+    first = rows[0]
+    roles, permissions = _held(rows)
+    principal = Principal(
+        user_id=first.user_id,
+        name=first.name,
+        email=first.email,
+        member_since=first.member_since,
+        roles=roles,
+        permissions=permissions,
         session_id=first.id,
         authenticated_at=first.created_at,
         confirmed_at=first.confirmed_at,
+        via=via,
     )
-    return principal, first.last_seen_at, first.idle_seconds
+    return Found(principal, first.last_seen_at, min(SEEN_EVERY_SECONDS, first.idle_seconds / 4))
+
+
+def _held(rows: Sequence[Row[*tuple[Any, ...]]]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The roles, and what they amount to."""
+    held = [row for row in rows if row.role is not None]
+    return tuple(sorted(row.role for row in held)), frozenset().union(*(granted(row.permissions) for row in held))

@@ -103,9 +103,11 @@ class SignIn:
         self._throttles.give_back(attempt.throttle_id)
 
     def finish(
-        self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str, new_hash: str | None
+        self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str | None, new_hash: str | None
     ) -> SignedIn:
         """The password was right: begin a session. `new_hash` replaces one made with yesterday's parameters.
+
+        Without a `device_token` nothing keeps one, so the next sign-in from there will be as new as this one.
 
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
         """
@@ -124,11 +126,11 @@ class SignIn:
         self._session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
         return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token)
 
-    def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str) -> SignedIn:
+    def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None) -> SignedIn:
         is_known = self._sessions.find_device(user_id, device_token) is not None
         had_others = not is_known and self._sessions.has_devices(user_id)
         session_id, token = self._sessions.start(user_id, visit=visit, remember=remember)
-        if not is_known:
+        if device_token is not None and not is_known:
             self._sessions.remember_device(user_id, device_token)
         self._audit.record(
             "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"

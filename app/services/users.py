@@ -47,8 +47,9 @@ class Users:
         self._sessions = sessions
         self._clock = clock
 
-    def get(self, user_id: int) -> User:
-        user = self._session.get(User, user_id, options=[selectinload(User.roles)])
+    def get(self, user_id: int, *, lock: bool = False) -> User:
+        """With `lock`, nobody else changes this user until the transaction ends. Raises UserNotFound."""
+        user = self._session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=lock or None)
         if user is None:
             raise UserNotFound
         return user

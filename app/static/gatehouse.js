@@ -11,3 +11,12 @@ for (const tabs of document.querySelectorAll('[data-tabs]')) {
     tabs.scrollLeft = current.offsetLeft - (tabs.clientWidth - current.offsetWidth) / 2;
   }
 }
+
+// What is shown once can be copied; without this, it is selected as a whole by a click.
+for (const button of document.querySelectorAll('[data-copy]')) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+    button.textContent = 'Copied';
+  });
+}

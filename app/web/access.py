@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from flask import Flask, abort, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import NotAllowed
+from app.errors import ConfirmationRequired, NotAllowed
 from app.extensions import now, settings
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
 from app.unit_of_work import unit_of_work
-from app.web.identity import principal
+from app.web.identity import is_api, principal
 from app.web.redirects import here
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -51,6 +51,8 @@ def init_app(app: Flask) -> None:
 
 def guard() -> ResponseReturnValue | None:
     """The one place that lets a request through to its view."""
+    if request.method == "OPTIONS":
+        return None  # Flask's own answer: which methods there are. A preflight (CORS) brings no credential.
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None or getattr(view, "is_public", False):
         return None
@@ -62,6 +64,8 @@ def guard() -> ResponseReturnValue | None:
         _leave_trace(who, permission)
         raise NotAllowed
     if getattr(view, "wants_confirmation", False) and not is_fresh(who):
+        if is_api():
+            raise ConfirmationRequired
         return redirect(url_for("auth.confirm", next=here()))
     return None
 
@@ -71,7 +75,7 @@ def is_fresh(who: Principal) -> bool:
 
 
 def _ask_to_sign_in() -> ResponseReturnValue:
-    if request.method not in {"GET", "HEAD", "POST"}:
+    if is_api() or request.method not in {"GET", "HEAD", "POST"}:
         abort(401)
     return redirect(url_for("auth.login", next=here()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.extensions import credentials
+from app.principal import Principal
 from app.security.tokens import new_token
 from app.services.password_policy import NewPassword
 from app.services.sign_in import SignedIn
@@ -15,6 +16,15 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
 
     Raises InvalidCredentials, EmailNotVerified, TooManyTries, Busy.
     """
+    return _sign_in(email, password, remember=remember, previous=identity.principal(), in_browser=True)
+
+
+def open_session(email: str, password: str, *, remember: bool) -> SignedIn:
+    """Begin a session for a program, which holds it by its tokens. Raises as `sign_in` does."""
+    return _sign_in(email, password, remember=remember, previous=None, in_browser=False)
+
+
+def _sign_in(email: str, password: str, *, remember: bool, previous: Principal | None, in_browser: bool) -> SignedIn:
     visit = identity.visit()
     with unit_of_work() as work:
         attempt = work.sign_in.begin(email, visit=visit)
@@ -23,14 +33,16 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
             raise work.sign_in.refuse(attempt)
     outdated = attempt.hashed is not None and credentials.passwords.is_outdated(attempt.hashed)
     new_hash = credentials.passwords.hash(password) if outdated else None
-    # A token that this account does not know could be one that somebody else has put there.
-    device = identity.device_token() if attempt.is_known_device else new_token()
-    previous = identity.principal()
+    device = None
+    if in_browser:
+        # A token that this account does not know could be one that somebody else has put there.
+        device = identity.device_token() if attempt.is_known_device else new_token()
     with unit_of_work() as work:
         if previous is not None:
             work.sessions.replace(previous)
         signed_in = work.sign_in.finish(attempt, visit=visit, remember=remember, device_token=device, new_hash=new_hash)
-    identity.keep_session(signed_in, remember=remember, device=device)
+    if device is not None:
+        identity.keep_session(signed_in, remember=remember, device=device)
     return signed_in
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-
-from ua_parser import parse
+from importlib import import_module
 
 NICKNAMES = {"Mac OS X": "macOS", "Mobile Safari": "Safari", "Chrome Mobile": "Chrome", "Firefox Mobile": "Firefox"}
 
@@ -14,7 +13,7 @@ def device_name(user_agent: str) -> str:
     """`Firefox on Linux`; `a program` or `an unknown browser` where the header says no more."""
     if not user_agent:
         return "an unknown browser"
-    found = parse(user_agent)
+    found = import_module("ua_parser").parse(user_agent)  # Loaded by the first who asks: its rules are many.
     browser = NICKNAMES.get(found.user_agent.family, found.user_agent.family) if found.user_agent else None
     system = NICKNAMES.get(found.os.family, found.os.family) if found.os and found.os.family != "Other" else None
     if browser and system:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, g, jsonify, make_response, render_template, request
+from flask import Flask, Response, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
@@ -15,22 +15,30 @@ from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.errors import (
     AccountError,
+    BadRefreshToken,
     Busy,
+    Changed,
+    ConfirmationRequired,
     DeadLink,
     EmailNotVerified,
     EmailTaken,
     InvalidCredentials,
+    InvalidInput,
     JobNotCancellable,
     JobNotRetryable,
     LastAdministrator,
     NotAllowed,
     NotFound,
+    Problem,
     RegistrationClosed,
     SessionNotFound,
+    TokenReused,
     TooManyTries,
+    WrongPassword,
 )
 from app.extensions import db
-from app.web import csrf
+from app.web import csrf, envelope
+from app.web.identity import is_api, speaks_for_itself
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +47,10 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     EmailNotVerified: HTTPStatus.FORBIDDEN,
     NotAllowed: HTTPStatus.FORBIDDEN,
     RegistrationClosed: HTTPStatus.FORBIDDEN,
+    ConfirmationRequired: HTTPStatus.FORBIDDEN,
+    BadRefreshToken: HTTPStatus.UNAUTHORIZED,
+    TokenReused: HTTPStatus.UNAUTHORIZED,
+    Changed: HTTPStatus.PRECONDITION_FAILED,
     NotFound: HTTPStatus.NOT_FOUND,
     SessionNotFound: HTTPStatus.NOT_FOUND,
     EmailTaken: HTTPStatus.CONFLICT,
@@ -49,6 +61,8 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+# A page says these beside the field instead.
+STATUSES_OF_API: dict[type[AccountError], HTTPStatus] = {WrongPassword: HTTPStatus.UNAUTHORIZED}
 
 # What a person reads: what happened, and what to do.
 WORDS: dict[int, tuple[str, str]] = {
@@ -73,6 +87,22 @@ WORDS: dict[int, tuple[str, str]] = {
 }
 
 
+# The same for the API: a code that programs may rely on, and a sentence for who reads their logs.
+API_WORDS: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "The request cannot be understood."),
+    401: ("unauthenticated", "Send a credential that works: Authorization: Bearer ..."),
+    403: ("forbidden", "You may not do that."),
+    404: ("not_found", "There is nothing here."),
+    405: ("method_not_allowed", "This cannot be done here; the Allow header says what can."),
+    411: ("length_required", "Send a Content-Length."),
+    413: ("too_large", "Send less at once: at most 64 KiB."),
+    415: ("unsupported_media_type", "Send Content-Type: application/json."),
+    429: ("too_many_requests", "Wait a little, then try again; the Retry-After header says how long."),
+    500: ("internal_error", "Something went wrong on our side; the X-Request-ID helps us to find it."),
+    503: ("unavailable", "Try again in a moment; the Retry-After header says when."),
+}
+
+
 def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf_refused)
     app.register_error_handler(SecurityError, _untrusted_host)
@@ -84,16 +114,17 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def status_of(refusal: AccountError) -> HTTPStatus:
-    for kind in type(refusal).__mro__:
-        if kind in STATUSES:
-            return STATUSES[kind]
-    return HTTPStatus.UNPROCESSABLE_ENTITY
+def status_of(refusal: type[AccountError], *, api: bool) -> HTTPStatus:
+    statuses = STATUSES | STATUSES_OF_API if api else STATUSES
+    return next((statuses[kind] for kind in refusal.__mro__ if kind in statuses), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 def _refused(refusal: AccountError) -> ResponseReturnValue:
     response = answer(
-        status_of(refusal), text=None if isinstance(refusal, NotAllowed) else str(refusal), code=refusal.code
+        status_of(type(refusal), api=is_api()),
+        text=None if isinstance(refusal, NotAllowed) else str(refusal),
+        code=refusal.code,
+        problems=refusal.problems if isinstance(refusal, InvalidInput) else None,
     )
     retry_after = getattr(refusal, "retry_after", None)
     if retry_after:
@@ -123,10 +154,14 @@ def _limited(problem: RateLimitExceeded) -> ResponseReturnValue:
 
 def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
     log.warning("cross-site token refused", extra={"endpoint": request.endpoint, "reason": problem.description})
+    if is_api():
+        return answer(403, text="Send the token of a page of ours as X-CSRFToken, or a bearer token.", code="csrf")
     return csrf.show_again() or answer(400, text="This page was open for too long. Go back, reload it and try again.")
 
 
 def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
+    if is_api():
+        return answer(400, text="This address is not served here.")
     # Any link built for this request would be a second error.
     return _page(
         400,
@@ -149,19 +184,21 @@ def _unexpected(problem: Exception) -> ResponseReturnValue:
     return answer(500)
 
 
-def answer(status: int, *, text: str | None = None, code: str | None = None) -> Response:
-    """The error as its reader wants it; decided by the address, not by what the client says it accepts."""
-    heading, usual = WORDS.get(int(status), WORDS[400 if status < 500 else 500])
-    if request.path.startswith("/api/"):
+def answer(
+    status: int, *, text: str | None = None, code: str | None = None, problems: list[Problem] | None = None
+) -> Response:
+    """The error as its reader wants it."""
+    if is_api():
+        usual_code, usual = API_WORDS.get(int(status), API_WORDS[400 if status < 500 else 500])
         message = text or usual
-        name = code or HTTPStatus(status).name.lower()
-        body = {
-            "success": False,
-            "data": None,
-            "message": message,
-            "errors": [{"field": None, "code": name, "message": message}],
-        }
-        return make_response(jsonify(body), int(status))
+        found = problems or [Problem(None, code or usual_code, message)]
+        response = envelope.refusal(int(status), message, found)
+        if status == HTTPStatus.UNAUTHORIZED:
+            # RFC 6750, section 3.1: a credential that does not work is called so, a missing one is only asked for.
+            why = ', error="invalid_token"' if speaks_for_itself() else ""
+            response.headers["WWW-Authenticate"] = f'Bearer realm="api"{why}'
+        return response
+    heading, usual = WORDS.get(int(status), WORDS[400 if status < 500 else 500])
     return _page(int(status), heading, text or usual)
 
 

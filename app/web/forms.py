@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import g, request
 from flask_wtf import FlaskForm
-from wtforms import EmailField, HiddenField, PasswordField, StringField
+from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.errors import AccountError, InvalidAddress, InvalidName
@@ -48,9 +48,9 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         self._unclean = {}
         for field in self:
             sent = request.form.getlist(field.name)
-            if len(sent) > 1:
+            if len(sent) > 1 and not isinstance(field, SelectMultipleField):
                 self._unclean[field.name] = "Send this once."
-            elif sent and UNCLEAN.search(sent[0]):
+            elif len(sent) == 1 and UNCLEAN.search(sent[0]):
                 self._unclean[field.name] = "Leave out control characters."
                 field.data = UNCLEAN.sub("", sent[0])
 
@@ -84,14 +84,17 @@ class Address(EmailField):
 
 
 class Name(StringField):
-    """A person's name; `.clean` is the form that is stored."""
+    """A name of a person or thing; `.clean` is the form that is stored. `required` says what to do without one."""
 
     clean: str = ""
 
-    def __init__(self, label: str = "Name", *, required: bool = False, **kwargs: Any) -> None:
-        validators = [InputRequired("Enter your name.")] if required else []
+    def __init__(self, label: str = "Name", *, required: str = "", autocomplete: str = "name", **kwargs: Any) -> None:
+        self._required = required
         super().__init__(
-            label, validators=validators, render_kw={"autocomplete": "name", "maxlength": LONGEST_NAME}, **kwargs
+            label,
+            validators=[InputRequired(required)] if required else [],
+            render_kw={"autocomplete": autocomplete, "maxlength": LONGEST_NAME},
+            **kwargs,
         )
 
     def pre_validate(self, form: Any) -> None:
@@ -99,6 +102,8 @@ class Name(StringField):
             self.clean = clean_name(self.data or "")
         except InvalidName as refusal:
             raise ValidationError(str(refusal)) from None
+        if self._required and not self.clean:
+            raise ValidationError(self._required)
 
 
 class PresentPassword(PasswordField):

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from functools import cache
 from ipaddress import ip_address
 from typing import cast
 
 from flask import Flask, Request, Response, after_this_request, g, request, session
+from flask.sessions import SecureCookieSessionInterface
 from flask_login import current_user
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy.exc import OperationalError
 
 from app.extensions import db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
+from app.security.access_tokens import BadToken
+from app.security.api_keys import PREFIX, is_api_key
 from app.security.tokens import new_token
 from app.services.audit import Origin
-from app.services.sessions import find_principal
+from app.services.sessions import Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
+from app.web import token_keys
 
 TOKEN = "sid"
-SEEN_EVERY = timedelta(minutes=5)
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
 
+class CookieSession(SecureCookieSessionInterface):
+    """Flask's own, its signer made once: Flask makes it anew to read and to write."""
+
+    @cache  # noqa: B019 - there is one of it, and it lives as long as the application
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        return super().get_signing_serializer(app)
+
+
 def init_app(app: Flask) -> None:
+    app.session_interface = CookieSession()
     login_manager.init_app(app, add_context_processor=False)
     login_manager.request_loader(_load)
     app.before_request(_note_visit)
@@ -77,25 +90,61 @@ def _address(text: str | None) -> str | None:
 
 
 def _load(request: Request) -> Principal | None:
+    found = _by_header(request) if speaks_for_itself() else _by_cookie()
+    if found is None:
+        return None
+    g.origin = Origin(visit(), found.principal)
+    if found.seen_at is None or (now() - found.seen_at).total_seconds() > found.note_after:
+        _touch(found.principal)
+    return found.principal
+
+
+def speaks_for_itself() -> bool:
+    """Whether the request brings a credential that no browser adds by itself; its cookies then count for nothing."""
+    return "Authorization" in request.headers and is_api()
+
+
+def is_api() -> bool:
+    """Whether the answer is JSON: the address decides, never what the client says it accepts."""
+    return request.path.startswith("/api/") and request.path != "/api/docs"
+
+
+def _by_cookie() -> Found | None:
     token = session.get(TOKEN)
     if not isinstance(token, str):
         return None
     with one_read().connect() as connection:
-        found = find_principal(connection, token, at=now())
+        found = find_by_cookie(connection, token, at=now())
     if found is None:
         session.pop(TOKEN, None)
+    return found
+
+
+def _by_header(request: Request) -> Found | None:
+    """Whom `Authorization: Bearer ...` (RFC 6750) speaks for: an API key, or an access token."""
+    scheme, _, credential = request.headers["Authorization"].partition(" ")
+    if scheme.lower() != "bearer":
         return None
-    principal, seen_at, idle_seconds = found
-    g.origin = Origin(visit(), principal)
-    if now() - seen_at > min(SEEN_EVERY, timedelta(seconds=idle_seconds / 4)):
-        _touch(principal)
-    return principal
+    if credential.startswith(PREFIX):
+        if not is_api_key(credential):
+            return None
+        with one_read().connect() as connection:
+            return find_by_api_key(connection, credential, at=now())
+    try:
+        access = token_keys.read(credential)
+    except BadToken:
+        return None
+    with one_read().connect() as connection:
+        return find_by_access_token(connection, access, at=now())
 
 
 def _touch(principal: Principal) -> None:
     try:
         with unit_of_work() as work:
-            work.sessions.touch(principal)
+            if principal.via == "api_key":
+                work.api_keys.touch(principal.key_id)
+            else:
+                work.sessions.touch(principal)
     except OperationalError:
         # A database too busy to note that someone was seen can still show them their page.
         db.session.rollback()

@@ -49,7 +49,7 @@ def _value(what: str) -> Callable[[], str]:
 
 def network() -> str:
     """The client's address; for IPv6 its /64, which is what one household or server gets."""
-    return household(request.remote_addr or "")
+    return household(request.remote_addr or "unknown")  # An empty key would not be counted at all.
 
 
 def household(address: str) -> str:

@@ -7,11 +7,14 @@ from collections.abc import MutableMapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import flask.templating
-from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
+import jinja2
+from flask import Flask, Response, g, make_response, render_template, request, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader
+from jinja2.environment import TemplateModule
+from jinja2.runtime import Context
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,8 +28,17 @@ from app.web.identity import principal
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
+class Template(jinja2.Template):
+    """One whose macros, when another imports it, are made once: no template here has globals of its own."""
+
+    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
+        return super()._get_default_module()
+
+
 class Environment(flask.templating.Environment):
     """Templates share one dict of globals: Jinja's chain of two is walked anew for each page and each import in it."""
+
+    template_class = Template
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         return self.globals if d is None else super().make_globals(d)
@@ -38,7 +50,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=moment, ago=ago)
-    app.jinja_env.globals.update(site=site(settings), asset=asset, url_for=address)
+    addresses = Addresses(app, files_change=settings.is_development)
+    app.jinja_env.globals.update(site=site(settings), asset=addresses.file, url_for=addresses.page)
     app.context_processor(_everywhere)
 
 
@@ -85,25 +98,35 @@ def _waiting_jobs() -> int:
         return 0
 
 
-def address(endpoint: str, **values: Any) -> str:
-    """`url_for` for templates. The addresses without values are the same on every page, so each is built once."""
-    if values or endpoint.startswith("."):
-        return url_for(endpoint, **values)
-    built: dict[tuple[str, str], str] = current_app.extensions.setdefault("addresses", {})
-    key = (request.script_root, endpoint)
-    if key not in built:
-        built[key] = url_for(endpoint)
-    return built[key]
+class Addresses:
+    """The addresses in templates. What is the same on every page is built once for each path that we are mounted at."""
+
+    def __init__(self, app: Flask, *, files_change: bool) -> None:
+        self._static = Path(app.static_folder or "")
+        self._files_change = files_change
+        self._pages: dict[tuple[str, str], str] = {}
+        self._files: dict[tuple[str, str], str] = {}
+
+    def page(self, endpoint: str, **values: Any) -> str:
+        """`url_for` for templates."""
+        if values or endpoint.startswith("."):
+            return url_for(endpoint, **values)
+        key = (_mounted_at(), endpoint)
+        if key not in self._pages:
+            self._pages[key] = url_for(endpoint)
+        return self._pages[key]
+
+    def file(self, name: str) -> str:
+        """The address of a static file with its content's hash in it, so that browsers may keep it for good."""
+        key = (_mounted_at(), name)
+        if key not in self._files or self._files_change:
+            content = (self._static / name).read_bytes()
+            self._files[key] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])
+        return self._files[key]
 
 
-def asset(name: str) -> str:
-    """The address of a static file with its content's hash in it, so that browsers may keep it for good."""
-    built: dict[tuple[str, str], str] = current_app.extensions.setdefault("assets", {})
-    key = (request.script_root, name)
-    if key not in built or settings().is_development:
-        content = (Path(current_app.static_folder or "") / name).read_bytes()
-        built[key] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])
-    return built[key]
+def _mounted_at() -> str:
+    return cast(str, request.environ.get("SCRIPT_NAME", ""))
 
 
 def moment(at: datetime | None) -> str | Markup:

@@ -181,7 +181,7 @@ class House:
     @cached_property
     def app(self) -> Flask:
         """An application of this process on the same database and queue."""
-        return create_app(Settings(_env_file=None, **self.settings))
+        return create_app(Settings(**self.settings))
 
     @contextmanager
     def work(self) -> Iterator[Work]:

@@ -25,18 +25,21 @@ AXE = Axe()
 
 # What answers a GET without being a page that people read.
 NOT_PAGES = {
+    "api.openapi",
     "dev.mail_html",
     "dev.mailbox_json",
     "health.healthz",
     "health.readyz",
     "home.change_password",
     "home.favicon",
+    "home.jwks",
     "home.robots",
     "home.security_txt",
     "home.theme",
     "static",
     # They take a token out of the address and go on to a page that is here.
     "auth.open_email_change",
+    "auth.open_invitation",
     "auth.open_reset_link",
     "auth.open_undo_link",
     "auth.open_verification",
@@ -77,6 +80,9 @@ opened("account.profile", "/account", signed_in=True)
 opened("account.email", "/account/email", signed_in=True)
 opened("account.password", "/account/password", signed_in=True)
 opened("account.activity", "/account/activity", signed_in=True)
+opened("account.api_keys", "/account/api-keys", signed_in=True)
+opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrator",))
+opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
@@ -128,6 +134,13 @@ def _(visitor: Visitor) -> None:
     visitor.has_account().open(token_link(visitor, Purpose.RESET_PASSWORD, "/auth/reset-password"))
 
 
+@way("auth.invitation")
+def _(visitor: Visitor) -> None:
+    # An invitation takes over an account that was never confirmed.
+    visitor.register()
+    visitor.open(token_link(visitor, Purpose.INVITATION, "/auth/invitation"))
+
+
 @way("auth.confirm_email_change")
 def _(visitor: Visitor) -> None:
     wants_another_address(visitor)
@@ -164,6 +177,32 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in(at=None).context.clear_cookies()
     visitor.sign_in()
     visitor.open("/account/sessions")
+
+
+@way("account.api_keys: made")
+def _(visitor: Visitor) -> None:
+    makes_a_key(visitor)
+    assert "it is shown this once" in visitor.says()
+
+
+@way("account.api_keys: refused")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(at="/account/api-keys")
+    visitor.fill(name="   ")
+    visitor.press("Make the key")
+
+
+@way("account.api_key")
+def _(visitor: Visitor) -> None:
+    makes_a_key(visitor)
+    visitor.follow("Nightly report")
+
+
+@way("api.docs: opened")
+def _(visitor: Visitor) -> None:
+    visitor.open("/api/docs")
+    for operation in ("list_users", "make_api_key", "login"):
+        visitor.page.locator(f"#{operation} > summary").click()
 
 
 @way("account.activity: its last page")
@@ -210,6 +249,13 @@ def _(visitor: Visitor) -> None:
     visitor.follow("Confirm your address for Gatehouse")
 
 
+def makes_a_key(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/account/api-keys")
+    visitor.fill(name="Nightly report")
+    visitor.page.get_by_label("users:read").check()
+    visitor.press("Make the key")
+
+
 def wants_another_address(visitor: Visitor) -> None:
     visitor.is_signed_in(at="/account/email")
     visitor.fill(email=new_address("countess"))
@@ -238,7 +284,6 @@ def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
 def troubled(sqlite_template, tmp_path) -> Iterator[str]:
     """The address of a server in this process that takes nobody in and has pages that fail."""
     settings = Settings(
-        _env_file=None,
         environment="testing",
         secret_key="k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt",
         database_url=f"sqlite:///{sqlite_template}",
@@ -266,7 +311,10 @@ def fail(status: int) -> None:
 
 
 def test_every_page_is_looked_at(house):
+    """All that a GET answers, but for endpoints of the API."""
+    views = house.app.view_functions
     rules = {rule.endpoint for rule in house.app.url_map.iter_rules() if "GET" in rule.methods}
+    rules -= {name for name in rules if hasattr(views[name], "spec")}
     looked_at = {name.partition(":")[0] for name in WAYS} - {"error"}
 
     assert rules - NOT_PAGES == looked_at

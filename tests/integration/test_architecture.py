@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from werkzeug.routing import Rule
 
+from app.services import permissions
 from app.services.permissions import PERMISSIONS
 from app.settings import ROOT
 from app.web.access import requires
@@ -18,12 +20,22 @@ pytestmark = pytest.mark.databases("sqlite")
 
 # Whoever makes a view public writes its name here, so that a reviewer sees it.
 PUBLIC = {
+    "api.docs",
+    "api.forgot_password",
+    "api.login",
+    "api.openapi",
+    "api.refresh",
+    "api.register",
+    "api.reset_password",
+    "api.verify_email",
     "auth.check_your_mail",
     "auth.confirm_email_change",
     "auth.forgot_password",
+    "auth.invitation",
     "auth.login",
     "auth.logout",
     "auth.open_email_change",
+    "auth.open_invitation",
     "auth.open_reset_link",
     "auth.open_undo_link",
     "auth.open_verification",
@@ -38,6 +50,7 @@ PUBLIC = {
     "home.change_password",
     "home.favicon",
     "home.index",
+    "home.jwks",
     "home.robots",
     "home.security_txt",
     "home.theme",
@@ -64,10 +77,14 @@ def test_a_view_that_nobody_announced_asks_for_sign_in(app):
     assert (answer.status_code, answer.location) == (302, "/auth/login?next=/unannounced")
 
 
+def private_rules(app: Flask) -> list[Rule]:
+    return [rule for rule in app.url_map.iter_rules() if rule.endpoint not in PUBLIC]
+
+
 def test_every_private_page_sends_strangers_to_sign_in(app):
     stranger = Browser(app)
-    for rule in app.url_map.iter_rules():
-        if rule.endpoint in PUBLIC:
+    for rule in private_rules(app):
+        if rule.endpoint.startswith("api."):
             continue
         path = re.sub(r"<[^>]+>", "1", rule.rule)
         if "GET" in rule.methods:
@@ -77,13 +94,24 @@ def test_every_private_page_sends_strangers_to_sign_in(app):
             assert stranger.send("POST", path, data=data).location.startswith("/auth/login"), rule
 
 
+def test_every_private_endpoint_asks_for_a_credential(app):
+    stranger = app.test_client()
+    for rule in private_rules(app):
+        for method in rule.methods - {"OPTIONS"} if rule.endpoint.startswith("api.") else ():
+            answer = stranger.open(re.sub(r"<[^>]+>", "1", rule.rule), method=method)
+            assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="api"'), rule
+
+
 def test_a_permission_that_is_not_declared_cannot_be_required():
     with pytest.raises(ValueError, match="is not declared"):
         requires("ships:sink")
 
 
 def test_every_permission_that_is_declared_is_required_somewhere(app):
+    """By a view as a whole, or within one for a part of what it does."""
     required = {getattr(view, "permission", None) for view in app.view_functions.values()} - {None}
+    asked = {name for path in sources() for name in re.findall(r"\.has\((\w+)\)", path.read_text())}
+    required |= {getattr(permissions, name) for name in asked if name.isupper()}
 
     assert required == set(PERMISSIONS)
 
@@ -150,7 +178,7 @@ def test_starting_the_web_loads_neither_the_migrations_nor_the_workers_nor_the_c
     script = (
         "import sys; from app import create_app; from app.settings import Settings; "
         "from pathlib import Path; import tempfile; "
-        "create_app(Settings(_env_file=None, environment='testing', instance_path=Path(tempfile.mkdtemp()))); "
+        "create_app(Settings(environment='testing', instance_path=Path(tempfile.mkdtemp()))); "
         "print([name for name in ('alembic', 'rq.worker_pool', 'sentry_sdk', 'app.cli.up') if name in sys.modules])"
     )
 

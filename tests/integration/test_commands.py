@@ -143,7 +143,7 @@ def test_the_schedule_makes_each_tick_once(flask):
         assert flask("jobs", "schedule", "--once").exit_code == 0
 
     kinds = [job["kind"] for job in json.loads(flask("jobs", "list", "--json").output)]
-    assert sorted(kinds) == ["purge_expired", "purge_unconfirmed"]
+    assert sorted(kinds) == ["purge_expired", "purge_unconfirmed", "warn_of_expiring_keys"]
 
 
 @pytest.mark.databases("sqlite")

@@ -390,3 +390,12 @@ def test_one_network_may_only_try_so_often(client, new_browser):
     assert [answer.status_code for answer in answers] == [422, 422, 422, 429]
     assert int(answers[-1].headers["Retry-After"]) > 0
     assert new_browser(address="198.51.100.1").login("x@example.com", WRONG).status_code == 422
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(limit_scale=1, limit_login="3 per minute")
+def test_who_comes_through_a_socket_without_addresses_is_counted_too(new_browser):
+    nobody = new_browser(address="")
+    answers = [nobody.login(f"nobody{n}@example.com", WRONG).status_code for n in range(4)]
+
+    assert answers == [422, 422, 422, 429]

@@ -287,9 +287,7 @@ def test_a_port_that_a_killed_run_still_holds_is_waited_for(monkeypatch):
 @pytest.fixture
 def app_on(tmp_path):
     def make(database_url: str):
-        settings = Settings(
-            environment="development", instance_path=tmp_path, database_url=database_url, _env_file=None
-        )
+        settings = Settings(environment="development", instance_path=tmp_path, database_url=database_url)
         return create_app(settings), settings
 
     return make

@@ -48,7 +48,6 @@ def migrated(database_url: str, folder: Path) -> str:
     """`database_url` after `flask db upgrade`."""
     app = create_app(
         Settings(
-            _env_file=None,
             environment="testing",
             secret_key=SIGNING_KEY,
             database_url=database_url,

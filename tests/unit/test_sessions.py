@@ -5,7 +5,7 @@ from app.models import Session
 from app.principal import Visit
 from app.security.tokens import token_hash
 from app.services.permissions import PERMISSIONS
-from app.services.sessions import find_principal
+from app.services.sessions import find_by_cookie
 from tests.unit.conftest import add_user, principal_of
 
 VISIT = Visit(address="203.0.113.7", user_agent="Firefox")
@@ -15,8 +15,8 @@ VISIT = Visit(address="203.0.113.7", user_agent="Firefox")
 def who_is(session, clock):
     def who_is(token):
         session.flush()
-        found = find_principal(session.connection(), token, at=clock.now)
-        return found[0] if found else None
+        found = find_by_cookie(session.connection(), token, at=clock.now)
+        return found.principal if found else None
 
     return who_is
 

@@ -71,7 +71,7 @@ WRONG = [
     ("LIMIT_SCALE", "0", "greater than 0"),
     ("LIMIT_LOGIN", "often", "should match pattern"),
     ("LIMIT_LOGIN", "5 per fortnight", "should match pattern"),
-    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a limit; the limits are LIMIT_LINK"),
+    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a limit; the limits are LIMIT_API"),
     ("SECRET_KEY", "short", "SECRET_KEY is too weak"),
     ("SECRET_KEY", "a" * 64, "SECRET_KEY is too weak"),
     ("SECRET_KEY", "please-change-me-please-change-me", "SECRET_KEY is too weak"),

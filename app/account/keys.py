@@ -1,0 +1,86 @@
+"""API keys of one's own: made, shown once, renamed, ended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+from flask.typing import ResponseReturnValue
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
+
+from app.account import bp
+from app.account.forms import ApiKeyForm, ApiKeyNameForm
+from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
+from app.extensions import now
+from app.models import ApiKey
+from app.services.permissions import PERMISSIONS
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed
+from app.web.pages import page
+from app.web.redirects import done
+
+
+@bp.route("/api-keys", methods=["GET", "POST"])
+@confirmed
+def api_keys() -> ResponseReturnValue:
+    """The answer to the POST shows the new key, this once: nothing keeps it for a second page."""
+    who = identity.signed_in()
+    form = ApiKeyForm()
+    form.scopes.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(who.permissions)]
+    made = None
+    if form.validate_on_submit():
+        try:
+            made = _make(form)
+        except (ScopeNotHeld, TooManyApiKeys) as refusal:
+            form.refuse(None, refusal)
+    keys = reading().api_keys.list_living(who.user_id)
+    return page("account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made)
+
+
+def _make(form: ApiKeyForm) -> SimpleNamespace:
+    days = form.days.data
+    with unit_of_work() as work:
+        key, secret = work.api_keys.make(
+            identity.signed_in(),
+            name=form.name.clean,
+            scopes=form.scopes.data or [],
+            expires_at=now() + timedelta(days=int(days)) if days else None,
+        )
+    return SimpleNamespace(name=key.name, secret=secret)
+
+
+@bp.route("/api-keys/<id:key_id>", methods=["GET", "POST"])
+@confirmed
+def api_key(key_id: int) -> ResponseReturnValue:
+    who = identity.signed_in()
+    key = reading().api_keys.get(key_id, user_id=who.user_id)
+    form = ApiKeyNameForm(name=key.name)
+    if form.validate_on_submit():
+        with unit_of_work() as work:
+            work.api_keys.rename(key_id, user_id=who.user_id, name=form.name.clean)
+        return done("The name is saved.", to="account.api_keys")
+    return page("account/api_key.html", form, key=_shown(key))
+
+
+@bp.post("/api-keys/<id:key_id>/end")
+@confirmed
+def end_api_key(key_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            work.api_keys.end(key_id, user_id=identity.signed_in().user_id)
+    except ApiKeyNotFound:
+        return done("That key had already ended.", to="account.api_keys")
+    return done("The key has ended. What used it is refused from now on.", to="account.api_keys")
+
+
+def _shown(key: ApiKey) -> SimpleNamespace:
+    return SimpleNamespace(
+        id=key.id,
+        name=key.name,
+        prefix=key.prefix,
+        scopes=key.scopes,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        last_used_at=key.last_used_at,
+    )

@@ -1,0 +1,146 @@
+"""Signing in from a program: an access token for ten minutes, a refresh token for the next one."""
+
+from __future__ import annotations
+
+from app.api import bp
+from app.api.answers import Answer
+from app.api.endpoint import endpoint
+from app.api.schemas import (
+    EmailIn,
+    LoginIn,
+    PairOut,
+    RefreshIn,
+    RegisterIn,
+    ResetPasswordIn,
+    TokensOut,
+    UserOut,
+    VerifyEmailIn,
+)
+from app.errors import (
+    BadRefreshToken,
+    Busy,
+    DeadLink,
+    EmailNotVerified,
+    InvalidCredentials,
+    InvalidInput,
+    Problem,
+    RegistrationClosed,
+    TokenReused,
+    WeakPassword,
+    WrongPassword,
+)
+from app.extensions import settings
+from app.models import Purpose
+from app.security.access_tokens import Access
+from app.services.password_policy import NewPassword
+from app.services.sessions import SIGNED_OUT
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity, token_keys
+from app.web.access import public
+from app.web.credentials import check_password, new_password, open_session
+from app.web.limits import limited
+
+SENT = "If that is possible for this address, a mail is on its way."
+
+
+@bp.post("/v1/auth/register")
+@public
+@limited("register")
+@endpoint(None, status=202, body=RegisterIn, refuses=(RegistrationClosed, WeakPassword, Busy), tag="auth")
+def register(body: RegisterIn) -> Answer:
+    """Sign up. The answer is the same whether or not the address is known; what is to be done comes by mail."""
+    if settings().registration != "open":
+        raise RegistrationClosed
+    password = _chosen(body.password, words=(body.email, body.name))
+    with unit_of_work() as work:
+        work.registration.register(email=body.email, name=body.name, password=password)
+    return Answer(message=SENT, status=202)
+
+
+@bp.post("/v1/auth/verify-email")
+@public
+@limited("link")
+@endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, DeadLink, Busy), tag="auth")
+def verify_email(body: VerifyEmailIn) -> Answer:
+    """Confirm an address with the token of the link in its mail and the password that was chosen."""
+    _, user = reading().registration.get_candidate(body.token)
+    seen = check_password(user.id, body.password, purpose="verify_email")
+    with unit_of_work() as work:
+        work.registration.verify(body.token, seen_hash=seen)
+    return Answer(message="The address is confirmed.")
+
+
+@bp.post("/v1/auth/login")
+@public
+@limited("login")
+@endpoint(TokensOut, body=LoginIn, refuses=(InvalidCredentials, EmailNotVerified, Busy), tag="auth")
+def login(body: LoginIn) -> TokensOut:
+    """Sign in."""
+    signed_in = open_session(body.email, body.password, remember=True)
+    with unit_of_work() as work:
+        refresh_token = work.refresh_tokens.start(signed_in.session_id)
+    access_token, seconds = token_keys.issue(Access(signed_in.user_id, signed_in.session_id))
+    user = reading().directory.find(signed_in.user_id)
+    return TokensOut(
+        access_token=access_token,
+        expires_in=seconds,
+        refresh_token=refresh_token,
+        user=UserOut.model_validate(user),
+    )
+
+
+@bp.post("/v1/auth/refresh")
+@public
+@limited("refresh")
+@endpoint(PairOut, body=RefreshIn, refuses=(BadRefreshToken, TokenReused), tag="auth")
+def refresh(body: RefreshIn) -> PairOut:
+    """Get a new pair. The refresh token is spent; used once more after 30 seconds, it ends the whole sign-in."""
+    with unit_of_work() as work:
+        refreshed = work.refresh_tokens.refresh(body.refresh_token)
+    access_token, seconds = token_keys.issue(Access(refreshed.user_id, refreshed.session_id))
+    return PairOut(access_token=access_token, expires_in=seconds, refresh_token=refreshed.refresh_token)
+
+
+@bp.post("/v1/auth/logout")
+@endpoint(None, tag="auth")
+def logout() -> Answer:
+    """End this sign-in: its access and refresh tokens are dead at once. An API key stays; end it by its id."""
+    who = identity.signed_in()
+    if who.session_id:
+        with unit_of_work() as work:
+            work.sessions.end(who.session_id, user_id=who.user_id, reason=SIGNED_OUT)
+        if who.via == "cookie":
+            identity.drop_session()
+    return Answer(message="You are signed out.")
+
+
+@bp.post("/v1/auth/forgot-password")
+@public
+@limited("mail")
+@endpoint(None, status=202, body=EmailIn, tag="auth")
+def forgot_password(body: EmailIn) -> Answer:
+    """Ask for a link that sets a new password. The answer is the same whether or not the address is known."""
+    with unit_of_work() as work:
+        work.password_reset.request(body.email)
+    return Answer(message=SENT, status=202)
+
+
+@bp.post("/v1/auth/reset-password")
+@public
+@limited("link")
+@endpoint(None, body=ResetPasswordIn, refuses=(DeadLink, WeakPassword, Busy), tag="auth")
+def reset_password(body: ResetPasswordIn) -> Answer:
+    """Set a new password with the token of the link. Every sign-in of the account ends."""
+    reading().links.get_live(body.token, Purpose.RESET_PASSWORD)
+    owner = reading().password_reset.get_owner(body.token)
+    chosen = _chosen(body.password, words=(owner.email, owner.name))
+    with unit_of_work() as work:
+        work.password_reset.reset(body.token, password=chosen)
+    return Answer(message="The password is changed.")
+
+
+def _chosen(password: str, *, words: tuple[str, ...]) -> NewPassword:
+    try:
+        return new_password(password, words=words)
+    except WeakPassword as refusal:
+        raise InvalidInput([Problem("password", refusal.code, str(refusal))]) from None

@@ -1,0 +1,97 @@
+"""What clients send, read strictly: one JSON object in UTF-8 without doubles, or a query that says each thing once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from app.errors import InvalidInput, Problem
+
+LONGEST_BODY = 64 * 1024
+DEEPEST = 64
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# The words of pydantic for what we say in our own; what is not among them is "invalid".
+CODES = {
+    "missing": "required",
+    "extra_forbidden": "unknown_field",
+    "string_type": "wrong_type",
+    "bool_type": "wrong_type",
+    "list_type": "wrong_type",
+    "int_parsing": "wrong_type",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+    "too_long": "too_long",
+    "greater_than_equal": "too_small",
+    "less_than_equal": "too_large",
+    "string_pattern_mismatch": "invalid_characters",
+    "string_unicode": "invalid_characters",
+    "literal_error": "not_a_choice",
+    "weak_password": "weak_password",
+}
+# What the document says a 422 may hold, beside the refusals of an endpoint's own.
+USUAL_CODES = {*CODES.values(), "invalid"} - {"weak_password"}
+CODES_OF_QUERIES = (USUAL_CODES | {"repeated"}) - {"required"}
+CODES_OF_BODIES = (USUAL_CODES | {"not_an_object"}) - {"too_small", "too_large"}
+SENTENCES = {
+    "required": "This is required.",
+    "unknown_field": "There is no such field.",
+    "invalid_characters": "Leave out control characters.",
+}
+
+
+def read_body(model: type[Model]) -> Model:
+    """Raises UnsupportedMediaType, RequestEntityTooLarge, BadRequest for what is no JSON, InvalidInput."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType
+    if (request.content_length or 0) > LONGEST_BODY:
+        raise RequestEntityTooLarge
+    request.max_content_length = LONGEST_BODY
+    try:
+        found = json.loads(
+            request.get_data(cache=True).decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number
+        )
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is no JSON.") from None
+    if not isinstance(found, dict):
+        raise InvalidInput([Problem(None, "not_an_object", "Send a JSON object.")])
+    return _checked(model, found)
+
+
+def read_query(model: type[Model]) -> Model:
+    """Raises InvalidInput."""
+    doubled = [name for name, values in request.args.lists() if len(values) > 1]
+    if doubled:
+        raise InvalidInput([Problem(name, "repeated", "Send this once.") for name in doubled])
+    return _checked(model, request.args.to_dict())
+
+
+def _checked(model: type[Model], found: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(found)
+    except ValidationError as refused:
+        raise InvalidInput([_problem(error) for error in refused.errors(include_url=False)]) from None
+
+
+def _problem(error: Any) -> Problem:
+    code = CODES.get(error["type"], "invalid")
+    message = error["msg"].removeprefix("Value error, ")
+    # Only names of ours or what was sent as a name; a value is never repeated.
+    field = ".".join(str(part) for part in error["loc"])[:100].encode("utf-8", "replace").decode()
+    return Problem(field or None, code, SENTENCES.get(code, message))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

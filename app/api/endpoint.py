@@ -1,0 +1,104 @@
+"""How an endpoint is written: what comes in and what goes out, one line above a view that gets and returns values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel
+
+from app.api.answers import Answer, compressed, respond
+from app.api.bodies import read_body, read_query
+from app.api.hooks import spends_quota
+from app.errors import AccountError, InvalidInput, Problem
+from app.unit_of_work import as_one
+from app.web import identity
+from app.web.envelope import envelope
+
+View = Callable[..., Any]
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the OpenAPI document says of one endpoint; `refuses` are its own refusals, or the codes of a 422."""
+
+    data: Any
+    status: int
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    refuses: tuple[type[AccountError] | str, ...]
+    tags: tuple[str, ...]
+    replays: bool
+    etag: bool
+    lists: bool
+
+
+def endpoint(
+    data: Any = None,
+    *,
+    status: int = 200,
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    refuses: tuple[type[AccountError] | str, ...] = (),
+    tag: str,
+    replays: bool = False,
+    etag: bool = False,
+    lists: bool = False,
+) -> Callable[[View], View]:
+    """Give the view its `body` and `query`, ready and checked, and put what it returns into the envelope.
+
+    `replays`: a repeated `Idempotency-Key` gets the first answer again. `lists`: the answer may be compressed.
+    """
+    spec = Spec(data, status, body, query, refuses, (tag,), replays, etag, lists)
+
+    def mark(view: View) -> View:
+        @wraps(view)
+        def answer(**values: Any) -> Response:
+            if body is not None:
+                values["body"] = read_body(body)
+            if query is not None:
+                values["query"] = read_query(query)
+            elif request.args:
+                raise InvalidInput(
+                    [Problem(name[:100], "unknown_field", "There is no such field.") for name in request.args]
+                )
+            if replays and "Idempotency-Key" in request.headers:
+                return _once(view, values, status)
+            response = respond(_answer(view(**values), status))
+            return compressed(response) if lists else response
+
+        counted = spends_quota(answer)
+        counted.spec = spec  # type: ignore[attr-defined]
+        return counted
+
+    return mark
+
+
+def _answer(returned: Any, status: int) -> Answer:
+    return returned if isinstance(returned, Answer) else Answer(returned, status=status)
+
+
+def _once(view: View, values: dict[str, Any], status: int) -> Response:
+    """The work and the note of its answer commit together, so a second try finds both or neither."""
+    key = request.headers["Idempotency-Key"]
+    if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or not key.isascii():
+        raise InvalidInput([Problem(None, "idempotency_key", "Idempotency-Key: 1 to 255 printable characters.")])
+    who = identity.signed_in()
+    mine = {"caller": f"user:{who.user_id}", "key": key}
+    asked = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.get_data()).hexdigest()
+    with as_one() as work:
+        before = work.idempotency.claim(**mine, fingerprint=asked)
+        if before is not None:
+            again = Response(before.body, before.status, before.headers, mimetype="application/json")
+            again.headers["Idempotency-Replayed"] = "true"
+            return again
+        answer = _answer(view(**values), status)
+        kept = envelope(answer.data if answer.again is None else answer.again, answer.message).decode()
+        headers = {**answer.headers, **({"ETag": f'"{answer.etag}"'} if answer.etag else {})}
+        work.idempotency.keep(**mine, status=answer.status, headers=headers, body=kept)
+    return respond(answer)

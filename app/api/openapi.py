@@ -1,0 +1,373 @@
+"""The OpenAPI 3.1 document, from the same schemas that check what comes in, and a page that shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Response, current_app
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup, escape
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
+from werkzeug.routing import Rule
+
+from app.api import bp
+from app.api.answers import compressed
+from app.api.bodies import CODES_OF_BODIES, CODES_OF_QUERIES
+from app.api.endpoint import LONGEST_KEY, Spec
+from app.errors import AccountError, Changed, ConfirmationRequired, IdempotencyKeyReused, NotAllowed
+from app.extensions import settings
+from app.web.access import public
+from app.web.errors import API_WORDS, status_of
+from app.web.pages import page
+from app.web.rows import LARGEST_ID
+
+REFS = "#/components/schemas/{model}"
+VERSION = "1"
+TAGS = {
+    "auth": "Signing up, signing in, and the tokens that come of it.",
+    "users": "One's own account and, for those who may, other people's.",
+    "sessions": "One's own sign-ins.",
+    "api-keys": "Credentials for programs that run by themselves.",
+}
+DESCRIPTION = """Every answer is an envelope: `success`, `data`, `message`, `errors`.
+
+Credentials: `Authorization: Bearer` with an access token or an API key, or the browser's session cookie together with
+`X-CSRFToken`. Times are RFC 3339 in UTC. Unknown fields are refused."""
+ERROR = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["success", "data", "message", "errors"],
+    "properties": {
+        "success": {"const": False},
+        "data": {"type": "null"},
+        "message": {"type": "string", "minLength": 1, "examples": ["Some of what was sent is not right."]},
+        "errors": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["field", "code", "message"],
+                "properties": {
+                    "field": {
+                        "type": ["string", "null"],
+                        "description": "Which of what was sent; null where it is the whole.",
+                        "examples": ["email", None],
+                    },
+                    "code": {
+                        "type": "string",
+                        "description": "For programs: it stays the same. Each answer names those that it can have.",
+                        "examples": ["required"],
+                    },
+                    "message": {
+                        "type": "string",
+                        "description": "For people: it may be worded anew.",
+                        "examples": ["This is required."],
+                    },
+                },
+            },
+        },
+    },
+}
+TEXT = {"type": "string"}
+SECONDS: dict[str, Any] = {"type": "integer", "minimum": 1}
+HEADERS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
+    401: {"WWW-Authenticate": ("How to come with a credential (RFC 6750).", TEXT)},
+    429: {"Retry-After": ("Seconds to wait.", SECONDS)},
+    503: {"Retry-After": ("Seconds to wait.", SECONDS)},
+}
+# Where answers lead: from an operation to others, and which of their values are found in its answer.
+_MADE, _FIRST = "$response.body#/data/id", "$response.body#/data/items/0/id"
+_VERSION, _NEXT = "$response.header.ETag", "$response.body#/data/next"
+_REFRESH = {"refresh_token": "$response.body#/data/refresh_token"}
+LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
+    "login": [("refresh", _REFRESH), ("show_user", {"user_id": "$response.body#/data/user/id"})],
+    "refresh": [("refresh", _REFRESH)],
+    "list_users": [("show_user", {"user_id": _FIRST})],
+    "invite_user": [(name, {"user_id": _MADE}) for name in ("show_user", "edit_user", "delete_user")],
+    "show_me": [("edit_user", {"user_id": _MADE, "If-Match": _VERSION})],
+    "show_user": [(name, {"user_id": _MADE, "If-Match": _VERSION}) for name in ("edit_user", "delete_user")],
+    "edit_user": [("show_user", {"user_id": _MADE, "If-None-Match": _VERSION})],
+    "list_sessions": [("list_sessions", {"cursor": _NEXT}), ("end_session", {"session_id": _FIRST})],
+    "list_api_keys": [("list_api_keys", {"cursor": _NEXT}), ("show_api_key", {"key_id": _FIRST})],
+    "make_api_key": [("show_api_key", {"key_id": _MADE}), ("end_api_key", {"key_id": _MADE})],
+    "show_api_key": [("end_api_key", {"key_id": _MADE})],
+}
+
+
+@bp.get("/v1/openapi.json")
+@public
+def openapi() -> ResponseReturnValue:
+    """This document."""
+    response = Response(to_json(document()), mimetype="application/json")
+    response.headers["Cache-Control"] = "public, max-age=300"
+    response.add_etag()
+    return compressed(response)
+
+
+@bp.get("/docs")
+@public
+def docs() -> ResponseReturnValue:
+    """The same, to be read."""
+    paragraphs = [_with_code(each) for each in DESCRIPTION.split("\n\n")]
+    tags = document()["tags"]
+    return page("api/docs.html", intro=paragraphs, tags=tags, operations=list(_operations(document())))
+
+
+def document() -> dict[str, Any]:
+    built: dict[str, Any] | None = current_app.extensions.get("openapi")
+    if built is None:
+        built = current_app.extensions["openapi"] = _build()
+    return built
+
+
+def _build() -> dict[str, Any]:
+    rules = [rule for rule in current_app.url_map.iter_rules() if _spec(rule) is not None]
+    schemas = _schemas([_spec(rule) for rule in rules])
+    paths: dict[str, Any] = {}
+    for rule in sorted(rules, key=lambda rule: rule.rule):
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule.removeprefix("/api/v1"))
+            paths.setdefault(path, {})[method.lower()] = _operation(rule, method, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": settings().site_name, "version": VERSION, "description": DESCRIPTION},
+        "servers": [{"url": f"{settings().public_url}/api/v1"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas["definitions"], "Error": ERROR},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An access token or an API key."},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": current_app.config["SESSION_COOKIE_NAME"]},
+                "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRFToken"},
+            },
+        },
+    }
+
+
+def _spec(rule: Rule) -> Spec | None:
+    return getattr(current_app.view_functions[rule.endpoint], "spec", None)
+
+
+def _schemas(specs: list[Spec | None]) -> dict[str, Any]:
+    incoming = {spec.body for spec in specs if spec and spec.body}
+    outgoing = {spec.data for spec in specs if spec and spec.data}
+    wanted: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in incoming]
+    wanted += [(model, "serialization") for model in outgoing]
+    wanted.sort(key=lambda each: each[0].__name__)
+    found, definitions = models_json_schema(wanted, ref_template=REFS)
+    return {"found": {model: schema for (model, _), schema in found.items()}, "definitions": definitions["$defs"]}
+
+
+def _name(rule: Rule) -> str:
+    return rule.endpoint.rpartition(".")[2]
+
+
+def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    view: Any = current_app.view_functions[rule.endpoint]
+    spec: Spec = view.spec
+    is_public = getattr(view, "is_public", False)
+    text = " ".join((view.__doc__ or "").split())
+    operation: dict[str, Any] = {
+        "operationId": _name(rule),
+        "summary": text.split(". ")[0].rstrip("."),
+        "description": text,
+        "tags": list(spec.tags),
+        "security": [] if is_public else [{"bearer": []}, {"cookie": [], **({} if method == "GET" else {"csrf": []})}],
+        "responses": _responses(rule, method, spec, schemas, is_public=is_public),
+    }
+    if permission := getattr(view, "permission", None):
+        operation["description"] += f" Needs the permission `{permission}`."
+    if getattr(view, "wants_confirmation", False):
+        operation["description"] += " Needs a password given a moment ago, or an API key."
+    if parameters := _parameters(rule, method, spec):
+        operation["parameters"] = parameters
+    if spec.body is not None:
+        content = {"application/json": {"schema": schemas["found"][spec.body]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
+    whole = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+    found = [{"name": name, "in": "path", "required": True, "schema": whole} for name in sorted(rule.arguments)]
+    if spec.query is not None:
+        for name, schema in spec.query.model_json_schema()["properties"].items():
+            plain = next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema)
+            found.append({"name": name, "in": "query", "required": False, "schema": plain})
+    if spec.etag and method == "GET":
+        found.append(_header("If-None-Match", "The ETag of what is known; the same again is a 304."))
+    if Changed in spec.refuses:
+        found.append(_header("If-Match", "The ETag of what was seen; something else by now is a 412."))
+    if spec.replays:
+        key = _header("Idempotency-Key", "A name for this request: the same again gets the first answer.")
+        key["schema"] = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"}
+        found.append(key)
+    return found
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": TEXT,
+    }
+
+
+def _responses(rule: Rule, method: str, spec: Spec, schemas: dict[str, Any], *, is_public: bool) -> dict[str, Any]:
+    view = current_app.view_functions[rule.endpoint]
+    data = {"type": "null"} if spec.data is None else schemas["found"][spec.data]
+    good: dict[str, Any] = {
+        "description": HTTPStatus(spec.status).phrase,
+        "content": {"application/json": {"schema": _envelope(data)}},
+    }
+    version = {"ETag": _described("The version of what was answered.", TEXT)}
+    if spec.etag:
+        good["headers"] = version
+    if spec.replays:
+        again = _described("`true` on a repeated answer.", {"const": "true"}, required=False)
+        good["headers"] = {"Idempotency-Replayed": again}
+    if links := LINKS.get(_name(rule)):
+        good["links"] = {each: _link(each, values) for each, values in links}
+    responses = {str(spec.status): good}
+    if spec.etag and method == "GET":
+        responses["304"] = {"description": "Not Modified", "headers": version}
+    for status, codes in sorted(_codes(view, method, spec, is_public=is_public).items()):
+        responses[str(status)] = _refusal(status, codes)
+    return responses
+
+
+def _link(operation: str, values: dict[str, str]) -> dict[str, Any]:
+    return {"operationId": operation, ("requestBody" if values is _REFRESH else "parameters"): values}
+
+
+def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, set[str]]:
+    """Every status that a refusal can have here, each with its codes."""
+    usual = {400, 429, 500, 503}
+    usual |= {411, 413, 415} if spec.body else set()
+    usual |= set() if is_public else {401}
+    found = {status: {API_WORDS[status][0]} for status in usual}
+    if method != "GET" and not is_public:
+        found[403] = {"csrf"}
+    found[422] = CODES_OF_BODIES if spec.body else CODES_OF_QUERIES if spec.query else {"unknown_field"}
+    for refusal in (*spec.refuses, *_refusals_before(view, method, spec, is_public=is_public)):
+        status, code = (422, refusal) if isinstance(refusal, str) else (status_of(refusal, api=True), refusal.code)
+        found[status] = found.get(status, set()) | {code}
+    return found
+
+
+def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> Iterator[type[AccountError] | str]:
+    """What is refused before the view is asked."""
+    if getattr(view, "permission", None):
+        yield NotAllowed
+    if getattr(view, "wants_confirmation", False):
+        yield ConfirmationRequired
+    if spec.query is not None and "cursor" in spec.query.model_fields:
+        yield "invalid_cursor"
+    if spec.replays:
+        yield from (IdempotencyKeyReused, "idempotency_key")
+
+
+def _refusal(status: int, codes: set[str]) -> dict[str, Any]:
+    said = {"properties": {"errors": {"items": {"properties": {"code": {"enum": sorted(codes)}}}}}}
+    refused: dict[str, Any] = {
+        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in sorted(codes))}",
+        "content": {"application/json": {"schema": {"$ref": REFS.format(model="Error"), **said}}},
+    }
+    if status in HEADERS:
+        refused["headers"] = {name: _described(*header) for name, header in HEADERS[status].items()}
+    return refused
+
+
+def _envelope(data: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["success", "data", "message", "errors"],
+        "properties": {
+            "success": {"const": True},
+            "data": data,
+            "message": {"type": "string", "examples": ["", "The session has ended."]},
+            "errors": {"type": "null"},
+        },
+    }
+
+
+def _described(text: str, schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    return {"description": text, "required": required, "schema": schema}
+
+
+# ── the page ──
+
+
+def _operations(whole: dict[str, Any]) -> Iterator[SimpleNamespace]:
+    """Each operation as the page shows it."""
+    for path, methods in whole["paths"].items():
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+            data = good["content"]["application/json"]["schema"]["properties"]["data"]
+            yield SimpleNamespace(
+                id=operation["operationId"],
+                method=method.upper(),
+                path=f"/api/v1{path}",
+                summary=operation["summary"],
+                description=_with_code(operation["description"]),
+                tags=operation["tags"],
+                is_public=not operation["security"],
+                sent=[
+                    SimpleNamespace(name=each["name"], required=each["required"], text=_in_words(each["schema"], each))
+                    for each in operation.get("parameters", [])
+                ],
+                body=_fields(body, whole),
+                answer=_fields(data, whole),
+                answers=[
+                    _with_code(f"{status} {said['description']}") for status, said in operation["responses"].items()
+                ],
+            )
+
+
+def _with_code(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    words = [
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(words)
+
+
+def _fields(schema: dict[str, Any] | None, whole: dict[str, Any]) -> list[SimpleNamespace]:
+    name = (schema or {}).get("$ref", "").rpartition("/")[2]
+    described = whole["components"]["schemas"].get(name, {})
+    required = described.get("required", [])
+    return [
+        SimpleNamespace(name=name, required=name in required, text=_in_words(schema))
+        for name, schema in described.get("properties", {}).items()
+    ]
+
+
+def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -> str:
+    """A schema in one line: its type, its bounds, an example."""
+    plain = next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema)
+    kind = plain.get("format") or plain.get("type") or plain.get("$ref", "").rpartition("/")[2]
+    words = [str(kind)]
+    if "enum" in plain:
+        words = [", ".join(str(each) for each in plain["enum"])]
+    low, high = plain.get("minimum"), plain.get("maximum")
+    if low is not None and high is not None and high != LARGEST_ID:
+        words.append(f"{low} to {high}")
+    if "maxLength" in plain:
+        words.append(f"at most {plain['maxLength']} characters")
+    if plain is not schema and {"type": "null"} in schema.get("anyOf", []):
+        words.append("or null")
+    text = ", ".join(words)
+    said = schema.get("description") or plain.get("description") or (parameter or {}).get("description")
+    return f"{text}. {said}" if said else text

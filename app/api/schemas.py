@@ -1,0 +1,395 @@
+"""What comes in and what goes out: nothing unnamed passes in either direction."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from app.errors import AccountError, WeakPassword
+from app.extensions import credentials, settings
+from app.services.addresses import (
+    LONGEST_ADDRESS,
+    LONGEST_NAME,
+    NOT_IN_NAMES,
+    RESERVED_DOMAINS,
+    canonical_address,
+    clean_name,
+)
+from app.services.permissions import PERMISSIONS
+from app.web.rows import LARGEST_ID
+
+CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+LONGEST_PASSWORD = 1024
+SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+# RFC 3339, section 5.6, less what no key lives to see: years of three digits, leap seconds, offsets of a day.
+TIME = (
+    r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+
+
+def _email(typed: str) -> str:
+    try:
+        return canonical_address(typed)
+    except AccountError as refusal:
+        raise ValueError(str(refusal)) from None
+
+
+def _name(typed: str) -> str:
+    try:
+        return clean_name(typed)
+    except AccountError as refusal:
+        raise ValueError(str(refusal)) from None
+
+
+Email = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=LONGEST_ADDRESS,
+        pattern=CLEAN,
+        description="Letters of any script are taken too, and kept in the form that mail servers use.",
+        json_schema_extra={
+            "format": "email",
+            "pattern": rf"^(?!.*\.({'|'.join(RESERVED_DOMAINS)})$)[^\x00-\x1f\x7f-\x9f]*$",
+        },
+        examples=["ada@example.com"],
+    ),
+    AfterValidator(_email),
+]
+Name = Annotated[
+    str,
+    Field(
+        max_length=LONGEST_NAME,
+        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
+        examples=["Ada Lovelace"],
+    ),
+    AfterValidator(_name),
+]
+Password = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_PASSWORD,
+        json_schema_extra={"format": "password"},
+        examples=["a quieter harbour"],
+    ),
+]
+
+
+def _of_length(password: str) -> str:
+    try:
+        credentials.policy.check_length(password)
+    except WeakPassword as refusal:
+        raise PydanticCustomError("weak_password", "{sentence}", {"sentence": str(refusal)}) from None
+    return password
+
+
+def _say_bounds(schema: dict[str, Any]) -> None:
+    schema.update(format="password", minLength=settings().password_min_length, maxLength=settings().password_max_length)
+
+
+ChosenPassword = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_PASSWORD,
+        description="A new one: hard to guess, and none of the words of one's name and address.",
+        json_schema_extra=_say_bounds,
+        examples=["a quieter harbour"],
+    ),
+    AfterValidator(_of_length),
+]
+Token = Annotated[
+    str, Field(min_length=1, max_length=512, pattern=CLEAN, examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"])
+]
+RoleName = Annotated[str, Field(min_length=1, max_length=64, pattern=CLEAN, examples=["member"])]
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID, examples=[1])]
+Time = Annotated[datetime, Field(examples=["2026-11-12T14:05:00Z"])]
+Flag = Annotated[bool, Field(examples=[True])]
+RoleNames = Annotated[list[RoleName], Field(max_length=20, examples=[["member"]])]
+
+
+class In(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Out(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ── signing in ──
+
+
+class RegisterIn(In):
+    email: Email
+    password: ChosenPassword
+    name: Name = ""
+
+
+class VerifyEmailIn(In):
+    token: Token
+    password: Password
+
+
+class LoginIn(In):
+    email: Email
+    password: Password
+    code: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["123456"])] | None = None
+
+
+class RefreshIn(In):
+    refresh_token: Token
+
+
+class EmailIn(In):
+    email: Email
+
+
+class ResetPasswordIn(In):
+    token: Token
+    password: ChosenPassword
+
+
+# ── users ──
+
+
+class UserOut(Out):
+    id: Id
+    email: Annotated[str, Field(examples=["ada@example.com"])]
+    name: Annotated[str, Field(examples=["Ada Lovelace"])]
+    is_active: Flag
+    email_verified_at: Time | None
+    roles: Annotated[list[str], Field(examples=[["member"]])]
+    created_at: Time
+    updated_at: Time
+    last_seen_at: Time | None
+
+
+class SomeOfUser(UserOut):
+    """A user, or those of its fields that were asked for."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
+
+
+FIELDS = tuple(UserOut.model_fields)
+
+
+def _fields(asked: Any) -> Any:
+    if not isinstance(asked, str):
+        return asked
+    names = asked.split(",")
+    unknown = [name for name in names if name not in FIELDS]
+    if unknown:
+        raise ValueError(f"Choose from {', '.join(FIELDS)}, with commas between them.")
+    return asked
+
+
+Fields = Annotated[
+    str,
+    Field(
+        max_length=200,
+        pattern=rf"^({'|'.join(FIELDS)})(,({'|'.join(FIELDS)}))*$",
+        description="The fields to answer with, with commas between them; without it, all.",
+        examples=["id,email"],
+    ),
+    BeforeValidator(_fields),
+]
+
+
+class UserQuery(Query):
+    fields: Fields | None = None
+
+
+Cursor = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1024,
+        description="`next` of the page before; only for the same filters and order.",
+    ),
+]
+Next = Annotated[
+    str | None,
+    Field(
+        description="The cursor of the page after this one; null on the last.",
+        examples=["WyJhZGFAZXhhbXBsZS5jb20iLGZhbHNlLDQyXQ.mB1TnBjKPzYbn0tmmUWmYRrFHnk", None],
+    ),
+]
+Limit = Annotated[int, Field(ge=1, le=100, description="How many at most.", examples=[50])]
+Sort = Literal["created_at", "-created_at", "email", "-email", "name", "-name", "last_seen_at", "-last_seen_at"]
+
+
+class UsersQuery(UserQuery):
+    limit: Limit = 50
+    cursor: Cursor | None = None
+    q: Annotated[
+        str,
+        Field(
+            max_length=254,
+            pattern=CLEAN,
+            description="The beginning of an address, or of words of a name.",
+            examples=["ada"],
+        ),
+    ] = ""
+    role: RoleName | None = None
+    status: Annotated[Literal["active", "deactivated", "unconfirmed"], Field(examples=["active"])] | None = None
+    sort: Annotated[Sort, Field(description="With `-`: descending.", examples=["-created_at"])] = "-created_at"
+
+
+class UsersOut(Out):
+    items: list[SomeOfUser]
+    next: Next
+
+
+class InviteIn(In):
+    email: Email
+    name: Name = ""
+    roles: RoleNames = []
+
+
+class UserIn(In):
+    """`email` proposes a new address, which its mailbox confirms. What is left out stays as it is."""
+
+    name: Name
+    email: Email | None = None
+    is_active: Flag | None = None
+    roles: RoleNames | None = None
+
+
+class PairOut(Out):
+    access_token: Annotated[
+        str,
+        Field(
+            description="A JWT (RFC 9068), for the Authorization header.",
+            examples=["eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"],
+        ),
+    ]
+    token_type: Annotated[Literal["Bearer"], Field(examples=["Bearer"])] = "Bearer"
+    expires_in: Annotated[int, Field(ge=1, description="Seconds until the access token runs out.", examples=[600])]
+    refresh_token: Annotated[
+        str,
+        Field(description="For one use, at /auth/refresh.", examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"]),
+    ]
+
+
+class TokensOut(PairOut):
+    user: UserOut
+
+
+# ── sessions and keys ──
+
+
+class PageQuery(Query):
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class SessionOut(Out):
+    id: Id
+    device: Annotated[str, Field(examples=["Firefox on Linux"])]
+    address: Annotated[str, Field(examples=["203.0.113.7"])] | None
+    created_at: Time
+    last_seen_at: Time
+    is_current: Flag
+
+
+class SessionsOut(Out):
+    items: list[SessionOut]
+    next: Next
+
+
+def _known(scope: str) -> str:
+    if scope not in PERMISSIONS:
+        raise ValueError(f"Choose from {', '.join(sorted(PERMISSIONS))}.")
+    return scope
+
+
+Scope = Annotated[
+    str,
+    Field(json_schema_extra=lambda schema: schema.update(enum=sorted(PERMISSIONS)), examples=["users:read"]),
+    AfterValidator(_known),
+]
+
+
+def _not_blank(name: str) -> str:
+    if not name:
+        raise ValueError("Give the key a name.")
+    return name
+
+
+def _written(value: Any) -> Any:
+    """Pydantic would take numbers too, and dates without a time."""
+    if not isinstance(value, str) or not re.fullmatch(TIME, value):
+        raise ValueError("Send a time like 2099-12-31T23:59:59Z.")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Send a time between the years 1 and 9999.") from None
+
+
+KeyName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
+        examples=["Nightly export"],
+    ),
+    AfterValidator(_name),
+    AfterValidator(_not_blank),
+]
+TimeIn = Annotated[
+    AwareDatetime,
+    Field(
+        strict=False,
+        description="When it stops to work; without it, never.",
+        json_schema_extra={"pattern": TIME},
+        examples=["2099-12-31T23:59:59Z"],
+    ),
+    BeforeValidator(_written),
+    AfterValidator(_in_utc),
+]
+
+
+class ApiKeyIn(In):
+    name: KeyName
+    scopes: Annotated[list[Scope], Field(max_length=50, examples=[["users:read"]])] = []
+    expires_at: TimeIn | None = None
+
+
+class ApiKeyOut(Out):
+    id: Id
+    name: Annotated[str, Field(examples=["Nightly export"])]
+    prefix: Annotated[str, Field(description="What the key begins with.", examples=["ghk_4fH2aZ"])]
+    scopes: Annotated[list[str], Field(examples=[["users:read"]])]
+    created_at: Time
+    expires_at: Time | None
+    last_used_at: Time | None
+
+
+class NewApiKeyOut(ApiKeyOut):
+    key: Annotated[
+        str | None,
+        Field(
+            description="The key itself: shown this once, and null in a repeated answer.",
+            examples=["ghk_4fH2aZ7sQwK0yXcV9bNnM3pLrTdEuGiJo5h1", None],
+        ),
+    ]
+
+
+class ApiKeysOut(Out):
+    items: list[ApiKeyOut]
+    next: Next

@@ -1,0 +1,127 @@
+"""One's own sign-ins, and API keys."""
+
+from __future__ import annotations
+
+from app.api import bp
+from app.api.answers import Answer
+from app.api.cursors import read_cursor, write_cursor
+from app.api.endpoint import endpoint
+from app.api.schemas import (
+    ApiKeyIn,
+    ApiKeyOut,
+    ApiKeysOut,
+    NewApiKeyOut,
+    PageQuery,
+    SessionOut,
+    SessionsOut,
+)
+from app.errors import (
+    ApiKeyNotFound,
+    InvalidInput,
+    NotAllowed,
+    Problem,
+    ScopeNotHeld,
+    SessionNotFound,
+    TooManyApiKeys,
+)
+from app.extensions import now
+from app.models import Session
+from app.services.directory import Place
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed
+from app.web.devices import device_name
+
+_CANNOT_MAKE = (NotAllowed, ScopeNotHeld, TooManyApiKeys, "in_the_past")
+SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
+
+
+@bp.get("/v1/sessions")
+@endpoint(SessionsOut, query=PageQuery, tag="sessions", lists=True)
+def list_sessions(query: PageQuery) -> SessionsOut:
+    """One's own live sign-ins, the newest first."""
+    who = identity.signed_in()
+    after = read_cursor(query.cursor, of=SESSIONS)
+    live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
+    rest = [row for row in live if after is None or row.id < after.id]
+    page = rest[: query.limit]
+    following = Place(None, page[-1].id) if len(rest) > query.limit else None
+    return SessionsOut(
+        items=[_shown(row, current_id=who.session_id) for row in page], next=write_cursor(following, of=SESSIONS)
+    )
+
+
+@bp.delete("/v1/sessions/<id:session_id>")
+@endpoint(None, refuses=(SessionNotFound,), tag="sessions")
+@confirmed
+def end_session(session_id: int) -> Answer:
+    """End one of one's own sign-ins; its tokens are dead at once."""
+    with unit_of_work() as work:
+        work.sessions.end(session_id, user_id=identity.signed_in().user_id, reason="ended_by_owner")
+    return Answer(message="The session has ended.")
+
+
+@bp.get("/v1/api-keys")
+@endpoint(ApiKeysOut, query=PageQuery, tag="api-keys", lists=True)
+def list_api_keys(query: PageQuery) -> ApiKeysOut:
+    """One's own living API keys, the newest first."""
+    after = read_cursor(query.cursor, of=KEYS)
+    found = reading().api_keys.list_living(
+        identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
+    )
+    page = found[: query.limit]
+    following = Place(None, page[-1].id) if len(found) > query.limit else None
+    return ApiKeysOut(items=[ApiKeyOut.model_validate(key) for key in page], next=write_cursor(following, of=KEYS))
+
+
+@bp.post("/v1/api-keys")
+@endpoint(NewApiKeyOut, status=201, body=ApiKeyIn, refuses=_CANNOT_MAKE, tag="api-keys", replays=True)
+@confirmed
+def make_api_key(body: ApiKeyIn) -> Answer:
+    """Make an API key. The answer shows it this once; of the key itself only a hash is kept."""
+    who = identity.signed_in()
+    if who.via == "api_key":
+        raise NotAllowed("An API key cannot make another.")
+    if body.expires_at is not None and body.expires_at <= now():
+        raise InvalidInput([Problem("expires_at", "in_the_past", "Choose a time in the future.")])
+    with unit_of_work() as work:
+        try:
+            key, secret = work.api_keys.make(
+                who, name=body.name.strip(), scopes=body.scopes, expires_at=body.expires_at
+            )
+        except ScopeNotHeld as refusal:
+            raise InvalidInput([Problem("scopes", refusal.code, str(refusal))]) from None
+    shown = ApiKeyOut.model_validate(key).model_dump()
+    return Answer(
+        {**shown, "key": secret},
+        status=201,
+        message="Keep the key: it is shown this once.",
+        again={**shown, "key": None},
+    )
+
+
+@bp.get("/v1/api-keys/<id:key_id>")
+@endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
+def show_api_key(key_id: int) -> ApiKeyOut:
+    """One of one's own living API keys."""
+    return ApiKeyOut.model_validate(reading().api_keys.get(key_id, user_id=identity.signed_in().user_id))
+
+
+@bp.delete("/v1/api-keys/<id:key_id>")
+@endpoint(None, refuses=(ApiKeyNotFound,), tag="api-keys")
+def end_api_key(key_id: int) -> Answer:
+    """End an API key: from the next request on it opens nothing."""
+    with unit_of_work() as work:
+        work.api_keys.end(key_id, user_id=identity.signed_in().user_id)
+    return Answer(message="The key has ended.")
+
+
+def _shown(row: Session, *, current_id: int) -> SessionOut:
+    return SessionOut(
+        id=row.id,
+        device=device_name(row.user_agent),
+        address=row.address,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        is_current=row.id == current_id,
+    )

@@ -1,0 +1,194 @@
+"""Users: one's own account and, for those who may, other people's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from app.api import bp
+from app.api.answers import Answer
+from app.api.cursors import read_cursor, write_cursor
+from app.api.endpoint import endpoint
+from app.api.schemas import InviteIn, SomeOfUser, UserIn, UserOut, UserQuery, UsersOut, UsersQuery
+from app.errors import (
+    Changed,
+    ConfirmationRequired,
+    EmailTaken,
+    InvalidInput,
+    LastAdministrator,
+    NotAllowed,
+    Problem,
+    RoleNotFound,
+    UserNotFound,
+)
+from app.models import User
+from app.principal import Principal
+from app.services.directory import Listed, Wanted
+from app.services.permissions import (
+    ROLES_ASSIGN,
+    USERS_DEACTIVATE,
+    USERS_DELETE,
+    USERS_EDIT,
+    USERS_INVITE,
+    USERS_READ,
+)
+from app.unit_of_work import Work, reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed, is_fresh, requires
+
+_CANNOT_INVITE = (NotAllowed, EmailTaken, "unknown_role")
+_CANNOT_EDIT = (NotAllowed, ConfirmationRequired, UserNotFound, LastAdministrator, Changed, "unknown_role")
+
+
+@bp.get("/v1/users")
+@endpoint(UsersOut, query=UsersQuery, tag="users", lists=True)
+@requires(USERS_READ)
+def list_users(query: UsersQuery) -> dict[str, Any]:
+    """Users, a page at a time."""
+    this = query.model_dump(include={"q", "role", "status", "sort"})
+    wanted = Wanted(
+        order=query.sort.removeprefix("-"),  # type: ignore[arg-type]  # The schema names the four.
+        descending=query.sort.startswith("-"),
+        q=query.q,
+        role=query.role,
+        status=query.status,
+        after=read_cursor(query.cursor, of=this),
+        limit=query.limit,
+    )
+    found, following = reading().directory.page(wanted)
+    return {"items": [_shown(each, query.fields) for each in found], "next": write_cursor(following, of=this)}
+
+
+@bp.post("/v1/users")
+@endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
+@requires(USERS_INVITE)
+def invite_user(body: InviteIn) -> Answer:
+    """Invite somebody: they get a mail with a link to choose their name and password."""
+    who = identity.signed_in()
+    if body.roles and not who.has(ROLES_ASSIGN):
+        raise NotAllowed
+    with unit_of_work() as work:
+        try:
+            user = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
+        except RoleNotFound as refusal:
+            raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
+        work.session.flush()
+        made = work.directory.find(user.id)
+    if made is None:
+        raise UserNotFound
+    return Answer(
+        _shown(made),
+        status=201,
+        message="The invitation is on its way.",
+        headers={"Location": f"/api/v1/users/{made.id}"},
+    )
+
+
+@bp.get("/v1/users/me")
+@endpoint(SomeOfUser, query=UserQuery, tag="users", etag=True)
+def show_me(query: UserQuery) -> Answer:
+    """Oneself."""
+    who = identity.signed_in()
+    return _one(reading().directory.find_self(who.user_id, who.roles), query.fields)
+
+
+@bp.get("/v1/users/<id:user_id>")
+@endpoint(SomeOfUser, query=UserQuery, refuses=(UserNotFound,), tag="users", etag=True)
+def show_user(user_id: int, query: UserQuery) -> Answer:
+    """One user. Without `users:read` everybody but oneself is hidden."""
+    _check_visible(user_id)
+    return _one(reading().directory.find(user_id), query.fields)
+
+
+@bp.put("/v1/users/<id:user_id>")
+@endpoint(UserOut, body=UserIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
+def edit_user(user_id: int, body: UserIn) -> Answer:
+    """Change a user. `If-Match` with an ETag refuses the change when somebody else was quicker."""
+    who = identity.signed_in()
+    _check_visible(user_id)
+    if user_id != who.user_id and not who.has(USERS_EDIT):
+        raise NotAllowed
+    if (body.roles is not None and not who.has(ROLES_ASSIGN)) or (
+        body.is_active is not None and not who.has(USERS_DEACTIVATE)
+    ):
+        raise NotAllowed
+    with unit_of_work() as work:
+        user = work.users.get(user_id, lock=True)
+        _check_unchanged(user)
+        _edit(work, user, body, by=who)
+        work.session.flush()
+        edited = work.directory.find(user_id)
+    return _one(edited, None)
+
+
+@bp.delete("/v1/users/<id:user_id>")
+@endpoint(None, refuses=(NotAllowed, UserNotFound, LastAdministrator, Changed), tag="users")
+@requires(USERS_DELETE)
+@confirmed
+def delete_user(user_id: int) -> Answer:
+    """Erase a user for good."""
+    with unit_of_work() as work:
+        user = work.users.get(user_id, lock=True)
+        _check_unchanged(user)
+        _check_rank(identity.signed_in(), work, user)
+        work.users.delete(user)
+    return Answer(message="The user is erased.")
+
+
+def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
+    if user.id != by.user_id:
+        _check_rank(by, work, user)
+    work.users.edit(user, name=body.name)
+    if body.email is not None and body.email != user.email:
+        if not is_fresh(by):
+            raise ConfirmationRequired
+        work.profile.request_email_change(user.id, body.email)
+    if body.roles is not None:
+        try:
+            work.roles.set(user, body.roles, by=by)
+        except RoleNotFound as refusal:
+            raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
+    if body.is_active is False and user.is_active:
+        work.users.deactivate(user, reason="Through the API.")
+    elif body.is_active and not user.is_active:
+        work.users.activate(user)
+
+
+def _check_visible(user_id: int) -> None:
+    who = identity.signed_in()
+    if user_id != who.user_id and not who.has(USERS_READ):
+        raise UserNotFound
+
+
+def _check_rank(by: Principal, work: Work, user: User) -> None:
+    """Nobody changes somebody who may do more. Raises NotAllowed."""
+    if not work.roles.amount_to(user) <= by.permissions:
+        raise NotAllowed
+
+
+def _check_unchanged(user: User) -> None:
+    """Raises Changed where `If-Match` names another version, or none; some of the fields have the version of all."""
+    seen, now = request.if_match, _tag(user.id, user.version)
+    if "If-Match" not in request.headers or seen.star_tag:
+        return
+    if not any(tag == now or tag.startswith(f"{now}-") for tag in seen.as_set() if tag):
+        raise Changed
+
+
+def _one(user: Listed | None, fields: str | None) -> Answer:
+    if user is None:
+        raise UserNotFound
+    return Answer(_shown(user, fields), etag=_tag(user.id, user.version) + (f"-{fields}" if fields else ""))
+
+
+def _tag(user_id: int, version: int) -> str:
+    return f"{user_id}-{version}"
+
+
+def _shown(user: Listed, fields: str | None = None) -> dict[str, Any]:
+    wanted = fields.split(",") if fields else _FIELDS
+    return {name: getattr(user, name) for name in _FIELDS if name in wanted}
+
+
+_FIELDS = tuple(UserOut.model_fields)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigId
+
+
+class IdempotentAnswer(Base):
+    """The first answer to a request that named itself with an `Idempotency-Key`, kept for whoever asks again.
+
+    `caller` says whose key it is, `fingerprint` is a hash of what was asked.
+    """
+
+    __tablename__ = "idempotent_answers"
+    __table_args__ = (UniqueConstraint("caller", "key"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    caller: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(255))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, str]]
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(index=True)

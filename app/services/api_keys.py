@@ -1,0 +1,125 @@
+"""API keys: made once, shown once, never wider than their owner is today."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
+from app.models import ApiKey
+from app.principal import Principal
+from app.promises import SendApiKeyExpires, SendApiKeyMade
+from app.security.api_keys import new_api_key, shown_part
+from app.security.tokens import token_hash
+from app.services.audit import AuditLog
+from app.services.ledger import Ledger
+from app.services.statements import affected
+
+MOST_LIVING = 50
+WARN_BEFORE = timedelta(days=7)
+
+
+class ApiKeys:
+    def __init__(self, session: DbSession, *, audit: AuditLog, ledger: Ledger, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._audit = audit
+        self._ledger = ledger
+        self._clock = clock
+
+    def make(
+        self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None
+    ) -> tuple[ApiKey, str]:
+        """A new key and its one showing; the owner is told by mail. Raises ScopeNotHeld, TooManyApiKeys."""
+        missing = sorted(set(scopes) - owner.permissions)
+        if missing:
+            raise ScopeNotHeld(missing)
+        if len(self.list_living(owner.user_id)) >= MOST_LIVING:
+            raise TooManyApiKeys(f"You have {MOST_LIVING} keys. End one that you no longer need.")
+        secret = new_api_key()
+        key = ApiKey(
+            user_id=owner.user_id,
+            name=name,
+            prefix=shown_part(secret),
+            key_hash=token_hash(secret),
+            scopes=sorted(set(scopes)),
+            created_at=self._clock(),
+            expires_at=expires_at,
+        )
+        self._session.add(key)
+        self._session.flush()
+        self._audit.record("api_key.made", subject_id=owner.user_id, key_id=key.id, name=name, scopes=key.scopes)
+        self._ledger.promise(SendApiKeyMade(key_id=key.id))
+        return key, secret
+
+    def get(self, key_id: int, *, user_id: int) -> ApiKey:
+        """One living key of `user_id`. Raises ApiKeyNotFound."""
+        key = self._session.scalar(self._living(user_id).where(ApiKey.id == key_id))
+        if key is None:
+            raise ApiKeyNotFound
+        return key
+
+    def list_living(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
+        """The newest first, those with an id under `before`."""
+        query = self._living(user_id).order_by(ApiKey.id.desc()).limit(limit)
+        return list(self._session.scalars(query if before is None else query.where(ApiKey.id < before)))
+
+    def rename(self, key_id: int, *, user_id: int, name: str) -> ApiKey:
+        """Raises ApiKeyNotFound."""
+        key = self.get(key_id, user_id=user_id)
+        if key.name != name:
+            self._audit.record("api_key.renamed", subject_id=user_id, key_id=key.id, before=key.name, after=name)
+            key.name = name
+        return key
+
+    def end(self, key_id: int, *, user_id: int) -> None:
+        """From the next request on it opens nothing. Raises ApiKeyNotFound."""
+        ended = affected(
+            self._session,
+            update(ApiKey)
+            .where(ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.ended_at.is_(None))
+            .values(ended_at=self._clock()),
+        )
+        if ended != 1:
+            raise ApiKeyNotFound
+        self._audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
+
+    def touch(self, key_id: int) -> None:
+        """Note that the key was used now."""
+        self._session.execute(
+            update(ApiKey)
+            .where(ApiKey.id == key_id)
+            .values(last_used_at=self._clock())
+            .execution_options(synchronize_session=False)
+        )
+
+    def warn_of_ends(self, *, at_most: int = 500) -> int:
+        """Promise a mail for each key that expires within a week; returns how many."""
+        now = self._clock()
+        due = (
+            select(ApiKey)
+            .where(
+                ApiKey.expires_at > now,
+                ApiKey.expires_at <= now + WARN_BEFORE,
+                ApiKey.ended_at.is_(None),
+                ApiKey.warned_at.is_(None),
+                # Who makes a key for a few days knows when it ends.
+                ApiKey.created_at < now - timedelta(days=1),
+            )
+            .limit(at_most)
+        )
+        keys = self._session.scalars(due).all()
+        for key in keys:
+            key.warned_at = now
+            self._ledger.promise(SendApiKeyExpires(key_id=key.id))
+        return len(keys)
+
+    def _living(self, user_id: int) -> Select[ApiKey]:
+        now = self._clock()
+        return select(ApiKey).where(
+            ApiKey.user_id == user_id,
+            ApiKey.ended_at.is_(None),
+            ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now),
+        )

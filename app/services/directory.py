@@ -1,0 +1,209 @@
+"""The list of users: any page of any order costs what the first one costs, and a search walks an index.
+
+A filter that few users meet is answered by sorting those few; one that many meet by walking the order's own index and
+leaving out the others. Which of the two it is, one bounded count tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal, or_, select, union
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import Session as DbSession
+
+from app.models import Role, User, UserWord, user_roles, words_of
+
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+FEW = 2000
+# The first character after every one that an address or a name can hold: it ends a range of prefixes.
+AFTER_ALL = "\U0010ffff"
+MOST_WORDS = 5
+
+Status = Literal["active", "deactivated", "unconfirmed"]
+Order = Literal["created_at", "email", "name", "last_seen_at"]
+_COLUMNS: dict[Order, InstrumentedAttribute[Any]] = {
+    "created_at": User.created_at,
+    "email": User.email,
+    "name": User.name,
+    "last_seen_at": User.last_seen_at,
+}
+_SHOWN = (
+    User.id,
+    User.email,
+    User.name,
+    User.is_active,
+    User.email_verified_at,
+    User.created_at,
+    User.updated_at,
+    User.last_seen_at,
+    User.version,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: after the user `id`, whose value in the list's order is `value`."""
+
+    value: str | datetime | None
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`q` is the beginning of an address, or of words of a name."""
+
+    order: Order = "created_at"
+    descending: bool = True
+    q: str = ""
+    role: str | None = None
+    status: Status | None = None
+    after: Place | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A user as others see one."""
+
+    id: int
+    email: str
+    name: str
+    is_active: bool
+    email_verified_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    last_seen_at: datetime | None
+    version: int
+    roles: tuple[str, ...]
+
+
+class Directory:
+    def __init__(self, session: DbSession) -> None:
+        self._session = session
+
+    def find(self, user_id: int) -> Listed | None:
+        row = self._session.execute(select(*_SHOWN).where(User.id == user_id)).first()
+        return self._with_roles([row])[0] if row else None
+
+    def find_self(self, user_id: int, roles: tuple[str, ...]) -> Listed | None:
+        """Oneself, whose roles are known already."""
+        row = self._session.execute(select(*_SHOWN).where(User.id == user_id)).first()
+        return _listed(row, roles) if row else None
+
+    def page(self, wanted: Wanted) -> tuple[list[Listed], Place | None]:
+        """One page, and where the next begins; None when there is none."""
+        filters = [self._of_status(wanted.status), self._with_role(wanted.role), *self._found_by(wanted.q)]
+        query = select(*_SHOWN)
+        for condition in filters:
+            if condition is not None:
+                query = query.where(self._cheapest(condition))
+        rows = self._rows(query, wanted)
+        more = len(rows) > wanted.limit
+        rows = rows[: wanted.limit]
+        last = rows[-1] if more else None
+        return self._with_roles(rows), Place(getattr(last, wanted.order), last.id) if last else None
+
+    def _rows(self, query: AnySelect, wanted: Wanted) -> list[AnyRow]:
+        """Up to one more than a page holds. Who has no value in this order comes after all who have one."""
+        column, count = _COLUMNS[wanted.order], wanted.limit + 1
+        rows: list[AnyRow] = []
+        after = wanted.after
+        if after is None or after.value is not None:
+            some = query.where(column.is_not(None)) if wanted.order == "last_seen_at" else query
+            if after is not None:
+                some = some.where(_beyond(column, after, descending=wanted.descending))
+            rows = list(self._session.execute(some.order_by(*_ordered(column, wanted)).limit(count)))
+        if wanted.order == "last_seen_at" and len(rows) < count:
+            rest = query.where(column.is_(None))
+            if after is not None and after.value is None:
+                rest = rest.where(User.id < after.id if wanted.descending else User.id > after.id)
+            order = User.id.desc() if wanted.descending else User.id
+            rows += list(self._session.execute(rest.order_by(order).limit(count - len(rows))))
+        return rows
+
+    # ── filters ──
+
+    def _cheapest(self, condition: _Condition) -> ColumnElement[bool]:
+        some = condition.ids.limit(FEW + 1).subquery()
+        if (self._session.scalar(select(func.count()).select_from(some)) or 0) <= FEW:
+            return User.id.in_(condition.ids)
+        return condition.holds
+
+    @staticmethod
+    def _of_status(status: Status | None) -> _Condition | None:
+        if status is None:
+            return None
+        holds = {
+            "active": and_(User.is_active, User.email_verified_at.is_not(None)),
+            "deactivated": ~User.is_active,
+            "unconfirmed": and_(User.is_active, User.email_verified_at.is_(None)),
+        }[status]
+        return _Condition(select(User.id).where(holds), holds)
+
+    @staticmethod
+    def _with_role(name: str | None) -> _Condition | None:
+        if name is None:
+            return None
+        role_id = select(Role.id).where(Role.name == name).scalar_subquery()
+        holders = select(user_roles.c.user_id).where(user_roles.c.role_id == role_id)
+        return _Condition(holders, exists(holders.where(user_roles.c.user_id == User.id).correlate(User)))
+
+    @staticmethod
+    def _found_by(q: str) -> list[_Condition | None]:
+        return [_begins(word) for word in words_of(q)[:MOST_WORDS]]
+
+    def _with_roles(self, rows: Sequence[AnyRow]) -> list[Listed]:
+        held: dict[int, list[str]] = {row.id: [] for row in rows}
+        if held:
+            query = (
+                select(user_roles.c.user_id, Role.name)
+                .join(Role, Role.id == user_roles.c.role_id)
+                .where(user_roles.c.user_id.in_(list(held)))
+                .order_by(Role.name)
+            )
+            for user_id, name in self._session.execute(query):
+                held[user_id].append(name)
+        return [_listed(row, tuple(held[row.id])) for row in rows]
+
+
+def _listed(row: AnyRow, roles: tuple[str, ...]) -> Listed:
+    return Listed(**row._mapping, roles=roles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """The same filter twice: the ids of those who meet it, and whether a row of `users` meets it."""
+
+    ids: AnySelect
+    holds: ColumnElement[bool]
+
+
+def _begins(word: str) -> _Condition:
+    by_name = select(UserWord.user_id).where(_in_range(UserWord.word, word))
+    by_email = select(User.id).where(_in_range(User.email, word))
+    both = union(by_name, by_email).subquery()
+    named = exists(by_name.where(UserWord.user_id == User.id).correlate(User))
+    return _Condition(select(both.c[0]), or_(_in_range(User.email, word), named))
+
+
+def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:
+    return and_(column >= prefix, column < prefix + AFTER_ALL)
+
+
+def _beyond(column: InstrumentedAttribute[Any], after: Place, *, descending: bool) -> ColumnElement[bool]:
+    """As two conditions that an index serves on both databases; a comparison of pairs is not used by SQLite's."""
+    value = literal(after.value, column.type)
+    if descending:
+        return and_(column <= value, or_(column < value, User.id < after.id))
+    return and_(column >= value, or_(column > value, User.id > after.id))
+
+
+def _ordered(column: InstrumentedAttribute[Any], wanted: Wanted) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    if wanted.descending:
+        return column.desc(), User.id.desc()
+    return column.asc(), User.id.asc()

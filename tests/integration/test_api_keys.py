@@ -1,0 +1,126 @@
+"""API keys: made on a page or by an endpoint, shown once, never wider than their owner."""
+
+import re
+
+import pytest
+
+from app.jobs.schedule import SCHEDULE
+from app.models import ApiKey
+from app.promises import WarnOfExpiringKeys
+from app.unit_of_work import unit_of_work
+from tests.support.program import Program, code, codes
+
+
+@pytest.fixture
+def manager(app, admin):
+    return Program(app).login(admin)
+
+
+def made(manager, **body):
+    answer = manager.post("/api-keys", {"name": "Nightly report", "scopes": ["users:read"], **body})
+    assert answer.status_code == 201, answer.text
+    return answer.json["data"]
+
+
+def test_a_key_is_made_shown_once_renamed_and_ended_on_its_pages(app, client, admin, mailbox):
+    client.login(admin)
+    page = client.post("/account/api-keys", {"name": "Nightly report", "scopes": "users:read", "days": "30"})
+    (key,) = re.findall(r"ghk_\w+", page.text)[:1]
+    program = Program(app, token=key)
+    path = re.search(r"/account/api-keys/\d+", client.get("/account/api-keys").text).group()
+
+    assert program.get("/users").status_code == 200
+    assert key not in client.get("/account/api-keys").text
+    assert key[:10] in mailbox.last_to(admin.email).text
+    assert client.post(path, {"name": "Weekly report"}).status_code == 302
+    assert "Weekly report" in client.get("/account/api-keys").text
+    assert client.post(f"{path}/end", page="/account/api-keys").status_code == 302
+    assert program.get("/users").status_code == 401
+    assert client.get(path).status_code == 404
+    assert client.post(f"{path}/end", page="/account/api-keys").status_code == 302
+
+
+@pytest.mark.parametrize("typed", [{"name": " "}, {"name": "x", "scopes": "users:fly"}, {"name": "x", "days": "12"}])
+def test_a_key_that_cannot_be_is_refused_with_what_was_typed(client, admin, typed):
+    client.login(admin)
+
+    assert client.post("/account/api-keys", {"days": "30", **typed}).status_code == 422
+
+
+def test_a_key_does_what_its_scopes_and_its_owner_allow(app, manager, people):
+    key = made(manager)
+    program = Program(app, token=key["key"])
+    listed = manager.get("/api-keys").json["data"]["items"]
+
+    assert program.get("/users").status_code == 200
+    assert program.post("/users", {"email": "new@example.com"}).status_code == 403
+    assert [row["id"] for row in listed] == [key["id"]]
+    assert "key" not in listed[0]
+    assert manager.get(f"/api-keys/{key['id']}").json["data"]["last_used_at"] is not None
+    assert program.post("/api-keys", {"name": "Another"}).status_code == 403
+
+
+def test_nobody_makes_a_key_wider_than_themselves_or_in_the_past(app, ada, manager, clock):
+    member = Program(app).login(ada)
+
+    assert codes(member.post("/api-keys", {"name": "x", "scopes": ["users:read"]})) == {("scopes", "scope_not_held")}
+    assert codes(manager.post("/api-keys", {"name": "x", "expires_at": "2001-01-01T00:00:00Z"})) == {
+        ("expires_at", "in_the_past")
+    }
+
+
+def test_ending_a_key_takes_effect_at_once_and_only_once(app, manager):
+    key = made(manager)
+
+    assert manager.delete(f"/api-keys/{key['id']}").status_code == 200
+    assert Program(app, token=key["key"]).get("/users/me").status_code == 401
+    assert manager.delete(f"/api-keys/{key['id']}").status_code == 404
+
+
+def test_fifty_keys_are_enough(app, manager, admin, clock):
+    with app.app_context(), unit_of_work() as work:
+        for number in range(50):
+            work.session.add(
+                ApiKey(user_id=admin.id, name="x", prefix="ghk_x", key_hash=f"{number}", scopes=[], created_at=clock())
+            )
+
+    assert code(manager.post("/api-keys", {"name": "One more"})) == "too_many_api_keys"
+
+
+def test_the_owner_is_told_once_before_a_key_expires(app, manager, admin, clock, mailbox):
+    ends = clock().replace(microsecond=0)
+    made(manager, expires_at=ends.replace(year=ends.year + 1).isoformat().replace("+00:00", "Z"))
+    mailbox.all()
+    clock.advance(days=360)
+    for _ in range(2):
+        with app.app_context(), unit_of_work() as work:
+            work.promise(WarnOfExpiringKeys())
+        mailbox.all()
+
+    told = [mail for mail in mailbox.to(admin.email) if "expires soon" in mail.subject]
+    assert len(told) == 1
+    assert any(isinstance(tick.promise, WarnOfExpiringKeys) for tick in SCHEDULE)
+
+
+def test_a_repeated_idempotency_key_gives_the_first_answer_without_the_secret(manager):
+    named = {"headers": {"Idempotency-Key": "order-17"}}
+    first = manager.post("/api-keys", {"name": "x"}, **named)
+    again = manager.post("/api-keys", {"name": "x"}, **named)
+
+    assert again.status_code == first.status_code == 201
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json["data"] == {**first.json["data"], "key": None}
+    assert code(manager.post("/api-keys", {"name": "y"}, **named)) == "idempotency_key_reused"
+    assert len(manager.get("/api-keys").json["data"]["items"]) == 1
+    assert code(manager.post("/api-keys", {"name": "x"}, headers={"Idempotency-Key": "k" * 256})) == "idempotency_key"
+
+
+@pytest.mark.settings(limit_scale=1, limit_api="2 per minute")
+def test_a_key_has_a_quota_that_is_told(app, manager):
+    program = Program(app, token=made(manager)["key"])
+    answers = [program.get("/users/me") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["RateLimit-Policy"] == '"key";q=2;w=60'
+    assert answers[0].headers["RateLimit"].startswith('"key";r=1;')
+    assert int(answers[2].headers["Retry-After"]) > 0

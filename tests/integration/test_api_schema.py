@@ -1,0 +1,291 @@
+"""The OpenAPI document is exactly true: schemathesis does all that it allows and forbids, and believes no answer."""
+
+import os
+import re
+import threading
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import settings
+from jsonschema_rs import Draft202012Validator, meta
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+from schemathesis.generation.stateful.state_machine import DEFAULT_STATE_MACHINE_SETTINGS
+from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
+from werkzeug.serving import make_server
+
+from app.api.openapi import document
+from tests.support.databases import emptied
+from tests.support.program import Program, codes
+
+# How many requests each operation gets in the random phases. SCHEMA_EXAMPLES=300 looks longer.
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "10"))
+STORIES = 2 * EXAMPLES
+
+# A request that the document allows, and that is refused all the same: each for what only the state makes wrong.
+PERMITTED = {
+    (410, "dead_link"): "the token has the form of one, but no mail brought it",
+    (412, "precondition_failed"): "the version is not, or no longer, the user's",
+    (422, "idempotency_key_reused"): "the key came with another request before",
+    (422, "in_the_past"): "the time has passed by now",
+    (422, "invalid_cursor"): "no page gave out this cursor",
+    (422, "too_many_api_keys"): "the owner has as many keys as one may have",
+    (422, "unknown_role"): "roles are rows, so which there are no document knows",
+    (422, "weak_password"): "long enough, as the document says, but easy to guess",
+}
+# What no request can do with what the document says alone: the token is in a mail.
+OUT_OF_REACH = {"verify_email", "reset_password"}
+
+
+# ── what it says of itself ──
+
+
+@pytest.fixture
+def whole(app):
+    with app.app_context():
+        return document()
+
+
+def operations(whole):
+    return [operation for methods in whole["paths"].values() for operation in methods.values()]
+
+
+def fields(schema, where=""):
+    """Everything that is called a property in the document: the fields of bodies and of answers."""
+    for name, part in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if name == "properties":
+            yield from ((f"{where}/{field}", described) for field, described in part.items() if "enum" not in described)
+        if isinstance(part, dict | list) and name not in {"example", "examples"}:
+            yield from fields(part, f"{where}/{name}")
+
+
+@pytest.mark.databases("sqlite")
+def test_it_is_openapi_3_1_and_its_schemas_are_json_schema(whole):
+    assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(whole)] == []
+    for schema in whole["components"]["schemas"].values():
+        meta.validate(schema)
+
+
+@pytest.mark.databases("sqlite")
+def test_it_describes_every_endpoint_and_nothing_else(app, whole):
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule.removeprefix("/api/v1")))
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1/")
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    described = {(method.upper(), path) for path, methods in whole["paths"].items() for method in methods}
+    assert served - described == {("GET", "/openapi.json")}
+    assert described - served == set()
+
+
+@pytest.mark.databases("sqlite")
+def test_every_operation_has_a_name_a_summary_and_its_codes(whole):
+    names = Counter(operation["operationId"] for operation in operations(whole))
+    assert set(names.values()) == {1}
+    for operation in operations(whole):
+        assert operation["summary"], operation["operationId"]
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                schema = answer["content"]["application/json"]["schema"]
+                said = schema["properties"]["errors"]["items"]["properties"]["code"]["enum"]
+                assert said, (operation["operationId"], status)
+                assert all(f"`{code}`" in answer["description"] for code in said)
+
+
+@pytest.mark.databases("sqlite")
+def test_every_field_has_an_example_that_fits(whole):
+    for where, field in fields(whole):
+        forms = [field, *field.get("anyOf", [])]
+        examples = [example for form in forms for example in form.get("examples", [])]
+        parts = [part for form in forms for part in (form, form.get("items", {}))]
+        made_of_others = any({"$ref", "properties"} & set(part) for part in parts)
+        assert examples or made_of_others or "const" in field or field["type"] == "null", where
+        for example in examples:
+            Draft202012Validator({**field, "components": whole["components"]}, validate_formats=True).validate(example)
+
+
+@pytest.mark.databases("sqlite")
+def test_its_links_lead_to_operations_and_name_their_parameters(whole):
+    by_name = {operation["operationId"]: operation for operation in operations(whole)}
+    links = [
+        link
+        for operation in by_name.values()
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert len(links) > 15
+    for link in links:
+        target = by_name[link["operationId"]]
+        assert set(link.get("parameters", {})) <= {each["name"] for each in target.get("parameters", [])}
+        assert ("requestBody" in link) <= ("requestBody" in target)
+
+
+# ── what it promises ──
+
+
+@pytest.fixture
+def address(app):
+    """Where the application is served, in this process; its clock stands still, so that no token grows old."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}/api/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Administrator:
+    """Who asks: when the run has signed them out, taken their roles or erased them, somebody else like them."""
+
+    def __init__(self, people):
+        self._people, self._token, self._made = people, None, 0
+
+    def token(self, app):
+        if self._token is None:
+            self._made += 1
+            somebody = self._people.add(f"administrator{self._made}@example.com", roles=("administrator",))
+            self._token = Program(app).login(somebody).token
+        return self._token
+
+    def forget(self):
+        self._token = None
+
+    def hear(self, case, response):
+        if response.status_code in {401, 403} and case.operation.definition.raw["security"]:
+            self.forget()
+
+
+@pytest.fixture
+def administrator(people):
+    return Administrator(people)
+
+
+@pytest.fixture
+def schema(app, address, administrator):
+    """The document as schemathesis reads it, with everything it can check switched on."""
+    random = {"max-examples": EXAMPLES, "deterministic": True, "no-shrink": True}
+    config = {"seed": 1, "base-url": address, "continue-on-failure": True, "generation": random, "warnings": False}
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json", config=SchemathesisConfig.from_dict(config))
+
+    @schema.auth(refresh_interval=None)
+    class Bearer:
+        def get(self, case, context):
+            return administrator.token(app)
+
+        def set(self, case, token, context):
+            case.headers["Authorization"] = f"Bearer {token}"
+
+    @schema.hook
+    def filter_failure(context, failure, case, response):
+        return not (isinstance(failure, RejectedPositiveData) and what(response) in PERMITTED)
+
+    return schema
+
+
+def what(response):
+    return response.status_code, response.json()["errors"][0]["code"]
+
+
+def name_of(case):
+    return case.operation.definition.raw["operationId"]
+
+
+@pytest.fixture
+def run(administrator):
+    """Do what `schemathesis run` does but for its stories; gives what it found and which operations answered well."""
+
+    @schemathesis.hook
+    def after_call(context, case, response):
+        administrator.hear(case, response)
+
+    def run(schema):
+        schema.config.phases.stateful.enabled = False
+        found, answered = [], set()
+        for event in from_schema(schema).execute():
+            if isinstance(event, events.NonFatalError | events.FatalError):
+                found.append(repr(event.exception if isinstance(event, events.FatalError) else event.value))
+            if isinstance(event, events.ScenarioFinished):
+                found += failures(event.recorder)
+                answered |= {name_of(case) for case in served(event.recorder)}
+        return found, answered
+
+    yield run
+    schemathesis.hooks.unregister(after_call)
+
+
+def failures(recorder):
+    for case_id, checks in recorder.checks.items():
+        for check in checks:
+            if check.status is Status.FAILURE:
+                failure, answer = check.failure_info, recorder.interactions[case_id].response
+                yield f"{check.name}: {failure.failure.message}\n{failure.code_sample}\n{answer.content[:500]!r}"
+
+
+def served(recorder):
+    """The requests that were made as the document says and did what they asked for."""
+    for case_id, interaction in recorder.interactions.items():
+        case = recorder.cases[case_id].value
+        is_described = case.method == case.operation.method.upper()
+        if is_described and interaction.response is not None and interaction.response.status_code < 300:
+            yield case
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.settings(log_level="WARNING")
+@pytest.mark.parametrize("tag", ["auth", "users", "sessions", "api-keys"])
+def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whole):
+    found, answered = run(schema.include(tag=tag))
+
+    assert found == []
+    names = {operation["operationId"] for operation in operations(whole) if tag in operation["tags"]}
+    assert names - answered == names & OUT_OF_REACH
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.settings(log_level="WARNING")
+def test_so_do_stories_that_follow_its_links(schema, administrator, people, database_url, ada):
+    followed = Counter()
+
+    class Story(schema.as_state_machine()):
+        def setup(self):
+            # A story that is told again must meet what it met before.
+            emptied(database_url)
+            administrator.forget()
+            self.ada = people.add(ada.email, password=ada.password)
+
+        def before_call(self, case):
+            if name_of(case) == "login" and case.meta.generation.mode.is_positive:
+                case.body = {"email": self.ada.email, "password": self.ada.password}
+
+        def after_call(self, response, case):
+            super().after_call(response, case)
+            administrator.hear(case, response)
+
+        def teardown(self):
+            for case in served(self.recorder):
+                node = self.recorder.cases[case.id]
+                if node.transition is not None and node.is_transition_applied:
+                    followed[node.transition.id] += 1
+
+    Story.run(settings=settings(DEFAULT_STATE_MACHINE_SETTINGS, max_examples=STORIES, derandomize=True, database=None))
+
+    assert len(followed) > 5
+
+
+@pytest.mark.databases("postgresql")
+def test_a_key_ends_at_a_time_and_at_nothing_else(app, admin):
+    program = Program(app).login(admin)
+    for end in (
+        4102444799,
+        "4102444799",
+        "2099-12-31",
+        "2099-12-31T23:59:59",
+        "2099-02-30T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+    ):
+        answer = program.post("/api-keys", {"name": "x", "expires_at": end})
+        assert (answer.status_code, codes(answer)) == (422, {("expires_at", "invalid")}), end

@@ -1,0 +1,258 @@
+"""Signing in from a program: tokens that survive two tabs but not a thief."""
+
+import base64
+import json
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import RefreshToken, Session, SigningKey
+from tests.support.browser import Browser
+from tests.support.commands import flask_command
+from tests.support.program import Program, code
+
+
+@pytest.fixture
+def program(app):
+    return Program(app)
+
+
+@pytest.fixture
+def signed_in(app, ada):
+    return Program(app).login(ada)
+
+
+def header_and_claims(token):
+    parts = [part + "=" * (-len(part) % 4) for part in token.split(".")[:2]]
+    return [json.loads(base64.urlsafe_b64decode(part)) for part in parts]
+
+
+def test_signing_in_gives_both_tokens_and_who_it_is(program, ada):
+    answer = program.post("/auth/login", {"email": " ADA@example.com ", "password": ada.password})
+
+    assert answer.status_code == 200
+    data = answer.json["data"]
+    assert set(data) == {"access_token", "token_type", "expires_in", "refresh_token", "user"}
+    assert (data["token_type"], data["expires_in"]) == ("Bearer", 600)
+    assert data["user"]["email"] == "ada@example.com"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_an_access_token_says_only_whose_session_it_speaks_for(signed_in, ada, app):
+    header, claims = header_and_claims(signed_in.token)
+
+    assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
+    assert set(claims) == {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
+    assert claims["exp"] - claims["iat"] == 600
+    assert claims["sub"] == str(ada.id)
+    jwks = app.test_client().get("/.well-known/jwks.json", base_url=app.extensions["settings"].public_url).json
+    assert [key["kid"] for key in jwks["keys"]] == [header["kid"]]
+    assert "d" not in jwks["keys"][0]
+
+
+def test_wrong_credentials_are_one_answer(program, ada):
+    for who in ({"email": ada.email, "password": "not this one"}, {"email": "no@example.com", "password": "whatever"}):
+        answer = program.post("/auth/login", who)
+        assert (answer.status_code, code(answer)) == (401, "invalid_credentials")
+
+
+def test_an_unconfirmed_address_is_told_only_after_the_right_password(program, app, mailbox):
+    who = {"email": "new@example.com", "password": "a quieter harbour"}
+    assert program.post("/auth/register", {**who, "name": "New"}).status_code == 202
+    assert code(program.post("/auth/login", {**who, "password": "another one here"})) == "invalid_credentials"
+    answer = program.post("/auth/login", who)
+    assert (answer.status_code, code(answer)) == (403, "email_not_verified")
+
+    token = mailbox.last_to("new@example.com").link.rsplit("/", 1)[-1]
+    assert program.post("/auth/verify-email", {"token": token, "password": "not this one"}).status_code == 401
+    assert program.post("/auth/verify-email", {"token": token, "password": who["password"]}).status_code == 200
+    assert program.post("/auth/verify-email", {"token": token, "password": who["password"]}).status_code == 410
+    assert program.post("/auth/login", who).status_code == 200
+
+
+def test_registering_answers_the_same_for_known_and_unknown(program, ada):
+    answers = [
+        program.post("/auth/register", {"email": email, "password": "a quieter harbour"})
+        for email in (ada.email, "new@example.com")
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].data == answers[1].data
+    asked = [program.post("/auth/forgot-password", {"email": email}) for email in (ada.email, "nobody@example.com")]
+    assert [answer.status_code for answer in asked] == [202, 202]
+    assert asked[0].data == asked[1].data
+
+
+@pytest.mark.settings(registration="closed")
+def test_closed_registration_is_said(program):
+    answer = program.post("/auth/register", {"email": "new@example.com", "password": "a quieter harbour"})
+    assert (answer.status_code, code(answer)) == (403, "registration_closed")
+
+
+def test_a_reset_ends_every_sign_in(program, signed_in, ada, mailbox):
+    program.post("/auth/forgot-password", {"email": ada.email})
+    token = mailbox.last_to(ada.email).link.rsplit("/", 1)[-1]
+
+    weak = program.post("/auth/reset-password", {"token": token, "password": "short"})
+    assert (weak.status_code, weak.json["errors"][0]["field"], code(weak)) == (422, "password", "weak_password")
+    assert program.post("/auth/reset-password", {"token": token, "password": "another harbour"}).status_code == 200
+    assert program.post("/auth/reset-password", {"token": token, "password": "another harbour"}).status_code == 410
+    assert signed_in.get("/users/me").status_code == 401
+    assert code(signed_in.refresh()) == "invalid_token"
+
+
+def test_signing_out_kills_both_tokens_at_once(app, signed_in):
+    thief = Program(app, token=signed_in.token)
+    assert signed_in.post("/auth/logout").status_code == 200
+
+    assert thief.get("/users/me").status_code == 401
+    assert code(signed_in.refresh()) == "invalid_token"
+
+
+def test_ending_the_session_from_a_browser_ends_the_tokens(app, signed_in, ada):
+    browser = Browser(app)
+    browser.login(ada)
+    with app.app_context():
+        (session_id,) = db.session.scalars(select(Session.id).where(Session.user_agent == "gatehouse-tests/1"))
+    browser.post(f"/account/sessions/{session_id}/end", page="/account/sessions")
+
+    assert signed_in.get("/users/me").status_code == 401
+
+
+def test_refreshing_spends_the_token_and_gives_a_new_pair(signed_in, app):
+    before = signed_in.refresh_token
+    answer = signed_in.refresh()
+
+    assert answer.status_code == 200
+    assert set(answer.json["data"]) == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert answer.json["data"]["refresh_token"] != before
+    signed_in.take(answer)
+    assert signed_in.get("/users/me").status_code == 200
+    with app.app_context():
+        stored = " ".join(db.session.scalars(select(RefreshToken.token_hash)))
+    assert before not in stored
+
+
+def test_two_tabs_that_refresh_at_once_get_the_same_successor(signed_in, clock):
+    first = signed_in.refresh()
+    clock.advance(seconds=29)
+    second = signed_in.refresh()
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json["data"]["refresh_token"] == second.json["data"]["refresh_token"]
+
+
+def test_a_token_used_again_later_ends_the_whole_sign_in(app, signed_in, ada, clock, mailbox):
+    stolen = signed_in.refresh_token
+    signed_in.take(signed_in.refresh())
+    clock.advance(seconds=31)
+
+    answer = Program(app).post("/auth/refresh", {"refresh_token": stolen})
+    assert (answer.status_code, code(answer)) == (401, "token_reused")
+    assert signed_in.get("/users/me").status_code == 401
+    assert code(signed_in.refresh()) == "invalid_token"
+    assert "ended" in mailbox.last_to(ada.email).subject
+
+
+def test_within_the_grace_a_token_whose_successor_was_used_ends_it_too(app, signed_in):
+    first = signed_in.refresh_token
+    signed_in.take(signed_in.refresh())
+    signed_in.take(signed_in.refresh())
+
+    assert code(Program(app).post("/auth/refresh", {"refresh_token": first})) == "token_reused"
+
+
+def test_a_sign_in_has_an_absolute_end(signed_in, clock):
+    for _ in range(3):
+        clock.advance(days=29)
+        signed_in.take(signed_in.refresh())
+    clock.advance(days=3)
+    assert code(signed_in.refresh()) == "invalid_token"
+
+
+def test_an_access_token_runs_out(signed_in, clock):
+    clock.advance(minutes=9, seconds=59)
+    assert signed_in.get("/users/me").status_code == 200
+    clock.advance(seconds=2)
+    answer = signed_in.get("/users/me")
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def forged(signed_in, app, *, header=None, key=None, **claims):
+    own_header, own_claims = header_and_claims(signed_in.token)
+    key = key or ECKey.generate_key("P-256", private=True)
+    head = {**own_header, **(header or {})}
+    return jwt.encode(head, {**own_claims, **claims}, key, algorithms=[head["alg"]])
+
+
+def test_a_token_that_is_not_exactly_ours_opens_nothing(app, signed_in):
+    header, claims = header_and_claims(signed_in.token)
+
+    def text(part):
+        return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+    ours = signed_in.token.split(".")
+    stranger = ECKey.generate_key("P-256", private=True)
+    attempts = [
+        forged(signed_in, app),
+        forged(signed_in, app, header={"kid": "another"}),
+        forged(signed_in, app, header={"alg": "HS256"}, key=OctKey.import_key(json.dumps(header))),
+        f"{text({**header, 'alg': 'none'})}.{ours[1]}.",
+        f"{text({**header, 'alg': 'none'})}.{ours[1]}.{ours[2]}",
+        f"{text({**header, 'jwk': stranger.as_dict(private=False)})}.{ours[1]}.{ours[2]}",
+        f"{text({**header, 'jku': 'https://evil.test/jwks.json'})}.{ours[1]}.{ours[2]}",
+        f"{text({**header, 'crit': ['exp']})}.{ours[1]}.{ours[2]}",
+        f"{text({**header, 'typ': 'JWT'})}.{ours[1]}.{ours[2]}",
+        f"{ours[0]}.{text({**claims, 'sub': '1', 'exp': 99999999999})}.{ours[2]}",
+        f"{ours[0]}.{ours[1]}.{ours[2][:-4]}AAAA",
+        signed_in.refresh_token,
+        "ghk_" + "a" * 49,
+        "ghk_",
+        "...",
+        "a" * 5000,
+    ]
+    for attempt in attempts:
+        answer = Program(app, token=attempt).get("/users/me")
+        assert (answer.status_code, code(answer)) == (401, "unauthenticated"), attempt
+    for odd in (
+        "Bearer",
+        "Basic YTpi",
+        f"Bearer {signed_in.token}, Bearer {signed_in.token}",
+        f"Bearer  {signed_in.token}",
+    ):
+        assert Program(app).get("/users/me", headers={"Authorization": odd}).status_code == 401
+    assert Program(app).get(f"/users/me?access_token={signed_in.token}").status_code == 401
+
+
+def test_a_bad_header_is_not_helped_by_a_cookie(app, ada):
+    browser = Browser(app)
+    browser.login(ada)
+    assert browser.get("/api/v1/users/me").status_code == 200
+    assert browser.get("/api/v1/users/me", headers={"Authorization": "Bearer nonsense"}).status_code == 401
+
+
+def test_keys_rotate_and_the_old_one_verifies_as_long_as_it_matters(app, signed_in, ada, clock):
+    result = flask_command(app, "keys", "rotate")
+    assert result.exit_code == 0, result.output
+    clock.advance(minutes=2)
+
+    assert signed_in.get("/users/me").status_code == 200
+    later = Program(app).login(ada)
+    old, new = header_and_claims(signed_in.token)[0]["kid"], header_and_claims(later.token)[0]["kid"]
+    assert old != new
+    clock.advance(minutes=20)
+    assert flask_command(app, "keys", "rotate").exit_code == 0
+    with app.app_context():
+        assert old not in db.session.scalars(select(SigningKey.kid)).all()
+
+
+def test_no_private_half_and_no_token_rests_in_the_database_as_it_is(app, signed_in):
+    with app.app_context():
+        (key,) = db.session.scalars(select(SigningKey)).all()
+        assert '"d"' not in key.private_jwk
+        assert "d" not in key.public_jwk
+        assert db.session.scalar(select(func.count()).select_from(RefreshToken)) == 1

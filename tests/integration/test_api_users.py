@@ -1,0 +1,342 @@
+"""Users through the API: lists that cost the same on every page, and nothing that a schema does not name."""
+
+import gzip
+import json
+
+import pytest
+
+from app.models import Purpose
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.program import Program, code, codes
+
+FIELDS = {
+    "id", "email", "name", "is_active", "email_verified_at", "roles", "created_at", "updated_at", "last_seen_at",
+}  # fmt: skip
+
+
+@pytest.fixture
+def member(app, ada):
+    return Program(app).login(ada)
+
+
+@pytest.fixture
+def manager(app, admin):
+    return Program(app).login(admin)
+
+
+@pytest.fixture
+def crowd(people, admin, clock):
+    """Twelve people, two of a time."""
+    made = []
+    for number in range(12):
+        if number % 2 == 0:
+            clock.advance(seconds=1)
+        made.append(people.add(f"person{number:02}@example.com", name=f"Person {'ABC'[number % 3]} Number{number}"))
+    return made
+
+
+def walk(program, query, limit=5):
+    found, cursor = [], None
+    while True:
+        page = program.get(f"/users?limit={limit}{query}" + (f"&cursor={cursor}" if cursor else ""))
+        assert page.status_code == 200, page.text
+        found += page.json["data"]["items"]
+        cursor = page.json["data"]["next"]
+        if cursor is None:
+            return found
+
+
+def test_oneself_is_always_there_with_these_fields_and_no_others(member, ada):
+    for path in ("/users/me", f"/users/{ada.id}"):
+        answer = member.get(path)
+        assert answer.status_code == 200
+        assert set(answer.json["data"]) == FIELDS
+        assert answer.json["data"]["created_at"].endswith("Z")
+    assert set(member.get("/users/me?fields=id,email").json["data"]) == {"id", "email"}
+    assert member.get("/users/me?fields=hashed_password").status_code == 422
+
+
+def test_without_the_permission_others_are_hidden_and_the_list_is_refused(member, admin):
+    assert member.get(f"/users/{admin.id}").status_code == 404
+    answer = member.get("/users")
+    assert (answer.status_code, code(answer)) == (403, "forbidden")
+    assert Program(member.app).get("/users").status_code == 401
+
+
+@pytest.mark.parametrize("sort", ["created_at", "email", "name", "last_seen_at"])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_walk_through_the_pages_meets_everybody_once_and_in_order(manager, crowd, sort, sign):
+    found = walk(manager, f"&sort={sign}{sort}")
+
+    assert len(found) == 13
+    assert len({each["id"] for each in found}) == 13
+    pairs = [(each[sort], each["id"]) for each in found if each[sort] is not None]
+    assert pairs == sorted(pairs, reverse=sign == "-")
+    assert all(each[sort] is None for each in found[len(pairs) :])
+
+
+def test_a_page_stays_where_it_is_when_somebody_joins(manager, crowd, people):
+    first = manager.get("/users?limit=5&sort=-created_at").json["data"]
+    people.add("late@example.com")
+    second = manager.get(f"/users?limit=5&sort=-created_at&cursor={first['next']}").json["data"]
+    assert not {each["id"] for each in first["items"]} & {each["id"] for each in second["items"]}
+    assert "late@example.com" not in {each["email"] for each in second["items"]}
+
+
+def test_a_cursor_is_good_for_its_own_list_only(manager, crowd):
+    cursor = manager.get("/users?limit=5&sort=email").json["data"]["next"]
+    for query in (
+        f"sort=name&cursor={cursor}",
+        f"sort=email&q=per&cursor={cursor}",
+        "cursor=made-up",
+        f"cursor={cursor}x",
+    ):
+        answer = manager.get(f"/users?{query}")
+        assert (answer.status_code, codes(answer)) == (422, {("cursor", "invalid_cursor")}), query
+
+
+def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, crowd):
+    assert len(walk(manager, "&q=person0")) == 10
+    assert {each["name"].split()[1] for each in walk(manager, "&q=b")} == {"B"}
+    assert [each["email"] for each in walk(manager, "&q=c+number11")] == ["person11@example.com"]
+    assert walk(manager, "&q=erson") == []
+    assert walk(manager, "&q=%25") == []
+
+
+def test_a_new_name_is_found_and_the_old_one_no_more(manager, crowd):
+    person = crowd[0]
+    assert manager.put(f"/users/{person.id}", {"name": "Zoë Ångström"}).status_code == 200
+    assert [each["id"] for each in walk(manager, "&q=%C3%A5ngstr")] == [person.id]
+    assert person.id not in {each["id"] for each in walk(manager, "&q=number0")}
+
+
+def test_filters(manager, crowd, admin, client):
+    manager.put(f"/users/{crowd[3].id}", {"name": "x", "is_active": False})
+    client.register("waiting@example.com")
+    assert [each["id"] for each in walk(manager, "&status=deactivated")] == [crowd[3].id]
+    assert [each["email"] for each in walk(manager, "&status=unconfirmed")] == ["waiting@example.com"]
+    assert len(walk(manager, "&status=active")) == 12
+    assert [each["id"] for each in walk(manager, "&role=administrator")] == [admin.id]
+    assert len(walk(manager, "&role=member&sort=email&q=person&status=active")) == 11
+    assert walk(manager, "&role=nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=ten", "limit"),
+        ("sort=hashed_password", "sort"),
+        ("status=asleep", "status"),
+        ("page=2", "page"),
+        ("limit=5&limit=6", "limit"),
+        ("q=%00", "q"),
+        ("fields=id,hashed_password", "fields"),
+        ("fields=", "fields"),
+    ],
+)
+def test_a_wrong_query_is_said_with_its_field(manager, query, field):
+    answer = manager.get(f"/users?{query}")
+    assert answer.status_code == 422
+    assert {each for each, _ in codes(answer)} == {field}
+
+
+def test_the_version_answers_304_and_guards_a_change(member, ada, clock):
+    first = member.get("/users/me")
+    tag = first.headers["ETag"]
+    again = member.get("/users/me", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    clock.advance(minutes=6)
+    assert member.get("/users/me").headers["ETag"] == tag
+
+    assert member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": tag}).status_code == 200
+    stale = member.put(f"/users/{ada.id}", {"name": "Ada L"}, headers={"If-Match": tag})
+    assert (stale.status_code, code(stale)) == (412, "precondition_failed")
+    assert member.get("/users/me", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_some_of_the_fields_have_the_version_of_all(member, ada):
+    some = member.get("/users/me?fields=name").headers["ETag"]
+    assert some != member.get("/users/me").headers["ETag"]
+    assert member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": some}).status_code == 200
+    for stale in (some, "", '"', "no tag at all", 'W/"1-1"'):
+        answer = member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": stale})
+        assert answer.status_code == 412, stale
+    assert member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": "*"}).status_code == 200
+
+
+def test_what_one_may_not_change(member, manager, ada, admin):
+    assert member.put(f"/users/{admin.id}", {"name": "x"}).status_code == 404
+    for more in ({"roles": ["administrator"]}, {"is_active": True}):
+        answer = member.put(f"/users/{ada.id}", {"name": "Ada", **more})
+        assert (answer.status_code, code(answer)) == (403, "forbidden")
+    assert member.delete(f"/users/{ada.id}").status_code == 403
+    assert codes(member.put(f"/users/{ada.id}", {"name": "Ada", "id": 7})) == {("id", "unknown_field")}
+    assert codes(manager.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["king"]})) == {("roles", "unknown_role")}
+
+
+def test_a_new_address_is_only_proposed(member, ada, mailbox):
+    answer = member.put(f"/users/{ada.id}", {"name": "Ada", "email": "countess@example.com"})
+    assert answer.json["data"]["email"] == ada.email
+    assert "/auth/confirm-email-change/" in mailbox.last_to("countess@example.com").link
+
+
+def test_the_last_administrator_stays(manager, admin):
+    for answer in (
+        manager.put(f"/users/{admin.id}", {"name": "G", "is_active": False}),
+        manager.put(f"/users/{admin.id}", {"name": "G", "roles": ["member"]}),
+        manager.delete(f"/users/{admin.id}"),
+    ):
+        assert (answer.status_code, code(answer)) == (409, "last_administrator")
+
+
+def test_deleting_wants_a_password_given_a_moment_ago(manager, ada, clock):
+    clock.advance(minutes=11)
+    manager.take(manager.refresh())
+    answer = manager.delete(f"/users/{ada.id}")
+    assert (answer.status_code, code(answer)) == (403, "confirmation_required")
+
+
+def test_a_deleted_user_is_gone_at_once(manager, member, ada):
+    assert manager.delete(f"/users/{ada.id}").status_code == 200
+    assert manager.get(f"/users/{ada.id}").status_code == 404
+    assert member.get("/users/me").status_code == 401
+
+
+def test_an_invited_person_sets_name_and_password(manager, mailbox, client, app):
+    answer = manager.post("/users", {"email": "Bob@Example.com", "name": "Bob"})
+    assert answer.status_code == 201
+    user = answer.json["data"]
+    assert (user["email"], user["email_verified_at"], user["roles"]) == ("bob@example.com", None, ["member"])
+    assert answer.headers["Location"] == f"/api/v1/users/{user['id']}"
+    again = manager.post("/users", {"email": "bob@example.com"})
+    assert (again.status_code, code(again)) == (409, "email_taken")
+
+    link = mailbox.last_to("bob@example.com").link
+    page = client.get(client.get(link).location)
+    assert "bob@example.com" in page.text
+    assert client.open_and_send(link, {"name": "Bob", "password": "short"}).status_code == 422
+    assert client.open_and_send(link, {"name": "Robert", "password": "a quieter harbour"}).status_code == 302
+    assert client.get(link).status_code == 410
+    assert client.login("bob@example.com", "a quieter harbour").status_code == 302
+    assert client.is_signed_in()
+    assert manager.get(f"/users/{user['id']}?fields=name").json["data"] == {"name": "Robert"}
+
+
+def test_an_invitation_takes_over_an_address_that_was_only_typed(manager, client, mailbox):
+    client.register("bob@example.com", "somebody elses words")
+    assert manager.post("/users", {"email": "bob@example.com"}).status_code == 201
+    link = mailbox.last_to("bob@example.com").link
+    assert "/auth/invitation/" in link
+
+
+def test_nobody_invites_beyond_what_they_hold(app, people, manager):
+    with app.app_context(), unit_of_work() as work:
+        role = work.roles.get("member")
+        role.permissions = ["users:invite", "roles:assign"]
+    inviter = Program(app).login(people.add("ivy@example.com"))
+    assert inviter.post("/users", {"email": "x@example.com", "roles": ["administrator"]}).status_code == 403
+    assert inviter.post("/users", {"email": "x@example.com", "roles": ["member"]}).status_code == 201
+    assert codes(inviter.post("/users", {"email": "y@example.com", "roles": ["king"]})) == {("roles", "unknown_role")}
+
+
+def test_a_cookie_needs_the_token_of_its_page(app, ada):
+    browser = Browser(app)
+    browser.login(ada)
+    path, body = f"/api/v1/users/{ada.id}", {"name": "Ada"}
+    refused = browser.send("PUT", path, json=body)
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (403, "csrf")
+    token = browser.token("/account")
+    assert browser.send("PUT", path, json=body, headers={"X-CSRFToken": token}).status_code == 200
+    elsewhere = {"X-CSRFToken": token, "Origin": "https://evil.test"}
+    assert browser.send("PUT", path, json=body, headers=elsewhere).status_code == 403
+
+
+BODIES = [
+    (b"", "application/json", 400),
+    (b"{", "application/json", 400),
+    (b"[]", "application/json", 422),
+    (b'"text"', "application/json", 422),
+    (b"null", "application/json", 422),
+    (b'{"name": "a", "name": "b"}', "application/json", 400),
+    (b'{"name": NaN}', "application/json", 400),
+    (b'{"name": "\xff"}', "application/json", 400),
+    (b'\xef\xbb\xbf{"name": "a"}', "application/json", 400),
+    (b"[" * 30000, "application/json", 400),
+    (b'{"name": ' + b"[" * 5000 + b"]" * 5000 + b"}", "application/json", 400),
+    (b'{"name": ' + b"9" * 5000 + b"}", "application/json", 400),
+    (b'{"name": 9223372036854775808}', "application/json", 422),
+    (b'{"name": 1}', "application/json", 422),
+    (b'{"name": "\\ud800"}', "application/json", 422),
+    (b'{"name": "\\u0000"}', "application/json", 422),
+    (b'{"name": "' + b"a" * 101 + b'"}', "application/json", 422),
+    (b"{}", "application/json", 422),
+    (b'{"name": "a"}', "text/plain", 415),
+    (b"name=a", "application/x-www-form-urlencoded", 415),
+    (b'{"name": "' + b"a" * 70000 + b'"}', "application/json", 413),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BODIES)))
+def test_a_body_that_cannot_be_taken_is_a_clear_refusal(member, ada, number):
+    body, kind, status = BODIES[number]
+    answer = member.put(f"/users/{ada.id}", data=body, headers={"Content-Type": kind})
+    assert answer.status_code == status, answer.text
+
+
+def test_every_other_refusal_has_the_envelope_too(member, app):
+    assert member.get("/nowhere").status_code == 404
+    for nobody in ("9223372036854775808", "0", "007", "-1"):
+        assert member.get(f"/users/{nobody}").status_code == 404
+        assert member.delete(f"/users/{nobody}").status_code == 404
+    assert member.send("PATCH", "/users/me").status_code == 405
+    assert member.get("/users/me", base_url="http://evil.test").status_code == 400
+
+
+def test_a_long_list_is_compressed_for_who_takes_that(manager, crowd):
+    plain = manager.get("/users")
+    packed = manager.get("/users", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    assert json.loads(gzip.decompress(packed.data)) == plain.json
+    assert "Content-Encoding" not in manager.get("/users", headers={"Accept-Encoding": "gzip;q=0"}).headers
+    me = manager.get("/users/me", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in me.headers
+
+
+@pytest.mark.settings(cors_origins=["https://app.example.com", "https://www.example.com"])
+def test_pages_of_listed_sites_may_call(app, member):
+    preflight = Program(app).send(
+        "OPTIONS",
+        "/users/me",
+        headers={
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "authorization",
+        },
+    )
+    assert preflight.status_code == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "authorization" in preflight.headers["Access-Control-Allow-Headers"].lower()
+    answer = member.get("/users/me", headers={"Origin": "https://app.example.com"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "Origin" in answer.headers["Vary"]
+    other = member.get("/users/me", headers={"Origin": "https://evil.test"})
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+@pytest.mark.settings(cors_origins=["*"])
+def test_a_star_never_comes_with_credentials(member):
+    answer = member.get("/users/me", headers={"Origin": "https://anywhere.test"})
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def test_invitation_links_are_for_nothing_else(manager, mailbox, client, app):
+    manager.post("/users", {"email": "bob@example.com"})
+    token = mailbox.last_to("bob@example.com").link.rsplit("/", 1)[-1]
+    for purpose in set(Purpose) - {Purpose.INVITATION}:
+        path = {"verify_email": "verify-email", "reset_password": "reset-password"}.get(purpose)
+        if path:
+            assert client.get(f"/auth/{path}/{token}").status_code == 410
