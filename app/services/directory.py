@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import Role, User, UserWord, user_roles, words_of
+from app.services.addresses import searched_address
 
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
@@ -155,7 +156,7 @@ class Directory:
 
     @staticmethod
     def _found_by(q: str) -> list[_Condition | None]:
-        return [_begins(word) for word in words_of(q)[:MOST_WORDS]]
+        return [_begins(word) for word in q.split()[:MOST_WORDS]]
 
     def _with_roles(self, rows: Sequence[AnyRow]) -> list[Listed]:
         held: dict[int, list[str]] = {row.id: [] for row in rows}
@@ -183,12 +184,13 @@ class _Condition:
     holds: ColumnElement[bool]
 
 
-def _begins(word: str) -> _Condition:
-    by_name = select(UserWord.user_id).where(_in_range(UserWord.word, word))
-    by_email = select(User.id).where(_in_range(User.email, word))
+def _begins(typed: str) -> _Condition:
+    in_email = _in_range(User.email, searched_address(typed))
+    by_name = select(UserWord.user_id).where(*(_in_range(UserWord.word, word) for word in words_of(typed)))
+    by_email = select(User.id).where(in_email)
     both = union(by_name, by_email).subquery()
     named = exists(by_name.where(UserWord.user_id == User.id).correlate(User))
-    return _Condition(select(both.c[0]), or_(_in_range(User.email, word), named))
+    return _Condition(select(both.c[0]), or_(in_email, named))
 
 
 def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import selectinload
 from app.errors import EmailTaken, UserNotFound
 from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
 from app.promises import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
+from app.services.addresses import searched_address
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.ledger import Ledger
@@ -67,7 +68,7 @@ class Users:
         if before is not None:
             query = query.where(User.id < before)
         if search:
-            begins = search.casefold()
+            begins = searched_address(search)
             query = query.where(
                 or_(
                     User.email.between(begins, begins + AFTER_ALL),

@@ -101,6 +101,7 @@ def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, c
     assert {each["name"].split()[1] for each in walk(manager, "&q=b")} == {"B"}
     assert [each["email"] for each in walk(manager, "&q=c+number11")] == ["person11@example.com"]
     assert walk(manager, "&q=erson") == []
+    assert [each["email"] for each in walk(manager, "&q=PERSON03@example.com")] == ["person03@example.com"]
     assert walk(manager, "&q=%25") == []
 
 

@@ -65,6 +65,8 @@ def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_brows
         ("ADA", ["ada@example.com"]),
         ("  ada  ", ["ada@example.com"]),
         ("ada@example.com", ["ada@example.com"]),
+        ("ada@bücher.example", ["ada@xn--bcher-kva.example"]),
+        ("Straße@example.com", ["straße@example.com"]),
         ("Bob", ["b@example.com"]),
         ("bob", ["b@example.com"]),
         ("Bob Builder", ["b@example.com"]),
@@ -81,6 +83,8 @@ def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_brows
     ids=lambda each: ascii(each)[:30],
 )
 def test_a_search_finds_the_beginning_of_an_address_or_a_name(grace, people, typed, found):
+    for other in {"ada@xn--bcher-kva.example", "straße@example.com"} & set(found):
+        people.add(other, name="Zed")
     people.add("ada@example.com", name="Countess Lovelace")
     people.add("b@example.com", name="Bob Builder")
 

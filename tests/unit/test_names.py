@@ -58,3 +58,15 @@ def test_a_name_has_at_most_100_characters():
 
 def test_spaces_within_a_name_are_folded():
     assert clean_name("Ada   King   Lovelace") == "Ada King Lovelace"
+
+
+@pytest.mark.parametrize(
+    "typed", ["\u200b", "\u3164", "\u2800", "\u00ad", "\u2060 \u200d", "\u0301", "\ufe0f", "\U000e0041"], ids=ascii
+)
+def test_a_name_that_nobody_can_see_is_refused(typed):
+    with pytest.raises(InvalidName, match="at least one letter or sign"):
+        clean_name(typed)
+
+
+def test_letters_younger_than_this_python_are_letters():
+    assert clean_name("\U00031350\U00031351") == "\U00031350\U00031351"
