@@ -54,6 +54,11 @@ class SameAddress(AccountError):
     message = "That is already your address."
 
 
+class TooManyChanges(AccountError):
+    code = "too_many_changes"
+    message = "You asked for several changes already. Wait an hour, then try again."
+
+
 class InvalidName(AccountError):
     code = "invalid_name"
     message = "Leave out line breaks and control characters."
@@ -201,6 +206,10 @@ class Changed(AccountError):
 class IdempotencyKeyReused(AccountError):
     code = "idempotency_key_reused"
     message = "This Idempotency-Key was used for another request. Use a new one."
+
+
+class Pointless(AccountError):
+    """What a job was to do is no longer wanted; the message says why and is kept as the job's outcome."""
 
 
 class LeaseLost(AccountError):

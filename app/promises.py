@@ -18,9 +18,10 @@ class Promise:
     max_attempts: ClassVar[int] = 8
     kinds: ClassVar[dict[str, type[Promise]]] = {}
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, is_kind: bool = True) -> None:
         super().__init_subclass__()
-        Promise.kinds[cls.kind()] = cls
+        if is_kind:
+            Promise.kinds[cls.kind()] = cls
 
     @classmethod
     def kind(cls) -> str:
@@ -40,8 +41,15 @@ class Promise:
         return known(**arguments)
 
 
+class MailPromise(Promise, is_kind=False):
+    """A job that sends one mail. A server that takes nothing for a day (greylisting, an outage) still gets it."""
+
+    # 5 s doubled up to an hour, then each hour: 36 tries are 26 hours.
+    max_attempts: ClassVar[int] = 36
+
+
 @dataclass(frozen=True)
-class AnswerRegistration(Promise):
+class AnswerRegistration(MailPromise):
     """A confirmation link, or word that there is an account already: the worker decides, not the page."""
 
     queue: ClassVar[str] = URGENT
@@ -49,7 +57,7 @@ class AnswerRegistration(Promise):
 
 
 @dataclass(frozen=True)
-class AnswerResendVerification(Promise):
+class AnswerResendVerification(MailPromise):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -57,7 +65,7 @@ class AnswerResendVerification(Promise):
 
 
 @dataclass(frozen=True)
-class AnswerForgotPassword(Promise):
+class AnswerForgotPassword(MailPromise):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -65,26 +73,26 @@ class AnswerForgotPassword(Promise):
 
 
 @dataclass(frozen=True)
-class SendPasswordChanged(Promise):
+class SendPasswordChanged(MailPromise):
     user_id: int
     event_id: int
 
 
 @dataclass(frozen=True)
-class SendNewDevice(Promise):
+class SendNewDevice(MailPromise):
     user_id: int
     session_id: int
 
 
 @dataclass(frozen=True)
-class SendFailedSignIns(Promise):
+class SendFailedSignIns(MailPromise):
     """Promised for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
 
     throttle_id: int
 
 
 @dataclass(frozen=True)
-class SendConfirmEmailChange(Promise):
+class SendConfirmEmailChange(MailPromise):
     """A link to the new address, unless it belongs to somebody else."""
 
     queue: ClassVar[str] = URGENT
@@ -92,7 +100,7 @@ class SendConfirmEmailChange(Promise):
 
 
 @dataclass(frozen=True)
-class SendEmailChangeRequested(Promise):
+class SendEmailChangeRequested(MailPromise):
     """To the old address, with a link that undoes."""
 
     queue: ClassVar[str] = URGENT
@@ -100,7 +108,7 @@ class SendEmailChangeRequested(Promise):
 
 
 @dataclass(frozen=True)
-class SendEmailChanged(Promise):
+class SendEmailChanged(MailPromise):
     """To the old address, when the new one took its place; the link that undoes is the same."""
 
     queue: ClassVar[str] = URGENT
@@ -108,17 +116,17 @@ class SendEmailChanged(Promise):
 
 
 @dataclass(frozen=True)
-class SendAccountDeactivated(Promise):
+class SendAccountDeactivated(MailPromise):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendAccountActivated(Promise):
+class SendAccountActivated(MailPromise):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendInvitation(Promise):
+class SendInvitation(MailPromise):
     """A link that sets name and password, to the invited address; `inviter_id` says whose name stands in it."""
 
     queue: ClassVar[str] = URGENT
@@ -127,7 +135,7 @@ class SendInvitation(Promise):
 
 
 @dataclass(frozen=True)
-class SendTokenReused(Promise):
+class SendTokenReused(MailPromise):
     """Word to the owner that a refresh token came twice, so that the sign-in was ended."""
 
     user_id: int
@@ -135,12 +143,12 @@ class SendTokenReused(Promise):
 
 
 @dataclass(frozen=True)
-class SendApiKeyMade(Promise):
+class SendApiKeyMade(MailPromise):
     key_id: int
 
 
 @dataclass(frozen=True)
-class SendApiKeyExpires(Promise):
+class SendApiKeyExpires(MailPromise):
     key_id: int
 
 

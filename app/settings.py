@@ -25,6 +25,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from zxcvbn_rs_py import zxcvbn
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
@@ -96,6 +97,7 @@ class Settings(BaseModel):
     access_token_minutes: int = Field(10, ge=1, le=60)
     email_change_link_hours: int = Field(24, ge=1, le=31 * 24)
     email_undo_link_days: int = Field(14, ge=1, le=366)
+    sessions_per_user: int = Field(100, ge=1, le=10_000)
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
     unconfirmed_account_days: int = Field(7, ge=1, le=3660)
     sign_in_free_tries: int = Field(5, ge=1, le=100)
@@ -357,12 +359,20 @@ class Settings(BaseModel):
 
 
 def _is_weak(key: str) -> bool:
-    """Too short, made of few characters, the same again and again, or words that stand in examples."""
+    """Too short, made of few characters, the same again and again, or made of words."""
     words = sum(key.lower().count(word) * len(word) for word in WORDS_NOBODY_SHOULD_SIGN_WITH)
     repeats = any(
         key[:size] * (len(key) // size) == key[: len(key) // size * size] for size in range(1, len(key) // 2 + 1)
     )
-    return len(key) < 32 or len(set(key)) < 12 or repeats or words * 4 > len(key)
+    return len(key) < 32 or len(set(key)) < 12 or repeats or words * 4 > len(key) or _is_sentence(key)
+
+
+def _is_sentence(key: str) -> bool:
+    """Whether there is white space in it, or half of it is words: what is made by chance stays far below that."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key.lower() if key.isupper() else key)
+    found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]{3,14}(?![a-z])", text) if len(word) > 3]
+    words = [word for word in found if zxcvbn(word).guesses_log10 < 0.7 * len(word) + 0.5]
+    return bool(re.search(r"\s", key)) or sum(map(len, words)) * 2 > len(key)
 
 
 def load_settings(env_file: Path = Path(".env")) -> Settings:

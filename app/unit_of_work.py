@@ -118,13 +118,12 @@ class Work:
             changes=self.email_changes,
             registration=self.registration,
             sessions=self.sessions,
-            sign_in=self.sign_in,
             clock=now,
         )
 
     @cached_property
     def email_changes(self) -> EmailChanges:
-        return EmailChanges(self.session, audit=self.audit, links=self.links, clock=now)
+        return EmailChanges(self.session, audit=self.audit, links=self.links, lifetimes=self.lifetimes, clock=now)
 
     @cached_property
     def profile(self) -> Profile:
@@ -135,7 +134,6 @@ class Work:
             links=self.links,
             changes=self.email_changes,
             sessions=self.sessions,
-            sign_in=self.sign_in,
             clock=now,
         )
 
@@ -194,7 +192,7 @@ class Work:
 
     @cached_property
     def mails(self) -> Mails:
-        return Mails(self.session, clock=now)
+        return Mails(self.session, lifetimes=self.lifetimes, clock=now)
 
     @cached_property
     def housekeeping(self) -> Housekeeping:
@@ -273,6 +271,8 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         ring_again=timedelta(seconds=settings.ring_again_seconds),
         finished_job=timedelta(days=settings.finished_job_days),
         sent_mail=timedelta(days=settings.sent_mail_days),
+        mails_per_hour=settings.mails_per_address_per_hour,
+        sessions_per_user=settings.sessions_per_user,
         free_tries=settings.sign_in_free_tries,
         longest_delay=timedelta(minutes=settings.sign_in_delay_max_minutes),
     )

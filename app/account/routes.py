@@ -9,8 +9,9 @@ from flask.typing import ResponseReturnValue
 
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, ProfileForm
-from app.errors import Busy, SameAddress, SessionNotFound, WeakPassword, WrongPassword
+from app.errors import Busy, SameAddress, SessionNotFound, TooManyChanges, WeakPassword, WrongPassword
 from app.models import Session
+from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
@@ -23,6 +24,7 @@ from app.web.rows import before
 from app.web.sentences import tell
 
 EVENTS_ON_A_PAGE = 25
+SESSIONS_ON_A_PAGE = 50
 
 
 @bp.route("", methods=["GET", "POST"])
@@ -46,7 +48,7 @@ def email() -> ResponseReturnValue:
         try:
             with unit_of_work() as work:
                 work.profile.request_email_change(who.user_id, form.email.canonical)
-        except SameAddress as refusal:
+        except (SameAddress, TooManyChanges) as refusal:
             form.refuse("email", refusal)
         else:
             return done(
@@ -85,16 +87,30 @@ def _change_password(form: PasswordForm) -> None:
     who = identity.signed_in()
     seen = check_password(who.user_id, form.current_password.data or "", purpose="change_password")
     chosen = new_password(form.password.data or "", words=(who.email, who.name))
+    device = new_token()
     with unit_of_work() as work:
-        token = work.profile.change_password(who, seen_hash=seen, password=chosen)
+        token = work.profile.change_password(who, seen_hash=seen, password=chosen, device_token=device)
     identity.keep_token(token)
+    identity.keep_device(device)
 
 
 @bp.get("/sessions")
 def sessions() -> ResponseReturnValue:
     who = identity.signed_in()
     live = reading().sessions.list_live(who.user_id)
-    return page("account/sessions.html", sessions=[shown(row, current_id=who.session_id) for row in live])
+    # The present one first, on the first page; then the newest.
+    after = before()
+    rest = [row for row in live if row.id != who.session_id and (after is None or row.id < after)]
+    here = [row for row in live if row.id == who.session_id and after is None]
+    rows = [*here, *rest][:SESSIONS_ON_A_PAGE]
+    more = len(here) + len(rest) > SESSIONS_ON_A_PAGE
+    return page(
+        "account/sessions.html",
+        sessions=[shown(row, current_id=who.session_id) for row in rows],
+        is_alone=len(live) == 1,
+        older_url=url_for("account.sessions", before=rows[-1].id) if more else None,
+        newer_url=url_for("account.sessions") if after is not None else None,
+    )
 
 
 @bp.post("/sessions/<id:session_id>/end")

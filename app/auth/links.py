@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import g, redirect, session, url_for
+from typing import Any
+
+from flask import redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
@@ -17,14 +19,16 @@ from app.auth.forms import (
 from app.auth.routes import REGISTERED_HERE
 from app.errors import Busy, DeadLink, EmailTaken, WeakPassword, WrongPassword
 from app.models import Purpose
+from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import public
 from app.web.credentials import check_password, new_password
+from app.web.csrf import has_cookie, origin_suffices
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.redirects import done, drop_link, keep_link, kept_link
+from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
 
 
 @bp.get("/verify-email/<token>")
@@ -32,19 +36,20 @@ from app.web.redirects import done, drop_link, keep_link, kept_link
 def open_verification(token: str) -> ResponseReturnValue:
     """Take the token out of the address bar, history and Referer before anything is shown."""
     if not _is_live(token, Purpose.VERIFY_EMAIL):
-        return dead_link(again="auth.resend_verification", text="Ask for a new link")
+        return dead_verification()
     return keep_link(token, Purpose.VERIFY_EMAIL, then="auth.verify_email")
 
 
 @bp.route("/verify-email", methods=["GET", "POST"])
 @public
+@origin_suffices
 @limited("link")
 def verify_email() -> ResponseReturnValue:
     try:
         token = kept_link(Purpose.VERIFY_EMAIL)
         link, user = reading().registration.get_candidate(token)
     except DeadLink:
-        return dead_link(again="auth.resend_verification", text="Ask for a new link")
+        return dead_verification()
     is_same_browser = reading().registration.is_proof(session.get(REGISTERED_HERE), user)
     form = ButtonForm() if is_same_browser else VerifyWithPasswordForm()
     if form.validate_on_submit():
@@ -56,19 +61,19 @@ def verify_email() -> ResponseReturnValue:
         except (WrongPassword, Busy) as refusal:
             form.refuse("password" if isinstance(form, VerifyWithPasswordForm) else None, refusal)
         except DeadLink:
-            return dead_link(again="auth.resend_verification", text="Ask for a new link")
+            return dead_verification()
         else:
             return done("Your address is confirmed. Sign in to go on.", to="auth.login")
-    return page("auth/verify_email.html", form, address=link.address, asks_password=not is_same_browser)
+    return _page("auth/verify_email.html", form, token, address=link.address, asks_password=not is_same_browser)
 
 
 def _verify(token: str, seen_hash: str | None) -> None:
-    device = identity.device_token()
+    device = new_token()
     with unit_of_work() as work:
         user = work.registration.verify(token, seen_hash=seen_hash)
         work.sessions.remember_device(user.id, device)
     identity.keep_device(device)
-    drop_link(Purpose.VERIFY_EMAIL)
+    drop_link(token, Purpose.VERIFY_EMAIL)
     session.pop(REGISTERED_HERE, None)
 
 
@@ -95,6 +100,7 @@ def open_reset_link(token: str) -> ResponseReturnValue:
 
 @bp.route("/reset-password", methods=["GET", "POST"])
 @public
+@origin_suffices
 @limited("link")
 def reset_password() -> ResponseReturnValue:
     form = ResetPasswordForm()
@@ -110,15 +116,14 @@ def reset_password() -> ResponseReturnValue:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="auth.forgot_password", text="Ask for a new link")
-    return page("auth/reset_password.html", form, address=owner.email)
+    return _page("auth/reset_password.html", form, token, address=owner.email)
 
 
 def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
     chosen = new_password(password, words=words)
-    device = identity.device_token()
+    device = new_token()
     with unit_of_work() as work:
-        user = work.password_reset.reset(token, password=chosen)
-        work.sessions.remember_device(user.id, device)
+        work.password_reset.reset(token, password=chosen, device_token=device)
     identity.drop_session()
     identity.keep_device(device)
 
@@ -134,6 +139,7 @@ def open_invitation(token: str) -> ResponseReturnValue:
 
 @bp.route("/invitation", methods=["GET", "POST"])
 @public
+@origin_suffices
 @limited("link")
 def invitation() -> ResponseReturnValue:
     try:
@@ -149,17 +155,17 @@ def invitation() -> ResponseReturnValue:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="auth.login", text="Sign in")
-    return page("auth/invitation.html", form, address=invited.email)
+    return _page("auth/invitation.html", form, token, address=invited.email)
 
 
 def _accept(token: str, form: InvitationForm, *, email: str) -> None:
     chosen = new_password(form.password.data or "", words=(email, form.name.clean))
-    device = identity.device_token()
+    device = new_token()
     with unit_of_work() as work:
         user = work.invitations.accept(token, name=form.name.clean, password=chosen)
         work.sessions.remember_device(user.id, device)
     identity.keep_device(device)
-    drop_link(Purpose.INVITATION)
+    drop_link(token, Purpose.INVITATION)
 
 
 @bp.get("/confirm-email-change/<token>")
@@ -173,6 +179,7 @@ def open_email_change(token: str) -> ResponseReturnValue:
 
 @bp.route("/confirm-email-change", methods=["GET", "POST"])
 @public
+@origin_suffices
 @limited("link")
 def confirm_email_change() -> ResponseReturnValue:
     form: Form = ButtonForm()
@@ -187,7 +194,7 @@ def confirm_email_change() -> ResponseReturnValue:
                 check_password(change.user_id, form.password.data or "", purpose="confirm_email_change")
             with unit_of_work() as work:
                 work.profile.confirm_email_change(token)
-            drop_link(Purpose.CHANGE_EMAIL)
+            drop_link(token, Purpose.CHANGE_EMAIL)
             return done("Your new address is confirmed.", to="account.profile")
     except WrongPassword as refusal:
         form.refuse("password", refusal)
@@ -196,7 +203,7 @@ def confirm_email_change() -> ResponseReturnValue:
     except DeadLink:
         return dead_link(again="account.email", text="Go to your account")
     asks = isinstance(form, AccountPasswordForm)
-    return page("auth/confirm_email_change.html", form, address=change.new_email, asks_password=asks)
+    return _page("auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=asks)
 
 
 @bp.get("/undo-email-change/<token>")
@@ -210,6 +217,7 @@ def open_undo_link(token: str) -> ResponseReturnValue:
 
 @bp.route("/undo-email-change", methods=["GET", "POST"])
 @public
+@origin_suffices
 @limited("link")
 def undo_email_change() -> ResponseReturnValue:
     form = ButtonForm()
@@ -228,20 +236,45 @@ def undo_email_change() -> ResponseReturnValue:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="auth.forgot_password", text="Reset your password")
-    return page("auth/undo_email_change.html", form, address=change.old_email)
+    return _page("auth/undo_email_change.html", form, token, address=change.old_email)
 
 
-def dead_link(*, again: str, text: str) -> ResponseReturnValue:
-    """410: spent, expired, replaced by a newer one, or never ours; and what to do about it."""
-    g.referrer_policy = "no-referrer"  # The token, dead or never ours, is still in the address.
+def dead_verification() -> ResponseReturnValue:
+    """Most who see this pressed the button before, so the way on is to sign in."""
+    return dead_link(
+        again="auth.login",
+        text="Sign in",
+        why="Your address may be confirmed already, so try to sign in. If that does not work, ask for a new link.",
+        other="auth.resend_verification",
+        other_text="Ask for a new link",
+    )
+
+
+def dead_link(
+    *, again: str, text: str, why: str = "", other: str = "home.index", other_text: str = "Home"
+) -> ResponseReturnValue:
+    """410: spent, expired, replaced by a newer one, or never ours; and what to do about it.
+
+    Without any cookie of ours, the link that was opened a moment ago could not be kept.
+    """
+    usual = why or "It was used already, has expired, or a newer one was sent."
+    cookies = "Your browser keeps no cookies from this site, and the link needs one. Allow them, then open it again."
+    is_opening = bool(request.view_args)
     return page(
         "auth/dead_link.html",
         status=410,
-        heading="This link no longer works",
-        text="It was used already, has expired, or a newer one was sent.",
+        heading="This link no longer works" if is_opening or has_cookie() else "Cookies are needed",
+        text=usual if is_opening or has_cookie() else cookies,
         again_url=url_for(again),
         again_text=text,
+        other_url=url_for(other),
+        other_text=other_text,
     )
+
+
+def _page(template: str, form: Form, token: str, **values: Any) -> ResponseReturnValue:
+    """A page whose form belongs to the link of `token`."""
+    return page(template, form, link=link_handle(token), **values)
 
 
 def _is_live(token: str, purpose: Purpose) -> bool:

@@ -22,6 +22,7 @@ from app.unit_of_work import unit_of_work
 from app.web import identity
 from app.web.access import public
 from app.web.credentials import check_password, new_password, sign_in
+from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done, next_page
@@ -106,6 +107,7 @@ def login() -> ResponseReturnValue:
 
 @bp.post("/logout")
 @public
+@origin_suffices
 def logout() -> ResponseReturnValue:
     """End the session on the server; where it has ended already, only the browser is told."""
     who = identity.principal()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template
 
 from app.extensions import settings
+from app.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +23,32 @@ class Message:
     html: str
 
 
-def compose(kind: str, *, to: str, subject: str, name: str = "", user_id: int | None = None, **values: Any) -> Message:
-    """Render both parts of the mail `kind`."""
+def compose(
+    kind: str, user: User | None, *, subject: str, to: str = "", knows_them: bool = True, **values: Any
+) -> Message:
+    """Render both parts of the mail `kind` to `user`, at their own address unless `to` is another.
+
+    It greets by name only where somebody has shown that the address is theirs: before that the name can be a
+    stranger's words. `knows_them` is False for an address that the user has yet to confirm.
+    """
+    name = harmless(user.name) if user is not None and user.is_verified() and knows_them else ""
     known = {"site_name": settings().site_name, "base_url": settings().public_url, "name": name, **values}
     return Message(
         kind=kind,
-        user_id=user_id,
-        to=to,
+        user_id=user.id if user is not None else None,
+        to=to or (user.email if user is not None else ""),
         subject=" ".join(subject.split()),
         text=render_template(f"emails/{kind}.txt", **known),
         html=render_template(f"emails/{kind}.html", **known),
     )
+
+
+# What a mail program may turn into a link by itself: a scheme, an address, a dot within a word, many digits.
+_BAIT = re.compile(r"[:/\\@]|\.\w|(\d\W{0,3}){5}")
+
+
+def harmless(text: str) -> str:
+    """`text`, or nothing where it could pass for a link or a telephone number."""
+    seen = unicodedata.normalize("NFKC", text).replace("\u3002", ".")
+    seen = "".join(character for character in seen if unicodedata.category(character) != "Cf")
+    return "" if _BAIT.search(seen) else text

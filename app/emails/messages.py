@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.emails.message import Message, compose
+from app.emails.message import Message, compose, harmless
 from app.extensions import settings
 from app.models import User
 
@@ -15,11 +15,9 @@ def address_of(path: str) -> str:
 
 
 def verify_email(user: User, token: str) -> Message:
-    """Without the name: nobody has shown yet that the address is theirs, and a name can hold a stranger's words."""
     return compose(
         "verify_email",
-        to=user.email,
-        user_id=user.id,
+        user,
         subject=f"Confirm your address for {settings().site_name}",
         link=address_of(f"/auth/verify-email/{token}"),
         hours=settings().verify_link_hours,
@@ -29,9 +27,7 @@ def verify_email(user: User, token: str) -> Message:
 def already_registered(user: User) -> Message:
     return compose(
         "already_registered",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"You already have an account with {settings().site_name}",
         login_url=address_of("/auth/login"),
         reset_url=address_of("/auth/forgot-password"),
@@ -41,9 +37,7 @@ def already_registered(user: User) -> Message:
 def reset_password(user: User, token: str) -> Message:
     return compose(
         "reset_password",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"Reset your password for {settings().site_name}",
         link=address_of(f"/auth/reset-password/{token}"),
         minutes=settings().reset_link_minutes,
@@ -53,9 +47,7 @@ def reset_password(user: User, token: str) -> Message:
 def password_changed(user: User, *, at: datetime, device: str | None, address: str | None) -> Message:
     return compose(
         "password_changed",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"Your password for {settings().site_name} was changed",
         at=at,
         device=device,
@@ -67,9 +59,7 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
 def new_device(user: User, *, at: datetime, device: str, address: str | None) -> Message:
     return compose(
         "new_device",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"New sign-in to {settings().site_name}",
         at=at,
         device=device,
@@ -82,9 +72,7 @@ def new_device(user: User, *, at: datetime, device: str, address: str | None) ->
 def failed_sign_ins(user: User, *, count: int) -> Message:
     return compose(
         "failed_sign_ins",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"Wrong passwords for your account with {settings().site_name}",
         count=count,
         reset_url=address_of("/auth/forgot-password"),
@@ -92,11 +80,11 @@ def failed_sign_ins(user: User, *, count: int) -> Message:
 
 
 def confirm_email_change(user: User, *, new_address: str, token: str) -> Message:
-    """Without the name, as above."""
     return compose(
         "confirm_email_change",
+        user,
         to=new_address,
-        user_id=user.id,
+        knows_them=False,
         subject=f"Confirm your new address for {settings().site_name}",
         new_address=new_address,
         link=address_of(f"/auth/confirm-email-change/{token}"),
@@ -107,9 +95,8 @@ def confirm_email_change(user: User, *, new_address: str, token: str) -> Message
 def email_change_requested(user: User, *, old_address: str, new_address: str, token: str) -> Message:
     return compose(
         "email_change_requested",
+        user,
         to=old_address,
-        user_id=user.id,
-        name=user.name,
         subject=f"Your address at {settings().site_name} is about to change",
         new_address=new_address,
         undo_link=address_of(f"/auth/undo-email-change/{token}"),
@@ -120,9 +107,8 @@ def email_change_requested(user: User, *, old_address: str, new_address: str, to
 def email_changed(user: User, *, old_address: str, new_address: str, token: str) -> Message:
     return compose(
         "email_changed",
+        user,
         to=old_address,
-        user_id=user.id,
-        name=user.name,
         subject=f"Your address at {settings().site_name} has changed",
         new_address=new_address,
         undo_link=address_of(f"/auth/undo-email-change/{token}"),
@@ -130,14 +116,12 @@ def email_changed(user: User, *, old_address: str, new_address: str, token: str)
     )
 
 
-def invitation(user: User, *, inviter: str | None, token: str) -> Message:
-    """Without the invited person's name: what somebody typed about them is not ours to send them."""
+def invitation(user: User, *, inviter: User | None, token: str) -> Message:
     return compose(
         "invitation",
-        to=user.email,
-        user_id=user.id,
+        user,
         subject=f"You are invited to {settings().site_name}",
-        inviter=inviter,
+        inviter=(harmless(inviter.name) or inviter.email) if inviter else None,
         link=address_of(f"/auth/invitation/{token}"),
         days=settings().invitation_days,
     )
@@ -146,9 +130,7 @@ def invitation(user: User, *, inviter: str | None, token: str) -> Message:
 def token_reused(user: User, *, at: datetime, device: str | None, address: str | None) -> Message:
     return compose(
         "token_reused",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"A sign-in to {settings().site_name} was ended to be safe",
         at=at,
         device=device,
@@ -161,11 +143,9 @@ def token_reused(user: User, *, at: datetime, device: str | None, address: str |
 def api_key_made(user: User, *, key_name: str, prefix: str, scopes: list[str], at: datetime) -> Message:
     return compose(
         "api_key_made",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"A new API key for your account with {settings().site_name}",
-        key_name=key_name,
+        key_name=harmless(key_name) or prefix,
         prefix=prefix,
         scopes=scopes,
         at=at,
@@ -177,11 +157,9 @@ def api_key_made(user: User, *, key_name: str, prefix: str, scopes: list[str], a
 def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> Message:
     return compose(
         "api_key_expires",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"An API key for {settings().site_name} expires soon",
-        key_name=key_name,
+        key_name=harmless(key_name) or prefix,
         prefix=prefix,
         at=at,
         keys_url=address_of("/account/api-keys"),
@@ -191,9 +169,7 @@ def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> 
 def account_deactivated(user: User) -> Message:
     return compose(
         "account_deactivated",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"Your account with {settings().site_name} is deactivated",
         reason=user.deactivation_reason,
     )
@@ -202,13 +178,11 @@ def account_deactivated(user: User) -> Message:
 def account_activated(user: User) -> Message:
     return compose(
         "account_activated",
-        to=user.email,
-        user_id=user.id,
-        name=user.name,
+        user,
         subject=f"Your account with {settings().site_name} is active again",
         login_url=address_of("/auth/login"),
     )
 
 
 def test_mail(to: str) -> Message:
-    return compose("test_mail", to=to, subject=f"A test mail from {settings().site_name}")
+    return compose("test_mail", None, to=to, subject=f"A test mail from {settings().site_name}")

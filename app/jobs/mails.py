@@ -1,14 +1,25 @@
-"""Promises that end in a mail: each looks at the truth now, and says nothing where nothing is to be said."""
+"""Promises that end in a mail: each looks at the truth now, and raises Pointless where nothing is to be said."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from sqlalchemy import select
 
 from app.emails import Message, messages
-from app.errors import DeadLink
-from app.extensions import settings
+from app.errors import Pointless
 from app.jobs.registry import keeps
-from app.models import ApiKey, EmailChange, OneTimeLink, Purpose, Session, Throttle, User, keep_words
+from app.models import (
+    ApiKey,
+    AuditEvent,
+    EmailChange,
+    OneTimeLink,
+    Purpose,
+    Session,
+    Throttle,
+    User,
+    keep_words,
+)
 from app.promises import (
     AnswerForgotPassword,
     AnswerRegistration,
@@ -30,74 +41,68 @@ from app.services.ledger import Claim
 from app.unit_of_work import Work
 from app.web.devices import device_name
 
-# What anybody can have sent to an address by typing it.
-ASKED_FOR = ("verify_email", "already_registered", "reset_password")
-
 
 @keeps(AnswerRegistration)
-def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -> Message | None:
-    user = _asking_user(work, promise.user_id)
-    if user is None:
-        return None
+def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -> Message:
+    user = _active(work, promise.user_id)
     if user.is_verified():
-        return messages.already_registered(user)
+        return _already_registered(work, user, claim)
     # Here and not where it was written: the same statements run there for whoever signs up with any address.
     keep_words(work.session.connection(), user.id, user.name)
     return _verification(work, user, claim)
 
 
 @keeps(AnswerResendVerification)
-def answer_resend_verification(work: Work, promise: AnswerResendVerification, claim: Claim) -> Message | None:
-    user = _asking_user(work, promise.user_id)
-    return None if user is None or user.is_verified() else _verification(work, user, claim)
+def answer_resend_verification(work: Work, promise: AnswerResendVerification, claim: Claim) -> Message:
+    user = _active(work, promise.user_id)
+    return _already_registered(work, user, claim) if user.is_verified() else _verification(work, user, claim)
 
 
 @keeps(AnswerForgotPassword)
-def answer_forgot_password(work: Work, promise: AnswerForgotPassword, claim: Claim) -> Message | None:
-    user = _asking_user(work, promise.user_id)
-    if user is None:
-        return None
-    lifetime = work.lifetimes.reset_link
-    _, token = work.links.issue(
-        Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id
+def answer_forgot_password(work: Work, promise: AnswerForgotPassword, claim: Claim) -> Message:
+    user = _active(work, promise.user_id)
+    _keep_to_quota(work, claim, kind="reset_password", recipient=user.email)
+    return messages.reset_password(
+        user, _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.reset_link)
     )
-    return messages.reset_password(user, token)
 
 
 @keeps(SendPasswordChanged)
-def send_password_changed(work: Work, promise: SendPasswordChanged, claim: Claim) -> Message | None:
-    user, event = _user(work, promise.user_id), work.audit.find(promise.event_id)
-    if user is None or event is None:
-        return None
-    detail = event.detail
-    device = device_name(detail.user_agent) if detail and detail.user_agent else None
-    return messages.password_changed(user, at=event.at, device=device, address=detail.address if detail else None)
+def send_password_changed(work: Work, promise: SendPasswordChanged, claim: Claim) -> Message:
+    user, event = _active(work, promise.user_id), _event(work, promise.event_id)
+    device, address = _visit(event)
+    return messages.password_changed(user, at=event.at, device=device, address=address)
 
 
 @keeps(SendNewDevice)
-def send_new_device(work: Work, promise: SendNewDevice, claim: Claim) -> Message | None:
-    user, session = _user(work, promise.user_id), work.session.get(Session, promise.session_id)
-    if user is None or session is None:
-        return None
+def send_new_device(work: Work, promise: SendNewDevice, claim: Claim) -> Message:
+    user, session = _active(work, promise.user_id), work.session.get(Session, promise.session_id)
+    if session is None:
+        raise Pointless("the session is gone")
     return messages.new_device(
         user, at=session.created_at, device=device_name(session.user_agent), address=session.address
     )
 
 
 @keeps(SendFailedSignIns)
-def send_failed_sign_ins(work: Work, promise: SendFailedSignIns, claim: Claim) -> Message | None:
+def send_failed_sign_ins(work: Work, promise: SendFailedSignIns, claim: Claim) -> Message:
     throttle = work.session.get(Throttle, promise.throttle_id)
-    user = _user(work, throttle.user_id) if throttle else None
-    if throttle is None or user is None or not user.is_verified():
-        return None
+    if throttle is None:
+        raise Pointless("the counter is gone")
+    user = _active(work, throttle.user_id)
+    if not user.is_verified():
+        raise Pointless("the address was never confirmed")
     return messages.failed_sign_ins(user, count=throttle.failures)
 
 
 @keeps(SendConfirmEmailChange)
-def send_confirm_email_change(work: Work, promise: SendConfirmEmailChange, claim: Claim) -> Message | None:
+def send_confirm_email_change(work: Work, promise: SendConfirmEmailChange, claim: Claim) -> Message:
     change, user = _change(work, promise.change_id)
-    if change is None or user is None or change.confirmed_at or _is_taken(work, change.new_email):
-        return None
+    if change.confirmed_at:
+        raise Pointless("the change is confirmed already")
+    if _is_taken(work, change.new_email):
+        raise Pointless("the new address belongs to another account")
+    _keep_to_quota(work, claim, kind="confirm_email_change", recipient=change.new_email)
     _, token = work.links.issue(
         Purpose.CHANGE_EMAIL,
         user_id=user.id,
@@ -110,107 +115,115 @@ def send_confirm_email_change(work: Work, promise: SendConfirmEmailChange, claim
 
 
 @keeps(SendEmailChangeRequested)
-def send_email_change_requested(work: Work, promise: SendEmailChangeRequested, claim: Claim) -> Message | None:
+def send_email_change_requested(work: Work, promise: SendEmailChangeRequested, claim: Claim) -> Message:
     change, user = _change(work, promise.change_id)
-    token = _undo_token(work, change, claim) if change and user else None
-    if change is None or user is None or token is None:
-        return None
     return messages.email_change_requested(
-        user, old_address=change.old_email, new_address=change.new_email, token=token
+        user,
+        old_address=change.old_email,
+        new_address=change.new_email,
+        token=_undo_token(work, change, claim),
     )
 
 
 @keeps(SendEmailChanged)
-def send_email_changed(work: Work, promise: SendEmailChanged, claim: Claim) -> Message | None:
+def send_email_changed(work: Work, promise: SendEmailChanged, claim: Claim) -> Message:
     change, user = _change(work, promise.change_id)
-    token = _undo_token(work, change, claim) if change and user else None
-    if change is None or user is None or token is None:
-        return None
-    return messages.email_changed(user, old_address=change.old_email, new_address=change.new_email, token=token)
+    return messages.email_changed(
+        user, old_address=change.old_email, new_address=change.new_email, token=_undo_token(work, change, claim)
+    )
 
 
 @keeps(SendAccountDeactivated)
-def send_account_deactivated(work: Work, promise: SendAccountDeactivated, claim: Claim) -> Message | None:
-    user = work.session.get(User, promise.user_id)
-    return None if user is None or user.is_active else messages.account_deactivated(user)
+def send_account_deactivated(work: Work, promise: SendAccountDeactivated, claim: Claim) -> Message:
+    user = _user(work, promise.user_id)
+    if user.is_active:
+        raise Pointless("the account is active again")
+    return messages.account_deactivated(user)
 
 
 @keeps(SendAccountActivated)
-def send_account_activated(work: Work, promise: SendAccountActivated, claim: Claim) -> Message | None:
-    user = _user(work, promise.user_id)
-    return None if user is None else messages.account_activated(user)
+def send_account_activated(work: Work, promise: SendAccountActivated, claim: Claim) -> Message:
+    return messages.account_activated(_active(work, promise.user_id))
 
 
 @keeps(SendInvitation)
-def send_invitation(work: Work, promise: SendInvitation, claim: Claim) -> Message | None:
-    user = _user(work, promise.user_id)
-    if user is None or user.is_verified() or user.hashed_password is not None:
-        return None
-    inviter = _user(work, promise.inviter_id)
-    _, token = work.links.issue(
-        Purpose.INVITATION,
-        user_id=user.id,
-        address=user.email,
-        lifetime=work.lifetimes.invitation_link,
-        job_id=claim.job_id,
-    )
-    return messages.invitation(user, inviter=(inviter.name or inviter.email) if inviter else None, token=token)
+def send_invitation(work: Work, promise: SendInvitation, claim: Claim) -> Message:
+    user = _active(work, promise.user_id)
+    if user.is_verified() or user.hashed_password is not None:
+        raise Pointless("the account is set up already")
+    _keep_to_quota(work, claim, kind="invitation", recipient=user.email)
+    inviter = work.session.get(User, promise.inviter_id) if promise.inviter_id is not None else None
+    token = _link(work, claim, Purpose.INVITATION, user, lifetime=work.lifetimes.invitation_link)
+    return messages.invitation(user, inviter=inviter, token=token)
 
 
 @keeps(SendTokenReused)
-def send_token_reused(work: Work, promise: SendTokenReused, claim: Claim) -> Message | None:
-    user, event = _user(work, promise.user_id), work.audit.find(promise.event_id)
-    if user is None or event is None:
-        return None
-    detail = event.detail
-    device = device_name(detail.user_agent) if detail and detail.user_agent else None
-    return messages.token_reused(user, at=event.at, device=device, address=detail.address if detail else None)
+def send_token_reused(work: Work, promise: SendTokenReused, claim: Claim) -> Message:
+    user, event = _active(work, promise.user_id), _event(work, promise.event_id)
+    device, address = _visit(event)
+    return messages.token_reused(user, at=event.at, device=device, address=address)
 
 
 @keeps(SendApiKeyMade)
-def send_api_key_made(work: Work, promise: SendApiKeyMade, claim: Claim) -> Message | None:
+def send_api_key_made(work: Work, promise: SendApiKeyMade, claim: Claim) -> Message:
     key, user = _key(work, promise.key_id)
-    if key is None or user is None:
-        return None
     return messages.api_key_made(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at)
 
 
 @keeps(SendApiKeyExpires)
-def send_api_key_expires(work: Work, promise: SendApiKeyExpires, claim: Claim) -> Message | None:
+def send_api_key_expires(work: Work, promise: SendApiKeyExpires, claim: Claim) -> Message:
     key, user = _key(work, promise.key_id)
-    if key is None or user is None or key.expires_at is None or key.ended_at is not None:
-        return None
+    if key.expires_at is None or key.ended_at is not None:
+        raise Pointless("the key has ended")
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
 
 
-def _key(work: Work, key_id: int) -> tuple[ApiKey | None, User | None]:
-    key = work.session.get(ApiKey, key_id)
-    return (key, _user(work, key.user_id)) if key is not None else (None, None)
+# ── what they look at ──
 
 
-def _user(work: Work, user_id: int | None) -> User | None:
-    """The active user, or nobody."""
-    user = work.session.get(User, user_id) if user_id is not None else None
-    return user if user is not None and user.is_active else None
-
-
-def _asking_user(work: Work, user_id: int | None) -> User | None:
-    """The active user, unless strangers have had enough mails sent to them for now; the last one still works."""
-    user = _user(work, user_id)
-    if user is None or work.mails.count_recent(user.id, ASKED_FOR) >= settings().mails_per_address_per_hour:
-        return None
+def _user(work: Work, user_id: int | None) -> User:
+    """Locked against being erased until the record of their mail is written. Raises Pointless."""
+    found = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
+    user = work.session.scalar(found) if user_id is not None else None
+    if user is None:
+        raise Pointless("there is no such user")
     return user
 
 
-def _verification(work: Work, user: User, claim: Claim) -> Message:
-    _, token = work.links.issue(
-        Purpose.VERIFY_EMAIL,
-        user_id=user.id,
-        address=user.email,
-        lifetime=work.lifetimes.verify_link,
-        job_id=claim.job_id,
-    )
-    return messages.verify_email(user, token)
+def _active(work: Work, user_id: int | None) -> User:
+    user = _user(work, user_id)
+    if not user.is_active:
+        raise Pointless("the account is deactivated")
+    return user
+
+
+def _event(work: Work, event_id: int) -> AuditEvent:
+    event = work.audit.find(event_id)
+    if event is None:
+        raise Pointless("the event is gone")
+    return event
+
+
+def _visit(event: AuditEvent) -> tuple[str | None, str | None]:
+    """The device and the client's address of an event; None once erased."""
+    detail = event.detail
+    if detail is None:
+        return None, None
+    return (device_name(detail.user_agent) if detail.user_agent else None), detail.address
+
+
+def _key(work: Work, key_id: int) -> tuple[ApiKey, User]:
+    key = work.session.get(ApiKey, key_id)
+    if key is None:
+        raise Pointless("the key is gone")
+    return key, _active(work, key.user_id)
+
+
+def _change(work: Work, change_id: int) -> tuple[EmailChange, User]:
+    change = work.session.get(EmailChange, change_id)
+    if change is None or change.ended_at is not None:
+        raise Pointless("the change was cancelled")
+    return change, _active(work, change.user_id)
 
 
 def _is_taken(work: Work, email: str) -> bool:
@@ -218,25 +231,41 @@ def _is_taken(work: Work, email: str) -> bool:
     return work.session.scalar(confirmed) is not None
 
 
-def _change(work: Work, change_id: int) -> tuple[EmailChange | None, User | None]:
-    change = work.session.get(EmailChange, change_id)
-    if change is None or change.ended_at is not None:
-        return None, None
-    return change, _user(work, change.user_id)
+# ── what they send ──
 
 
-def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str | None:
-    """The one link that undoes this change, the same in both mails; None when it was used."""
+def _keep_to_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
+    """For mails that somebody else can cause, each kind by itself. Raises Pointless; the newest sent link lives on."""
+    if not work.mails.has_room(claim.job_id, kind=kind, recipient=recipient):
+        raise Pointless("the address was sent enough mails of this kind within the hour")
+
+
+def _already_registered(work: Work, user: User, claim: Claim) -> Message:
+    _keep_to_quota(work, claim, kind="already_registered", recipient=user.email)
+    return messages.already_registered(user)
+
+
+def _verification(work: Work, user: User, claim: Claim) -> Message:
+    _keep_to_quota(work, claim, kind="verify_email", recipient=user.email)
+    return messages.verify_email(
+        user, _link(work, claim, Purpose.VERIFY_EMAIL, user, lifetime=work.lifetimes.verify_link)
+    )
+
+
+def _link(work: Work, claim: Claim, purpose: Purpose, user: User, *, lifetime: timedelta) -> str:
+    """The token of this job's link to the user's own address. Raises DeadLink when it has ended meanwhile."""
+    return work.links.issue(purpose, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id)[1]
+
+
+def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:
+    """The one link that undoes this change, the same in both mails. Raises DeadLink when it was used or has ended."""
     sent = work.session.scalar(
         select(OneTimeLink).where(
             OneTimeLink.email_change_id == change.id, OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE
         )
     )
-    try:
-        if sent is not None:
-            return work.links.token_of(sent)
-    except DeadLink:
-        return None
+    if sent is not None:
+        return work.links.token_of(sent)
     _, token = work.links.issue(
         Purpose.UNDO_EMAIL_CHANGE,
         user_id=change.user_id,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import g
 
 from app.emails import MailDelayed, MailRefused, Message, send
-from app.errors import DeadLink, LeaseLost
+from app.errors import DeadLink, LeaseLost, Pointless
 from app.extensions import now, settings
 from app.jobs import mails, upkeep
 from app.jobs.registry import FUNCTIONS
@@ -49,11 +49,13 @@ def _keep(claim: Claim) -> None:
     promise = Promise.read(claim.kind, claim.arguments)
     with unit_of_work(origin=_origin(claim)) as work:
         try:
-            message = FUNCTIONS[type(promise)](work, promise, claim)
+            message, outcome = FUNCTIONS[type(promise)](work, promise, claim), None
         except DeadLink:
-            message = None  # A newer link took its place, or it was used: nothing is left to be said.
+            message, outcome = None, "its link has ended: it was used, is too old, or a newer one was sent"
+        except Pointless as reason:
+            message, outcome = None, str(reason)
         if message is None:
-            work.ledger.acknowledge(claim)
+            work.ledger.acknowledge(claim, outcome=outcome)
             return
         message_id = _open_record(work, claim, message)
     _deliver(claim, message, message_id)
@@ -85,6 +87,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> None:
     else:
         with unit_of_work(origin=_origin(claim)) as work:
             work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
+            work.links.sent(claim.job_id)
             work.ledger.acknowledge(claim)
 
 

@@ -5,7 +5,7 @@ from app.models.audit import AuditDetail, AuditEvent
 from app.models.base import Base
 from app.models.idempotency import IdempotentAnswer
 from app.models.job import OPEN, Job, JobState
-from app.models.link import OneTimeLink, Purpose
+from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MEMBER, Role, user_roles
 from app.models.session import Device, Session
@@ -15,6 +15,7 @@ from app.models.user import EmailChange, User, UserWord, keep_words, words_of
 
 __all__ = [
     "ADMINISTRATOR",
+    "ENDED_BY_SAFETY",
     "MEMBER",
     "OPEN",
     "ApiKey",

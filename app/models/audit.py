@@ -14,12 +14,14 @@ class AuditEvent(Base):
 
     `actor_id` and `subject_id` are bare numbers on purpose: events outlive the people in them.
     `digest` is a salted SHA-256 of the personal values, which live in a side row that erasure can delete.
+    An event with a `once_key` stands for all that happened under that key; the side row counts them.
     """
 
     __tablename__ = "audit_events"
     __table_args__ = (
         Index("ix_audit_events_subject_id", "subject_id", "id"),
         Index("ix_audit_events_actor_id", "actor_id", "id"),
+        Index("uq_audit_events_once_key", "once_key", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -31,6 +33,7 @@ class AuditEvent(Base):
     session_id: Mapped[int | None] = mapped_column(BigId)
     request_id: Mapped[str | None] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64))
+    once_key: Mapped[str | None] = mapped_column(String(128))
 
     detail: Mapped[AuditDetail | None] = relationship(back_populates="event", lazy="raise")
 
@@ -46,5 +49,6 @@ class AuditDetail(Base):
     address: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str] = mapped_column(String(500), default="")
     values: Mapped[dict[str, Any]]
+    count: Mapped[int] = mapped_column(default=1, server_default="1")
 
     event: Mapped[AuditEvent] = relationship(back_populates="detail")

@@ -19,6 +19,11 @@ class Purpose(StrEnum):
     INVITATION = "invitation"
 
 
+# What ends when an account is made safe. The links that undo a change of address do not: they are the way back of
+# whoever held the account before.
+ENDED_BY_SAFETY = tuple(purpose for purpose in Purpose if purpose != Purpose.UNDO_EMAIL_CHANGE)
+
+
 class OneTimeLink(Base):
     """A link in a mail. Its token is a keyed hash of this row, and only the hash of that token is kept.
 

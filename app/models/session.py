@@ -38,10 +38,13 @@ class Session(Base):
 
 
 class Device(Base):
-    """A browser that has signed in to this account before; known by a cookie of its own, kept as a hash."""
+    """A browser that has signed in to this account before; known by a cookie of its own, kept as a hash.
+
+    `last_seen_at` is when its cookie was last set, so the row is of use for as long as the cookie from then.
+    """
 
     __tablename__ = "devices"
-    __table_args__ = (UniqueConstraint("user_id", "token_hash"),)
+    __table_args__ = (UniqueConstraint("user_id", "token_hash"), Index("ix_devices_last_seen_at", "last_seen_at"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))

@@ -9,6 +9,7 @@ from app.models.base import Base, BigId, by_bytes
 from app.models.role import Role, user_roles
 
 DEACTIVATED = text("NOT is_active")
+PENDING = text("confirmed_at IS NULL AND ended_at IS NULL")
 UNCONFIRMED = text("is_active AND email_verified_at IS NULL")
 
 
@@ -100,7 +101,11 @@ class EmailChange(Base):
     """A change of address: asked for, then confirmed at the new address, or undone from the old one."""
 
     __tablename__ = "email_changes"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        # One waits for a user, however many ask at once.
+        Index("uq_email_changes_pending", "user_id", unique=True, sqlite_where=PENDING, postgresql_where=PENDING),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

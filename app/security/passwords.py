@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from base64 import b64encode
+from enum import IntEnum
 from secrets import token_bytes
 from threading import BoundedSemaphore
 
@@ -11,6 +13,14 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
 from app.errors import Busy
+
+
+class Verdict(IntEnum):
+    """False for a wrong password alone; an outdated hash fits, and should be made anew."""
+
+    WRONG = 0
+    OUTDATED = 1
+    RIGHT = 2
 
 
 class Passwords:
@@ -32,20 +42,31 @@ class Passwords:
     def hash(self, password: str) -> str:
         """A PHC string. Raises Busy when no slot is free for `wait` seconds."""
         with _Slot(self._slots, self._wait):
-            return self._hasher.hash(_bytes(password))
+            return self._hasher.hash(_bytes(normalised(password)))
 
-    def verify(self, hashed: str | None, password: str) -> bool:
-        """Whether `password` fits; without a hash it takes as long and says no."""
+    def verify(self, hashed: str | None, password: str) -> Verdict:
+        """Whether `password` fits; without a hash it takes as long and says no. Raises Busy.
+
+        A hash that was made of the password as it was typed, before it was normalised, still fits.
+        """
+        stored = self._decoy if hashed is None else hashed
         with _Slot(self._slots, self._wait):
-            try:
-                self._hasher.verify(hashed or self._decoy, _bytes(password))
-            except (VerificationError, InvalidHashError):
-                return False
-            return hashed is not None
+            if self._fits(stored, normalised(password)):
+                return Verdict.OUTDATED if self._hasher.check_needs_rehash(stored) else Verdict.RIGHT
+            if normalised(password) != password and self._fits(stored, password):
+                return Verdict.OUTDATED
+        return Verdict.WRONG
 
-    def is_outdated(self, hashed: str) -> bool:
-        """Whether the hash was made with other parameters than today's."""
-        return self._hasher.check_needs_rehash(hashed)
+    def _fits(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, _bytes(password))
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def normalised(password: str) -> str:
+    """NFKC, so that a password is the same on every keyboard and system (NIST SP 800-63B-4, section 3.1.1.2)."""
+    return unicodedata.normalize("NFKC", password)
 
 
 class _Slot:

@@ -86,6 +86,11 @@ class ApiKeys:
             raise ApiKeyNotFound
         self._audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
 
+    def expire(self, key_id: int) -> None:
+        """Its time was seen to be over: it stays so, whatever the clock says later."""
+        over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))
+        self._session.execute(over.values(ended_at=self._clock()))
+
     def touch(self, key_id: int) -> None:
         """Note that the key was used now."""
         self._session.execute(

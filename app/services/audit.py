@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
 from app.models import AuditDetail, AuditEvent
 from app.principal import Principal, Visit
 from app.security.tokens import new_salt
+from app.services.statements import insert_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,25 @@ class AuditLog:
         subject_id: int | None,
         actor_id: int | None = None,
         session_id: int | None = None,
+        once: str | None = None,
         **values: Any,
     ) -> int:
-        """Add an event and return its id. `values` must hold no secret; `actor_id` defaults to who is signed in."""
+        """Add an event and return its id. `values` must hold no secret; `actor_id` defaults to who is signed in.
+
+        What happens again under the same `once` is counted at the event that is there.
+        """
         visit, principal = self._origin.visit, self._origin.principal
         if principal is not None:
             actor_id, session_id = actor_id or principal.user_id, session_id or principal.session_id
         if self._origin.door != "web":
             values["door"] = self._origin.door
         salt = new_salt()
-        event_id: int = self._session.execute(
-            insert(AuditEvent).returning(AuditEvent.id),
+        event_id: int | None = self._session.execute(
+            insert_once(self._session, AuditEvent)
+            .on_conflict_do_nothing(index_elements=[AuditEvent.once_key])
+            .returning(AuditEvent.id)
+            if once
+            else insert(AuditEvent).returning(AuditEvent.id),
             {
                 "at": self._clock(),
                 "kind": kind,
@@ -61,8 +70,11 @@ class AuditLog:
                 "session_id": session_id,
                 "request_id": visit.request_id,
                 "digest": personal_digest(salt, visit.address, visit.user_agent, values),
+                "once_key": once,
             },
-        ).scalar_one()
+        ).scalar()
+        if event_id is None:
+            return self._count_again(once)
         self._session.execute(
             insert(AuditDetail),
             {
@@ -73,6 +85,16 @@ class AuditLog:
                 "user_agent": visit.user_agent,
                 "values": values,
             },
+        )
+        return event_id
+
+    def _count_again(self, once: str | None) -> int:
+        event_id = self._session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()
+        self._session.execute(
+            update(AuditDetail)
+            .where(AuditDetail.event_id == event_id)
+            .values(count=AuditDetail.count + 1)
+            .execution_options(synchronize_session=False)
         )
         return event_id
 

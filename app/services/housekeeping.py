@@ -9,7 +9,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.models import ApiKey, Base, IdempotentAnswer, Job, OneTimeLink, RefreshToken, SentMail, Session, Throttle
+from app.models import (
+    ApiKey,
+    Base,
+    Device,
+    IdempotentAnswer,
+    Job,
+    OneTimeLink,
+    RefreshToken,
+    SentMail,
+    Session,
+    Throttle,
+)
 from app.services.idempotency import KEPT_FOR
 from app.services.lifetimes import Lifetimes
 from app.services.statements import affected
@@ -29,6 +40,7 @@ class Housekeeping:
         ended = now - KEPT_AFTER_END
         return (
             self._delete(Session, or_(Session.expires_at < ended, Session.ended_at < ended), at_most)
+            + self._delete(Device, Device.last_seen_at < now - self._lifetimes.device, at_most)
             + self._delete(RefreshToken, RefreshToken.expires_at < ended, at_most)
             + self._delete(ApiKey, or_(ApiKey.expires_at < ended, ApiKey.ended_at < ended), at_most)
             + self._delete(IdempotentAnswer, IdempotentAnswer.created_at < now - KEPT_FOR, at_most)

@@ -23,6 +23,9 @@ class Lifetimes:
     ring_again: timedelta = timedelta(seconds=30)
     finished_job: timedelta = timedelta(days=30)
     sent_mail: timedelta = timedelta(days=90)
+    device: timedelta = timedelta(days=400)
+    mails_per_hour: int = 5
+    sessions_per_user: int = 100
     free_tries: int = 5
     longest_delay: timedelta = timedelta(minutes=15)
     failures_forgotten: timedelta = timedelta(hours=24)

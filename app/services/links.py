@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import DeadLink
@@ -32,14 +32,14 @@ class OneTimeLinks:
         job_id: int | None = None,
         email_change_id: int | None = None,
     ) -> tuple[OneTimeLink, str]:
-        """A new link and its token; older links of that user for that purpose are dead from here on.
+        """A new link and its token; older ones live until `supersede`, when this one has reached its owner.
 
-        With a `job_id` the same job gets the same link again, however often it is retried.
+        With a `job_id` the same job gets the same link again, however often it is retried. Raises DeadLink when that
+        has ended meanwhile.
         """
         sent_before = self._session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
         if sent_before is not None:
             return sent_before, self.token_of(sent_before)
-        self.end_all(user_id, purpose)
         now = self._clock()
         salt = new_salt()
         token = self._token(self._keys[0], purpose, salt)
@@ -57,6 +57,22 @@ class OneTimeLinks:
         self._session.add(link)
         self._session.flush()
         return link, token
+
+    def supersede(self, link: OneTimeLink) -> None:
+        """This link was sent: the older ones of its user and purpose are dead from here on.
+
+        A link that undoes a change of address is never replaced: each stands for an address of its own.
+        """
+        if link.purpose != Purpose.UNDO_EMAIL_CHANGE:
+            self._end(
+                OneTimeLink.user_id == link.user_id, OneTimeLink.purpose == link.purpose, OneTimeLink.id < link.id
+            )
+
+    def sent(self, job_id: int) -> None:
+        """The mail of this job was taken; if it holds a link, that one supersedes others."""
+        link = self._session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id))
+        if link is not None:
+            self.supersede(link)
 
     def token_of(self, link: OneTimeLink) -> str:
         """The token again, made from the row and the key. Raises DeadLink when the key is gone or the link is spent."""
@@ -100,17 +116,20 @@ class OneTimeLinks:
         return self._session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
 
     def end_all(self, user_id: int, *purposes: Purpose) -> None:
-        now = self._clock()
-        self._session.execute(
-            update(OneTimeLink)
-            .where(
-                OneTimeLink.user_id == user_id,
-                OneTimeLink.purpose.in_(purposes),
-                OneTimeLink.used_at.is_(None),
-                OneTimeLink.expires_at > now,
-            )
-            .values(expires_at=now)
+        self._end(OneTimeLink.user_id == user_id, OneTimeLink.purpose.in_(purposes))
+
+    def end_later_undos(self, link: OneTimeLink) -> None:
+        """Who undoes a change undoes what was built on it; an earlier owner's link stays."""
+        self._end(
+            OneTimeLink.user_id == link.user_id,
+            OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE,
+            OneTimeLink.email_change_id > link.email_change_id,
         )
+
+    def _end(self, *which: ColumnElement[bool]) -> None:
+        now = self._clock()
+        living = update(OneTimeLink).where(*which, OneTimeLink.used_at.is_(None), OneTimeLink.expires_at > now)
+        self._session.execute(living.values(expires_at=now))
 
     @staticmethod
     def _token(key: str, purpose: str, salt: bytes) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
+from app.services.lifetimes import Lifetimes
+from app.services.statements import take_turns
 
 
 class Mails:
-    def __init__(self, session: DbSession, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, session: DbSession, *, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
         self._session = session
+        self._an_hour = lifetimes.mails_per_hour
         self._clock = clock
 
     def open(
@@ -35,19 +38,27 @@ class Mails:
         self._session.flush()
         return found
 
-    def count_recent(self, user_id: int, kinds: Iterable[str]) -> int:
-        """How many of these mails the user was sent in the last hour."""
+    def has_room(self, job_id: int, *, kind: str, recipient: str) -> bool:
+        """Whether one more mail of this kind may go to this address in this hour; once told yes, a job keeps it.
+
+        The record that `open` adds in the same transaction is what the next one counts.
+        """
+        if self._session.scalar(select(SentMail.id).where(SentMail.job_id == job_id)) is not None:
+            return True
+        take_turns(self._session, f"mail:{kind}:{recipient}")
         since = self._clock() - timedelta(hours=1)
         sent = select(func.count()).select_from(SentMail)
-        return (
-            self._session.scalar(
-                sent.where(SentMail.user_id == user_id, SentMail.kind.in_(list(kinds)), SentMail.created_at > since)
-            )
-            or 0
-        )
+        recent = sent.where(SentMail.recipient == recipient, SentMail.kind == kind, SentMail.created_at > since)
+        return (self._session.scalar(recent) or 0) < self._an_hour
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:
-        """How the try ended; `answer` is what the mail server said."""
-        mail = self._session.scalars(select(SentMail).where(SentMail.job_id == job_id)).one()
-        mail.status, mail.answer = status, answer and answer[:500]
-        mail.sent_at = self._clock() if status == MailStatus.SENT else None
+        """How the try ended; `answer` is what the mail server said. The record is gone when its user was erased."""
+        self._session.execute(
+            update(SentMail)
+            .where(SentMail.job_id == job_id)
+            .values(
+                status=status,
+                answer=answer and answer[:500],
+                sent_at=self._clock() if status == MailStatus.SENT else None,
+            )
+        )

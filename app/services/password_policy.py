@@ -11,7 +11,7 @@ from threading import Lock
 from zxcvbn_rs_py import zxcvbn
 
 from app.errors import WeakPassword
-from app.security.passwords import Passwords
+from app.security.passwords import Passwords, normalised
 
 ESTIMATED = 32  # The estimate slows steeply with length; what follows only adds strength.
 ENOUGH = 3
@@ -56,6 +56,7 @@ class PasswordPolicy:
 
     def prepare(self, password: str, *, words: Iterable[str]) -> NewPassword:
         """Check and hash; to be called with no transaction open. Raises WeakPassword with the reason, or Busy."""
+        password = normalised(password)
         self.check_length(password)
         strength = self.estimate(password, words=words)
         if strength.score < ENOUGH:

@@ -18,7 +18,6 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.registration import Registration
 from app.services.sessions import Sessions
-from app.services.sign_in import SignIn
 
 
 class PasswordReset:
@@ -32,7 +31,6 @@ class PasswordReset:
         changes: EmailChanges,
         registration: Registration,
         sessions: Sessions,
-        sign_in: SignIn,
         clock: Callable[[], datetime],
     ) -> None:
         self._session = session
@@ -42,7 +40,6 @@ class PasswordReset:
         self._changes = changes
         self._registration = registration
         self._sessions = sessions
-        self._sign_in = sign_in
         self._clock = clock
 
     def request(self, email: str) -> None:
@@ -56,19 +53,24 @@ class PasswordReset:
         link = self._links.get_live(token, Purpose.RESET_PASSWORD)
         return self._owner(link.user_id, link.address)
 
-    def reset(self, token: str, *, password: NewPassword) -> User:
+    def reset(self, token: str, *, password: NewPassword, device_token: str | None = None) -> User:
         """Set the password, end every session and every other link, and tell the owner. Signs nobody in.
 
-        The link went to the address, so it confirms the address as well. Raises DeadLink.
+        The link went to the address, so it confirms the address as well; a name that somebody gave before that is not
+        kept. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
         """
         link = self._links.spend(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)
         user.hashed_password, user.updated_at = password.hashed, self._clock()
+        if not user.is_verified():
+            user.name = ""
         self._registration.mark_verified(user)
         self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
         self._changes.cancel(user.id)
         self._sessions.end_all(user.id, reason="password_reset")
-        self._sign_in.forget_devices(user.id)
+        self._sessions.forget_devices(user.id)
+        if device_token is not None:
+            self._sessions.remember_device(user.id, device_token)
         event_id = self._audit.record("password.reset", subject_id=user.id, actor_id=user.id)
         self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
         return user

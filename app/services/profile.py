@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import DeadLink, EmailTaken, SameAddress, UserNotFound, WrongPassword
-from app.models import EmailChange, OneTimeLink, Purpose, User
+from app.models import ENDED_BY_SAFETY, EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.promises import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 from app.services.audit import AuditLog
@@ -19,7 +19,6 @@ from app.services.ledger import Ledger
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.sessions import Sessions
-from app.services.sign_in import SignIn
 from app.services.statements import affected
 
 
@@ -33,7 +32,6 @@ class Profile:
         links: OneTimeLinks,
         changes: EmailChanges,
         sessions: Sessions,
-        sign_in: SignIn,
         clock: Callable[[], datetime],
     ) -> None:
         self._session = session
@@ -42,7 +40,6 @@ class Profile:
         self._links = links
         self._changes = changes
         self._sessions = sessions
-        self._sign_in = sign_in
         self._clock = clock
 
     def get(self, user_id: int) -> User:
@@ -57,10 +54,13 @@ class Profile:
             before, user.name, user.updated_at = user.name, name, self._clock()
             self._audit.record("user.renamed", subject_id=user.id, before=before, after=name)
 
-    def change_password(self, principal: Principal, *, seen_hash: str | None, password: NewPassword) -> str:
+    def change_password(
+        self, principal: Principal, *, seen_hash: str | None, password: NewPassword, device_token: str
+    ) -> str:
         """Replace the password that was just given, end every other session, tell the owner.
 
-        Returns this session's new token. Raises WrongPassword when it was changed in the meantime.
+        Every browser is forgotten but this one, which is known by `device_token` from now on. Returns this session's
+        new token. Raises WrongPassword when it was changed in the meantime.
         """
         now = self._clock()
         changed = affected(
@@ -74,6 +74,8 @@ class Profile:
         self._links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
         self._changes.cancel(principal.user_id)
         self._sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
+        self._sessions.forget_devices(principal.user_id)
+        self._sessions.remember_device(principal.user_id, device_token)
         event_id = self._audit.record("password.changed", subject_id=principal.user_id)
         self._ledger.promise(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
         return self._sessions.confirm(principal)
@@ -81,13 +83,18 @@ class Profile:
     # ── the address ──
 
     def request_email_change(self, user_id: int, new_email: str) -> None:
-        """Promise a link to the new address (canonical) and a word to the old one. Raises SameAddress.
+        """Promise a link to the new address (canonical) and a word to the old one.
+
+        Raises SameAddress, TooManyChanges.
 
         Whether the new address already has an account is the worker's to see, not the asker's.
         """
-        user = self.get(user_id)
+        user = self._session.scalar(select(User).where(User.id == user_id).with_for_update())
+        if user is None:
+            raise UserNotFound
         if user.email == new_email:
             raise SameAddress
+        self._changes.check_quota(user_id)
         self._changes.cancel(user_id)
         change = EmailChange(user_id=user_id, old_email=user.email, new_email=new_email, requested_at=self._clock())
         self._session.add(change)
@@ -123,9 +130,11 @@ class Profile:
     def undo_email_change(self, token: str) -> None:
         """The owner of the old address says no: it comes back, and every way in ends, the known password included.
 
+        The link of an earlier change stays: should this address not have been the owner's, theirs still works.
         Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
         """
-        change = self._change_of(self._links.spend(token, Purpose.UNDO_EMAIL_CHANGE))
+        link = self._links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
+        change = self._change_of(link)
         user = self._session.scalar(select(User).where(User.id == change.user_id).with_for_update())
         if user is None:
             raise DeadLink
@@ -138,8 +147,10 @@ class Profile:
             self._audit.record("email.change_undone", subject_id=user.id)
         # Whoever asked for the change knew the password; the owner chooses a new one with a link to the old address.
         user.hashed_password = None
-        self._sign_in.forget_devices(user.id)
-        self._links.end_all(user.id, *Purpose)
+        self._sessions.forget_devices(user.id)
+        self._changes.cancel(user.id)
+        self._links.end_all(user.id, *ENDED_BY_SAFETY)
+        self._links.end_later_undos(link)
         self._sessions.end_all(user.id, reason="email_change_undone")
 
     def _move(self, user: User, email: str) -> None:

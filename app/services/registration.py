@@ -49,7 +49,8 @@ class Registration:
         """Make the account, start a never-confirmed one anew, or change nothing: one statement decides.
 
         What is written beside it, the promise and the answer are the same in all three cases; the worker decides
-        which mail goes out. `email` is canonical. Raises RegistrationClosed.
+        which mail goes out. A link that was sent before lives on: it confirms with the password chosen last. `email`
+        is canonical. Raises RegistrationClosed.
         """
         if not self._is_open:
             raise RegistrationClosed
@@ -66,8 +67,6 @@ class Registration:
             .returning(User.id)
         ).scalar()
         user_id = self._session.scalars(select(User.id).where(User.email == email)).one()
-        # Whoever holds a link to the account as it was before must not confirm the account as it is now.
-        self._links.end_all(user_id if made else 0, Purpose.VERIFY_EMAIL)
         self._audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
         self._ledger.promise(AnswerRegistration(user_id=user_id))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session as DbSession
 
@@ -34,7 +34,11 @@ class Sessions:
         self._clock = clock
 
     def start(self, user_id: int, *, visit: Visit, remember: bool) -> tuple[int, str]:
-        """Begin a session; returns its id and its token, which is kept nowhere else."""
+        """Begin a session; returns its id and its token, which is kept nowhere else.
+
+        Of more live ones than `sessions_per_user` the least recently seen end.
+        """
+        self._make_room(user_id)
         token, now, span = new_token(), self._clock(), self._lifetimes
         idle, absolute = (
             (span.remember_idle, span.remember_absolute) if remember else (span.session_idle, span.session_absolute)
@@ -56,6 +60,22 @@ class Sessions:
         ).scalar_one()
         return session_id, token
 
+    def _make_room(self, user_id: int) -> None:
+        now = self._clock()
+        too_many = (
+            select(Session.id)
+            .where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
+            .order_by(Session.last_seen_at.desc(), Session.id.desc())
+            .offset(self._lifetimes.sessions_per_user - 1)
+        )
+        for session_id in self._session.scalars(too_many).all():
+            self.end(session_id, user_id=user_id, reason="too_many")
+
+    def expire(self, session_id: int) -> None:
+        """Its time was seen to be over: it stays so, whatever the clock says later."""
+        over = update(Session).where(Session.id == session_id, Session.ended_at.is_(None))
+        self._session.execute(over.values(ended_at=self._clock(), end_reason="expired"))
+
     def confirm(self, principal: Principal) -> str:
         """Note that a password was just given, under a new token; the old one is dead. Raises SessionNotFound."""
         token = new_token()
@@ -71,10 +91,10 @@ class Sessions:
         return token
 
     def list_live(self, user_id: int) -> list[Session]:
-        """Live sessions of one user, the last seen first."""
+        """Live sessions of one user, the newest first; there are never more than `sessions_per_user`."""
         now = self._clock()
         query = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
-        return [row for row in self._session.scalars(query.order_by(Session.last_seen_at.desc())) if row.is_live(now)]
+        return [row for row in self._session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
 
     def end(self, session_id: int, *, user_id: int, reason: str) -> None:
         """End one session of `user_id`. Raises SessionNotFound when it is not theirs or has ended."""
@@ -127,14 +147,18 @@ class Sessions:
     def has_devices(self, user_id: int) -> bool:
         return self._session.scalar(select(Device.id).where(Device.user_id == user_id).limit(1)) is not None
 
-    def remember_device(self, user_id: int, token: str) -> bool:
-        """Note that this browser opened this account; returns whether it is new here."""
+    def forget_devices(self, user_id: int) -> None:
+        """No browser counts as known any more."""
+        self._session.execute(delete(Device).where(Device.user_id == user_id))
+
+    def remember_device(self, user_id: int, token: str) -> None:
+        """Note that this browser opened this account now, as its cookie is set now."""
         now = self._clock()
         row = insert_once(self._session, Device).values(
             user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
         )
-        added = self._session.execute(row.on_conflict_do_nothing().returning(Device.id)).first()
-        return added is not None
+        known = [Device.user_id, Device.token_hash]
+        self._session.execute(row.on_conflict_do_update(index_elements=known, set_={"last_seen_at": now}))
 
 
 # One Core statement a request: the credential, its user and their roles. Each is built once; no ORM object is made.
@@ -147,6 +171,7 @@ _BY_SESSION = (
         Session.confirmed_at,
         Session.last_seen_at,
         Session.idle_seconds,
+        Session.expires_at,
         *_USER,
         *_ROLE,
     )
@@ -155,7 +180,6 @@ _BY_SESSION = (
     .outerjoin(Role, Role.id == user_roles.c.role_id)
     .where(
         Session.ended_at.is_(None),
-        Session.expires_at > bindparam("at"),
         User.is_active,
         User.email_verified_at.is_not(None),
     )
@@ -163,14 +187,13 @@ _BY_SESSION = (
 _BY_COOKIE = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
 _BY_ACCESS_TOKEN = _BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id"))
 _BY_API_KEY = (
-    select(ApiKey.id, ApiKey.created_at, ApiKey.last_used_at, ApiKey.scopes, *_USER, *_ROLE)
+    select(ApiKey.id, ApiKey.created_at, ApiKey.last_used_at, ApiKey.expires_at, ApiKey.scopes, *_USER, *_ROLE)
     .join(User, User.id == ApiKey.user_id)
     .outerjoin(user_roles, user_roles.c.user_id == User.id)
     .outerjoin(Role, Role.id == user_roles.c.role_id)
     .where(
         ApiKey.key_hash == bindparam("key_hash"),
         ApiKey.ended_at.is_(None),
-        ApiKey.expires_at.is_(None) | (ApiKey.expires_at > bindparam("at")),
         User.is_active,
         User.email_verified_at.is_not(None),
     )
@@ -186,29 +209,39 @@ class Found:
     note_after: float
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A session or API key that nothing has ended yet, but time has."""
+
+    session_id: int = 0
+    key_id: int = 0
+
+
 SEEN_EVERY_SECONDS = 300.0
 
 
-def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | None:
-    """Who holds the session `token`; None unless it is live."""
-    return _found(connection.execute(_BY_COOKIE, {"token_hash": token_hash(token), "at": at}).all(), at, via="cookie")
+def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
+    """Who holds the session `token`; None when there is none or it was ended."""
+    return _found(connection.execute(_BY_COOKIE, {"token_hash": token_hash(token)}).all(), at, via="cookie")
 
 
-def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | None:
-    """Whom an access token (already verified) speaks for; None unless its session is live."""
-    values = {"session_id": access.session_id, "user_id": access.user_id, "at": at}
+def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | Expired | None:
+    """Whom an access token (already verified) speaks for; None when its session was ended."""
+    values = {"session_id": access.session_id, "user_id": access.user_id}
     return _found(connection.execute(_BY_ACCESS_TOKEN, values).all(), at, via="access_token")
 
 
-def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | None:
-    """Whose key it is, with no more than the key's scopes; None unless it is live.
+def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | Expired | None:
+    """Whose key it is, with no more than the key's scopes; None when there is none or it was ended.
 
     A key was made with a password just given, and whoever makes one wants no questions later: it counts as fresh.
     """
-    rows = connection.execute(_BY_API_KEY, {"key_hash": token_hash(key), "at": at}).all()
+    rows = connection.execute(_BY_API_KEY, {"key_hash": token_hash(key)}).all()
     if not rows:
         return None
     first = rows[0]
+    if first.expires_at is not None and first.expires_at <= at:
+        return Expired(key_id=first.id)
     roles, permissions = _held(rows)
     principal = Principal(
         user_id=first.user_id,
@@ -228,10 +261,12 @@ def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found 
 
 def _found(
     rows: Sequence[Row[*tuple[Any, ...]]], at: datetime, *, via: Literal["cookie", "access_token"]
-) -> Found | None:
-    if not rows or (at - rows[0].last_seen_at).total_seconds() >= rows[0].idle_seconds:
+) -> Found | Expired | None:
+    if not rows:
         return None
     first = rows[0]
+    if first.expires_at <= at or (at - first.last_seen_at).total_seconds() >= first.idle_seconds:
+        return Expired(session_id=first.id)
     roles, permissions = _held(rows)
     principal = Principal(
         user_id=first.user_id,

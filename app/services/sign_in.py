@@ -130,7 +130,7 @@ class SignIn:
         is_known = self._sessions.find_device(user_id, device_token) is not None
         had_others = not is_known and self._sessions.has_devices(user_id)
         session_id, token = self._sessions.start(user_id, visit=visit, remember=remember)
-        if device_token is not None and not is_known:
+        if device_token is not None:
             self._sessions.remember_device(user_id, device_token)
         self._audit.record(
             "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"
@@ -138,9 +138,3 @@ class SignIn:
         if had_others:
             self._ledger.promise(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)
-
-    def forget_devices(self, user_id: int) -> None:
-        """No browser counts as known any more."""
-        for device in self._session.scalars(select(Device).where(Device.user_id == user_id)):
-            self._session.delete(device)
-        self._session.flush()

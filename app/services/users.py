@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app.errors import EmailTaken, UserNotFound
-from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
+from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
 from app.promises import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
 from app.services.addresses import searched_address
 from app.services.audit import AuditLog
@@ -113,13 +113,15 @@ class Users:
             except IntegrityError:
                 raise EmailTaken(f"There is already a user with the address {email}.") from None
             self._links.end_all(user.id, *Purpose)
+            self._changes.cancel(user.id)
             self._audit.record("email.changed", subject_id=user.id, before=before, after=email)
         user.updated_at = self._clock()
 
     def set_password(self, user: User, password: NewPassword) -> None:
-        """Replace the password, end every session and every link, and tell them."""
+        """Replace the password, forget every browser, end every session and every link, and tell them."""
         user.hashed_password, user.updated_at = password.hashed, self._clock()
-        self._links.end_all(user.id, *Purpose)
+        self._links.end_all(user.id, *ENDED_BY_SAFETY)
+        self._sessions.forget_devices(user.id)
         self._changes.cancel(user.id)
         self._sessions.end_all(user.id, reason="password_changed")
         event_id = self._audit.record("password.changed", subject_id=user.id)
@@ -130,7 +132,7 @@ class Users:
         self._roles.keep_one_administrator(losing=user)
         user.deactivate(reason=reason, at=self._clock())
         self._sessions.end_all(user.id, reason="deactivated")
-        self._links.end_all(user.id, *Purpose)
+        self._links.end_all(user.id, *ENDED_BY_SAFETY)
         self._changes.cancel(user.id)
         self._audit.record("user.deactivated", subject_id=user.id, reason=reason)
         self._ledger.promise(SendAccountDeactivated(user_id=user.id))
@@ -152,6 +154,7 @@ class Users:
     def make_link(self, user: User, *, lifetime: timedelta) -> tuple[OneTimeLink, str]:
         """A link that sets a new password, for whoever runs the site to pass on; audited."""
         link, token = self._links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
+        self._links.supersede(link)
         self._audit.record("password.link_made", subject_id=user.id)
         return link, token
 

@@ -15,6 +15,7 @@ from app.web.pages import page
 from app.web.rows import before
 from app.web.sentences import tell
 
+SESSIONS_SHOWN = 50
 ON_A_PAGE = 50
 
 
@@ -42,7 +43,7 @@ def show(user_id: int) -> ResponseReturnValue:
     return page(
         "users/show.html",
         user=shown(user),
-        sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)],
+        sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
         events=[tell(event) for event in look.audit.list_for(user.id, limit=20)],
         mails=[
             SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind)

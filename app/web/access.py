@@ -81,5 +81,9 @@ def _ask_to_sign_in() -> ResponseReturnValue:
 
 
 def _leave_trace(who: Principal, permission: str) -> None:
+    """One event a person, permission and hour, which counts: a page can be asked for without end."""
+    once = f"access.refused:{who.user_id}:{permission}:{now():%Y-%m-%dT%H}"
     with unit_of_work() as work:
-        work.audit.record("access.refused", subject_id=who.user_id, permission=permission, path=request.path[:200])
+        work.audit.record(
+            "access.refused", subject_id=who.user_id, once=once, permission=permission, path=request.path[:200]
+        )

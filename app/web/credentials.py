@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from app.errors import Busy
 from app.extensions import credentials
 from app.principal import Principal
+from app.security.passwords import Verdict
 from app.security.tokens import new_token
 from app.services.password_policy import NewPassword
-from app.services.sign_in import SignedIn
+from app.services.sign_in import Attempt, SignedIn
 from app.unit_of_work import unit_of_work
 from app.web import identity
 
@@ -28,11 +30,11 @@ def _sign_in(email: str, password: str, *, remember: bool, previous: Principal |
     visit = identity.visit()
     with unit_of_work() as work:
         attempt = work.sign_in.begin(email, visit=visit)
-    if not credentials.passwords.verify(attempt.hashed, password):
+    verdict = _verdict(attempt, password)
+    if not verdict:
         with unit_of_work() as work:
             raise work.sign_in.refuse(attempt)
-    outdated = attempt.hashed is not None and credentials.passwords.is_outdated(attempt.hashed)
-    new_hash = credentials.passwords.hash(password) if outdated else None
+    new_hash = _hash_anew(password) if verdict is Verdict.OUTDATED else None
     device = None
     if in_browser:
         # A token that this account does not know could be one that somebody else has put there.
@@ -50,12 +52,30 @@ def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
     """Returns the stored hash that `password` fits. Raises WrongPassword, TooManyTries, Busy."""
     with unit_of_work() as work:
         attempt = work.sign_in.begin_for(user_id, purpose=purpose)
-    if not credentials.passwords.verify(attempt.hashed, password):
+    if not _verdict(attempt, password):
         with unit_of_work() as work:
             raise work.sign_in.refuse(attempt, failures_of=purpose)
     with unit_of_work() as work:
         work.sign_in.accept(attempt)
     return attempt.hashed
+
+
+def _verdict(attempt: Attempt, password: str) -> Verdict:
+    """Raises Busy, and then the try does not count: nobody has looked at the password."""
+    try:
+        return credentials.passwords.verify(attempt.hashed, password)
+    except Busy:
+        with unit_of_work() as work:
+            work.sign_in.accept(attempt)
+        raise
+
+
+def _hash_anew(password: str) -> str | None:
+    """None when there is no slot for it now; the next sign-in will do."""
+    try:
+        return credentials.passwords.hash(password)
+    except Busy:
+        return None
 
 
 def new_password(password: str, *, words: tuple[str, ...]) -> NewPassword:

@@ -156,6 +156,10 @@ def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
     log.warning("cross-site token refused", extra={"endpoint": request.endpoint, "reason": problem.description})
     if is_api():
         return answer(403, text="Send the token of a page of ours as X-CSRFToken, or a bearer token.", code="csrf")
+    if not csrf.has_cookie():
+        return csrf.show_again() or answer(
+            400, text="Allow cookies for this site, go back, reload the page and try again."
+        )
     return csrf.show_again() or answer(400, text="This page was open for too long. Go back, reload it and try again.")
 
 

@@ -19,12 +19,13 @@ from app.security.access_tokens import BadToken
 from app.security.api_keys import PREFIX, is_api_key
 from app.security.tokens import new_token
 from app.services.audit import Origin
-from app.services.sessions import Found, find_by_access_token, find_by_api_key, find_by_cookie
+from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
 from app.web import token_keys
 
 TOKEN = "sid"
+LINK = "link:"  # What begins so holds the tokens of opened one-time links (`app/web/redirects.py`).
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
 
@@ -91,6 +92,9 @@ def _address(text: str | None) -> str | None:
 
 def _load(request: Request) -> Principal | None:
     found = _by_header(request) if speaks_for_itself() else _by_cookie()
+    if isinstance(found, Expired):
+        _expire(found)
+        return None
     if found is None:
         return None
     g.origin = Origin(visit(), found.principal)
@@ -109,18 +113,18 @@ def is_api() -> bool:
     return request.path.startswith("/api/") and request.path != "/api/docs"
 
 
-def _by_cookie() -> Found | None:
+def _by_cookie() -> Found | Expired | None:
     token = session.get(TOKEN)
     if not isinstance(token, str):
         return None
     with one_read().connect() as connection:
         found = find_by_cookie(connection, token, at=now())
-    if found is None:
+    if not isinstance(found, Found):
         session.pop(TOKEN, None)
     return found
 
 
-def _by_header(request: Request) -> Found | None:
+def _by_header(request: Request) -> Found | Expired | None:
     """Whom `Authorization: Bearer ...` (RFC 6750) speaks for: an API key, or an access token."""
     scheme, _, credential = request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer":
@@ -136,6 +140,17 @@ def _by_header(request: Request) -> Found | None:
         return None
     with one_read().connect() as connection:
         return find_by_access_token(connection, access, at=now())
+
+
+def _expire(expired: Expired) -> None:
+    try:
+        with unit_of_work() as work:
+            if expired.session_id:
+                work.sessions.expire(expired.session_id)
+            else:
+                work.api_keys.expire(expired.key_id)
+    except OperationalError:
+        db.session.rollback()  # It is refused all the same, and written the next time.
 
 
 def _touch(principal: Principal) -> None:
@@ -159,8 +174,13 @@ def device_token() -> str:
 
 
 def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
-    """Let this browser hold the session; all that it held before is dropped, so nothing can be fixed in advance."""
+    """Let this browser hold the session; what it held before is dropped, so nothing can be fixed in advance.
+
+    But for opened links: their forms may still be open in other tabs, and they open nothing by themselves.
+    """
+    links = {name: value for name, value in session.items() if name.startswith(LINK)}
     session.clear()
+    session.update(links)
     session[TOKEN] = signed_in.token
     session.permanent = remember
     keep_device(device)

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, abort, request
 
@@ -17,6 +18,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 def init_app(app: Flask) -> None:
     """Every limit is named at its route, and checked there: the hook that looks each request up would find nothing."""
     app.before_request(_want_length)
+    app.before_request(_want_text)
     limiter.init_app(app)
     app.before_request_funcs[None].remove(limiter._check_request_limit)
 
@@ -25,6 +27,18 @@ def _want_length() -> None:
     """Without its length, a body would be cut off at MAX_CONTENT_LENGTH and the rest taken for the whole."""
     if "Transfer-Encoding" in request.headers and request.content_length is None:
         abort(411)
+
+
+def _want_text() -> None:
+    """Bytes that are no UTF-8 would be kept as the percent signs that they were sent as, or as question marks."""
+    sent = [request.query_string]
+    if request.mimetype == "application/x-www-form-urlencoded":
+        sent.append(request.get_data())
+    try:
+        for part in sent:
+            unquote_to_bytes(part.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        abort(400, "What was sent is no UTF-8 text.")
 
 
 def limited(what: str) -> Callable[[View], View]:

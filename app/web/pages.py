@@ -60,7 +60,7 @@ def page(
 ) -> Response:
     """Render; a refused form answers 422 with what was typed still in it, and is told when its token had expired."""
     if form is not None and g.get("shows_again"):
-        form.form_errors = [csrf.EXPIRED]
+        form.form_errors = [csrf.why_again()]
     refused = form is not None and form.is_refused() and not g.get("shows_again")
     response = make_response(render_template(template, form=form, **values), status or (422 if refused else 200))
     if retry_after is not None:

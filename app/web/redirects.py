@@ -12,10 +12,13 @@ from werkzeug.routing import RequestRedirect
 
 from app.errors import DeadLink
 from app.models import Purpose
+from app.security.tokens import token_hash
+from app.web.identity import LINK
 
 # Only what our own addresses are made of: no white space, no backslash, no control character, no second slash.
-_OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:-]*)?")
+_OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")
 LONGEST_PATH = 512
+MOST_OPEN_LINKS = 4  # Of each purpose: browsers keep 4 KiB a cookie.
 
 
 def is_own_path(target: str) -> bool:
@@ -49,19 +52,37 @@ def done(message: str, *, to: str, **values: object) -> ResponseReturnValue:
 
 def keep_link(token: str, purpose: Purpose, *, then: str) -> Response:
     """Take a one-time token out of the address, history and Referer: keep it in the session and go on without it."""
-    session[f"link:{purpose}"] = token
+    kept = [each for each in _kept(purpose) if each != token]
+    session[f"{LINK}{purpose}"] = [*kept, token][-MOST_OPEN_LINKS:]
     response = make_response(redirect(url_for(then), code=303))
     g.referrer_policy = "no-referrer"
     return response
 
 
 def kept_link(purpose: Purpose) -> str:
-    """The token that `keep_link` kept. Raises DeadLink when there is none."""
-    token = session.get(f"link:{purpose}")
-    if not isinstance(token, str):
+    """The token of the link that this form belongs to, or of the one opened last. Raises DeadLink when there is none.
+
+    Several links can be open in one browser, so each form names its own by a handle.
+    """
+    kept, handle = _kept(purpose), request.form.get("link")
+    if handle is not None:
+        kept = [token for token in kept if link_handle(token) == handle]
+    elif len(kept) > 1 and request.method == "POST":
+        kept = []  # It could be anybody's.
+    if not kept:
         raise DeadLink
-    return token
+    return kept[-1]
 
 
-def drop_link(purpose: Purpose) -> None:
-    session.pop(f"link:{purpose}", None)
+def link_handle(token: str) -> str:
+    """What a form calls its link: it says which token of this browser is meant, and is no way to it."""
+    return token_hash(f"handle of {token}")[:32]
+
+
+def drop_link(token: str, purpose: Purpose) -> None:
+    session[f"{LINK}{purpose}"] = [each for each in _kept(purpose) if each != token]
+
+
+def _kept(purpose: Purpose) -> list[str]:
+    kept = session.get(f"{LINK}{purpose}")
+    return kept if isinstance(kept, list) else []

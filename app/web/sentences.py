@@ -59,6 +59,7 @@ class Told:
     sentence: str
     address: str | None
     device: str | None
+    count: int
 
 
 class _Gone(dict[str, object]):
@@ -75,4 +76,5 @@ def tell(event: AuditEvent) -> Told:
         sentence=sentence,
         address=detail.address if detail else None,
         device=device_name(detail.user_agent) if detail and detail.user_agent else None,
+        count=detail.count if detail else 1,
     )

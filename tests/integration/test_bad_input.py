@@ -151,7 +151,7 @@ def test_a_method_that_a_page_does_not_know_is_named_with_those_it_does(visitor,
     ids=lambda path: path[:30],
 )
 def test_a_strange_path_is_no_error_of_ours(visitor, path):
-    assert visitor.get(path).status_code in {200, 302, 308, 404}
+    assert visitor.get(path).status_code in ({400} if "=%ff" in path else {200, 302, 308, 404})
 
 
 @pytest.mark.parametrize(

@@ -336,13 +336,27 @@ def test_signing_out_wants_a_post_with_a_token(signed_in):
     assert signed_in.is_signed_in()
 
 
-def test_signing_out_twice_is_no_error(signed_in, new_browser, ada):
-    page_of_yesterday = signed_in.token()
+def test_signing_out_twice_is_no_error(signed_in):
     signed_in.logout()
 
     again = signed_in.send("POST", "/auth/logout", data={"csrf_token": signed_in.token()})
     assert again.status_code == 302
-    assert signed_in.send("POST", "/auth/logout", data={"csrf_token": page_of_yesterday}).status_code == 400
+
+
+def test_any_page_of_ours_signs_out_however_old_it_is(signed_in, ada, clock, settings):
+    page_of_yesterday = signed_in.token()
+    for how in ({"data": {"csrf_token": page_of_yesterday}}, {"headers": {"Origin": settings.public_url}}):
+        assert signed_in.login(ada).status_code == 302
+        assert signed_in.send("POST", "/auth/logout", **how).status_code == 302
+        assert not signed_in.is_signed_in()
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_another_site_signs_nobody_out(signed_in, headers):
+    answer = signed_in.send("POST", "/auth/logout", data={"csrf_token": signed_in.token()}, headers=headers)
+
+    assert answer.status_code == 400
+    assert signed_in.is_signed_in()
 
 
 def test_a_reset_lets_the_owner_in_past_the_delay(client, new_browser, ada, mailbox):

@@ -75,7 +75,6 @@ def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_brows
         ("_", []),
         ("' OR 1=1 --", []),
         ("\x00", ["b@example.com", "ada@example.com", "grace@example.com"]),
-        ("\ud800", []),
         ("\uffff\U0010ffff", []),
         ("x" * 5000, []),
         ("<b>", []),

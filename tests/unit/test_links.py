@@ -35,19 +35,42 @@ def test_looking_at_a_link_spends_nothing(links, issue):
     assert links.spend(token, Purpose.RESET_PASSWORD)
 
 
-def test_only_the_newest_link_for_a_purpose_works(links, issue):
-    old, new = issue(), issue()
+def test_a_link_lives_until_its_successor_was_sent(links, issue):
+    old, new = issue(job_id=7), issue(job_id=8)
+    assert links.get_live(old, Purpose.RESET_PASSWORD)
+
+    links.sent(8)
 
     with pytest.raises(DeadLink):
         links.spend(old, Purpose.RESET_PASSWORD)
+    with pytest.raises(DeadLink):
+        issue(job_id=7)  # Its mail, still waiting for its server, would only confuse.
     assert links.spend(new, Purpose.RESET_PASSWORD)
+
+
+def test_the_older_of_two_sent_links_does_not_end_the_newer(links, issue):
+    _, new = issue(job_id=7), issue(job_id=8)
+
+    links.sent(7)
+
+    assert links.spend(new, Purpose.RESET_PASSWORD)
+
+
+def test_links_that_undo_a_change_are_never_replaced(links, issue):
+    first, second = issue(Purpose.UNDO_EMAIL_CHANGE, job_id=7), issue(Purpose.UNDO_EMAIL_CHANGE, job_id=8)
+
+    links.sent(8)
+
+    assert links.get_live(first, Purpose.UNDO_EMAIL_CHANGE)
+    assert links.get_live(second, Purpose.UNDO_EMAIL_CHANGE)
 
 
 def test_links_for_other_purposes_and_other_people_live_on(links, issue, session, clock):
     bob = add_user(session, "bob@example.com", at=clock.now)
     verify, his = issue(Purpose.VERIFY_EMAIL), issue(user=bob)
 
-    issue()
+    issue(job_id=7)
+    links.sent(7)
 
     assert links.spend(verify, Purpose.VERIFY_EMAIL)
     assert links.spend(his, Purpose.RESET_PASSWORD)

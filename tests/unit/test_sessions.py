@@ -1,11 +1,12 @@
 import pytest
+from sqlalchemy import select
 
 from app.errors import SessionNotFound
-from app.models import Session
+from app.models import Device, Session
 from app.principal import Visit
 from app.security.tokens import token_hash
 from app.services.permissions import PERMISSIONS
-from app.services.sessions import find_by_cookie
+from app.services.sessions import Expired, Found, find_by_cookie
 from tests.unit.conftest import add_user, principal_of
 
 VISIT = Visit(address="203.0.113.7", user_agent="Firefox")
@@ -16,7 +17,7 @@ def who_is(session, clock):
     def who_is(token):
         session.flush()
         found = find_by_cookie(session.connection(), token, at=clock.now)
-        return found.principal if found else None
+        return found.principal if isinstance(found, Found) else None
 
     return who_is
 
@@ -134,6 +135,33 @@ def test_an_ended_session_cannot_be_confirmed(sessions, ada, clock):
         sessions.confirm(principal_of(ada, session_id=session_id, at=clock.now))
 
 
+def test_of_too_many_sessions_the_least_recently_seen_ends(sessions, session, ada, clock, who_is):
+    first, token = sessions.start(ada.id, visit=VISIT, remember=False)
+    for _ in range(99):
+        clock.advance(seconds=1)
+        last, _ = sessions.start(ada.id, visit=VISIT, remember=False)
+    clock.advance(minutes=6)
+    sessions.touch(who_is(token))
+
+    sessions.start(ada.id, visit=VISIT, remember=False)
+
+    live = {row.id for row in sessions.list_live(ada.id)}
+    assert len(live) == 100
+    assert {first, last} <= live
+    assert session.get(Session, first + 1).end_reason == "too_many"
+
+
+def test_a_session_that_was_seen_to_be_over_stays_so(sessions, session, ada, clock, who_is):
+    session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
+    clock.advance(hours=13)
+    assert find_by_cookie(session.connection(), token, at=clock.now) == Expired(session_id=session_id)
+
+    sessions.expire(session_id)
+    clock.advance(hours=-13)
+
+    assert who_is(token) is None
+
+
 def test_idle_sessions_are_not_listed(sessions, ada, clock):
     sessions.start(ada.id, visit=VISIT, remember=False)
     remembered, _ = sessions.start(ada.id, visit=VISIT, remember=True)
@@ -145,11 +173,13 @@ def test_idle_sessions_are_not_listed(sessions, ada, clock):
 def test_a_device_is_known_to_the_account_that_it_opened(sessions, session, ada, clock):
     bob = add_user(session, "bob@example.com", at=clock.now)
 
-    assert sessions.remember_device(ada.id, "device-token")
-    assert not sessions.remember_device(ada.id, "device-token")
+    sessions.remember_device(ada.id, "device-token")
+    clock.advance(days=1)
+    sessions.remember_device(ada.id, "device-token")
 
     assert sessions.find_device(ada.id, "device-token").token_hash == token_hash("device-token")
     assert sessions.find_device(bob.id, "device-token") is None
     assert sessions.find_device(ada.id, None) is None
+    assert session.scalars(select(Device.last_seen_at)).all() == [clock.now]
     assert sessions.has_devices(ada.id)
     assert not sessions.has_devices(bob.id)

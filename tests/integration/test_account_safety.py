@@ -1,0 +1,360 @@
+"""Wrong persons and dead ends: what outside use found, one test each."""
+
+import re
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import select
+
+from app.errors import Busy
+from app.extensions import credentials, db
+from app.models import AuditDetail, AuditEvent, Device, EmailChange, Job, Session, Throttle
+from app.promises import SendEmailChanged
+from app.unit_of_work import unit_of_work
+from tests.support.pages import Page
+from tests.support.program import Program
+
+NEW = "a louder harbour today"
+BAIT = ["https://evil.test/win", "evil.test", "www。evil.test", "eve@evil.test", "Call +1 (555) 010-9999", "a:b"]
+
+
+def all_of(app, model):
+    with app.app_context():
+        return db.session.scalars(select(model)).all()
+
+
+def form_of(browser, path):
+    """The fields of the form at `path`, as a browser would send them."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', browser.get(path).text))
+
+
+# ── links ──
+
+
+def test_two_reset_links_in_one_browser_each_act_on_their_own_account(client, ada, people, mailbox):
+    bob = people.add("bob@example.com")
+    first = mailbox.link_from(client.forgot_password(ada.email))
+    second = mailbox.link_from(client.forgot_password(bob.email))
+    page = client.get(first).location
+    tab_of_ada = form_of(client, page)
+    client.get(second)
+    assert bob.email in client.get(page).text
+
+    assert client.send("POST", page, data={**tab_of_ada, "password": NEW}).status_code == 302
+
+    assert client.login(ada, NEW).status_code == 302
+    assert client.login(bob).status_code == 302
+
+
+def test_a_form_without_its_handle_touches_nobody_when_several_links_are_open(client, ada, people, mailbox):
+    bob = people.add("bob@example.com")
+    page = client.get(mailbox.link_from(client.forgot_password(ada.email))).location
+    client.get(mailbox.link_from(client.forgot_password(bob.email)))
+
+    assert client.post(page, {"password": NEW}).status_code == 410
+    assert client.login(ada).status_code == 302
+
+
+def test_a_handle_is_not_the_token(client, ada, mailbox):
+    link = mailbox.link_from(client.forgot_password(ada.email))
+    shown = client.get(client.get(link).location).text
+
+    assert link.rpartition("/")[2] not in shown
+
+
+def test_a_reset_form_still_works_after_signing_in_in_another_tab(client, ada, mailbox):
+    page = client.get(mailbox.link_from(client.forgot_password(ada.email))).location
+    open_tab = form_of(client, page)
+    client.login(ada)
+
+    assert client.send("POST", page, data={**open_tab, "password": NEW}).status_code == 302
+    assert client.login(ada, NEW).status_code == 302
+
+
+def test_a_browser_without_cookies_is_told_so(new_browser, ada, mailbox):
+    link = mailbox.link_from(new_browser().forgot_password(ada.email))
+    page = new_browser().get(link).location
+
+    answer = new_browser().get(page)  # Another browser is one that kept nothing.
+    assert answer.status_code == 410
+    assert "keeps no cookies" in Page(answer.text).text("main")
+
+
+def test_a_page_of_a_dead_link_still_signs_out(signed_in):
+    answer = signed_in.get(f"/auth/reset-password/{'x' * 43}")
+
+    assert answer.status_code == 410
+    assert answer.headers["Referrer-Policy"] == "same-origin"  # Otherwise browsers send `Origin: null`.
+
+
+def test_a_spent_confirmation_says_that_the_address_may_be_confirmed(client, mailbox):
+    client.register("new@example.com")
+    link = mailbox.last().link
+    client.verify_email(link)
+
+    page = Page(client.get(link).text)
+    assert "may be confirmed already" in page.text("main")
+    assert page.has('main a[href="/auth/login"]')
+    assert page.has('main a[href="/auth/resend-verification"]')
+
+
+def test_the_newest_sent_link_lives_when_no_more_are_sent(client, mailbox):
+    for _ in range(6):
+        client.register("new@example.com")
+        mailbox.all()
+    mails = mailbox.to("new@example.com")
+
+    assert len(mails) == 5
+    assert client.verify_email(mails[0].link).status_code == 410
+    assert client.verify_email(mails[-1].link).status_code == 302
+
+
+def test_sign_ups_use_up_no_mail_that_the_owner_needs(client, new_browser, ada, mailbox):
+    for _ in range(6):
+        new_browser().register(ada.email)
+    assert len(mailbox.to(ada.email)) == 5
+
+    assert client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW).status_code == 302
+
+
+def test_a_stranger_is_not_mailed_without_end(app, people, new_browser, mailbox):
+    for number in range(7):
+        browser, person = new_browser(), people.add(f"p{number}@example.com")
+        browser.login(person)
+        browser.post("/account/email", {"email": "victim@example.com"})
+
+    assert len(mailbox.to("victim@example.com")) == 5
+    assert [job.outcome for job in all_of(app, Job) if job.kind == "send_confirm_email_change"][5:] == [
+        "the address was sent enough mails of this kind within the hour"
+    ] * 2
+
+
+def test_nobody_asks_for_changes_without_end(signed_in, ada, mailbox):
+    answers = [signed_in.post("/account/email", {"email": f"new{n}@example.com"}).status_code for n in range(6)]
+
+    assert answers == [302] * 5 + [422]
+    assert len(mailbox.to(ada.email)) == 1  # The others were cancelled before their mails went out.
+
+
+# ── names ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("bait", BAIT)
+def test_a_name_that_could_be_a_link_is_in_no_mail(client, people, mailbox, bait):
+    person = people.add("ada@example.com", name=bait)
+    client.login(person)
+    client.forgot_password(person.email)
+    client.register(person.email)
+    client.post("/account/email", {"email": "new@example.com"})
+
+    mails = mailbox.all()
+    assert len(mails) >= 3
+    assert [mail.subject for mail in mails if bait in mail.text or bait in mail.html] == []
+
+
+@pytest.mark.parametrize("name", ["Ada", "Zoë O'Brien-Smith", "J. R. R. Tolkien", "Agent 007", "毛泽东"])
+@pytest.mark.databases("sqlite")
+def test_other_names_greet(client, people, mailbox, name):
+    client.forgot_password(people.add("ada@example.com", name=name).email)
+
+    assert mailbox.last().text.startswith(f"Hello {name},")
+
+
+def test_an_address_that_was_never_confirmed_hears_no_name(client, mailbox):
+    client.register("victim@example.com", name="Stranger")
+    client.forgot_password("victim@example.com")
+
+    assert not [mail for mail in mailbox.all() if "Stranger" in mail.text + mail.html]
+
+
+def test_a_reset_does_not_keep_the_name_that_a_stranger_chose(client, new_browser, mailbox, app):
+    new_browser().register("victim@example.com", name="Stranger")
+    mailbox.all()
+    client.reset_password(mailbox.link_from(client.forgot_password("victim@example.com")), NEW)
+
+    client.login("victim@example.com", NEW)
+    assert client.page("/account").value("name") == ""
+
+
+# ── the way back ──
+
+
+def change_address(browser, mailbox, to):
+    browser.post("/account/email", {"email": to})
+    assert browser.open_and_send(mailbox.last_to(to).link).status_code == 302
+
+
+def test_the_undo_link_outlives_whatever_a_thief_asks_for(signed_in, new_browser, ada, mailbox):
+    change_address(signed_in, mailbox, "thief@example.com")
+    undo = mailbox.last_to(ada.email).link
+    signed_in.post("/account/email", {"email": "further@example.com"})
+    mailbox.all()
+
+    owner = new_browser()
+    assert owner.open_and_send(undo).status_code == 302
+    assert owner.reset_password(mailbox.link_from(owner.forgot_password(ada.email)), NEW).status_code == 302
+    assert not signed_in.is_signed_in()
+
+
+def test_the_earliest_undo_wins_and_ends_the_later(signed_in, new_browser, ada, mailbox):
+    change_address(signed_in, mailbox, "second@example.com")
+    first = mailbox.last_to(ada.email).link
+    change_address(signed_in, mailbox, "third@example.com")
+    second = mailbox.last_to("second@example.com").link
+
+    assert new_browser().open_and_send(first).status_code == 302
+    assert new_browser().get(second).status_code == 410
+
+
+def test_a_later_undo_does_not_end_an_earlier_one(signed_in, new_browser, ada, mailbox, app):
+    change_address(signed_in, mailbox, "second@example.com")
+    first = mailbox.last_to(ada.email).link
+    change_address(signed_in, mailbox, "third@example.com")
+
+    assert new_browser().open_and_send(mailbox.last_to("second@example.com").link).status_code == 302
+    owner = new_browser()
+    assert owner.open_and_send(first).status_code == 302
+    mailbox.link_from(owner.forgot_password(ada.email))
+
+
+def test_one_change_of_address_waits_at_most(app, signed_in, ada, mailbox):
+    for number in range(3):
+        signed_in.post("/account/email", {"email": f"new{number}@example.com"})
+
+    waiting = [row for row in all_of(app, EmailChange) if row.ended_at is None]
+    assert [row.new_email for row in waiting] == ["new2@example.com"]
+
+
+# ── devices ──
+
+
+def test_a_new_password_forgets_every_browser_but_this_one(app, signed_in, new_browser, ada):
+    new_browser().login(ada)
+    before = signed_in.cookie("device").value
+    signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
+
+    assert len(all_of(app, Device)) == 1
+    assert signed_in.cookie("device").value != before
+
+
+def test_a_password_that_an_operator_sets_forgets_every_browser(app, signed_in, ada, flask):
+    flask("users", "edit", ada.email, "--password-stdin", typed=f"{NEW}\n")
+
+    assert all_of(app, Device) == []
+
+
+@pytest.mark.parametrize("what", ["verify", "reset"])
+def test_a_planted_device_is_never_adopted(client, ada, mailbox, what):
+    planted = "p" * 43
+    client.http.set_cookie("device", planted, domain="gatehouse.test")
+    if what == "verify":
+        client.register("new@example.com")
+        client.verify_email(mailbox.last().link)
+    else:
+        client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW)
+
+    assert client.cookie("device").value != planted
+
+
+def test_a_device_is_forgotten_when_its_cookie_is(app, signed_in, ada, clock):
+    clock.advance(days=300)
+    signed_in.login(ada)
+    clock.advance(days=300)
+    with app.app_context(), unit_of_work() as work:
+        work.housekeeping.purge()
+    assert len(all_of(app, Device)) == 1
+
+    clock.advance(days=101)
+    with app.app_context(), unit_of_work() as work:
+        work.housekeeping.purge()
+    assert all_of(app, Device) == []
+
+
+# ── counters, sessions, traces ──
+
+
+def test_a_try_that_could_not_be_looked_at_does_not_count(app, client, ada, monkeypatch):
+    def no_slot(*_):
+        raise Busy
+
+    with app.app_context():
+        monkeypatch.setattr(credentials.passwords, "verify", no_slot)
+    client.login(ada)
+
+    assert [row.failures for row in all_of(app, Throttle)] == [0]
+
+
+def test_refused_pages_are_one_event_an_hour_that_counts(app, signed_in, ada, clock):
+    for _ in range(20):
+        assert signed_in.get("/users").status_code == 403
+    Program(app).login(ada).get("/users")
+
+    with app.app_context():
+        refused = select(AuditDetail.count).join(AuditEvent).where(AuditEvent.kind == "access.refused")
+        assert db.session.scalars(refused).all() == [21]
+    assert "21 times within the hour" in signed_in.get("/account/activity").text
+    clock.advance(hours=1)
+    signed_in.get("/users")
+    with app.app_context():
+        assert sorted(db.session.scalars(refused)) == [1, 21]
+
+
+def test_a_session_that_expired_stays_so_when_the_clock_steps_back(signed_in, clock):
+    clock.advance(hours=13)
+    assert not signed_in.is_signed_in()
+    clock.advance(hours=-13)
+
+    assert not signed_in.is_signed_in()
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(sessions_per_user=60)
+def test_sessions_are_listed_fifty_a_page_and_end_when_they_are_too_many(app, signed_in, new_browser, ada, clock):
+    for _ in range(61):
+        clock.advance(minutes=6)  # So that the one that is used is the last one seen.
+        new_browser().login(ada)
+        signed_in.get("/account/sessions")
+    live = [row for row in all_of(app, Session) if row.ended_at is None]
+    first = signed_in.page("/account/sessions")
+    rest = signed_in.page(first.find("nav.pager a").attrs["href"])
+
+    assert len(live) == 60
+    assert (len(first.texts(".rows > li")), len(rest.texts(".rows > li"))) == (50, 10)
+
+
+@pytest.mark.parametrize("field", ["query", "form"])
+def test_bytes_that_are_no_text_are_refused(client, field):
+    bad = "%ED%A0%80"
+    if field == "query":
+        answer = client.get(f"/auth/login?next={bad}")
+    else:
+        body = f"csrf_token={quote(client.token())}&email={bad}&password=x"
+        answer = client.send(
+            "POST", "/auth/login", data=body, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+
+    assert answer.status_code == 400
+
+
+def test_a_password_is_the_same_on_every_keyboard(client, new_browser, people):
+    person = people.add("ada@example.com", password="Zo\u00eb in \u00c5rhus harbour")
+
+    assert client.login(person, "Zoe\u0308 in A\u030arhus harbour").status_code == 302
+
+
+def test_an_apostrophe_in_the_query_comes_back_after_signing_in(client, admin):
+    asked = client.get("/users?q=o'brien").location
+    answer = client.post(asked, {"email": admin.email, "password": admin.password})
+
+    assert answer.location == "/users?q=o'brien"
+
+
+def test_the_same_mail_is_not_kept_from_an_erased_user(app, ada, work_off, mailbox):
+    """A job whose user was erased meanwhile is done, with its reason, and says nothing."""
+    with app.app_context(), unit_of_work() as work:
+        work.promise(SendEmailChanged(change_id=4711))
+    mailbox.all()
+
+    assert [job.outcome for job in all_of(app, Job)] == ["the change was cancelled"]
+    assert all_of(app, Job)[0].state == "done"
