@@ -70,7 +70,8 @@ make-environment:
 
 # ── longer than a line ──────────────────────────────────────────────────────────────────────────────────────
 
-# Prints the path of a Chromium, or nothing. A CI machine that can install Debian's gets it first.
+# Prints the path of a Chromium, or nothing. A CI machine that can install Debian's gets it first, with the servers that
+# the tests put in front of ours (RUNLEVEL keeps them from being started).
 define FIND_CHROMIUM
 find_chromium() { \
 	for browser in "$$CHROMIUM" /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome \
@@ -78,10 +79,15 @@ find_chromium() { \
 		if test -n "$$browser" && test -x "$$browser"; then echo "$$browser"; return; fi; \
 	done; return 1; \
 }; \
-find_chromium || if test -n "$$CI" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } >&2; \
-	find_chromium; \
-fi
+if test -n "$$CI" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	missing=""; \
+	find_chromium >/dev/null || missing="chromium fonts-dejavu-core"; \
+	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
+	test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
+	test -z "$$missing" || { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends $$missing; } >&2; \
+fi; \
+find_chromium
 endef
 
 # A service that does not know Flask, or cannot be reached, has audited nothing.

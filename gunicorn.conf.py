@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.extensions import db
-from app.settings import SettingsError, load_settings
+chdir = str(Path(__file__).resolve().parent)
+sys.path.insert(0, chdir)  # gunicorn reads this file before it goes there.
+
+from app.extensions import db  # noqa: E402
+from app.settings import SettingsError, load_settings  # noqa: E402
 
 try:
     settings = load_settings()

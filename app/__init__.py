@@ -23,7 +23,7 @@ from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
 from app.users import routes as users_routes
-from app.web import access, csrf, errors, headers, identity, limits, pages, rows
+from app.web import access, csrf, errors, front, headers, identity, limits, pages, rows
 from app.web.logs import init_logs
 
 __all__ = [
@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # The order in which a request passes them: named and timed, who and from where, may they enter, how often, from
     # our own page.
     headers.init_app(app, settings)
+    front.init_app(app, settings)
     identity.init_app(app)
     access.init_app(app)
     limits.init_app(app)
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(dev.bp)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
     if settings.sentry_dsn.get_secret_value():
         import_string("app.web.sentry:init_sentry")(settings)
     return app

@@ -18,7 +18,9 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf import CSRFProtect
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
@@ -34,6 +36,7 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 PERFORM = "app.jobs.worker.perform"
+NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not know; use a single server or a replicated one."
 LONGEST_JOB_SECONDS = 15 * 60
 
 
@@ -69,16 +72,27 @@ class Doorbell:
         except RedisError as problem:
             log.warning("the queue is away; promised jobs wait for the sweep", extra={"reason": type(problem).__name__})
 
-    def is_there(self) -> bool:
-        try:
-            return self.connection is not None and bool(self.connection.ping())
-        except RedisError:
-            return False
+    def state(self) -> str:
+        """`ok`; `missing` where none is set or it does not answer; `unwritable`; `cluster`, which RQ does not know."""
+        return "missing" if self.connection is None else queue_state(self.connection)
 
 
 def connect(url: str) -> Redis:
     """A client that fails at once when the server is away, instead of stalling a page."""
     return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
+def queue_state(connection: Redis) -> str:
+    """What a queue is good for: whoever only asks whether it answers takes a read-only or full one for a good one."""
+    try:
+        if str(connection.info("cluster").get("cluster_enabled")) == "1":
+            return "cluster"
+        connection.set("gatehouse:probe", 1, ex=60)
+    except (RedisConnectionError, RedisTimeoutError):
+        return "missing"
+    except RedisError:
+        return "unwritable"
+    return "ok"
 
 
 class Credentials:
@@ -139,9 +153,9 @@ def now() -> datetime:
 
 def init_database(app: Flask, settings: Settings) -> None:
     """Bind the database, and keep the two ways of using it at hand: made anew, each would cost as much as a query."""
-    if settings.database_uri.startswith("sqlite"):
+    if settings.database.get_backend_name() == "sqlite":
         settings.make_instance()
-        _make_private(settings.database_uri.removeprefix("sqlite:///"))
+        _make_private(settings.database.database)
     db.init_app(app)
     with app.app_context():
         engine = db.engine
@@ -151,7 +165,7 @@ def init_database(app: Flask, settings: Settings) -> None:
     app.extensions["one_write"] = engine.execution_options(begin_immediate=True)
 
 
-def _make_private(path: str) -> None:
+def _make_private(path: str | None) -> None:
     """Make the SQLite file with no rights for others; the files beside it follow it."""
     if path and path != ":memory:" and not Path(path).exists():
         with suppress(OSError):  # Where this cannot be, opening it says so in its own words.

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from app.extensions import db
 from app.settings import ROOT
@@ -51,3 +51,9 @@ def schema_state() -> tuple[str, str]:
     if current == newest_revision():
         return "ok", "ok"
     return "ok", "pending" if current is None or current in known_revisions() else "newer"
+
+
+def first_line(problem: SQLAlchemyError) -> str:
+    """What the database's driver said, without what SQLAlchemy adds to it."""
+    cause = problem.orig if isinstance(problem, DBAPIError) else problem
+    return str(cause).strip().partition("\n")[0].rstrip(".")

@@ -7,11 +7,10 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from email.utils import getaddresses, parseaddr, quote
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -25,11 +24,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from sqlalchemy import URL
 from zxcvbn_rs_py import zxcvbn
+
+from app import urls
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+ENCODE = "write / ? # and @ within user or password as %2F %3F %23 and %40"
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 _RATE = r"[1-9]\d* per ([1-9]\d* )?(second|minute|hour|day)s?"
 Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$")]
@@ -149,40 +152,44 @@ class Settings(BaseModel):
             raise ValueError("use a name like Europe/Berlin or UTC") from None
         return value
 
-    @field_validator("base_url", "terms_url", "privacy_url", "breach_check_url")
+    @field_validator("terms_url", "privacy_url", "breach_check_url")
     @classmethod
-    def _web_address(cls, value: str, info: ValidationInfo) -> str:
+    def _web_address(cls, value: str) -> str:
         advice = "use an address like https://accounts.example.com"
-        parts = _split(value, advice)
+        parts = urls.split(value, advice)
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.username):
             raise ValueError(advice)
-        if info.field_name != "base_url":
-            return value
-        if parts.query or parts.fragment:
-            raise ValueError(advice)
-        return value.rstrip("/")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _public_address(cls, value: str) -> str:
+        return urls.public_url(value, "use an address like https://accounts.example.com") if value else ""
 
     @field_validator("mail_from", "security_contact")
     @classmethod
     def _mail_address(cls, value: str, info: ValidationInfo) -> str:
-        found = [address for _, address in getaddresses([value]) if re.fullmatch(r"[^@\s]+@[^@\s]+", address)]
-        if value and (len(found) != 1 or not value.isprintable()):
-            example = "Accounts <no-reply@example.com>" if info.field_name == "mail_from" else "security@example.com"
-            raise ValueError(f"use an address like {example}")
+        example = "Accounts <no-reply@example.com>" if info.field_name == "mail_from" else "security@example.com"
+        if value:
+            urls.sender(value, f"use an address like {example}")
         return value
 
     @field_validator("allowed_hosts")
     @classmethod
     def _host_names(cls, value: list[str]) -> list[str]:
-        if not all(re.fullmatch(r"\.?[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]", name) for name in value):
-            raise ValueError("list names like accounts.example.com, without https:// and without a port")
-        return value
+        advice = "list names like accounts.example.com, without https:// and without a port"
+        if not all(re.fullmatch(r"\.?[^\s/:*@\[\]]+|\[[0-9a-fA-F:.]+\]", name) for name in value):
+            raise ValueError(advice)
+        try:
+            return ["." * name.startswith(".") + urls.ascii_host(name.removeprefix(".")) for name in value]
+        except ValueError:
+            raise ValueError(advice) from None
 
     @field_validator("sentry_dsn")
     @classmethod
     def _sentry(cls, value: SecretStr) -> SecretStr:
         advice = "use the address that Sentry shows for the project, like https://key@sentry.example.com/1"
-        parts = _split(value.get_secret_value(), advice)
+        parts = urls.split(value.get_secret_value(), advice)
         if value.get_secret_value() and not (parts.scheme in {"http", "https"} and parts.username and parts.path):
             raise ValueError(advice)
         return value
@@ -190,26 +197,41 @@ class Settings(BaseModel):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
-        for origin in value:
-            parts = urlsplit(origin)
-            if origin != "*" and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.path):
-                raise ValueError("list origins like https://app.example.com, without a path")
-        return value
+        advice = "list origins like https://app.example.com, without a path"
+        if any(origin != "*" and urlsplit(origin).path for origin in value):
+            raise ValueError(advice)
+        try:
+            return [origin if origin == "*" else urls.origin(origin) for origin in value]
+        except ValueError:
+            raise ValueError(advice) from None
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: str) -> str:
         advice = "use sqlite:///path/to.db or postgresql://user:password@host/name"
-        scheme = _split(value, advice).scheme
-        if value and (scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"} or "://" not in value):
+        parts = urls.split(value, advice)
+        if value and (
+            parts.scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"} or "://" not in value
+        ):
             raise ValueError(advice)
-        return value.replace("postgres://", "postgresql://", 1) if scheme == "postgres" else value
+        if parts.scheme == "sqlite" and (parts.netloc or "uri=true" in parts.query or parts.path.startswith("/file:")):
+            raise ValueError(advice)
+        if parts.scheme != "sqlite" and urls.hides_credentials(parts._replace(query="")):
+            raise ValueError(f"{advice}; {ENCODE}")
+        try:
+            urls.database(value or "sqlite://", folder=Path())
+        except ValueError:
+            raise ValueError(advice) from None
+        return value
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: str) -> str:
         advice = "use redis://host:6379/0, rediss://... or unix:///path/to/socket"
-        scheme = _split(value, advice).scheme
+        parts = urls.split(value, advice)
+        scheme = parts.scheme
+        if scheme.startswith(("redis", "valkey")) and urls.hides_credentials(parts):
+            raise ValueError(f"{advice}; {ENCODE}")
         if value and (
             scheme not in {"redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"} or "://" not in value
         ):
@@ -224,7 +246,9 @@ class Settings(BaseModel):
     @classmethod
     def _mail(cls, value: SecretStr) -> SecretStr:
         advice = "use smtp://user:password@host:587 or smtps://user:password@host:465"
-        parts = _split(value.get_secret_value(), advice)
+        parts = urls.split(value.get_secret_value(), advice)
+        if urls.hides_credentials(parts):
+            raise ValueError(f"{advice}; {ENCODE}")
         if value.get_secret_value() and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
             raise ValueError(advice)
         return value
@@ -267,11 +291,23 @@ class Settings(BaseModel):
     def is_development(self) -> bool:
         return self.environment == "development"
 
-    @property
+    @cached_property
     def public_url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        everywhere = {"0.0.0.0", "[::]"}  # noqa: S104 - compared with, never bound to
-        return self.base_url or f"http://{'127.0.0.1' if host in everywhere else host}:{self.port}"
+        """Where people reach it: an origin and, behind a proxy that serves others too, a path."""
+        if self.base_url:
+            return self.base_url
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, never bound to
+        return urls.origin(f"http://{urls.ascii_host(host)}:{self.port}")
+
+    @property
+    def path_prefix(self) -> str:
+        """The path that the application is mounted at, such as `/accounts`; empty where it has the host to itself."""
+        return urlsplit(self.public_url).path
+
+    @property
+    def public_host(self) -> str:
+        """The host of `public_url`, an IPv6 address in brackets."""
+        return urls.ascii_host(urlsplit(self.public_url).hostname or "")
 
     @property
     def is_https(self) -> bool:
@@ -281,23 +317,24 @@ class Settings(BaseModel):
     @property
     def trusted_hosts(self) -> list[str]:
         """The host names that are answered; this machine's own among them, for whoever checks its health here."""
-        own = urlsplit(self.public_url).hostname or ""
-        return list(dict.fromkeys([f"[{own}]" if ":" in own else own, *self.allowed_hosts, *LOOPBACK]))
+        return list(dict.fromkeys([self.public_host, *self.allowed_hosts, *LOOPBACK]))
 
     @property
-    def database_uri(self) -> str:
+    def database(self) -> URL:
         if not self.database_url:
-            return f"sqlite:///{self.instance_path / 'gatehouse.db'}"
-        return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+            return URL.create("sqlite", database=str(self.instance_path / "gatehouse.db"))
+        return urls.database(self.database_url, folder=self.instance_path)
 
-    @property
-    def sender(self) -> str:
-        return self.mail_from or f'"{quote(self.site_name)}" <no-reply@{urlsplit(self.public_url).hostname}>'
+    @cached_property
+    def sender(self) -> urls.Sender:
+        if self.mail_from:
+            return urls.sender(self.mail_from, "")
+        return urls.no_reply(self.site_name, self.public_host)
 
     @property
     def contact(self) -> str:
         """Where security reports go: SECURITY_CONTACT, or the address that mails come from."""
-        return self.security_contact or parseaddr(self.sender)[1]
+        return urls.sender(self.security_contact, "").address if self.security_contact else self.sender.address
 
     @property
     def logs_json(self) -> bool:
@@ -347,6 +384,12 @@ class Settings(BaseModel):
             f"Cannot write to {self.instance_path}: {problem.strerror}. "
             "Set INSTANCE_PATH to a folder that can be written."
         )
+
+    def cookie_name(self, name: str) -> str:
+        """With the prefix that makes browsers hold it to this host, and where it is mounted at `/` to that path."""
+        if not self.is_https:
+            return name
+        return f"__Secure-{name}" if self.path_prefix else f"__Host-{name}"
 
     def limit(self, what: str) -> str:
         """The rate limit named `what`, multiplied by LIMIT_SCALE (never below one)."""
@@ -403,16 +446,6 @@ def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
     return said
 
 
-def _split(address: str, advice: str) -> SplitResult:
-    """The parts of a URL, its port a number. Raises ValueError with the advice."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(advice) from None
-    return parts
-
-
 def _sentence(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"][:1]).upper()
     what = str(error["msg"]).removeprefix("Value error, ")
@@ -422,25 +455,24 @@ def _sentence(error: Any) -> str:
 def flask_config(settings: Settings) -> dict[str, Any]:
     """What Flask and its extensions want to be told, derived from the settings."""
     present, *earlier = settings.signing_keys
-    prefix = "__Host-" if settings.is_https else ""
     return {
         "ENV_NAME": settings.environment,
         "DEBUG": settings.debug,
         "TESTING": settings.environment == "testing",
         "SECRET_KEY": present,
         "SECRET_KEY_FALLBACKS": earlier,
-        "TRUSTED_HOSTS": settings.trusted_hosts,
         "PREFERRED_URL_SCHEME": urlsplit(settings.public_url).scheme,
         "MAX_CONTENT_LENGTH": 256 * 1024,
         "MAX_FORM_MEMORY_SIZE": 128 * 1024,
         "MAX_FORM_PARTS": 100,
-        "SESSION_COOKIE_NAME": f"{prefix}session",
+        "APPLICATION_ROOT": settings.path_prefix or "/",
+        "SESSION_COOKIE_NAME": settings.cookie_name("session"),
         "SESSION_COOKIE_SECURE": settings.is_https,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_REFRESH_EACH_REQUEST": False,
         "PERMANENT_SESSION_LIFETIME": settings.remember_absolute_days * 24 * 3600,
-        "SQLALCHEMY_DATABASE_URI": settings.database_uri,
+        "SQLALCHEMY_DATABASE_URI": settings.database,
         "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(settings),
         "WTF_CSRF_TIME_LIMIT": settings.csrf_token_minutes * 60,
         "WTF_CSRF_CHECK_DEFAULT": False,
@@ -462,7 +494,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
-    if settings.database_uri.startswith("sqlite"):
+    if settings.database.get_backend_name() == "sqlite":
         return {"hide_parameters": True, "connect_args": {"timeout": 15}}
     size = settings.database_pool_size or settings.web_threads
     return {
@@ -472,7 +504,8 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         "pool_timeout": 5,
         "pool_pre_ping": True,
         "pool_recycle": 1800,
-        "connect_args": {"connect_timeout": 5},
+        # A pooler that lends a server connection for one transaction (PgBouncer) knows no statement prepared before it.
+        "connect_args": {"connect_timeout": 5, "prepare_threshold": None},
     }
 
 

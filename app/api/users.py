@@ -81,7 +81,7 @@ def invite_user(body: InviteIn) -> Answer:
         _shown(made),
         status=201,
         message="The invitation is on its way.",
-        headers={"Location": f"/api/v1/users/{made.id}"},
+        headers={"Location": f"{request.script_root}/api/v1/users/{made.id}"},
     )
 
 

@@ -8,9 +8,13 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import AppGroup
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.utils import import_string
 
 from app.errors import AccountError
+from app.schema import first_line
 from app.settings import SettingsError
 
 COMMANDS = {
@@ -50,6 +54,12 @@ def _in_one_sentence(command: click.Command) -> click.Command:
             return inner(ctx)
         except (AccountError, SettingsError) as refusal:
             click.echo(f"Error: {refusal}", err=True)
+            sys.exit(1)
+        except (OperationalError, PoolTimeout) as problem:
+            click.echo(f"Error: The database cannot be used: {first_line(problem)}. Check DATABASE_URL.", err=True)
+            sys.exit(1)
+        except RedisError as problem:
+            click.echo(f"Error: The queue cannot be used: {problem}. Check REDIS_URL.", err=True)
             sys.exit(1)
 
     if not getattr(command, "speaks_plainly", False):

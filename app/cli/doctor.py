@@ -17,7 +17,7 @@ from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import doorbell, settings
+from app.extensions import NO_CLUSTER, doorbell, settings
 from app.models import ADMINISTRATOR
 from app.schema import schema_state
 from app.unit_of_work import reading
@@ -54,6 +54,10 @@ def check_settings() -> Iterator[Finding]:
     yield Finding(f"settings for {known.environment}", "ok")
     if known.is_live and not known.base_url:
         yield Finding("BASE_URL is not set", "error", "links in mails lead nowhere; set https://accounts.example.com")
+    if known.is_live and not known.trusted_proxies:
+        yield Finding(
+            "TRUSTED_PROXIES is 0", "warning", "slow clients hold up everybody; put a buffering proxy in front"
+        )
     if known.breach_check == "off" and known.is_live:
         yield Finding("BREACH_CHECK is off", "warning", "set it to service or file to refuse stolen passwords")
 
@@ -84,10 +88,10 @@ def check_queue() -> Iterator[Finding]:
     if doorbell.connection is None:
         yield Finding("queue", "warning", "set REDIS_URL; jobs wait until the schedule and workers run")
         return
-    if not doorbell.is_there():
-        yield Finding("queue", "warning", "it cannot be reached; pages work, jobs wait")
+    state, advice = QUEUE_STATES[doorbell.state()]
+    yield Finding("queue", state, advice)
+    if state != "ok":
         return
-    yield Finding("queue", "ok")
     try:
         policy = dict(doorbell.connection.config_get("maxmemory-policy")).get("maxmemory-policy")
     except RedisError:
@@ -139,6 +143,12 @@ def check_instance() -> Iterator[Finding]:
     yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB are left")
 
 
+QUEUE_STATES = {
+    "ok": ("ok", ""),
+    "missing": ("warning", "it cannot be reached; pages work, jobs wait"),
+    "unwritable": ("error", "it takes no writes: it is full, or a read-only replica; pages work, jobs wait"),
+    "cluster": ("error", NO_CLUSTER),
+}
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_settings,
     check_instance,

@@ -17,11 +17,10 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.retry import Retry
-from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import db
-from app.schema import current_revision, known_revisions, newest_revision
+from app.extensions import NO_CLUSTER, db, queue_state
+from app.schema import current_revision, first_line, known_revisions, newest_revision
 from app.settings import Settings
 
 BACKLOG = 2048
@@ -87,14 +86,19 @@ def listen(host: str, port: int, *, patience: float = 0) -> socket.socket:
 
 def check_database(settings: Settings) -> bool:
     """Whether it waits for migrations. Raises CannotStart where it cannot be used, or is newer than this code."""
-    file = make_url(settings.database_uri).database
-    if settings.database_uri.startswith("sqlite") and file and Path(file).exists() and not os.access(file, os.W_OK):
+    file = settings.database.database
+    if (
+        settings.database.get_backend_name() == "sqlite"
+        and file
+        and Path(file).exists()
+        and not os.access(file, os.W_OK)
+    ):
         raise CannotStart(f"The database {file} cannot be written; change its owner or mode, or set DATABASE_URL.")
     try:
         revision = current_revision()
     except SQLAlchemyError as problem:
         raise CannotStart(
-            f"The database cannot be reached: {_first_line(problem)}. DATABASE_URL says where it is."
+            f"The database cannot be reached: {first_line(problem)}. DATABASE_URL says where it is."
         ) from None
     finally:
         db.engine.dispose()
@@ -107,8 +111,11 @@ def check_database(settings: Settings) -> bool:
 
 
 def check_queue(url: str) -> str | None:
-    """A warning about the queue at `url`, if there is one. Raises CannotStart where jobs would be lost for certain."""
+    """A warning about the queue at `url`, if there is one. Raises CannotStart where it can never work."""
     client = Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0))
+    state = queue_state(client)
+    if state == "cluster":
+        raise CannotStart(NO_CLUSTER)
     try:
         policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "unknown")
     except AuthenticationError:
@@ -123,7 +130,7 @@ def check_queue(url: str) -> str | None:
         raise CannotStart(
             f"The server at REDIS_URL may throw jobs away: its maxmemory-policy is {policy}, and must be noeviction."
         )
-    return None
+    return "The server at REDIS_URL takes no writes; pages work, and jobs wait." if state == "unwritable" else None
 
 
 def _write(file: int, content: str) -> None:
@@ -150,8 +157,3 @@ def _why_no_listener(problem: OSError, host: str, port: int) -> str:
     if problem.errno in {errno.EACCES, errno.EPERM}:
         return f"Port {port} is not open to you; choose one above 1023, for example: PORT=8000 make run"
     return f"HOST={host} is not an address of this machine: {problem.strerror or problem}."
-
-
-def _first_line(problem: SQLAlchemyError) -> str:
-    cause = problem.orig if isinstance(problem, DBAPIError) else problem
-    return str(cause).strip().partition("\n")[0].rstrip(".")

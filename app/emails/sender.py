@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mailbox
 import smtplib
 import ssl
@@ -9,11 +10,13 @@ from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 from app.emails.message import Message
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class MailRefused(Exception):
@@ -33,9 +36,11 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
         keep_in_mailbox(mail, settings)
         return "kept in the dev mailbox"
     try:
-        with _connect(settings) as server:
+        server = _connect(settings)
+        try:
             server.send_message(mail)
-            return "accepted"
+        finally:
+            _take_leave(server)
     except smtplib.SMTPRecipientsRefused as refusal:
         code, answer = next(iter(refusal.recipients.values()))
         raise _refusal(code, answer) from None
@@ -45,6 +50,17 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
         raise MailRefused(str(problem)) from None
     except (smtplib.SMTPException, OSError) as problem:
         raise MailDelayed(type(problem).__name__) from None
+    return "accepted"
+
+
+def _take_leave(server: smtplib.SMTP) -> None:
+    """The mail is accepted, or it is not: whatever the server says at QUIT changes neither."""
+    try:
+        server.quit()
+    except (smtplib.SMTPException, OSError) as problem:
+        log.debug("the mail server did not say goodbye", extra={"reason": type(problem).__name__})
+    finally:
+        server.close()
 
 
 def keep_in_mailbox(mail: EmailMessage, settings: Settings) -> None:
@@ -57,16 +73,17 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
     needs_utf8 = not message.to.isascii()
     mail = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
     mail["Subject"] = message.subject
-    name, address = parseaddr(settings.sender)
-    mail["From"] = Address(display_name=name, addr_spec=address)
+    sender = settings.sender
+    mail["From"] = Address(display_name=sender.name, username=sender.local, domain=sender.domain)
     local, _, domain = message.to.rpartition("@")
     mail["To"] = Address(username=local, domain=domain)  # As one string it would have to be ASCII.
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = message_id
     # Tells vacation responders to keep quiet (RFC 3834).
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(message.text)
-    mail.add_alternative(message.html, subtype="html")
+    # Not every server takes lines of eight bits (8BITMIME, RFC 6152).
+    mail.set_content(message.text, cte="quoted-printable")
+    mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
     return mail
 
 

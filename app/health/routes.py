@@ -19,9 +19,9 @@ def healthz() -> ResponseReturnValue:
 @bp.get("/readyz")
 @public
 def readyz() -> ResponseReturnValue:
-    """503 without a database whose migrations are all applied; 200 and `degraded` without a queue."""
+    """503 without a database whose migrations are all applied; 200 and `degraded` without a queue that takes jobs."""
     database, migrations = schema_state()
-    queue = "ok" if doorbell.is_there() else "missing"
+    queue = doorbell.state()
     can_serve = database == "ok" and migrations == "ok"
     status = "unavailable" if not can_serve else "ok" if queue == "ok" else "degraded"
     return jsonify(status=status, database=database, migrations=migrations, queue=queue), 200 if can_serve else 503

@@ -13,7 +13,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
-from app.extensions import doorbell, settings
+from app.extensions import NO_CLUSTER, doorbell, settings
 from app.jobs.pool import Pool
 from app.jobs.schedule import tick
 from app.models import Job, JobState
@@ -32,6 +32,8 @@ def worker(processes: int | None, burst: bool) -> None:
     url = settings().queue_url
     if not url:
         raise click.ClickException("There is no queue: set REDIS_URL, or start one with `flask up`.")
+    if doorbell.state() == "cluster":
+        raise click.ClickException(NO_CLUSTER)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     Pool(app, url=url, processes=processes or settings().worker_processes).start(burst=burst, logging_level="WARNING")
 
@@ -99,7 +101,7 @@ def retry(job_id: int) -> None:
         work.ledger.retry(job_id)
     click.echo(
         f"Job {job_id} waits for a worker."
-        + ("" if doorbell.is_there() else " The queue is away; the sweep will ring.")
+        + ("" if doorbell.state() == "ok" else " The queue is away; the sweep will ring.")
     )
 
 

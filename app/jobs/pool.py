@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import time
@@ -14,15 +15,52 @@ from uuid import uuid4
 from flask import Flask
 from redis import Redis
 from rq import Queue, SimpleWorker
+from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool
 
-from app.extensions import connect, db
+from app.extensions import LONGEST_JOB_SECONDS, PERFORM, connect, db
+from app.jobs.worker import perform
 from app.promises import BULK, QUEUES
 
+log = logging.getLogger(__name__)
+
 HEARTBEAT_SECONDS = 1.0
+LARGEST_ID = 2**63 - 1
 STOPS = {signal.SIGINT, signal.SIGTERM}
+
+
+class OurJob(Job):
+    """A job that can only be ours: of what stands in Redis, no more than one whole number is used.
+
+    RQ would import and call whatever name it finds there, callbacks included, and send requests anywhere (webhooks); so
+    whoever can write to Redis could run anything here.
+    """
+
+    def restore(self, raw_data: Any) -> None:
+        super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
+        self.timeout, self.result_ttl, self.failure_ttl = LONGEST_JOB_SECONDS, 0, 0
+        self.retries_left = self.repeats_left = None
+
+    def perform(self) -> None:
+        job_id = self._asked_for()
+        if job_id is None:
+            log.warning("dropped what was no job of ours", extra={"rq_id": self.id[:64]})
+            return
+        perform(job_id)
+
+    def _asked_for(self) -> int | None:
+        try:
+            asked = self.func_name, self.instance, self.kwargs, list(self.args)
+        except (DeserializationError, TypeError):
+            return None
+        match asked:
+            case [name, None, {**none}, [int() as job_id]] if name == PERFORM and not none and 0 < job_id <= LARGEST_ID:
+                return None if isinstance(job_id, bool) else job_id
+        return None
 
 
 class Worker(SimpleWorker):
@@ -95,10 +133,11 @@ def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) 
         db.engine.dispose(close=False)
     connection = blocking_connection(url)
     worker = Worker(
-        [Queue(queue, connection=connection, serializer=JSONSerializer) for queue in queues],
+        [Queue(queue, connection=connection, serializer=JSONSerializer, job_class=OurJob) for queue in queues],
         name=name,
         connection=connection,
         serializer=JSONSerializer,
+        job_class=OurJob,
     )
     worker.app = app
     worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)

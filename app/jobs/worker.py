@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlsplit
 
 from flask import g
 
@@ -62,14 +61,13 @@ def _keep(claim: Claim) -> None:
 
 
 def _open_record(work: Work, claim: Claim, message: Message) -> str:
-    domain = urlsplit(settings().public_url).hostname or "localhost"
     return work.mails.open(
         job_id=claim.job_id,
         kind=message.kind,
         user_id=message.user_id,
         recipient=message.to,
         subject=message.subject,
-        domain=domain,
+        domain=settings().sender.domain.strip("[]").replace(":", "-"),
     ).message_id
 
 

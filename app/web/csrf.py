@@ -10,13 +10,14 @@ from flask import Flask, Response, current_app, g, make_response, request
 from flask_wtf.csrf import CSRFError
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from app import urls
 from app.extensions import csrf, settings
 from app.web.identity import is_api, speaks_for_itself
 
 EXPIRED = "This page was open for too long. What you typed is still here; please send it again."
 NO_COOKIE = (
-    "Your browser did not send back the cookie that this page needs. What you typed is still here: allow cookies for "
-    "this site, then send it again."
+    "This page was open for too long. If it says so again, your browser keeps no cookies: allow them for this site. "
+    "What you typed is still here; please send it again."
 )
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -83,11 +84,16 @@ def _rides_on_a_cookie() -> bool:
 
 
 def _is_own_origin() -> bool:
-    origin = request.headers.get("Origin")
-    if origin is None:
+    told = request.headers.get("Origin")
+    if told is None:
         return True
-    own = {request.host_url.rstrip("/"), settings().public_url.rstrip("/")}
-    return origin in own or (urlsplit(origin).netloc == request.host and not settings().is_live)
+    try:
+        origin = urls.origin(told)
+    except ValueError:
+        return False
+    if origin in {urls.origin(settings().public_url), urls.origin(request.host_url)}:
+        return True
+    return not settings().is_live and urlsplit(origin).netloc == request.host
 
 
 def show_again() -> Response | None:

@@ -63,7 +63,7 @@ def visit() -> Visit:
 
 
 def device_cookie_name() -> str:
-    return "__Host-device" if settings().is_https else "device"
+    return settings().cookie_name("device")
 
 
 def _note_visit() -> None:
@@ -204,6 +204,7 @@ def keep_device(token: str) -> None:
             device_cookie_name(),
             token,
             max_age=DEVICE_COOKIE_SECONDS,
+            path=settings().path_prefix or "/",
             secure=settings().is_https,
             httponly=True,
             samesite="Lax",

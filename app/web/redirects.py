@@ -23,11 +23,14 @@ MOST_OPEN_LINKS = 4  # Of each purpose: browsers keep 4 KiB a cookie.
 
 def is_own_path(target: str) -> bool:
     """Whether a browser would take `target` to a page of this site, and to nothing else."""
-    if len(target) > LONGEST_PATH or not _OWN_PATH.fullmatch(target) or "//" in urlsplit(target).path:
+    path, mounted_at = urlsplit(target).path, request.script_root
+    if len(target) > LONGEST_PATH or not _OWN_PATH.fullmatch(target) or "//" in path:
+        return False
+    if not path.startswith(f"{mounted_at}/"):
         return False
     adapter = current_app.url_map.bind("localhost")
     try:
-        endpoint, _ = adapter.match(urlsplit(target).path, method="GET")
+        endpoint, _ = adapter.match(path.removeprefix(mounted_at), method="GET")
     except (HTTPException, RequestRedirect):
         return False
     return str(endpoint) != "static"
@@ -41,7 +44,8 @@ def next_page(target: str | None, *, otherwise: str) -> str:
 def here() -> str | None:
     """The page to come back to: this one, or for a POST the page it was sent from if that can be shown."""
     path = request.full_path.rstrip("?") if request.method in {"GET", "HEAD"} else request.path
-    return path if path != "/" and is_own_path(path) else None
+    whole = request.script_root + path
+    return whole if path != "/" and is_own_path(whole) else None
 
 
 def done(message: str, *, to: str, **values: object) -> ResponseReturnValue:

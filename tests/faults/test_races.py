@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from app.models import Purpose, Session, User
+from app.models import EmailChange, Purpose, Session, User
+from app.promises import AnswerForgotPassword
 from tests.e2e.house import until
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
@@ -88,3 +89,31 @@ def test_no_sign_in_with_the_old_password_outlives_a_reset(house):
     with house.look() as look:
         assert look.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
     assert {stranger.get("/account").status for stranger in strangers} == {302}
+
+
+def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(house, post_office):
+    house.add_user(ADA, password=PASSWORD)
+    forms = []
+    for number in range(20):
+        caller = Caller(house.url)
+        assert caller.login(ADA, PASSWORD).status == 302
+        forms.append(caller.fill_in("/account/email", email=f"new{number}@example.com"))
+
+    answers = all_at_once(forms)
+
+    assert Counter(answer.status for answer in answers) == {302: 5, 422: 15}
+    with house.look() as look:
+        assert len(look.session.scalars(select(EmailChange).where(EmailChange.ended_at.is_(None))).all()) == 1
+
+
+def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(house, post_office):
+    house.valkey.start()
+    house.add_user(ADA, password=PASSWORD)
+    house.start_worker(processes=4)
+    with house.work() as work:
+        user_id = work.users.get_by_email(ADA).id
+        for _ in range(20):
+            work.promise(AnswerForgotPassword(user_id=user_id))
+
+    until(lambda: all(job.state == "done" for job in house.jobs()), why=house.told)
+    assert len(post_office.received) == 5

@@ -96,7 +96,7 @@ def test_a_mail_links_to_the_set_address_whatever_the_host_header(client, mailbo
 
 def test_a_forgotten_token_costs_nothing_that_was_typed(client):
     typed = {"email": "ada@example.com", "name": "Ada", "password": "secret one"}
-    assert "Your browser did not send back the cookie" in client.send("POST", "/auth/register", data=typed).text
+    assert "your browser keeps no cookies" in client.send("POST", "/auth/register", data=typed).text
     answer = client.send("POST", "/auth/register", data=typed)
 
     assert answer.status_code == 400

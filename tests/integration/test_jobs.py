@@ -16,7 +16,7 @@ from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import SCHEDULE, tick
 from app.jobs.worker import JobFailed, perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
-from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed
+from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mail_server import running_mail_server
@@ -109,6 +109,103 @@ def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, mail_
     work_off(posting_app)
 
     assert rows(posting_app, Job)[0].state == "dead"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("goodbye", ["421 too busy to say goodbye", "500 what?", "hang up"])
+def test_a_mail_that_was_taken_is_sent_whatever_is_said_at_quit(posting_app, poster, mail_server, goodbye):
+    mail_server.goodbye = goodbye
+    poster.register("new@example.com")
+    work_off(posting_app)
+
+    assert [job.state for job in rows(posting_app, Job)] == ["done"]
+    assert len(mail_server.received) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_a_mail_is_ascii_on_the_wire_whatever_it_says(make_app, mail_server):
+    app = make_app(mail_url=mail_server.url, site_name="Gäte 毛", mail_from="“Zoë, Inc.”; a: b <post@bücher.example>")
+    Browser(app).register("new@example.com")
+    work_off(app)
+
+    (envelope,), (mail,) = mail_server.envelopes, mail_server.received
+    assert envelope.content.isascii()
+    assert envelope.mail_from == "post@xn--bcher-kva.example"
+    assert mail.sender == '"“Zoë, Inc.”; a: b" <post@xn--bcher-kva.example>'
+    assert "Gäte 毛" in mail.text
+
+
+@pytest.mark.settings(mails_per_address_per_hour=1)
+def test_a_mail_that_is_put_off_does_not_use_up_its_own_quota(posting_app, poster, mail_server, clock):
+    mail_server.answers += ["451 try again later"]
+    poster.register("new@example.com")
+    work_off(posting_app)
+    clock.advance(minutes=5)
+    work_off(posting_app)
+
+    assert len(mail_server.received) == 1
+    assert [record.status for record in rows(posting_app, SentMail)] == ["sent"]
+
+
+@pytest.mark.databases("sqlite")
+def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, poster, people, mail_server, clock):
+    person = people.add("ada@example.com", name="Ada")
+    mail_server.answers += ["451 greylisted"] * 30
+    with posting_app.app_context(), unit_of_work() as work:
+        event_id = work.audit.record("password.changed", subject_id=person.id)
+        work.promise(SendPasswordChanged(user_id=person.id, event_id=event_id))
+    for _ in range(26 * 4):
+        work_off(posting_app)
+        clock.advance(minutes=15)
+
+    assert [(job.state, job.attempts) for job in rows(posting_app, Job)] == [("done", 31)]
+    assert len(mail_server.received) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_a_reset_mail_that_outlives_its_link_is_dropped(posting_app, poster, people, mail_server, clock):
+    people.add("ada@example.com")
+    mail_server.answers += ["451 greylisted"]
+    poster.forgot_password("ada@example.com")
+    work_off(posting_app)
+    clock.advance(minutes=61)
+    work_off(posting_app)
+
+    (job,) = rows(posting_app, Job)
+    assert (job.state, mail_server.received) == ("done", [])
+    assert job.outcome == "its link has ended: it was used, is too old, or a newer one was sent"
+
+
+@pytest.mark.databases("sqlite")
+def test_a_newer_link_that_was_sent_makes_an_older_mail_pointless(posting_app, poster, people, mail_server, clock):
+    people.add("ada@example.com")
+    mail_server.answers += ["451 greylisted"]
+    poster.forgot_password("ada@example.com")
+    work_off(posting_app)
+    poster.forgot_password("ada@example.com")
+    work_off(posting_app)
+    clock.advance(minutes=5)
+    work_off(posting_app)
+
+    (mail,) = mail_server.received
+    assert poster.reset_password(mail.link, "a louder harbour today").status_code == 302
+
+
+def test_a_user_who_is_erased_while_a_mail_is_on_its_way_is_no_error(posting_app, poster, people, monkeypatch, log):
+    people.add("ada@example.com")
+    poster.forgot_password("ada@example.com")
+
+    def send(*_, **__):
+        with posting_app.app_context(), unit_of_work() as work:
+            work.users.delete(work.users.get_by_email("ada@example.com"))
+        return "accepted"
+
+    monkeypatch.setattr("app.jobs.worker.send", send)
+    work_off(posting_app)
+
+    assert [job.state for job in rows(posting_app, Job)] == ["done"]
+    assert rows(posting_app, SentMail) == []
+    assert "Traceback" not in log.text
 
 
 @pytest.mark.databases("sqlite")

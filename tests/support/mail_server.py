@@ -13,10 +13,12 @@ from tests.support.mailbox import Mail, read_mail
 
 
 class MailServer:
-    """`answers` are given to the next mails, one each; after them every mail is taken. `refuses` names recipients."""
+    """`answers` are given to the next mails, one each; after them every mail is taken. `refuses` names recipients,
+    `goodbye` is what QUIT is answered."""
 
     def __init__(self) -> None:
         self.answers: list[str] = []
+        self.goodbye = ""
         self.refuses: dict[str, str] = {}
         self.received: list[Mail] = []
         self.envelopes: list[Envelope] = []
@@ -29,6 +31,12 @@ class MailServer:
     def reset(self) -> None:
         for each in (self.answers, self.refuses, self.received, self.envelopes):
             each.clear()
+        self.goodbye = ""
+
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.goodbye == "hang up":
+            server.transport.abort()
+        return self.goodbye or "221 Bye"
 
     async def handle_RCPT(  # noqa: N802 - the library's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]

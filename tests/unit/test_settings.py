@@ -1,9 +1,12 @@
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from app.emails.message import Message
+from app.emails.sender import _mime
 from app.settings import ROOT, Settings, SettingsError, flask_config, load_settings
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"
@@ -44,6 +47,16 @@ WRONG = [
     ("MAIL_URL", "mail.example.com", "use smtp://user:password@host:587"),
     ("MAIL_URL", "http://mail.example.com", "use smtp://user:password@host:587"),
     ("MAIL_URL", "smtp://", "use smtp://user:password@host:587"),
+    ("MAIL_URL", "smtp://KEY:12/def@host", "write / ? # and @ within user or password as %2F"),
+    ("MAIL_URL", "smtp://key:12#def@host", "write / ? # and @ within user or password as %2F"),
+    ("REDIS_URL", "redis://key:12/def@host", "write / ? # and @ within user or password as %2F"),
+    ("DATABASE_URL", "postgresql://me:12/def@host/name", "write / ? # and @ within user or password as %2F"),
+    ("DATABASE_URL", "sqlite:///file:x.db?uri=true", "use sqlite:///path/to.db or postgresql://"),
+    ("MAIL_FROM", "post@exa mple.com", "use an address like Accounts <no-reply@example.com>"),
+    ("MAIL_FROM", "jürgen@example.com", "use an address like Accounts <no-reply@example.com>"),
+    ("MAIL_FROM", "Acme <no-reply>", "use an address like Accounts <no-reply@example.com>"),
+    ("BASE_URL", "https://accounts.example.com/a//b", "use an address like https://accounts.example.com"),
+    ("BASE_URL", "https://accounts.example.com/a/../b", "use an address like https://accounts.example.com"),
     ("MAIL_TIMEOUT_SECONDS", "0", "greater than 0"),
     ("LOG_LEVEL", "loud", "'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'"),
     ("LOG_FORMAT", "xml", "'console', 'json'"),
@@ -209,11 +222,90 @@ def test_lists_are_separated_by_commas(load):
         ("postgres://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
         ("postgresql://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
         ("postgresql+psycopg://host/name", "postgresql+psycopg://host/name"),
-        ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
     ],
 )
 def test_a_database_may_be_named_as_providers_name_it(load, given, read):
-    assert load(DATABASE_URL=given).database_uri == read
+    assert load(DATABASE_URL=given).database.render_as_string(hide_password=False) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        ("", "{instance}/gatehouse.db"),
+        ("sqlite:///my.db", "{instance}/my.db"),
+        ("sqlite:///data/my.db?timeout=5", "{instance}/data/my.db"),
+        ("sqlite:////srv/x.db", "/srv/x.db"),
+        ("sqlite:////srv/my%20files/x.db", "/srv/my files/x.db"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["plain", "what?", "a%20b c#d"])
+def test_the_file_of_sqlite_is_the_one_that_was_named(load, tmp_path, given, file, folder):
+    instance = tmp_path / folder
+    settings = load(DATABASE_URL=given, INSTANCE_PATH=str(instance))
+
+    assert settings.database.database == file.format(instance=instance)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "address"),
+    [
+        ("no-reply@example.com", "", "no-reply@example.com"),
+        ("Acme, Inc. <no-reply@example.com>", "Acme, Inc.", "no-reply@example.com"),
+        ('"Acme, \\"Inc.\\"" <no-reply@example.com>', 'Acme, "Inc."', "no-reply@example.com"),
+        ("Acme; a: b <no-reply@example.com>", "Acme; a: b", "no-reply@example.com"),
+        ("“Zoë” (Ltd) <no-reply@bücher.example>", "“Zoë” (Ltd)", "no-reply@xn--bcher-kva.example"),
+        ("<a+b@EXAMPLE.com>", "", "a+b@example.com"),
+    ],
+)
+def test_a_sender_is_read_into_name_and_address(load, typed, name, address):
+    sender = load(MAIL_FROM=typed).sender
+
+    assert (sender.name, sender.address) == (name, address)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("HTTPS://Accounts.EXAMPLE.com:443/", "https://accounts.example.com"),
+        ("https://accounts.example.com.", "https://accounts.example.com"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://faß.example", "https://xn--fa-hia.example"),
+        ("https://host:8443/accounts/", "https://host:8443/accounts"),
+        ("http://[0:0::1]:8000", "http://[::1]:8000"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_the_base_url_has_one_form(load, typed, read):
+    assert load(BASE_URL=typed).public_url == read
+
+
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ({"HOST": "::1", "PORT": "8000"}, "no-reply@[IPv6:::1]"),
+        ({"HOST": "127.0.0.1"}, "no-reply@[127.0.0.1]"),
+        ({"BASE_URL": "https://[2001:db8::1]"}, "no-reply@[IPv6:2001:db8::1]"),
+    ],
+)
+def test_a_site_without_a_name_still_has_a_sender(load, values, address):
+    settings = load(**values)
+
+    assert settings.sender.address == address
+    message = _mime(
+        Message("test", None, "ada@example.com", "Test", "text", "<p>html</p>"),
+        message_id="<x@localhost>",
+        at=datetime.now(UTC),
+        settings=settings,
+    )
+    assert address in str(message["From"])
+
+
+@pytest.mark.parametrize("prefix", ["", "/accounts"])
+def test_a_cookie_is_held_to_this_host_and_path(load, prefix):
+    config = flask_config(load(**LIVE | {"BASE_URL": f"https://example.com{prefix}"}))
+
+    assert config["SESSION_COOKIE_NAME"] == ("__Secure-session" if prefix else "__Host-session")
+    assert config["APPLICATION_ROOT"] == (prefix or "/")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +341,7 @@ def test_without_a_queue_the_embedded_one_of_the_instance_is_found(load, tmp_pat
         ("0.0.0.0", "9000", "http://127.0.0.1:9000"),
         ("::1", "9000", "http://[::1]:9000"),
         ("::", "9000", "http://127.0.0.1:9000"),
-        ("192.168.1.5", "80", "http://192.168.1.5:80"),
+        ("192.168.1.5", "80", "http://192.168.1.5"),
     ],
 )
 def test_the_base_url_follows_host_and_port(load, host, port, url):
@@ -287,10 +379,10 @@ def test_mail_credentials_may_hold_any_character(load):
 
 
 def test_mails_come_from_this_site_unless_told_otherwise(load):
-    assert load(BASE_URL="https://accounts.example.com").sender == '"Gatehouse" <no-reply@accounts.example.com>'
+    assert load(BASE_URL="https://accounts.example.com").sender == ("Gatehouse", "no-reply", "accounts.example.com")
     assert load(SITE_NAME='The "Gate", Inc. <x@y>').contact == "no-reply@accounts.example.com"
     assert load().contact == "no-reply@accounts.example.com"
-    assert load(MAIL_FROM="Post <post@example.com>").sender == "Post <post@example.com>"
+    assert load(MAIL_FROM="Post <post@example.com>").sender == ("Post", "post", "example.com")
     assert load(SECURITY_CONTACT="security@example.com").contact == "security@example.com"
 
 

@@ -1,0 +1,120 @@
+"""Addresses as people write them in settings, read into the one form that is compared and used."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+import idna
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+
+
+class Sender(NamedTuple):
+    """Who a mail comes from; `domain` is ASCII, or an address literal in brackets (RFC 5321, section 4.1.3)."""
+
+    name: str
+    local: str
+    domain: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+def split(address: str, advice: str) -> SplitResult:
+    """The parts of a URL, its port a number. Raises ValueError with the advice."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(advice) from None
+    return parts
+
+
+def ascii_host(host: str) -> str:
+    """Lower case, IDNA, no final dot; an IPv6 address in its short form and in brackets. Raises ValueError."""
+    try:
+        found = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        name = host.rstrip(".")
+        # Names of machines within a network may hold what IDNA does not know, such as an underscore.
+        return name.lower() if re.fullmatch(r"[A-Za-z0-9._-]+", name) else _encoded(name)
+    return f"[{found}]" if found.version == 6 else str(found)
+
+
+def _encoded(name: str) -> str:
+    try:
+        return idna.encode(name, uts46=True).decode()
+    except idna.IDNAError as problem:
+        raise ValueError(str(problem)) from None
+
+
+def origin(url: str) -> str:
+    """`scheme://host[:port]` as a browser writes it in Origin (RFC 6454). Raises ValueError where there is none."""
+    parts = split(url, "not a URL")
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("not a URL")
+    port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
+    return f"{parts.scheme}://{ascii_host(parts.hostname)}{port}"
+
+
+def public_url(typed: str, advice: str) -> str:
+    """The origin and the path that an application is mounted at, without a slash at its end. Raises ValueError."""
+    parts = split(typed, advice)
+    path = parts.path.rstrip("/")
+    if parts.query or parts.fragment or parts.username or not _PATH.fullmatch(path):
+        raise ValueError(advice)
+    try:
+        return origin(typed) + path
+    except ValueError:
+        raise ValueError(advice) from None
+
+
+def sender(typed: str, advice: str) -> Sender:
+    """`Name <local@domain>` or `local@domain`; the name may hold anything that can be printed. Raises ValueError."""
+    found = re.fullmatch(r'(?:("(?:[^"\\]|\\.)*"|[^<>]*?)\s*<([^<>\s]+)>|([^<>\s]+))', typed.strip())
+    if not found or not typed.isprintable():
+        raise ValueError(advice)
+    name, address = found[1] or "", found[2] or found[3]
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    local, _, domain = address.rpartition("@")
+    if not _LOCAL_PART.fullmatch(local):
+        raise ValueError(advice)
+    try:
+        return Sender(name, local, ascii_host(domain))
+    except ValueError:
+        raise ValueError(advice) from None
+
+
+def no_reply(name: str, host: str) -> Sender:
+    """Who mails come from where nobody said: the site itself."""
+    literal = re.sub(r"^\[", "[IPv6:", host) if host.startswith("[") else host
+    is_address = literal.startswith("[") or re.fullmatch(r"[\d.]+", host)
+    return Sender(name, "no-reply", f"[{literal.strip('[]')}]" if is_address else host)
+
+
+def hides_credentials(parts: SplitResult) -> bool:
+    """Whether an unencoded `/`, `?` or `#` in the user's part has cut the address short, so another host is meant."""
+    return "@" in parts.path + parts.query + parts.fragment
+
+
+def database(typed: str, *, folder: Path) -> URL:
+    """The URL of the database; a relative SQLite path lies in `folder`. Raises ValueError."""
+    try:
+        url = make_url(typed.replace("postgres://", "postgresql://", 1))
+    except ArgumentError as problem:
+        raise ValueError(str(problem)) from None
+    if url.get_backend_name() == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.database in {None, "", ":memory:"}:
+        return url
+    return url.set(database=str(folder / str(url.database)))

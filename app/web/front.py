@@ -1,0 +1,74 @@
+"""Where a request says it comes from and goes to: put into one form before anything reads it, and judged once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from flask import Flask, request
+from werkzeug.exceptions import SecurityError
+
+from app.settings import Settings
+from app.urls import ascii_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
+_CLIENT_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?")
+
+
+class Front:
+    """WSGI middleware behind the proxies' own headers.
+
+    Some proxies (Azure's among them) name the client with its port; counted so, every request would be a network of its
+    own. `prefix` is the path that we are mounted at, whether or not the proxy takes it out of the path.
+    """
+
+    def __init__(self, app: WSGIApplication, *, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        found = _CLIENT_WITH_PORT.fullmatch(environ.get("REMOTE_ADDR", ""))
+        if found:
+            environ["REMOTE_ADDR"] = found[1] or found[2]
+        if "HTTP_HOST" in environ:
+            environ["HTTP_HOST"] = _usual(environ["HTTP_HOST"])
+        if self._prefix:
+            path = environ.get("PATH_INFO", "")
+            if path == self._prefix or path.startswith(f"{self._prefix}/"):
+                environ["PATH_INFO"] = path[len(self._prefix) :] or "/"
+            environ["SCRIPT_NAME"] = self._prefix
+        return self._app(environ, start_response)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    app.wsgi_app = Front(app.wsgi_app, prefix=settings.path_prefix)  # type: ignore[method-assign]
+    trusted = settings.trusted_hosts
+
+    @app.before_request
+    def _check_host() -> None:
+        """Here and not by Flask's TRUSTED_HOSTS, which cannot hold an IPv6 address (Werkzeug 3.2)."""
+        if not is_trusted(request.host, trusted):
+            raise SecurityError(f"Host {request.host!r} is not trusted.")
+
+
+def is_trusted(host: str, trusted: Iterable[str]) -> bool:
+    """Whether `host` (with or without a port) is one of these, or below one that begins with a dot."""
+    found = _HOST.fullmatch(host)
+    name = found[1] if found else ""
+    if name.startswith("["):
+        try:
+            name = ascii_host(name)
+        except ValueError:
+            return False
+    return any(name == each or (each.startswith(".") and f".{name}".endswith(each)) for each in trusted if name)
+
+
+def _usual(host: str) -> str:
+    """Lower case, no dot at the end of the name: `Example.COM.:8000` is `example.com:8000`."""
+    found = _HOST.fullmatch(host.lower())
+    return f"{found[1].removesuffix('.')}{found[2] or ''}" if found else host

@@ -1,0 +1,277 @@
+"""How it is put up: hosts, proxies, paths, files, queues and databases as they are outside."""
+
+import stat
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import select
+
+from app.embedded_valkey import EmbeddedValkey
+from app.extensions import PERFORM, connect, db, queue_state
+from app.jobs.pool import OurJob, Worker
+from app.models import Job, Session
+from app.promises import NoOperation
+from app.settings import ROOT
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.commands import flask_command
+from tests.support.people import People
+from tests.support.places import run_folder, worker_name
+
+
+def sessions(app):
+    with app.app_context():
+        return db.session.scalars(select(Session).order_by(Session.id)).all()
+
+
+# ── where requests come from and go to ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("203.0.113.10:40001", "203.0.113.10"),
+        ("[2001:db8::10]:40001", "2001:db8::10"),
+        ("[2001:db8::10]", "2001:db8::10"),
+        ("2001:db8::10", "2001:db8::10"),
+    ],
+)
+def test_the_port_of_a_client_is_cut_off(make_app, told, address):
+    app = make_app(trusted_proxies=1)
+    People(app).add("ada@example.com")
+    browser = Browser(app)
+    browser.send("GET", "/auth/login")
+    token = browser.token()
+    browser.send(
+        "POST",
+        "/auth/login",
+        data={"csrf_token": token, "email": "ada@example.com", "password": "a quieter harbour"},
+        headers={"X-Forwarded-For": told},
+    )
+
+    assert [row.address for row in sessions(app)] == [address]
+
+
+@pytest.mark.databases("sqlite")
+def test_a_limit_bites_whatever_port_a_client_comes_from(make_app):
+    browser = Browser(make_app(trusted_proxies=1, limit_scale=1, limit_strength="2 per minute"))
+    token = browser.token()
+
+    def ask(port):
+        headers = {"X-Forwarded-For": f"203.0.113.10:{port}", "X-CSRFToken": token}
+        return browser.send("POST", "/auth/password-strength", data={"password": "x"}, headers=headers).status_code
+
+    assert [ask(port) for port in (40001, 40002, 40003)] == [200, 200, 429]
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("base_url", "host", "status"),
+    [
+        ("https://bücher.example", "xn--bcher-kva.example", 302),
+        ("https://BÜCHER.example:443", "XN--BCHER-KVA.example.", 302),
+        ("https://accounts.example.com", "Accounts.Example.COM", 302),
+        ("https://accounts.example.com", "accounts.example.com.", 302),
+        ("https://accounts.example.com:8443", "accounts.example.com:8443", 302),
+        ("https://[2001:db8::1]:8443", "[2001:db8:0::1]:8443", 302),
+        ("https://accounts.example.com", "evil.test", 400),
+        ("https://accounts.example.com", "accounts.example.com.evil.test", 400),
+        ("https://accounts.example.com", "[::2]", 400),
+        ("https://accounts.example.com", "[", 400),
+        ("https://accounts.example.com", "x y", 400),
+    ],
+)
+def test_a_host_is_known_however_it_is_written(make_app, base_url, host, status):
+    app = make_app(base_url=base_url)
+    browser = Browser(app)
+    origin = app.extensions["settings"].public_url
+    answer = browser.send("POST", "/auth/logout", base_url=origin, headers={"Host": host, "Origin": origin})
+
+    assert answer.status_code == status
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(base_url="", host="::1", mail_from="")
+def test_a_site_on_an_ipv6_address_serves_and_mails(client, people, mailbox):
+    person = people.add("ada@example.com")
+
+    assert client.login(person).status_code == 302
+    assert mailbox.link_from(client.forgot_password(person.email)).startswith("http://[::1]:8000/auth/reset-password/")
+    assert mailbox.last().sender == "Gatehouse <no-reply@[IPv6:::1]>"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(base_url="https://gatehouse.test/accounts", allowed_hosts=["gatehouse.test"])
+def test_under_a_path_every_address_and_cookie_has_it(client, people, mailbox):
+    person = people.add("ada@example.com")
+    asked = client.get("/account/sessions?before=7").location
+    answer = client.post(asked, {"email": person.email, "password": person.password})
+    link = mailbox.link_from(client.forgot_password(person.email))
+    page = client.page("/account/api-keys")
+
+    assert asked == "/accounts/auth/login?next=/accounts/account/sessions?before%3D7"
+    assert answer.location == "/accounts/account/sessions?before=7"
+    assert {cookie.path for cookie in client.cookies()} == {"/accounts"}
+    assert link.startswith("https://gatehouse.test/accounts/auth/reset-password/")
+    assert client.get(link).location == "/accounts/auth/reset-password"
+    assert client.reset_password(link, "a louder harbour today").location == "/accounts/auth/login"
+    addresses = [node.attrs[name] for name in ("href", "src", "action") for node in page.find_all(f"[{name}]")]
+    assert [each for each in addresses if not each.startswith(("/accounts/", "#"))] == []
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(base_url="https://gatehouse.test/accounts")
+@pytest.mark.parametrize("target", ["/account", "//evil.test/accounts", "/accounts//evil.test", "/accountsx/account"])
+def test_under_a_path_other_paths_of_the_host_are_not_ours(client, people, target):
+    person = people.add("ada@example.com")
+    answer = client.post("/auth/login", {"email": person.email, "password": person.password, "next": target})
+
+    assert answer.location == "/accounts/account"
+
+
+# ── files ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("folder", ["plain", "what? a%20b"])
+@pytest.mark.parametrize("url", ["", "sqlite:///my.db", "sqlite:///my.db?timeout=5"])
+def test_the_database_lies_where_it_was_named_and_is_private(make_app, tmp_path, folder, url):
+    app = make_app(instance_path=tmp_path / folder, database_url=url)
+    file = Path(tmp_path / folder / ("my.db" if url else "gatehouse.db"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert flask_command(app, "db", "upgrade").exit_code == 0
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert Browser(app).get("/readyz").json["database"] == "ok"
+
+
+# ── queues ──
+
+
+@pytest.fixture
+def own_valkey():
+    """One that a test may spoil."""
+    server = EmbeddedValkey(run_folder() / f"spoilt-{worker_name()}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.databases("sqlite")
+def test_a_queue_that_takes_no_writes_is_told_from_a_good_one(make_app, own_valkey):
+    app = make_app(redis_url=own_valkey.url)
+    browser, client = Browser(app), connect(own_valkey.url)
+    assert browser.get("/readyz").json == {"status": "ok", "database": "ok", "migrations": "ok", "queue": "ok"}
+
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    ready = browser.get("/readyz")
+
+    assert (ready.status_code, ready.json["status"], ready.json["queue"]) == (200, "degraded", "unwritable")
+    assert "it takes no writes" in flask_command(app, "doctor").output
+    client.execute_command("REPLICAOF", "NO", "ONE")
+    assert browser.get("/readyz").json["queue"] == "ok"
+
+
+def test_a_full_queue_and_a_cluster_are_told_from_a_good_one(own_valkey, monkeypatch):
+    client = connect(own_valkey.url)
+    client.config_set("maxmemory", 1)
+    assert queue_state(client) == "unwritable"
+    client.config_set("maxmemory", 0)
+    assert queue_state(client) == "ok"
+    monkeypatch.setattr(type(client), "info", lambda self, section: {"cluster_enabled": 1})
+    assert queue_state(client) == "cluster"
+
+
+@pytest.mark.databases("sqlite")
+def test_a_worker_refuses_a_cluster_with_a_sentence(app, flask, monkeypatch):
+    monkeypatch.setattr("app.extensions.queue_state", lambda connection: "cluster")
+    result = flask("jobs", "worker", "--burst")
+
+    assert result.exit_code == 1
+    assert "is a cluster, which RQ does not know" in result.output
+
+
+@pytest.mark.databases("sqlite")
+def test_a_worker_runs_nothing_but_our_function_with_one_number(app, redis_url, tmp_path, log):
+    """Whoever can write to Redis chooses the name, the arguments, the callbacks and the webhooks of an RQ job."""
+    proof = tmp_path / "proof"
+    connection = connect(redis_url)
+    queue = Queue("urgent", connection=connection, serializer=JSONSerializer)
+    for name, args in [
+        ("os.mkdir", (str(proof),)),
+        (PERFORM, (str(proof),)),
+        (PERFORM, (True,)),
+        (PERFORM, (1, 2)),
+        (PERFORM, ()),
+        (PERFORM, (-1,)),
+        (PERFORM, (2**63,)),
+    ]:
+        queue.enqueue_call(name, args=args)
+    with app.app_context(), unit_of_work() as work:
+        job_id = work.promise(NoOperation())
+    ours = queue.enqueue_call(PERFORM, args=(job_id,))
+    connection.hset(ours.key, "success_callback_name", "os.getcwd")
+    undecodable = queue.enqueue_call(PERFORM, args=(job_id,))
+    connection.hset(undecodable.key, "data", b"\x80\x04not json")
+
+    worker = Worker(
+        [Queue("urgent", connection=connection, serializer=JSONSerializer, job_class=OurJob)],
+        connection=connection,
+        serializer=JSONSerializer,
+        job_class=OurJob,
+    )
+    worker.app = app
+    worker.work(burst=True, logging_level="ERROR")
+
+    assert not proof.exists()
+    assert log.text.count("dropped what was no job of ours") == 7  # What cannot even be read, RQ fails by itself.
+    with app.app_context():
+        assert db.session.get(Job, job_id).state == "done"
+    assert queue.count == 0
+
+
+# ── commands ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("command", [("users", "list"), ("jobs", "list"), ("users", "show", "ada@example.com")])
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "sqlite:////nowhere/at/all.db"])
+def test_a_command_without_its_database_is_one_sentence(make_app, command, url):
+    result = flask_command(make_app(database_url=url), *command)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The database cannot be used: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_gunicorn_finds_the_application_from_anywhere(tmp_path, sqlite_template):
+    checked = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--check-config", "--config", ROOT / "gunicorn.conf.py", "wsgi:app"],
+        cwd=tmp_path,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "ENVIRONMENT": "testing",
+            "INSTANCE_PATH": str(tmp_path),
+            "DATABASE_URL": f"sqlite:///{sqlite_template}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(
+    environment="production", base_url="https://gatehouse.test", argon2_memory_kib=19456, argon2_time_cost=2
+)
+def test_the_doctor_asks_for_a_proxy_in_production(flask):
+    assert "TRUSTED_PROXIES is 0: slow clients hold up everybody" in flask("doctor").output
