@@ -9,7 +9,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.utils import import_string
 
@@ -55,8 +55,9 @@ def _in_one_sentence(command: click.Command) -> click.Command:
         except (AccountError, SettingsError) as refusal:
             click.echo(f"Error: {refusal}", err=True)
             sys.exit(1)
-        except (OperationalError, PoolTimeout) as problem:
-            click.echo(f"Error: The database cannot be used: {first_line(problem)}. Check DATABASE_URL.", err=True)
+        except (OperationalError, ProgrammingError, PoolTimeout) as problem:
+            advice = "Check DATABASE_URL, and that `flask db upgrade` was run."
+            click.echo(f"Error: The database cannot be used: {first_line(problem)}. {advice}", err=True)
             sys.exit(1)
         except RedisError as problem:
             click.echo(f"Error: The queue cannot be used: {problem}. Check REDIS_URL.", err=True)

@@ -251,6 +251,22 @@ def test_a_command_without_its_database_is_one_sentence(make_app, command, url):
     assert result.stderr.count("\n") == 1
 
 
+def test_a_command_before_the_first_migration_is_one_sentence(fresh_database_url, make_app):
+    result = flask_command(make_app(database_url=fresh_database_url), "users", "list")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The database cannot be used: ")
+    assert "`flask db upgrade`" in result.stderr
+
+
+@pytest.fixture
+def fresh_database_url(database_url, tmp_path):
+    """An empty database of its own: another file, or a schema without tables."""
+    if database_url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'fresh.db'}"
+    return f"{database_url}{'&' if '?' in database_url else '?'}options=-csearch_path%3Dnowhere"
+
+
 def test_gunicorn_finds_the_application_from_anywhere(tmp_path, sqlite_template):
     checked = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "--config", ROOT / "gunicorn.conf.py", "wsgi:app"],
