@@ -70,7 +70,7 @@ class Doorbell:
                     PERFORM, args=(ring.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
                 )
         except RedisError as problem:
-            log.warning("the queue is away; promised jobs wait for the sweep", extra={"reason": type(problem).__name__})
+            log.warning("the queue is away; jobs wait for the sweep", extra={"reason": type(problem).__name__})
 
     def state(self) -> str:
         """`ok`; `missing` where none is set or it does not answer; `unwritable`; `cluster`, which RQ does not know."""
@@ -183,7 +183,7 @@ def one_write() -> Engine:
 
 
 def tune_sqlite(engine: Engine) -> None:
-    """Make SQLite keep its promises: WAL, foreign keys, full durability, and writers that queue instead of failing.
+    """Make SQLite reliable: WAL, foreign keys, full durability, and writers that queue instead of failing.
 
     A transaction that reads first and writes later can fail with "database is locked" whatever the timeout, so a
     unit of work takes the write lock when it begins (`begin_immediate`).

@@ -1,4 +1,4 @@
-"""One write is one transaction: its rows, its audit events and its promised jobs commit together or not at all."""
+"""One write is one transaction: its rows, its audit events and its jobs commit together or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sqlalchemy.orm import scoped_session
 from app.errors import CommittedRefusal
 from app.extensions import db, doorbell, now, one_write, settings
 from app.principal import NOWHERE
-from app.promises import Promise
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
 from app.services.directory import Directory
@@ -38,6 +37,7 @@ from app.services.signing_keys import SigningKeys
 from app.services.throttles import Throttles
 from app.services.users import Users
 from app.settings import Settings
+from app.tasks import Task
 
 # A process asks for the keys of access tokens at least this often, so one that was retired is used by nobody after it.
 SEEN_BY_ALL_WITHIN = timedelta(minutes=1)
@@ -202,9 +202,9 @@ class Work:
     def lifetimes(self) -> Lifetimes:
         return lifetimes_of(settings())
 
-    def promise(self, promise: Promise, *, dedupe_key: str | None = None) -> int | None:
+    def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
         """Add a job to this transaction; a worker is called once it has committed."""
-        return self.ledger.promise(promise, dedupe_key=dedupe_key)
+        return self.ledger.enqueue(task, dedupe_key=dedupe_key)
 
 
 @contextmanager

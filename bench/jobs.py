@@ -17,21 +17,19 @@ from bench.place import Place
 
 QUEUE = "bench-floor"
 
-PROMISE = """
-from app.promises import NoOperation
+ENQUEUE = """
+from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from wsgi import app
 with app.app_context(), unit_of_work() as work:
     for _ in range({count}):
-        work.promise(NoOperation())
+        work.enqueue(NoOperation())
 """
 
 
 def worker(place: Place, effort: Effort) -> Iterator[Figure]:
-    """RQ's default worker, which forks for each job, on an empty function; ours on a promise that asks for nothing."""
-    found = interleaved(
-        effort.rounds, lambda: bare_rq(place, effort.jobs), lambda: promises_kept(place, 3 * effort.jobs)
-    )
+    """RQ's default worker, which forks for each job, on an empty function; ours on a task that does nothing."""
+    found = interleaved(effort.rounds, lambda: bare_rq(place, effort.jobs), lambda: jobs_done(place, 3 * effort.jobs))
     yield Figure("no-op jobs of one worker", "jobs/s", *found, target=4)
 
 
@@ -43,15 +41,15 @@ def bare_rq(place: Place, count: int) -> float:
     return pace(at for at in ended if at is not None)
 
 
-def promises_kept(place: Place, count: int) -> float:
+def jobs_done(place: Place, count: int) -> float:
     """From the first acknowledgement in the ledger to the last; each is a commit, as each claim is."""
-    place.run([sys.executable, "-c", PROMISE.format(count=count)])
+    place.run([sys.executable, "-c", ENQUEUE.format(count=count)])
     place.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", "1", "--burst"])
     with sqlite3.connect(place.database) as database:
         rows = database.execute("SELECT finished_at FROM jobs WHERE state = 'done' ORDER BY id DESC LIMIT ?", [count])
         ended = [datetime.fromisoformat(at) for (at,) in rows]
     database.close()
-    assert len(ended) == count, f"only {len(ended)} of {count} promises were kept"
+    assert len(ended) == count, f"only {len(ended)} of {count} jobs were done"
     return pace(ended)
 
 

@@ -1,4 +1,4 @@
-"""Promises that end in a mail: each looks at the truth now, and raises Pointless where nothing is to be said."""
+"""Tasks that send a mail: each reads the present state, and raises Pointless where there is nothing to send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from app.models import (
     User,
     keep_words,
 )
-from app.promises import (
+from app.services.ledger import Claim
+from app.tasks import (
     AnswerForgotPassword,
     AnswerRegistration,
     AnswerResendVerification,
@@ -37,14 +38,13 @@ from app.promises import (
     SendPasswordChanged,
     SendTokenReused,
 )
-from app.services.ledger import Claim
 from app.unit_of_work import Work
 from app.web.devices import device_name
 
 
 @keeps(AnswerRegistration)
-def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -> Message:
-    user = _active(work, promise.user_id)
+def answer_registration(work: Work, task: AnswerRegistration, claim: Claim) -> Message:
+    user = _active(work, task.user_id)
     if user.is_verified():
         return _already_registered(work, user, claim)
     # Here and not where it was written: the same statements run there for whoever signs up with any address.
@@ -53,14 +53,14 @@ def answer_registration(work: Work, promise: AnswerRegistration, claim: Claim) -
 
 
 @keeps(AnswerResendVerification)
-def answer_resend_verification(work: Work, promise: AnswerResendVerification, claim: Claim) -> Message:
-    user = _active(work, promise.user_id)
+def answer_resend_verification(work: Work, task: AnswerResendVerification, claim: Claim) -> Message:
+    user = _active(work, task.user_id)
     return _already_registered(work, user, claim) if user.is_verified() else _verification(work, user, claim)
 
 
 @keeps(AnswerForgotPassword)
-def answer_forgot_password(work: Work, promise: AnswerForgotPassword, claim: Claim) -> Message:
-    user = _active(work, promise.user_id)
+def answer_forgot_password(work: Work, task: AnswerForgotPassword, claim: Claim) -> Message:
+    user = _active(work, task.user_id)
     _keep_to_quota(work, claim, kind="reset_password", recipient=user.email)
     return messages.reset_password(
         user, _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.reset_link)
@@ -68,15 +68,15 @@ def answer_forgot_password(work: Work, promise: AnswerForgotPassword, claim: Cla
 
 
 @keeps(SendPasswordChanged)
-def send_password_changed(work: Work, promise: SendPasswordChanged, claim: Claim) -> Message:
-    user, event = _active(work, promise.user_id), _event(work, promise.event_id)
+def send_password_changed(work: Work, task: SendPasswordChanged, claim: Claim) -> Message:
+    user, event = _active(work, task.user_id), _event(work, task.event_id)
     device, address = _visit(event)
     return messages.password_changed(user, at=event.at, device=device, address=address)
 
 
 @keeps(SendNewDevice)
-def send_new_device(work: Work, promise: SendNewDevice, claim: Claim) -> Message:
-    user, session = _active(work, promise.user_id), work.session.get(Session, promise.session_id)
+def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
+    user, session = _active(work, task.user_id), work.session.get(Session, task.session_id)
     if session is None:
         raise Pointless("the session is gone")
     return messages.new_device(
@@ -85,8 +85,8 @@ def send_new_device(work: Work, promise: SendNewDevice, claim: Claim) -> Message
 
 
 @keeps(SendFailedSignIns)
-def send_failed_sign_ins(work: Work, promise: SendFailedSignIns, claim: Claim) -> Message:
-    throttle = work.session.get(Throttle, promise.throttle_id)
+def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> Message:
+    throttle = work.session.get(Throttle, task.throttle_id)
     if throttle is None:
         raise Pointless("the counter is gone")
     user = _active(work, throttle.user_id)
@@ -96,8 +96,8 @@ def send_failed_sign_ins(work: Work, promise: SendFailedSignIns, claim: Claim) -
 
 
 @keeps(SendConfirmEmailChange)
-def send_confirm_email_change(work: Work, promise: SendConfirmEmailChange, claim: Claim) -> Message:
-    change, user = _change(work, promise.change_id)
+def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: Claim) -> Message:
+    change, user = _change(work, task.change_id)
     if change.confirmed_at:
         raise Pointless("the change is confirmed already")
     if _is_taken(work, change.new_email):
@@ -115,8 +115,8 @@ def send_confirm_email_change(work: Work, promise: SendConfirmEmailChange, claim
 
 
 @keeps(SendEmailChangeRequested)
-def send_email_change_requested(work: Work, promise: SendEmailChangeRequested, claim: Claim) -> Message:
-    change, user = _change(work, promise.change_id)
+def send_email_change_requested(work: Work, task: SendEmailChangeRequested, claim: Claim) -> Message:
+    change, user = _change(work, task.change_id)
     return messages.email_change_requested(
         user,
         old_address=change.old_email,
@@ -126,53 +126,53 @@ def send_email_change_requested(work: Work, promise: SendEmailChangeRequested, c
 
 
 @keeps(SendEmailChanged)
-def send_email_changed(work: Work, promise: SendEmailChanged, claim: Claim) -> Message:
-    change, user = _change(work, promise.change_id)
+def send_email_changed(work: Work, task: SendEmailChanged, claim: Claim) -> Message:
+    change, user = _change(work, task.change_id)
     return messages.email_changed(
         user, old_address=change.old_email, new_address=change.new_email, token=_undo_token(work, change, claim)
     )
 
 
 @keeps(SendAccountDeactivated)
-def send_account_deactivated(work: Work, promise: SendAccountDeactivated, claim: Claim) -> Message:
-    user = _user(work, promise.user_id)
+def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Claim) -> Message:
+    user = _user(work, task.user_id)
     if user.is_active:
         raise Pointless("the account is active again")
     return messages.account_deactivated(user)
 
 
 @keeps(SendAccountActivated)
-def send_account_activated(work: Work, promise: SendAccountActivated, claim: Claim) -> Message:
-    return messages.account_activated(_active(work, promise.user_id))
+def send_account_activated(work: Work, task: SendAccountActivated, claim: Claim) -> Message:
+    return messages.account_activated(_active(work, task.user_id))
 
 
 @keeps(SendInvitation)
-def send_invitation(work: Work, promise: SendInvitation, claim: Claim) -> Message:
-    user = _active(work, promise.user_id)
+def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
+    user = _active(work, task.user_id)
     if user.is_verified() or user.hashed_password is not None:
         raise Pointless("the account is set up already")
     _keep_to_quota(work, claim, kind="invitation", recipient=user.email)
-    inviter = work.session.get(User, promise.inviter_id) if promise.inviter_id is not None else None
+    inviter = work.session.get(User, task.inviter_id) if task.inviter_id is not None else None
     token = _link(work, claim, Purpose.INVITATION, user, lifetime=work.lifetimes.invitation_link)
     return messages.invitation(user, inviter=inviter, token=token)
 
 
 @keeps(SendTokenReused)
-def send_token_reused(work: Work, promise: SendTokenReused, claim: Claim) -> Message:
-    user, event = _active(work, promise.user_id), _event(work, promise.event_id)
+def send_token_reused(work: Work, task: SendTokenReused, claim: Claim) -> Message:
+    user, event = _active(work, task.user_id), _event(work, task.event_id)
     device, address = _visit(event)
     return messages.token_reused(user, at=event.at, device=device, address=address)
 
 
 @keeps(SendApiKeyMade)
-def send_api_key_made(work: Work, promise: SendApiKeyMade, claim: Claim) -> Message:
-    key, user = _key(work, promise.key_id)
+def send_api_key_made(work: Work, task: SendApiKeyMade, claim: Claim) -> Message:
+    key, user = _key(work, task.key_id)
     return messages.api_key_made(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at)
 
 
 @keeps(SendApiKeyExpires)
-def send_api_key_expires(work: Work, promise: SendApiKeyExpires, claim: Claim) -> Message:
-    key, user = _key(work, promise.key_id)
+def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> Message:
+    key, user = _key(work, task.key_id)
     if key.expires_at is None or key.ended_at is not None:
         raise Pointless("the key has ended")
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)

@@ -22,7 +22,7 @@ from rq.worker_pool import WorkerData, WorkerPool
 
 from app.extensions import LONGEST_JOB_SECONDS, PERFORM, connect, db
 from app.jobs.worker import perform
-from app.promises import BULK, QUEUES
+from app.tasks import BULK, QUEUES
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""How each promise is kept: one function a kind."""
+"""Which function performs a task: one each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from app.emails import Message
-from app.promises import Promise
 from app.services.ledger import Claim
+from app.tasks import Task
 from app.unit_of_work import Work
 
 # A job works in the transaction that will acknowledge it. One that sends a mail returns the message instead: it goes
@@ -15,16 +15,16 @@ from app.unit_of_work import Work
 Function = Callable[[Work, Any, Claim], Message | None]
 Kept = TypeVar("Kept", bound=Function)
 
-FUNCTIONS: dict[type[Promise], Function] = {}
+FUNCTIONS: dict[type[Task], Function] = {}
 
 
-def keeps(promise: type[Promise]) -> Callable[[Kept], Kept]:
-    """Mark the function that keeps `promise`. Raises ValueError for a second one."""
+def keeps(task: type[Task]) -> Callable[[Kept], Kept]:
+    """Mark the function that keeps `task`. Raises ValueError for a second one."""
 
     def mark(function: Kept) -> Kept:
-        if promise in FUNCTIONS:
-            raise ValueError(f"{promise.__name__} is kept by two functions")
-        FUNCTIONS[promise] = function
+        if task in FUNCTIONS:
+            raise ValueError(f"{task.__name__} is kept by two functions")
+        FUNCTIONS[task] = function
         return function
 
     return mark

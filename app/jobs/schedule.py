@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.extensions import now
-from app.promises import Promise, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
+from app.tasks import PurgeExpired, PurgeUnconfirmed, Task, WarnOfExpiringKeys
 from app.unit_of_work import Work, unit_of_work
 
 
@@ -18,7 +18,7 @@ from app.unit_of_work import Work, unit_of_work
 class Tick:
     name: str
     every: timedelta
-    promise: Promise
+    task: Task
 
     def key(self, at: datetime) -> str:
         """The period that `at` falls in, counted from the epoch."""
@@ -34,14 +34,14 @@ SCHEDULE = (
 
 
 def tick() -> int:
-    """Promise what this period asks for and ring for what nobody holds; returns how many were rung for."""
+    """Enqueue what this period asks for and ring for what nobody holds; returns how many were rung for."""
     with unit_of_work() as work:
         for due in _due(work, now()):
-            work.promise(due.promise, dedupe_key=due.key(now()))
+            work.enqueue(due.task, dedupe_key=due.key(now()))
         return work.ledger.sweep()
 
 
 def _due(work: Work, at: datetime) -> Iterator[Tick]:
     for each in SCHEDULE:
-        if not work.ledger.was_promised(each.key(at)):
+        if not work.ledger.was_enqueued(each.key(at)):
             yield each

@@ -1,34 +1,34 @@
-"""Promises that keep the house clean, and one that does nothing."""
+"""Tasks that delete what has expired, and one that does nothing."""
 
 from __future__ import annotations
 
 from app.jobs.registry import keeps
-from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
 from app.services.ledger import Claim
+from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
 from app.unit_of_work import Work
 
 
 @keeps(PurgeUnconfirmed)
-def purge_unconfirmed(work: Work, promise: PurgeUnconfirmed, claim: Claim) -> None:
-    """What does not fit in one transaction is promised again."""
+def purge_unconfirmed(work: Work, task: PurgeUnconfirmed, claim: Claim) -> None:
+    """What does not fit in one transaction is enqueued again."""
     if work.registration.purge_unconfirmed(at_most=1000) == 1000:
-        work.promise(PurgeUnconfirmed())
+        work.enqueue(PurgeUnconfirmed())
 
 
 @keeps(PurgeExpired)
-def purge_expired(work: Work, promise: PurgeExpired, claim: Claim) -> None:
-    """What does not fit in one transaction is promised again."""
+def purge_expired(work: Work, task: PurgeExpired, claim: Claim) -> None:
+    """What does not fit in one transaction is enqueued again."""
     if work.housekeeping.purge(at_most=5000) >= 5000:
-        work.promise(PurgeExpired())
+        work.enqueue(PurgeExpired())
 
 
 @keeps(WarnOfExpiringKeys)
-def warn_of_expiring_keys(work: Work, promise: WarnOfExpiringKeys, claim: Claim) -> None:
-    """What does not fit in one transaction is promised again."""
+def warn_of_expiring_keys(work: Work, task: WarnOfExpiringKeys, claim: Claim) -> None:
+    """What does not fit in one transaction is enqueued again."""
     if work.api_keys.warn_of_ends(at_most=500) == 500:
-        work.promise(WarnOfExpiringKeys())
+        work.enqueue(WarnOfExpiringKeys())
 
 
 @keeps(NoOperation)
-def no_operation(work: Work, promise: NoOperation, claim: Claim) -> None:
+def no_operation(work: Work, task: NoOperation, claim: Claim) -> None:
     return None

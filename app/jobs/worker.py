@@ -1,4 +1,4 @@
-"""Keeping one promise: claim it, work, acknowledge; whatever dies in between is claimed again when its lease ends."""
+"""Keeping one task: claim it, work, acknowledge; whatever dies in between is claimed again when its lease ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.jobs import mails, upkeep
 from app.jobs.registry import FUNCTIONS
 from app.models import MailStatus
 from app.principal import Visit
-from app.promises import Promise
 from app.services.audit import Origin
 from app.services.ledger import Claim
+from app.tasks import Task
 from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ def perform(job_id: int) -> None:
 
 
 def _keep(claim: Claim) -> None:
-    promise = Promise.read(claim.kind, claim.arguments)
+    task = Task.read(claim.kind, claim.arguments)
     with unit_of_work(origin=_origin(claim)) as work:
         try:
-            message, outcome = FUNCTIONS[type(promise)](work, promise, claim), None
+            message, outcome = FUNCTIONS[type(task)](work, task, claim), None
         except DeadLink:
             message, outcome = None, "its link has ended: it was used, is too old, or a newer one was sent"
         except Pointless as reason:

@@ -22,7 +22,7 @@ OPEN = text("state IN ('waiting', 'running')")
 
 
 class Job(Base):
-    """One promise: kept here in the transaction that made it, so that nothing else has to remember it.
+    """One task: kept here in the transaction that made it, so that nothing else has to remember it.
 
     `attempts` is the fencing token of a claim, `lease_until` how long the claim holds, `rung_at` when a worker
     was last called; `progress` is 0 to 100.

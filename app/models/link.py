@@ -27,7 +27,7 @@ ENDED_BY_SAFETY = tuple(purpose for purpose in Purpose if purpose != Purpose.UND
 class OneTimeLink(Base):
     """A link in a mail. Its token is a keyed hash of this row, and only the hash of that token is kept.
 
-    `job_id` ties it to the promise that sends it, so that a retried job sends the same link.
+    `job_id` ties it to the job that sends it, so that a retried job sends the same link.
     """
 
     __tablename__ = "one_time_links"

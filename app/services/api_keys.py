@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.models import ApiKey
 from app.principal import Principal
-from app.promises import SendApiKeyExpires, SendApiKeyMade
 from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.ledger import Ledger
 from app.services.statements import affected
+from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
 MOST_LIVING = 50
 WARN_BEFORE = timedelta(days=7)
@@ -51,7 +51,7 @@ class ApiKeys:
         self._session.add(key)
         self._session.flush()
         self._audit.record("api_key.made", subject_id=owner.user_id, key_id=key.id, name=name, scopes=key.scopes)
-        self._ledger.promise(SendApiKeyMade(key_id=key.id))
+        self._ledger.enqueue(SendApiKeyMade(key_id=key.id))
         return key, secret
 
     def get(self, key_id: int, *, user_id: int) -> ApiKey:
@@ -101,7 +101,7 @@ class ApiKeys:
         )
 
     def warn_of_ends(self, *, at_most: int = 500) -> int:
-        """Promise a mail for each key that expires within a week; returns how many."""
+        """Enqueue a mail for each key that expires within a week; returns how many."""
         now = self._clock()
         due = (
             select(ApiKey)
@@ -118,7 +118,7 @@ class ApiKeys:
         keys = self._session.scalars(due).all()
         for key in keys:
             key.warned_at = now
-            self._ledger.promise(SendApiKeyExpires(key_id=key.id))
+            self._ledger.enqueue(SendApiKeyExpires(key_id=key.id))
         return len(keys)
 
     def _living(self, user_id: int) -> Select[ApiKey]:

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import DeadLink, EmailTaken
 from app.models import MEMBER, Purpose, User
 from app.principal import Principal
-from app.promises import SendInvitation
 from app.services.audit import AuditLog
 from app.services.ledger import Ledger
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.roles import Roles
+from app.tasks import SendInvitation
 
 
 class Invitations:
@@ -39,7 +39,7 @@ class Invitations:
         self._clock = clock
 
     def invite(self, *, email: str, name: str, roles: Sequence[str], by: Principal) -> User:
-        """An account that waits, and the promise of its mail. `email` is canonical.
+        """An account that waits, and the job that mails it. `email` is canonical.
 
         Raises EmailTaken, RoleNotFound, NotAllowed for a role that holds more than `by` does.
         """
@@ -53,7 +53,7 @@ class Invitations:
         self._audit.record("user.invited", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
             self._roles.grant(user, role, by=by)
-        self._ledger.promise(SendInvitation(user_id=user.id, inviter_id=by.user_id))
+        self._ledger.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
         return user
 
     def _take_over(self, email: str, name: str) -> User:

@@ -1,4 +1,4 @@
-"""The ledger of promised work: a promise is a row in the transaction that made it."""
+"""The job queue in the database (a transactional outbox): a job is a row of the transaction that enqueued it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
 from app.models import OPEN, Job, JobState
-from app.promises import Promise
 from app.services.lifetimes import Lifetimes
 from app.services.statements import affected, insert_once
+from app.tasks import Task
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
 _chance = SystemRandom()
@@ -63,21 +63,21 @@ class Ledger:
     def today(self) -> str:
         return self._clock().date().isoformat()
 
-    def promise(self, promise: Promise, *, dedupe_key: str | None = None) -> int | None:
-        """Add the job and return its id; None when a job with that key was promised before."""
+    def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
+        """Add the job and return its id; None when a job with that key was enqueued before."""
         now = self._clock()
         job_id: int | None = self._session.execute(
             insert_once(self._session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
             {
-                "kind": promise.kind(),
-                "arguments": promise.arguments(),
-                "queue": promise.queue,
+                "kind": task.kind(),
+                "arguments": task.arguments(),
+                "queue": task.queue,
                 "state": JobState.WAITING,
                 "run_after": now,
                 "dedupe_key": dedupe_key,
                 "attempts": 0,
                 "progress": 0,
-                "max_attempts": promise.max_attempts,
+                "max_attempts": task.max_attempts,
                 "owner_id": self._owner_id,
                 "request_id": self._request_id,
                 "created_at": now,
@@ -85,10 +85,10 @@ class Ledger:
             },
         ).scalar()
         if job_id is not None:
-            self._ring(Ring(job_id, promise.queue))
+            self._ring(Ring(job_id, task.queue))
         return job_id
 
-    def was_promised(self, dedupe_key: str) -> bool:
+    def was_enqueued(self, dedupe_key: str) -> bool:
         return self._session.scalar(select(Job.id).where(Job.dedupe_key == dedupe_key)) is not None
 
     # ── what a worker does ──
@@ -229,7 +229,7 @@ class Ledger:
                 lease_until=None,
                 finished_at=None,
                 progress=0,
-                max_attempts=Job.attempts + Promise.max_attempts,
+                max_attempts=Job.attempts + Task.max_attempts,
             ),
         )
         if again != 1:

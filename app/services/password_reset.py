@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import DeadLink
 from app.models import Purpose, User
-from app.promises import AnswerForgotPassword, SendPasswordChanged
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.ledger import Ledger
@@ -18,6 +17,7 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.registration import Registration
 from app.services.sessions import Sessions
+from app.tasks import AnswerForgotPassword, SendPasswordChanged
 
 
 class PasswordReset:
@@ -43,10 +43,10 @@ class PasswordReset:
         self._clock = clock
 
     def request(self, email: str) -> None:
-        """Promise an answer, whoever that address is."""
+        """Enqueue an answer, whoever that address is."""
         user_id = self._session.scalar(select(User.id).where(User.email == email))
         self._audit.record("password.reset_requested", subject_id=user_id)
-        self._ledger.promise(AnswerForgotPassword(user_id=user_id))
+        self._ledger.enqueue(AnswerForgotPassword(user_id=user_id))
 
     def get_owner(self, token: str) -> User:
         """Whose password the link resets. Raises DeadLink."""
@@ -72,7 +72,7 @@ class PasswordReset:
         if device_token is not None:
             self._sessions.remember_device(user.id, device_token)
         event_id = self._audit.record("password.reset", subject_id=user.id, actor_id=user.id)
-        self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
+        self._ledger.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
         return user
 
     def _owner(self, user_id: int, address: str, *, lock: bool = False) -> User:

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import DeadLink, EmailTaken, SameAddress, UserNotFound, WrongPassword
 from app.models import ENDED_BY_SAFETY, EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
-from app.promises import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.ledger import Ledger
@@ -20,6 +19,7 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.sessions import Sessions
 from app.services.statements import affected
+from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 
 
 class Profile:
@@ -77,13 +77,13 @@ class Profile:
         self._sessions.forget_devices(principal.user_id)
         self._sessions.remember_device(principal.user_id, device_token)
         event_id = self._audit.record("password.changed", subject_id=principal.user_id)
-        self._ledger.promise(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
+        self._ledger.enqueue(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
         return self._sessions.confirm(principal)
 
     # ── the address ──
 
     def request_email_change(self, user_id: int, new_email: str) -> None:
-        """Promise a link to the new address (canonical) and a word to the old one.
+        """Enqueue a link to the new address (canonical) and a notice to the old one.
 
         Raises SameAddress, TooManyChanges.
 
@@ -100,8 +100,8 @@ class Profile:
         self._session.add(change)
         self._session.flush()
         self._audit.record("email.change_requested", subject_id=user_id, before=user.email, after=new_email)
-        self._ledger.promise(SendConfirmEmailChange(change_id=change.id))
-        self._ledger.promise(SendEmailChangeRequested(change_id=change.id))
+        self._ledger.enqueue(SendConfirmEmailChange(change_id=change.id))
+        self._ledger.enqueue(SendEmailChangeRequested(change_id=change.id))
 
     def get_change(self, token: str, purpose: Purpose) -> EmailChange:
         """The change that a live link confirms or undoes. Raises DeadLink."""
@@ -125,7 +125,7 @@ class Profile:
         self._audit.record(
             "email.changed", subject_id=user.id, actor_id=user.id, before=change.old_email, after=change.new_email
         )
-        self._ledger.promise(SendEmailChanged(change_id=change.id))
+        self._ledger.enqueue(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
         """The owner of the old address says no: it comes back, and every way in ends, the known password included.

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import BadRefreshToken, TokenReused
 from app.models import RefreshToken, Session, User
-from app.promises import SendTokenReused
 from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.ledger import Ledger
 from app.services.sessions import Sessions
 from app.services.statements import affected, insert_once
+from app.tasks import SendTokenReused
 
 PREFIX = "ghr_"
 # Two tabs that refresh at once, or an answer that was lost on its way, are no theft.
@@ -112,7 +112,7 @@ class RefreshTokens:
     def _end(self, session: Session) -> None:
         self._sessions.end(session.id, user_id=session.user_id, reason="token_reused")
         event_id = self._audit.record("session.token_reused", subject_id=session.user_id, session_id=session.id)
-        self._ledger.promise(SendTokenReused(user_id=session.user_id, event_id=event_id))
+        self._ledger.enqueue(SendTokenReused(user_id=session.user_id, event_id=event_id))
 
     def _row(self, session_id: int, token: str, *, ends: datetime) -> dict[str, object]:
         now = self._clock()

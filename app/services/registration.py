@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import RegistrationClosed, WrongPassword
 from app.models import MEMBER, OneTimeLink, Purpose, User
-from app.promises import AnswerRegistration, AnswerResendVerification
 from app.security.tokens import is_same, keyed_hash
 from app.services.audit import AuditLog
 from app.services.ledger import Ledger
@@ -19,6 +18,7 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.roles import Roles
 from app.services.statements import insert_once
+from app.tasks import AnswerRegistration, AnswerResendVerification
 
 
 class Registration:
@@ -48,7 +48,7 @@ class Registration:
     def register(self, *, email: str, name: str, password: NewPassword) -> None:
         """Make the account, start a never-confirmed one anew, or change nothing: one statement decides.
 
-        What is written beside it, the promise and the answer are the same in all three cases; the worker decides
+        What is written beside it, the job and the answer are the same in all three cases; the worker decides
         which mail goes out. A link that was sent before lives on: it confirms with the password chosen last. `email`
         is canonical. Raises RegistrationClosed.
         """
@@ -68,13 +68,13 @@ class Registration:
         ).scalar()
         user_id = self._session.scalars(select(User.id).where(User.email == email)).one()
         self._audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
-        self._ledger.promise(AnswerRegistration(user_id=user_id))
+        self._ledger.enqueue(AnswerRegistration(user_id=user_id))
 
     def resend(self, email: str) -> None:
-        """Promise an answer, whoever that address is."""
+        """Enqueue an answer, whoever that address is."""
         user_id = self._session.scalar(select(User.id).where(User.email == email))
         self._audit.record("user.verification_requested", subject_id=user_id)
-        self._ledger.promise(AnswerResendVerification(user_id=user_id))
+        self._ledger.enqueue(AnswerResendVerification(user_id=user_id))
 
     def proof(self, *, email: str, hashed: str | None) -> str:
         """What the browser that chose this password keeps, so that it need not ask for it again."""

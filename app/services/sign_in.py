@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import EmailNotVerified, InvalidCredentials, UserNotFound, WrongPassword
 from app.models import Device, User
 from app.principal import Visit
-from app.promises import SendFailedSignIns, SendNewDevice
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.ledger import Ledger
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
+from app.tasks import SendFailedSignIns, SendNewDevice
 
 TELL_THE_OWNER_AT = 10
 
@@ -92,7 +92,7 @@ class SignIn:
         self._audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
         failures = self._throttles.failures(attempt.throttle_id)
         if failures >= TELL_THE_OWNER_AT:
-            self._ledger.promise(
+            self._ledger.enqueue(
                 SendFailedSignIns(throttle_id=attempt.throttle_id),
                 dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self._ledger.today()}",
             )
@@ -136,5 +136,5 @@ class SignIn:
             "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"
         )
         if had_others:
-            self._ledger.promise(SendNewDevice(user_id=user_id, session_id=session_id))
+            self._ledger.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)

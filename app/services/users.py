@@ -12,7 +12,6 @@ from sqlalchemy.orm import selectinload
 
 from app.errors import EmailTaken, UserNotFound
 from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
-from app.promises import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
 from app.services.addresses import searched_address
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
@@ -21,6 +20,7 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.roles import Roles
 from app.services.sessions import Sessions
+from app.tasks import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
 
 # The first character after every one that an address or a name can hold: it ends a range of prefixes.
 AFTER_ALL = "\U0010ffff"
@@ -125,7 +125,7 @@ class Users:
         self._changes.cancel(user.id)
         self._sessions.end_all(user.id, reason="password_changed")
         event_id = self._audit.record("password.changed", subject_id=user.id)
-        self._ledger.promise(SendPasswordChanged(user_id=user.id, event_id=event_id))
+        self._ledger.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
     def deactivate(self, user: User, *, reason: str) -> None:
         """End every way in for `user` at once; undone by `activate`. Raises LastAdministrator."""
@@ -135,12 +135,12 @@ class Users:
         self._links.end_all(user.id, *ENDED_BY_SAFETY)
         self._changes.cancel(user.id)
         self._audit.record("user.deactivated", subject_id=user.id, reason=reason)
-        self._ledger.promise(SendAccountDeactivated(user_id=user.id))
+        self._ledger.enqueue(SendAccountDeactivated(user_id=user.id))
 
     def activate(self, user: User) -> None:
         user.activate(at=self._clock())
         self._audit.record("user.activated", subject_id=user.id)
-        self._ledger.promise(SendAccountActivated(user_id=user.id))
+        self._ledger.enqueue(SendAccountActivated(user_id=user.id))
 
     def delete(self, user: User) -> None:
         """Erase the person: rows, and the personal half of their audit events, which stay. Raises LastAdministrator."""

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from app.models import Job, JobState, MailStatus
-from app.promises import AnswerForgotPassword
+from app.tasks import AnswerForgotPassword
 from tests.e2e.house import until
 
 ADA = "ada@example.com"
@@ -23,14 +23,14 @@ def house(build):
 
 @pytest.fixture
 def send(house):
-    """Promise Ada a mail; returns the job's id."""
+    """Enqueue a mail to Ada; returns the job's id."""
 
-    def promise():
+    def enqueue():
         ada = house.add_user(ADA, password="a quieter harbour")
         with house.work() as work:
-            return work.promise(AnswerForgotPassword(user_id=ada))
+            return work.enqueue(AnswerForgotPassword(user_id=ada))
 
-    return promise
+    return enqueue
 
 
 def postponed(house, job_id):

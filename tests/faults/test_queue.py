@@ -1,9 +1,9 @@
-"""Valkey killed, emptied or absent: nothing that was promised is lost, and the pages go on."""
+"""Valkey killed, emptied or absent: no job is lost, and the pages go on."""
 
 import pytest
 
 from app.models import JobState
-from app.promises import NoOperation
+from app.tasks import NoOperation
 from tests.e2e.house import until
 from tests.faults.caller import Caller
 from tests.support.browser import Browser
@@ -19,7 +19,7 @@ def all_done(house):
 def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_on(house, post_office):
     worker, schedule = house.start_worker(), house.start_schedule()
     with house.work() as work:
-        work.promise(NoOperation())
+        work.enqueue(NoOperation())
     until(lambda: all_done(house))
 
     house.valkey.kill()
@@ -48,7 +48,7 @@ def test_a_valkey_emptied_under_running_workers_stops_none_of_them(house, post_o
     worker = house.start_worker()
     house.start_schedule()
     with house.work() as work:
-        work.promise(NoOperation())
+        work.enqueue(NoOperation())
     until(lambda: all_done(house))
 
     house.app.extensions["queue"].flushall()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import EmailChange, Purpose, Session, User
-from app.promises import AnswerForgotPassword
+from app.tasks import AnswerForgotPassword
 from tests.e2e.house import until
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
@@ -113,7 +113,7 @@ def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(house, p
     with house.work() as work:
         user_id = work.users.get_by_email(ADA).id
         for _ in range(20):
-            work.promise(AnswerForgotPassword(user_id=user_id))
+            work.enqueue(AnswerForgotPassword(user_id=user_id))
 
     until(lambda: all(job.state == "done" for job in house.jobs()), why=house.told)
     assert len(post_office.received) == 5

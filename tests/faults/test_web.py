@@ -17,7 +17,7 @@ ADA = "ada@example.com"
 
 
 def told(house):
-    """What the database holds of each registration: the user, the event and the promise."""
+    """What the database holds of each registration: the user, the event and the job."""
     with house.look() as look:
         users = set(look.session.scalars(select(User.id)))
         events = set(look.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
@@ -36,7 +36,7 @@ def test_killed_between_its_statements_a_registration_leaves_nothing_and_can_be_
     house = build(database_url=emptied(postgres))
     web = house.start_web()
     with ThreadPoolExecutor(1) as visitor, psycopg.connect(postgres) as lock:
-        # The user and the event are written by now; the promise has to wait.
+        # The user and the event are written by now; the job has to wait.
         lock.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         answer = visitor.submit(register, house, ADA)
         with psycopg.connect(postgres, autocommit=True) as looker:
@@ -49,9 +49,9 @@ def test_killed_between_its_statements_a_registration_leaves_nothing_and_can_be_
 
     assert told(house) == (set(), set(), set())
     assert register(house, ADA)
-    users, events, promises = told(house)
+    users, events, jobs = told(house)
     assert len(users) == 1
-    assert users == events == promises
+    assert users == events == jobs
     assert len(house.jobs()) == 1
 
 
@@ -88,8 +88,8 @@ def test_under_a_barrage_of_kills_every_registration_is_whole(build):
         over.set()
         killer.join()
 
-    users, events, promises = told(house)
-    assert users == events == promises
+    users, events, jobs = told(house)
+    assert users == events == jobs
     with house.look() as look:
         there = set(look.session.scalars(select(User.email)))
     assert {email for email, went_well in answers.items() if went_well} <= there

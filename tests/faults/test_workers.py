@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from app.jobs.schedule import SCHEDULE
 from app.models import JobState, MailStatus
-from app.promises import AnswerForgotPassword, NoOperation
+from app.tasks import AnswerForgotPassword, NoOperation
 from tests.e2e.house import until
 
 ADA = "ada@example.com"
@@ -16,15 +16,15 @@ TROUBLED = "tests.faults.troubled_app"
 
 
 def troubled(kind, *, queue="default", max_attempts=8, **arguments):
-    """A promise that only the troubled application knows, as the ledger writes it down."""
+    """A task that only the troubled application knows, as the job queue stores it."""
     return SimpleNamespace(kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
 
 
-def promise_reset(house):
+def enqueue_reset(house):
     """The id of a job that sends Ada a link to reset her password."""
     ada = house.add_user(ADA, password="a quieter harbour")
     with house.work() as work:
-        return work.promise(AnswerForgotPassword(user_id=ada))
+        return work.enqueue(AnswerForgotPassword(user_id=ada))
 
 
 def ended(house, job_id):
@@ -39,7 +39,7 @@ def test_a_mail_in_the_hands_of_a_killed_worker_is_sent_by_another_under_the_sam
     house.start_schedule()
     post_office.hold(ADA)
 
-    job_id = promise_reset(house)
+    job_id = enqueue_reset(house)
     first = post_office.next_arrival()
     for child in worker.children():
         os.kill(child, signal.SIGKILL)
@@ -57,13 +57,13 @@ def test_a_mail_in_the_hands_of_a_killed_worker_is_sent_by_another_under_the_sam
 def test_a_worker_told_to_stop_finishes_the_job_in_hand_and_takes_no_other(house, post_office):
     worker = house.start_worker()
     post_office.hold(ADA)
-    in_hand = promise_reset(house)
+    in_hand = enqueue_reset(house)
     post_office.next_arrival()
 
     worker.terminate()
     until(lambda: was_told_to_stop(house))
     with house.work() as work:
-        next_one = work.promise(NoOperation())
+        next_one = work.enqueue(NoOperation())
     post_office.release()
 
     assert worker.wait() == 0
@@ -83,8 +83,8 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
     house = build(job_lease_seconds="1")
     house.valkey.start()
     with house.work() as work:
-        poison = work.promise(troubled("kill_its_worker", max_attempts=2))
-        harmless = work.promise(NoOperation())
+        poison = work.enqueue(troubled("kill_its_worker", max_attempts=2))
+        harmless = work.enqueue(NoOperation())
     house.start_worker(application=TROUBLED)
     house.start_schedule(application=TROUBLED)
 
@@ -97,11 +97,11 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
 def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(house, post_office):
     post_office.hold(READER)
     with house.work() as work:
-        flood = [work.promise(troubled("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
+        flood = [work.enqueue(troubled("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
     house.start_worker(processes=2, application=TROUBLED)
     assert post_office.next_arrival().to == READER
 
-    reset = ended(house, promise_reset(house))
+    reset = ended(house, enqueue_reset(house))
 
     assert reset.state == JobState.DONE
     assert [mail.to for mail in post_office.received] == [ADA]
@@ -113,8 +113,8 @@ def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(house, p
 
 def test_one_worker_alone_takes_the_urgent_first(house, post_office):
     with house.work() as work:
-        flood = [work.promise(troubled("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
-    reset = promise_reset(house)
+        flood = [work.enqueue(troubled("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
+    reset = enqueue_reset(house)
 
     house.start_worker(application=TROUBLED)
 

@@ -10,30 +10,30 @@ from typing import ClassVar
 from app import create_app
 from app.emails import Message
 from app.jobs.registry import keeps
-from app.promises import BULK, Promise
 from app.services.ledger import Claim
+from app.tasks import BULK, Task
 from app.unit_of_work import Work
 
 
 @dataclass(frozen=True)
-class KillItsWorker(Promise):
+class KillItsWorker(Task):
     max_attempts: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
-class SendNewsletter(Promise):
+class SendNewsletter(Task):
     queue: ClassVar[str] = BULK
     to: str
 
 
 @keeps(KillItsWorker)
-def kill_its_worker(work: Work, promise: KillItsWorker, claim: Claim) -> None:
+def kill_its_worker(work: Work, task: KillItsWorker, claim: Claim) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @keeps(SendNewsletter)
-def send_newsletter(work: Work, promise: SendNewsletter, claim: Claim) -> Message:
-    return Message("newsletter", None, promise.to, "News", "There is news.", "<p>There is news.</p>")
+def send_newsletter(work: Work, task: SendNewsletter, claim: Claim) -> Message:
+    return Message("newsletter", None, task.to, "News", "There is news.", "<p>There is news.</p>")
 
 
 app = create_app()

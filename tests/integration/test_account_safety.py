@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.errors import Busy
 from app.extensions import credentials, db
 from app.models import AuditDetail, AuditEvent, Device, EmailChange, Job, Session, Throttle
-from app.promises import SendEmailChanged
+from app.tasks import SendEmailChanged
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page
 from tests.support.program import Program
@@ -353,7 +353,7 @@ def test_an_apostrophe_in_the_query_comes_back_after_signing_in(client, admin):
 def test_the_same_mail_is_not_kept_from_an_erased_user(app, ada, work_off, mailbox):
     """A job whose user was erased meanwhile is done, with its reason, and says nothing."""
     with app.app_context(), unit_of_work() as work:
-        work.promise(SendEmailChanged(change_id=4711))
+        work.enqueue(SendEmailChanged(change_id=4711))
     mailbox.all()
 
     assert [job.outcome for job in all_of(app, Job)] == ["the change was cancelled"]

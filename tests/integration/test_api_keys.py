@@ -6,7 +6,7 @@ import pytest
 
 from app.jobs.schedule import SCHEDULE
 from app.models import ApiKey
-from app.promises import WarnOfExpiringKeys
+from app.tasks import WarnOfExpiringKeys
 from app.unit_of_work import unit_of_work
 from tests.support.program import Program, code, codes
 
@@ -94,12 +94,12 @@ def test_the_owner_is_told_once_before_a_key_expires(app, manager, admin, clock,
     clock.advance(days=360)
     for _ in range(2):
         with app.app_context(), unit_of_work() as work:
-            work.promise(WarnOfExpiringKeys())
+            work.enqueue(WarnOfExpiringKeys())
         mailbox.all()
 
     told = [mail for mail in mailbox.to(admin.email) if "expires soon" in mail.subject]
     assert len(told) == 1
-    assert any(isinstance(tick.promise, WarnOfExpiringKeys) for tick in SCHEDULE)
+    assert any(isinstance(tick.task, WarnOfExpiringKeys) for tick in SCHEDULE)
 
 
 def test_a_repeated_idempotency_key_gives_the_first_answer_without_the_secret(manager):

@@ -123,7 +123,7 @@ def test_its_links_lead_to_operations_and_name_their_parameters(whole):
         assert ("requestBody" in link) <= ("requestBody" in target)
 
 
-# ── what it promises ──
+# ── what it guarantees ──
 
 
 @pytest.fixture

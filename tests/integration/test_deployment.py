@@ -15,8 +15,8 @@ from app.embedded_valkey import EmbeddedValkey
 from app.extensions import PERFORM, connect, db, queue_state
 from app.jobs.pool import OurJob, Worker
 from app.models import Job, Session
-from app.promises import NoOperation
 from app.settings import ROOT
+from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
@@ -215,7 +215,7 @@ def test_a_worker_runs_nothing_but_our_function_with_one_number(app, redis_url, 
     ]:
         queue.enqueue_call(name, args=args)
     with app.app_context(), unit_of_work() as work:
-        job_id = work.promise(NoOperation())
+        job_id = work.enqueue(NoOperation())
     ours = queue.enqueue_call(PERFORM, args=(job_id,))
     connection.hset(ours.key, "success_callback_name", "os.getcwd")
     undecodable = queue.enqueue_call(PERFORM, args=(job_id,))

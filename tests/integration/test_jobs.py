@@ -1,4 +1,4 @@
-"""How promises are kept: mails over a real mail server, retries, upkeep, and what must never leave the house."""
+"""How jobs are done: mails over a real mail server, retries, upkeep, and what must never leave the house."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import SCHEDULE, tick
 from app.jobs.worker import JobFailed, perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
-from app.promises import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged
+from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mail_server import running_mail_server
@@ -34,9 +34,9 @@ def count(app, model):
         return db.session.scalar(select(func.count()).select_from(model))
 
 
-def promise(app, *promises):
+def enqueue(app, *tasks):
     with app.app_context(), unit_of_work() as work:
-        return [work.promise(each) for each in promises]
+        return [work.enqueue(each) for each in tasks]
 
 
 # ── over SMTP ──
@@ -153,7 +153,7 @@ def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, 
     mail_server.answers += ["451 greylisted"] * 30
     with posting_app.app_context(), unit_of_work() as work:
         event_id = work.audit.record("password.changed", subject_id=person.id)
-        work.promise(SendPasswordChanged(user_id=person.id, event_id=event_id))
+        work.enqueue(SendPasswordChanged(user_id=person.id, event_id=event_id))
     for _ in range(26 * 4):
         work_off(posting_app)
         clock.advance(minutes=15)
@@ -352,11 +352,11 @@ def test_a_call_for_a_job_that_is_gone_is_no_error(app):
 
 
 def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, monkeypatch):
-    def fail(work, promise, claim):
+    def fail(work, task, claim):
         raise RuntimeError("a secret that somebody typed")
 
     monkeypatch.setitem(registry.FUNCTIONS, NoOperation, fail)
-    (job_id,) = promise(app, NoOperation())
+    (job_id,) = enqueue(app, NoOperation())
 
     with app.app_context(), pytest.raises(JobFailed, match=f"^job {job_id}$"):
         perform(job_id)
@@ -366,13 +366,13 @@ def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, m
 
 
 def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
-    def fail(work, promise, claim):
+    def fail(work, task, claim):
         work.users.edit(work.users.get(ada.id), name="Half done")
-        work.promise(PurgeExpired())
+        work.enqueue(PurgeExpired())
         raise RuntimeError
 
     monkeypatch.setitem(registry.FUNCTIONS, NoOperation, fail)
-    (job_id,) = promise(app, NoOperation())
+    (job_id,) = enqueue(app, NoOperation())
     with app.app_context(), pytest.raises(JobFailed):
         perform(job_id)
 
@@ -383,12 +383,12 @@ def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
 def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_to_the_other(
     app, monkeypatch, ada, clock
 ):
-    def oversleep(work, promise, claim):
+    def oversleep(work, task, claim):
         work.users.edit(work.users.get(ada.id), name="Too late")
         raise LeaseLost
 
     monkeypatch.setitem(registry.FUNCTIONS, NoOperation, oversleep)
-    (job_id,) = promise(app, NoOperation())
+    (job_id,) = enqueue(app, NoOperation())
     with app.app_context():
         perform(job_id)
 
@@ -398,7 +398,7 @@ def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_t
 
 
 def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
-    (job_id,) = promise(app, NoOperation())
+    (job_id,) = enqueue(app, NoOperation())
     with app.app_context(), unit_of_work() as work:
         work.ledger.get(job_id).kind = "fly_to_the_moon"
     with app.app_context(), pytest.raises(JobFailed):
@@ -408,10 +408,10 @@ def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
 
 
 def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, monkeypatch, clock, flask):
-    def fail(work, promise, claim):
+    def fail(work, task, claim):
         raise ValueError
 
-    (job_id,) = promise(app, NoOperation())
+    (job_id,) = enqueue(app, NoOperation())
     with monkeypatch.context() as broken:
         broken.setitem(registry.FUNCTIONS, NoOperation, fail)
         for _ in range(8):
@@ -472,7 +472,7 @@ def test_of_several_workers_one_leaves_bulk_work_alone(app, redis_url, processes
 
 def test_nothing_of_a_request_that_failed_is_rung_for(app, redis_url):
     with app.app_context(), pytest.raises(RuntimeError), unit_of_work() as work:
-        work.promise(NoOperation())
+        work.enqueue(NoOperation())
         raise RuntimeError
 
     connection = connect(redis_url)
@@ -513,7 +513,7 @@ def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app,
     clock.advance(days=6, hours=23)
     client.register("later@example.com")
     clock.advance(hours=2)
-    promise(app, PurgeUnconfirmed())
+    enqueue(app, PurgeUnconfirmed())
     work_off(app)
 
     assert [user.email for user in rows(app, User)] == ["ada@example.com", "later@example.com"]
@@ -525,7 +525,7 @@ def test_what_does_not_fit_in_one_round_is_purged_in_the_next(app, clock):
         for number in range(1001):
             work.session.add(User(email=f"u{number}@x.example", created_at=clock.now, updated_at=clock.now))
     clock.advance(days=8)
-    promise(app, PurgeUnconfirmed())
+    enqueue(app, PurgeUnconfirmed())
 
     assert work_off(app) == 2
     assert count(app, User) == 0
@@ -540,12 +540,12 @@ def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, n
     kept = {model: count(app, model) for model in (Session, OneTimeLink, Throttle, Job, SentMail)}
     assert all(kept.values()), kept
 
-    promise(app, PurgeExpired())
+    enqueue(app, PurgeExpired())
     work_off(app)
     assert {model: count(app, model) for model in kept} == kept | {Job: kept[Job] + 1}
 
     clock.advance(days=200)
-    promise(app, PurgeExpired())
+    enqueue(app, PurgeExpired())
     work_off(app)
     assert {model.__name__: count(app, model) for model in kept} == {
         "Session": 0,
@@ -557,7 +557,7 @@ def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, n
     assert client.login(ada).status_code == 302
 
 
-def test_a_request_id_travels_into_the_job_that_it_promised(app, client, flask):
+def test_a_request_id_travels_into_the_job_that_it_enqueued(app, client, flask):
     answer = client.forgot_password("nobody@example.com")
     work_off(app)
 

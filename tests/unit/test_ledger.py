@@ -5,13 +5,13 @@ from sqlalchemy import event, func, select
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
 from app.models import Job, JobState
-from app.promises import NoOperation, Promise, PurgeExpired, SendNewDevice
 from app.services.ledger import FIRST_DELAY, LONGEST_DELAY, Claim, Ring
+from app.tasks import NoOperation, PurgeExpired, SendNewDevice, Task
 
 
 @pytest.fixture
 def job_id(ledger):
-    return ledger.promise(NoOperation())
+    return ledger.enqueue(NoOperation())
 
 
 def state_of(session, job_id):
@@ -19,8 +19,8 @@ def state_of(session, job_id):
     return session.get(Job, job_id)
 
 
-def test_a_promise_is_a_row_and_one_call_for_a_worker(ledger, rings):
-    job_id = ledger.promise(SendNewDevice(user_id=3, session_id=4))
+def test_a_job_is_a_row_and_one_call_for_a_worker(ledger, rings):
+    job_id = ledger.enqueue(SendNewDevice(user_id=3, session_id=4))
 
     job = ledger.get(job_id)
     assert (job.kind, job.arguments) == ("send_new_device", {"user_id": 3, "session_id": 4})
@@ -28,18 +28,18 @@ def test_a_promise_is_a_row_and_one_call_for_a_worker(ledger, rings):
     assert rings == [Ring(job_id, "default")]
 
 
-def test_the_same_key_is_promised_once(ledger, rings, session):
-    first = ledger.promise(PurgeExpired(), dedupe_key="purge:today")
+def test_the_same_key_is_enqueued_once(ledger, rings, session):
+    first = ledger.enqueue(PurgeExpired(), dedupe_key="purge:today")
 
-    assert ledger.promise(PurgeExpired(), dedupe_key="purge:today") is None
-    assert ledger.was_promised("purge:today")
-    assert not ledger.was_promised("purge:tomorrow")
+    assert ledger.enqueue(PurgeExpired(), dedupe_key="purge:today") is None
+    assert ledger.was_enqueued("purge:today")
+    assert not ledger.was_enqueued("purge:tomorrow")
     assert [ring.job_id for ring in rings] == [first]
     assert session.scalar(select(func.count()).select_from(Job)) == 1
 
 
-def test_promises_without_a_key_are_each_their_own(ledger):
-    assert ledger.promise(NoOperation()) != ledger.promise(NoOperation())
+def test_jobs_without_a_key_are_each_their_own(ledger):
+    assert ledger.enqueue(NoOperation()) != ledger.enqueue(NoOperation())
 
 
 def test_a_claim_holds_the_job_for_its_lease(ledger, job_id, clock, lifetimes):
@@ -106,15 +106,15 @@ def test_a_long_job_renews_its_lease_and_says_how_far_it_is(ledger, job_id, cloc
 
 
 def test_each_failed_try_waits_about_twice_as_long_as_the_one_before(ledger, session, clock):
-    job_id = ledger.promise(NoOperation())
+    job_id = ledger.enqueue(NoOperation())
     waits = []
-    for _ in range(Promise.max_attempts - 1):
+    for _ in range(Task.max_attempts - 1):
         ledger.postpone(ledger.claim(job_id), outcome="the mail server is away")
         job = state_of(session, job_id)
         waits.append((job.run_after - clock.now).total_seconds())
         clock.now = job.run_after
 
-    expected = [FIRST_DELAY.total_seconds() * 2**each for each in range(Promise.max_attempts - 1)]
+    expected = [FIRST_DELAY.total_seconds() * 2**each for each in range(Task.max_attempts - 1)]
     assert all(0.8 * want <= wait <= 1.2 * want for wait, want in zip(waits, expected, strict=True))
     assert state_of(session, job_id).outcome == "the mail server is away"
 
@@ -131,7 +131,7 @@ def test_no_wait_is_longer_than_an_hour_or_so(ledger, job_id, session, clock):
 
 
 def test_after_its_last_try_a_job_is_dead_and_shown(ledger, job_id, session, clock):
-    for _ in range(Promise.max_attempts):
+    for _ in range(Task.max_attempts):
         ledger.postpone(ledger.claim(job_id), outcome="failed with ValueError")
         clock.advance(hours=2)
 
@@ -142,7 +142,7 @@ def test_after_its_last_try_a_job_is_dead_and_shown(ledger, job_id, session, clo
 
 
 def test_a_job_that_kills_its_workers_ends_dead(ledger, job_id, session, clock):
-    for _ in range(Promise.max_attempts):
+    for _ in range(Task.max_attempts):
         assert ledger.claim(job_id)
         clock.advance(hours=1)
 
@@ -183,7 +183,7 @@ def test_the_sweep_calls_for_a_postponed_job_as_soon_as_it_is_due(ledger, job_id
 
 def test_the_sweep_leaves_what_is_over_alone(ledger, job_id, clock):
     ledger.acknowledge(ledger.claim(job_id))
-    cancelled = ledger.promise(NoOperation())
+    cancelled = ledger.enqueue(NoOperation())
     ledger.cancel(cancelled)
     clock.advance(days=1)
 
@@ -193,7 +193,7 @@ def test_the_sweep_leaves_what_is_over_alone(ledger, job_id, clock):
 def test_the_sweep_takes_the_oldest_first_and_no_more_than_it_is_told(ledger, rings, clock):
     jobs = []
     for _ in range(5):
-        jobs.append(ledger.promise(NoOperation()))
+        jobs.append(ledger.enqueue(NoOperation()))
         clock.advance(seconds=1)
     rings.clear()
     clock.advance(minutes=5)
@@ -211,7 +211,7 @@ def test_a_dead_job_can_be_given_its_tries_again(ledger, job_id, rings, session)
     job = state_of(session, job_id)
     assert (job.state, job.max_attempts - job.attempts, job.finished_at) == (
         JobState.WAITING,
-        Promise.max_attempts,
+        Task.max_attempts,
         None,
     )
     assert rings == [Ring(job_id, "default")]
@@ -247,7 +247,7 @@ def test_a_job_that_has_begun_cannot_be_cancelled(ledger, job_id):
 
 
 def test_the_list_is_newest_first_and_goes_on_where_it_ended(ledger):
-    jobs = [ledger.promise(NoOperation()) for _ in range(5)]
+    jobs = [ledger.enqueue(NoOperation()) for _ in range(5)]
 
     assert [job.id for job in ledger.list(limit=2)] == jobs[:-3:-1]
     assert [job.id for job in ledger.list(before=jobs[2])] == [jobs[1], jobs[0]]

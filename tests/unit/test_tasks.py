@@ -5,30 +5,30 @@ import pytest
 from app.errors import AccountError
 from app.jobs import worker
 from app.jobs.registry import FUNCTIONS, keeps
-from app.promises import QUEUES, NoOperation, Promise, SendNewDevice
+from app.tasks import QUEUES, NoOperation, SendNewDevice, Task
 
-KINDS = sorted(Promise.kinds)
+KINDS = sorted(Task.kinds)
 
 
-def test_every_promise_is_kept_by_a_function_and_every_function_keeps_a_promise():
+def test_every_task_has_a_handler_and_every_handler_a_task():
     assert worker.FUNCTIONS is FUNCTIONS
-    assert set(FUNCTIONS) == set(Promise.kinds.values())
+    assert set(FUNCTIONS) == set(Task.kinds.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_promise_holds_numbers_and_nothing_that_anybody_typed(kind):
-    for field in dataclasses.fields(Promise.kinds[kind]):
+def test_a_task_holds_numbers_and_nothing_that_anybody_typed(kind):
+    for field in dataclasses.fields(Task.kinds[kind]):
         assert field.name.endswith("_id"), field.name
         assert field.type in {"int", "int | None"}, field.type
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_promise_can_be_read_back_from_its_row(kind):
-    promise = Promise.kinds[kind](*range(1, len(dataclasses.fields(Promise.kinds[kind])) + 1))
+def test_a_task_can_be_read_back_from_its_row(kind):
+    task = Task.kinds[kind](*range(1, len(dataclasses.fields(Task.kinds[kind])) + 1))
 
-    assert Promise.read(promise.kind(), promise.arguments()) == promise
-    assert promise.queue in QUEUES
-    assert promise.max_attempts >= 1
+    assert Task.read(task.kind(), task.arguments()) == task
+    assert task.queue in QUEUES
+    assert task.max_attempts >= 1
 
 
 def test_a_kind_is_the_name_in_small_letters():
@@ -46,12 +46,12 @@ def test_a_kind_is_the_name_in_small_letters():
 )
 def test_what_this_version_does_not_know_is_not_guessed(kind, arguments):
     with pytest.raises(KeyError):
-        Promise.read(kind, arguments)
+        Task.read(kind, arguments)
 
 
-def test_a_promise_is_kept_by_one_function_only():
+def test_a_task_has_one_handler_only():
     with pytest.raises(ValueError, match="kept by two functions"):
-        keeps(NoOperation)(lambda work, promise, claim: None)
+        keeps(NoOperation)(lambda work, task, claim: None)
 
 
 def refusals(kind=AccountError):

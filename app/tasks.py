@@ -1,4 +1,4 @@
-"""What may be promised: one frozen dataclass per job, ids only. `app/jobs` says how each is kept."""
+"""The units of background work: one frozen dataclass each, with ids only. Their handlers are in `app/jobs`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ QUEUES = (URGENT, DEFAULT, BULK)
 
 
 @dataclass(frozen=True)
-class Promise:
+class Task:
     """`queue` decides what waits behind what; `max_attempts` when a job is called dead."""
 
     queue: ClassVar[str] = DEFAULT
     max_attempts: ClassVar[int] = 8
-    kinds: ClassVar[dict[str, type[Promise]]] = {}
+    kinds: ClassVar[dict[str, type[Task]]] = {}
 
     def __init_subclass__(cls, *, is_kind: bool = True) -> None:
         super().__init_subclass__()
         if is_kind:
-            Promise.kinds[cls.kind()] = cls
+            Task.kinds[cls.kind()] = cls
 
     @classmethod
     def kind(cls) -> str:
@@ -32,16 +32,16 @@ class Promise:
         return asdict(self)
 
     @staticmethod
-    def read(kind: str, arguments: dict[str, Any]) -> Promise:
-        """The promise that a row holds. Raises KeyError for a kind or argument that this version does not know."""
-        known = Promise.kinds[kind]
+    def read(kind: str, arguments: dict[str, Any]) -> Task:
+        """The task that a row holds. Raises KeyError for a kind or argument that this version does not know."""
+        known = Task.kinds[kind]
         names = {field.name for field in fields(known)}
         if names != set(arguments):
             raise KeyError(kind)
         return known(**arguments)
 
 
-class MailPromise(Promise, is_kind=False):
+class MailTask(Task, is_kind=False):
     """A job that sends one mail. A server that takes nothing for a day (greylisting, an outage) still gets it."""
 
     # 5 s doubled up to an hour, then each hour: 36 tries are 26 hours.
@@ -49,7 +49,7 @@ class MailPromise(Promise, is_kind=False):
 
 
 @dataclass(frozen=True)
-class AnswerRegistration(MailPromise):
+class AnswerRegistration(MailTask):
     """A confirmation link, or word that there is an account already: the worker decides, not the page."""
 
     queue: ClassVar[str] = URGENT
@@ -57,7 +57,7 @@ class AnswerRegistration(MailPromise):
 
 
 @dataclass(frozen=True)
-class AnswerResendVerification(MailPromise):
+class AnswerResendVerification(MailTask):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -65,7 +65,7 @@ class AnswerResendVerification(MailPromise):
 
 
 @dataclass(frozen=True)
-class AnswerForgotPassword(MailPromise):
+class AnswerForgotPassword(MailTask):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -73,26 +73,26 @@ class AnswerForgotPassword(MailPromise):
 
 
 @dataclass(frozen=True)
-class SendPasswordChanged(MailPromise):
+class SendPasswordChanged(MailTask):
     user_id: int
     event_id: int
 
 
 @dataclass(frozen=True)
-class SendNewDevice(MailPromise):
+class SendNewDevice(MailTask):
     user_id: int
     session_id: int
 
 
 @dataclass(frozen=True)
-class SendFailedSignIns(MailPromise):
-    """Promised for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
+class SendFailedSignIns(MailTask):
+    """Enqueued for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
 
     throttle_id: int
 
 
 @dataclass(frozen=True)
-class SendConfirmEmailChange(MailPromise):
+class SendConfirmEmailChange(MailTask):
     """A link to the new address, unless it belongs to somebody else."""
 
     queue: ClassVar[str] = URGENT
@@ -100,7 +100,7 @@ class SendConfirmEmailChange(MailPromise):
 
 
 @dataclass(frozen=True)
-class SendEmailChangeRequested(MailPromise):
+class SendEmailChangeRequested(MailTask):
     """To the old address, with a link that undoes."""
 
     queue: ClassVar[str] = URGENT
@@ -108,7 +108,7 @@ class SendEmailChangeRequested(MailPromise):
 
 
 @dataclass(frozen=True)
-class SendEmailChanged(MailPromise):
+class SendEmailChanged(MailTask):
     """To the old address, when the new one took its place; the link that undoes is the same."""
 
     queue: ClassVar[str] = URGENT
@@ -116,17 +116,17 @@ class SendEmailChanged(MailPromise):
 
 
 @dataclass(frozen=True)
-class SendAccountDeactivated(MailPromise):
+class SendAccountDeactivated(MailTask):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendAccountActivated(MailPromise):
+class SendAccountActivated(MailTask):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendInvitation(MailPromise):
+class SendInvitation(MailTask):
     """A link that sets name and password, to the invited address; `inviter_id` says whose name stands in it."""
 
     queue: ClassVar[str] = URGENT
@@ -135,7 +135,7 @@ class SendInvitation(MailPromise):
 
 
 @dataclass(frozen=True)
-class SendTokenReused(MailPromise):
+class SendTokenReused(MailTask):
     """Word to the owner that a refresh token came twice, so that the sign-in was ended."""
 
     user_id: int
@@ -143,36 +143,36 @@ class SendTokenReused(MailPromise):
 
 
 @dataclass(frozen=True)
-class SendApiKeyMade(MailPromise):
+class SendApiKeyMade(MailTask):
     key_id: int
 
 
 @dataclass(frozen=True)
-class SendApiKeyExpires(MailPromise):
+class SendApiKeyExpires(MailTask):
     key_id: int
 
 
 @dataclass(frozen=True)
-class WarnOfExpiringKeys(Promise):
+class WarnOfExpiringKeys(Task):
     """A mail for each API key that will soon work no more."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class PurgeUnconfirmed(Promise):
+class PurgeUnconfirmed(Task):
     """Accounts whose address was never confirmed."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class PurgeExpired(Promise):
+class PurgeExpired(Task):
     """Ended sessions, dead links, idle throttles, finished jobs and old mail records."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class NoOperation(Promise):
+class NoOperation(Task):
     """Does nothing: for `make bench` and for proving that the workers take work."""
