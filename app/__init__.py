@@ -18,7 +18,7 @@ from app.auth import links as auth_links
 from app.auth import routes as auth_routes
 from app.cli import Commands
 from app.dev import routes as dev_routes
-from app.extensions import credentials, doorbell, init_database
+from app.extensions import credentials, init_database, notifier
 from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     init_logs(settings)
     init_database(app, settings)
-    doorbell.init_app(app, settings)
+    notifier.init_app(app, settings)
     credentials.init_app(app, settings)
 
     # The order in which a request passes them: named and timed, who and from where, may they enter, how often, from
@@ -69,8 +69,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     pages.init_app(app, settings)
     rows.init_app(app)
 
-    for door in (home, health, auth, account, users, api):
-        app.register_blueprint(door.bp)
+    for entry_point in (home, health, auth, account, users, api):
+        app.register_blueprint(entry_point.bp)
     if settings.is_development:
         app.register_blueprint(dev.bp)
     if settings.trusted_proxies:

@@ -220,4 +220,4 @@ class LeaseLost(AccountError):
 
 
 class PermanentFailure(Exception):
-    """A job that no retry can help (a mail server's lasting refusal); its message goes into the ledger."""
+    """A job that no retry can help (a mail server's lasting refusal); its message goes into the job queue."""

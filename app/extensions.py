@@ -29,7 +29,7 @@ from sqlalchemy import Connection, Engine, event
 from app.models import Base
 from app.security.breaches import by_file, by_service, never
 from app.security.passwords import Passwords
-from app.services.ledger import Ring
+from app.services.job_queue import DueJob
 from app.services.password_policy import PasswordPolicy
 from app.settings import Settings
 
@@ -48,8 +48,8 @@ class ReadOnlySession(FlaskSession):
             raise RuntimeError("open `with unit_of_work()` to write")
 
 
-class Doorbell:
-    """Calls the workers through RQ. It remembers nothing: a call that is lost is made again by the sweep."""
+class QueueNotifier:
+    """Notifies the workers through RQ. It stores nothing: a notification that is lost is repeated by the schedule."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
         app.extensions["queue"] = connect(settings.queue_url) if settings.queue_url else None
@@ -59,18 +59,18 @@ class Doorbell:
         """The queue of the running application; None where it has none."""
         return cast("Redis | None", current_app.extensions["queue"])
 
-    def ring(self, rings: Iterable[Ring]) -> None:
+    def notify(self, due_jobs: Iterable[DueJob]) -> None:
         """Push the ids; a queue that is away is logged and nothing is lost."""
         connection = self.connection
         if connection is None:
             return
         try:
-            for ring in rings:
-                Queue(ring.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
-                    PERFORM, args=(ring.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
+            for due in due_jobs:
+                Queue(due.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
+                    PERFORM, args=(due.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
                 )
         except RedisError as problem:
-            log.warning("the queue is away; jobs wait for the sweep", extra={"reason": type(problem).__name__})
+            log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
 
     def state(self) -> str:
         """`ok`; `missing` where none is set or it does not answer; `unwritable`; `cluster`, which RQ does not know."""
@@ -136,7 +136,7 @@ db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, d
 login_manager = LoginManager()
 csrf = CSRFProtect()
 limiter = Limiter(key_func=lambda: "")  # Each limit names its own key.
-doorbell = Doorbell()
+notifier = QueueNotifier()
 credentials = Credentials()
 
 

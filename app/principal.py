@@ -1,4 +1,4 @@
-"""Who is asking, as one small immutable value that every door and service understands."""
+"""Who is asking, as one small immutable value that every entry point and service understands."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ class Settings(BaseModel):
 
     worker_processes: int = Field(2, ge=1, le=64)
     job_lease_seconds: int = Field(120, ge=1, le=24 * 3600)
-    sweep_seconds: float = Field(2, gt=0, le=60)
-    ring_again_seconds: int = Field(30, ge=1, le=24 * 3600)
+    schedule_seconds: float = Field(2, gt=0, le=60)
+    notify_again_seconds: int = Field(30, ge=1, le=24 * 3600)
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(8, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)

@@ -44,8 +44,8 @@ class Task:
 class MailTask(Task, is_kind=False):
     """A job that sends one mail. A server that takes nothing for a day (greylisting, an outage) still gets it."""
 
-    # 5 s doubled up to an hour, then each hour: 36 tries are 26 hours.
-    max_attempts: ClassVar[int] = 36
+    # 5 s doubled up to an hour, then each hour, a fifth more or less by chance: at least 25 hours.
+    max_attempts: ClassVar[int] = 42
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
 from app.errors import CommittedRefusal
-from app.extensions import db, doorbell, now, one_write, settings
+from app.extensions import db, notifier, now, one_write, settings
 from app.principal import NOWHERE
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
@@ -22,7 +22,7 @@ from app.services.email_changes import EmailChanges
 from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
 from app.services.invitations import Invitations
-from app.services.ledger import Ledger, Ring
+from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.mails import Mails
@@ -46,23 +46,23 @@ SEEN_BY_ALL_WITHIN = timedelta(minutes=1)
 class Work:
     """The services, put together around one session; each is made when first asked for."""
 
-    def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, rings: list[Ring]) -> None:
+    def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, due_jobs: list[DueJob]) -> None:
         self.session: DbSession = session  # type: ignore[assignment]
         self._origin = origin
-        self._rings = rings
+        self._due_jobs = due_jobs
 
     @cached_property
     def audit(self) -> AuditLog:
         return AuditLog(self.session, origin=self._origin, clock=now)
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def job_queue(self) -> JobQueue:
         principal = self._origin.principal
-        return Ledger(
+        return JobQueue(
             self.session,
             lifetimes=self.lifetimes,
             clock=now,
-            ring=self._rings.append,
+            notify=self._due_jobs.append,
             request_id=self._origin.visit.request_id,
             owner_id=principal.user_id if principal else None,
         )
@@ -88,7 +88,7 @@ class Work:
         return Registration(
             self.session,
             audit=self.audit,
-            ledger=self.ledger,
+            job_queue=self.job_queue,
             links=self.links,
             roles=self.roles,
             lifetimes=self.lifetimes,
@@ -102,7 +102,7 @@ class Work:
         return SignIn(
             self.session,
             audit=self.audit,
-            ledger=self.ledger,
+            job_queue=self.job_queue,
             sessions=self.sessions,
             throttles=self.throttles,
             clock=now,
@@ -113,7 +113,7 @@ class Work:
         return PasswordReset(
             self.session,
             audit=self.audit,
-            ledger=self.ledger,
+            job_queue=self.job_queue,
             links=self.links,
             changes=self.email_changes,
             registration=self.registration,
@@ -130,7 +130,7 @@ class Work:
         return Profile(
             self.session,
             audit=self.audit,
-            ledger=self.ledger,
+            job_queue=self.job_queue,
             links=self.links,
             changes=self.email_changes,
             sessions=self.sessions,
@@ -142,7 +142,7 @@ class Work:
         return Users(
             self.session,
             audit=self.audit,
-            ledger=self.ledger,
+            job_queue=self.job_queue,
             links=self.links,
             changes=self.email_changes,
             roles=self.roles,
@@ -157,7 +157,7 @@ class Work:
     @cached_property
     def invitations(self) -> Invitations:
         return Invitations(
-            self.session, audit=self.audit, ledger=self.ledger, links=self.links, roles=self.roles, clock=now
+            self.session, audit=self.audit, job_queue=self.job_queue, links=self.links, roles=self.roles, clock=now
         )
 
     @cached_property
@@ -175,7 +175,7 @@ class Work:
         return RefreshTokens(
             self.session,
             audit=self.audit,
-            ledger=self.ledger,
+            job_queue=self.job_queue,
             sessions=self.sessions,
             keys=settings().signing_keys,
             idle=self.lifetimes.remember_idle,
@@ -184,7 +184,7 @@ class Work:
 
     @cached_property
     def api_keys(self) -> ApiKeys:
-        return ApiKeys(self.session, audit=self.audit, ledger=self.ledger, clock=now)
+        return ApiKeys(self.session, audit=self.audit, job_queue=self.job_queue, clock=now)
 
     @cached_property
     def idempotency(self) -> Idempotency:
@@ -204,7 +204,7 @@ class Work:
 
     def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
         """Add a job to this transaction; a worker is called once it has committed."""
-        return self.ledger.enqueue(task, dedupe_key=dedupe_key)
+        return self.job_queue.enqueue(task, dedupe_key=dedupe_key)
 
 
 @contextmanager
@@ -219,17 +219,17 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
             yield outer
         return
     db.session.close()
-    rings: list[Ring] = []
+    due_jobs: list[DueJob] = []
     with DbSession(one_write(), expire_on_commit=False) as session:
-        work = Work(session, origin=origin or current_origin(), rings=rings)
+        work = Work(session, origin=origin or current_origin(), due_jobs=due_jobs)
         try:
             yield work
         except CommittedRefusal:
             session.commit()
-            doorbell.ring(rings)
+            notifier.notify(due_jobs)
             raise
         session.commit()
-    doorbell.ring(rings)
+    notifier.notify(due_jobs)
 
 
 @contextmanager
@@ -245,11 +245,11 @@ def as_one() -> Iterator[Work]:
 
 def reading() -> Work:
     """The same services for looking only; a write through them is refused."""
-    return Work(db.session, origin=current_origin(), rings=[])
+    return Work(db.session, origin=current_origin(), due_jobs=[])
 
 
 def current_origin() -> Origin:
-    """Who acts, as the door that was entered has noted it."""
+    """Who acts, as the entry point has noted it."""
     origin: Origin = g.get("origin") or Origin(NOWHERE)
     return origin
 
@@ -268,7 +268,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         invitation_link=timedelta(days=settings.invitation_days),
         access_token=timedelta(minutes=settings.access_token_minutes),
         job_lease=timedelta(seconds=settings.job_lease_seconds),
-        ring_again=timedelta(seconds=settings.ring_again_seconds),
+        notify_again=timedelta(seconds=settings.notify_again_seconds),
         finished_job=timedelta(days=settings.finished_job_days),
         sent_mail=timedelta(days=settings.sent_mail_days),
         mails_per_hour=settings.mails_per_address_per_hour,

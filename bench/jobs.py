@@ -42,7 +42,7 @@ def bare_rq(place: Place, count: int) -> float:
 
 
 def jobs_done(place: Place, count: int) -> float:
-    """From the first acknowledgement in the ledger to the last; each is a commit, as each claim is."""
+    """From the first acknowledgement in the job queue to the last; each is a commit, as each claim is."""
     place.run([sys.executable, "-c", ENQUEUE.format(count=count)])
     place.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", "1", "--burst"])
     with sqlite3.connect(place.database) as database:

@@ -65,7 +65,7 @@ def fill(app: Flask) -> None:
         init_migrate()
         upgrade()
         password = credentials.policy.prepare(PASSWORD, words=())
-        with unit_of_work(origin=Origin(NOWHERE, door="cli")) as work:
+        with unit_of_work(origin=Origin(NOWHERE, entry_point="cli")) as work:
             work.users.create(email=EMAIL, name="Ada Lovelace", roles=["administrator", "member"], password=password)
 
 

@@ -1,4 +1,4 @@
-"""Door: one's own account."""
+"""Entry point: one's own account."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""Door: register, confirm, sign in and out, reset a password."""
+"""Entry point: register, confirm, sign in and out, reset a password."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""Door: the `flask` commands. Each group is imported when it is asked for, so that no web process pays for them."""
+"""Entry point: the `flask` commands. Each group is imported only when it is asked for, so no web process loads it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import NO_CLUSTER, doorbell, settings
+from app.extensions import NO_CLUSTER, notifier, settings
 from app.models import ADMINISTRATOR
 from app.schema import schema_state
 from app.unit_of_work import reading
@@ -85,15 +85,15 @@ def check_administrator() -> Iterator[Finding]:
 
 
 def check_queue() -> Iterator[Finding]:
-    if doorbell.connection is None:
+    if notifier.connection is None:
         yield Finding("queue", "warning", "set REDIS_URL; jobs wait until the schedule and workers run")
         return
-    state, advice = QUEUE_STATES[doorbell.state()]
+    state, advice = QUEUE_STATES[notifier.state()]
     yield Finding("queue", state, advice)
     if state != "ok":
         return
     try:
-        policy = dict(doorbell.connection.config_get("maxmemory-policy")).get("maxmemory-policy")
+        policy = dict(notifier.connection.config_get("maxmemory-policy")).get("maxmemory-policy")
     except RedisError:
         yield Finding("queue eviction", "warning", "CONFIG GET is refused; make sure maxmemory-policy is noeviction")
         return
@@ -103,7 +103,7 @@ def check_queue() -> Iterator[Finding]:
 
 def check_overdue_jobs() -> Iterator[Finding]:
     try:
-        dead = len(reading().ledger.list(states=["dead"], limit=1000))
+        dead = len(reading().job_queue.list(states=["dead"], limit=1000))
     except SQLAlchemyError:
         return
     if dead:

@@ -22,7 +22,7 @@ from app.unit_of_work import Work, reading, unit_of_work
 
 users = AppGroup("users", help="Create, see and change accounts.")
 
-AS_OPERATOR = Origin(NOWHERE, door="cli")
+AS_OPERATOR = Origin(NOWHERE, entry_point="cli")
 
 
 class Address(click.ParamType):

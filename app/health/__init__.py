@@ -1,4 +1,4 @@
-"""Door: is the process alive, and can it serve?"""
+"""Entry point: is the process alive, and can it serve?"""
 
 from flask import Blueprint
 

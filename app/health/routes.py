@@ -3,7 +3,7 @@ from __future__ import annotations
 from flask import jsonify
 from flask.typing import ResponseReturnValue
 
-from app.extensions import doorbell
+from app.extensions import notifier
 from app.health import bp
 from app.schema import schema_state
 from app.web.access import public
@@ -21,7 +21,7 @@ def healthz() -> ResponseReturnValue:
 def readyz() -> ResponseReturnValue:
     """503 without a database whose migrations are all applied; 200 and `degraded` without a queue that takes jobs."""
     database, migrations = schema_state()
-    queue = doorbell.state()
+    queue = notifier.state()
     can_serve = database == "ok" and migrations == "ok"
     status = "unavailable" if not can_serve else "ok" if queue == "ok" else "degraded"
     return jsonify(status=status, database=database, migrations=migrations, queue=queue), 200 if can_serve else 503

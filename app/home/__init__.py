@@ -1,4 +1,4 @@
-"""Door: the front page, and the small files that browsers and robots ask for."""
+"""Entry point: the front page, and the small files that browsers and robots ask for."""
 
 from flask import Blueprint
 

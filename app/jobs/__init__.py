@@ -1,1 +1,1 @@
-"""Door: the functions that workers run, and the workers' own commands."""
+"""Entry point: the functions that workers run, and the workers' own commands."""

@@ -1,4 +1,4 @@
-"""`flask jobs`: the workers, the schedule, and a look at the ledger."""
+"""`flask jobs`: the workers, the schedule, and a look at the job queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
-from app.extensions import NO_CLUSTER, doorbell, settings
+from app.extensions import NO_CLUSTER, notifier, settings
 from app.jobs.pool import Pool
 from app.jobs.schedule import tick
 from app.models import Job, JobState
@@ -32,7 +32,7 @@ def worker(processes: int | None, burst: bool) -> None:
     url = settings().queue_url
     if not url:
         raise click.ClickException("There is no queue: set REDIS_URL, or start one with `flask up`.")
-    if doorbell.state() == "cluster":
+    if notifier.state() == "cluster":
         raise click.ClickException(NO_CLUSTER)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     Pool(app, url=url, processes=processes or settings().worker_processes).start(burst=burst, logging_level="WARNING")
@@ -52,7 +52,7 @@ def schedule(once: bool) -> None:
             log.exception("the database is away; the next round tries again")
         if once:
             return
-        stop.wait(settings().sweep_seconds)
+        stop.wait(settings().schedule_seconds)
 
 
 @jobs.command(name="list")
@@ -67,7 +67,7 @@ def schedule(once: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    found = reading().ledger.list(states=states, limit=limit)
+    found = reading().job_queue.list(states=states, limit=limit)
     if as_json:
         click.echo(json.dumps([told(job) for job in found], indent=2))
         return
@@ -85,7 +85,7 @@ def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(job_id: int, as_json: bool) -> None:
     """Show one job."""
-    known = told(reading().ledger.get(job_id))
+    known = told(reading().job_queue.get(job_id))
     if as_json:
         click.echo(json.dumps(known, indent=2))
         return
@@ -98,10 +98,10 @@ def show(job_id: int, as_json: bool) -> None:
 def retry(job_id: int) -> None:
     """Give a dead or cancelled job its tries again."""
     with unit_of_work() as work:
-        work.ledger.retry(job_id)
+        work.job_queue.retry(job_id)
     click.echo(
         f"Job {job_id} waits for a worker."
-        + ("" if doorbell.state() == "ok" else " The queue is away; the sweep will ring.")
+        + ("" if notifier.state() == "ok" else " The queue is away; the schedule will notify a worker.")
     )
 
 
@@ -110,7 +110,7 @@ def retry(job_id: int) -> None:
 def cancel(job_id: int) -> None:
     """Cancel a job that no worker has begun."""
     with unit_of_work() as work:
-        work.ledger.cancel(job_id)
+        work.job_queue.cancel(job_id)
     click.echo(f"Job {job_id} is cancelled.")
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.emails import Message, messages
 from app.errors import Pointless
-from app.jobs.registry import keeps
+from app.jobs.registry import handles
 from app.models import (
     ApiKey,
     AuditEvent,
@@ -20,7 +20,7 @@ from app.models import (
     User,
     keep_words,
 )
-from app.services.ledger import Claim
+from app.services.job_queue import Claim
 from app.tasks import (
     AnswerForgotPassword,
     AnswerRegistration,
@@ -42,7 +42,7 @@ from app.unit_of_work import Work
 from app.web.devices import device_name
 
 
-@keeps(AnswerRegistration)
+@handles(AnswerRegistration)
 def answer_registration(work: Work, task: AnswerRegistration, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified():
@@ -52,13 +52,13 @@ def answer_registration(work: Work, task: AnswerRegistration, claim: Claim) -> M
     return _verification(work, user, claim)
 
 
-@keeps(AnswerResendVerification)
+@handles(AnswerResendVerification)
 def answer_resend_verification(work: Work, task: AnswerResendVerification, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     return _already_registered(work, user, claim) if user.is_verified() else _verification(work, user, claim)
 
 
-@keeps(AnswerForgotPassword)
+@handles(AnswerForgotPassword)
 def answer_forgot_password(work: Work, task: AnswerForgotPassword, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     _keep_to_quota(work, claim, kind="reset_password", recipient=user.email)
@@ -67,14 +67,14 @@ def answer_forgot_password(work: Work, task: AnswerForgotPassword, claim: Claim)
     )
 
 
-@keeps(SendPasswordChanged)
+@handles(SendPasswordChanged)
 def send_password_changed(work: Work, task: SendPasswordChanged, claim: Claim) -> Message:
     user, event = _active(work, task.user_id), _event(work, task.event_id)
     device, address = _visit(event)
     return messages.password_changed(user, at=event.at, device=device, address=address)
 
 
-@keeps(SendNewDevice)
+@handles(SendNewDevice)
 def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
     user, session = _active(work, task.user_id), work.session.get(Session, task.session_id)
     if session is None:
@@ -84,7 +84,7 @@ def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
     )
 
 
-@keeps(SendFailedSignIns)
+@handles(SendFailedSignIns)
 def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> Message:
     throttle = work.session.get(Throttle, task.throttle_id)
     if throttle is None:
@@ -95,7 +95,7 @@ def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> M
     return messages.failed_sign_ins(user, count=throttle.failures)
 
 
-@keeps(SendConfirmEmailChange)
+@handles(SendConfirmEmailChange)
 def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: Claim) -> Message:
     change, user = _change(work, task.change_id)
     if change.confirmed_at:
@@ -114,7 +114,7 @@ def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: C
     return messages.confirm_email_change(user, new_address=change.new_email, token=token)
 
 
-@keeps(SendEmailChangeRequested)
+@handles(SendEmailChangeRequested)
 def send_email_change_requested(work: Work, task: SendEmailChangeRequested, claim: Claim) -> Message:
     change, user = _change(work, task.change_id)
     return messages.email_change_requested(
@@ -125,7 +125,7 @@ def send_email_change_requested(work: Work, task: SendEmailChangeRequested, clai
     )
 
 
-@keeps(SendEmailChanged)
+@handles(SendEmailChanged)
 def send_email_changed(work: Work, task: SendEmailChanged, claim: Claim) -> Message:
     change, user = _change(work, task.change_id)
     return messages.email_changed(
@@ -133,7 +133,7 @@ def send_email_changed(work: Work, task: SendEmailChanged, claim: Claim) -> Mess
     )
 
 
-@keeps(SendAccountDeactivated)
+@handles(SendAccountDeactivated)
 def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if user.is_active:
@@ -141,12 +141,12 @@ def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Cl
     return messages.account_deactivated(user)
 
 
-@keeps(SendAccountActivated)
+@handles(SendAccountActivated)
 def send_account_activated(work: Work, task: SendAccountActivated, claim: Claim) -> Message:
     return messages.account_activated(_active(work, task.user_id))
 
 
-@keeps(SendInvitation)
+@handles(SendInvitation)
 def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified() or user.hashed_password is not None:
@@ -157,20 +157,20 @@ def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     return messages.invitation(user, inviter=inviter, token=token)
 
 
-@keeps(SendTokenReused)
+@handles(SendTokenReused)
 def send_token_reused(work: Work, task: SendTokenReused, claim: Claim) -> Message:
     user, event = _active(work, task.user_id), _event(work, task.event_id)
     device, address = _visit(event)
     return messages.token_reused(user, at=event.at, device=device, address=address)
 
 
-@keeps(SendApiKeyMade)
+@handles(SendApiKeyMade)
 def send_api_key_made(work: Work, task: SendApiKeyMade, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
     return messages.api_key_made(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at)
 
 
-@keeps(SendApiKeyExpires)
+@handles(SendApiKeyExpires)
 def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
     if key.expires_at is None or key.ended_at is not None:

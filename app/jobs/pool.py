@@ -91,7 +91,7 @@ class Worker(SimpleWorker):
             super().set_state(state, pipeline)
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Nobody suspends workers here: operators stop them, and the ledger keeps the work."""
+        """Nobody suspends workers here: operators stop them, and the job queue keeps the work."""
 
 
 class Pool(WorkerPool):

@@ -6,25 +6,25 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from app.emails import Message
-from app.services.ledger import Claim
+from app.services.job_queue import Claim
 from app.tasks import Task
 from app.unit_of_work import Work
 
-# A job works in the transaction that will acknowledge it. One that sends a mail returns the message instead: it goes
-# out when nothing is open, and is acknowledged after.
-Function = Callable[[Work, Any, Claim], Message | None]
-Kept = TypeVar("Kept", bound=Function)
+# A handler works in the transaction that completes its job. One that sends a mail returns the message instead: it goes
+# out with no transaction open, and the job is completed after that.
+Handler = Callable[[Work, Any, Claim], Message | None]
+Handling = TypeVar("Handling", bound=Handler)
 
-FUNCTIONS: dict[type[Task], Function] = {}
+HANDLERS: dict[type[Task], Handler] = {}
 
 
-def keeps(task: type[Task]) -> Callable[[Kept], Kept]:
-    """Mark the function that keeps `task`. Raises ValueError for a second one."""
+def handles(task: type[Task]) -> Callable[[Handling], Handling]:
+    """Mark the function that performs `task`. Raises ValueError for a second one."""
 
-    def mark(function: Kept) -> Kept:
-        if task in FUNCTIONS:
-            raise ValueError(f"{task.__name__} is kept by two functions")
-        FUNCTIONS[task] = function
-        return function
+    def mark(handler: Handling) -> Handling:
+        if task in HANDLERS:
+            raise ValueError(f"{task.__name__} has two handlers")
+        HANDLERS[task] = handler
+        return handler
 
     return mark

@@ -34,14 +34,14 @@ SCHEDULE = (
 
 
 def tick() -> int:
-    """Enqueue what this period asks for and ring for what nobody holds; returns how many were rung for."""
+    """Enqueue what this period asks for, and notify workers of what nobody holds; returns how many jobs those were."""
     with unit_of_work() as work:
         for due in _due(work, now()):
             work.enqueue(due.task, dedupe_key=due.key(now()))
-        return work.ledger.sweep()
+        return work.job_queue.rescue()
 
 
 def _due(work: Work, at: datetime) -> Iterator[Tick]:
     for each in SCHEDULE:
-        if not work.ledger.was_enqueued(each.key(at)):
+        if not work.job_queue.was_enqueued(each.key(at)):
             yield each

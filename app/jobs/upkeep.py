@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from app.jobs.registry import keeps
-from app.services.ledger import Claim
+from app.jobs.registry import handles
+from app.services.job_queue import Claim
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
 from app.unit_of_work import Work
 
 
-@keeps(PurgeUnconfirmed)
+@handles(PurgeUnconfirmed)
 def purge_unconfirmed(work: Work, task: PurgeUnconfirmed, claim: Claim) -> None:
     """What does not fit in one transaction is enqueued again."""
     if work.registration.purge_unconfirmed(at_most=1000) == 1000:
         work.enqueue(PurgeUnconfirmed())
 
 
-@keeps(PurgeExpired)
+@handles(PurgeExpired)
 def purge_expired(work: Work, task: PurgeExpired, claim: Claim) -> None:
     """What does not fit in one transaction is enqueued again."""
     if work.housekeeping.purge(at_most=5000) >= 5000:
         work.enqueue(PurgeExpired())
 
 
-@keeps(WarnOfExpiringKeys)
+@handles(WarnOfExpiringKeys)
 def warn_of_expiring_keys(work: Work, task: WarnOfExpiringKeys, claim: Claim) -> None:
     """What does not fit in one transaction is enqueued again."""
     if work.api_keys.warn_of_ends(at_most=500) == 500:
         work.enqueue(WarnOfExpiringKeys())
 
 
-@keeps(NoOperation)
+@handles(NoOperation)
 def no_operation(work: Work, task: NoOperation, claim: Claim) -> None:
     return None

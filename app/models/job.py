@@ -24,13 +24,13 @@ OPEN = text("state IN ('waiting', 'running')")
 class Job(Base):
     """One task: kept here in the transaction that made it, so that nothing else has to remember it.
 
-    `attempts` is the fencing token of a claim, `lease_until` how long the claim holds, `rung_at` when a worker
+    `attempts` is the fencing token of a claim, `lease_until` how long the claim holds, `notified_at` when a worker
     was last called; `progress` is 0 to 100.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # The sweep looks only at what is open, however long the history grows.
+        # `JobQueue.rescue` looks only at what is open, however long the history grows.
         Index("ix_jobs_due", "run_after", sqlite_where=OPEN, postgresql_where=OPEN),
         Index("ix_jobs_state", "state", "id"),
         Index("ix_jobs_finished_at", "finished_at"),
@@ -47,7 +47,7 @@ class Job(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     lease_until: Mapped[datetime | None]
-    rung_at: Mapped[datetime | None]
+    notified_at: Mapped[datetime | None]
     progress: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[str | None] = mapped_column(String(500))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)

@@ -89,5 +89,5 @@ def _nobodys(hasher: PasswordHasher) -> str:
 
 
 def _bytes(password: str) -> bytes:
-    # A lone surrogate cannot be encoded; refused at every door, and here it fits no hash.
+    # A lone surrogate cannot be encoded; refused at every entry point, and here it fits no hash.
     return password.encode("utf-8", "surrogatepass")

@@ -14,7 +14,7 @@ from app.principal import Principal
 from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.statements import affected
 from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
@@ -23,10 +23,12 @@ WARN_BEFORE = timedelta(days=7)
 
 
 class ApiKeys:
-    def __init__(self, session: DbSession, *, audit: AuditLog, ledger: Ledger, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, session: DbSession, *, audit: AuditLog, job_queue: JobQueue, clock: Callable[[], datetime]
+    ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._clock = clock
 
     def make(
@@ -51,7 +53,7 @@ class ApiKeys:
         self._session.add(key)
         self._session.flush()
         self._audit.record("api_key.made", subject_id=owner.user_id, key_id=key.id, name=name, scopes=key.scopes)
-        self._ledger.enqueue(SendApiKeyMade(key_id=key.id))
+        self._job_queue.enqueue(SendApiKeyMade(key_id=key.id))
         return key, secret
 
     def get(self, key_id: int, *, user_id: int) -> ApiKey:
@@ -118,7 +120,7 @@ class ApiKeys:
         keys = self._session.scalars(due).all()
         for key in keys:
             key.warned_at = now
-            self._ledger.enqueue(SendApiKeyExpires(key_id=key.id))
+            self._job_queue.enqueue(SendApiKeyExpires(key_id=key.id))
         return len(keys)
 
     def _living(self, user_id: int) -> Select[ApiKey]:

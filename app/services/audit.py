@@ -25,7 +25,7 @@ class Origin:
 
     visit: Visit
     principal: Principal | None = None
-    door: str = "web"
+    entry_point: str = "web"
 
 
 class AuditLog:
@@ -53,8 +53,8 @@ class AuditLog:
         visit, principal = self._origin.visit, self._origin.principal
         if principal is not None:
             actor_id, session_id = actor_id or principal.user_id, session_id or principal.session_id
-        if self._origin.door != "web":
-            values["door"] = self._origin.door
+        if self._origin.entry_point != "web":
+            values["entry_point"] = self._origin.entry_point
         salt = new_salt()
         event_id: int | None = self._session.execute(
             insert_once(self._session, AuditEvent)

@@ -13,7 +13,7 @@ from app.errors import DeadLink, EmailTaken
 from app.models import MEMBER, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.roles import Roles
@@ -26,14 +26,14 @@ class Invitations:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         links: OneTimeLinks,
         roles: Roles,
         clock: Callable[[], datetime],
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._links = links
         self._roles = roles
         self._clock = clock
@@ -53,7 +53,7 @@ class Invitations:
         self._audit.record("user.invited", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
             self._roles.grant(user, role, by=by)
-        self._ledger.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
+        self._job_queue.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
         return user
 
     def _take_over(self, email: str, name: str) -> User:

@@ -20,7 +20,7 @@ class Lifetimes:
     invitation_link: timedelta = timedelta(days=7)
     access_token: timedelta = timedelta(minutes=10)
     job_lease: timedelta = timedelta(minutes=2)
-    ring_again: timedelta = timedelta(seconds=30)
+    notify_again: timedelta = timedelta(seconds=30)
     finished_job: timedelta = timedelta(days=30)
     sent_mail: timedelta = timedelta(days=90)
     device: timedelta = timedelta(days=400)

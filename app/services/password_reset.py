@@ -12,7 +12,7 @@ from app.errors import DeadLink
 from app.models import Purpose, User
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.registration import Registration
@@ -26,7 +26,7 @@ class PasswordReset:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         links: OneTimeLinks,
         changes: EmailChanges,
         registration: Registration,
@@ -35,7 +35,7 @@ class PasswordReset:
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._links = links
         self._changes = changes
         self._registration = registration
@@ -46,7 +46,7 @@ class PasswordReset:
         """Enqueue an answer, whoever that address is."""
         user_id = self._session.scalar(select(User.id).where(User.email == email))
         self._audit.record("password.reset_requested", subject_id=user_id)
-        self._ledger.enqueue(AnswerForgotPassword(user_id=user_id))
+        self._job_queue.enqueue(AnswerForgotPassword(user_id=user_id))
 
     def get_owner(self, token: str) -> User:
         """Whose password the link resets. Raises DeadLink."""
@@ -72,7 +72,7 @@ class PasswordReset:
         if device_token is not None:
             self._sessions.remember_device(user.id, device_token)
         event_id = self._audit.record("password.reset", subject_id=user.id, actor_id=user.id)
-        self._ledger.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
+        self._job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
         return user
 
     def _owner(self, user_id: int, address: str, *, lock: bool = False) -> User:

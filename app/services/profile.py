@@ -14,7 +14,7 @@ from app.models import ENDED_BY_SAFETY, EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.sessions import Sessions
@@ -28,7 +28,7 @@ class Profile:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         links: OneTimeLinks,
         changes: EmailChanges,
         sessions: Sessions,
@@ -36,7 +36,7 @@ class Profile:
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._links = links
         self._changes = changes
         self._sessions = sessions
@@ -77,7 +77,7 @@ class Profile:
         self._sessions.forget_devices(principal.user_id)
         self._sessions.remember_device(principal.user_id, device_token)
         event_id = self._audit.record("password.changed", subject_id=principal.user_id)
-        self._ledger.enqueue(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
+        self._job_queue.enqueue(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
         return self._sessions.confirm(principal)
 
     # ── the address ──
@@ -100,8 +100,8 @@ class Profile:
         self._session.add(change)
         self._session.flush()
         self._audit.record("email.change_requested", subject_id=user_id, before=user.email, after=new_email)
-        self._ledger.enqueue(SendConfirmEmailChange(change_id=change.id))
-        self._ledger.enqueue(SendEmailChangeRequested(change_id=change.id))
+        self._job_queue.enqueue(SendConfirmEmailChange(change_id=change.id))
+        self._job_queue.enqueue(SendEmailChangeRequested(change_id=change.id))
 
     def get_change(self, token: str, purpose: Purpose) -> EmailChange:
         """The change that a live link confirms or undoes. Raises DeadLink."""
@@ -125,7 +125,7 @@ class Profile:
         self._audit.record(
             "email.changed", subject_id=user.id, actor_id=user.id, before=change.old_email, after=change.new_email
         )
-        self._ledger.enqueue(SendEmailChanged(change_id=change.id))
+        self._job_queue.enqueue(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
         """The owner of the old address says no: it comes back, and every way in ends, the known password included.

@@ -13,7 +13,7 @@ from app.errors import BadRefreshToken, TokenReused
 from app.models import RefreshToken, Session, User
 from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.statements import affected, insert_once
 from app.tasks import SendTokenReused
@@ -38,7 +38,7 @@ class RefreshTokens:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         sessions: Sessions,
         keys: Sequence[str],
         idle: timedelta,
@@ -46,7 +46,7 @@ class RefreshTokens:
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._sessions = sessions
         self._keys = keys
         self._idle = idle
@@ -112,7 +112,7 @@ class RefreshTokens:
     def _end(self, session: Session) -> None:
         self._sessions.end(session.id, user_id=session.user_id, reason="token_reused")
         event_id = self._audit.record("session.token_reused", subject_id=session.user_id, session_id=session.id)
-        self._ledger.enqueue(SendTokenReused(user_id=session.user_id, event_id=event_id))
+        self._job_queue.enqueue(SendTokenReused(user_id=session.user_id, event_id=event_id))
 
     def _row(self, session_id: int, token: str, *, ends: datetime) -> dict[str, object]:
         now = self._clock()

@@ -12,7 +12,7 @@ from app.errors import RegistrationClosed, WrongPassword
 from app.models import MEMBER, OneTimeLink, Purpose, User
 from app.security.tokens import is_same, keyed_hash
 from app.services.audit import AuditLog
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
@@ -27,7 +27,7 @@ class Registration:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         links: OneTimeLinks,
         roles: Roles,
         lifetimes: Lifetimes,
@@ -37,7 +37,7 @@ class Registration:
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._links = links
         self._roles = roles
         self._lifetimes = lifetimes
@@ -68,13 +68,13 @@ class Registration:
         ).scalar()
         user_id = self._session.scalars(select(User.id).where(User.email == email)).one()
         self._audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
-        self._ledger.enqueue(AnswerRegistration(user_id=user_id))
+        self._job_queue.enqueue(AnswerRegistration(user_id=user_id))
 
     def resend(self, email: str) -> None:
         """Enqueue an answer, whoever that address is."""
         user_id = self._session.scalar(select(User.id).where(User.email == email))
         self._audit.record("user.verification_requested", subject_id=user_id)
-        self._ledger.enqueue(AnswerResendVerification(user_id=user_id))
+        self._job_queue.enqueue(AnswerResendVerification(user_id=user_id))
 
     def proof(self, *, email: str, hashed: str | None) -> str:
         """What the browser that chose this password keeps, so that it need not ask for it again."""

@@ -14,7 +14,7 @@ from app.models import Device, User
 from app.principal import Visit
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 from app.tasks import SendFailedSignIns, SendNewDevice
@@ -24,7 +24,7 @@ TELL_THE_OWNER_AT = 10
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try, already counted: what the door verifies the password against, with no transaction open."""
+    """One try, already counted: what the entry point verifies the password against, with no transaction open."""
 
     throttle_id: int
     user_id: int | None
@@ -47,14 +47,14 @@ class SignIn:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         sessions: Sessions,
         throttles: Throttles,
         clock: Callable[[], datetime],
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._sessions = sessions
         self._throttles = throttles
         self._clock = clock
@@ -92,9 +92,9 @@ class SignIn:
         self._audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
         failures = self._throttles.failures(attempt.throttle_id)
         if failures >= TELL_THE_OWNER_AT:
-            self._ledger.enqueue(
+            self._job_queue.enqueue(
                 SendFailedSignIns(throttle_id=attempt.throttle_id),
-                dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self._ledger.today()}",
+                dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self._job_queue.today()}",
             )
         return InvalidCredentials() if failures_of == "session" else WrongPassword()
 
@@ -136,5 +136,5 @@ class SignIn:
             "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"
         )
         if had_others:
-            self._ledger.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
+            self._job_queue.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)

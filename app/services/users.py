@@ -15,7 +15,7 @@ from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpos
 from app.services.addresses import searched_address
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
-from app.services.ledger import Ledger
+from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.roles import Roles
@@ -32,7 +32,7 @@ class Users:
         session: DbSession,
         *,
         audit: AuditLog,
-        ledger: Ledger,
+        job_queue: JobQueue,
         links: OneTimeLinks,
         changes: EmailChanges,
         roles: Roles,
@@ -41,7 +41,7 @@ class Users:
     ) -> None:
         self._session = session
         self._audit = audit
-        self._ledger = ledger
+        self._job_queue = job_queue
         self._links = links
         self._changes = changes
         self._roles = roles
@@ -125,7 +125,7 @@ class Users:
         self._changes.cancel(user.id)
         self._sessions.end_all(user.id, reason="password_changed")
         event_id = self._audit.record("password.changed", subject_id=user.id)
-        self._ledger.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
+        self._job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
     def deactivate(self, user: User, *, reason: str) -> None:
         """End every way in for `user` at once; undone by `activate`. Raises LastAdministrator."""
@@ -135,12 +135,12 @@ class Users:
         self._links.end_all(user.id, *ENDED_BY_SAFETY)
         self._changes.cancel(user.id)
         self._audit.record("user.deactivated", subject_id=user.id, reason=reason)
-        self._ledger.enqueue(SendAccountDeactivated(user_id=user.id))
+        self._job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
 
     def activate(self, user: User) -> None:
         user.activate(at=self._clock())
         self._audit.record("user.activated", subject_id=user.id)
-        self._ledger.enqueue(SendAccountActivated(user_id=user.id))
+        self._job_queue.enqueue(SendAccountActivated(user_id=user.id))
 
     def delete(self, user: User) -> None:
         """Erase the person: rows, and the personal half of their audit events, which stay. Raises LastAdministrator."""

@@ -1,4 +1,4 @@
-"""Door: other people's accounts, for those who may see them."""
+"""Entry point: other people's accounts, for those who may see them."""
 
 from flask import Blueprint
 

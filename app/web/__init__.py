@@ -1,1 +1,1 @@
-"""What the doors share: who is asking, who may enter, errors, headers, forms, pages and where to go next."""
+"""What the entry points share: who is asking, who may enter, errors, headers, forms, pages and where to go next."""

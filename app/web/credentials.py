@@ -1,4 +1,4 @@
-"""Passwords as the doors ask for them: a counted try, the slow hash with no transaction open, then the effect."""
+"""Passwords as entry points ask for them: a counted try, the slow hash with no transaction open, then the effect."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def site(known: Settings) -> SimpleNamespace:
 
 def _waiting_jobs() -> int:
     try:
-        return reading().ledger.count_overdue(by=JOBS_SHOULD_START_WITHIN)
+        return reading().job_queue.count_overdue(by=JOBS_SHOULD_START_WITHIN)
     except SQLAlchemyError:
         return 0
 

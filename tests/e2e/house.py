@@ -30,7 +30,7 @@ from tests.support.databases import SIGNING_KEY, let_go
 
 PATIENCE_SECONDS = 120
 FLASK = [sys.executable, "-m", "flask"]
-# Cheap hashing, no limit in the way, and a ledger that notices within moments what was left lying.
+# Cheap hashing, no limit in the way, and a job queue that notices within moments what was left lying.
 QUICK = {
     "secret_key": SIGNING_KEY,
     "argon2_memory_kib": "8",
@@ -39,8 +39,8 @@ QUICK = {
     "log_level": "WARNING",
     "mail_timeout_seconds": "5",
     "job_lease_seconds": "30",
-    "ring_again_seconds": "1",
-    "sweep_seconds": "0.1",
+    "notify_again_seconds": "1",
+    "schedule_seconds": "0.1",
     "web_processes": "1",
     "worker_processes": "1",
 }
@@ -196,7 +196,7 @@ class House:
 
     def job(self, job_id: int) -> Job:
         with self.look() as look:
-            return look.ledger.get(job_id)
+            return look.job_queue.get(job_id)
 
     def jobs(self, kind: str | None = None) -> list[Job]:
         """Oldest first."""

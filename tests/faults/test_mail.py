@@ -1,4 +1,4 @@
-"""A mail server that is away, refuses, puts off or hangs: the ledger and the record of mails say what happened."""
+"""A mail server that is away, refuses, puts off or hangs: the job queue and the record of mails say what happened."""
 
 from datetime import UTC, datetime
 
@@ -33,16 +33,16 @@ def send(house):
     return enqueue
 
 
-def postponed(house, job_id):
+def put_off(house, job_id):
     """The job, once its first try has failed."""
     return until(lambda: job if (job := house.job(job_id)).outcome else None)
 
 
 def try_again(house, job_id):
-    """Let the time pass until the next try, and have the sweep look."""
+    """Let the time pass until the next try, and have the job queue look."""
     with house.work() as work:
         work.session.execute(update(Job).where(Job.id == job_id).values(run_after=datetime.now(UTC)))
-        work.ledger.sweep()
+        work.job_queue.rescue()
     return ended(house, job_id)
 
 
@@ -53,7 +53,7 @@ def ended(house, job_id):
 def test_while_the_mail_server_is_away_a_mail_waits_and_then_goes_out(house, post_office, send):
     post_office.close()
 
-    late = postponed(house, send())
+    late = put_off(house, send())
 
     assert late.state == JobState.WAITING
     assert late.run_after > late.created_at
@@ -83,7 +83,7 @@ def test_a_mail_that_is_refused_for_good_is_not_tried_again_and_says_why(house, 
 def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail(house, post_office, send):
     post_office.answers = ["451 4.7.1 come back later"]
 
-    late = postponed(house, send())
+    late = put_off(house, send())
     assert late.outcome == "the mail server did not take it yet: 451 4.7.1 come back later"
     assert [mail.status for mail in house.mails()] == [MailStatus.DELAYED]
     done = try_again(house, late.id)
@@ -99,7 +99,7 @@ def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail(house, post_offi
 def test_a_mail_server_that_never_answers_is_given_up_on_and_asked_again(house, post_office, send):
     post_office.hold(ADA)
 
-    late = postponed(house, send())
+    late = put_off(house, send())
     assert late.outcome.startswith("the mail server did not take it yet")
     assert [mail.status for mail in house.mails()] == [MailStatus.DELAYED]
     post_office.release()

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from app import create_app
 from app.emails import Message
-from app.jobs.registry import keeps
-from app.services.ledger import Claim
+from app.jobs.registry import handles
+from app.services.job_queue import Claim
 from app.tasks import BULK, Task
 from app.unit_of_work import Work
 
@@ -26,12 +26,12 @@ class SendNewsletter(Task):
     to: str
 
 
-@keeps(KillItsWorker)
+@handles(KillItsWorker)
 def kill_its_worker(work: Work, task: KillItsWorker, claim: Claim) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@keeps(SendNewsletter)
+@handles(SendNewsletter)
 def send_newsletter(work: Work, task: SendNewsletter, claim: Claim) -> Message:
     return Message("newsletter", None, task.to, "News", "There is news.", "<p>There is news.</p>")
 

@@ -59,7 +59,7 @@ def _each_due(app: Flask) -> Iterator[int]:
             try:
                 perform(found.id)
             except JobFailed:
-                pass  # The ledger knows why, and a test that cares looks there.
+                pass  # The job queue knows why, and a test that cares looks there.
         yield found.id
 
 

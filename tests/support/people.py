@@ -35,6 +35,6 @@ class People:
         """Somebody with a confirmed address and a known password."""
         with self._app.app_context():
             prepared = credentials.policy.prepare(password, words=())
-            with unit_of_work(origin=Origin(NOWHERE, door="test")) as work:
+            with unit_of_work(origin=Origin(NOWHERE, entry_point="test")) as work:
                 user = work.users.create(email=email, name=name, roles=roles, password=prepared)
             return Person(id=user.id, email=email, name=name, password=password)

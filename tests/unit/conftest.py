@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.models import ADMINISTRATOR, MEMBER, Base, Role, User
 from app.principal import Principal, Visit
 from app.services.audit import AuditLog, Origin
-from app.services.ledger import Ledger, Ring
+from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.roles import Roles
@@ -57,13 +57,13 @@ def audit(session: Session, origin: Origin, clock: Clock) -> AuditLog:
 
 
 @pytest.fixture
-def rings() -> list[Ring]:
+def due_jobs() -> list[DueJob]:
     return []
 
 
 @pytest.fixture
-def ledger(session: Session, lifetimes: Lifetimes, clock: Clock, rings: list[Ring]) -> Ledger:
-    return Ledger(session, lifetimes=lifetimes, clock=clock, ring=rings.append)
+def job_queue(session: Session, lifetimes: Lifetimes, clock: Clock, due_jobs: list[DueJob]) -> JobQueue:
+    return JobQueue(session, lifetimes=lifetimes, clock=clock, notify=due_jobs.append)
 
 
 @pytest.fixture

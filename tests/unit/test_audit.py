@@ -34,9 +34,9 @@ def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, orig
 
 
 def test_what_did_not_come_through_a_page_says_through_which_door_it_came(session, clock):
-    audit = AuditLog(session, origin=Origin(Visit(), door="cli"), clock=clock)
+    audit = AuditLog(session, origin=Origin(Visit(), entry_point="cli"), clock=clock)
 
-    assert audit.find(audit.record("user.created", subject_id=7)).detail.values == {"door": "cli"}
+    assert audit.find(audit.record("user.created", subject_id=7)).detail.values == {"entry_point": "cli"}
 
 
 def test_no_personal_value_is_in_the_event_itself(audit):

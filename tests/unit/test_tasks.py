@@ -4,15 +4,15 @@ import pytest
 
 from app.errors import AccountError
 from app.jobs import worker
-from app.jobs.registry import FUNCTIONS, keeps
+from app.jobs.registry import HANDLERS, handles
 from app.tasks import QUEUES, NoOperation, SendNewDevice, Task
 
 KINDS = sorted(Task.kinds)
 
 
 def test_every_task_has_a_handler_and_every_handler_a_task():
-    assert worker.FUNCTIONS is FUNCTIONS
-    assert set(FUNCTIONS) == set(Task.kinds.values())
+    assert worker.HANDLERS is HANDLERS
+    assert set(HANDLERS) == set(Task.kinds.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,8 +50,8 @@ def test_what_this_version_does_not_know_is_not_guessed(kind, arguments):
 
 
 def test_a_task_has_one_handler_only():
-    with pytest.raises(ValueError, match="kept by two functions"):
-        keeps(NoOperation)(lambda work, task, claim: None)
+    with pytest.raises(ValueError, match="has two handlers"):
+        handles(NoOperation)(lambda work, task, claim: None)
 
 
 def refusals(kind=AccountError):

@@ -22,7 +22,7 @@ _chance = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class DueJob:
     """A job that wants a worker, and the queue to call one on."""
 
     job_id: int
@@ -40,8 +40,8 @@ class Claim:
     request_id: str | None
 
 
-class Ledger:
-    """`ring` hears of every job that wants a worker; it is obeyed after the commit."""
+class JobQueue:
+    """`notify` is given every job that a worker should know of; the notification goes out after the commit."""
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class Ledger:
         *,
         lifetimes: Lifetimes,
         clock: Callable[[], datetime],
-        ring: Callable[[Ring], None],
+        notify: Callable[[DueJob], None],
         request_id: str | None = None,
         owner_id: int | None = None,
     ) -> None:
         self._session = session
         self._lifetimes = lifetimes
         self._clock = clock
-        self._ring = ring
+        self._notify = notify
         self._request_id = request_id
         self._owner_id = owner_id
 
@@ -81,11 +81,11 @@ class Ledger:
                 "owner_id": self._owner_id,
                 "request_id": self._request_id,
                 "created_at": now,
-                "rung_at": now,
+                "notified_at": now,
             },
         ).scalar()
         if job_id is not None:
-            self._ring(Ring(job_id, task.queue))
+            self._notify(DueJob(job_id, task.queue))
         return job_id
 
     def was_enqueued(self, dedupe_key: str) -> bool:
@@ -110,29 +110,29 @@ class Ledger:
         ).first()
         return Claim(job_id, row.kind, row.arguments, row.attempts, row.request_id) if row else None
 
-    def acknowledge(self, claim: Claim, *, outcome: str | None = None) -> None:
+    def complete(self, claim: Claim, *, outcome: str | None = None) -> None:
         """The work is done. Raises LeaseLost, so that what was done in this transaction is undone."""
         self._settle(
             claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self._clock(), lease_until=None
         )
 
-    def renew(self, claim: Claim, *, progress: int) -> None:
+    def heartbeat(self, claim: Claim, *, progress: int) -> None:
         """Say that a long job lives and how far it is, in percent. Raises LeaseLost."""
         self._settle(claim, progress=progress, lease_until=self._clock() + self._lifetimes.job_lease)
 
-    def postpone(self, claim: Claim, *, outcome: str) -> None:
+    def retry_later(self, claim: Claim, *, outcome: str) -> None:
         """The try failed: try again later, each wait twice as long, or call the job dead after its last."""
         now = self._clock()
         row = self._session.get(Job, claim.job_id)
         if row is not None and claim.attempt >= row.max_attempts:
-            self.bury(claim, outcome=outcome)
+            self.discard(claim, outcome=outcome)
             return
         delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
         self._settle(
-            claim, state=JobState.WAITING, outcome=outcome, run_after=now + delay, lease_until=None, rung_at=None
+            claim, state=JobState.WAITING, outcome=outcome, run_after=now + delay, lease_until=None, notified_at=None
         )
 
-    def bury(self, claim: Claim, *, outcome: str) -> None:
+    def discard(self, claim: Claim, *, outcome: str) -> None:
         """No retry can help."""
         self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self._clock(), lease_until=None)
 
@@ -149,8 +149,8 @@ class Ledger:
 
     # ── what the schedule does ──
 
-    def sweep(self, *, at_most: int = 500) -> int:
-        """Ring again for due jobs that nobody holds, and call dead those whose last try never came back."""
+    def rescue(self, *, at_most: int = 500) -> int:
+        """Notify again of due jobs that nobody holds, and call dead those whose last try never came back."""
         now = self._clock()
         self._session.execute(
             update(Job)
@@ -164,7 +164,7 @@ class Ledger:
                 OPEN,  # The word for word condition of the index that holds only these.
                 self._is_free(now),
                 Job.run_after <= now,
-                or_(Job.rung_at.is_(None), Job.rung_at < now - self._lifetimes.ring_again),
+                or_(Job.notified_at.is_(None), Job.notified_at < now - self._lifetimes.notify_again),
             )
             .order_by(Job.run_after)
             .limit(at_most)
@@ -173,10 +173,10 @@ class Ledger:
         if due:
             ids = [row.id for row in due]
             self._session.execute(
-                update(Job).where(Job.id.in_(ids)).values(rung_at=now).execution_options(synchronize_session=False)
+                update(Job).where(Job.id.in_(ids)).values(notified_at=now).execution_options(synchronize_session=False)
             )
         for row in due:
-            self._ring(Ring(row.id, row.queue))
+            self._notify(DueJob(row.id, row.queue))
         return len(due)
 
     def count_overdue(self, *, by: timedelta) -> int:
@@ -225,7 +225,7 @@ class Ledger:
             .values(
                 state=JobState.WAITING,
                 run_after=now,
-                rung_at=now,
+                notified_at=now,
                 lease_until=None,
                 finished_at=None,
                 progress=0,
@@ -234,7 +234,7 @@ class Ledger:
         )
         if again != 1:
             raise JobNotRetryable
-        self._ring(Ring(job_id, job.queue))
+        self._notify(DueJob(job_id, job.queue))
 
     def cancel(self, job_id: int) -> None:
         """Raises JobNotFound, JobNotCancellable once a worker has it."""

@@ -1,0 +1,274 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event, func, select
+
+from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
+from app.models import Job, JobState
+from app.services.job_queue import FIRST_DELAY, LONGEST_DELAY, Claim, DueJob
+from app.tasks import NoOperation, PurgeExpired, SendNewDevice, Task
+
+
+@pytest.fixture
+def job_id(job_queue):
+    return job_queue.enqueue(NoOperation())
+
+
+def state_of(session, job_id):
+    session.expire_all()
+    return session.get(Job, job_id)
+
+
+def test_a_job_is_a_row_and_one_call_for_a_worker(job_queue, due_jobs):
+    job_id = job_queue.enqueue(SendNewDevice(user_id=3, session_id=4))
+
+    job = job_queue.get(job_id)
+    assert (job.kind, job.arguments) == ("send_new_device", {"user_id": 3, "session_id": 4})
+    assert (job.state, job.queue, job.attempts) == (JobState.WAITING, "default", 0)
+    assert due_jobs == [DueJob(job_id, "default")]
+
+
+def test_the_same_key_is_enqueued_once(job_queue, due_jobs, session):
+    first = job_queue.enqueue(PurgeExpired(), dedupe_key="purge:today")
+
+    assert job_queue.enqueue(PurgeExpired(), dedupe_key="purge:today") is None
+    assert job_queue.was_enqueued("purge:today")
+    assert not job_queue.was_enqueued("purge:tomorrow")
+    assert [due.job_id for due in due_jobs] == [first]
+    assert session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+def test_jobs_without_a_key_are_each_their_own(job_queue):
+    assert job_queue.enqueue(NoOperation()) != job_queue.enqueue(NoOperation())
+
+
+def test_a_claim_holds_the_job_for_its_lease(job_queue, job_id, clock, lifetimes):
+    assert job_queue.claim(job_id) == Claim(job_id, "no_operation", {}, 1, None)
+    assert job_queue.claim(job_id) is None
+
+    clock.advance(seconds=lifetimes.job_lease.total_seconds())
+    assert job_queue.claim(job_id) is None
+    clock.advance(seconds=1)
+    assert job_queue.claim(job_id).attempt == 2
+
+
+def test_a_job_that_is_not_due_is_not_claimed(job_queue, job_id, clock):
+    job_queue.retry_later(job_queue.claim(job_id), outcome="later")
+
+    assert job_queue.claim(job_id) is None
+
+
+def test_a_job_that_does_not_exist_is_not_claimed(job_queue):
+    assert job_queue.claim(12345) is None
+
+
+def test_an_acknowledged_job_is_done(job_queue, job_id, session, clock):
+    job_queue.complete(job_queue.claim(job_id), outcome="well done")
+
+    job = state_of(session, job_id)
+    assert (job.state, job.progress, job.outcome) == (JobState.DONE, 100, "well done")
+    assert (job.started_at, job.finished_at, job.lease_until) == (clock.now, clock.now, None)
+    assert job_queue.claim(job_id) is None
+
+
+@pytest.mark.parametrize(
+    "settle",
+    [
+        lambda job_queue, claim: job_queue.complete(claim),
+        lambda job_queue, claim: job_queue.heartbeat(claim, progress=50),
+        lambda job_queue, claim: job_queue.retry_later(claim, outcome="later"),
+        lambda job_queue, claim: job_queue.discard(claim, outcome="never"),
+    ],
+    ids=["complete", "heartbeat", "retry_later", "discard"],
+)
+def test_who_lost_the_lease_changes_nothing_any_more(job_queue, job_id, clock, session, settle):
+    late = job_queue.claim(job_id)
+    clock.advance(hours=1)
+    present = job_queue.claim(job_id)
+
+    with pytest.raises(LeaseLost):
+        settle(job_queue, late)
+
+    assert state_of(session, job_id).attempts == 2
+    job_queue.complete(present)
+    with pytest.raises(LeaseLost):
+        settle(job_queue, present)
+
+
+def test_a_long_job_renews_its_lease_and_says_how_far_it_is(job_queue, job_id, clock, session):
+    claim = job_queue.claim(job_id)
+    for progress in (25, 50, 75):
+        clock.advance(seconds=110)
+        job_queue.heartbeat(claim, progress=progress)
+
+    assert state_of(session, job_id).progress == 75
+    assert job_queue.claim(job_id) is None
+
+
+def test_each_failed_try_waits_about_twice_as_long_as_the_one_before(job_queue, session, clock):
+    job_id = job_queue.enqueue(NoOperation())
+    waits = []
+    for _ in range(Task.max_attempts - 1):
+        job_queue.retry_later(job_queue.claim(job_id), outcome="the mail server is away")
+        job = state_of(session, job_id)
+        waits.append((job.run_after - clock.now).total_seconds())
+        clock.now = job.run_after
+
+    expected = [FIRST_DELAY.total_seconds() * 2**each for each in range(Task.max_attempts - 1)]
+    assert all(0.8 * want <= wait <= 1.2 * want for wait, want in zip(waits, expected, strict=True))
+    assert state_of(session, job_id).outcome == "the mail server is away"
+
+
+def test_no_wait_is_longer_than_an_hour_or_so(job_queue, job_id, session, clock):
+    state_of(session, job_id).max_attempts = 50
+    session.flush()
+    for _ in range(20):
+        job_queue.retry_later(job_queue.claim(job_id), outcome="later")
+        clock.now = state_of(session, job_id).run_after
+
+    job_queue.retry_later(job_queue.claim(job_id), outcome="later")
+    assert state_of(session, job_id).run_after - clock.now <= LONGEST_DELAY * 1.2
+
+
+def test_after_its_last_try_a_job_is_dead_and_shown(job_queue, job_id, session, clock):
+    for _ in range(Task.max_attempts):
+        job_queue.retry_later(job_queue.claim(job_id), outcome="failed with ValueError")
+        clock.advance(hours=2)
+
+    job = state_of(session, job_id)
+    assert (job.state, job.outcome) == (JobState.DEAD, "failed with ValueError")
+    assert job_queue.claim(job_id) is None
+    assert job_queue.list(states=["dead"]) == [job]
+
+
+def test_a_job_that_kills_its_workers_ends_dead(job_queue, job_id, session, clock):
+    for _ in range(Task.max_attempts):
+        assert job_queue.claim(job_id)
+        clock.advance(hours=1)
+
+    assert job_queue.claim(job_id) is None
+    job_queue.rescue()
+    job = state_of(session, job_id)
+    assert (job.state, job.outcome) == (JobState.DEAD, "its last try never came back")
+
+
+def test_rescue_notifies_again_of_what_nobody_came_for(job_queue, job_id, due_jobs, clock, lifetimes):
+    due_jobs.clear()
+    assert job_queue.rescue() == 0
+
+    clock.advance(seconds=lifetimes.notify_again.total_seconds() + 1)
+    assert job_queue.rescue() == 1
+    assert job_queue.rescue() == 0
+    assert due_jobs == [DueJob(job_id, "default")]
+
+
+def test_rescue_notifies_of_a_job_whose_worker_died(job_queue, job_id, due_jobs, clock):
+    job_queue.claim(job_id)
+    due_jobs.clear()
+    clock.advance(seconds=119)
+    assert job_queue.rescue() == 0
+
+    clock.advance(seconds=2)
+    assert job_queue.rescue() == 1
+
+
+def test_rescue_notifies_of_a_delayed_job_as_soon_as_it_is_due(job_queue, job_id, due_jobs, session, clock):
+    job_queue.retry_later(job_queue.claim(job_id), outcome="later")
+    due_jobs.clear()
+    assert job_queue.rescue() == 0
+
+    clock.now = state_of(session, job_id).run_after
+    assert job_queue.rescue() == 1
+
+
+def test_rescue_leaves_what_is_over_alone(job_queue, job_id, clock):
+    job_queue.complete(job_queue.claim(job_id))
+    cancelled = job_queue.enqueue(NoOperation())
+    job_queue.cancel(cancelled)
+    clock.advance(days=1)
+
+    assert job_queue.rescue() == 0
+
+
+def test_rescue_takes_the_oldest_first_and_no_more_than_it_is_told(job_queue, due_jobs, clock):
+    jobs = []
+    for _ in range(5):
+        jobs.append(job_queue.enqueue(NoOperation()))
+        clock.advance(seconds=1)
+    due_jobs.clear()
+    clock.advance(minutes=5)
+
+    assert job_queue.rescue(at_most=3) == 3
+    assert [due.job_id for due in due_jobs] == jobs[:3]
+
+
+def test_a_dead_job_can_be_given_its_tries_again(job_queue, job_id, due_jobs, session):
+    job_queue.discard(job_queue.claim(job_id), outcome="550 no such user")
+    due_jobs.clear()
+
+    job_queue.retry(job_id)
+
+    job = state_of(session, job_id)
+    assert (job.state, job.max_attempts - job.attempts, job.finished_at) == (
+        JobState.WAITING,
+        Task.max_attempts,
+        None,
+    )
+    assert due_jobs == [DueJob(job_id, "default")]
+    assert job_queue.claim(job_id).attempt == 2
+
+
+def test_what_is_not_dead_cannot_be_retried(job_queue, job_id):
+    with pytest.raises(JobNotRetryable):
+        job_queue.retry(job_id)
+    job_queue.complete(job_queue.claim(job_id))
+    with pytest.raises(JobNotRetryable):
+        job_queue.retry(job_id)
+    with pytest.raises(JobNotFound):
+        job_queue.retry(12345)
+
+
+def test_a_job_that_has_not_begun_can_be_cancelled(job_queue, job_id, session):
+    job_queue.cancel(job_id)
+
+    assert state_of(session, job_id).state == JobState.CANCELLED
+    assert job_queue.claim(job_id) is None
+    job_queue.retry(job_id)
+    assert job_queue.claim(job_id)
+
+
+def test_a_job_that_has_begun_cannot_be_cancelled(job_queue, job_id):
+    job_queue.claim(job_id)
+
+    with pytest.raises(JobNotCancellable):
+        job_queue.cancel(job_id)
+    with pytest.raises(JobNotFound):
+        job_queue.cancel(12345)
+
+
+def test_the_list_is_newest_first_and_goes_on_where_it_ended(job_queue):
+    jobs = [job_queue.enqueue(NoOperation()) for _ in range(5)]
+
+    assert [job.id for job in job_queue.list(limit=2)] == jobs[:-3:-1]
+    assert [job.id for job in job_queue.list(before=jobs[2])] == [jobs[1], jobs[0]]
+    assert job_queue.list(states=["done"]) == []
+
+
+def test_overdue_jobs_are_counted(job_queue, job_id, clock):
+    clock.advance(seconds=11)
+
+    assert job_queue.count_overdue(by=timedelta(seconds=10)) == 1
+    assert job_queue.count_overdue(by=timedelta(seconds=12)) == 0
+
+
+def test_what_is_due_is_found_without_reading_the_history(session, job_queue):
+    asked = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    job_queue.rescue()
+    job_queue.count_overdue(by=timedelta(seconds=10))
+    selects = [each for each in asked if each[0].startswith("SELECT")]
+
+    assert len(selects) == 2
+    for statement, values in selects:
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+        assert "SCAN" not in str(plan)
