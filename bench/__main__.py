@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from bench import footprint, jobs, report, web
 from bench.figure import QUICK, THOROUGH, Effort, Figure
-from bench.place import Place
+from bench.workspace import Workspace
 
-FIGURES: dict[str, Callable[[Place, Effort], Iterator[Figure]]] = {
+FIGURES: dict[str, Callable[[Workspace, Effort], Iterator[Figure]]] = {
     "start": footprint.start,
     "memory": footprint.memory,
     "pages": web.pages,
@@ -23,10 +23,10 @@ FIGURES: dict[str, Callable[[Place, Effort], Iterator[Figure]]] = {
 def main() -> int:
     asked = arguments()
     figures = []
-    with Place() as place:
+    with Workspace() as workspace:
         print(report.HEADING, flush=True)
         for name in asked.only or FIGURES:
-            for figure in FIGURES[name](place, QUICK if asked.quick else THOROUGH):
+            for figure in FIGURES[name](workspace, QUICK if asked.quick else THOROUGH):
                 print(report.line(figure), flush=True)
                 figures.append(figure)
     if asked.write:

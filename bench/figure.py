@@ -28,32 +28,32 @@ QUICK = Effort(rounds=1, seconds=0.2, requests=4, jobs=3, users=20, many_users=2
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`floor` and `ours` are medians in `unit`; `target` bounds ours / floor, from below where more is better."""
+    """`baseline` and `ours` are medians in `unit`; `target` bounds ours / baseline, from below where more is better."""
 
     what: str
     unit: str
-    floor: float
+    baseline: float
     ours: float
     target: float
     more_is_better: bool = True
 
     @property
     def ratio(self) -> float:
-        return self.ours / self.floor
+        return self.ours / self.baseline
 
     @property
     def is_reached(self) -> bool:
         return self.ratio >= self.target if self.more_is_better else self.ratio <= self.target
 
 
-def interleaved(rounds: int, floor: Callable[[], float], ours: Callable[[], float]) -> tuple[float, float]:
+def interleaved(rounds: int, baseline: Callable[[], float], ours: Callable[[], float]) -> tuple[float, float]:
     """The medians of both, taken by turns, so that whatever else the machine does meets both alike."""
-    taken = [_pair(floor, ours, ours_first=bool(number % 2)) for number in range(rounds)]
+    taken = [_pair(baseline, ours, ours_first=bool(number % 2)) for number in range(rounds)]
     return median(pair[0] for pair in taken), median(pair[1] for pair in taken)
 
 
-def _pair(floor: Callable[[], float], ours: Callable[[], float], *, ours_first: bool) -> tuple[float, float]:
+def _pair(baseline: Callable[[], float], ours: Callable[[], float], *, ours_first: bool) -> tuple[float, float]:
     if ours_first:
         found = ours()
-        return floor(), found
-    return floor(), ours()
+        return baseline(), found
+    return baseline(), ours()

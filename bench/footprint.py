@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.figure import Effort, Figure, interleaved
 from bench.load import ask, request
-from bench.place import Place
-from bench.servers import FLOOR, OURS, copy_pages, served
+from bench.servers import BASELINE, OURS, copy_pages, served
+from bench.workspace import Workspace
 
 IDLE_SECONDS = 1
 
@@ -24,41 +24,41 @@ print(time.perf_counter() - began)
 """
 
 
-def memory(place: Place, effort: Effort) -> Iterator[Figure]:
+def memory(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """Half of the requests ask for the account page, half for the sign-in page."""
-    place.add_users(1)
-    with served(place, OURS) as ours:
-        cookies = copy_pages(place, ours.port)
+    workspace.add_users(1)
+    with served(workspace, OURS) as ours:
+        cookies = copy_pages(workspace, ours.port)
     pages = {
-        FLOOR: [request("GET", "/account/1"), request("GET", "/login")],
+        BASELINE: [request("GET", "/account/1"), request("GET", "/login")],
         OURS: [request("GET", "/account", cookies=cookies), request("GET", "/auth/login")],
     }
 
     def idle_after(application: str) -> float:
-        with served(place, application) as server:
+        with served(workspace, application) as server:
             for number in range(effort.requests):
                 answer = ask(server.port, pages[application][number % 2].encode())
                 assert answer.startswith(b"HTTP/1.1 200 "), answer
             time.sleep(IDLE_SECONDS)
             return resident_mib(server.worker_pid())
 
-    found = interleaved((effort.rounds + 2) // 3, lambda: idle_after(FLOOR), lambda: idle_after(OURS))
+    found = interleaved((effort.rounds + 2) // 3, lambda: idle_after(BASELINE), lambda: idle_after(OURS))
     yield Figure(
         f"memory of one worker after {effort.requests} requests", "MiB", *found, target=1.3, more_is_better=False
     )
 
 
-def start(place: Place, effort: Effort) -> Iterator[Figure]:
+def start(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """What a server loads, imports included; both from byte code."""
-    place.add_users(1)
+    workspace.add_users(1)
 
     def milliseconds(statement: str) -> float:
-        return 1000 * float(place.run([sys.executable, "-c", TIME_A_START.format(statement=statement)]))
+        return 1000 * float(workspace.run([sys.executable, "-c", TIME_A_START.format(statement=statement)]))
 
-    loads = {FLOOR: "from bench.floor import create_app; app = create_app()", OURS: "from wsgi import app"}
+    loads = {BASELINE: "from bench.baseline import create_app; app = create_app()", OURS: "from wsgi import app"}
     for statement in loads.values():
         milliseconds(statement)
-    found = interleaved(2 * effort.rounds, lambda: milliseconds(loads[FLOOR]), lambda: milliseconds(loads[OURS]))
+    found = interleaved(2 * effort.rounds, lambda: milliseconds(loads[BASELINE]), lambda: milliseconds(loads[OURS]))
     yield Figure("the application in a fresh process", "ms", *found, target=1.4, more_is_better=False)
 
 

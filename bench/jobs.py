@@ -13,9 +13,9 @@ from rq.job import Job
 
 from bench.figure import Effort, Figure, interleaved
 from bench.nothing import nothing
-from bench.place import Place
+from bench.workspace import Workspace
 
-QUEUE = "bench-floor"
+QUEUE = "bench-baseline"
 
 ENQUEUE = """
 from app.tasks import NoOperation
@@ -27,25 +27,29 @@ with app.app_context(), unit_of_work() as work:
 """
 
 
-def worker(place: Place, effort: Effort) -> Iterator[Figure]:
+def worker(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """RQ's default worker, which forks for each job, on an empty function; ours on a task that does nothing."""
-    found = interleaved(effort.rounds, lambda: bare_rq(place, effort.jobs), lambda: jobs_done(place, 3 * effort.jobs))
+    found = interleaved(
+        effort.rounds, lambda: bare_rq(workspace, effort.jobs), lambda: jobs_done(workspace, 3 * effort.jobs)
+    )
     yield Figure("no-op jobs of one worker", "jobs/s", *found, target=4)
 
 
-def bare_rq(place: Place, count: int) -> float:
-    with Redis.from_url(place.queue_url) as connection:
+def bare_rq(workspace: Workspace, count: int) -> float:
+    with Redis.from_url(workspace.queue_url) as connection:
         jobs = [Queue(QUEUE, connection=connection).enqueue(nothing) for _ in range(count)]
-        place.run([sys.executable, "-m", "rq.cli", "worker", "--burst", "--quiet", "--url", place.queue_url, QUEUE])
+        workspace.run(
+            [sys.executable, "-m", "rq.cli", "worker", "--burst", "--quiet", "--url", workspace.queue_url, QUEUE]
+        )
         ended = [job.ended_at for job in Job.fetch_many([job.id for job in jobs], connection=connection) if job]
     return pace(at for at in ended if at is not None)
 
 
-def jobs_done(place: Place, count: int) -> float:
+def jobs_done(workspace: Workspace, count: int) -> float:
     """From the first acknowledgement in the job queue to the last; each is a commit, as each claim is."""
-    place.run([sys.executable, "-c", ENQUEUE.format(count=count)])
-    place.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", "1", "--burst"])
-    with sqlite3.connect(place.database) as database:
+    workspace.run([sys.executable, "-c", ENQUEUE.format(count=count)])
+    workspace.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", "1", "--burst"])
+    with sqlite3.connect(workspace.database) as database:
         rows = database.execute("SELECT finished_at FROM jobs WHERE state = 'done' ORDER BY id DESC LIMIT ?", [count])
         ended = [datetime.fromisoformat(at) for (at,) in rows]
     database.close()

@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from bench.figure import CORES, Figure
-from bench.place import ROOT
+from bench.workspace import ROOT
 
-HEADING = f"{'':<40} {'floor':>9} {'ours':>9}  {'unit':<11} {'ratio':>6}  target"
+HEADING = f"{'':<40} {'baseline':>9} {'ours':>9}  {'unit':<11} {'ratio':>6}  target"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 FIGURES = re.compile(r"(?s)(?<=<!-- figures -->\n).*(?=<!-- /figures -->)")
 
 
 def line(figure: Figure) -> str:
     return (
-        f"{figure.what:<40} {_short(figure.floor):>9} {_short(figure.ours):>9}  {figure.unit:<11} "
+        f"{figure.what:<40} {_short(figure.baseline):>9} {_short(figure.ours):>9}  {figure.unit:<11} "
         f"{figure.ratio:>6.2f}  {_target(figure):<7} {'ok' if figure.is_reached else 'MISSED'}"
     )
 
@@ -26,11 +26,11 @@ def line(figure: Figure) -> str:
 def write(figures: Iterable[Figure]) -> None:
     """Replace the table of the document; the words around it are kept."""
     rows = [
-        f"| {each.what} | {_short(each.floor)} {each.unit} | {_short(each.ours)} {each.unit} "
+        f"| {each.what} | {_short(each.baseline)} {each.unit} | {_short(each.ours)} {each.unit} "
         f"| {each.ratio:.2f} | {_target(each)} | {'yes' if each.is_reached else '**no**'} |"
         for each in figures
     ]
-    head = ["| what | floor | ours | ratio | target | reached |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    head = ["| what | baseline | ours | ratio | target | reached |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     table = "\n".join([machine(), "", *head, *rows, ""])
     DOCUMENT.write_text(FIGURES.sub(lambda _: table, DOCUMENT.read_text()))
 

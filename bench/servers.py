@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load import ask, request
-from bench.place import ROOT, Browser, Place, address_of
+from bench.workspace import ROOT, Browser, Workspace, address_of
 
 START_SECONDS = 60
 STOP_SECONDS = 40
@@ -28,7 +28,7 @@ print(json.dumps({name: value for name, value in runpy.run_path("gunicorn.conf.p
                   and not callable(value)}))
 """
 
-FLOOR_CONFIGURATION = """\
+BASELINE_CONFIGURATION = """\
 import gc
 {values}
 
@@ -37,7 +37,7 @@ def when_ready(server):
     gc.freeze()
 """
 
-FLOOR = "bench.floor:create_app()"
+BASELINE = "bench.baseline:create_app()"
 OURS = "wsgi:app"
 
 
@@ -53,23 +53,23 @@ class Server:
 
 
 @contextmanager
-def served(place: Place, application: str, *, workers: int = 1) -> Iterator[Server]:
-    """`FLOOR` or `OURS` behind gunicorn, ready to answer."""
+def served(workspace: Workspace, application: str, *, workers: int = 1) -> Iterator[Server]:
+    """`BASELINE` or `OURS` behind gunicorn, ready to answer."""
     port = _free_port()
-    configuration = str(ROOT / "gunicorn.conf.py") if application == OURS else str(_floor_configuration(place))
+    configuration = str(ROOT / "gunicorn.conf.py") if application == OURS else str(_baseline_configuration(workspace))
     command = [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", f"127.0.0.1:{port}", "-w", str(workers)]
-    with (place.folder / "servers.log").open("ab") as log:
-        process = subprocess.Popen([*command, application], cwd=ROOT, env=place.environment, stdout=log, stderr=log)
+    with (workspace.folder / "servers.log").open("ab") as log:
+        process = subprocess.Popen([*command, application], cwd=ROOT, env=workspace.environment, stdout=log, stderr=log)
     try:
-        _wait_until_ready(port, process, log=place.folder / "servers.log")
+        _wait_until_ready(port, process, log=workspace.folder / "servers.log")
         yield Server(port, process.pid)
     finally:
         process.terminate()
         process.wait(STOP_SECONDS)
 
 
-def copy_pages(place: Place, port: int) -> dict[str, str]:
-    """Give the floor our two pages, and return the cookies of who is signed in at ours.
+def copy_pages(workspace: Workspace, port: int) -> dict[str, str]:
+    """Give the baseline our two pages, and return the cookies of who is signed in at ours.
 
     Their text is kept to the byte; on the account page the two values that come from the database stay values.
     """
@@ -79,8 +79,8 @@ def copy_pages(place: Place, port: int) -> dict[str, str]:
     account = browser.get("/account")
     assert "<h1>Sign in</h1>" in re.sub(r' id="\w+"', "", login), login
     assert address_of(1) in account, account
-    (place.templates / "login.html").write_text(_raw(login))
-    (place.templates / "account.html").write_text(
+    (workspace.templates / "login.html").write_text(_raw(login))
+    (workspace.templates / "account.html").write_text(
         _raw(account).replace("Person 1", _value("name")).replace(address_of(1), _value("email"))
     )
     return browser.cookies
@@ -100,11 +100,11 @@ def _value(name: str) -> str:
     return f"{{% endraw %}}{{{{ person.{name} }}}}{{% raw %}}"
 
 
-def _floor_configuration(place: Place) -> Path:
-    values = json.loads(place.run([sys.executable, "-c", READ_SETTINGS]))
-    written = place.folder / "floor.conf.py"
+def _baseline_configuration(workspace: Workspace) -> Path:
+    values = json.loads(workspace.run([sys.executable, "-c", READ_SETTINGS]))
+    written = workspace.folder / "baseline.conf.py"
     written.write_text(
-        FLOOR_CONFIGURATION.format(values="\n".join(f"{name} = {value!r}" for name, value in values.items()))
+        BASELINE_CONFIGURATION.format(values="\n".join(f"{name} = {value!r}" for name, value in values.items()))
     )
     return written
 

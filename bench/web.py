@@ -10,44 +10,46 @@ from random import Random
 
 from bench.figure import CORES, Effort, Figure, interleaved
 from bench.load import Clients, request
-from bench.place import PASSWORD, Browser, Place, hasher
-from bench.servers import FLOOR, OURS, copy_pages, served
+from bench.servers import BASELINE, OURS, copy_pages, served
+from bench.workspace import PASSWORD, Browser, Workspace, hasher
 
 AT_ONCE = 2 * CORES
 
 
-def pages(place: Place, effort: Effort) -> Iterator[Figure]:
+def pages(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """One worker on either side."""
-    place.add_users(effort.users)
+    workspace.add_users(effort.users)
     with ExitStack() as stack:
-        ours = stack.enter_context(served(place, OURS))
-        cookies = copy_pages(place, ours.port)
-        floor = stack.enter_context(served(place, FLOOR))
+        ours = stack.enter_context(served(workspace, OURS))
+        cookies = copy_pages(workspace, ours.port)
+        baseline = stack.enter_context(served(workspace, BASELINE))
         clients = stack.enter_context(Clients(AT_ONCE))
 
         def rate(port: int, path: str, sent: dict[str, str] | None = None) -> float:
             return clients.rate(port, [request("GET", path, cookies=sent)], seconds=effort.seconds, status=200)
 
         account = interleaved(
-            effort.rounds, lambda: rate(floor.port, "/account/1"), lambda: rate(ours.port, "/account", cookies)
+            effort.rounds, lambda: rate(baseline.port, "/account/1"), lambda: rate(ours.port, "/account", cookies)
         )
         yield Figure("signed-in account page", "requests/s", *account, target=0.8)
-        login = interleaved(effort.rounds, lambda: rate(floor.port, "/login"), lambda: rate(ours.port, "/auth/login"))
+        login = interleaved(
+            effort.rounds, lambda: rate(baseline.port, "/login"), lambda: rate(ours.port, "/auth/login")
+        )
         yield Figure("sign-in page", "requests/s", *login, target=0.4)
 
 
-def few_sign_ins(place: Place, effort: Effort) -> Iterator[Figure]:
-    yield sign_ins(place, effort, users=effort.users)
+def few_sign_ins(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+    yield sign_ins(workspace, effort, users=effort.users)
 
 
-def many_sign_ins(place: Place, effort: Effort) -> Iterator[Figure]:
-    yield sign_ins(place, effort, users=effort.many_users)
+def many_sign_ins(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+    yield sign_ins(workspace, effort, users=effort.many_users)
 
 
-def sign_ins(place: Place, effort: Effort, *, users: int) -> Figure:
+def sign_ins(workspace: Workspace, effort: Effort, *, users: int) -> Figure:
     """Whole sign-ins of random users, beside threads that do nothing but hash; a worker and a thread for each core."""
-    place.add_users(users)
-    with served(place, OURS, workers=CORES) as ours, Clients(AT_ONCE) as clients:
+    workspace.add_users(users)
+    with served(workspace, OURS, workers=CORES) as ours, Clients(AT_ONCE) as clients:
         browser, chance = Browser(ours.port), Random(users)
 
         def rate() -> float:

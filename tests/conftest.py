@@ -35,10 +35,10 @@ from tests.support.databases import (  # noqa: E402
     migrated,
     postgres_server,
 )
-from tests.support.mail_server import MailServer, running_mail_server  # noqa: E402
 from tests.support.mailbox import Mailbox, work_off  # noqa: E402
 from tests.support.people import People, Person  # noqa: E402
-from tests.support.places import run_folder, worker_name  # noqa: E402
+from tests.support.smtp_server import SmtpServer, running_smtp_server  # noqa: E402
+from tests.support.workspace import run_folder, worker_name  # noqa: E402
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -103,16 +103,16 @@ def valkey() -> Iterator[EmbeddedValkey]:
 
 
 @pytest.fixture(scope="session")
-def _mail_server() -> Iterator[MailServer]:
-    with running_mail_server() as server:
+def _smtp_server() -> Iterator[SmtpServer]:
+    with running_smtp_server() as server:
         yield server
 
 
 @pytest.fixture
-def mail_server(_mail_server: MailServer) -> MailServer:
+def smtp_server(_smtp_server: SmtpServer) -> SmtpServer:
     """A mail server that takes everything unless told otherwise."""
-    _mail_server.reset()
-    return _mail_server
+    _smtp_server.reset()
+    return _smtp_server
 
 
 @pytest.fixture

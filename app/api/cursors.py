@@ -9,18 +9,18 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from app.errors import InvalidInput, Problem
 from app.extensions import settings
-from app.services.directory import Place
+from app.services.directory import Position
 
 
-def write_cursor(place: Place | None, *, of: dict[str, Any]) -> str | None:
-    if place is None:
+def write_cursor(position: Position | None, *, of: dict[str, Any]) -> str | None:
+    if position is None:
         return None
-    is_time = isinstance(place.value, datetime)
-    value = place.value.isoformat() if isinstance(place.value, datetime) else place.value
-    return str(_signer(of).dumps([value, is_time, place.id]))
+    is_time = isinstance(position.value, datetime)
+    value = position.value.isoformat() if isinstance(position.value, datetime) else position.value
+    return str(_signer(of).dumps([value, is_time, position.id]))
 
 
-def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Place | None:
+def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Position | None:
     """Raises InvalidInput for one that is not ours, or of another list."""
     if cursor is None:
         return None
@@ -28,7 +28,7 @@ def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Place | None:
         value, is_time, row_id = _signer(of).loads(cursor)
     except BadData:
         raise InvalidInput([Problem("cursor", "invalid_cursor", "Begin again without a cursor.")]) from None
-    return Place(datetime.fromisoformat(value) if is_time else value, row_id)
+    return Position(datetime.fromisoformat(value) if is_time else value, row_id)
 
 
 def _signer(of: dict[str, Any]) -> URLSafeSerializer:

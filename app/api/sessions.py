@@ -26,7 +26,7 @@ from app.errors import (
 )
 from app.extensions import now
 from app.models import Session
-from app.services.directory import Place
+from app.services.directory import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
@@ -45,7 +45,7 @@ def list_sessions(query: PageQuery) -> SessionsOut:
     live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
     rest = [row for row in live if after is None or row.id < after.id]
     page = rest[: query.limit]
-    following = Place(None, page[-1].id) if len(rest) > query.limit else None
+    following = Position(None, page[-1].id) if len(rest) > query.limit else None
     return SessionsOut(
         items=[_shown(row, current_id=who.session_id) for row in page], next=write_cursor(following, of=SESSIONS)
     )
@@ -70,7 +70,7 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
         identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
     )
     page = found[: query.limit]
-    following = Place(None, page[-1].id) if len(found) > query.limit else None
+    following = Position(None, page[-1].id) if len(found) > query.limit else None
     return ApiKeysOut(items=[ApiKeyOut.model_validate(key) for key in page], next=write_cursor(following, of=KEYS))
 
 

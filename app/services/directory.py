@@ -47,7 +47,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where a list goes on: after the user `id`, whose value in the list's order is `value`."""
 
     value: str | datetime | None
@@ -63,7 +63,7 @@ class Wanted:
     q: str = ""
     role: str | None = None
     status: Status | None = None
-    after: Place | None = None
+    after: Position | None = None
     limit: int = 50
 
 
@@ -96,7 +96,7 @@ class Directory:
         row = self._session.execute(select(*_SHOWN).where(User.id == user_id)).first()
         return _listed(row, roles) if row else None
 
-    def page(self, wanted: Wanted) -> tuple[list[Listed], Place | None]:
+    def page(self, wanted: Wanted) -> tuple[list[Listed], Position | None]:
         """One page, and where the next begins; None when there is none."""
         filters = [self._of_status(wanted.status), self._with_role(wanted.role), *self._found_by(wanted.q)]
         query = select(*_SHOWN)
@@ -107,7 +107,7 @@ class Directory:
         more = len(rows) > wanted.limit
         rows = rows[: wanted.limit]
         last = rows[-1] if more else None
-        return self._with_roles(rows), Place(getattr(last, wanted.order), last.id) if last else None
+        return self._with_roles(rows), Position(getattr(last, wanted.order), last.id) if last else None
 
     def _rows(self, query: AnySelect, wanted: Wanted) -> list[AnyRow]:
         """Up to one more than a page holds. Who has no value in this order comes after all who have one."""
@@ -197,7 +197,7 @@ def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[
     return and_(column >= prefix, column < prefix + AFTER_ALL)
 
 
-def _beyond(column: InstrumentedAttribute[Any], after: Place, *, descending: bool) -> ColumnElement[bool]:
+def _beyond(column: InstrumentedAttribute[Any], after: Position, *, descending: bool) -> ColumnElement[bool]:
     """As two conditions that an index serves on both databases; a comparison of pairs is not used by SQLite's."""
     value = literal(after.value, column.type)
     if descending:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as DbSession
 
 def insert_once(session: DbSession, model: type[Any]) -> Any:
     """An INSERT that can name what happens on a conflict, in the words of this database."""
-    # Only the dialect that runs is loaded: the other costs a tenth of the floor's start.
+    # Only the dialect that runs is loaded: the other costs a tenth of the start.
     return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert(model)
 
 

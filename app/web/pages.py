@@ -79,7 +79,7 @@ def _everywhere() -> dict[str, Any]:
 
 
 def site(known: Settings) -> SimpleNamespace:
-    """What every page says about the place it belongs to."""
+    """What every page says about the site it belongs to."""
     return SimpleNamespace(
         name=known.site_name,
         terms_url=known.terms_url or None,

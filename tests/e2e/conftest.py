@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.house import House
 from tests.e2e.visitor import Visitor
 from tests.support.databases import copied
+from tests.support.deployment import Deployment
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Without a sandbox it runs as root too, as it does in containers; it opens nothing but our own pages.
@@ -46,36 +46,36 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory, sqlite_template, chromium):
+def deployment(tmp_path_factory, sqlite_template, chromium):
     """One for each test process, in development, so that its mails can be read in the mailbox."""
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("deployment")
     copied(sqlite_template, folder)
-    house = House(folder, environment="development", mail_url="")
-    house.environment.pop("COVERAGE_PROCESS_CONFIG", None)  # What pages do is measured without a browser.
+    deployment = Deployment(folder, environment="development", mail_url="")
+    deployment.environment.pop("COVERAGE_PROCESS_CONFIG", None)  # What pages do is measured without a browser.
     try:
-        house.valkey.start()
-        house.start_worker()
-        house.start_web()
-        yield house
-        house.stop()
-        assert "Traceback" not in house.told()
+        deployment.valkey.start()
+        deployment.start_worker()
+        deployment.start_web()
+        yield deployment
+        deployment.stop()
+        assert "Traceback" not in deployment.told()
     finally:
-        house.close()
+        deployment.close()
 
 
 @pytest.fixture(scope="session")
-def profile(chromium, house):
+def profile(chromium, deployment):
     """One browser profile for all tests: a new one for each would cost more than most tests."""
-    context = chromium.new_context(base_url=house.url, viewport=size(DESKTOP), locale="en-GB")
+    context = chromium.new_context(base_url=deployment.url, viewport=size(DESKTOP), locale="en-GB")
     context.set_default_timeout(10_000)
     context.new_page()
     return context
 
 
 @pytest.fixture
-def visitor(profile, house):
+def visitor(profile, deployment):
     """Somebody at a browser that remembers nothing of whoever sat there before."""
-    visitor = Visitor(profile, house)
+    visitor = Visitor(profile, deployment)
     yield visitor
     visitor.leave()
     profile.clear_cookies()
@@ -86,16 +86,16 @@ def visitor(profile, house):
 
 
 @pytest.fixture
-def arrive(chromium, house):
+def arrive(chromium, deployment):
     """Somebody at a browser of their own: `arrive(phone=True)`, `arrive(java_script_enabled=False)` ..."""
     arrived = []
 
     def make(*, phone=False, **how):
         how.setdefault("viewport", size(PHONE if phone else DESKTOP))
-        context = chromium.new_context(base_url=house.url, has_touch=phone, locale="en-GB", **how)
+        context = chromium.new_context(base_url=deployment.url, has_touch=phone, locale="en-GB", **how)
         context.set_default_timeout(10_000)
         context.new_page()
-        arrived.append(Visitor(context, house))
+        arrived.append(Visitor(context, deployment))
         return arrived[-1]
 
     yield make

@@ -208,7 +208,7 @@ def _(visitor: Visitor) -> None:
 @way("account.activity: its last page")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(at=None)
-    with visitor.house.work() as work:
+    with visitor.deployment.work() as work:
         owner = work.users.get_by_email(visitor.email).id
         for _ in range(30):
             work.audit.record("user.verification_requested", subject_id=owner)
@@ -219,7 +219,7 @@ def _(visitor: Visitor) -> None:
 @way("users.show")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at=None)
-    with visitor.house.look() as look:
+    with visitor.deployment.look() as look:
         number = look.users.get_by_email(visitor.email).id
     visitor.open(f"/users/{number}")
 
@@ -227,8 +227,8 @@ def _(visitor: Visitor) -> None:
 @way("users.show: deactivated")
 def _(visitor: Visitor) -> None:
     gone = new_address("gone")
-    visitor.house.add_user(gone, password=PASSWORD)
-    with visitor.house.work() as work:
+    visitor.deployment.add_user(gone, password=PASSWORD)
+    with visitor.deployment.work() as work:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter")
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
@@ -264,7 +264,7 @@ def wants_another_address(visitor: Visitor) -> None:
 
 def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
     """A link as the worker would make it, without waiting for a mail."""
-    with visitor.house.work() as work:
+    with visitor.deployment.work() as work:
         user = work.users.get_by_email(visitor.email)
         change = work.email_changes.find_pending(user.id)
         _, token = work.links.issue(
@@ -277,7 +277,7 @@ def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
     return f"{path}/{token}"
 
 
-# ── another house, for what a good one never shows ──
+# ── another deployment, for what a good one never shows ──
 
 
 @pytest.fixture
@@ -310,10 +310,10 @@ def fail(status: int) -> None:
 # ── the tests ──
 
 
-def test_every_page_is_looked_at(house):
+def test_every_page_is_looked_at(deployment):
     """All that a GET answers, but for endpoints of the API."""
-    views = house.app.view_functions
-    rules = {rule.endpoint for rule in house.app.url_map.iter_rules() if "GET" in rule.methods}
+    views = deployment.app.view_functions
+    rules = {rule.endpoint for rule in deployment.app.url_map.iter_rules() if "GET" in rule.methods}
     rules -= {name for name in rules if hasattr(views[name], "spec")}
     looked_at = {name.partition(":")[0] for name in WAYS} - {"error"}
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, WebError
 
-from tests.e2e.house import House, until
 from tests.support.browser import CHROME, Browser
+from tests.support.deployment import Deployment, until
 
 PASSWORD = "a quieter harbour"
 OTHER_PASSWORD = "seven lamps at dusk"
@@ -25,9 +25,9 @@ def new_address(name: str = "ada") -> str:
 class Visitor:
     """`page` is their one tab; `complaints` are script errors, console errors and the content policy's refusals."""
 
-    def __init__(self, context: BrowserContext, house: House) -> None:
+    def __init__(self, context: BrowserContext, deployment: Deployment) -> None:
         self.context = context
-        self.house = house
+        self.deployment = deployment
         self.complaints: list[str] = []
         self.email = new_address()
         self.page: Page = context.pages[0]
@@ -107,7 +107,7 @@ class Visitor:
 
     def has_account(self, *, name: str = "Ada Byron", roles: tuple[str, ...] = ()) -> Visitor:
         """Skip what other journeys walk: the account is there and confirmed."""
-        self.house.add_user(self.email, name=name, password=PASSWORD, roles=roles)
+        self.deployment.add_user(self.email, name=name, password=PASSWORD, roles=roles)
         return self
 
     def is_signed_in(
@@ -115,10 +115,10 @@ class Visitor:
     ) -> Visitor:
         """Skip the sign-in, too: this browser has its cookies already, and is `at` a page."""
         self.has_account(name=name, roles=roles)
-        signed_in = Browser(self.house.app, base_url=self.house.url, user_agent=CHROME)
+        signed_in = Browser(self.deployment.app, base_url=self.deployment.url, user_agent=CHROME)
         assert signed_in.login(self.email, PASSWORD).status_code == 302
         self.context.add_cookies(
-            [{"name": each.key, "value": each.value, "url": self.house.url} for each in signed_in.cookies()]
+            [{"name": each.key, "value": each.value, "url": self.deployment.url} for each in signed_in.cookies()]
         )
         if at is not None:
             self.open(at)
@@ -131,7 +131,7 @@ class Visitor:
         address = to or self.email
 
         def look() -> dict[str, object] | None:
-            mails = json.loads(self.house.get("/dev/mailbox.json"))
+            mails = json.loads(self.deployment.get("/dev/mailbox.json"))
             return next((m for m in mails if m["to"] == address and m["subject"].startswith(subject)), None)
 
         return until(look)

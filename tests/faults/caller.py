@@ -12,7 +12,7 @@ from http.cookiejar import CookieJar
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.e2e.house import PATIENCE_SECONDS
+from tests.support.deployment import PATIENCE_SECONDS
 from tests.support.pages import Page
 
 

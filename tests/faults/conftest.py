@@ -1,4 +1,4 @@
-"""Houses whose parts are killed, emptied and taken away, and a post office that does as it is told."""
+"""Deployments whose parts are killed, emptied and taken away, and an SMTP server that does as it is told."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.house import House
-from tests.faults.post_office import PostOffice
+from tests.faults.faulty_smtp_server import FaultySmtpServer
 from tests.support.databases import copied
+from tests.support.deployment import Deployment
 
 
 @pytest.fixture
-def post_office() -> Iterator[PostOffice]:
-    office = PostOffice()
+def smtp_server() -> Iterator[FaultySmtpServer]:
+    office = FaultySmtpServer()
     office.open()
     yield office
     office.close()
 
 
 @pytest.fixture
-def build(tmp_path, sqlite_template, post_office) -> Iterator[Callable[..., House]]:
-    """Build a house whose mails go to the post office; nothing in it runs yet."""
-    built: list[House] = []
+def build(tmp_path, sqlite_template, smtp_server) -> Iterator[Callable[..., Deployment]]:
+    """Build a deployment whose mails go to the SMTP server; nothing in it runs yet."""
+    built: list[Deployment] = []
 
-    def make(**settings: Any) -> House:
-        folder = tmp_path / f"house{len(built)}"
+    def make(**settings: Any) -> Deployment:
+        folder = tmp_path / f"deployment{len(built)}"
         folder.mkdir()
         copied(sqlite_template, folder)
-        built.append(House(folder, **{"mail_url": post_office.url, **settings}))
+        built.append(Deployment(folder, **{"mail_url": smtp_server.url, **settings}))
         return built[-1]
 
     yield make
-    post_office.release()
-    for house in built:
-        house.close()
+    smtp_server.release()
+    for deployment in built:
+        deployment.close()
 
 
 @pytest.fixture
-def house(build) -> House:
+def deployment(build) -> Deployment:
     """One with a Valkey, for a start."""
-    house = build()
-    house.valkey.start()
-    return house
+    deployment = build()
+    deployment.valkey.start()
+    return deployment

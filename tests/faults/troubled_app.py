@@ -1,4 +1,4 @@
-"""The application with two jobs of its own that no house wishes for. Workers load it; the tests only name its jobs."""
+"""The application with two jobs of its own that no deployment wishes for. Workers load it; the tests only name its jobs."""
 
 from __future__ import annotations
 

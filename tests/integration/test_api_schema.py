@@ -21,8 +21,8 @@ from tests.support.databases import emptied
 from tests.support.program import Program, codes
 
 # How many requests each operation gets in the random phases. SCHEMA_EXAMPLES=300 looks longer.
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "10"))
-STORIES = 2 * EXAMPLES
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "3"))
+STORIES = max(20, 2 * EXAMPLES)
 
 # A request that the document allows, and that is refused all the same: each for what only the state makes wrong.
 PERMITTED = {

@@ -1,4 +1,4 @@
-"""The shape of the house: who may enter where, what addresses look like, and that the walls stand."""
+"""The shape of the deployment: who may enter where, what addresses look like, and that the walls stand."""
 
 import ast
 import re

@@ -21,7 +21,7 @@ from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.people import People
-from tests.support.places import run_folder, worker_name
+from tests.support.workspace import run_folder, worker_name
 
 
 def sessions(app):

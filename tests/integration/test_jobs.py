@@ -1,4 +1,4 @@
-"""How jobs are done: mails over a real mail server, retries, upkeep, and what must never leave the house."""
+"""How jobs are done: mails over a real mail server, retries, upkeep, and what must never leave the deployment."""
 
 import json
 import re
@@ -19,9 +19,9 @@ from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
-from tests.support.mail_server import running_mail_server
 from tests.support.mailbox import work_off
-from tests.support.places import CERTIFICATE, KEY
+from tests.support.smtp_server import running_smtp_server
+from tests.support.workspace import CERTIFICATE, KEY
 
 
 def rows(app, model):
@@ -43,9 +43,9 @@ def enqueue(app, *tasks):
 
 
 @pytest.fixture
-def posting_app(make_app, mail_server):
+def posting_app(make_app, smtp_server):
     """The application with a mail server."""
-    return make_app(mail_url=mail_server.url, mail_from="The Gate <gate@gatehouse.test>", mail_timeout_seconds=5)
+    return make_app(mail_url=smtp_server.url, mail_from="The Gate <gate@gatehouse.test>", mail_timeout_seconds=5)
 
 
 @pytest.fixture
@@ -53,15 +53,15 @@ def poster(posting_app):
     return Browser(posting_app)
 
 
-def test_a_mail_is_handed_over_and_the_record_says_so(posting_app, poster, mail_server):
+def test_a_mail_is_handed_over_and_the_record_says_so(posting_app, poster, smtp_server):
     poster.register("new@example.com")
     work_off(posting_app)
 
-    (mail,) = mail_server.received
+    (mail,) = smtp_server.received
     assert (mail.to, mail.sender) == ("new@example.com", "The Gate <gate@gatehouse.test>")
     assert mail.html
     assert mail.text
-    (envelope,) = mail_server.envelopes
+    (envelope,) = smtp_server.envelopes
     assert (envelope.mail_from, envelope.rcpt_tos) == ("gate@gatehouse.test", ["new@example.com"])
     assert b"Auto-Submitted: auto-generated" in envelope.content
     (record,) = rows(posting_app, SentMail)
@@ -72,9 +72,9 @@ def test_a_mail_is_handed_over_and_the_record_says_so(posting_app, poster, mail_
 
 
 def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail_with_the_same_link(
-    posting_app, poster, mail_server, clock
+    posting_app, poster, smtp_server, clock
 ):
-    mail_server.answers += ["451 try again later", "451 try again later"]
+    smtp_server.answers += ["451 try again later", "451 try again later"]
     poster.register("new@example.com")
     work_off(posting_app)
     (job,), (record,) = rows(posting_app, Job), rows(posting_app, SentMail)
@@ -86,14 +86,14 @@ def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail_with_the_same_li
         clock.advance(minutes=5)
         work_off(posting_app)
 
-    (mail,) = mail_server.received
+    (mail,) = smtp_server.received
     assert mail.message_id == first_id
     assert [link.token_hash for link in rows(posting_app, OneTimeLink)] == [first_link]
     assert poster.verify_email(mail.link).status_code == 302
 
 
-def test_a_mail_that_is_refused_for_good_is_dead_at_once_and_shown(posting_app, poster, mail_server):
-    mail_server.refuses["new@example.com"] = "550 no such user here"
+def test_a_mail_that_is_refused_for_good_is_dead_at_once_and_shown(posting_app, poster, smtp_server):
+    smtp_server.refuses["new@example.com"] = "550 no such user here"
     poster.register("new@example.com")
     work_off(posting_app)
 
@@ -103,8 +103,8 @@ def test_a_mail_that_is_refused_for_good_is_dead_at_once_and_shown(posting_app, 
     assert "550 no such user here" in record.answer
 
 
-def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, mail_server):
-    mail_server.answers.append("554 this looks like spam")
+def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, smtp_server):
+    smtp_server.answers.append("554 this looks like spam")
     poster.register("new@example.com")
     work_off(posting_app)
 
@@ -113,22 +113,22 @@ def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, mail_
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("goodbye", ["421 too busy to say goodbye", "500 what?", "hang up"])
-def test_a_mail_that_was_taken_is_sent_whatever_is_said_at_quit(posting_app, poster, mail_server, goodbye):
-    mail_server.goodbye = goodbye
+def test_a_mail_that_was_taken_is_sent_whatever_is_said_at_quit(posting_app, poster, smtp_server, goodbye):
+    smtp_server.goodbye = goodbye
     poster.register("new@example.com")
     work_off(posting_app)
 
     assert [job.state for job in rows(posting_app, Job)] == ["done"]
-    assert len(mail_server.received) == 1
+    assert len(smtp_server.received) == 1
 
 
 @pytest.mark.databases("sqlite")
-def test_a_mail_is_ascii_on_the_wire_whatever_it_says(make_app, mail_server):
-    app = make_app(mail_url=mail_server.url, site_name="Gäte 毛", mail_from="“Zoë, Inc.”; a: b <post@bücher.example>")
+def test_a_mail_is_ascii_on_the_wire_whatever_it_says(make_app, smtp_server):
+    app = make_app(mail_url=smtp_server.url, site_name="Gäte 毛", mail_from="“Zoë, Inc.”; a: b <post@bücher.example>")
     Browser(app).register("new@example.com")
     work_off(app)
 
-    (envelope,), (mail,) = mail_server.envelopes, mail_server.received
+    (envelope,), (mail,) = smtp_server.envelopes, smtp_server.received
     assert envelope.content.isascii()
     assert envelope.mail_from == "post@xn--bcher-kva.example"
     assert mail.sender == '"“Zoë, Inc.”; a: b" <post@xn--bcher-kva.example>'
@@ -136,21 +136,21 @@ def test_a_mail_is_ascii_on_the_wire_whatever_it_says(make_app, mail_server):
 
 
 @pytest.mark.settings(mails_per_address_per_hour=1)
-def test_a_mail_that_is_put_off_does_not_use_up_its_own_quota(posting_app, poster, mail_server, clock):
-    mail_server.answers += ["451 try again later"]
+def test_a_mail_that_is_put_off_does_not_use_up_its_own_quota(posting_app, poster, smtp_server, clock):
+    smtp_server.answers += ["451 try again later"]
     poster.register("new@example.com")
     work_off(posting_app)
     clock.advance(minutes=5)
     work_off(posting_app)
 
-    assert len(mail_server.received) == 1
+    assert len(smtp_server.received) == 1
     assert [record.status for record in rows(posting_app, SentMail)] == ["sent"]
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, poster, people, mail_server, clock):
+def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, poster, people, smtp_server, clock):
     person = people.add("ada@example.com", name="Ada")
-    mail_server.answers += ["451 greylisted"] * 30
+    smtp_server.answers += ["451 greylisted"] * 30
     with posting_app.app_context(), unit_of_work() as work:
         event_id = work.audit.record("password.changed", subject_id=person.id)
         work.enqueue(SendPasswordChanged(user_id=person.id, event_id=event_id))
@@ -159,27 +159,27 @@ def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, 
         clock.advance(hours=1.25)  # The longest wait is 1.2 hours.
 
     assert [(job.state, job.attempts) for job in rows(posting_app, Job)] == [("done", 31)]
-    assert len(mail_server.received) == 1
+    assert len(smtp_server.received) == 1
 
 
 @pytest.mark.databases("sqlite")
-def test_a_reset_mail_that_outlives_its_link_is_dropped(posting_app, poster, people, mail_server, clock):
+def test_a_reset_mail_that_outlives_its_link_is_dropped(posting_app, poster, people, smtp_server, clock):
     people.add("ada@example.com")
-    mail_server.answers += ["451 greylisted"]
+    smtp_server.answers += ["451 greylisted"]
     poster.forgot_password("ada@example.com")
     work_off(posting_app)
     clock.advance(minutes=61)
     work_off(posting_app)
 
     (job,) = rows(posting_app, Job)
-    assert (job.state, mail_server.received) == ("done", [])
+    assert (job.state, smtp_server.received) == ("done", [])
     assert job.outcome == "its link has ended: it was used, is too old, or a newer one was sent"
 
 
 @pytest.mark.databases("sqlite")
-def test_a_newer_link_that_was_sent_makes_an_older_mail_pointless(posting_app, poster, people, mail_server, clock):
+def test_a_newer_link_that_was_sent_makes_an_older_mail_pointless(posting_app, poster, people, smtp_server, clock):
     people.add("ada@example.com")
-    mail_server.answers += ["451 greylisted"]
+    smtp_server.answers += ["451 greylisted"]
     poster.forgot_password("ada@example.com")
     work_off(posting_app)
     poster.forgot_password("ada@example.com")
@@ -187,7 +187,7 @@ def test_a_newer_link_that_was_sent_makes_an_older_mail_pointless(posting_app, p
     clock.advance(minutes=5)
     work_off(posting_app)
 
-    (mail,) = mail_server.received
+    (mail,) = smtp_server.received
     assert poster.reset_password(mail.link, "a louder harbour today").status_code == 302
 
 
@@ -231,14 +231,14 @@ def test_a_live_site_without_a_mail_server_keeps_its_mails_waiting(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_name_with_strange_letters_harms_no_header(make_app, mail_server, people):
-    app = make_app(mail_url=mail_server.url, site_name='Gäte, "House" <x@y>')
+def test_a_name_with_strange_letters_harms_no_header(make_app, smtp_server, people):
+    app = make_app(mail_url=smtp_server.url, site_name='Gäte, "Deployment" <x@y>')
     people.add("ada@example.com", name="Ada, Countess <of> Lovelace")
     Browser(app).forgot_password("ada@example.com")
     work_off(app)
 
-    (mail,) = mail_server.received
-    assert mail.subject == 'Reset your password for Gäte, "House" <x@y>'
+    (mail,) = smtp_server.received
+    assert mail.subject == 'Reset your password for Gäte, "Deployment" <x@y>'
     assert "Hello Ada, Countess <of> Lovelace," in mail.text
     assert "Ada, Countess &lt;of&gt; Lovelace" in mail.html
 
@@ -261,17 +261,17 @@ def outcome_of_a_mail(make_app, mail_url):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_that_cannot_encrypt_gets_no_mail_until_it_can(make_app, mail_server):
-    state, outcome = outcome_of_a_mail(make_app, f"{mail_server.url}?starttls=always")
+def test_a_server_that_cannot_encrypt_gets_no_mail_until_it_can(make_app, smtp_server):
+    state, outcome = outcome_of_a_mail(make_app, f"{smtp_server.url}?starttls=always")
 
     assert state == "waiting"
     assert "STARTTLS" in outcome
-    assert mail_server.received == []
+    assert smtp_server.received == []
 
 
 @pytest.mark.databases("sqlite")
 def test_a_server_whose_certificate_nobody_vouches_for_gets_no_mail(make_app):
-    with running_mail_server(tls_context=server_context(), require_starttls=True) as server:
+    with running_smtp_server(tls_context=server_context(), require_starttls=True) as server:
         state, outcome = outcome_of_a_mail(make_app, f"smtp://localhost:{server.port}?starttls=always")
 
     assert (state, server.received) == ("waiting", [])
@@ -281,7 +281,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_no_mail(make_app):
 @pytest.mark.databases("sqlite")
 def test_a_server_with_a_trusted_certificate_is_spoken_to_in_secret(make_app, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    with running_mail_server(tls_context=server_context(), require_starttls=True) as server:
+    with running_smtp_server(tls_context=server_context(), require_starttls=True) as server:
         assert outcome_of_a_mail(make_app, f"smtp://localhost:{server.port}?starttls=always")[0] == "done"
         assert len(server.received) == 1
 
@@ -289,7 +289,7 @@ def test_a_server_with_a_trusted_certificate_is_spoken_to_in_secret(make_app, mo
 @pytest.mark.databases("sqlite")
 def test_a_certificate_for_another_name_is_not_enough(make_app, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    with running_mail_server(tls_context=server_context(), require_starttls=True) as server:
+    with running_smtp_server(tls_context=server_context(), require_starttls=True) as server:
         state, outcome = outcome_of_a_mail(make_app, f"smtp://127.0.0.1:{server.port}?starttls=always")
 
     assert state == "waiting"
@@ -299,7 +299,7 @@ def test_a_certificate_for_another_name_is_not_enough(make_app, monkeypatch):
 @pytest.mark.databases("sqlite")
 def test_smtps_speaks_tls_from_the_first_byte(make_app, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    with running_mail_server(ssl_context=server_context()) as server:
+    with running_smtp_server(ssl_context=server_context()) as server:
         assert outcome_of_a_mail(make_app, f"smtps://localhost:{server.port}")[0] == "done"
         assert len(server.received) == 1
 
@@ -308,7 +308,7 @@ def test_smtps_speaks_tls_from_the_first_byte(make_app, monkeypatch):
 def guarded_server(monkeypatch):
     """A mail server that takes mails from `gate` only."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    with running_mail_server(
+    with running_smtp_server(
         tls_context=server_context(), require_starttls=True, auth_required=True, password_of={"gate": "p@ss/word"}
     ) as server:
         yield server

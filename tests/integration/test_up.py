@@ -26,7 +26,7 @@ from app.cli.reload import Watch
 from app.cli.supervisor import Supervisor
 from app.embedded_valkey import EmbeddedValkey, ValkeyProblem
 from app.settings import ROOT, Settings
-from tests.e2e.house import until
+from tests.support.deployment import until
 
 # Settings of the machine that tests run on, which would lead a run away from its own folder.
 ELSEWHERE = {"BASE_URL", "DATABASE_URL", "HOST", "INSTANCE_PATH", "MAIL_URL", "REDIS_URL", "SECRET_KEY"}

@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import Base
 from app.settings import Settings
 from tests.support.commands import flask_command
-from tests.support.places import one_worker_at_a_time, run_folder, worker_name
+from tests.support.workspace import one_worker_at_a_time, run_folder, worker_name
 
 SIGNING_KEY = "k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt"
 KEPT = {"roles"}

@@ -9,9 +9,9 @@ from queue import Queue
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.e2e.house import PATIENCE_SECONDS
-from tests.support.mail_server import MailServer
+from tests.support.deployment import PATIENCE_SECONDS
 from tests.support.mailbox import Mail, read_mail
+from tests.support.smtp_server import SmtpServer
 
 
 class OnAnyPort(Controller):
@@ -22,7 +22,7 @@ class OnAnyPort(Controller):
         super()._trigger_server()
 
 
-class PostOffice(MailServer):
+class FaultySmtpServer(SmtpServer):
     """`arrivals` are the mails that came in, one for each try, before they are answered."""
 
     def __init__(self) -> None:

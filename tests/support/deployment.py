@@ -1,4 +1,4 @@
-"""The whole house as real processes, on an instance of its own: web, worker, schedule and Valkey."""
+"""The whole deployment as real processes, on an instance of its own: web, worker, schedule and Valkey."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
 
 
 class Process:
-    """One of the house's programs, in a process group of its own, writing to a log of its own."""
+    """One of the deployment's programs, in a process group of its own, writing to a log of its own."""
 
     def __init__(
         self, command: Sequence[str], *, environment: dict[str, str], log: Path, files: Sequence[int] = ()
@@ -102,7 +102,7 @@ class Process:
         self._process.wait()
 
 
-class House:
+class Deployment:
     """`folder` holds a migrated database; `settings`, named as in `app/settings.py`, reach the processes."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -141,7 +141,7 @@ class House:
     # ── its processes ──
 
     def start_web(self) -> Process:
-        """Gunicorn on the house's own listener, once it answers."""
+        """Gunicorn on the deployment's own listener, once it answers."""
         file = self._listener.fileno()
         serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", "wsgi:app"]
         web = self._start("web", serve, files=[file])
@@ -172,7 +172,7 @@ class House:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """This process's own, without whatever settings it may hold, with those of the house."""
+        """This process's own, without whatever settings it may hold, with those of the deployment."""
         ours = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
         return ours | {name.upper(): value for name, value in self.settings.items()} | {"FLASK_APP": "wsgi"}
 

@@ -47,16 +47,16 @@ def hasher() -> PasswordHasher:
     )
 
 
-class Place:
+class Workspace:
     """A migrated database and an embedded Valkey in a folder that is gone afterwards, and the environment for both."""
 
     def __init__(self) -> None:
         self.folder = Path(mkdtemp(prefix="bench-"))
         self.database = self.folder / "gatehouse.db"
-        self.templates = self.folder / "floor"
+        self.templates = self.folder / "baseline"
         self._valkey = EmbeddedValkey(self.folder / "valkey")
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Workspace:
         self.templates.mkdir()
         try:
             self.environment = self._environment(self._valkey.start())

@@ -1,4 +1,4 @@
-"""The floor: bare Flask, one primary-key query through the ORM, one page as long as ours."""
+"""The baseline: bare Flask, one primary-key query through the ORM, one page as long as ours."""
 
 from __future__ import annotations
 

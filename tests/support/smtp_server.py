@@ -12,7 +12,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from tests.support.mailbox import Mail, read_mail
 
 
-class MailServer:
+class SmtpServer:
     """`answers` are given to the next mails, one each; after them every mail is taken. `refuses` names recipients,
     `goodbye` is what QUIT is answered."""
 
@@ -65,14 +65,14 @@ class _Controller(Controller):
 
 
 @contextmanager
-def running_mail_server(*, password_of: dict[str, str] | None = None, **how: Any) -> Iterator[MailServer]:
+def running_smtp_server(*, password_of: dict[str, str] | None = None, **how: Any) -> Iterator[SmtpServer]:
     """`password_of` names who may send; `how` is what aiosmtpd's controller and server are told."""
 
     def is_known(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         given = password_of is not None and password_of.get(data.login.decode()) == data.password.decode()
         return AuthResult(success=given, handled=False)
 
-    handler = MailServer()
+    handler = SmtpServer()
     how |= {"authenticator": is_known} if password_of is not None else {}
     controller = _Controller(handler, hostname="127.0.0.1", port=0, enable_SMTPUTF8=True, **how)
     controller.start()
