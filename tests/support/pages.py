@@ -69,6 +69,9 @@ def _about_its_frame(page: Page) -> list[str]:
     titles = page.texts("head > title")
     if len(titles) != 1 or not titles[0]:
         said.append(f"titles: {titles}")
+    descriptions = [attributes(node)["content"] for node in page.find_all("meta[name=description]")]
+    if len(descriptions) != 1 or not descriptions[0].strip():
+        said.append(f"descriptions: {descriptions}")
     headings = page.texts("h1")
     if len(headings) != 1 or not headings[0]:
         said.append(f"first headings: {headings}")
