@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.support.browser import Browser
@@ -46,6 +49,13 @@ def test_production_speaks_https_only(client, ada):
         assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
         assert "Domain" not in cookie
     assert client.get("/dev/mailbox").status_code == 404
+
+
+def test_no_stylesheet_asks_for_what_the_content_policy_refuses(app):
+    sheets = list(Path(app.static_folder).rglob("*.css"))
+
+    assert sheets
+    assert [sheet.name for sheet in sheets if re.search(r"url\(|@import", sheet.read_text())] == []
 
 
 def test_static_files_with_a_fingerprint_are_kept_for_good(client):
