@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import g
 from sqlalchemy.orm import Session as DbSession
@@ -39,168 +40,56 @@ from app.services.users import Users
 from app.settings import Settings
 from app.tasks import Task
 
-# A process asks for the keys of access tokens at least this often, so one that was retired is used by nobody after it.
-SEEN_BY_ALL_WITHIN = timedelta(minutes=1)
+S = TypeVar("S")
+
+
+def _service(kind: type[S]) -> cached_property[S]:
+    """A service of `Work`, made when first asked for; each of its fields is the attribute of that name of `Work`."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return cached_property(lambda work: kind(**{name: getattr(work, name) for name in names}))
 
 
 class Work:
-    """The services, put together around one session; each is made when first asked for."""
+    """The services around one session. A new one costs its own file and a line here."""
 
     def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, due_jobs: list[DueJob]) -> None:
         self.session: DbSession = session  # type: ignore[assignment]
-        self._origin = origin
-        self._due_jobs = due_jobs
-
-    @cached_property
-    def audit(self) -> AuditLog:
-        return AuditLog(self.session, origin=self._origin, clock=now)
-
-    @cached_property
-    def job_queue(self) -> JobQueue:
-        principal = self._origin.principal
-        return JobQueue(
-            self.session,
-            lifetimes=self.lifetimes,
-            clock=now,
-            notify=self._due_jobs.append,
-            request_id=self._origin.visit.request_id,
-            owner_id=principal.user_id if principal else None,
-        )
-
-    @cached_property
-    def links(self) -> OneTimeLinks:
-        return OneTimeLinks(self.session, keys=settings().signing_keys, clock=now)
-
-    @cached_property
-    def throttles(self) -> Throttles:
-        return Throttles(self.session, lifetimes=self.lifetimes, clock=now)
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        return Sessions(self.session, audit=self.audit, lifetimes=self.lifetimes, clock=now)
-
-    @cached_property
-    def roles(self) -> Roles:
-        return Roles(self.session, audit=self.audit, clock=now)
-
-    @cached_property
-    def registration(self) -> Registration:
-        return Registration(
-            self.session,
-            audit=self.audit,
-            job_queue=self.job_queue,
-            links=self.links,
-            roles=self.roles,
-            lifetimes=self.lifetimes,
-            keys=settings().signing_keys,
-            is_open=settings().registration == "open",
-            clock=now,
-        )
-
-    @cached_property
-    def sign_in(self) -> SignIn:
-        return SignIn(
-            self.session,
-            audit=self.audit,
-            job_queue=self.job_queue,
-            sessions=self.sessions,
-            throttles=self.throttles,
-            clock=now,
-        )
-
-    @cached_property
-    def password_reset(self) -> PasswordReset:
-        return PasswordReset(
-            self.session,
-            audit=self.audit,
-            job_queue=self.job_queue,
-            links=self.links,
-            changes=self.email_changes,
-            registration=self.registration,
-            sessions=self.sessions,
-            clock=now,
-        )
-
-    @cached_property
-    def email_changes(self) -> EmailChanges:
-        return EmailChanges(self.session, audit=self.audit, links=self.links, lifetimes=self.lifetimes, clock=now)
-
-    @cached_property
-    def profile(self) -> Profile:
-        return Profile(
-            self.session,
-            audit=self.audit,
-            job_queue=self.job_queue,
-            links=self.links,
-            changes=self.email_changes,
-            sessions=self.sessions,
-            clock=now,
-        )
-
-    @cached_property
-    def users(self) -> Users:
-        return Users(
-            self.session,
-            audit=self.audit,
-            job_queue=self.job_queue,
-            links=self.links,
-            changes=self.email_changes,
-            roles=self.roles,
-            sessions=self.sessions,
-            clock=now,
-        )
-
-    @cached_property
-    def directory(self) -> Directory:
-        return Directory(self.session)
-
-    @cached_property
-    def invitations(self) -> Invitations:
-        return Invitations(
-            self.session, audit=self.audit, job_queue=self.job_queue, links=self.links, roles=self.roles, clock=now
-        )
-
-    @cached_property
-    def signing_keys(self) -> SigningKeys:
-        return SigningKeys(
-            self.session,
-            audit=self.audit,
-            keys=settings().signing_keys,
-            matter_for=self.lifetimes.access_token + SEEN_BY_ALL_WITHIN,
-            clock=now,
-        )
-
-    @cached_property
-    def refresh_tokens(self) -> RefreshTokens:
-        return RefreshTokens(
-            self.session,
-            audit=self.audit,
-            job_queue=self.job_queue,
-            sessions=self.sessions,
-            keys=settings().signing_keys,
-            idle=self.lifetimes.remember_idle,
-            clock=now,
-        )
-
-    @cached_property
-    def api_keys(self) -> ApiKeys:
-        return ApiKeys(self.session, audit=self.audit, job_queue=self.job_queue, clock=now)
-
-    @cached_property
-    def idempotency(self) -> Idempotency:
-        return Idempotency(self.session, clock=now)
-
-    @cached_property
-    def mails(self) -> Mails:
-        return Mails(self.session, lifetimes=self.lifetimes, clock=now)
-
-    @cached_property
-    def housekeeping(self) -> Housekeeping:
-        return Housekeeping(self.session, lifetimes=self.lifetimes, clock=now)
+        self.origin = origin
+        self.clock = now
+        self.notify = due_jobs.append
 
     @cached_property
     def lifetimes(self) -> Lifetimes:
         return lifetimes_of(settings())
+
+    @property
+    def secret_keys(self) -> Sequence[str]:
+        return settings().signing_keys
+
+    @property
+    def registration_open(self) -> bool:
+        return settings().registration == "open"
+
+    api_keys = _service(ApiKeys)
+    audit = _service(AuditLog)
+    directory = _service(Directory)
+    email_changes = _service(EmailChanges)
+    housekeeping = _service(Housekeeping)
+    idempotency = _service(Idempotency)
+    invitations = _service(Invitations)
+    job_queue = _service(JobQueue)
+    links = _service(OneTimeLinks)
+    mails = _service(Mails)
+    password_reset = _service(PasswordReset)
+    profile = _service(Profile)
+    refresh_tokens = _service(RefreshTokens)
+    registration = _service(Registration)
+    roles = _service(Roles)
+    sessions = _service(Sessions)
+    sign_in = _service(SignIn)
+    signing_keys = _service(SigningKeys)
+    throttles = _service(Throttles)
+    users = _service(Users)
 
     def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
         """Add a job to this transaction; a worker is called once it has committed."""

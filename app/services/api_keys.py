@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, select, update
@@ -22,14 +23,12 @@ MOST_LIVING = 50
 WARN_BEFORE = timedelta(days=7)
 
 
+@dataclass(frozen=True, kw_only=True)
 class ApiKeys:
-    def __init__(
-        self, session: DbSession, *, audit: AuditLog, job_queue: JobQueue, clock: Callable[[], datetime]
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    clock: Callable[[], datetime]
 
     def make(
         self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None
@@ -47,18 +46,18 @@ class ApiKeys:
             prefix=shown_part(secret),
             key_hash=token_hash(secret),
             scopes=sorted(set(scopes)),
-            created_at=self._clock(),
+            created_at=self.clock(),
             expires_at=expires_at,
         )
-        self._session.add(key)
-        self._session.flush()
-        self._audit.record("api_key.made", subject_id=owner.user_id, key_id=key.id, name=name, scopes=key.scopes)
-        self._job_queue.enqueue(SendApiKeyMade(key_id=key.id))
+        self.session.add(key)
+        self.session.flush()
+        self.audit.record("api_key.made", subject_id=owner.user_id, key_id=key.id, name=name, scopes=key.scopes)
+        self.job_queue.enqueue(SendApiKeyMade(key_id=key.id))
         return key, secret
 
     def get(self, key_id: int, *, user_id: int) -> ApiKey:
         """One living key of `user_id`. Raises ApiKeyNotFound."""
-        key = self._session.scalar(self._living(user_id).where(ApiKey.id == key_id))
+        key = self.session.scalar(self._living(user_id).where(ApiKey.id == key_id))
         if key is None:
             raise ApiKeyNotFound
         return key
@@ -66,45 +65,45 @@ class ApiKeys:
     def list_living(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
         """The newest first, those with an id under `before`."""
         query = self._living(user_id).order_by(ApiKey.id.desc()).limit(limit)
-        return list(self._session.scalars(query if before is None else query.where(ApiKey.id < before)))
+        return list(self.session.scalars(query if before is None else query.where(ApiKey.id < before)))
 
     def rename(self, key_id: int, *, user_id: int, name: str) -> ApiKey:
         """Raises ApiKeyNotFound."""
         key = self.get(key_id, user_id=user_id)
         if key.name != name:
-            self._audit.record("api_key.renamed", subject_id=user_id, key_id=key.id, before=key.name, after=name)
+            self.audit.record("api_key.renamed", subject_id=user_id, key_id=key.id, before=key.name, after=name)
             key.name = name
         return key
 
     def end(self, key_id: int, *, user_id: int) -> None:
         """From the next request on it opens nothing. Raises ApiKeyNotFound."""
         ended = affected(
-            self._session,
+            self.session,
             update(ApiKey)
             .where(ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.ended_at.is_(None))
-            .values(ended_at=self._clock()),
+            .values(ended_at=self.clock()),
         )
         if ended != 1:
             raise ApiKeyNotFound
-        self._audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
+        self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
 
     def expire(self, key_id: int) -> None:
         """Its time was seen to be over: it stays so, whatever the clock says later."""
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))
-        self._session.execute(over.values(ended_at=self._clock()))
+        self.session.execute(over.values(ended_at=self.clock()))
 
     def touch(self, key_id: int) -> None:
         """Note that the key was used now."""
-        self._session.execute(
+        self.session.execute(
             update(ApiKey)
             .where(ApiKey.id == key_id)
-            .values(last_used_at=self._clock())
+            .values(last_used_at=self.clock())
             .execution_options(synchronize_session=False)
         )
 
     def warn_of_ends(self, *, at_most: int = 500) -> int:
         """Enqueue a mail for each key that expires within a week; returns how many."""
-        now = self._clock()
+        now = self.clock()
         due = (
             select(ApiKey)
             .where(
@@ -117,14 +116,14 @@ class ApiKeys:
             )
             .limit(at_most)
         )
-        keys = self._session.scalars(due).all()
+        keys = self.session.scalars(due).all()
         for key in keys:
             key.warned_at = now
-            self._job_queue.enqueue(SendApiKeyExpires(key_id=key.id))
+            self.job_queue.enqueue(SendApiKeyExpires(key_id=key.id))
         return len(keys)
 
     def _living(self, user_id: int) -> Select[ApiKey]:
-        now = self._clock()
+        now = self.clock()
         return select(ApiKey).where(
             ApiKey.user_id == user_id,
             ApiKey.ended_at.is_(None),

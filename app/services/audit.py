@@ -28,13 +28,13 @@ class Origin:
     entry_point: str = "web"
 
 
+@dataclass(frozen=True, kw_only=True)
 class AuditLog:
     """Rows are only ever added. Personal values go to the side row; the event keeps a salted digest of them."""
 
-    def __init__(self, session: DbSession, *, origin: Origin, clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._origin = origin
-        self._clock = clock
+    session: DbSession
+    origin: Origin
+    clock: Callable[[], datetime]
 
     def record(
         self,
@@ -50,20 +50,20 @@ class AuditLog:
 
         What happens again under the same `once` is counted at the event that is there.
         """
-        visit, principal = self._origin.visit, self._origin.principal
+        visit, principal = self.origin.visit, self.origin.principal
         if principal is not None:
             actor_id, session_id = actor_id or principal.user_id, session_id or principal.session_id
-        if self._origin.entry_point != "web":
-            values["entry_point"] = self._origin.entry_point
+        if self.origin.entry_point != "web":
+            values["entry_point"] = self.origin.entry_point
         salt = new_salt()
-        event_id: int | None = self._session.execute(
-            insert_once(self._session, AuditEvent)
+        event_id: int | None = self.session.execute(
+            insert_once(self.session, AuditEvent)
             .on_conflict_do_nothing(index_elements=[AuditEvent.once_key])
             .returning(AuditEvent.id)
             if once
             else insert(AuditEvent).returning(AuditEvent.id),
             {
-                "at": self._clock(),
+                "at": self.clock(),
                 "kind": kind,
                 "actor_id": actor_id,
                 "subject_id": subject_id,
@@ -75,7 +75,7 @@ class AuditLog:
         ).scalar()
         if event_id is None:
             return self._count_again(once)
-        self._session.execute(
+        self.session.execute(
             insert(AuditDetail),
             {
                 "event_id": event_id,
@@ -89,8 +89,8 @@ class AuditLog:
         return event_id
 
     def _count_again(self, once: str | None) -> int:
-        event_id = self._session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()
-        self._session.execute(
+        event_id = self.session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()
+        self.session.execute(
             update(AuditDetail)
             .where(AuditDetail.event_id == event_id)
             .values(count=AuditDetail.count + 1)
@@ -103,10 +103,10 @@ class AuditLog:
         query = select(AuditEvent).where(AuditEvent.subject_id == user_id).order_by(AuditEvent.id.desc()).limit(limit)
         if before is not None:
             query = query.where(AuditEvent.id < before)
-        return list(self._session.scalars(query.options(joinedload(AuditEvent.detail))))
+        return list(self.session.scalars(query.options(joinedload(AuditEvent.detail))))
 
     def find(self, event_id: int) -> AuditEvent | None:
-        return self._session.get(AuditEvent, event_id, options=[joinedload(AuditEvent.detail)])
+        return self.session.get(AuditEvent, event_id, options=[joinedload(AuditEvent.detail)])
 
 
 def personal_digest(salt: bytes, address: str | None, user_agent: str, values: dict[str, Any]) -> str:

@@ -83,17 +83,17 @@ class Listed:
     roles: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Directory:
-    def __init__(self, session: DbSession) -> None:
-        self._session = session
+    session: DbSession
 
     def find(self, user_id: int) -> Listed | None:
-        row = self._session.execute(select(*_SHOWN).where(User.id == user_id)).first()
+        row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
         return self._with_roles([row])[0] if row else None
 
     def find_self(self, user_id: int, roles: tuple[str, ...]) -> Listed | None:
         """Oneself, whose roles are known already."""
-        row = self._session.execute(select(*_SHOWN).where(User.id == user_id)).first()
+        row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
         return _listed(row, roles) if row else None
 
     def page(self, wanted: Wanted) -> tuple[list[Listed], Position | None]:
@@ -118,20 +118,20 @@ class Directory:
             some = query.where(column.is_not(None)) if wanted.order == "last_seen_at" else query
             if after is not None:
                 some = some.where(_beyond(column, after, descending=wanted.descending))
-            rows = list(self._session.execute(some.order_by(*_ordered(column, wanted)).limit(count)))
+            rows = list(self.session.execute(some.order_by(*_ordered(column, wanted)).limit(count)))
         if wanted.order == "last_seen_at" and len(rows) < count:
             rest = query.where(column.is_(None))
             if after is not None and after.value is None:
                 rest = rest.where(User.id < after.id if wanted.descending else User.id > after.id)
             order = User.id.desc() if wanted.descending else User.id
-            rows += list(self._session.execute(rest.order_by(order).limit(count - len(rows))))
+            rows += list(self.session.execute(rest.order_by(order).limit(count - len(rows))))
         return rows
 
     # ── filters ──
 
     def _cheapest(self, condition: _Condition) -> ColumnElement[bool]:
         some = condition.ids.limit(FEW + 1).subquery()
-        if (self._session.scalar(select(func.count()).select_from(some)) or 0) <= FEW:
+        if (self.session.scalar(select(func.count()).select_from(some)) or 0) <= FEW:
             return User.id.in_(condition.ids)
         return condition.holds
 
@@ -167,7 +167,7 @@ class Directory:
                 .where(user_roles.c.user_id.in_(list(held)))
                 .order_by(Role.name)
             )
-            for user_id, name in self._session.execute(query):
+            for user_id, name in self.session.execute(query):
                 held[user_id].append(name)
         return [_listed(row, tuple(held[row.id])) for row in rows]
 

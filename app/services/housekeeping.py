@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,29 +29,29 @@ from app.services.statements import affected
 KEPT_AFTER_END = timedelta(days=30)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Housekeeping:
-    def __init__(self, session: DbSession, *, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._lifetimes = lifetimes
-        self._clock = clock
+    session: DbSession
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
 
     def purge(self, *, at_most: int = 5000) -> int:
         """Delete what has served its time, `at_most` rows a table; returns how many."""
-        now = self._clock()
+        now = self.clock()
         ended = now - KEPT_AFTER_END
         return (
             self._delete(Session, or_(Session.expires_at < ended, Session.ended_at < ended), at_most)
-            + self._delete(Device, Device.last_seen_at < now - self._lifetimes.device, at_most)
+            + self._delete(Device, Device.last_seen_at < now - self.lifetimes.device, at_most)
             + self._delete(RefreshToken, RefreshToken.expires_at < ended, at_most)
             + self._delete(ApiKey, or_(ApiKey.expires_at < ended, ApiKey.ended_at < ended), at_most)
             + self._delete(IdempotentAnswer, IdempotentAnswer.created_at < now - KEPT_FOR, at_most)
             + self._delete(OneTimeLink, OneTimeLink.expires_at < ended, at_most)
-            + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self._lifetimes.failures_forgotten, at_most)
-            + self._delete(Job, Job.finished_at < now - self._lifetimes.finished_job, at_most)
-            + self._delete(SentMail, SentMail.created_at < now - self._lifetimes.sent_mail, at_most)
+            + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self.lifetimes.failures_forgotten, at_most)
+            + self._delete(Job, Job.finished_at < now - self.lifetimes.finished_job, at_most)
+            + self._delete(SentMail, SentMail.created_at < now - self.lifetimes.sent_mail, at_most)
         )
 
     def _delete(self, model: type[Base], is_due: ColumnElement[bool], at_most: int) -> int:
         key: Any = model.__table__.c.id
         some = select(key).where(is_due).limit(at_most)
-        return affected(self._session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))
+        return affected(self.session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -15,10 +16,10 @@ from app.services.statements import insert_once
 KEPT_FOR = timedelta(hours=24)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Idempotency:
-    def __init__(self, session: DbSession, *, clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._clock = clock
+    session: DbSession
+    clock: Callable[[], datetime]
 
     def claim(self, *, caller: str, key: str, fingerprint: str) -> IdempotentAnswer | None:
         """The answer that was given before; None when this request is the first, which then holds the name.
@@ -26,22 +27,22 @@ class Idempotency:
         Whoever comes second waits at the unique index until the first has committed or rolled back, so it must be
         the first statement of the transaction that does the work. Raises IdempotencyKeyReused for another request.
         """
-        now = self._clock()
+        now = self.clock()
         mine = (IdempotentAnswer.caller == caller) & (IdempotentAnswer.key == key)
-        self._session.execute(delete(IdempotentAnswer).where(mine, IdempotentAnswer.created_at <= now - KEPT_FOR))
-        row = insert_once(self._session, IdempotentAnswer).values(
+        self.session.execute(delete(IdempotentAnswer).where(mine, IdempotentAnswer.created_at <= now - KEPT_FOR))
+        row = insert_once(self.session, IdempotentAnswer).values(
             caller=caller, key=key, fingerprint=fingerprint, status=0, headers={}, body="", created_at=now
         )
-        if self._session.execute(row.on_conflict_do_nothing().returning(IdempotentAnswer.id)).first() is not None:
+        if self.session.execute(row.on_conflict_do_nothing().returning(IdempotentAnswer.id)).first() is not None:
             return None
-        found = self._session.scalars(select(IdempotentAnswer).where(mine)).one()
+        found = self.session.scalars(select(IdempotentAnswer).where(mine)).one()
         if found.fingerprint != fingerprint:
             raise IdempotencyKeyReused
         return found
 
     def keep(self, *, caller: str, key: str, status: int, headers: dict[str, str], body: str) -> None:
         """The answer to the request that holds the name."""
-        self._session.execute(
+        self.session.execute(
             update(IdempotentAnswer)
             .where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)
             .values(status=status, headers=headers, body=body)

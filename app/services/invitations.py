@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -20,69 +21,60 @@ from app.services.roles import Roles
 from app.tasks import SendInvitation
 
 
+@dataclass(frozen=True, kw_only=True)
 class Invitations:
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        links: OneTimeLinks,
-        roles: Roles,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._links = links
-        self._roles = roles
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    links: OneTimeLinks
+    roles: Roles
+    clock: Callable[[], datetime]
 
     def invite(self, *, email: str, name: str, roles: Sequence[str], by: Principal) -> User:
         """An account that waits, and the job that mails it. `email` is canonical.
 
         Raises EmailTaken, RoleNotFound, NotAllowed for a role that holds more than `by` does.
         """
-        now = self._clock()
+        now = self.clock()
         user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now)
         try:
-            with self._session.begin_nested():
-                self._session.add(user)
+            with self.session.begin_nested():
+                self.session.add(user)
         except IntegrityError:
             user = self._take_over(email, name)
-        self._audit.record("user.invited", subject_id=user.id, email=email, name=name)
+        self.audit.record("user.invited", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
-            self._roles.grant(user, role, by=by)
-        self._job_queue.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
+            self.roles.grant(user, role, by=by)
+        self.job_queue.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
         return user
 
     def _take_over(self, email: str, name: str) -> User:
         """The account of somebody who signed up with this address and never confirmed it. Raises EmailTaken."""
         known = select(User).where(User.email == email).with_for_update()
-        user = self._session.scalars(known).one()
+        user = self.session.scalars(known).one()
         if user.is_verified() or not user.is_active or user.hashed_password is None:
             raise EmailTaken
-        user.name, user.hashed_password, user.created_at = name, None, self._clock()
+        user.name, user.hashed_password, user.created_at = name, None, self.clock()
         return user
 
     def get_invited(self, token: str) -> User:
         """Whom a live link invites. Raises DeadLink."""
-        link = self._links.get_live(token, Purpose.INVITATION)
-        user = self._session.scalar(select(User).where(User.id == link.user_id, User.email == link.address))
+        link = self.links.get_live(token, Purpose.INVITATION)
+        user = self.session.scalar(select(User).where(User.id == link.user_id, User.email == link.address))
         if user is None or not user.is_active or user.is_verified():
             raise DeadLink
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
         """The invited person chose a name and a password: the account is theirs. Raises DeadLink."""
-        link = self._links.spend(token, Purpose.INVITATION)
+        link = self.links.spend(token, Purpose.INVITATION)
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
-        user = self._session.scalar(query.with_for_update())
+        user = self.session.scalar(query.with_for_update())
         if user is None or user.is_verified():
             raise DeadLink
-        now = self._clock()
+        now = self.clock()
         user.name, user.hashed_password = name, password.hashed
         user.email_verified_at = user.updated_at = now
-        self._links.end_all(user.id, *Purpose)
-        self._audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
+        self.links.end_all(user.id, *Purpose)
+        self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
         return user

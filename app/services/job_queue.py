@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
 from app.models import OPEN, Job, JobState
+from app.services.audit import Origin
 from app.services.lifetimes import Lifetimes
 from app.services.statements import affected, insert_once
 from app.tasks import Task
@@ -40,34 +41,24 @@ class Claim:
     request_id: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
 class JobQueue:
     """`notify` is given every job that a worker should know of; the notification goes out after the commit."""
 
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        lifetimes: Lifetimes,
-        clock: Callable[[], datetime],
-        notify: Callable[[DueJob], None],
-        request_id: str | None = None,
-        owner_id: int | None = None,
-    ) -> None:
-        self._session = session
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._notify = notify
-        self._request_id = request_id
-        self._owner_id = owner_id
+    session: DbSession
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
+    notify: Callable[[DueJob], None]
+    origin: Origin
 
     def today(self) -> str:
-        return self._clock().date().isoformat()
+        return self.clock().date().isoformat()
 
     def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
         """Add the job and return its id; None when a job with that key was enqueued before."""
-        now = self._clock()
-        job_id: int | None = self._session.execute(
-            insert_once(self._session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
+        now = self.clock()
+        job_id: int | None = self.session.execute(
+            insert_once(self.session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
             {
                 "kind": task.kind(),
                 "arguments": task.arguments(),
@@ -78,31 +69,31 @@ class JobQueue:
                 "attempts": 0,
                 "progress": 0,
                 "max_attempts": task.max_attempts,
-                "owner_id": self._owner_id,
-                "request_id": self._request_id,
+                "owner_id": self.origin.principal.user_id if self.origin.principal else None,
+                "request_id": self.origin.visit.request_id,
                 "created_at": now,
                 "notified_at": now,
             },
         ).scalar()
         if job_id is not None:
-            self._notify(DueJob(job_id, task.queue))
+            self.notify(DueJob(job_id, task.queue))
         return job_id
 
     def was_enqueued(self, dedupe_key: str) -> bool:
-        return self._session.scalar(select(Job.id).where(Job.dedupe_key == dedupe_key)) is not None
+        return self.session.scalar(select(Job.id).where(Job.dedupe_key == dedupe_key)) is not None
 
     # ── what a worker does ──
 
     def claim(self, job_id: int) -> Claim | None:
         """Take the job until its lease ends; None when it is not due, held, or ended."""
-        now = self._clock()
-        row = self._session.execute(
+        now = self.clock()
+        row = self.session.execute(
             update(Job)
             .where(Job.id == job_id, Job.attempts < Job.max_attempts, self._is_free(now))
             .values(
                 state=JobState.RUNNING,
                 attempts=Job.attempts + 1,
-                lease_until=now + self._lifetimes.job_lease,
+                lease_until=now + self.lifetimes.job_lease,
                 started_at=func.coalesce(Job.started_at, now),
             )
             .returning(Job.kind, Job.arguments, Job.attempts, Job.request_id)
@@ -113,17 +104,17 @@ class JobQueue:
     def complete(self, claim: Claim, *, outcome: str | None = None) -> None:
         """The work is done. Raises LeaseLost, so that what was done in this transaction is undone."""
         self._settle(
-            claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self._clock(), lease_until=None
+            claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self.clock(), lease_until=None
         )
 
     def heartbeat(self, claim: Claim, *, progress: int) -> None:
         """Say that a long job lives and how far it is, in percent. Raises LeaseLost."""
-        self._settle(claim, progress=progress, lease_until=self._clock() + self._lifetimes.job_lease)
+        self._settle(claim, progress=progress, lease_until=self.clock() + self.lifetimes.job_lease)
 
     def retry_later(self, claim: Claim, *, outcome: str) -> None:
         """The try failed: try again later, each wait twice as long, or call the job dead after its last."""
-        now = self._clock()
-        row = self._session.get(Job, claim.job_id)
+        now = self.clock()
+        row = self.session.get(Job, claim.job_id)
         if row is not None and claim.attempt >= row.max_attempts:
             self.discard(claim, outcome=outcome)
             return
@@ -134,11 +125,11 @@ class JobQueue:
 
     def discard(self, claim: Claim, *, outcome: str) -> None:
         """No retry can help."""
-        self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self._clock(), lease_until=None)
+        self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self.clock(), lease_until=None)
 
     def _settle(self, claim: Claim, **values: Any) -> None:
         settled = affected(
-            self._session,
+            self.session,
             update(Job)
             .where(Job.id == claim.job_id, Job.state == JobState.RUNNING, Job.attempts == claim.attempt)
             .values(**values)
@@ -151,20 +142,20 @@ class JobQueue:
 
     def rescue(self, *, at_most: int = 500) -> int:
         """Notify again of due jobs that nobody holds, and call dead those whose last try never came back."""
-        now = self._clock()
-        self._session.execute(
+        now = self.clock()
+        self.session.execute(
             update(Job)
             .where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.attempts >= Job.max_attempts)
             .values(state=JobState.DEAD, finished_at=now, lease_until=None, outcome="its last try never came back")
             .execution_options(synchronize_session=False)
         )
-        due = self._session.execute(
+        due = self.session.execute(
             select(Job.id, Job.queue)
             .where(
                 OPEN,  # The word for word condition of the index that holds only these.
                 self._is_free(now),
                 Job.run_after <= now,
-                or_(Job.notified_at.is_(None), Job.notified_at < now - self._lifetimes.notify_again),
+                or_(Job.notified_at.is_(None), Job.notified_at < now - self.lifetimes.notify_again),
             )
             .order_by(Job.run_after)
             .limit(at_most)
@@ -172,18 +163,18 @@ class JobQueue:
         ).all()
         if due:
             ids = [row.id for row in due]
-            self._session.execute(
+            self.session.execute(
                 update(Job).where(Job.id.in_(ids)).values(notified_at=now).execution_options(synchronize_session=False)
             )
         for row in due:
-            self._notify(DueJob(row.id, row.queue))
+            self.notify(DueJob(row.id, row.queue))
         return len(due)
 
     def count_overdue(self, *, by: timedelta) -> int:
         """Jobs that have waited `by` longer than they should."""
-        limit = self._clock() - by
+        limit = self.clock() - by
         return (
-            self._session.scalar(
+            self.session.scalar(
                 select(func.count()).select_from(Job).where(OPEN, Job.state == JobState.WAITING, Job.run_after < limit)
             )
             or 0
@@ -199,7 +190,7 @@ class JobQueue:
     # ── what people do ──
 
     def get(self, job_id: int) -> Job:
-        job = self._session.get(Job, job_id)
+        job = self.session.get(Job, job_id)
         if job is None:
             raise JobNotFound(f"There is no job {job_id}.")
         return job
@@ -212,14 +203,14 @@ class JobQueue:
             query = query.where(Job.state.in_(wanted))
         if before is not None:
             query = query.where(Job.id < before)
-        return [*self._session.scalars(query)]
+        return [*self.session.scalars(query)]
 
     def retry(self, job_id: int) -> None:
         """Give a dead or cancelled job its tries again, at once. Raises JobNotFound, JobNotRetryable."""
-        now = self._clock()
+        now = self.clock()
         job = self.get(job_id)
         again = affected(
-            self._session,
+            self.session,
             update(Job)
             .where(Job.id == job_id, Job.state.in_([JobState.DEAD, JobState.CANCELLED]))
             .values(
@@ -234,16 +225,16 @@ class JobQueue:
         )
         if again != 1:
             raise JobNotRetryable
-        self._notify(DueJob(job_id, job.queue))
+        self.notify(DueJob(job_id, job.queue))
 
     def cancel(self, job_id: int) -> None:
         """Raises JobNotFound, JobNotCancellable once a worker has it."""
         self.get(job_id)
         cancelled = affected(
-            self._session,
+            self.session,
             update(Job)
             .where(Job.id == job_id, Job.state == JobState.WAITING)
-            .values(state=JobState.CANCELLED, finished_at=self._clock()),
+            .values(state=JobState.CANCELLED, finished_at=self.clock()),
         )
         if cancelled != 1:
             raise JobNotCancellable

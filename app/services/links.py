@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select, update
@@ -14,13 +15,13 @@ from app.security.tokens import keyed_hash, new_salt, token_hash
 from app.services.statements import affected
 
 
+@dataclass(frozen=True, kw_only=True)
 class OneTimeLinks:
     """`keys` are the signing keys, the present one first."""
 
-    def __init__(self, session: DbSession, *, keys: Sequence[str], clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._keys = keys
-        self._clock = clock
+    session: DbSession
+    secret_keys: Sequence[str]
+    clock: Callable[[], datetime]
 
     def issue(
         self,
@@ -37,12 +38,12 @@ class OneTimeLinks:
         With a `job_id` the same job gets the same link again, however often it is retried. Raises DeadLink when that
         has ended meanwhile.
         """
-        sent_before = self._session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
+        sent_before = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
         if sent_before is not None:
             return sent_before, self.token_of(sent_before)
-        now = self._clock()
+        now = self.clock()
         salt = new_salt()
-        token = self._token(self._keys[0], purpose, salt)
+        token = self._token(self.secret_keys[0], purpose, salt)
         link = OneTimeLink(
             user_id=user_id,
             purpose=purpose,
@@ -54,8 +55,8 @@ class OneTimeLinks:
             created_at=now,
             expires_at=now + lifetime,
         )
-        self._session.add(link)
-        self._session.flush()
+        self.session.add(link)
+        self.session.flush()
         return link, token
 
     def supersede(self, link: OneTimeLink) -> None:
@@ -70,14 +71,14 @@ class OneTimeLinks:
 
     def sent(self, job_id: int) -> None:
         """The mail of this job was taken; if it holds a link, that one supersedes others."""
-        link = self._session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id))
+        link = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id))
         if link is not None:
             self.supersede(link)
 
     def token_of(self, link: OneTimeLink) -> str:
         """The token again, made from the row and the key. Raises DeadLink when the key is gone or the link is spent."""
-        if link.used_at is None and link.expires_at > self._clock():
-            for key in self._keys:
+        if link.used_at is None and link.expires_at > self.clock():
+            for key in self.secret_keys:
                 token = self._token(key, link.purpose, link.salt)
                 if token_hash(token) == link.token_hash:
                     return token
@@ -85,12 +86,12 @@ class OneTimeLinks:
 
     def get_live(self, token: str, purpose: Purpose) -> OneTimeLink:
         """Look, spend nothing. Raises DeadLink."""
-        link = self._session.scalar(
+        link = self.session.scalar(
             select(OneTimeLink).where(
                 OneTimeLink.token_hash == token_hash(token),
                 OneTimeLink.purpose == purpose,
                 OneTimeLink.used_at.is_(None),
-                OneTimeLink.expires_at > self._clock(),
+                OneTimeLink.expires_at > self.clock(),
             )
         )
         if link is None:
@@ -99,9 +100,9 @@ class OneTimeLinks:
 
     def spend(self, token: str, purpose: Purpose) -> OneTimeLink:
         """Use the link up, once under any race. Raises DeadLink."""
-        now = self._clock()
+        now = self.clock()
         spent = affected(
-            self._session,
+            self.session,
             update(OneTimeLink)
             .where(
                 OneTimeLink.token_hash == token_hash(token),
@@ -113,7 +114,7 @@ class OneTimeLinks:
         )
         if spent != 1:
             raise DeadLink
-        return self._session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
+        return self.session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
 
     def end_all(self, user_id: int, *purposes: Purpose) -> None:
         self._end(OneTimeLink.user_id == user_id, OneTimeLink.purpose.in_(purposes))
@@ -127,9 +128,9 @@ class OneTimeLinks:
         )
 
     def _end(self, *which: ColumnElement[bool]) -> None:
-        now = self._clock()
+        now = self.clock()
         living = update(OneTimeLink).where(*which, OneTimeLink.used_at.is_(None), OneTimeLink.expires_at > now)
-        self._session.execute(living.values(expires_at=now))
+        self.session.execute(living.values(expires_at=now))
 
     @staticmethod
     def _token(key: str, purpose: str, salt: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -14,28 +15,28 @@ from app.services.lifetimes import Lifetimes
 from app.services.statements import take_turns
 
 
+@dataclass(frozen=True, kw_only=True)
 class Mails:
-    def __init__(self, session: DbSession, *, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._an_hour = lifetimes.mails_per_hour
-        self._clock = clock
+    session: DbSession
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
 
     def open(
         self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str
     ) -> SentMail:
         """The record of the mail that this job sends: the same row, with the same Message-ID, at every try."""
-        found = self._session.scalar(select(SentMail).where(SentMail.job_id == job_id))
+        found = self.session.scalar(select(SentMail).where(SentMail.job_id == job_id))
         if found is None:
             found = SentMail(
                 job_id=job_id,
                 kind=kind,
                 user_id=user_id,
                 message_id=f"<{new_token()}@{domain}>",
-                created_at=self._clock(),
+                created_at=self.clock(),
             )
-            self._session.add(found)
+            self.session.add(found)
         found.recipient, found.subject, found.status = recipient, subject, MailStatus.SENDING
-        self._session.flush()
+        self.session.flush()
         return found
 
     def has_room(self, job_id: int, *, kind: str, recipient: str) -> bool:
@@ -43,22 +44,22 @@ class Mails:
 
         The record that `open` adds in the same transaction is what the next one counts.
         """
-        if self._session.scalar(select(SentMail.id).where(SentMail.job_id == job_id)) is not None:
+        if self.session.scalar(select(SentMail.id).where(SentMail.job_id == job_id)) is not None:
             return True
-        take_turns(self._session, f"mail:{kind}:{recipient}")
-        since = self._clock() - timedelta(hours=1)
+        take_turns(self.session, f"mail:{kind}:{recipient}")
+        since = self.clock() - timedelta(hours=1)
         sent = select(func.count()).select_from(SentMail)
         recent = sent.where(SentMail.recipient == recipient, SentMail.kind == kind, SentMail.created_at > since)
-        return (self._session.scalar(recent) or 0) < self._an_hour
+        return (self.session.scalar(recent) or 0) < self.lifetimes.mails_per_hour
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:
         """How the try ended; `answer` is what the mail server said. The record is gone when its user was erased."""
-        self._session.execute(
+        self.session.execute(
             update(SentMail)
             .where(SentMail.job_id == job_id)
             .values(
                 status=status,
                 answer=answer and answer[:500],
-                sent_at=self._clock() if status == MailStatus.SENT else None,
+                sent_at=self.clock() if status == MailStatus.SENT else None,
             )
         )

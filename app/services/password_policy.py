@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -33,26 +33,18 @@ class Strength:
     advice: str
 
 
+@dataclass(frozen=True, kw_only=True)
 class PasswordPolicy:
     """`site_words` are refused as the substance of a password, as are the words of the person.
 
     `is_breached` answers True, False, or None where it could not be asked.
     """
 
-    def __init__(
-        self,
-        *,
-        passwords: Passwords,
-        min_length: int,
-        max_length: int,
-        site_words: Iterable[str],
-        is_breached: Callable[[str], bool],
-    ) -> None:
-        self._passwords = passwords
-        self._min_length = min_length
-        self._max_length = max_length
-        self._site_words = tuple(site_words)
-        self._is_breached = is_breached
+    passwords: Passwords
+    min_length: int
+    max_length: int
+    site_words: Sequence[str]
+    is_breached: Callable[[str], bool]
 
     def prepare(self, password: str, *, words: Iterable[str]) -> NewPassword:
         """Check and hash; to be called with no transaction open. Raises WeakPassword with the reason, or Busy."""
@@ -61,13 +53,13 @@ class PasswordPolicy:
         strength = self.estimate(password, words=words)
         if strength.score < ENOUGH:
             raise WeakPassword(strength.advice)
-        if self._is_breached(password):
+        if self.is_breached(password):
             raise WeakPassword("This password is in a list of stolen ones. Choose another.")
-        return NewPassword(hashed=self._passwords.hash(password))
+        return NewPassword(hashed=self.passwords.hash(password))
 
     def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
         """How hard it is to guess, given what an attacker knows of the person and the site."""
-        known = context_words([*words, *self._site_words])
+        known = context_words([*words, *self.site_words])
         # Full-width letters and their like are no secret. One estimate at a time: it holds up every thread.
         text = unicodedata.normalize("NFKC", _encodable(without(password, known)))[:ESTIMATED]
         with _one_estimate:
@@ -81,10 +73,10 @@ class PasswordPolicy:
 
     def check_length(self, password: str) -> None:
         """Raises WeakPassword."""
-        if len(password) < self._min_length:
-            raise WeakPassword(f"Use at least {self._min_length} characters.")
-        if len(password) > self._max_length:
-            raise WeakPassword(f"Use at most {self._max_length} characters.")
+        if len(password) < self.min_length:
+            raise WeakPassword(f"Use at least {self.min_length} characters.")
+        if len(password) > self.max_length:
+            raise WeakPassword(f"Use at most {self.max_length} characters.")
         if not _encodable(password) == password:
             raise WeakPassword("Use characters that can be typed.")
 

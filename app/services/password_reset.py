@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -20,37 +21,26 @@ from app.services.sessions import Sessions
 from app.tasks import AnswerForgotPassword, SendPasswordChanged
 
 
+@dataclass(frozen=True, kw_only=True)
 class PasswordReset:
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        links: OneTimeLinks,
-        changes: EmailChanges,
-        registration: Registration,
-        sessions: Sessions,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._links = links
-        self._changes = changes
-        self._registration = registration
-        self._sessions = sessions
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    links: OneTimeLinks
+    email_changes: EmailChanges
+    registration: Registration
+    sessions: Sessions
+    clock: Callable[[], datetime]
 
     def request(self, email: str) -> None:
         """Enqueue an answer, whoever that address is."""
-        user_id = self._session.scalar(select(User.id).where(User.email == email))
-        self._audit.record("password.reset_requested", subject_id=user_id)
-        self._job_queue.enqueue(AnswerForgotPassword(user_id=user_id))
+        user_id = self.session.scalar(select(User.id).where(User.email == email))
+        self.audit.record("password.reset_requested", subject_id=user_id)
+        self.job_queue.enqueue(AnswerForgotPassword(user_id=user_id))
 
     def get_owner(self, token: str) -> User:
         """Whose password the link resets. Raises DeadLink."""
-        link = self._links.get_live(token, Purpose.RESET_PASSWORD)
+        link = self.links.get_live(token, Purpose.RESET_PASSWORD)
         return self._owner(link.user_id, link.address)
 
     def reset(self, token: str, *, password: NewPassword, device_token: str | None = None) -> User:
@@ -59,25 +49,25 @@ class PasswordReset:
         The link went to the address, so it confirms the address as well; a name that somebody gave before that is not
         kept. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
         """
-        link = self._links.spend(token, Purpose.RESET_PASSWORD)
+        link = self.links.spend(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)
-        user.hashed_password, user.updated_at = password.hashed, self._clock()
+        user.hashed_password, user.updated_at = password.hashed, self.clock()
         if not user.is_verified():
             user.name = ""
-        self._registration.mark_verified(user)
-        self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
-        self._changes.cancel(user.id)
-        self._sessions.end_all(user.id, reason="password_reset")
-        self._sessions.forget_devices(user.id)
+        self.registration.mark_verified(user)
+        self.links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
+        self.email_changes.cancel(user.id)
+        self.sessions.end_all(user.id, reason="password_reset")
+        self.sessions.forget_devices(user.id)
         if device_token is not None:
-            self._sessions.remember_device(user.id, device_token)
-        event_id = self._audit.record("password.reset", subject_id=user.id, actor_id=user.id)
-        self._job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
+            self.sessions.remember_device(user.id, device_token)
+        event_id = self.audit.record("password.reset", subject_id=user.id, actor_id=user.id)
+        self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
         return user
 
     def _owner(self, user_id: int, address: str, *, lock: bool = False) -> User:
         query = select(User).where(User.id == user_id, User.is_active, User.email == address)
-        user = self._session.scalar(query.with_for_update() if lock else query)
+        user = self.session.scalar(query.with_for_update() if lock else query)
         if user is None:
             raise DeadLink
         return user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -22,28 +23,18 @@ from app.services.statements import affected
 from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 
 
+@dataclass(frozen=True, kw_only=True)
 class Profile:
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        links: OneTimeLinks,
-        changes: EmailChanges,
-        sessions: Sessions,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._links = links
-        self._changes = changes
-        self._sessions = sessions
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    links: OneTimeLinks
+    email_changes: EmailChanges
+    sessions: Sessions
+    clock: Callable[[], datetime]
 
     def get(self, user_id: int) -> User:
-        user = self._session.get(User, user_id)
+        user = self.session.get(User, user_id)
         if user is None:
             raise UserNotFound
         return user
@@ -51,8 +42,8 @@ class Profile:
     def rename(self, user_id: int, name: str) -> None:
         user = self.get(user_id)
         if user.name != name:
-            before, user.name, user.updated_at = user.name, name, self._clock()
-            self._audit.record("user.renamed", subject_id=user.id, before=before, after=name)
+            before, user.name, user.updated_at = user.name, name, self.clock()
+            self.audit.record("user.renamed", subject_id=user.id, before=before, after=name)
 
     def change_password(
         self, principal: Principal, *, seen_hash: str | None, password: NewPassword, device_token: str
@@ -62,23 +53,23 @@ class Profile:
         Every browser is forgotten but this one, which is known by `device_token` from now on. Returns this session's
         new token. Raises WrongPassword when it was changed in the meantime.
         """
-        now = self._clock()
+        now = self.clock()
         changed = affected(
-            self._session,
+            self.session,
             update(User)
             .where(User.id == principal.user_id, User.hashed_password == seen_hash)
             .values(hashed_password=password.hashed, updated_at=now),
         )
         if changed != 1:
             raise WrongPassword
-        self._links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
-        self._changes.cancel(principal.user_id)
-        self._sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
-        self._sessions.forget_devices(principal.user_id)
-        self._sessions.remember_device(principal.user_id, device_token)
-        event_id = self._audit.record("password.changed", subject_id=principal.user_id)
-        self._job_queue.enqueue(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
-        return self._sessions.confirm(principal)
+        self.links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
+        self.email_changes.cancel(principal.user_id)
+        self.sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
+        self.sessions.forget_devices(principal.user_id)
+        self.sessions.remember_device(principal.user_id, device_token)
+        event_id = self.audit.record("password.changed", subject_id=principal.user_id)
+        self.job_queue.enqueue(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
+        return self.sessions.confirm(principal)
 
     # ── the address ──
 
@@ -89,28 +80,28 @@ class Profile:
 
         Whether the new address already has an account is the worker's to see, not the asker's.
         """
-        user = self._session.scalar(select(User).where(User.id == user_id).with_for_update())
+        user = self.session.scalar(select(User).where(User.id == user_id).with_for_update())
         if user is None:
             raise UserNotFound
         if user.email == new_email:
             raise SameAddress
-        self._changes.check_quota(user_id)
-        self._changes.cancel(user_id)
-        change = EmailChange(user_id=user_id, old_email=user.email, new_email=new_email, requested_at=self._clock())
-        self._session.add(change)
-        self._session.flush()
-        self._audit.record("email.change_requested", subject_id=user_id, before=user.email, after=new_email)
-        self._job_queue.enqueue(SendConfirmEmailChange(change_id=change.id))
-        self._job_queue.enqueue(SendEmailChangeRequested(change_id=change.id))
+        self.email_changes.check_quota(user_id)
+        self.email_changes.cancel(user_id)
+        change = EmailChange(user_id=user_id, old_email=user.email, new_email=new_email, requested_at=self.clock())
+        self.session.add(change)
+        self.session.flush()
+        self.audit.record("email.change_requested", subject_id=user_id, before=user.email, after=new_email)
+        self.job_queue.enqueue(SendConfirmEmailChange(change_id=change.id))
+        self.job_queue.enqueue(SendEmailChangeRequested(change_id=change.id))
 
     def get_change(self, token: str, purpose: Purpose) -> EmailChange:
         """The change that a live link confirms or undoes. Raises DeadLink."""
-        return self._change_of(self._links.get_live(token, purpose))
+        return self._change_of(self.links.get_live(token, purpose))
 
     def confirm_email_change(self, token: str) -> None:
         """Let the new address take the old one's place. Raises DeadLink, EmailTaken."""
-        change = self._change_of(self._links.spend(token, Purpose.CHANGE_EMAIL))
-        user = self._session.scalar(select(User).where(User.id == change.user_id).with_for_update())
+        change = self._change_of(self.links.spend(token, Purpose.CHANGE_EMAIL))
+        user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update())
         if (
             user is None
             or not user.is_active
@@ -119,13 +110,13 @@ class Profile:
             or change.ended_at
         ):
             raise DeadLink
-        change.confirmed_at = self._clock()
+        change.confirmed_at = self.clock()
         self._move(user, change.new_email)
-        self._links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
-        self._audit.record(
+        self.links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
+        self.audit.record(
             "email.changed", subject_id=user.id, actor_id=user.id, before=change.old_email, after=change.new_email
         )
-        self._job_queue.enqueue(SendEmailChanged(change_id=change.id))
+        self.job_queue.enqueue(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
         """The owner of the old address says no: it comes back, and every way in ends, the known password included.
@@ -133,39 +124,39 @@ class Profile:
         The link of an earlier change stays: should this address not have been the owner's, theirs still works.
         Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
         """
-        link = self._links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
+        link = self.links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
         change = self._change_of(link)
-        user = self._session.scalar(select(User).where(User.id == change.user_id).with_for_update())
+        user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update())
         if user is None:
             raise DeadLink
-        change.ended_at = self._clock()
+        change.ended_at = self.clock()
         if user.email != change.old_email:
             before = user.email
             self._move(user, change.old_email)
-            self._audit.record("email.change_undone", subject_id=user.id, before=before, after=change.old_email)
+            self.audit.record("email.change_undone", subject_id=user.id, before=before, after=change.old_email)
         else:
-            self._audit.record("email.change_undone", subject_id=user.id)
+            self.audit.record("email.change_undone", subject_id=user.id)
         # Whoever asked for the change knew the password; the owner chooses a new one with a link to the old address.
         user.hashed_password = None
-        self._sessions.forget_devices(user.id)
-        self._changes.cancel(user.id)
-        self._links.end_all(user.id, *ENDED_BY_SAFETY)
-        self._links.end_later_undos(link)
-        self._sessions.end_all(user.id, reason="email_change_undone")
+        self.sessions.forget_devices(user.id)
+        self.email_changes.cancel(user.id)
+        self.links.end_all(user.id, *ENDED_BY_SAFETY)
+        self.links.end_later_undos(link)
+        self.sessions.end_all(user.id, reason="email_change_undone")
 
     def _move(self, user: User, email: str) -> None:
-        now = self._clock()
+        now = self.clock()
         # Somebody who only typed this address has never shown that it is theirs; its owner just has.
-        self._session.execute(delete(User).where(User.email == email, User.email_verified_at.is_(None)))
+        self.session.execute(delete(User).where(User.email == email, User.email_verified_at.is_(None)))
         try:
-            with self._session.begin_nested():
+            with self.session.begin_nested():
                 user.email, user.email_verified_at, user.updated_at = email, now, now
-                self._session.flush()
+                self.session.flush()
         except IntegrityError:
             raise EmailTaken from None
 
     def _change_of(self, link: OneTimeLink) -> EmailChange:
-        change = self._session.get(EmailChange, link.email_change_id) if link.email_change_id else None
+        change = self.session.get(EmailChange, link.email_change_id) if link.email_change_id else None
         if change is None:
             raise DeadLink
         return change

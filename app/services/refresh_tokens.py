@@ -14,6 +14,7 @@ from app.models import RefreshToken, Session, User
 from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
 from app.services.sessions import Sessions
 from app.services.statements import affected, insert_once
 from app.tasks import SendTokenReused
@@ -30,34 +31,24 @@ class Refreshed:
     refresh_token: str
 
 
+@dataclass(frozen=True, kw_only=True)
 class RefreshTokens:
-    """`keys` are the site's secret keys, the present one first."""
+    """`secret_keys` are the site's, the present one first."""
 
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        sessions: Sessions,
-        keys: Sequence[str],
-        idle: timedelta,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._sessions = sessions
-        self._keys = keys
-        self._idle = idle
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    sessions: Sessions
+    secret_keys: Sequence[str]
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
 
     def start(self, session_id: int) -> str:
         """The first refresh token of a sign-in."""
         token = PREFIX + new_token()
         row = select(Session.expires_at).where(Session.id == session_id)
-        ends = self._session.execute(row).scalar_one()
-        self._session.execute(insert(RefreshToken), self._row(session_id, token, ends=ends))
+        ends = self.session.execute(row).scalar_one()
+        self.session.execute(insert(RefreshToken), self._row(session_id, token, ends=ends))
         return token
 
     def refresh(self, token: str) -> Refreshed:
@@ -65,8 +56,8 @@ class RefreshTokens:
 
         Raises BadRefreshToken; TokenReused, when the whole sign-in has ended because of it.
         """
-        now = self._clock()
-        row = self._session.execute(
+        now = self.clock()
+        row = self.session.execute(
             select(RefreshToken.id, RefreshToken.used_at, RefreshToken.expires_at, Session, User)
             .join(Session, Session.id == RefreshToken.session_id)
             .join(User, User.id == Session.user_id)
@@ -76,7 +67,7 @@ class RefreshTokens:
         if row is None or not row.Session.is_live(now) or not row.User.can_sign_in() or row.expires_at <= now:
             raise BadRefreshToken
         spent = affected(
-            self._session,
+            self.session,
             update(RefreshToken)
             .where(RefreshToken.id == row.id, RefreshToken.used_at.is_(None))
             .values(used_at=now)
@@ -89,38 +80,38 @@ class RefreshTokens:
         return Refreshed(row.User.id, row.Session.id, successor)
 
     def _succeed(self, session: Session, token: str) -> str:
-        successor = self._successor(self._keys[0], token)
-        added = insert_once(self._session, RefreshToken).values(
+        successor = self._successor(self.secret_keys[0], token)
+        added = insert_once(self.session, RefreshToken).values(
             **self._row(session.id, successor, ends=session.expires_at)
         )
-        self._session.execute(added.on_conflict_do_nothing())
-        session.last_seen_at = self._clock()
+        self.session.execute(added.on_conflict_do_nothing())
+        session.last_seen_at = self.clock()
         return successor
 
     def _living_successor(self, token_id: int, token: str, now: datetime) -> str | None:
         """What was given for this token, if that was a moment ago and nobody has used it yet."""
-        used_at = self._session.execute(select(RefreshToken.used_at).where(RefreshToken.id == token_id)).scalar()
+        used_at = self.session.execute(select(RefreshToken.used_at).where(RefreshToken.id == token_id)).scalar()
         if used_at is None or now - used_at > GRACE:
             return None
-        candidates = {token_hash(each): each for each in (self._successor(key, token) for key in self._keys)}
+        candidates = {token_hash(each): each for each in (self._successor(key, token) for key in self.secret_keys)}
         unused = select(RefreshToken.token_hash).where(
             RefreshToken.token_hash.in_(candidates), RefreshToken.used_at.is_(None)
         )
-        found = self._session.execute(unused).scalar()
+        found = self.session.execute(unused).scalar()
         return candidates[found] if found else None
 
     def _end(self, session: Session) -> None:
-        self._sessions.end(session.id, user_id=session.user_id, reason="token_reused")
-        event_id = self._audit.record("session.token_reused", subject_id=session.user_id, session_id=session.id)
-        self._job_queue.enqueue(SendTokenReused(user_id=session.user_id, event_id=event_id))
+        self.sessions.end(session.id, user_id=session.user_id, reason="token_reused")
+        event_id = self.audit.record("session.token_reused", subject_id=session.user_id, session_id=session.id)
+        self.job_queue.enqueue(SendTokenReused(user_id=session.user_id, event_id=event_id))
 
     def _row(self, session_id: int, token: str, *, ends: datetime) -> dict[str, object]:
-        now = self._clock()
+        now = self.clock()
         return {
             "session_id": session_id,
             "token_hash": token_hash(token),
             "created_at": now,
-            "expires_at": min(now + self._idle, ends),
+            "expires_at": min(now + self.lifetimes.remember_idle, ends),
         }
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, exists, select
@@ -21,29 +22,17 @@ from app.services.statements import insert_once
 from app.tasks import AnswerRegistration, AnswerResendVerification
 
 
+@dataclass(frozen=True, kw_only=True)
 class Registration:
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        links: OneTimeLinks,
-        roles: Roles,
-        lifetimes: Lifetimes,
-        keys: Sequence[str],
-        is_open: bool,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._links = links
-        self._roles = roles
-        self._lifetimes = lifetimes
-        self._keys = keys
-        self._is_open = is_open
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    links: OneTimeLinks
+    roles: Roles
+    lifetimes: Lifetimes
+    secret_keys: Sequence[str]
+    registration_open: bool
+    clock: Callable[[], datetime]
 
     def register(self, *, email: str, name: str, password: NewPassword) -> None:
         """Make the account, start a never-confirmed one anew, or change nothing: one statement decides.
@@ -52,12 +41,12 @@ class Registration:
         which mail goes out. A link that was sent before lives on: it confirms with the password chosen last. `email`
         is canonical. Raises RegistrationClosed.
         """
-        if not self._is_open:
+        if not self.registration_open:
             raise RegistrationClosed
-        now = self._clock()
+        now = self.clock()
         fresh = {"name": name, "hashed_password": password.hashed, "created_at": now, "updated_at": now}
-        made = self._session.execute(
-            insert_once(self._session, User)
+        made = self.session.execute(
+            insert_once(self.session, User)
             .values(email=email, is_active=True, **fresh)
             .on_conflict_do_update(
                 index_elements=[User.email],
@@ -66,38 +55,38 @@ class Registration:
             )
             .returning(User.id)
         ).scalar()
-        user_id = self._session.scalars(select(User.id).where(User.email == email)).one()
-        self._audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
-        self._job_queue.enqueue(AnswerRegistration(user_id=user_id))
+        user_id = self.session.scalars(select(User.id).where(User.email == email)).one()
+        self.audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
+        self.job_queue.enqueue(AnswerRegistration(user_id=user_id))
 
     def resend(self, email: str) -> None:
         """Enqueue an answer, whoever that address is."""
-        user_id = self._session.scalar(select(User.id).where(User.email == email))
-        self._audit.record("user.verification_requested", subject_id=user_id)
-        self._job_queue.enqueue(AnswerResendVerification(user_id=user_id))
+        user_id = self.session.scalar(select(User.id).where(User.email == email))
+        self.audit.record("user.verification_requested", subject_id=user_id)
+        self.job_queue.enqueue(AnswerResendVerification(user_id=user_id))
 
     def proof(self, *, email: str, hashed: str | None) -> str:
         """What the browser that chose this password keeps, so that it need not ask for it again."""
-        return keyed_hash(self._keys[0], "registered here", email, hashed or "")
+        return keyed_hash(self.secret_keys[0], "registered here", email, hashed or "")
 
     def is_proof(self, proof: str | None, user: User) -> bool:
         return proof is not None and is_same(proof, self.proof(email=user.email, hashed=user.hashed_password))
 
     def get_candidate(self, token: str) -> tuple[OneTimeLink, User]:
         """The live link and whom it would confirm. Raises DeadLink."""
-        link = self._links.get_live(token, Purpose.VERIFY_EMAIL)
-        return link, self._session.scalars(select(User).where(User.id == link.user_id)).one()
+        link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
+        return link, self.session.scalars(select(User).where(User.id == link.user_id)).one()
 
     def verify(self, token: str, *, seen_hash: str | None) -> User:
         """Confirm the address. `seen_hash` is the stored hash that the password or proof was checked against.
 
         Raises DeadLink; WrongPassword when the password was changed in the meantime.
         """
-        link = self._links.get_live(token, Purpose.VERIFY_EMAIL)
-        user = self._session.scalars(select(User).where(User.id == link.user_id).with_for_update()).one()
+        link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
+        user = self.session.scalars(select(User).where(User.id == link.user_id).with_for_update()).one()
         if user.hashed_password != seen_hash:
             raise WrongPassword
-        self._links.spend(token, Purpose.VERIFY_EMAIL)
+        self.links.spend(token, Purpose.VERIFY_EMAIL)
         self.mark_verified(user)
         return user
 
@@ -105,9 +94,9 @@ class Registration:
         """The address is theirs: from now on they can sign in, as a member."""
         if user.is_verified():
             return
-        user.email_verified_at = user.updated_at = self._clock()
-        self._roles.give(user, MEMBER)
-        self._audit.record("user.verified", subject_id=user.id, actor_id=user.id)
+        user.email_verified_at = user.updated_at = self.clock()
+        self.roles.give(user, MEMBER)
+        self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
 
     def purge_unconfirmed(self, *, at_most: int = 1000) -> int:
         """Delete accounts that were never confirmed in time; returns how many. Nobody signed in to them, ever."""
@@ -115,18 +104,18 @@ class Registration:
             select(User.id)
             .where(
                 User.email_verified_at.is_(None),
-                User.created_at < self._clock() - self._lifetimes.unconfirmed_account,
+                User.created_at < self.clock() - self.lifetimes.unconfirmed_account,
                 ~exists().where(
                     OneTimeLink.user_id == User.id,
                     OneTimeLink.purpose == Purpose.INVITATION,
-                    OneTimeLink.expires_at > self._clock(),
+                    OneTimeLink.expires_at > self.clock(),
                 ),
             )
             .order_by(User.created_at)
             .limit(at_most)
         )
-        ids = list(self._session.scalars(due))
+        ids = list(self.session.scalars(due))
         if ids:
-            self._session.execute(delete(User).where(User.id.in_(ids), User.email_verified_at.is_(None)))
-            self._audit.record("user.purged_unconfirmed", subject_id=None, count=len(ids))
+            self.session.execute(delete(User).where(User.id.in_(ids), User.email_verified_at.is_(None)))
+            self.audit.record("user.purged_unconfirmed", subject_id=None, count=len(ids))
         return len(ids)

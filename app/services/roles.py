@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -15,36 +16,36 @@ from app.services.audit import AuditLog
 from app.services.permissions import granted
 
 
+@dataclass(frozen=True, kw_only=True)
 class Roles:
-    def __init__(self, session: DbSession, *, audit: AuditLog, clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._audit = audit
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    clock: Callable[[], datetime]
 
     def get(self, name: str) -> Role:
-        role = self._session.scalar(select(Role).where(Role.name == name))
+        role = self.session.scalar(select(Role).where(Role.name == name))
         if role is None:
-            known = ", ".join(self._session.scalars(select(Role.name).order_by(Role.name)))
+            known = ", ".join(self.session.scalars(select(Role.name).order_by(Role.name)))
             raise RoleNotFound(f"There is no role {name!r}; there are {known}.")
         return role
 
     def list_all(self) -> list[Role]:
-        return list(self._session.scalars(select(Role).order_by(Role.name)))
+        return list(self.session.scalars(select(Role).order_by(Role.name)))
 
     def list_holders(self, name: str, *, limit: int = 100) -> list[User]:
         holders = (
             select(User).join(user_roles, user_roles.c.user_id == User.id).join(Role, Role.id == user_roles.c.role_id)
         )
-        return list(self._session.scalars(holders.where(Role.name == name).limit(limit)))
+        return list(self.session.scalars(holders.where(Role.name == name).limit(limit)))
 
     def give(self, user: User, name: str) -> None:
         """Let `user` hold the role; no change when they do. Raises RoleNotFound."""
         role = self.get(name)
         if role not in user.roles:
             user.roles.append(role)
-            user.updated_at = self._clock()
-            self._session.flush()
-            self._audit.record("role.assigned", subject_id=user.id, role=name)
+            user.updated_at = self.clock()
+            self.session.flush()
+            self.audit.record("role.assigned", subject_id=user.id, role=name)
 
     def grant(self, user: User, name: str, *, by: Principal) -> None:
         """`give` on behalf of somebody, who cannot give what they lack. Raises RoleNotFound, NotAllowed."""
@@ -78,9 +79,9 @@ class Roles:
             if name == ADMINISTRATOR:
                 self.keep_one_administrator(losing=user)
             user.roles.remove(role)
-            user.updated_at = self._clock()
-            self._session.flush()
-            self._audit.record("role.unassigned", subject_id=user.id, role=name)
+            user.updated_at = self.clock()
+            self.session.flush()
+            self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
     def keep_one_administrator(self, *, losing: User) -> None:
         """Raises LastAdministrator unless somebody else who can sign in administers.
@@ -88,10 +89,10 @@ class Roles:
         The role's row is locked first: two who demote each other at once are judged one after the other. A plain
         conditional UPDATE would let both through on PostgreSQL.
         """
-        role = self._session.scalar(select(Role).where(Role.name == ADMINISTRATOR).with_for_update())
+        role = self.session.scalar(select(Role).where(Role.name == ADMINISTRATOR).with_for_update())
         if role is None or not losing.can_sign_in() or role not in losing.roles:
             return
-        others = self._session.scalar(
+        others = self.session.scalar(
             select(func.count())
             .select_from(user_roles)
             .join(User, User.id == user_roles.c.user_id)

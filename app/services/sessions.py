@@ -24,14 +24,12 @@ from app.services.statements import affected, insert_once
 SIGNED_OUT = "signed_out"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Sessions:
-    def __init__(
-        self, session: DbSession, *, audit: AuditLog, lifetimes: Lifetimes, clock: Callable[[], datetime]
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._lifetimes = lifetimes
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
 
     def start(self, user_id: int, *, visit: Visit, remember: bool) -> tuple[int, str]:
         """Begin a session; returns its id and its token, which is kept nowhere else.
@@ -39,11 +37,11 @@ class Sessions:
         Of more live ones than `sessions_per_user` the least recently seen end.
         """
         self._make_room(user_id)
-        token, now, span = new_token(), self._clock(), self._lifetimes
+        token, now, span = new_token(), self.clock(), self.lifetimes
         idle, absolute = (
             (span.remember_idle, span.remember_absolute) if remember else (span.session_idle, span.session_absolute)
         )
-        session_id: int = self._session.execute(
+        session_id: int = self.session.execute(
             insert(Session).returning(Session.id),
             {
                 "user_id": user_id,
@@ -61,53 +59,53 @@ class Sessions:
         return session_id, token
 
     def _make_room(self, user_id: int) -> None:
-        now = self._clock()
+        now = self.clock()
         too_many = (
             select(Session.id)
             .where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
             .order_by(Session.last_seen_at.desc(), Session.id.desc())
-            .offset(self._lifetimes.sessions_per_user - 1)
+            .offset(self.lifetimes.sessions_per_user - 1)
         )
-        for session_id in self._session.scalars(too_many).all():
+        for session_id in self.session.scalars(too_many).all():
             self.end(session_id, user_id=user_id, reason="too_many")
 
     def expire(self, session_id: int) -> None:
         """Its time was seen to be over: it stays so, whatever the clock says later."""
         over = update(Session).where(Session.id == session_id, Session.ended_at.is_(None))
-        self._session.execute(over.values(ended_at=self._clock(), end_reason="expired"))
+        self.session.execute(over.values(ended_at=self.clock(), end_reason="expired"))
 
     def confirm(self, principal: Principal) -> str:
         """Note that a password was just given, under a new token; the old one is dead. Raises SessionNotFound."""
         token = new_token()
         confirmed = affected(
-            self._session,
+            self.session,
             update(Session)
             .where(Session.id == principal.session_id, Session.ended_at.is_(None))
-            .values(token_hash=token_hash(token), confirmed_at=self._clock()),
+            .values(token_hash=token_hash(token), confirmed_at=self.clock()),
         )
         if confirmed != 1:
             raise SessionNotFound
-        self._audit.record("session.confirmed", subject_id=principal.user_id)
+        self.audit.record("session.confirmed", subject_id=principal.user_id)
         return token
 
     def list_live(self, user_id: int) -> list[Session]:
         """Live sessions of one user, the newest first; there are never more than `sessions_per_user`."""
-        now = self._clock()
+        now = self.clock()
         query = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
-        return [row for row in self._session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
+        return [row for row in self.session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
 
     def end(self, session_id: int, *, user_id: int, reason: str) -> None:
         """End one session of `user_id`. Raises SessionNotFound when it is not theirs or has ended."""
         ended = affected(
-            self._session,
+            self.session,
             update(Session)
             .where(Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None))
-            .values(ended_at=self._clock(), end_reason=reason),
+            .values(ended_at=self.clock(), end_reason=reason),
         )
         if ended != 1:
             raise SessionNotFound
         kind = "session.signed_out" if reason == SIGNED_OUT else "session.ended"
-        self._audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
+        self.audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
 
     def replace(self, principal: Principal) -> None:
         """End the session that a browser held when it signs in anew; fine when it has ended meanwhile."""
@@ -121,44 +119,44 @@ class Sessions:
         query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
         if keep is not None:
             query = query.where(Session.id != keep)
-        ended = affected(self._session, query.values(ended_at=self._clock(), end_reason=reason))
+        ended = affected(self.session, query.values(ended_at=self.clock(), end_reason=reason))
         if ended:
-            self._audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
+            self.audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
         return ended
 
     def touch(self, principal: Principal) -> None:
         """Note that this session and its user were seen now; no version column hears of it."""
-        now = self._clock()
+        now = self.clock()
         for row in (
             update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None)),
             update(User).where(User.id == principal.user_id),
         ):
-            self._session.execute(row.values(last_seen_at=now).execution_options(synchronize_session=False))
+            self.session.execute(row.values(last_seen_at=now).execution_options(synchronize_session=False))
 
     # ── browsers that signed in before ──
 
     def find_device(self, user_id: int, token: str | None) -> Device | None:
         if token is None:
             return None
-        return self._session.scalar(
+        return self.session.scalar(
             select(Device).where(Device.user_id == user_id, Device.token_hash == token_hash(token))
         )
 
     def has_devices(self, user_id: int) -> bool:
-        return self._session.scalar(select(Device.id).where(Device.user_id == user_id).limit(1)) is not None
+        return self.session.scalar(select(Device.id).where(Device.user_id == user_id).limit(1)) is not None
 
     def forget_devices(self, user_id: int) -> None:
         """No browser counts as known any more."""
-        self._session.execute(delete(Device).where(Device.user_id == user_id))
+        self.session.execute(delete(Device).where(Device.user_id == user_id))
 
     def remember_device(self, user_id: int, token: str) -> None:
         """Note that this browser opened this account now, as its cookie is set now."""
-        now = self._clock()
-        row = insert_once(self._session, Device).values(
+        now = self.clock()
+        row = insert_once(self.session, Device).values(
             user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
         )
         known = [Device.user_id, Device.token_hash]
-        self._session.execute(row.on_conflict_do_update(index_elements=known, set_={"last_seen_at": now}))
+        self.session.execute(row.on_conflict_do_update(index_elements=known, set_={"last_seen_at": now}))
 
 
 # One Core statement a request: the credential, its user and their roles. Each is built once; no ORM object is made.

@@ -41,23 +41,14 @@ class SignedIn:
     token: str
 
 
+@dataclass(frozen=True, kw_only=True)
 class SignIn:
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        sessions: Sessions,
-        throttles: Throttles,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._sessions = sessions
-        self._throttles = throttles
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    sessions: Sessions
+    throttles: Throttles
+    clock: Callable[[], datetime]
 
     def begin(self, email: str, *, visit: Visit) -> Attempt:
         """Count a try at `email` (canonical), known or not. Raises TooManyTries.
@@ -67,40 +58,40 @@ class SignIn:
         """
         device = token_hash(visit.device_token or "")
         # One statement, with or without the cookie and the account: time must not tell them apart.
-        user = self._session.execute(
+        user = self.session.execute(
             select(User.id, User.hashed_password, Device.id.label("device_id"))
             .outerjoin(Device, (Device.user_id == User.id) & (Device.token_hash == device))
             .where(User.email == email)
         ).first()
         is_known = user is not None and user.device_id is not None
         key = f"device:{user.id}:{device}" if user is not None and is_known else f"account:{email}"
-        throttle = self._throttles.charge(key, user_id=user.id if user else None)
+        throttle = self.throttles.charge(key, user_id=user.id if user else None)
         return Attempt(
             throttle.id, user.id if user else None, user.hashed_password if user else None, is_known_device=is_known
         )
 
     def begin_for(self, user_id: int, *, purpose: str) -> Attempt:
         """Count a try at the password of somebody already known (to confirm, to change). Raises TooManyTries."""
-        hashed = self._session.execute(select(User.hashed_password).where(User.id == user_id)).first()
+        hashed = self.session.execute(select(User.hashed_password).where(User.id == user_id)).first()
         if hashed is None:
             raise UserNotFound
-        throttle = self._throttles.charge(f"{purpose}:{user_id}", user_id=user_id)
+        throttle = self.throttles.charge(f"{purpose}:{user_id}", user_id=user_id)
         return Attempt(throttle.id, user_id, hashed.hashed_password)
 
     def refuse(self, attempt: Attempt, *, failures_of: str = "session") -> InvalidCredentials | WrongPassword:
         """Leave a trace of a wrong password, tell the owner when they pile up, and return what to raise."""
-        self._audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
-        failures = self._throttles.failures(attempt.throttle_id)
+        self.audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
+        failures = self.throttles.failures(attempt.throttle_id)
         if failures >= TELL_THE_OWNER_AT:
-            self._job_queue.enqueue(
+            self.job_queue.enqueue(
                 SendFailedSignIns(throttle_id=attempt.throttle_id),
-                dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self._job_queue.today()}",
+                dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self.job_queue.today()}",
             )
         return InvalidCredentials() if failures_of == "session" else WrongPassword()
 
     def accept(self, attempt: Attempt) -> None:
         """The password was right: the try no longer counts."""
-        self._throttles.give_back(attempt.throttle_id)
+        self.throttles.give_back(attempt.throttle_id)
 
     def finish(
         self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str | None, new_hash: str | None
@@ -111,7 +102,7 @@ class SignIn:
 
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
         """
-        user = self._session.execute(
+        user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at)
             .where(User.id == attempt.user_id)
             .with_for_update()  # A reset or deactivation that runs now comes before this sign-in or after it.
@@ -120,21 +111,21 @@ class SignIn:
             raise self.refuse(attempt)
         self.accept(attempt)
         if user.email_verified_at is None:
-            self._audit.record("session.refused_unverified", subject_id=attempt.user_id)
+            self.audit.record("session.refused_unverified", subject_id=attempt.user_id)
             raise EmailNotVerified
-        seen = update(User).where(User.id == attempt.user_id).values(last_seen_at=self._clock())
-        self._session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
+        seen = update(User).where(User.id == attempt.user_id).values(last_seen_at=self.clock())
+        self.session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
         return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token)
 
     def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None) -> SignedIn:
-        is_known = self._sessions.find_device(user_id, device_token) is not None
-        had_others = not is_known and self._sessions.has_devices(user_id)
-        session_id, token = self._sessions.start(user_id, visit=visit, remember=remember)
+        is_known = self.sessions.find_device(user_id, device_token) is not None
+        had_others = not is_known and self.sessions.has_devices(user_id)
+        session_id, token = self.sessions.start(user_id, visit=visit, remember=remember)
         if device_token is not None:
-            self._sessions.remember_device(user_id, device_token)
-        self._audit.record(
+            self.sessions.remember_device(user_id, device_token)
+        self.audit.record(
             "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"
         )
         if had_others:
-            self._job_queue.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
+            self.job_queue.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -16,36 +17,36 @@ from app.services.lifetimes import Lifetimes
 from app.services.statements import insert_once
 
 
+@dataclass(frozen=True, kw_only=True)
 class Throttles:
     """A try is charged before the password is looked at and given back when it was right.
 
     So any number of tries at once are counted, not only those that have been answered.
     """
 
-    def __init__(self, session: DbSession, *, lifetimes: Lifetimes, clock: Callable[[], datetime]) -> None:
-        self._session = session
-        self._lifetimes = lifetimes
-        self._clock = clock
+    session: DbSession
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
 
     def charge(self, key: str, *, user_id: int | None) -> Throttle:
         """Count a try under `key`. Raises TooManyTries while the key waits."""
         throttle = self._row(token_hash(key), user_id)
-        now = self._clock()
+        now = self.clock()
         if throttle.is_blocked(now):
             raise TooManyTries(retry_after=max(1, math.ceil((throttle.blocked_until - now).total_seconds())))
         throttle.fail(
             at=now,
-            free_tries=self._lifetimes.free_tries,
-            longest=self._lifetimes.longest_delay,
-            forget_after=self._lifetimes.failures_forgotten,
+            free_tries=self.lifetimes.free_tries,
+            longest=self.lifetimes.longest_delay,
+            forget_after=self.lifetimes.failures_forgotten,
         )
-        self._session.flush()
+        self.session.flush()
         return throttle
 
     def give_back(self, throttle_id: int) -> None:
         """Take one charge back: the password was right. What others were charged stays."""
-        now = self._clock()
-        self._session.execute(
+        now = self.clock()
+        self.session.execute(
             update(Throttle)
             .where(Throttle.id == throttle_id, Throttle.failures > 0)
             .values(failures=Throttle.failures - 1, blocked_until=now)
@@ -53,14 +54,14 @@ class Throttles:
         )
 
     def failures(self, throttle_id: int) -> int:
-        return self._session.scalar(select(Throttle.failures).where(Throttle.id == throttle_id)) or 0
+        return self.session.scalar(select(Throttle.failures).where(Throttle.id == throttle_id)) or 0
 
     def _row(self, key: str, user_id: int | None) -> Throttle:
         find = select(Throttle).where(Throttle.key == key).with_for_update()
-        found = self._session.scalar(find)
+        found = self.session.scalar(find)
         if found is None:
-            now = self._clock()
+            now = self.clock()
             values = {"key": key, "user_id": user_id, "failures": 0, "last_failed_at": now, "blocked_until": now}
-            self._session.execute(insert_once(self._session, Throttle).values(values).on_conflict_do_nothing())
-            found = self._session.scalars(find).one()
+            self.session.execute(insert_once(self.session, Throttle).values(values).on_conflict_do_nothing())
+            found = self.session.scalars(find).one()
         return found

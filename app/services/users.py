@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, select
@@ -26,38 +27,27 @@ from app.tasks import SendAccountActivated, SendAccountDeactivated, SendPassword
 AFTER_ALL = "\U0010ffff"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Users:
-    def __init__(
-        self,
-        session: DbSession,
-        *,
-        audit: AuditLog,
-        job_queue: JobQueue,
-        links: OneTimeLinks,
-        changes: EmailChanges,
-        roles: Roles,
-        sessions: Sessions,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._session = session
-        self._audit = audit
-        self._job_queue = job_queue
-        self._links = links
-        self._changes = changes
-        self._roles = roles
-        self._sessions = sessions
-        self._clock = clock
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    links: OneTimeLinks
+    email_changes: EmailChanges
+    roles: Roles
+    sessions: Sessions
+    clock: Callable[[], datetime]
 
     def get(self, user_id: int, *, lock: bool = False) -> User:
         """With `lock`, nobody else changes this user until the transaction ends. Raises UserNotFound."""
-        user = self._session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=lock or None)
+        user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=lock or None)
         if user is None:
             raise UserNotFound
         return user
 
     def get_by_email(self, email: str) -> User:
         """`email` is canonical. Raises UserNotFound."""
-        user = self._session.scalar(select(User).where(User.email == email).options(selectinload(User.roles)))
+        user = self.session.scalar(select(User).where(User.email == email).options(selectinload(User.roles)))
         if user is None:
             raise UserNotFound(f"There is no user with the address {email}.")
         return user
@@ -76,11 +66,11 @@ class Users:
                     User.name.between(search.capitalize(), search.capitalize() + AFTER_ALL),
                 )
             )
-        return self._session.scalars(query).all()
+        return self.session.scalars(query).all()
 
     def create(self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None) -> User:
         """An account whose address counts as confirmed at once. Raises EmailTaken, RoleNotFound."""
-        now = self._clock()
+        now = self.clock()
         user = User(
             email=email,
             name=name,
@@ -90,75 +80,75 @@ class Users:
             updated_at=now,
         )
         try:
-            with self._session.begin_nested():
-                self._session.add(user)
+            with self.session.begin_nested():
+                self.session.add(user)
         except IntegrityError:
             raise EmailTaken(f"There is already a user with the address {email}.") from None
-        self._audit.record("user.created", subject_id=user.id, email=email, name=name)
+        self.audit.record("user.created", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
-            self._roles.give(user, role)
+            self.roles.give(user, role)
         return user
 
     def edit(self, user: User, *, name: str | None = None, email: str | None = None) -> None:
         """Set what is not None. Raises EmailTaken."""
         if name is not None and name != user.name:
-            self._audit.record("user.renamed", subject_id=user.id, before=user.name, after=name)
+            self.audit.record("user.renamed", subject_id=user.id, before=user.name, after=name)
             user.name = name
         if email is not None and email != user.email:
             before = user.email
             try:
-                with self._session.begin_nested():
-                    user.email, user.email_verified_at = email, self._clock()
-                    self._session.flush()
+                with self.session.begin_nested():
+                    user.email, user.email_verified_at = email, self.clock()
+                    self.session.flush()
             except IntegrityError:
                 raise EmailTaken(f"There is already a user with the address {email}.") from None
-            self._links.end_all(user.id, *Purpose)
-            self._changes.cancel(user.id)
-            self._audit.record("email.changed", subject_id=user.id, before=before, after=email)
-        user.updated_at = self._clock()
+            self.links.end_all(user.id, *Purpose)
+            self.email_changes.cancel(user.id)
+            self.audit.record("email.changed", subject_id=user.id, before=before, after=email)
+        user.updated_at = self.clock()
 
     def set_password(self, user: User, password: NewPassword) -> None:
         """Replace the password, forget every browser, end every session and every link, and tell them."""
-        user.hashed_password, user.updated_at = password.hashed, self._clock()
-        self._links.end_all(user.id, *ENDED_BY_SAFETY)
-        self._sessions.forget_devices(user.id)
-        self._changes.cancel(user.id)
-        self._sessions.end_all(user.id, reason="password_changed")
-        event_id = self._audit.record("password.changed", subject_id=user.id)
-        self._job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
+        user.hashed_password, user.updated_at = password.hashed, self.clock()
+        self.links.end_all(user.id, *ENDED_BY_SAFETY)
+        self.sessions.forget_devices(user.id)
+        self.email_changes.cancel(user.id)
+        self.sessions.end_all(user.id, reason="password_changed")
+        event_id = self.audit.record("password.changed", subject_id=user.id)
+        self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
     def deactivate(self, user: User, *, reason: str) -> None:
         """End every way in for `user` at once; undone by `activate`. Raises LastAdministrator."""
-        self._roles.keep_one_administrator(losing=user)
-        user.deactivate(reason=reason, at=self._clock())
-        self._sessions.end_all(user.id, reason="deactivated")
-        self._links.end_all(user.id, *ENDED_BY_SAFETY)
-        self._changes.cancel(user.id)
-        self._audit.record("user.deactivated", subject_id=user.id, reason=reason)
-        self._job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
+        self.roles.keep_one_administrator(losing=user)
+        user.deactivate(reason=reason, at=self.clock())
+        self.sessions.end_all(user.id, reason="deactivated")
+        self.links.end_all(user.id, *ENDED_BY_SAFETY)
+        self.email_changes.cancel(user.id)
+        self.audit.record("user.deactivated", subject_id=user.id, reason=reason)
+        self.job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
 
     def activate(self, user: User) -> None:
-        user.activate(at=self._clock())
-        self._audit.record("user.activated", subject_id=user.id)
-        self._job_queue.enqueue(SendAccountActivated(user_id=user.id))
+        user.activate(at=self.clock())
+        self.audit.record("user.activated", subject_id=user.id)
+        self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
 
     def delete(self, user: User) -> None:
         """Erase the person: rows, and the personal half of their audit events, which stay. Raises LastAdministrator."""
-        self._roles.keep_one_administrator(losing=user)
+        self.roles.keep_one_administrator(losing=user)
         user_id = user.id
-        self._session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user_id))
-        self._session.delete(user)
-        self._session.flush()
-        self._audit.record("user.deleted", subject_id=user_id)
+        self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user_id))
+        self.session.delete(user)
+        self.session.flush()
+        self.audit.record("user.deleted", subject_id=user_id)
 
     def make_link(self, user: User, *, lifetime: timedelta) -> tuple[OneTimeLink, str]:
         """A link that sets a new password, for whoever runs the site to pass on; audited."""
-        link, token = self._links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
-        self._links.supersede(link)
-        self._audit.record("password.link_made", subject_id=user.id)
+        link, token = self.links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
+        self.links.supersede(link)
+        self.audit.record("password.link_made", subject_id=user.id)
         return link, token
 
     def list_mails(self, user_id: int, *, limit: int = 25) -> Sequence[SentMail]:
-        return self._session.scalars(
+        return self.session.scalars(
             select(SentMail).where(SentMail.user_id == user_id).order_by(SentMail.id.desc()).limit(limit)
         ).all()

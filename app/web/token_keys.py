@@ -12,7 +12,8 @@ from joserfc.jwk import ECKey
 from app.extensions import now, settings
 from app.models import SigningKey
 from app.security.access_tokens import Access, BadToken, open_private, read_token, sign
-from app.unit_of_work import SEEN_BY_ALL_WITHIN, lifetimes_of, reading, unit_of_work
+from app.services.signing_keys import SEEN_BY_ALL_WITHIN
+from app.unit_of_work import lifetimes_of, reading, unit_of_work
 
 
 @dataclass

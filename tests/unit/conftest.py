@@ -53,7 +53,7 @@ def origin() -> Origin:
 
 @pytest.fixture
 def audit(session: Session, origin: Origin, clock: Clock) -> AuditLog:
-    return AuditLog(session, origin=origin, clock=clock)
+    return AuditLog(session=session, origin=origin, clock=clock)
 
 
 @pytest.fixture
@@ -62,28 +62,28 @@ def due_jobs() -> list[DueJob]:
 
 
 @pytest.fixture
-def job_queue(session: Session, lifetimes: Lifetimes, clock: Clock, due_jobs: list[DueJob]) -> JobQueue:
-    return JobQueue(session, lifetimes=lifetimes, clock=clock, notify=due_jobs.append)
+def job_queue(session: Session, lifetimes: Lifetimes, origin: Origin, clock: Clock, due_jobs: list[DueJob]) -> JobQueue:
+    return JobQueue(session=session, lifetimes=lifetimes, origin=origin, clock=clock, notify=due_jobs.append)
 
 
 @pytest.fixture
 def links(session: Session, clock: Clock) -> OneTimeLinks:
-    return OneTimeLinks(session, keys=KEYS, clock=clock)
+    return OneTimeLinks(session=session, secret_keys=KEYS, clock=clock)
 
 
 @pytest.fixture
 def throttles(session: Session, lifetimes: Lifetimes, clock: Clock) -> Throttles:
-    return Throttles(session, lifetimes=lifetimes, clock=clock)
+    return Throttles(session=session, lifetimes=lifetimes, clock=clock)
 
 
 @pytest.fixture
 def roles(session: Session, audit: AuditLog, clock: Clock) -> Roles:
-    return Roles(session, audit=audit, clock=clock)
+    return Roles(session=session, audit=audit, clock=clock)
 
 
 @pytest.fixture
 def sessions(session: Session, audit: AuditLog, lifetimes: Lifetimes, clock: Clock) -> Sessions:
-    return Sessions(session, audit=audit, lifetimes=lifetimes, clock=clock)
+    return Sessions(session=session, audit=audit, lifetimes=lifetimes, clock=clock)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_an_event_says_what_happened_to_whom_and_from_where(audit, clock):
 
 def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, origin, ada, clock):
     signed_in = dataclasses.replace(origin, principal=principal_of(ada, session_id=9, at=clock.now))
-    audit = AuditLog(session, origin=signed_in, clock=clock)
+    audit = AuditLog(session=session, origin=signed_in, clock=clock)
 
     event = audit.find(audit.record("user.renamed", subject_id=7))
 
@@ -34,7 +34,7 @@ def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, orig
 
 
 def test_what_did_not_come_through_a_page_says_through_which_door_it_came(session, clock):
-    audit = AuditLog(session, origin=Origin(Visit(), entry_point="cli"), clock=clock)
+    audit = AuditLog(session=session, origin=Origin(Visit(), entry_point="cli"), clock=clock)
 
     assert audit.find(audit.record("user.created", subject_id=7)).detail.values == {"entry_point": "cli"}
 

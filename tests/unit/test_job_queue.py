@@ -43,7 +43,7 @@ def test_jobs_without_a_key_are_each_their_own(job_queue):
 
 
 def test_a_claim_holds_the_job_for_its_lease(job_queue, job_id, clock, lifetimes):
-    assert job_queue.claim(job_id) == Claim(job_id, "no_operation", {}, 1, None)
+    assert job_queue.claim(job_id) == Claim(job_id, "no_operation", {}, 1, "r-1")
     assert job_queue.claim(job_id) is None
 
     clock.advance(seconds=lifetimes.job_lease.total_seconds())

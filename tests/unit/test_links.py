@@ -123,21 +123,21 @@ def test_no_token_is_stored(session, issue):
 
 
 def test_a_link_outlives_a_change_of_the_signing_key_that_keeps_the_old_one(session, clock, ada):
-    before = OneTimeLinks(session, keys=["the old key"], clock=clock)
+    before = OneTimeLinks(session=session, secret_keys=["the old key"], clock=clock)
     link, token = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
 
-    after = OneTimeLinks(session, keys=["the new key", "the old key"], clock=clock)
+    after = OneTimeLinks(session=session, secret_keys=["the new key", "the old key"], clock=clock)
 
     assert after.token_of(link) == token
     assert after.spend(token, Purpose.RESET_PASSWORD)
 
 
 def test_a_link_cannot_be_sent_again_when_its_key_is_gone(session, clock, ada):
-    before = OneTimeLinks(session, keys=["the old key"], clock=clock)
+    before = OneTimeLinks(session=session, secret_keys=["the old key"], clock=clock)
     link, _ = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
 
     with pytest.raises(DeadLink):
-        OneTimeLinks(session, keys=["the new key"], clock=clock).token_of(link)
+        OneTimeLinks(session=session, secret_keys=["the new key"], clock=clock).token_of(link)
 
 
 @pytest.mark.parametrize("token", ["", "x", "x" * 43, "\x00", "\ud800", "x" * 100_000], ids=lambda t: ascii(t[:50]))
