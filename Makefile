@@ -18,7 +18,7 @@ run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, schedule and Valk
 
 test: .venv/for-test ## Run every test and hold the coverage of app/ (ARGS= goes to pytest)
 	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; rm -f .coverage .coverage.*; \
-	exec $(BIN)/python -m pytest -n 3 --dist=worksteal --cov --cov-report=term $(ARGS)
+	exec $(BIN)/python -m pytest -n 4 --dist=worksteal --cov --cov-report=term $(ARGS)
 
 check: .venv/for-test ## Check format, lint, types, import contracts, pins and known vulnerabilities
 	$(BIN)/ruff format --check .

@@ -23,6 +23,7 @@ from app import create_app  # noqa: E402
 from app.embedded_valkey import EmbeddedValkey  # noqa: E402
 from app.extensions import connect, limiter  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from app.web.logs import init_logs  # noqa: E402
 from tests.support.browser import Browser  # noqa: E402
 from tests.support.clock import Clock  # noqa: E402
 from tests.support.commands import flask_command  # noqa: E402
@@ -45,21 +46,23 @@ DATABASES = ("sqlite", "postgresql")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "settings(**values): what the application of this test is set to")
+    config.addinivalue_line("markers", "own_app: this test changes the application itself, so it gets one of its own")
     config.addinivalue_line("markers", "databases(*names): run on these only; otherwise on SQLite and PostgreSQL")
     forget_environment()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    logging.getLogger().handlers.clear()  # They write to a stream that pytest has closed.
     if not hasattr(config, "workerinput"):
         shutil.rmtree(run_folder(), ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Coverage is measured once: not again on PostgreSQL, nor before a browser. Being traced doubles the time."""
+    """Coverage is measured once: not again on PostgreSQL, with a browser or under faults. Tracing doubles the time."""
     measured = coverage.Coverage.current()
     database = getattr(item, "callspec", None) and item.callspec.params.get("database_url")
-    if measured is None or not (database == "postgresql" or "e2e" in item.path.parts):
+    if measured is None or not (database == "postgresql" or {"e2e", "faults"} & set(item.path.parts)):
         return (yield)
     measured.stop()
     try:
@@ -125,25 +128,34 @@ def redis_url(valkey: EmbeddedValkey) -> str:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
     """The URL of a migrated database without people."""
     if request.param == "postgresql":
         return emptied(request.getfixturevalue("postgres"))
-    return copied(request.getfixturevalue("sqlite_template"), tmp_path)
+    return copied(request.getfixturevalue("sqlite_template"), folder)
+
+
+@pytest.fixture
+def folder() -> Path:
+    """An empty folder, which has the same path for every test of this worker."""
+    folder = run_folder() / f"test-{worker_name()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 # ── the application ──
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest, tmp_path: Path, database_url: str, redis_url: str) -> Settings:
+def settings(request: pytest.FixtureRequest, folder: Path, database_url: str, redis_url: str) -> Settings:
     """Cheap hashes and generous limits; `@pytest.mark.settings(...)` says otherwise."""
     values: dict[str, Any] = {
         "environment": "testing",
         "secret_key": SIGNING_KEY,
         "database_url": database_url,
         "redis_url": redis_url,
-        "instance_path": tmp_path / "instance",
+        "instance_path": folder / "instance",
         "base_url": "http://gatehouse.test",
         "argon2_memory_kib": 8,
         "argon2_time_cost": 1,
@@ -154,16 +166,24 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, database_url: str, 
     return Settings(**values)
 
 
+def _make(settings: Settings) -> Flask:
+    app = create_app(settings)
+    # The limiter is one for the process: what a dead queue taught it in another test is forgotten.
+    limiter._storage_dead = False
+    limiter._check_backend_count = 0
+    # Compiled once is enough for the templates of all applications.
+    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(run_folder()))
+    return app
+
+
 @pytest.fixture
 def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]:
-    """Make the application, with some of its settings changed."""
+    """Make an application for this test alone, with some of its settings changed."""
     made: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
-        app = create_app(Settings(**(settings.model_dump() | changes)) if changes else settings)
+        app = _make(Settings(**(settings.model_dump() | changes)) if changes else settings)
         app.extensions["clock"] = clock
-        # Each test has an application of its own; compiled once is enough for the templates of all of them.
-        app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(run_folder()))
         made.append(app)
         return app
 
@@ -172,12 +192,35 @@ def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]
         let_go(app)
 
 
+@pytest.fixture(scope="session")
+def _kept() -> dict[str, tuple[Flask, dict[str, Any]]]:
+    return {}
+
+
 @pytest.fixture
-def app(make_app: Callable[..., Flask]) -> Flask:
-    # The limiter is one for the process: what a dead queue taught it in another test is forgotten.
-    limiter._storage_dead = False
-    limiter._check_backend_count = 0
-    return make_app()
+def app(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    clock: Clock,
+    make_app: Callable[..., Flask],
+    _kept: dict[str, tuple[Flask, dict[str, Any]]],
+) -> Iterator[Flask]:
+    """The application. One for each database is kept for all tests that set and change nothing: making one takes
+    longer than most tests."""
+    if any(request.node.iter_markers("settings")) or any(request.node.iter_markers("own_app")):
+        yield make_app()
+        return
+    if settings.database_url not in _kept:
+        _kept[settings.database_url] = _make(settings), vars(limiter).copy()
+    app, limiter_state = _kept[settings.database_url]
+    # The limiter and the log are one for the process, and belong to whichever application was made last.
+    vars(limiter).update(limiter_state)
+    init_logs(settings)
+    settings.make_instance()
+    app.extensions["clock"] = clock
+    app.extensions.pop("token_keys", None)
+    yield app
+    let_go(app)
 
 
 @pytest.fixture

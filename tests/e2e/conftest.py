@@ -51,7 +51,6 @@ def deployment(tmp_path_factory, sqlite_template, chromium):
     folder = tmp_path_factory.mktemp("deployment")
     copied(sqlite_template, folder)
     deployment = Deployment(folder, environment="development", mail_url="")
-    deployment.environment.pop("COVERAGE_PROCESS_CONFIG", None)  # What pages do is measured without a browser.
     try:
         deployment.valkey.start()
         deployment.start_worker()

@@ -14,10 +14,10 @@ from tests.support.deployment import Deployment
 
 @pytest.fixture
 def smtp_server() -> Iterator[FaultySmtpServer]:
-    office = FaultySmtpServer()
-    office.open()
-    yield office
-    office.close()
+    server = FaultySmtpServer()
+    server.open()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -130,6 +130,7 @@ def test_guesses_at_the_present_password_are_slowed_down(signed_in, ada):
     assert guesses == [422, 422, 422, 422, 422, 429]
 
 
+@pytest.mark.own_app
 def test_busy_is_said_where_a_password_is_checked(signed_in, ada, app):
     passwords = app.extensions["passwords"]
     passwords._wait = 0

@@ -176,6 +176,7 @@ def test_a_database_that_is_away_is_a_503_everywhere_and_no_traceback(make_app):
     assert "psycopg" not in page.text
 
 
+@pytest.mark.own_app
 def test_an_unexpected_error_is_a_page_with_a_number_and_tells_nothing(app, client):
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.view_functions["home.index"] = broken = lambda: 1 / 0
@@ -208,6 +209,7 @@ def test_the_log_is_one_object_a_request_and_holds_no_secret(client, ada, mailbo
         assert secret not in log.text
 
 
+@pytest.mark.own_app
 def test_a_page_of_ones_own_takes_the_place_of_ours(client, settings):
     folder = settings.instance_path / "templates"
     folder.mkdir(parents=True)

@@ -69,6 +69,7 @@ def test_the_public_views_are_exactly_these(app, make_app):
     assert public_views(make_app(environment="development")) == PUBLIC | ONLY_IN_DEVELOPMENT
 
 
+@pytest.mark.own_app
 def test_a_view_that_nobody_announced_asks_for_sign_in(app):
     app.add_url_rule("/unannounced", "unannounced", lambda: "for members")
 

@@ -139,11 +139,11 @@ def test_under_a_path_other_paths_of_the_host_are_not_ours(client, people, targe
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("folder", ["plain", "what? a%20b"])
+@pytest.mark.parametrize("name", ["plain", "what? a%20b"])
 @pytest.mark.parametrize("url", ["", "sqlite:///my.db", "sqlite:///my.db?timeout=5"])
-def test_the_database_lies_where_it_was_named_and_is_private(make_app, tmp_path, folder, url):
-    app = make_app(instance_path=tmp_path / folder, database_url=url)
-    file = Path(tmp_path / folder / ("my.db" if url else "gatehouse.db"))
+def test_the_database_lies_where_it_was_named_and_is_private(make_app, tmp_path, name, url):
+    app = make_app(instance_path=tmp_path / name, database_url=url)
+    file = Path(tmp_path / name / ("my.db" if url else "gatehouse.db"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert flask_command(app, "db", "upgrade").exit_code == 0

@@ -1,5 +1,7 @@
 """Forgot and reset: silent to strangers; a reset ends every way in that was open before."""
 
+import pytest
+
 from tests.support.pages import Page
 
 NEW = "a louder harbour today"
@@ -151,6 +153,7 @@ def test_one_address_is_sent_only_so_many_mails_and_the_last_one_works(client, a
     assert client.reset_password(mails[-1].link, NEW).status_code == 302
 
 
+@pytest.mark.own_app
 def test_passwords_that_may_not_be_hashed_now_are_asked_to_come_back(client, ada, mailbox, app):
     link = mailbox.link_from(client.forgot_password(ada.email))
     passwords = app.extensions["passwords"]

@@ -172,8 +172,9 @@ class Deployment:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """This process's own, without whatever settings it may hold, with those of the deployment."""
+        """This process's own, with the deployment's settings in place of its own; coverage is not measured there."""
         ours = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+        ours.pop("COVERAGE_PROCESS_CONFIG", None)
         return ours | {name.upper(): value for name, value in self.settings.items()} | {"FLASK_APP": "wsgi"}
 
     # ── looking inside ──
