@@ -13,4 +13,5 @@ try:
 except SettingsError as refused:
     sys.exit(f"Error: {refused}")
 finally:
+    gc.freeze()  # What was loaded stays: no later search needs to walk through it.
     gc.enable()

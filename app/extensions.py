@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
@@ -16,28 +17,21 @@ from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf import CSRFProtect
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
-from rq import Queue
-from rq.serializers import JSONSerializer
 from sqlalchemy import Connection, Engine, event
 
-from app.models import Base
+from app.models import Base, complete_indexes
 from app.security.breaches import by_file, by_service, never
 from app.security.passwords import Passwords
 from app.services.job_queue import DueJob
 from app.services.password_policy import PasswordPolicy
 from app.settings import Settings
 
+if TYPE_CHECKING:
+    from redis import Redis
+
 log = logging.getLogger(__name__)
 
-PERFORM = "app.jobs.worker.perform"
 NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not know; use a single server or a replicated one."
-LONGEST_JOB_SECONDS = 15 * 60
 
 
 class ReadOnlySession(FlaskSession):
@@ -52,7 +46,7 @@ class QueueNotifier:
     """Notifies the workers through RQ. It stores nothing: a notification that is lost is repeated by the schedule."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
-        app.extensions["queue"] = connect(settings.queue_url) if settings.queue_url else None
+        app.extensions["queue"] = _client().connect(settings.queue_url) if settings.queue_url else None
 
     @property
     def connection(self) -> Redis | None:
@@ -61,38 +55,24 @@ class QueueNotifier:
 
     def notify(self, due_jobs: Iterable[DueJob]) -> None:
         """Push the ids; a queue that is away is logged and nothing is lost."""
-        connection = self.connection
-        if connection is None:
+        if self.connection is None:
             return
+        client = _client()
         try:
             for due in due_jobs:
-                Queue(due.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
-                    PERFORM, args=(due.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
-                )
-        except RedisError as problem:
+                client.call_worker(self.connection, due)
+        except client.RedisError as problem:
             log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
 
     def state(self) -> str:
         """`ok`; `missing` where none is set or it does not answer; `unwritable`; `cluster`, which RQ does not know."""
-        return "missing" if self.connection is None else queue_state(self.connection)
+        return "missing" if self.connection is None else _client().queue_state(self.connection)
 
 
-def connect(url: str) -> Redis:
-    """A client that fails at once when the server is away, instead of stalling a page."""
-    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+def _client() -> ModuleType:
+    from app import queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
 
-
-def queue_state(connection: Redis) -> str:
-    """What a queue is good for: whoever only asks whether it answers takes a read-only or full one for a good one."""
-    try:
-        if str(connection.info("cluster").get("cluster_enabled")) == "1":
-            return "cluster"
-        connection.set("gatehouse:probe", 1, ex=60)
-    except (RedisConnectionError, RedisTimeoutError):
-        return "missing"
-    except RedisError:
-        return "unwritable"
-    return "ok"
+    return queue
 
 
 class Credentials:
@@ -159,6 +139,7 @@ def init_database(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     with app.app_context():
         engine = db.engine
+    complete_indexes(engine.dialect.name)
     if engine.dialect.name == "sqlite":
         tune_sqlite(engine)
     app.extensions["one_read"] = engine.execution_options(single_read=True)

@@ -15,9 +15,9 @@ from app.services.addresses import (
     LONGEST_ADDRESS,
     LONGEST_NAME,
     NOT_IN_NAMES,
-    RESERVED_DOMAINS,
     canonical_address,
     clean_name,
+    reserved_domains,
 )
 from app.services.permissions import PERMISSIONS
 from app.web.rows import LARGEST_ID
@@ -46,6 +46,11 @@ def _name(typed: str) -> str:
         raise ValueError(str(refusal)) from None
 
 
+def _say_reserved_domains(schema: dict[str, Any]) -> None:
+    reserved = "|".join(reserved_domains())
+    schema.update(format="email", pattern=rf"^(?!.*\.({reserved})$)[^\x00-\x1f\x7f-\x9f]*$")
+
+
 Email = Annotated[
     str,
     Field(
@@ -53,10 +58,7 @@ Email = Annotated[
         max_length=LONGEST_ADDRESS,
         pattern=CLEAN,
         description="Letters of any script are taken too, and kept in the form that mail servers use.",
-        json_schema_extra={
-            "format": "email",
-            "pattern": rf"^(?!.*\.({'|'.join(RESERVED_DOMAINS)})$)[^\x00-\x1f\x7f-\x9f]*$",
-        },
+        json_schema_extra=_say_reserved_domains,
         examples=["ada@example.com"],
     ),
     AfterValidator(_email),

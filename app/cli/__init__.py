@@ -8,7 +8,6 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import AppGroup
-from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.utils import import_string
@@ -58,9 +57,6 @@ def _in_one_sentence(command: click.Command) -> click.Command:
         except (OperationalError, ProgrammingError, PoolTimeout) as problem:
             advice = "Check DATABASE_URL, and that `flask db upgrade` was run."
             click.echo(f"Error: The database cannot be used: {first_line(problem)}. {advice}", err=True)
-            sys.exit(1)
-        except RedisError as problem:
-            click.echo(f"Error: The queue cannot be used: {problem}. Check REDIS_URL.", err=True)
             sys.exit(1)
 
     if not getattr(command, "speaks_plainly", False):

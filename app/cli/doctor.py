@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import NO_CLUSTER, notifier, settings
@@ -92,6 +91,8 @@ def check_queue() -> Iterator[Finding]:
     yield Finding("queue", state, advice)
     if state != "ok":
         return
+    from redis.exceptions import RedisError  # noqa: PLC0415 - loaded where there is a queue.
+
     try:
         policy = dict(notifier.connection.config_get("maxmemory-policy")).get("maxmemory-policy")
     except RedisError:

@@ -19,7 +19,8 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.retry import Retry
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import NO_CLUSTER, db, queue_state
+from app.extensions import NO_CLUSTER, db
+from app.queue import queue_state
 from app.schema import current_revision, first_line, known_revisions, newest_revision
 from app.settings import Settings
 

@@ -14,7 +14,6 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
 from app.extensions import NO_CLUSTER, notifier, settings
-from app.jobs.pool import Pool
 from app.jobs.schedule import tick
 from app.models import Job, JobState
 from app.unit_of_work import reading, unit_of_work
@@ -29,13 +28,21 @@ jobs = AppGroup("jobs", help="Run workers and the schedule; see, retry and cance
 @click.option("--burst", is_flag=True, help="Stop when there is nothing left to do.")
 def worker(processes: int | None, burst: bool) -> None:
     """Run workers until TERM or Ctrl-C; what they have begun is finished first."""
+    from redis.exceptions import RedisError  # noqa: PLC0415 - only this command needs the workers and their client.
+
+    from app.jobs.pool import Pool  # noqa: PLC0415
+
     url = settings().queue_url
     if not url:
         raise click.ClickException("There is no queue: set REDIS_URL, or start one with `flask up`.")
     if notifier.state() == "cluster":
         raise click.ClickException(NO_CLUSTER)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    Pool(app, url=url, processes=processes or settings().worker_processes).start(burst=burst, logging_level="WARNING")
+    pool = Pool(app, url=url, processes=processes or settings().worker_processes)
+    try:
+        pool.start(burst=burst, logging_level="WARNING")
+    except RedisError as problem:
+        raise click.ClickException(f"The queue cannot be used: {problem}. Check REDIS_URL.") from None
 
 
 @jobs.command()

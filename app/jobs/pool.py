@@ -20,8 +20,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool
 
-from app.extensions import LONGEST_JOB_SECONDS, PERFORM, connect, db
+from app.extensions import db
 from app.jobs.worker import perform
+from app.queue import LONGEST_JOB_SECONDS, PERFORM, connect
 from app.tasks import BULK, QUEUES
 
 log = logging.getLogger(__name__)

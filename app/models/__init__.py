@@ -2,7 +2,7 @@
 
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent
-from app.models.base import Base
+from app.models.base import Base, complete_indexes
 from app.models.idempotency import IdempotentAnswer
 from app.models.job import OPEN, Job, JobState
 from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
@@ -38,6 +38,7 @@ __all__ = [
     "Throttle",
     "User",
     "UserWord",
+    "complete_indexes",
     "keep_words",
     "user_roles",
     "words_of",

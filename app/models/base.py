@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, String
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Integer, MetaData, String, TextClause
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
@@ -25,6 +25,19 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 def by_bytes(length: int) -> String:
     """Text whose order is that of its characters' numbers, so that a range of it is all that begins alike."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def partial_index(name: str, *columns: str, where: TextClause, unique: bool = False) -> Index:
+    """An index on the rows that `where` chooses; `complete_indexes` says so to the database in use."""
+    return Index(name, *columns, unique=unique, info={"where": where})
+
+
+def complete_indexes(dialect: str) -> None:
+    """Give partial indexes their condition in the words of `dialect`: naming both would import both."""
+    for table in Base.metadata.tables.values():
+        for index in table.indexes:
+            if "where" in index.info:
+                index.dialect_kwargs[f"{dialect}_where"] = index.info["where"]
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, BigId
+from app.models.base import Base, BigId, partial_index
 
 
 class JobState(StrEnum):
@@ -31,7 +31,7 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         # `JobQueue.rescue` looks only at what is open, however long the history grows.
-        Index("ix_jobs_due", "run_after", sqlite_where=OPEN, postgresql_where=OPEN),
+        partial_index("ix_jobs_due", "run_after", where=OPEN),
         Index("ix_jobs_state", "state", "id"),
         Index("ix_jobs_finished_at", "finished_at"),
         {"sqlite_autoincrement": True},

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, insert, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
-from app.models.base import Base, BigId, by_bytes
+from app.models.base import Base, BigId, by_bytes, partial_index
 from app.models.role import Role, user_roles
 
 DEACTIVATED = text("NOT is_active")
@@ -23,8 +23,8 @@ class User(Base):
         Index("ix_users_name", "name", "id"),
         Index("ix_users_last_seen_at", "last_seen_at", "id"),
         # The few who cannot sign in are listed without a walk past the many who can.
-        Index("ix_users_deactivated", "created_at", "id", sqlite_where=DEACTIVATED, postgresql_where=DEACTIVATED),
-        Index("ix_users_unconfirmed", "created_at", "id", sqlite_where=UNCONFIRMED, postgresql_where=UNCONFIRMED),
+        partial_index("ix_users_deactivated", "created_at", "id", where=DEACTIVATED),
+        partial_index("ix_users_unconfirmed", "created_at", "id", where=UNCONFIRMED),
         {"sqlite_autoincrement": True},
     )
 
@@ -103,7 +103,7 @@ class EmailChange(Base):
     __tablename__ = "email_changes"
     __table_args__ = (
         # One waits for a user, however many ask at once.
-        Index("uq_email_changes_pending", "user_id", unique=True, sqlite_where=PENDING, postgresql_where=PENDING),
+        partial_index("uq_email_changes_pending", "user_id", unique=True, where=PENDING),
         {"sqlite_autoincrement": True},
     )
 

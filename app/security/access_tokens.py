@@ -1,4 +1,9 @@
-"""Access tokens: signed JWTs (RFC 9068) in one form only, so that nothing about them is the sender's to choose."""
+"""Access tokens: signed JWTs (RFC 9068) in one form only, so that nothing about them is the sender's to choose.
+
+What signs and encrypts is imported with the first token: it takes longer than the rest of most commands.
+"""
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -9,12 +14,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+    from joserfc.jwk import ECKey
 
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
@@ -45,6 +49,8 @@ class KeyPair:
 
 def make_key_pair(secret_keys: Sequence[str]) -> KeyPair:
     """A new P-256 key pair, named by its thumbprint (RFC 7638)."""
+    from joserfc.jwk import ECKey
+
     key = ECKey.generate_key("P-256", private=True)
     kid = str(key.thumbprint())
     public = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": ALGORITHM}
@@ -53,10 +59,19 @@ def make_key_pair(secret_keys: Sequence[str]) -> KeyPair:
 
 def open_private(sealed: str, secret_keys: Sequence[str]) -> ECKey:
     """Raises BadToken when no secret key opens it."""
+    from cryptography.fernet import InvalidToken
+    from joserfc.jwk import ECKey
+
     try:
         return ECKey.import_key(json.loads(_box(secret_keys).decrypt(sealed.encode())))
     except InvalidToken:
         raise BadToken from None
+
+
+def open_public(jwk: dict[str, Any]) -> ECKey:
+    from joserfc.jwk import ECKey
+
+    return ECKey.import_key(jwk)
 
 
 def seal(text: str, secret_keys: Sequence[str]) -> str:
@@ -64,6 +79,8 @@ def seal(text: str, secret_keys: Sequence[str]) -> str:
 
 
 def _box(secret_keys: Sequence[str]) -> MultiFernet:
+    from cryptography.fernet import Fernet, MultiFernet
+
     return MultiFernet([Fernet(_derived(key)) for key in secret_keys])
 
 
@@ -74,6 +91,8 @@ def _derived(secret_key: str) -> bytes:
 
 
 def sign(access: Access, *, key: ECKey, kid: str, issuer: str, at: datetime, lifetime: timedelta, jti: str) -> str:
+    from joserfc import jwt
+
     issued = int(at.timestamp())
     claims = {
         "iss": issuer,
@@ -89,6 +108,9 @@ def sign(access: Access, *, key: ECKey, kid: str, issuer: str, at: datetime, lif
 
 def read_token(token: str, *, find_key: Callable[[str], ECKey | None], issuer: str, at: datetime) -> Access:
     """What the token says, if a key of ours signed it for us and it has not run out. Raises BadToken."""
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+
     kid = _kid(token)
     key = find_key(kid)
     if key is None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-
 from app.errors import InvalidAddress, InvalidName
 
 LONGEST_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
-# No mail goes there (RFC 6761); `.internal` is for its owners to use.
-RESERVED_DOMAINS = tuple(SPECIAL_USE_DOMAIN_NAMES)
 LONGEST_NAME = 100
 # Letters and signs that are drawn as nothing: the Hangul fillers and the empty Braille pattern.
 BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
@@ -27,12 +23,14 @@ def canonical_address(typed: str) -> str:
     accounts that differ by a capital letter are an attack. Nothing is case-folded: that would turn `ß` into `ss` and
     the Greek final sigma into another, which in a domain is another owner's.
     """
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - loaded with the first address.
+
     text = unicodedata.normalize("NFKC", typed.strip())
     if len(text) > LONGEST_ADDRESS:
         raise InvalidAddress
     local, _, domain = text.rpartition("@")
     try:
-        # It maps the domain's case by UTS 46, and refuses RESERVED_DOMAINS.
+        # It maps the domain's case by UTS 46, and refuses the reserved domains.
         found = validate_email(
             f"{_lower(local)}@{domain}", check_deliverability=False, globally_deliverable=False, strict=True
         )
@@ -42,6 +40,13 @@ def canonical_address(typed: str) -> str:
     if not _is_host_name(found.ascii_domain) or len(address) > LONGEST_ADDRESS:
         raise InvalidAddress
     return address
+
+
+def reserved_domains() -> tuple[str, ...]:
+    """Where no mail goes (RFC 6761); `.internal` is for its owners to use."""
+    from email_validator import SPECIAL_USE_DOMAIN_NAMES  # noqa: PLC0415
+
+    return tuple(SPECIAL_USE_DOMAIN_NAMES)
 
 
 def searched_address(typed: str) -> str:

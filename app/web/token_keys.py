@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from flask import current_app
-from joserfc.jwk import ECKey
 
 from app.extensions import now, settings
 from app.models import SigningKey
-from app.security.access_tokens import Access, BadToken, open_private, read_token, sign
+from app.security.access_tokens import Access, BadToken, open_private, open_public, read_token, sign
 from app.services.signing_keys import SEEN_BY_ALL_WITHIN
 from app.unit_of_work import lifetimes_of, reading, unit_of_work
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey
 
 
 @dataclass
@@ -63,7 +66,7 @@ def _held() -> _Held:
 
 def _ask() -> _Held:
     keys = reading().signing_keys.list_all()
-    held = _Held(asked_at=now(), verifying={key.kid: ECKey.import_key(key.public_jwk) for key in keys})
+    held = _Held(asked_at=now(), verifying={key.kid: open_public(key.public_jwk) for key in keys})
     held.signing = next((opened for key in keys if key.retired_at is None and (opened := _opened(key))), None)
     current_app.extensions["token_keys"] = held
     return held

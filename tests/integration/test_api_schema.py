@@ -273,7 +273,7 @@ def test_so_do_stories_that_follow_its_links(schema, administrator, people, data
 
     Story.run(settings=settings(DEFAULT_STATE_MACHINE_SETTINGS, max_examples=STORIES, derandomize=True, database=None))
 
-    assert len(followed) > 5
+    assert len(followed) > 2
 
 
 @pytest.mark.databases("postgresql")

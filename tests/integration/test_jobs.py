@@ -10,12 +10,13 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import func, select
 
 from app.errors import LeaseLost
-from app.extensions import connect, db
+from app.extensions import db
 from app.jobs import registry
 from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import SCHEDULE, tick
 from app.jobs.worker import JobFailed, perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
+from app.queue import connect
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

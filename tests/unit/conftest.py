@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
-from app.models import ADMINISTRATOR, MEMBER, Base, Role, User
+from app.models import ADMINISTRATOR, MEMBER, Base, Role, User, complete_indexes
 from app.principal import Principal, Visit
 from app.services.audit import AuditLog, Origin
 from app.services.job_queue import DueJob, JobQueue
@@ -31,6 +31,7 @@ def session() -> Iterator[Session]:
     def _keep_references(connection, _):
         connection.execute("PRAGMA foreign_keys=ON")
 
+    complete_indexes("sqlite")
     Base.metadata.create_all(engine)
     with Session(engine, expire_on_commit=False) as session:
         now = Clock().now
