@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench screenshots lock
+.PHONY: help run test test-quick check format bench screenshots lock
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, schedule and Valkey; Ctrl-C stops all of it
 	@exec $(BIN)/flask up
@@ -19,6 +19,9 @@ run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, schedule and Valk
 test: .venv/for-test ## Run every test and hold the coverage of app/ (ARGS= goes to pytest)
 	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; rm -f .coverage .coverage.*; \
 	exec $(BIN)/python -m pytest -n 4 --dist=worksteal --cov --cov-report=term $(ARGS)
+
+test-quick: .venv/for-test ## Run what a minute is enough for: no browser, no faults, no PostgreSQL, no coverage
+	@exec $(BIN)/python -m pytest -n 4 --dist=worksteal -m "not slow" -k "not postgresql" $(ARGS) tests/unit tests/integration
 
 check: .venv/for-test ## Check format, lint, types, import contracts, pins and known vulnerabilities
 	$(BIN)/ruff format --check .

@@ -48,6 +48,7 @@ DATABASES = ("sqlite", "postgresql")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "settings(**values): what the application of this test is set to")
     config.addinivalue_line("markers", "own_app: this test changes the application itself, so it gets one of its own")
+    config.addinivalue_line("markers", "slow: it starts many processes; `make test-quick` leaves it out")
     config.addinivalue_line("markers", "databases(*names): run on these only; otherwise on SQLite and PostgreSQL")
     forget_environment()
 

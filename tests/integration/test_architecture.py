@@ -197,10 +197,12 @@ def loaded(names: Iterable[str], statement: str) -> list[str]:
     return ast.literal_eval(found.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_starting_the_web_loads_neither_the_migrations_nor_the_workers_nor_the_commands():
     assert loaded(("alembic", "rq.worker_pool", "sentry_sdk", "app.cli.up"), "pass") == []
 
 
+@pytest.mark.slow
 def test_a_command_loads_nothing_that_it_does_not_use():
     unused = ("sqlalchemy.dialects.postgresql", "psycopg", "redis", "rq", "joserfc", "cryptography", "email_validator")
 

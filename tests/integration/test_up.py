@@ -106,6 +106,7 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the nex
 
 
 @ON_LINUX
+@pytest.mark.slow
 def test_a_run_outlives_its_parts_and_its_own_death_and_stops_without_a_trace(run):
     run.start()
     run.says("Ctrl-C stops it")
@@ -145,6 +146,7 @@ def test_a_run_outlives_its_parts_and_its_own_death_and_stops_without_a_trace(ru
     assert "Traceback" not in run.said()
 
 
+@pytest.mark.slow
 def test_a_run_follows_its_code_and_its_settings_and_a_second_interrupt_ends_it_at_once(run):
     run.start()
     run.says("Ctrl-C stops it")
