@@ -56,8 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     notifier.init_app(app, settings)
     credentials.init_app(app, settings)
 
-    # The order in which a request passes them: named and timed, who and from where, may they enter, how often, from
-    # our own page.
+    # In this order for each request: request id and time, client and principal, access, limits, CSRF.
     headers.init_app(app, settings)
     front.init_app(app, settings)
     identity.init_app(app)

@@ -1,4 +1,4 @@
-"""A Valkey of our own in a folder, for those who have none: its queue is kept there and outlives every run."""
+"""A Valkey server embedded in the run, for development; its data is in a folder and survives restarts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ON_LINUX = platform.system() == "Linux"
 # A socket's path ends at 103 bytes on macOS and 107 on Linux, and it travels inside a URL.
 SOCKET_PATH = re.compile(r"[A-Za-z0-9/._-]{1,100}")
 
-# Becomes the program `argv[2:]`, told to end when its parent `argv[1]` is gone (1 is PR_SET_PDEATHSIG of prctl(2)).
+# Becomes the program `argv[2:]`, which gets SIGTERM when its parent `argv[1]` ends (1 is PR_SET_PDEATHSIG, prctl(2)).
 # A `preexec_fn` could do the same, but forking Python is unsafe as soon as there are threads.
 LAUNCHER = """\
 import ctypes, os, signal, sys
@@ -58,7 +58,7 @@ class ValkeyProblem(Exception):
 
 
 class EmbeddedValkey:
-    """One Valkey per folder: a socket in it where its path allows, else a loopback port with a password."""
+    """One Valkey for each folder: on a socket in it if its path is short enough, else on loopback with a password."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -72,9 +72,9 @@ class EmbeddedValkey:
         return self._process.pid if self._process else None
 
     def start(self) -> str:
-        """Start it, ending one that a killed run left behind, and return its URL. Raises ValkeyProblem.
+        """Start it, after ending one that a killed run left behind, and return its URL. Raises ValkeyProblem.
 
-        Started again, it keeps its URL, so that clients find it where it was.
+        Started again, it keeps its URL, so that clients can reconnect.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class EmbeddedValkey:
         return self.url
 
     def stop(self) -> None:
-        """Let it write what it holds and end; where there is none, nothing happens."""
+        """Let it save its data and end; does nothing if there is none."""
         if self._process is not None:
             _end(self._process.pid, is_over=lambda: not self.is_alive())
         self._forget()
@@ -111,7 +111,7 @@ class EmbeddedValkey:
         self._drop_long_log()
         (self.folder / "valkey.sock").unlink(missing_ok=True)
         self._write("valkey.conf", CONFIGURATION.format(where=self._choose_where()))
-        # Paths in its configuration would need quoting and are limited in length: it works from inside its folder.
+        # Paths in its configuration need quoting and are limited in length, so it runs in its folder.
         self._process = subprocess.Popen(
             dying_with_parent([str(get_binary_path()), "valkey.conf"]),
             cwd=self.folder,
@@ -152,7 +152,7 @@ class EmbeddedValkey:
     # ── one that was left behind ─────────────────────────────────────────────────────────────────────────
 
     def _end_left_behind(self) -> None:
-        """Two on one folder would write one file, so an earlier one ends first."""
+        """Two in one folder would write the same file, so an earlier one is ended first."""
         pid = self._kept_pid()
         if pid and self._is_ours(pid):
             _end(pid, is_over=lambda: not self._is_ours(pid))
@@ -165,7 +165,7 @@ class EmbeddedValkey:
             return 0
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether `pid` is the Valkey of this folder, by its own word or by its title: the number may be reused."""
+        """Whether `pid` is the Valkey of this folder, by INFO or by its process title: the pid may have been reused."""
         return _is_in_reach(pid) and (self._says_its_pid() == pid or str(self.folder / "valkey.conf") in _title(pid))
 
     def _says_its_pid(self) -> int:
@@ -178,7 +178,7 @@ class EmbeddedValkey:
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _write(self, name: str, content: str) -> None:
-        """Whole or not at all, and for nobody else's eyes."""
+        """Write atomically, readable by the owner only."""
         draft = self.folder / f"{name}.new"
         draft.unlink(missing_ok=True)
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:  # noqa: PTH123

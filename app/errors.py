@@ -1,4 +1,4 @@
-"""What can go wrong, in the language of accounts. No HTTP here: `app/web/errors.py` maps each to a status."""
+"""The exceptions of the services. No HTTP here: `app/web/errors.py` maps each to a status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Problem:
 
 
 class InvalidInput(AccountError):
-    """What was sent does not have the shape that was asked for."""
+    """What was sent does not have the required format."""
 
     code = "invalid"
     message = "Some of what was sent is not right."
@@ -75,14 +75,14 @@ class WrongPassword(CommittedRefusal):
 
 
 class InvalidCredentials(CommittedRefusal):
-    """Deliberately silent about which half was wrong."""
+    """Deliberately does not say whether the address or the password was wrong."""
 
     code = "invalid_credentials"
     message = "Wrong email address or password."
 
 
 class EmailNotVerified(CommittedRefusal):
-    """Told only to someone who gave the right password."""
+    """Only raised after the right password."""
 
     code = "email_not_verified"
     message = "Confirm your email address first."
@@ -112,7 +112,7 @@ class RegistrationClosed(AccountError):
 
 
 class DeadLink(AccountError):
-    """A one-time link that is spent, expired, replaced by a newer one, or was never ours."""
+    """A one-time link that was used, has expired, was replaced by a newer one, or never existed."""
 
     code = "dead_link"
     message = "This link no longer works."
@@ -171,7 +171,7 @@ class BadRefreshToken(AccountError):
 
 
 class TokenReused(CommittedRefusal):
-    """A refresh token came twice, so two hold it: the sign-in has ended for both."""
+    """A refresh token was used twice, so two parties hold it: the sign-in was ended for both."""
 
     code = "token_reused"
     message = "This refresh token was used before, so the sign-in has ended. Sign in again."
@@ -197,7 +197,7 @@ class ConfirmationRequired(AccountError):
 
 
 class Changed(AccountError):
-    """It is no longer as the client saw it."""
+    """The resource has changed since the client read it."""
 
     code = "precondition_failed"
     message = "It was changed in the meantime. Get it again, then decide."
@@ -209,15 +209,15 @@ class IdempotencyKeyReused(AccountError):
 
 
 class Pointless(AccountError):
-    """What a job was to do is no longer wanted; the message says why and is kept as the job's outcome."""
+    """The job's work is no longer needed; the message says why and becomes the job's outcome."""
 
 
 class LeaseLost(AccountError):
-    """Another worker holds the job now; whatever this one did in its transaction is rolled back."""
+    """Another worker holds the job now; the transaction of this one is rolled back."""
 
     code = "lease_lost"
     message = "The lease on this job was lost."
 
 
 class PermanentFailure(Exception):
-    """A job that no retry can help (a mail server's lasting refusal); its message goes into the job queue."""
+    """A failure that a retry cannot fix (a mail server's permanent refusal); its message is stored in the job's row."""

@@ -1,4 +1,4 @@
-"""What the application is built from: created here unbound, bound by the factory."""
+"""The extensions: created here unbound, bound to the application by the factory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not know; use 
 
 
 class ReadOnlySession(FlaskSession):
-    """The session that pages read with; whoever wants to write opens a unit of work."""
+    """The session that pages read with; to write, open a unit of work."""
 
     def flush(self, objects: Any = None) -> None:
         if self.new or self.dirty or self.deleted:
@@ -43,18 +43,18 @@ class ReadOnlySession(FlaskSession):
 
 
 class QueueNotifier:
-    """Notifies the workers through RQ. It stores nothing: a notification that is lost is repeated by the schedule."""
+    """Notifies the workers through RQ. It stores nothing: the scheduler repeats a lost notification."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
         app.extensions["queue"] = _client().connect(settings.queue_url) if settings.queue_url else None
 
     @property
     def connection(self) -> Redis | None:
-        """The queue of the running application; None where it has none."""
+        """The queue's client of the running application; None if there is no queue."""
         return cast("Redis | None", current_app.extensions["queue"])
 
     def notify(self, due_jobs: Iterable[DueJob]) -> None:
-        """Push the ids; a queue that is away is logged and nothing is lost."""
+        """Push the ids; if the queue is away, log it. Nothing is lost."""
         if self.connection is None:
             return
         client = _client()
@@ -65,7 +65,7 @@ class QueueNotifier:
             log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
 
     def state(self) -> str:
-        """`ok`; `missing` where none is set or it does not answer; `unwritable`; `cluster`, which RQ does not know."""
+        """`ok`; `missing` if none is set or it does not answer; `unwritable`; `cluster`, which RQ does not support."""
         return "missing" if self.connection is None else _client().queue_state(self.connection)
 
 
@@ -104,7 +104,7 @@ class Credentials:
 
 
 def breach_check(settings: Settings) -> Callable[[str], bool]:
-    """What BREACH_CHECK asks for."""
+    """The check that BREACH_CHECK selects."""
     if settings.breach_check == "file" and settings.breach_check_file:
         return by_file(settings.breach_check_file)
     if settings.breach_check == "service":
@@ -132,7 +132,7 @@ def now() -> datetime:
 
 
 def init_database(app: Flask, settings: Settings) -> None:
-    """Bind the database, and keep the two ways of using it at hand: made anew, each would cost as much as a query."""
+    """Bind the database, and create its read and write engines once: creating each takes as long as a query."""
     if settings.database.get_backend_name() == "sqlite":
         settings.make_instance()
         _make_private(settings.database.database)
@@ -147,14 +147,14 @@ def init_database(app: Flask, settings: Settings) -> None:
 
 
 def _make_private(path: str | None) -> None:
-    """Make the SQLite file with no rights for others; the files beside it follow it."""
+    """Create the SQLite file without permissions for others; its WAL files get the same mode."""
     if path and path != ":memory:" and not Path(path).exists():
-        with suppress(OSError):  # Where this cannot be, opening it says so in its own words.
+        with suppress(OSError):  # If this fails, opening the database reports it.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def one_read() -> Engine:
-    """For a single SELECT, which sees one state of the database without a transaction, too."""
+    """For a single SELECT, which sees a consistent state even without a transaction."""
     return cast(Engine, current_app.extensions["one_read"])
 
 

@@ -1,4 +1,4 @@
-"""Who is asking, as one small immutable value that every entry point and service understands."""
+"""The authenticated principal, as one immutable value for all entry points and services."""
 
 from __future__ import annotations
 

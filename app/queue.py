@@ -1,4 +1,4 @@
-"""The queue's client: a process without REDIS_URL never imports this module, nor what it needs."""
+"""The queue's client; a process without REDIS_URL never imports it, nor the libraries it needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def connect(url: str) -> Redis:
 
 
 def queue_state(connection: Redis) -> str:
-    """What a queue is good for: whoever only asks whether it answers takes a read-only or full one for a good one."""
+    """The state of the queue, tested by writing: a read-only or full server still answers PING."""
     try:
         if str(connection.info("cluster").get("cluster_enabled")) == "1":
             return "cluster"

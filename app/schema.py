@@ -1,4 +1,4 @@
-"""Which migration the database has, against which one this code was written for."""
+"""Compares the database's migration with the one that this code needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ASSIGNED = re.compile(r"^(revision|down_revision)(?::[^=]*)? = (?:[\"'](\w+)[\"
 
 @cache
 def newest_revision() -> str:
-    """The head of `migrations/`, read from the files: asking Alembic would load it into every web process."""
+    """The head of `migrations/`, read from the files: Alembic would take memory in every web process."""
     found = [dict(_ASSIGNED.findall(path.read_text())) for path in VERSIONS.glob("*.py")]
     heads = {each["revision"] for each in found} - {each.get("down_revision") for each in found}
     (head,) = heads
@@ -30,7 +30,7 @@ def known_revisions() -> frozenset[str]:
 
 
 def current_revision() -> str | None:
-    """What the database has; None when it was never migrated. Raises OperationalError when it cannot be reached."""
+    """The database's revision; None if it was never migrated. Raises OperationalError if it cannot be reached."""
     try:
         with db.engine.connect() as connection:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -43,7 +43,7 @@ def current_revision() -> str | None:
 
 
 def schema_state() -> tuple[str, str]:
-    """Words for the database and for its migrations: `ok`, `unreachable`; `ok`, `pending`, `newer`, `unknown`."""
+    """The states of the database and of its migrations: `ok`, `unreachable`; `ok`, `pending`, `newer`, `unknown`."""
     try:
         current = current_revision()
     except SQLAlchemyError:
@@ -54,6 +54,6 @@ def schema_state() -> tuple[str, str]:
 
 
 def first_line(problem: SQLAlchemyError) -> str:
-    """What the database's driver said, without what SQLAlchemy adds to it."""
+    """The driver's message, without what SQLAlchemy adds to it."""
     cause = problem.orig if isinstance(problem, DBAPIError) else problem
     return str(cause).strip().partition("\n")[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Every setting, its meaning and its limits: the only reader of the environment."""
+"""The settings, their validation and defaults; nothing else reads the environment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$")]
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; the message says which and what to set."""
+    """A setting is missing or invalid; the message says which, and what to set."""
 
 
 class Settings(BaseModel):
@@ -113,7 +113,7 @@ class Settings(BaseModel):
     schedule_seconds: float = Field(2, gt=0, le=60)
     notify_again_seconds: int = Field(30, ge=1, le=24 * 3600)
     web_processes: int = Field(2, ge=1, le=64)
-    web_threads: int = Field(8, ge=1, le=256)
+    web_threads: int = Field(2, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)
 
     limit_scale: float = Field(1, gt=0, le=1_000_000)
@@ -126,7 +126,7 @@ class Settings(BaseModel):
     limit_api: Limit = "600 per minute"
     limit_refresh: Limit = "60 per minute"
 
-    # ── what people write in an environment ──────────────────────────────────────────────────────────────
+    # ── parsing ──────────────────────────────────────────────────────────────
 
     @field_validator("secret_key_fallbacks", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
@@ -280,11 +280,11 @@ class Settings(BaseModel):
         if any(_is_weak(old.get_secret_value()) for old in self.secret_key_fallbacks):
             raise ValueError("SECRET_KEY_FALLBACKS: each must be 32 or more random characters, as it signs as well")
 
-    # ── what follows from them ───────────────────────────────────────────────────────────────────────────
+    # ── derived values ───────────────────────────────────────────────────────────────────────────
 
     @property
     def is_live(self) -> bool:
-        """Whether strangers can reach it, so nothing may be left to a default."""
+        """Whether it is production or staging, where secure values are required."""
         return self.environment in {"production", "staging"}
 
     @property
@@ -293,7 +293,7 @@ class Settings(BaseModel):
 
     @cached_property
     def public_url(self) -> str:
-        """Where people reach it: an origin and, behind a proxy that serves others too, a path."""
+        """The URL of the site: an origin, and a path if it is mounted under one."""
         if self.base_url:
             return self.base_url
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, never bound to
@@ -301,7 +301,7 @@ class Settings(BaseModel):
 
     @property
     def path_prefix(self) -> str:
-        """The path that the application is mounted at, such as `/accounts`; empty where it has the host to itself."""
+        """The path that the application is mounted at, such as `/accounts`; empty at the root."""
         return urlsplit(self.public_url).path
 
     @property
@@ -311,12 +311,12 @@ class Settings(BaseModel):
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers reach it over TLS; where strangers can reach it, nothing else is assumed."""
+        """Whether browsers use TLS; always assumed in production and staging."""
         return self.is_live or self.public_url.startswith("https://")
 
     @property
     def trusted_hosts(self) -> list[str]:
-        """The host names that are answered; this machine's own among them, for whoever checks its health here."""
+        """The host names that are accepted, loopback included for local health checks."""
         return list(dict.fromkeys([self.public_host, *self.allowed_hosts, *LOOPBACK]))
 
     @property
@@ -346,7 +346,7 @@ class Settings(BaseModel):
 
     @cached_property
     def queue_url(self) -> str:
-        """`REDIS_URL`, or where the embedded Valkey of `instance/` says it can be reached ('' when there is none)."""
+        """`REDIS_URL`, or the URL of the embedded Valkey in `instance/` ('' if there is none)."""
         if self.redis_url:
             return self.redis_url
         told = self.instance_path / "valkey" / "url"
@@ -354,7 +354,7 @@ class Settings(BaseModel):
 
     @cached_property
     def signing_keys(self) -> tuple[str, ...]:
-        """The present secret key, then the earlier ones that still open what they closed."""
+        """The current secret key, then the earlier ones, which still verify and decrypt."""
         return (self._present_key(), *(old.get_secret_value() for old in self.secret_key_fallbacks))
 
     def _present_key(self) -> str:
@@ -373,7 +373,7 @@ class Settings(BaseModel):
         return kept.read_text()
 
     def make_instance(self) -> None:
-        """Make sure that the instance folder is there. Raises SettingsError."""
+        """Create the instance folder if it does not exist. Raises SettingsError."""
         try:
             self.instance_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as problem:
@@ -386,7 +386,7 @@ class Settings(BaseModel):
         )
 
     def cookie_name(self, name: str) -> str:
-        """With the prefix that makes browsers hold it to this host, and where it is mounted at `/` to that path."""
+        """With the prefix `__Host-`, or `__Secure-` under a path; none without TLS."""
         if not self.is_https:
             return name
         return f"__Secure-{name}" if self.path_prefix else f"__Host-{name}"
@@ -402,7 +402,7 @@ class Settings(BaseModel):
 
 
 def _is_weak(key: str) -> bool:
-    """Too short, made of few characters, the same again and again, or made of words."""
+    """Whether it is too short, of few different characters, repetitive, or made of words."""
     words = sum(key.lower().count(word) * len(word) for word in WORDS_NOBODY_SHOULD_SIGN_WITH)
     repeats = any(
         key[:size] * (len(key) // size) == key[: len(key) // size * size] for size in range(1, len(key) // 2 + 1)
@@ -411,7 +411,7 @@ def _is_weak(key: str) -> bool:
 
 
 def _is_sentence(key: str) -> bool:
-    """Whether there is white space in it, or half of it is words: what is made by chance stays far below that."""
+    """Whether it has white space, or is half made of words: random keys stay far below that."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key.lower() if key.isupper() else key)
     found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]{3,14}(?![a-z])", text) if len(word) > 3]
     words = [word for word in found if zxcvbn(word).guesses_log10 < 0.7 * len(word) + 0.5]
@@ -419,9 +419,9 @@ def _is_sentence(key: str) -> bool:
 
 
 def load_settings(env_file: Path = Path(".env")) -> Settings:
-    """Read the environment and, for what it does not say, `env_file`; an empty value is as good as none.
+    """Read the environment and then `env_file`; an empty value counts as unset.
 
-    Raises SettingsError with one sentence for each wrong value.
+    Raises SettingsError with one sentence for each invalid value.
     """
     try:
         written = _said(dotenv_values(env_file)) | _said(os.environ)
@@ -437,11 +437,11 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
 
 
 def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
-    """What is not empty, by the names of our fields. Raises SettingsError for a limit that we do not have."""
+    """The non-empty values by field name. Raises SettingsError for an unknown limit."""
     said = {name.lower(): value for name, value in environment.items() if value}
     limits = [name for name in Settings.model_fields if name.startswith("limit_")]
     for name in said:
-        if name.startswith("limit_") and name not in limits:  # A misspelt one would be silently without effect.
+        if name.startswith("limit_") and name not in limits:  # A misspelt one would silently have no effect.
             raise SettingsError(f"{name.upper()} is not a limit; the limits are {', '.join(sorted(limits)).upper()}.")
     return said
 
@@ -453,7 +453,7 @@ def _sentence(error: Any) -> str:
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:
-    """What Flask and its extensions want to be told, derived from the settings."""
+    """The configuration of Flask and its extensions, derived from the settings."""
     present, *earlier = settings.signing_keys
     return {
         "ENV_NAME": settings.environment,
@@ -477,7 +477,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "WTF_CSRF_TIME_LIMIT": settings.csrf_token_minutes * 60,
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_I18N_ENABLED": False,
-        # Browsers that send no Referer must get in, too; Origin, Sec-Fetch-Site and a cookie that no other host can
+        # Some browsers send no Referer; Origin, Sec-Fetch-Site and a cookie that no other host can
         # plant (`__Host-`) say what it would.
         "WTF_CSRF_SSL_STRICT": False,
         "RATELIMIT_STORAGE_URI": _limiter_storage(settings.queue_url),
@@ -487,7 +487,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
         "RATELIMIT_KEY_PREFIX": "gatehouse",
         "RATELIMIT_STRATEGY": "fixed-window",
-        # Flask-Login would let a stray cookie of this name keep it from asking our request loader.
+        # With a stray cookie of this name, Flask-Login would not call our request loader.
         "REMEMBER_COOKIE_NAME": "flask-login-is-not-asked",
         "SESSION_PROTECTION": None,
     }
@@ -504,7 +504,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         "pool_timeout": 5,
         "pool_pre_ping": True,
         "pool_recycle": 1800,
-        # A pooler that lends a server connection for one transaction (PgBouncer) knows no statement prepared before it.
+        # With a pooler in transaction mode (PgBouncer), statements prepared earlier may not exist.
         "connect_args": {"connect_timeout": 5, "prepare_threshold": None},
     }
 

@@ -1,4 +1,4 @@
-"""The units of background work: one frozen dataclass each, with ids only. Their handlers are in `app/jobs`."""
+"""The tasks: frozen dataclasses that hold ids only. Their handlers are in `app/jobs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUEUES = (URGENT, DEFAULT, BULK)
 
 @dataclass(frozen=True)
 class Task:
-    """`queue` decides what waits behind what; `max_attempts` when a job is called dead."""
+    """`queue` is its priority; after `max_attempts` failed tries the job is dead."""
 
     queue: ClassVar[str] = DEFAULT
     max_attempts: ClassVar[int] = 8
@@ -42,15 +42,15 @@ class Task:
 
 
 class MailTask(Task, is_kind=False):
-    """A job that sends one mail. A server that takes nothing for a day (greylisting, an outage) still gets it."""
+    """A task that sends one mail. Its tries outlast a mail server that is away for a day."""
 
-    # 5 s doubled up to an hour, then each hour, a fifth more or less by chance: at least 25 hours.
+    # Waits of 5 s doubling up to an hour, then an hour each, with 20 % jitter: at least 25 hours.
     max_attempts: ClassVar[int] = 42
 
 
 @dataclass(frozen=True)
 class AnswerRegistration(MailTask):
-    """A confirmation link, or word that there is an account already: the worker decides, not the page."""
+    """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
 
     queue: ClassVar[str] = URGENT
     user_id: int
@@ -101,7 +101,7 @@ class SendConfirmEmailChange(MailTask):
 
 @dataclass(frozen=True)
 class SendEmailChangeRequested(MailTask):
-    """To the old address, with a link that undoes."""
+    """To the old address, with a link that undoes the change."""
 
     queue: ClassVar[str] = URGENT
     change_id: int
@@ -109,7 +109,7 @@ class SendEmailChangeRequested(MailTask):
 
 @dataclass(frozen=True)
 class SendEmailChanged(MailTask):
-    """To the old address, when the new one took its place; the link that undoes is the same."""
+    """To the old address, when the change was confirmed; it has the same link that undoes it."""
 
     queue: ClassVar[str] = URGENT
     change_id: int
@@ -127,7 +127,7 @@ class SendAccountActivated(MailTask):
 
 @dataclass(frozen=True)
 class SendInvitation(MailTask):
-    """A link that sets name and password, to the invited address; `inviter_id` says whose name stands in it."""
+    """A link to set name and password, to the invited address; the mail names the user `inviter_id`."""
 
     queue: ClassVar[str] = URGENT
     user_id: int
@@ -136,7 +136,7 @@ class SendInvitation(MailTask):
 
 @dataclass(frozen=True)
 class SendTokenReused(MailTask):
-    """Word to the owner that a refresh token came twice, so that the sign-in was ended."""
+    """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 
     user_id: int
     event_id: int
@@ -154,25 +154,25 @@ class SendApiKeyExpires(MailTask):
 
 @dataclass(frozen=True)
 class WarnOfExpiringKeys(Task):
-    """A mail for each API key that will soon work no more."""
+    """A mail for each API key that will soon expire."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
 class PurgeUnconfirmed(Task):
-    """Accounts whose address was never confirmed."""
+    """Delete accounts whose address was never confirmed."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
 class PurgeExpired(Task):
-    """Ended sessions, dead links, idle throttles, finished jobs and old mail records."""
+    """Delete ended sessions and links, idle throttles, finished jobs and old mail records."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
 class NoOperation(Task):
-    """Does nothing: for `make bench` and for proving that the workers take work."""
+    """Does nothing: for `make bench` and for checking the workers."""

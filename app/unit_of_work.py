@@ -1,4 +1,4 @@
-"""One write is one transaction: its rows, its audit events and its jobs commit together or not at all."""
+"""One write is one transaction: rows, audit events and jobs commit together or not at all."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ S = TypeVar("S")
 
 
 def _service(kind: type[S]) -> cached_property[S]:
-    """A service of `Work`, made when first asked for; each of its fields is the attribute of that name of `Work`."""
+    """A service of `Work`, created on first use; its fields are filled from the attributes of `Work` by name."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return cached_property(lambda work: kind(**{name: getattr(work, name) for name in names}))
 
 
 class Work:
-    """The services around one session. A new one costs its own file and a line here."""
+    """The services on one session. A new one needs its own file and a line here."""
 
     def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, due_jobs: list[DueJob]) -> None:
         self.session: DbSession = session  # type: ignore[assignment]
@@ -92,7 +92,7 @@ class Work:
     users = _service(Users)
 
     def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
-        """Add a job to this transaction; a worker is called once it has committed."""
+        """Add a job to this transaction; workers are notified after the commit."""
         return self.job_queue.enqueue(task, dedupe_key=dedupe_key)
 
 
@@ -100,8 +100,8 @@ class Work:
 def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
     """Commit on leaving, roll back on any exception; a CommittedRefusal commits and is then raised.
 
-    The page's reading session is closed first: on SQLite, what has read must not turn into what writes. Inside
-    another (`as_one`) it is a part of that one, which alone commits.
+    The page's read session is closed first: on SQLite, a transaction that has read must not write. Inside another
+    (`as_one`) it is part of that one, and only that one commits.
     """
     if (outer := g.get("outer_work")) is not None:
         with outer.session.begin_nested():
@@ -123,7 +123,7 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
 
 @contextmanager
 def as_one() -> Iterator[Work]:
-    """Make every unit of work inside it a part of this one, so that all of it commits or nothing."""
+    """Join every unit of work inside it to this one, so that all commit together or not at all."""
     with unit_of_work() as work:
         g.outer_work = work
         try:
@@ -133,12 +133,12 @@ def as_one() -> Iterator[Work]:
 
 
 def reading() -> Work:
-    """The same services for looking only; a write through them is refused."""
+    """The same services for reading; writing through them raises."""
     return Work(db.session, origin=current_origin(), due_jobs=[])
 
 
 def current_origin() -> Origin:
-    """Who acts, as the entry point has noted it."""
+    """Who acts, as noted by the entry point."""
     origin: Origin = g.get("origin") or Origin(NOWHERE)
     return origin
 

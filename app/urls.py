@@ -1,4 +1,4 @@
-"""Addresses as people write them in settings, read into the one form that is compared and used."""
+"""Parsing and normalising the URLs and mail addresses in settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
 class Sender(NamedTuple):
-    """Who a mail comes from; `domain` is ASCII, or an address literal in brackets (RFC 5321, section 4.1.3)."""
+    """The sender of mails; `domain` is ASCII, or an address literal in brackets (RFC 5321, section 4.1.3)."""
 
     name: str
     local: str
@@ -45,7 +45,7 @@ def ascii_host(host: str) -> str:
         found = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         name = host.rstrip(".")
-        # Names of machines within a network may hold what IDNA does not know, such as an underscore.
+        # Host names within a network may have characters that IDNA does not allow, such as an underscore.
         return name.lower() if re.fullmatch(r"[A-Za-z0-9._-]+", name) else _encoded(name)
     return f"[{found}]" if found.version == 6 else str(found)
 
@@ -96,14 +96,14 @@ def sender(typed: str, advice: str) -> Sender:
 
 
 def no_reply(name: str, host: str) -> Sender:
-    """Who mails come from where nobody said: the site itself."""
+    """The default sender: the site itself."""
     literal = re.sub(r"^\[", "[IPv6:", host) if host.startswith("[") else host
     is_address = literal.startswith("[") or re.fullmatch(r"[\d.]+", host)
     return Sender(name, "no-reply", f"[{literal.strip('[]')}]" if is_address else host)
 
 
 def hides_credentials(parts: SplitResult) -> bool:
-    """Whether an unencoded `/`, `?` or `#` in the user's part has cut the address short, so another host is meant."""
+    """Whether an unencoded `/`, `?` or `#` in the credentials has cut the host off, so that another one is meant."""
     return "@" in parts.path + parts.query + parts.fragment
 
 

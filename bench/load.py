@@ -1,6 +1,6 @@
-"""A load generator: processes that ask one thing after the other, each on a new connection.
+"""A load generator: processes that send one request after the other, each on a new connection.
 
-Under keep-alive, gunicorn's threads let connections pile up on one worker, and what is measured is the piling.
+With keep-alive, one of gunicorn's workers can end up with most of the connections, and that would be what is measured.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ import time
 from collections.abc import Sequence
 from itertools import cycle
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 TIMEOUT_SECONDS = 30
+
+
+class Answers(NamedTuple):
+    count: int
+    per_second: float
 
 
 class Clients:
@@ -36,15 +41,16 @@ class Clients:
             process.kill()
             process.communicate()
 
-    def rate(self, port: int, requests: Sequence[str], *, seconds: float, status: int) -> float:
-        """Answers a second, all processes together; each sends its own part of `requests`, again and again.
+    def load(self, port: int, requests: Sequence[str], *, seconds: float, status: int) -> Answers:
+        """What all processes together were answered; each sends its own part of `requests`, again and again.
 
         Raises RuntimeError when an answer has another `status`.
         """
         for number, process in enumerate(self._processes):
             part = requests[number :: self.count] or requests
             self._tell(process, {"port": port, "requests": part, "seconds": seconds, "status": status})
-        return sum(self._hear(process) for process in self._processes)
+        told = [self._hear(process) for process in self._processes]
+        return Answers(sum(each.count for each in told), sum(each.per_second for each in told))
 
     @staticmethod
     def _tell(process: subprocess.Popen[str], task: dict[str, Any]) -> None:
@@ -53,12 +59,12 @@ class Clients:
         process.stdin.flush()
 
     @staticmethod
-    def _hear(process: subprocess.Popen[str]) -> float:
+    def _hear(process: subprocess.Popen[str]) -> Answers:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         if "wrong" in told:
             raise RuntimeError(f"an answer that was not asked for:\n{told['wrong']}")
-        return float(told["rate"])
+        return Answers(told["count"], told["count"] / told["seconds"])
 
 
 def request(method: str, path: str, *, cookies: dict[str, str] | None = None, body: str = "") -> str:
@@ -93,7 +99,7 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
         elapsed = time.perf_counter() - began
         if elapsed >= task["seconds"]:
             break
-    return {"rate": answered / elapsed}
+    return {"count": answered, "seconds": elapsed}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -51,6 +52,10 @@ class Server:
         (pid,) = children_of(self.pid)
         return pid
 
+    def processor_seconds(self) -> float:
+        """What all workers have used so far, to a hundredth of a second."""
+        return sum(processor_seconds(pid) for pid in children_of(self.pid))
+
 
 @contextmanager
 def served(workspace: Workspace, application: str, *, workers: int = 1) -> Iterator[Server]:
@@ -90,6 +95,15 @@ def children_of(pid: int) -> list[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [line.split() for line in listed.splitlines()]
     return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def processor_seconds(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.is_file():
+        user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    told = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
+    return sum(float(part) * 60**place for place, part in enumerate(reversed(told.split(":"))))
 
 
 def _raw(page: str) -> str:

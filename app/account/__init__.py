@@ -1,4 +1,4 @@
-"""Entry point: one's own account."""
+"""Entry point: the pages of one's own account."""
 
 from flask import Blueprint
 

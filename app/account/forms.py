@@ -20,7 +20,7 @@ class PasswordForm(Form):
 
 
 class ApiKeyForm(Form):
-    """`scopes` are the permissions that its maker holds."""
+    """`scopes` are the permissions that the user holds."""
 
     name = Name(required="Give the key a name, so that you know it again.", autocomplete="off")
     scopes = SelectMultipleField("What it may do", choices=[])

@@ -1,4 +1,4 @@
-"""API keys of one's own: made, shown once, renamed, ended."""
+"""One's own API keys: create, show once, rename, end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.web.redirects import done
 @bp.route("/api-keys", methods=["GET", "POST"])
 @confirmed
 def api_keys() -> ResponseReturnValue:
-    """The answer to the POST shows the new key, this once: nothing keeps it for a second page."""
+    """The answer to the POST shows the new key once: it is not stored anywhere."""
     who = identity.signed_in()
     form = ApiKeyForm()
     form.scopes.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(who.permissions)]

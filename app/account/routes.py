@@ -98,7 +98,7 @@ def _change_password(form: PasswordForm) -> None:
 def sessions() -> ResponseReturnValue:
     who = identity.signed_in()
     live = reading().sessions.list_live(who.user_id)
-    # The present one first, on the first page; then the newest.
+    # The current one first, on the first page; then the newest.
     after = before()
     rest = [row for row in live if row.id != who.session_id and (after is None or row.id < after)]
     here = [row for row in live if row.id == who.session_id and after is None]
@@ -151,7 +151,7 @@ def activity() -> ResponseReturnValue:
 
 
 def shown(row: Session, *, current_id: int) -> SimpleNamespace:
-    """A session as its page shows it."""
+    """A session as the page shows it."""
     return SimpleNamespace(
         id=row.id,
         device=device_name(row.user_agent),

@@ -1,4 +1,4 @@
-"""Answers in their envelope: `{"success", "data", "message", "errors"}`, with the headers that HTTP wants beside it."""
+"""Answers in their envelope: `{"success", "data", "message", "errors"}`, with the headers that belong to it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ SMALLEST_TO_COMPRESS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a view returns when there is more to say than the data; `etag` is without its quotes."""
+    """What a view returns when it sets more than the data; `etag` is without its quotes."""
 
     data: Any = None
     message: str = ""
     status: int = 200
     etag: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    # What an Idempotency-Key brings back instead, where the first answer held a secret.
+    # What a repeated Idempotency-Key returns instead, if the first answer held a secret.
     again: Any = None
 
 
 def respond(answer: Answer) -> Response:
-    """Only what holds no secret is compressed (BREACH): lists and the description of the API say so by a GET."""
+    """Only answers without secrets are compressed (BREACH): lists and the description of the API, for GET."""
     response = Response(envelope(answer.data, answer.message), answer.status, mimetype="application/json")
     response.headers.update(answer.headers)
     if answer.etag is not None:
@@ -39,7 +39,7 @@ def respond(answer: Answer) -> Response:
 
 
 def compressed(response: Response) -> Response:
-    """Its body as gzip, if the client takes that and it is worth while."""
+    """The body as gzip, if the client accepts it and it saves enough."""
     response.vary.add("Accept-Encoding")
     if (
         response.status_code != 200

@@ -1,4 +1,4 @@
-"""Signing in from a program: an access token for ten minutes, a refresh token for the next one."""
+"""Signing in from a program: an access token for ten minutes, and a refresh token to get the next one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SENT = "If that is possible for this address, a mail is on its way."
 @limited("register")
 @endpoint(None, status=202, body=RegisterIn, refuses=(RegistrationClosed, WeakPassword, Busy), tag="auth")
 def register(body: RegisterIn) -> Answer:
-    """Sign up. The answer is the same whether or not the address is known; what is to be done comes by mail."""
+    """Sign up. The answer is the same whether or not the address is known; a mail says what to do next."""
     if settings().registration != "open":
         raise RegistrationClosed
     password = _chosen(body.password, words=(body.email, body.name))
@@ -62,7 +62,7 @@ def register(body: RegisterIn) -> Answer:
 @limited("link")
 @endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, DeadLink, Busy), tag="auth")
 def verify_email(body: VerifyEmailIn) -> Answer:
-    """Confirm an address with the token of the link in its mail and the password that was chosen."""
+    """Confirm an address with the token from the mail and the password that was chosen."""
     _, user = reading().registration.get_candidate(body.token)
     seen = check_password(user.id, body.password, purpose="verify_email")
     with unit_of_work() as work:
@@ -94,7 +94,7 @@ def login(body: LoginIn) -> TokensOut:
 @limited("refresh")
 @endpoint(PairOut, body=RefreshIn, refuses=(BadRefreshToken, TokenReused), tag="auth")
 def refresh(body: RefreshIn) -> PairOut:
-    """Get a new pair. The refresh token is spent; used once more after 30 seconds, it ends the whole sign-in."""
+    """Get a new pair. The refresh token is spent; using it again after 30 seconds ends the whole sign-in."""
     with unit_of_work() as work:
         refreshed = work.refresh_tokens.refresh(body.refresh_token)
     access_token, seconds = token_keys.issue(Access(refreshed.user_id, refreshed.session_id))
@@ -104,7 +104,7 @@ def refresh(body: RefreshIn) -> PairOut:
 @bp.post("/v1/auth/logout")
 @endpoint(None, tag="auth")
 def logout() -> Answer:
-    """End this sign-in: its access and refresh tokens are dead at once. An API key stays; end it by its id."""
+    """End this sign-in: its access and refresh tokens are invalid at once. An API key is ended by its id."""
     who = identity.signed_in()
     if who.session_id:
         with unit_of_work() as work:

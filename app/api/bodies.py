@@ -1,4 +1,4 @@
-"""What clients send, read strictly: one JSON object in UTF-8 without doubles, or a query that says each thing once."""
+"""Strict parsing of requests: one JSON object in UTF-8, or a query, with each name once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEEPEST = 64
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# The words of pydantic for what we say in our own; what is not among them is "invalid".
+# pydantic's error types and our codes for them; every other type is "invalid".
 CODES = {
     "missing": "required",
     "extra_forbidden": "unknown_field",
@@ -34,7 +34,7 @@ CODES = {
     "literal_error": "not_a_choice",
     "weak_password": "weak_password",
 }
-# What the document says a 422 may hold, beside the refusals of an endpoint's own.
+# The codes of a 422 in the document, besides those that an endpoint refuses itself.
 USUAL_CODES = {*CODES.values(), "invalid"} - {"weak_password"}
 CODES_OF_QUERIES = (USUAL_CODES | {"repeated"}) - {"required"}
 CODES_OF_BODIES = (USUAL_CODES | {"not_an_object"}) - {"too_small", "too_large"}
@@ -46,7 +46,7 @@ SENTENCES = {
 
 
 def read_body(model: type[Model]) -> Model:
-    """Raises UnsupportedMediaType, RequestEntityTooLarge, BadRequest for what is no JSON, InvalidInput."""
+    """Raises UnsupportedMediaType, RequestEntityTooLarge, BadRequest for invalid JSON, InvalidInput."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     if (request.content_length or 0) > LONGEST_BODY:
@@ -81,7 +81,7 @@ def _checked(model: type[Model], found: dict[str, Any]) -> Model:
 def _problem(error: Any) -> Problem:
     code = CODES.get(error["type"], "invalid")
     message = error["msg"].removeprefix("Value error, ")
-    # Only names of ours or what was sent as a name; a value is never repeated.
+    # Only names that we know or that were sent as names; never a value.
     field = ".".join(str(part) for part in error["loc"])[:100].encode("utf-8", "replace").decode()
     return Problem(field or None, code, SENTENCES.get(code, message))
 

@@ -1,4 +1,4 @@
-"""Cursors: where a list goes on, signed, and good only for the filters and the order that they were given out with."""
+"""Cursors: a signed position in a list, valid only for the filters and the sort order that it was issued for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_cursor(position: Position | None, *, of: dict[str, Any]) -> str | None
 
 
 def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Position | None:
-    """Raises InvalidInput for one that is not ours, or of another list."""
+    """Raises InvalidInput for one that we did not sign, or of another list."""
     if cursor is None:
         return None
     try:

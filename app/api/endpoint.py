@@ -1,4 +1,4 @@
-"""How an endpoint is written: what comes in and what goes out, one line above a view that gets and returns values."""
+"""The decorator of an endpoint: declares what it accepts and returns; the view gets and returns plain values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What the OpenAPI document says of one endpoint; `refuses` are its own refusals, or the codes of a 422."""
+    """What the OpenAPI document says about one endpoint; `refuses` are its own refusals, or the codes of a 422."""
 
     data: Any
     status: int
@@ -50,7 +50,7 @@ def endpoint(
     etag: bool = False,
     lists: bool = False,
 ) -> Callable[[View], View]:
-    """Give the view its `body` and `query`, ready and checked, and put what it returns into the envelope.
+    """Pass the view its validated `body` and `query`, and put what it returns into the envelope.
 
     `replays`: a repeated `Idempotency-Key` gets the first answer again. `lists`: the answer may be compressed.
     """
@@ -84,7 +84,7 @@ def _answer(returned: Any, status: int) -> Answer:
 
 
 def _once(view: View, values: dict[str, Any], status: int) -> Response:
-    """The work and the note of its answer commit together, so a second try finds both or neither."""
+    """The work and the stored answer commit together, so a second try finds both or neither."""
     key = request.headers["Idempotency-Key"]
     if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or not key.isascii():
         raise InvalidInput([Problem(None, "idempotency_key", "Idempotency-Key: 1 to 255 printable characters.")])

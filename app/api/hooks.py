@@ -1,4 +1,4 @@
-"""What surrounds the endpoints: who may call from other sites' pages (CORS), and how much one key may ask."""
+"""Hooks around the endpoints: CORS, and the quota of each API key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def spends_quota(view: View) -> View:
-    """Each request of an API key counts, wherever it arrives; without the counters' server, each process counts."""
+    """Every request with an API key counts, on any server; without Redis, each process counts by itself."""
 
     @wraps(view)
     def choose(**values: Any) -> Any:
@@ -55,11 +55,11 @@ def spends_quota(view: View) -> View:
     lambda: settings().limit("api"), scope="api", key_func=lambda: f"api-key:{identity.signed_in().key_id}"
 )
 def _count() -> None:
-    """A function of its own: the limiter knows limits by a function's name, and a view may have one already."""
+    """A separate function: the limiter identifies limits by a function's name, and a view may have one already."""
 
 
 def _tell_quota(response: Response) -> Response:
-    """draft-ietf-httpapi-ratelimit-headers: what the key may ask in a window, and what is left of this one."""
+    """draft-ietf-httpapi-ratelimit-headers: the key's requests in a window, and how many are left in this one."""
     told = limiter.current_limit if g.get("spends_quota") else None
     if told is not None:
         seconds = max(0, math.ceil(told.reset_at - time.time()))

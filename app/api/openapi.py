@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the same schemas that check what comes in, and a page that shows it."""
+"""The OpenAPI 3.1 document, from the same schemas that validate requests, and a page that shows it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ HEADERS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
     429: {"Retry-After": ("Seconds to wait.", SECONDS)},
     503: {"Retry-After": ("Seconds to wait.", SECONDS)},
 }
-# Where answers lead: from an operation to others, and which of their values are found in its answer.
+# OpenAPI links: from an operation to others, and which of their parameters its answer contains.
 _MADE, _FIRST = "$response.body#/data/id", "$response.body#/data/items/0/id"
 _VERSION, _NEXT = "$response.header.ETag", "$response.body#/data/next"
 _REFRESH = {"refresh_token": "$response.body#/data/refresh_token"}
@@ -114,7 +114,7 @@ def openapi() -> ResponseReturnValue:
 @bp.get("/docs")
 @public
 def docs() -> ResponseReturnValue:
-    """The same, to be read."""
+    """The document as a page."""
     paragraphs = [_with_code(each) for each in DESCRIPTION.split("\n\n")]
     tags = document()["tags"]
     return page("api/docs.html", intro=paragraphs, tags=tags, operations=list(_operations(document())))
@@ -251,7 +251,7 @@ def _link(operation: str, values: dict[str, str]) -> dict[str, Any]:
 
 
 def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, set[str]]:
-    """Every status that a refusal can have here, each with its codes."""
+    """Every status that an error of this endpoint can have, each with its codes."""
     usual = {400, 429, 500, 503}
     usual |= {411, 413, 415} if spec.body else set()
     usual |= set() if is_public else {401}
@@ -266,7 +266,7 @@ def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, 
 
 
 def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> Iterator[type[AccountError] | str]:
-    """What is refused before the view is asked."""
+    """What is refused before the view is called."""
     if getattr(view, "permission", None):
         yield NotAllowed
     if getattr(view, "wants_confirmation", False):
@@ -337,7 +337,7 @@ def _operations(whole: dict[str, Any]) -> Iterator[SimpleNamespace]:
 
 
 def _with_code(text: str) -> Markup:
-    """What stands between backticks, as code."""
+    """Text between backticks, as code."""
     words = [
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(text.split("`"))
     ]

@@ -1,4 +1,4 @@
-"""What comes in and what goes out: nothing unnamed passes in either direction."""
+"""Requests and answers of the API; unknown fields are refused, and only named ones are returned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.rows import LARGEST_ID
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 LONGEST_PASSWORD = 1024
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
-# RFC 3339, section 5.6, less what no key lives to see: years of three digits, leap seconds, offsets of a day.
+# RFC 3339, section 5.6, without what no expiry needs: years of three digits, leap seconds, offsets of a day.
 TIME = (
     r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
@@ -177,7 +177,7 @@ class UserOut(Out):
 
 
 class SomeOfUser(UserOut):
-    """A user, or those of its fields that were asked for."""
+    """A user, or the requested fields of one."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
 

@@ -39,7 +39,7 @@ SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
 @bp.get("/v1/sessions")
 @endpoint(SessionsOut, query=PageQuery, tag="sessions", lists=True)
 def list_sessions(query: PageQuery) -> SessionsOut:
-    """One's own live sign-ins, the newest first."""
+    """One's own active sign-ins, newest first."""
     who = identity.signed_in()
     after = read_cursor(query.cursor, of=SESSIONS)
     live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
@@ -55,7 +55,7 @@ def list_sessions(query: PageQuery) -> SessionsOut:
 @endpoint(None, refuses=(SessionNotFound,), tag="sessions")
 @confirmed
 def end_session(session_id: int) -> Answer:
-    """End one of one's own sign-ins; its tokens are dead at once."""
+    """End one of one's own sign-ins; its tokens are invalid at once."""
     with unit_of_work() as work:
         work.sessions.end(session_id, user_id=identity.signed_in().user_id, reason="ended_by_owner")
     return Answer(message="The session has ended.")
@@ -64,7 +64,7 @@ def end_session(session_id: int) -> Answer:
 @bp.get("/v1/api-keys")
 @endpoint(ApiKeysOut, query=PageQuery, tag="api-keys", lists=True)
 def list_api_keys(query: PageQuery) -> ApiKeysOut:
-    """One's own living API keys, the newest first."""
+    """One's own active API keys, newest first."""
     after = read_cursor(query.cursor, of=KEYS)
     found = reading().api_keys.list_living(
         identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
@@ -78,7 +78,7 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
 @endpoint(NewApiKeyOut, status=201, body=ApiKeyIn, refuses=_CANNOT_MAKE, tag="api-keys", replays=True)
 @confirmed
 def make_api_key(body: ApiKeyIn) -> Answer:
-    """Make an API key. The answer shows it this once; of the key itself only a hash is kept."""
+    """Create an API key. Only this answer shows it: of the key itself only a hash is stored."""
     who = identity.signed_in()
     if who.via == "api_key":
         raise NotAllowed("An API key cannot make another.")
@@ -103,14 +103,14 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 @bp.get("/v1/api-keys/<id:key_id>")
 @endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
 def show_api_key(key_id: int) -> ApiKeyOut:
-    """One of one's own living API keys."""
+    """One of one's own active API keys."""
     return ApiKeyOut.model_validate(reading().api_keys.get(key_id, user_id=identity.signed_in().user_id))
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
 @endpoint(None, refuses=(ApiKeyNotFound,), tag="api-keys")
 def end_api_key(key_id: int) -> Answer:
-    """End an API key: from the next request on it opens nothing."""
+    """End an API key: it is invalid from the next request on."""
     with unit_of_work() as work:
         work.api_keys.end(key_id, user_id=identity.signed_in().user_id)
     return Answer(message="The key has ended.")

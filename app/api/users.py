@@ -1,4 +1,4 @@
-"""Users: one's own account and, for those who may, other people's."""
+"""Users: one's own account and, with the permission, other people's."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
 @endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
 @requires(USERS_INVITE)
 def invite_user(body: InviteIn) -> Answer:
-    """Invite somebody: they get a mail with a link to choose their name and password."""
+    """Invite somebody: a mail with a link to choose a name and a password goes to their address."""
     who = identity.signed_in()
     if body.roles and not who.has(ROLES_ASSIGN):
         raise NotAllowed
@@ -88,7 +88,7 @@ def invite_user(body: InviteIn) -> Answer:
 @bp.get("/v1/users/me")
 @endpoint(SomeOfUser, query=UserQuery, tag="users", etag=True)
 def show_me(query: UserQuery) -> Answer:
-    """Oneself."""
+    """The signed-in user."""
     who = identity.signed_in()
     return _one(reading().directory.find_self(who.user_id, who.roles), query.fields)
 
@@ -96,7 +96,7 @@ def show_me(query: UserQuery) -> Answer:
 @bp.get("/v1/users/<id:user_id>")
 @endpoint(SomeOfUser, query=UserQuery, refuses=(UserNotFound,), tag="users", etag=True)
 def show_user(user_id: int, query: UserQuery) -> Answer:
-    """One user. Without `users:read` everybody but oneself is hidden."""
+    """One user. Without `users:read` only oneself."""
     _check_visible(user_id)
     return _one(reading().directory.find(user_id), query.fields)
 
@@ -104,7 +104,7 @@ def show_user(user_id: int, query: UserQuery) -> Answer:
 @bp.put("/v1/users/<id:user_id>")
 @endpoint(UserOut, body=UserIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
 def edit_user(user_id: int, body: UserIn) -> Answer:
-    """Change a user. `If-Match` with an ETag refuses the change when somebody else was quicker."""
+    """Change a user. With `If-Match`, the change is refused if somebody else has changed the user since."""
     who = identity.signed_in()
     _check_visible(user_id)
     if user_id != who.user_id and not who.has(USERS_EDIT):
@@ -162,13 +162,13 @@ def _check_visible(user_id: int) -> None:
 
 
 def _check_rank(by: Principal, work: Work, user: User) -> None:
-    """Nobody changes somebody who may do more. Raises NotAllowed."""
+    """Nobody changes a user with more permissions than their own. Raises NotAllowed."""
     if not work.roles.amount_to(user) <= by.permissions:
         raise NotAllowed
 
 
 def _check_unchanged(user: User) -> None:
-    """Raises Changed where `If-Match` names another version, or none; some of the fields have the version of all."""
+    """Raises Changed where `If-Match` names another version, or none; a selection of fields has the whole's version."""
     seen, now = request.if_match, _tag(user.id, user.version)
     if "If-Match" not in request.headers or seen.star_tag:
         return

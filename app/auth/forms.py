@@ -23,7 +23,7 @@ class AddressForm(Form):
 
 
 class ButtonForm(Form):
-    """A page whose only question is its button."""
+    """A page with nothing but a button."""
 
 
 class VerifyWithPasswordForm(Form):

@@ -1,4 +1,4 @@
-"""What the links in mails lead to. Opening one spends nothing; the button on its page does."""
+"""The pages behind links in mails. Opening one spends nothing; the button on its page does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
 @bp.get("/verify-email/<token>")
 @public
 def open_verification(token: str) -> ResponseReturnValue:
-    """Take the token out of the address bar, history and Referer before anything is shown."""
+    """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.VERIFY_EMAIL):
         return dead_verification()
     return keep_link(token, Purpose.VERIFY_EMAIL, then="auth.verify_email")
@@ -92,7 +92,7 @@ def forgot_password() -> ResponseReturnValue:
 @bp.get("/reset-password/<token>")
 @public
 def open_reset_link(token: str) -> ResponseReturnValue:
-    """Take the token out of the address bar, history and Referer before anything is shown."""
+    """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.RESET_PASSWORD):
         return dead_link(again="auth.forgot_password", text="Ask for a new link")
     return keep_link(token, Purpose.RESET_PASSWORD, then="auth.reset_password")
@@ -131,7 +131,7 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
 @bp.get("/invitation/<token>")
 @public
 def open_invitation(token: str) -> ResponseReturnValue:
-    """Take the token out of the address bar, history and Referer before anything is shown."""
+    """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.INVITATION):
         return dead_link(again="auth.login", text="Sign in")
     return keep_link(token, Purpose.INVITATION, then="auth.invitation")
@@ -171,7 +171,7 @@ def _accept(token: str, form: InvitationForm, *, email: str) -> None:
 @bp.get("/confirm-email-change/<token>")
 @public
 def open_email_change(token: str) -> ResponseReturnValue:
-    """Take the token out of the address bar, history and Referer before anything is shown."""
+    """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.CHANGE_EMAIL):
         return dead_link(again="account.email", text="Go to your account")
     return keep_link(token, Purpose.CHANGE_EMAIL, then="auth.confirm_email_change")
@@ -186,7 +186,7 @@ def confirm_email_change() -> ResponseReturnValue:
     try:
         token = kept_link(Purpose.CHANGE_EMAIL)
         change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
-        # The mailbox alone must not do: somebody else's account would become mine, and its past with it.
+        # The mailbox alone is not enough: its owner would take over an account that is not theirs.
         who = identity.principal()
         form = ButtonForm() if who and who.user_id == change.user_id else AccountPasswordForm()
         if form.validate_on_submit():
@@ -209,7 +209,7 @@ def confirm_email_change() -> ResponseReturnValue:
 @bp.get("/undo-email-change/<token>")
 @public
 def open_undo_link(token: str) -> ResponseReturnValue:
-    """Take the token out of the address bar, history and Referer before anything is shown."""
+    """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.UNDO_EMAIL_CHANGE):
         return dead_link(again="auth.forgot_password", text="Reset your password")
     return keep_link(token, Purpose.UNDO_EMAIL_CHANGE, then="auth.undo_email_change")
@@ -240,7 +240,7 @@ def undo_email_change() -> ResponseReturnValue:
 
 
 def dead_verification() -> ResponseReturnValue:
-    """Most who see this pressed the button before, so the way on is to sign in."""
+    """Most users who see this have confirmed before, so the page offers to sign in."""
     return dead_link(
         again="auth.login",
         text="Sign in",
@@ -253,9 +253,9 @@ def dead_verification() -> ResponseReturnValue:
 def dead_link(
     *, again: str, text: str, why: str = "", other: str = "home.index", other_text: str = "Home"
 ) -> ResponseReturnValue:
-    """410: spent, expired, replaced by a newer one, or never ours; and what to do about it.
+    """410: used, expired, replaced by a newer one, or unknown; and what to do about it.
 
-    Without any cookie of ours, the link that was opened a moment ago could not be kept.
+    Without a session cookie, the link that was just opened could not be remembered.
     """
     usual = why or "It was used already, has expired, or a newer one was sent."
     cookies = "Your browser keeps no cookies from this site, and the link needs one. Allow them, then open it again."
@@ -273,7 +273,7 @@ def dead_link(
 
 
 def _page(template: str, form: Form, token: str, **values: Any) -> ResponseReturnValue:
-    """A page whose form belongs to the link of `token`."""
+    """A page with a form for the link of `token`."""
     return page(template, form, link=link_handle(token), **values)
 
 

@@ -109,7 +109,7 @@ def login() -> ResponseReturnValue:
 @public
 @origin_suffices
 def logout() -> ResponseReturnValue:
-    """End the session on the server; where it has ended already, only the browser is told."""
+    """End the session on the server and in the browser; it may have ended on the server already."""
     who = identity.principal()
     if who is not None:
         try:
@@ -126,7 +126,7 @@ def logout() -> ResponseReturnValue:
 @bp.route("/confirm", methods=["GET", "POST"])
 @limited("password")
 def confirm() -> ResponseReturnValue:
-    """Is it you? Asked before what could do harm."""
+    """Ask for the password again before a sensitive action."""
     who = identity.signed_in()
     form = ConfirmForm(next=request.args.get("next"))
     if form.validate_on_submit():

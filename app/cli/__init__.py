@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 class Commands(AppGroup):
-    """A failure is one sentence on standard error and exit code 1; a wrong usage is 2."""
+    """A failure is one sentence on standard error and exit code 1; wrong usage is exit code 2."""
 
     def __init__(self, app: Flask) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Commands(AppGroup):
 
 
 def _in_one_sentence(command: click.Command) -> click.Command:
-    """The same command, whose refusals are sentences instead of tracebacks."""
+    """The same command, with refusals as sentences instead of tracebacks."""
     inner = command.invoke
 
     def invoke(ctx: click.Context) -> Any:

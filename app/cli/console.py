@@ -1,4 +1,4 @@
-"""What a run writes on the terminal: each part's lines behind its name."""
+"""The terminal output of `flask up`: each part's lines after its name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ LONGEST_LINE = 64 * 1024
 
 
 class Console:
-    """Standard output; when its reader has gone, the run has no owner any more and `is_gone` says so."""
+    """Standard output; `is_gone` once nobody reads it any more."""
 
     def __init__(self) -> None:
         self.is_gone = False
         self._has_colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def say(self, text: str) -> None:
-        """Say something of our own."""
+        """Print a line of the run itself."""
         self._write(f"{text}\n".encode())
 
     def lines_of(self, part: str) -> Lines:
-        """Where the output of `part` goes."""
+        """The sink for the output of `part`."""
         name = f"{part:<{WIDTH}}"
         colour = COLOURS.get(part)
         prefix = f"\033[{colour}m{name} |\033[0m " if self._has_colours and colour else f"{name} | "
@@ -42,7 +42,7 @@ class Console:
 
 
 class Lines:
-    """Turns what a part writes, in pieces of any size, into whole lines."""
+    """Joins what a part writes, in chunks of any size, into whole lines."""
 
     def __init__(self, console: Console, prefix: bytes) -> None:
         self._console = console
@@ -56,6 +56,6 @@ class Lines:
             self.end()
 
     def end(self) -> None:
-        """Nothing more comes: what is left is a line too."""
+        """End of output: the rest is a line too."""
         rest, self._rest = self._rest, b""
         self._console.write_lines(self._prefix, [rest] if rest else [])

@@ -1,4 +1,4 @@
-"""`flask keys`: what signs the API's access tokens."""
+"""`flask keys`: the keys that sign the API's access tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ keys = AppGroup("keys", help="See to the keys that sign access tokens.")
 @keys.command()
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 def rotate(as_json: bool) -> None:
-    """Let a new key sign access tokens; the one before verifies until its last token has run out."""
+    """Sign access tokens with a new key; the previous one verifies until its last token has expired."""
     with unit_of_work(origin=AS_OPERATOR) as work:
         kid = work.signing_keys.rotate().kid
     click.echo(json.dumps({"kid": kid}) if as_json else f"The key {kid} signs from now on, within a minute everywhere.")

@@ -1,4 +1,4 @@
-"""`flask mail`: does mail go out?"""
+"""`flask mail`: check that mail can be sent."""
 
 from __future__ import annotations
 

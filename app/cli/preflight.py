@@ -1,4 +1,4 @@
-"""What is looked at before `flask up` starts anything, so that each thing in the way is one clear sentence."""
+"""Checks before `flask up` starts anything; each problem is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ KILLED_RUN_SECONDS = 8
 
 
 class CannotStart(click.ClickException):
-    """Something is in the way; the message says what, and what to do."""
+    """Something prevents the start; the message says what, and what to do."""
 
 
 @contextmanager
 def only_run_on(instance: Path) -> Iterator[bool]:
-    """Hold `instance` for this run alone; says whether the run before was killed. Raises CannotStart."""
+    """Lock `instance` for this run; returns whether the previous run was killed. Raises CannotStart."""
     check_folder(instance)
     with (instance / "up.lock").open("a+") as lock:
         lock.seek(0)
@@ -74,7 +74,7 @@ def check_folder(instance: Path) -> None:
 
 
 def listen(host: str, port: int, *, patience: float = 0) -> socket.socket:
-    """The web's listening socket, tried for `patience` seconds; it stays ours, so a restarting web refuses nobody."""
+    """The web's listening socket, tried for `patience` seconds. A restart of web refuses no connection."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -86,7 +86,7 @@ def listen(host: str, port: int, *, patience: float = 0) -> socket.socket:
 
 
 def check_database(settings: Settings) -> bool:
-    """Whether it waits for migrations. Raises CannotStart where it cannot be used, or is newer than this code."""
+    """Whether it needs migrations. Raises CannotStart if it cannot be used, or is newer than this code."""
     file = settings.database.database
     if (
         settings.database.get_backend_name() == "sqlite"
@@ -112,7 +112,7 @@ def check_database(settings: Settings) -> bool:
 
 
 def check_queue(url: str) -> str | None:
-    """A warning about the queue at `url`, if there is one. Raises CannotStart where it can never work."""
+    """A warning about the queue at `url`, if any. Raises CannotStart if it can never work."""
     client = Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0))
     state = queue_state(client)
     if state == "cluster":

@@ -1,4 +1,4 @@
-"""Notices in development that the code or the settings have changed."""
+"""Detects changes of the code and the settings in development."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SETTINGS_FILES = (".env", ".flaskenv")
 
 
 class Watch:
-    """Compares modification times; with a few hundred files a look takes a millisecond or two."""
+    """Compares modification times; with a few hundred files this takes a millisecond or two."""
 
     def __init__(self) -> None:
         self._settings_files = [found for name in SETTINGS_FILES if (found := _settings_file(name))]
-        # Read now: when a file has changed, nothing else says which variables came from what it was.
+        # Read now: once a file has changed, nothing else says which variables came from it.
         self._given = {name: value for file in self._settings_files for name, value in dotenv_values(file).items()}
         self._seen = self._look()
 
     def changed(self) -> list[Path]:
-        """The files that came, went or changed since the last look."""
+        """The files that were added, removed or changed since the last call."""
         before, self._seen = self._seen, self._look()
         return sorted({Path(path) for path, _ in before.items() ^ self._seen.items()})
 
@@ -34,7 +34,7 @@ class Watch:
         return any(str(path) in self._settings_files for path in changed)
 
     def environment_without_files(self) -> dict[str, str]:
-        """The environment as it was before the settings files were read into it."""
+        """The environment without the variables that the settings files have added."""
         return {name: value for name, value in os.environ.items() if self._given.get(name) != value}
 
     def _look(self) -> dict[str, int]:
@@ -42,7 +42,7 @@ class Watch:
 
 
 def _settings_file(name: str) -> str:
-    """Where the `flask` command looks for `name`: upwards from here; where there is none yet, here."""
+    """Where the `flask` command finds `name`: in this folder or above; in this folder if there is none yet."""
     return find_dotenv(name, usecwd=True) or str(Path.cwd() / name)
 
 

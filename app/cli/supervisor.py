@@ -1,4 +1,4 @@
-"""Keeps the parts of a run alive, passes on what they say, and takes them down together."""
+"""Supervises the parts of a run: restarts them, forwards their output, and stops them together."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DRAIN_SECONDS = 25
 RELOAD_SECONDS = 10
 KILL_SECONDS = 5
 LONGEST_PAUSE = 30
-# A part that ran this long had started well, so its next failure begins a new count.
+# A part that ran this long had started successfully, so its next failure begins a new count.
 WELL_SECONDS = 60
 
 
 class Part(Protocol):
-    """Something that runs until it is told to stop."""
+    """A part of the run, which runs until it is stopped."""
 
     name: str
 
@@ -39,7 +39,7 @@ class Part(Protocol):
 
 
 class Program:
-    """A part that is a process with children of its own, in one process group that Ctrl-C does not reach."""
+    """A part that is a process with children, in a process group that Ctrl-C does not reach."""
 
     def __init__(self, name: str, command: Sequence[str], *, files: Sequence[int] = ()) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class Program:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def terminate(self) -> None:
-        """TERM to the process, which tells its children; where it is gone, to the children that it left."""
+        """Send TERM to the process, which stops its children; if it is gone, to the children it left behind."""
         if self._process and self._is_running():
             self._process.terminate()
         for group in self._left_groups():
@@ -87,14 +87,14 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def _left_groups(self) -> set[int]:
-        """Groups of earlier starts, or of this one when its first process is gone, that still have members."""
+        """Groups of earlier starts, or of this one if its first process is gone, that still have members."""
         running = {self._process.pid} if self._process and self._is_running() else set()
         self._groups = running | {group for group in self._groups - running if _has_members(group)}
         return self._groups - running
 
 
 class ValkeyPart:
-    """The embedded Valkey as a part; it writes its own log."""
+    """The embedded Valkey as a part; it writes a log of its own."""
 
     name = "valkey"
 
@@ -118,7 +118,7 @@ class ValkeyPart:
 
 
 class Supervisor:
-    """One loop that sleeps until a part speaks or ends, a signal arrives, or a second has passed."""
+    """One loop that waits until a part writes or ends, a signal arrives, or a second has passed."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -133,7 +133,7 @@ class Supervisor:
     # ── signals ──────────────────────────────────────────────────────────────────────────────────────────
 
     def listen_to_signals(self) -> None:
-        """From here on a signal ends the run in order, whatever it is doing."""
+        """From here on a signal ends the run in an orderly way, whatever it is doing."""
         self._wakes.setblocking(False)
         self._wake.setblocking(False)
         self._selector.register(self._wakes, selectors.EVENT_READ, lambda: self._wakes.recv(4096))
@@ -155,7 +155,7 @@ class Supervisor:
         self._start(part)
 
     def restart(self, parts: Iterable[Part]) -> None:
-        """Take parts down and start them again, with the code as it is now."""
+        """Stop parts and start them again, with the current code."""
         self._take_down(parts, seconds=RELOAD_SECONDS)
         for part in parts:
             if not self.is_stopping():
@@ -163,7 +163,7 @@ class Supervisor:
                 self._start(part)
 
     def finish(self, command: Sequence[str]) -> tuple[int, str]:
-        """Run a command to its end, or until the run is stopped; its exit code and what it said."""
+        """Run a command to its end, or until the run is stopped; returns its exit code and output."""
         with tempfile.TemporaryFile("w+b") as told:
             program = subprocess.Popen(
                 dying_with_parent(command), stdin=subprocess.DEVNULL, stdout=told, stderr=told, process_group=0
@@ -185,7 +185,7 @@ class Supervisor:
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, each_tick: Callable[[], bool]) -> None:
-        """Keep all parts running until a stop is asked for, or `each_tick` (once a second) says that it is enough."""
+        """Keep all parts running until a stop is requested, or `each_tick` (called once a second) returns True."""
         ticked_at = time.monotonic()
         while not self.is_stopping():
             self.pump(TICK_SECONDS)
@@ -197,16 +197,16 @@ class Supervisor:
                 return
 
     def is_stopping(self) -> bool:
-        """Whether a signal asked for it, or nobody is there any more to see what the parts say."""
+        """Whether a signal requested it, or nobody reads the output any more."""
         return self.stops_asked > 0 or self.console.is_gone
 
     def pump(self, seconds: float) -> None:
-        """Wait until something happens, `seconds` at the most, and pass on what the parts say."""
+        """Wait until something happens, `seconds` at most, and forward the output of the parts."""
         for key, _ in self._selector.select(seconds):
             key.data()
 
     def watch(self, connection: socket.socket, then: Callable[[], None]) -> None:
-        """Call `then` once, when `connection` has something to read."""
+        """Call `then` once, when `connection` is readable."""
 
         def once() -> None:
             self._selector.unregister(connection)
@@ -240,7 +240,7 @@ class Supervisor:
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────
 
     def stop(self, *groups: Sequence[Part]) -> None:
-        """Take the groups down one after the other; a second Ctrl-C ends everything at once."""
+        """Stop the groups one after the other; a second Ctrl-C ends everything at once."""
         for group in groups:
             self._take_down(group, seconds=DRAIN_SECONDS)
         signal.set_wakeup_fd(-1)
@@ -280,7 +280,7 @@ def module(*command: str) -> list[str]:
 
 
 def _has_members(group: int) -> bool:
-    """Whether a process group lives; orphans that were handed to us (as process 1 of a container) are reaped."""
+    """Whether a process group has members; orphans handed to us (as process 1 of a container) are reaped."""
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass

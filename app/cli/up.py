@@ -1,4 +1,4 @@
-"""`flask up`: everything that a run needs, from one command."""
+"""`flask up`: all parts from one command."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def up() -> None:
 
 
 class Run:
-    """One run of all parts, from the first to start to the last to stop."""
+    """One run of all parts."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings = settings
@@ -55,7 +55,7 @@ class Run:
         self._next_environment: dict[str, str] | None = None
 
     def to_the_end(self, *, migrate_first: bool) -> dict[str, str] | None:
-        """Run until a stop is asked for, or settings change: then return the environment for the next run.
+        """Run until a stop is requested, or settings change: then return the environment for the next run.
 
         Raises CannotStart.
         """
@@ -109,7 +109,7 @@ class Run:
     # ── once a second ────────────────────────────────────────────────────────────────────────────────────
 
     def _each_tick(self) -> bool:
-        """Whether this run should end, to be followed by another."""
+        """Whether this run should end, so that another can follow."""
         if not self._has_greeted and not self._question:
             self._ask_web()
         changed = self._watch.changed() if self._watch else []
@@ -130,10 +130,10 @@ class Run:
                 self._console.say(problem.message)
         self._supervisor.restart(self._programs)
 
-    # ── the greeting ─────────────────────────────────────────────────────────────────────────────────────
+    # ── once web answers ─────────────────────────────────────────────────────────────────────────────────────
 
     def _ask_web(self) -> None:
-        """Ask for /healthz. The listener is ours, so the question waits in its queue until web is there."""
+        """Request /healthz. The listening socket exists already, so the request waits until web accepts it."""
         host, port = self._listener.getsockname()[:2]
         self._question = socket.create_connection(({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port))  # noqa: S104
         address = urlsplit(self._settings.public_url).netloc
@@ -141,7 +141,7 @@ class Run:
         self._supervisor.watch(self._question, self._hear_web)
 
     def _hear_web(self) -> None:
-        """Greet when web has answered; ask again at the next tick when it has not."""
+        """Print the address once web has answered; otherwise ask again at the next tick."""
         assert self._question is not None  # noqa: S101 - for the type checker: only an asked question is heard
         with self._question as question:
             try:
@@ -164,11 +164,11 @@ class Run:
 
 
 def _flask() -> str:
-    """How the `flask` command of this environment is typed here, for the data of this run."""
+    """How to type this environment's `flask` command here, for the data of this run."""
     path = Path(sys.executable).with_name("flask")
     typed = shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
     instance = os.environ.get("INSTANCE_PATH")
-    # A database's address may hold a password, which belongs on no screen.
+    # The URL of a database may hold a password, which must not be printed.
     database = 'DATABASE_URL="..." ' if os.environ.get("DATABASE_URL") else ""
     return f"{f'INSTANCE_PATH={shlex.quote(instance)} ' if instance else ''}{database}{typed}"
 

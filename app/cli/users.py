@@ -59,7 +59,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JS
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 @json_option
 def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
-    """Create a user whose address counts as confirmed at once."""
+    """Create a user with a confirmed address."""
     password = ask_password(words=(email, name), from_stdin=password_stdin)
     with unit_of_work(origin=AS_OPERATOR) as work:
         for role in roles:
@@ -127,7 +127,7 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
 @email_argument
 @click.option("--reason", required=True, help="Why; the user is told.")
 def deactivate(email: str, reason: str) -> None:
-    """End every way in at once; `activate` undoes it."""
+    """Deactivate an account and end its sessions, links and keys; `activate` undoes it."""
     if not reason.strip() or len(reason) > 500:
         raise click.UsageError("Give a reason of 1 to 500 characters.")
     with unit_of_work(origin=AS_OPERATOR) as work:
@@ -138,7 +138,7 @@ def deactivate(email: str, reason: str) -> None:
 @users.command()
 @email_argument
 def activate(email: str) -> None:
-    """Let a deactivated user in again."""
+    """Reactivate a deactivated account."""
     with unit_of_work(origin=AS_OPERATOR) as work:
         work.users.activate(work.users.get_by_email(email))
     click.echo(f"Activated {email}.")
@@ -148,7 +148,7 @@ def activate(email: str) -> None:
 @email_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(email: str, yes: bool) -> None:
-    """Erase a user and what is known of them; their audit events stay, without the person."""
+    """Erase a user and their personal data; their audit events remain, without it."""
     reading().users.get_by_email(email)
     if not yes:
         click.confirm(f"Erase {email}? This cannot be undone.", abort=True)
@@ -181,7 +181,7 @@ def unassign(email: str, role: str) -> None:
 @email_argument
 @json_option
 def link(email: str, as_json: bool) -> None:
-    """Make a link with which the user sets a new password, where no mail can reach them. Pass it on safely."""
+    """Create a link to set a new password, for a user whom no mail can reach. Pass it on safely."""
     with unit_of_work(origin=AS_OPERATOR) as work:
         url, expires_at = _make_link(work, email)
     if as_json:
@@ -198,7 +198,7 @@ def _make_link(work: Work, email: str) -> tuple[str, datetime]:
 
 
 def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
-    """From standard input or a prompt, never from an argument. Raises WeakPassword."""
+    """Read from standard input or a prompt, never from an argument. Raises WeakPassword."""
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:

@@ -1,4 +1,4 @@
-"""Entry point: the mailbox of a development machine; elsewhere it does not exist."""
+"""Entry point: the mailbox for development; elsewhere it does not exist."""
 
 from flask import Blueprint
 

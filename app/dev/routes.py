@@ -60,7 +60,7 @@ def mail(mail_id: str) -> ResponseReturnValue:
 @bp.get("/mailbox/<mail_id>/html")
 @public
 def mail_html(mail_id: str) -> ResponseReturnValue:
-    """The mail as its reader sees it, in a frame that may run nothing."""
+    """The HTML part of a mail, for a frame that may run no script."""
     response = make_response(_get(mail_id).html)
     response.headers["Content-Security-Policy"] = MAIL_CONTENT_POLICY
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
@@ -73,7 +73,7 @@ def received() -> list[Received]:
     folder = settings().instance_path / "mailbox" / "new"
     if not folder.is_dir():
         return []
-    # A mail's Date has whole seconds only; its file knows which came first.
+    # A mail's Date has whole seconds only; its file says which came first.
     files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return [_read(path.name, path.read_bytes()) for path in files]
 

@@ -13,7 +13,7 @@ from app.models import User
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail that is ready to go: `kind` names it in the record, `user_id` whose it is."""
+    """A mail that is ready to be sent; `kind` and `user_id` go into its record."""
 
     kind: str
     user_id: int | None
@@ -43,12 +43,12 @@ def compose(
     )
 
 
-# What a mail program may turn into a link by itself: a scheme, an address, a dot within a word, many digits.
+# What a mail program may turn into a link: a scheme, an address, a dot within a word, many digits.
 _BAIT = re.compile(r"[:/\\@]|\.\w|(\d\W{0,3}){5}")
 
 
 def harmless(text: str) -> str:
-    """`text`, or nothing where it could pass for a link or a telephone number."""
+    """`text`, or an empty string if it could pass for a link or a telephone number."""
     seen = unicodedata.normalize("NFKC", text).replace("\u3002", ".")
     seen = "".join(character for character in seen if unicodedata.category(character) != "Cf")
     return "" if _BAIT.search(seen) else text

@@ -1,4 +1,4 @@
-"""Each message that Gatehouse sends, and the only place that knows its words and its links."""
+"""Each message that Gatehouse sends, with its subject and links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending: SMTP with time-outs and verified TLS, or the dev mailbox where no server is set."""
+"""Sending: SMTP with time-outs and verified TLS, or the development mailbox if no server is set."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class MailRefused(Exception):
-    """The server will never take this mail: a lasting refusal (5yz, RFC 5321)."""
+    """The server refused this mail for good (5yz, RFC 5321)."""
 
 
 class MailDelayed(Exception):
-    """The server could not take it now: no connection, or a passing refusal (4yz)."""
+    """The server could not accept it now: no connection, or a temporary failure (4yz)."""
 
 
 def send(message: Message, *, message_id: str, at: datetime, settings: Settings) -> str:
-    """Hand the mail over; returns what the server said. Raises MailRefused, MailDelayed."""
+    """Send the mail; returns the server's reply. Raises MailRefused, MailDelayed."""
     mail = _mime(message, message_id=message_id, at=at, settings=settings)
     if not settings.mail_url.get_secret_value():
         if settings.is_live:
@@ -54,7 +54,7 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
 
 
 def _take_leave(server: smtplib.SMTP) -> None:
-    """The mail is accepted, or it is not: whatever the server says at QUIT changes neither."""
+    """Whether the mail was accepted is decided already; the reply to QUIT changes nothing."""
     try:
         server.quit()
     except (smtplib.SMTPException, OSError) as problem:
@@ -64,7 +64,7 @@ def _take_leave(server: smtplib.SMTP) -> None:
 
 
 def keep_in_mailbox(mail: EmailMessage, settings: Settings) -> None:
-    """Put it where /dev/mailbox shows it."""
+    """Store it in the Maildir that /dev/mailbox shows."""
     settings.instance_path.mkdir(parents=True, exist_ok=True)
     mailbox.Maildir(settings.instance_path / "mailbox", create=True).add(mail)
 
@@ -79,16 +79,16 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
     mail["To"] = Address(username=local, domain=domain)  # As one string it would have to be ASCII.
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = message_id
-    # Tells vacation responders to keep quiet (RFC 3834).
+    # Keeps vacation responders from answering (RFC 3834).
     mail["Auto-Submitted"] = "auto-generated"
-    # Not every server takes lines of eight bits (8BITMIME, RFC 6152).
+    # Not every server accepts 8-bit text (8BITMIME, RFC 6152).
     mail.set_content(message.text, cte="quoted-printable")
     mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
     return mail
 
 
 def _connect(settings: Settings) -> smtplib.SMTP:
-    """`smtps://` speaks TLS from the start; `smtp://` must upgrade, unless the server is on this machine.
+    """`smtps://` uses TLS from the start; `smtp://` must upgrade, unless the server is on this machine.
 
     `?starttls=never` in the URL switches the upgrade off for a server on a private network.
     """
@@ -108,7 +108,7 @@ def _connect(settings: Settings) -> smtplib.SMTP:
             server.login(*credentials)
     except smtplib.SMTPNotSupportedError as problem:
         server.close()
-        raise MailDelayed(str(problem)) from None  # The server or MAIL_URL can be mended, and then the mail goes out.
+        raise MailDelayed(str(problem)) from None  # The server or MAIL_URL can be fixed, and then the mail is sent.
     except BaseException:
         server.close()
         raise
@@ -123,5 +123,6 @@ def _goes_unencrypted(settings: Settings) -> bool:
 
 def _refusal(code: int, answer: bytes | str) -> MailRefused | MailDelayed:
     said = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-    lasting = 500 <= code < 600 and code not in {530, 534, 535, 538}  # Those mean our credentials, which can be mended.
+    # The four refer to our credentials, which can be fixed.
+    lasting = 500 <= code < 600 and code not in {530, 534, 535, 538}
     return (MailRefused if lasting else MailDelayed)(f"{code} {said}"[:500])

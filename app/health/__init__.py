@@ -1,4 +1,4 @@
-"""Entry point: is the process alive, and can it serve?"""
+"""Entry point: health checks."""
 
 from flask import Blueprint
 

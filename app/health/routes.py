@@ -12,14 +12,14 @@ from app.web.access import public
 @bp.get("/healthz")
 @public
 def healthz() -> ResponseReturnValue:
-    """The process lives; nothing else is asked."""
+    """200 while the process runs; checks nothing else."""
     return jsonify(status="ok")
 
 
 @bp.get("/readyz")
 @public
 def readyz() -> ResponseReturnValue:
-    """503 without a database whose migrations are all applied; 200 and `degraded` without a queue that takes jobs."""
+    """503 without a fully migrated database; 200 with `degraded` without a working queue."""
     database, migrations = schema_state()
     queue = notifier.state()
     can_serve = database == "ok" and migrations == "ok"

@@ -26,7 +26,7 @@ def index() -> ResponseReturnValue:
 @bp.get("/theme.css")
 @public
 def theme() -> ResponseReturnValue:
-    """The accent colour, as custom properties that keep its contrast in light and dark."""
+    """The accent colour as custom properties with enough contrast in light and dark."""
     return _file(theme_css(settings().accent_color), "text/css")
 
 
@@ -61,7 +61,7 @@ def security_txt() -> ResponseReturnValue:
 @bp.get("/.well-known/jwks.json")
 @public
 def jwks() -> ResponseReturnValue:
-    """The public halves of the keys of access tokens (RFC 7517), for apps that read those themselves."""
+    """The public keys of access tokens (RFC 7517), for other services that verify them."""
     keys = [key.public_jwk for key in reading().signing_keys.list_all()]
     return _file(json.dumps({"keys": keys}), "application/json", seconds=60)
 

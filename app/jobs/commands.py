@@ -1,4 +1,4 @@
-"""`flask jobs`: the workers, the schedule, and a look at the job queue."""
+"""`flask jobs`: workers, scheduler and job queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ jobs = AppGroup("jobs", help="Run workers and the schedule; see, retry and cance
 @click.option("--processes", type=click.IntRange(1, 64), help="How many workers; WORKER_PROCESSES by default.")
 @click.option("--burst", is_flag=True, help="Stop when there is nothing left to do.")
 def worker(processes: int | None, burst: bool) -> None:
-    """Run workers until TERM or Ctrl-C; what they have begun is finished first."""
+    """Run workers until TERM or Ctrl-C; the jobs they are running are finished first."""
     from redis.exceptions import RedisError  # noqa: PLC0415 - only this command needs the workers and their client.
 
     from app.jobs.pool import Pool  # noqa: PLC0415
@@ -48,7 +48,7 @@ def worker(processes: int | None, burst: bool) -> None:
 @jobs.command()
 @click.option("--once", is_flag=True, help="Do one round and stop.")
 def schedule(once: bool) -> None:
-    """Make scheduled jobs, and call workers for jobs that nobody holds. Any number of these may run."""
+    """Enqueue scheduled jobs, and notify workers again of due jobs. Any number of these may run."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -103,7 +103,7 @@ def show(job_id: int, as_json: bool) -> None:
 @jobs.command()
 @click.argument("job_id", type=int)
 def retry(job_id: int) -> None:
-    """Give a dead or cancelled job its tries again."""
+    """Retry a dead or cancelled job, with all its tries."""
     with unit_of_work() as work:
         work.job_queue.retry(job_id)
     click.echo(

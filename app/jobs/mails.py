@@ -1,4 +1,4 @@
-"""Tasks that send a mail: each reads the present state, and raises Pointless where there is nothing to send."""
+"""Tasks that send a mail: each reads the current state, and raises Pointless if there is nothing to send."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answer_registration(work: Work, task: AnswerRegistration, claim: Claim) -> M
     user = _active(work, task.user_id)
     if user.is_verified():
         return _already_registered(work, user, claim)
-    # Here and not where it was written: the same statements run there for whoever signs up with any address.
+    # Checked here and not at sign-up, where the same statements have to run for every address.
     keep_words(work.session.connection(), user.id, user.name)
     return _verification(work, user, claim)
 
@@ -178,11 +178,11 @@ def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> M
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
 
 
-# ── what they look at ──
+# ── reading ──
 
 
 def _user(work: Work, user_id: int | None) -> User:
-    """Locked against being erased until the record of their mail is written. Raises Pointless."""
+    """The user, locked so that they cannot be erased before the mail's record is written. Raises Pointless."""
     found = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
     user = work.session.scalar(found) if user_id is not None else None
     if user is None:
@@ -231,11 +231,11 @@ def _is_taken(work: Work, email: str) -> bool:
     return work.session.scalar(confirmed) is not None
 
 
-# ── what they send ──
+# ── sending ──
 
 
 def _keep_to_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
-    """For mails that somebody else can cause, each kind by itself. Raises Pointless; the newest sent link lives on."""
+    """For mails that others can cause, for each kind separately. Raises Pointless; the newest sent link stays valid."""
     if not work.mails.has_room(claim.job_id, kind=kind, recipient=recipient):
         raise Pointless("the address was sent enough mails of this kind within the hour")
 
@@ -253,12 +253,12 @@ def _verification(work: Work, user: User, claim: Claim) -> Message:
 
 
 def _link(work: Work, claim: Claim, purpose: Purpose, user: User, *, lifetime: timedelta) -> str:
-    """The token of this job's link to the user's own address. Raises DeadLink when it has ended meanwhile."""
+    """The token of this job's link to the user's own address. Raises DeadLink if it has ended meanwhile."""
     return work.links.issue(purpose, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id)[1]
 
 
 def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:
-    """The one link that undoes this change, the same in both mails. Raises DeadLink when it was used or has ended."""
+    """The link that undoes this change, the same in both mails. Raises DeadLink if it was used or has ended."""
     sent = work.session.scalar(
         select(OneTimeLink).where(
             OneTimeLink.email_change_id == change.id, OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE

@@ -1,4 +1,4 @@
-"""RQ's workers, in our process and our application context, without what they spend their time on when idle."""
+"""RQ's workers, running jobs in their own process and an application context, with little idle work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 class OurJob(Job):
-    """A job that can only be ours: of what stands in Redis, no more than one whole number is used.
+    """A job that only runs our function: of the data in Redis, only one whole number is used.
 
     RQ would import and call whatever name it finds there, callbacks included, and send requests anywhere (webhooks); so
     whoever can write to Redis could run anything here.
@@ -86,17 +86,17 @@ class Worker(SimpleWorker):
             super().heartbeat(timeout, pipeline)
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
-        self._state = state  # A stop asks this, so it is always true; what others see of it may be a second old.
+        self._state = state  # A stop reads this, so it is always current; the state in Redis may be a second old.
         if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
             self._told_at = time.monotonic()
             super().set_state(state, pipeline)
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Nobody suspends workers here: operators stop them, and the job queue keeps the work."""
+        """Suspending is not used: operators stop workers, and the job queue keeps the jobs."""
 
 
 class Pool(WorkerPool):
-    """Several workers. With two or more, one of them leaves bulk work alone, so urgent mail never waits behind it."""
+    """Several workers. With two or more, one does not take bulk jobs, so urgent mail never waits behind them."""
 
     def __init__(self, app: Flask, *, url: str, processes: int) -> None:
         super().__init__(list(QUEUES), connection=connect(url), num_workers=processes, worker_class=Worker)
@@ -116,7 +116,7 @@ class Pool(WorkerPool):
             args=(self._app, self._url, queues, name, burst),
             name="urgent worker" if leaves_bulk else "worker",
         )
-        # What is told to stop before it can listen must stop all the same, and without a word.
+        # A signal before the handlers are installed must stop it too, without output.
         pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             process.start()
@@ -126,7 +126,7 @@ class Pool(WorkerPool):
 
 
 def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) -> None:
-    """The body of one worker process: its own connections, RQ's own loop. TERM lets the job at hand finish."""
+    """The main function of a worker process: its own connections, RQ's loop. On TERM it finishes the current job."""
     for each in STOPS:
         signal.signal(each, lambda *_: sys.exit(0))  # Until RQ's own handlers take over.
     pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
@@ -146,6 +146,6 @@ def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) 
 
 def blocking_connection(url: str) -> Redis:
     """A client that may wait for work longer than for an answer."""
-    # Only a network can lose the other end silently; a Unix socket's client does not even know the option.
+    # Only a network can lose its peer silently; the client of a Unix socket does not have the option.
     keeps_alive = {} if url.startswith("unix") else {"socket_keepalive": True}
     return Redis.from_url(url, socket_connect_timeout=2, **keeps_alive)

@@ -1,4 +1,4 @@
-"""Which function performs a task: one each."""
+"""The registry of handlers: one function for each task."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from app.services.job_queue import Claim
 from app.tasks import Task
 from app.unit_of_work import Work
 
-# A handler works in the transaction that completes its job. One that sends a mail returns the message instead: it goes
-# out with no transaction open, and the job is completed after that.
+# A handler works in the transaction that completes its job. One that sends a mail returns the message instead: it is
+# sent with no transaction open, and the job is completed after that.
 Handler = Callable[[Work, Any, Claim], Message | None]
 Handling = TypeVar("Handling", bound=Handler)
 
@@ -19,7 +19,7 @@ HANDLERS: dict[type[Task], Handler] = {}
 
 
 def handles(task: type[Task]) -> Callable[[Handling], Handling]:
-    """Mark the function that performs `task`. Raises ValueError for a second one."""
+    """Register the handler of `task`. Raises ValueError for a second one."""
 
     def mark(handler: Handling) -> Handling:
         if task in HANDLERS:

@@ -1,6 +1,6 @@
-"""What runs when. A tick is a row with the key `name:period`, so two schedules make it once.
+"""Periodic jobs. Each is a row with the key `name:period`, so several schedulers enqueue it once.
 
-A period that was missed is not run later on its own: the next tick does the same work, so catching up once is enough.
+A missed period is not made up for: the next one does the same work.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCHEDULE = (
 
 
 def tick() -> int:
-    """Enqueue what this period asks for, and notify workers of what nobody holds; returns how many jobs those were."""
+    """Enqueue the jobs of this period, and notify workers again of due ones; returns the number of the latter."""
     with unit_of_work() as work:
         for due in _due(work, now()):
             work.enqueue(due.task, dedupe_key=due.key(now()))

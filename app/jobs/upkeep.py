@@ -1,4 +1,4 @@
-"""Tasks that delete what has expired, and one that does nothing."""
+"""Tasks that delete expired rows, and one that does nothing."""
 
 from __future__ import annotations
 

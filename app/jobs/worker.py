@@ -1,4 +1,4 @@
-"""One try of a job: claim it, work, complete it; whatever dies in between is claimed again when its lease ends."""
+"""One try of a job: claim it, run its handler, complete it. After a crash it is claimed again when its lease ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["JobFailed", "mails", "perform", "upkeep"]
 
 
 class JobFailed(Exception):
-    """The job queue knows why; this only tells RQ that the try failed, and carries nothing into Redis."""
+    """Tells RQ that the try failed, without any detail; the reason is in the job's row."""
 
 
 def perform(job_id: int) -> None:
@@ -92,7 +92,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> None:
 def _note_failure(claim: Claim, problem: Exception) -> None:
     try:
         with unit_of_work(origin=_origin(claim)) as work:
-            # The kind of error only: its message can hold what people typed.
+            # The type of the error only: its message can contain personal data.
             work.job_queue.retry_later(claim, outcome=f"failed with {type(problem).__name__}")
     except LeaseLost:
         log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})

@@ -9,9 +9,9 @@ from app.models.base import Base, BigId
 
 
 class ApiKey(Base):
-    """A program's credential. `prefix` is the part that may be seen; of the whole only the hash is kept.
+    """A program's credential. `prefix` is the part that may be shown; of the whole only the hash is stored.
 
-    `scopes` are names of permissions, and hold only while the owner holds them too.
+    `scopes` are names of permissions, and only valid while the owner has them too.
     """
 
     __tablename__ = "api_keys"

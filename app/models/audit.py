@@ -10,9 +10,9 @@ from app.models.base import Base, BigId
 
 
 class AuditEvent(Base):
-    """What happened, to whom and by whom, in ids and kinds. Rows are added and never changed.
+    """What happened, by whom and to whom, as ids and kinds. Rows are added and never changed.
 
-    `actor_id` and `subject_id` are bare numbers on purpose: events outlive the people in them.
+    `actor_id` and `subject_id` are no foreign keys on purpose: events outlive the users.
     `digest` is a salted SHA-256 of the personal values, which live in a side row that erasure can delete.
     An event with a `once_key` stands for all that happened under that key; the side row counts them.
     """
@@ -39,7 +39,7 @@ class AuditEvent(Base):
 
 
 class AuditDetail(Base):
-    """The personal half of an event: address, browser, values before and after, and the salt of its digest."""
+    """The personal values of an event: address, browser, values before and after, and the salt of its digest."""
 
     __tablename__ = "audit_details"
 

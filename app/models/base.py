@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Integer, Meta
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
-# Alembic can only drop on SQLite what has a name.
+# On SQLite, Alembic can only drop constraints that have a name.
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -18,22 +18,22 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
-# SQLite counts rows itself only for INTEGER; PostgreSQL gets room for more than two billion.
+# SQLite autoincrements INTEGER only; PostgreSQL gets ids above two billion.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def by_bytes(length: int) -> String:
-    """Text whose order is that of its characters' numbers, so that a range of it is all that begins alike."""
+    """Text ordered by code point, so that a prefix search is a range."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def partial_index(name: str, *columns: str, where: TextClause, unique: bool = False) -> Index:
-    """An index on the rows that `where` chooses; `complete_indexes` says so to the database in use."""
+    """An index on the rows that meet `where`; `complete_indexes` sets the condition for the database in use."""
     return Index(name, *columns, unique=unique, info={"where": where})
 
 
 def complete_indexes(dialect: str) -> None:
-    """Give partial indexes their condition in the words of `dialect`: naming both would import both."""
+    """Set the condition of partial indexes for `dialect` only: naming both dialects would import both."""
     for table in Base.metadata.tables.values():
         for index in table.indexes:
             if "where" in index.info:

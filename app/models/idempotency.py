@@ -9,9 +9,9 @@ from app.models.base import Base, BigId
 
 
 class IdempotentAnswer(Base):
-    """The first answer to a request that named itself with an `Idempotency-Key`, kept for whoever asks again.
+    """The first answer to a request with an `Idempotency-Key`, stored for repetitions of it.
 
-    `caller` says whose key it is, `fingerprint` is a hash of what was asked.
+    `caller` is who sent the key, `fingerprint` a hash of the request.
     """
 
     __tablename__ = "idempotent_answers"

@@ -22,15 +22,15 @@ OPEN = text("state IN ('waiting', 'running')")
 
 
 class Job(Base):
-    """One task: kept here in the transaction that made it, so that nothing else has to remember it.
+    """A task to be run, committed in the transaction that enqueued it (transactional outbox).
 
-    `attempts` is the fencing token of a claim, `lease_until` how long the claim holds, `notified_at` when a worker
-    was last called; `progress` is 0 to 100.
+    `attempts` is the fencing token of a claim, `lease_until` the end of its lease, `notified_at` when the workers
+    were last notified; `progress` is 0 to 100.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # `JobQueue.rescue` looks only at what is open, however long the history grows.
+        # `JobQueue.rescue` reads open jobs only, however long the history grows.
         partial_index("ix_jobs_due", "run_after", where=OPEN),
         Index("ix_jobs_state", "state", "id"),
         Index("ix_jobs_finished_at", "finished_at"),

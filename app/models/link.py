@@ -10,7 +10,7 @@ from app.models.base import Base, BigId
 
 
 class Purpose(StrEnum):
-    """What a link is for; a link for one thing is garbage for another."""
+    """What a link is for; it is not valid for anything else."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"
@@ -19,13 +19,13 @@ class Purpose(StrEnum):
     INVITATION = "invitation"
 
 
-# What ends when an account is made safe. The links that undo a change of address do not: they are the way back of
-# whoever held the account before.
+# Ended when an account is secured. Links that undo a change of address stay: with them, the previous owner gets the
+# account back.
 ENDED_BY_SAFETY = tuple(purpose for purpose in Purpose if purpose != Purpose.UNDO_EMAIL_CHANGE)
 
 
 class OneTimeLink(Base):
-    """A link in a mail. Its token is a keyed hash of this row, and only the hash of that token is kept.
+    """A link in a mail. Its token is a keyed hash of this row; only the hash of that token is stored.
 
     `job_id` ties it to the job that sends it, so that a retried job sends the same link.
     """

@@ -20,7 +20,7 @@ user_roles = Table(
 
 
 class Role(Base):
-    """A named set of permissions. `version` rises with every change, so that a cached set can be told stale."""
+    """A named set of permissions. `version` increases with every change, so that a cache can detect it."""
 
     __tablename__ = "roles"
 

@@ -9,7 +9,7 @@ from app.models.base import Base, BigId
 
 
 class Session(Base):
-    """The root of one sign-in: whatever hangs from it dies with it. Only the token's hash is kept."""
+    """One sign-in; what depends on it ends with it. Only the token's hash is stored."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -38,9 +38,9 @@ class Session(Base):
 
 
 class Device(Base):
-    """A browser that has signed in to this account before; known by a cookie of its own, kept as a hash.
+    """A browser that has signed in to this account before; recognised by its own cookie, stored as a hash.
 
-    `last_seen_at` is when its cookie was last set, so the row is of use for as long as the cookie from then.
+    `last_seen_at` is when its cookie was last set; the row is needed until that cookie expires.
     """
 
     __tablename__ = "devices"

@@ -9,9 +9,9 @@ from app.models.base import Base, BigId
 
 
 class Throttle(Base):
-    """Wrong passwords counted for one key: an account seen by strangers, or one known browser of an account.
+    """Wrong passwords counted under one key: an account's unknown browsers, or one known browser of an account.
 
-    Rows exist for unknown addresses too, so that a counter tells nobody whether an account exists.
+    Rows exist for unknown addresses too, so that a counter does not show whether an account exists.
     """
 
     __tablename__ = "throttles"
@@ -28,7 +28,7 @@ class Throttle(Base):
         return at < self.blocked_until
 
     def fail(self, *, at: datetime, free_tries: int, longest: timedelta, forget_after: timedelta) -> None:
-        """Count one wrong password; past the free tries each makes the wait twice as long, up to `longest`."""
+        """Count one wrong password; after the free tries each doubles the wait, up to `longest`."""
         self.failures = 1 if at - self.last_failed_at > forget_after else self.failures + 1
         self.last_failed_at = at
         excess = self.failures - free_tries

@@ -10,9 +10,9 @@ from app.models.base import Base, BigId
 
 
 class SigningKey(Base):
-    """A key pair for access tokens (ES256). The private half rests encrypted under the secret key.
+    """A key pair for access tokens (ES256). The private half is encrypted under the secret key.
 
-    `kid` is the thumbprint of the public half (RFC 7638). A key with `retired_at` signs no more, but still verifies.
+    `kid` is the thumbprint of the public half (RFC 7638). A key with `retired_at` no longer signs, but still verifies.
     """
 
     __tablename__ = "signing_keys"
@@ -27,7 +27,7 @@ class SigningKey(Base):
 
 
 class RefreshToken(Base):
-    """One link of the chain that keeps an API sign-in alive; each use spends it and adds the next. Only hashes."""
+    """A refresh token of an API sign-in; each use spends it and adds the next. Only hashes are stored."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (

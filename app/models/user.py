@@ -18,11 +18,11 @@ class User(Base):
 
     __tablename__ = "users"
     __table_args__ = (
-        # The purge of never-confirmed accounts and the newest-first list walk these.
+        # For the purge of unconfirmed accounts and the list sorted newest first.
         Index("ix_users_created_at", "created_at", "id"),
         Index("ix_users_name", "name", "id"),
         Index("ix_users_last_seen_at", "last_seen_at", "id"),
-        # The few who cannot sign in are listed without a walk past the many who can.
+        # Finds the few users who cannot sign in without scanning the many who can.
         partial_index("ix_users_deactivated", "created_at", "id", where=DEACTIVATED),
         partial_index("ix_users_unconfirmed", "created_at", "id", where=UNCONFIRMED),
         {"sqlite_autoincrement": True},
@@ -39,7 +39,7 @@ class User(Base):
     deactivation_reason: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-    # Rises with every change that others can see; having been seen is none.
+    # Increases with every change that others can see, `last_seen_at` excepted.
     version: Mapped[int] = mapped_column(default=1, server_default="1")
 
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, order_by=Role.name)
@@ -63,7 +63,7 @@ class User(Base):
 
 
 class UserWord(Base):
-    """A word of somebody's name, case folded: what a search by the beginning of a name walks."""
+    """A word of a user's name, case folded: the index for searching names by prefix."""
 
     __tablename__ = "user_words"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -86,23 +86,23 @@ def _keep_words(mapper: object, connection: Connection, user: User) -> None:
 
 
 def keep_words(connection: Connection, user_id: int, name: str) -> None:
-    """Let the user be found by the words of `name`, and by no others."""
+    """Store the words of `name` for searching, and no others."""
     connection.execute(delete(UserWord).where(UserWord.user_id == user_id))
     if words := words_of(name):
         connection.execute(insert(UserWord), [{"user_id": user_id, "word": word} for word in words])
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a name or of a search, in the form in which they are compared."""
+    """The words of a name or of a search, in the form that is compared."""
     return sorted({word[:100] for word in text.casefold().split()})
 
 
 class EmailChange(Base):
-    """A change of address: asked for, then confirmed at the new address, or undone from the old one."""
+    """A change of address: requested, then confirmed at the new address, or undone from the old one."""
 
     __tablename__ = "email_changes"
     __table_args__ = (
-        # One waits for a user, however many ask at once.
+        # At most one pending change for each user, even with simultaneous requests.
         partial_index("uq_email_changes_pending", "user_id", unique=True, where=PENDING),
         {"sqlite_autoincrement": True},
     )

@@ -1,1 +1,1 @@
-"""Passwords, tokens and estimates of strength: usable without Flask."""
+"""Passwords and tokens: usable without Flask."""

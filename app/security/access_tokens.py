@@ -1,6 +1,6 @@
-"""Access tokens: signed JWTs (RFC 9068) in one form only, so that nothing about them is the sender's to choose.
+"""Access tokens: JWTs (RFC 9068) with one fixed header, so that the sender cannot choose algorithm or key.
 
-What signs and encrypts is imported with the first token: it takes longer than the rest of most commands.
+joserfc and cryptography are imported with the first token: that takes longer than most commands.
 """
 
 # ruff: noqa: PLC0415
@@ -27,12 +27,12 @@ CLOCK_SKEW = timedelta(seconds=5)
 
 
 class BadToken(Exception):
-    """Not a token of ours that is valid now; why is nobody's business."""
+    """Not a valid token of ours; the reason is not disclosed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a token says: whose session it speaks for."""
+    """The claims of a token: which session it belongs to."""
 
     user_id: int
     session_id: int
@@ -85,7 +85,7 @@ def _box(secret_keys: Sequence[str]) -> MultiFernet:
 
 
 def _derived(secret_key: str) -> bytes:
-    """A key for this use alone, so that what signs cookies does not encrypt as well."""
+    """A derived key for this use only, so that the key that signs cookies does not encrypt as well."""
     mac = hmac.new(secret_key.encode(), b"gatehouse: private halves of signing keys", hashlib.sha256)
     return base64.urlsafe_b64encode(mac.digest())
 
@@ -107,7 +107,7 @@ def sign(access: Access, *, key: ECKey, kid: str, issuer: str, at: datetime, lif
 
 
 def read_token(token: str, *, find_key: Callable[[str], ECKey | None], issuer: str, at: datetime) -> Access:
-    """What the token says, if a key of ours signed it for us and it has not run out. Raises BadToken."""
+    """The token's claims, if one of our keys signed it for this site and it has not expired. Raises BadToken."""
     from joserfc import jwt
     from joserfc.errors import JoseError
 
@@ -135,7 +135,7 @@ def audience(issuer: str) -> str:
 
 
 def _kid(token: str) -> str:
-    """The name of the key, from a header that is exactly ours. Raises BadToken.
+    """The `kid` of a header that has exactly our form. Raises BadToken.
 
     Whatever else a header may carry (`jwk`, `jku`, `x5c`, `crit`, another `alg` or `typ`) is refused before any key
     is looked for.

@@ -1,4 +1,4 @@
-"""API keys in a form that secret scanners know: a prefix, 256 random bits, and a checksum that needs no database."""
+"""API keys in a form that secret scanners recognise: a prefix, 256 random bits and a checksum."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def new_api_key() -> str:
 
 
 def is_api_key(text: str) -> bool:
-    """Whether it has the form and the checksum of a key; whether it opens anything, only the database knows."""
+    """Whether it has the form and the checksum of a key; only the database knows whether it is valid."""
     if not _SHAPE.fullmatch(text):
         return False
     body, told = text[len(PREFIX) : -_SUM], text[-_SUM:]
@@ -28,7 +28,7 @@ def is_api_key(text: str) -> bool:
 
 
 def shown_part(key: str) -> str:
-    """What may be seen of a key, so that its owner knows it again."""
+    """The part of a key that may be shown, so that its owner recognises it."""
     return key[:SHOWN]
 
 

@@ -1,4 +1,4 @@
-"""Whether a password is in a list of stolen ones: asked of a service that never sees it, or of a local file."""
+"""Whether a password is in a list of breached ones: a k-anonymity service, or a local file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ log = logging.getLogger(__name__)
 
 
 def never(password: str) -> bool:
-    """The check is switched off."""
+    """No check."""
     return False
 
 
 def by_service(url: str, *, timeout: float) -> Callable[[str], bool]:
-    """Ask a k-anonymity range service: it hears five hexadecimal digits of a SHA-1 and answers some 800 endings.
+    """Query a k-anonymity range service: it gets five digits of a SHA-1 and returns about 800 suffixes.
 
-    `timeout` is in seconds. A service that is away lets the password through and is logged. Redirects are not followed.
+    `timeout` is in seconds. If the service is away, the password is accepted and that is logged. No redirects.
     """
     parts = urlsplit(url)
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -39,7 +39,7 @@ def by_service(url: str, *, timeout: float) -> Callable[[str], bool]:
             return False
         finally:
             connection.close()
-        # Padding comes as endings with a count of 0.
+        # Padding consists of suffixes with a count of 0.
         return any(line.startswith(digest[5:]) and not line.endswith(":0") for line in lines)
 
     return is_breached

@@ -16,7 +16,7 @@ from app.errors import Busy
 
 
 class Verdict(IntEnum):
-    """False for a wrong password alone; an outdated hash fits, and should be made anew."""
+    """Only WRONG is false; with OUTDATED the password is right, and its hash should be renewed."""
 
     WRONG = 0
     OUTDATED = 1
@@ -26,7 +26,7 @@ class Verdict(IntEnum):
 class Passwords:
     """`memory_kib`, `time_cost` and `parallelism` are argon2's m, t and p; `at_once` bounds one process.
 
-    A hash costs memory and a core: without the bound, a flood of sign-ins would take both from everyone.
+    A hash takes memory and a core: without the bound, a flood of sign-ins would exhaust both.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Passwords:
             return self._hasher.hash(_bytes(normalised(password)))
 
     def verify(self, hashed: str | None, password: str) -> Verdict:
-        """Whether `password` fits; without a hash it takes as long and says no. Raises Busy.
+        """Whether `password` is right; without a hash it takes as long and is WRONG. Raises Busy.
 
-        A hash that was made of the password as it was typed, before it was normalised, still fits.
+        A hash of the password as it was typed, from before it was normalised, still verifies.
         """
         stored = self._decoy if hashed is None else hashed
         with _Slot(self._slots, self._wait):
@@ -82,12 +82,12 @@ class _Slot:
 
 
 def _nobodys(hasher: PasswordHasher) -> str:
-    """A PHC string that no password fits, and that takes as long to find out as any other of `hasher`."""
+    """A dummy PHC string that no password matches, and that takes as long to verify as any other of `hasher`."""
     salt, key = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
     cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${key}"
 
 
 def _bytes(password: str) -> bytes:
-    # A lone surrogate cannot be encoded; refused at every entry point, and here it fits no hash.
+    # A lone surrogate cannot be encoded; every entry point refuses it, and here it matches no hash.
     return password.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Random tokens and their hashes. Everything unguessable here has 192 bits or more."""
+"""Random tokens and their hashes; every secret has 192 bits or more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def new_salt() -> bytes:
 
 
 def token_hash(token: str) -> str:
-    """What is stored of a token. It has full entropy, so one SHA-256 is enough (no stretching, no salt)."""
+    """The stored hash of a token. Tokens have full entropy, so one SHA-256 is enough (no stretching, no salt)."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

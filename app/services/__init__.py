@@ -1,1 +1,1 @@
-"""The rules: plain classes that receive a session and what they need. They flush, they never commit."""
+"""The services: plain classes that receive a session and their dependencies. They flush, but never commit."""

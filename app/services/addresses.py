@@ -1,4 +1,4 @@
-"""One canonical form of an email address and one form of a name, decided here and used on every path."""
+"""The canonical form of email addresses and names, used by every entry point."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.errors import InvalidAddress, InvalidName
 
 LONGEST_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
 LONGEST_NAME = 100
-# Letters and signs that are drawn as nothing: the Hangul fillers and the empty Braille pattern.
+# Letters and symbols without a visible glyph: the Hangul fillers and the blank Braille pattern.
 BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 # Control characters, separators of lines and paragraphs, what makes text read as something else (the bidirectional
 # controls of Unicode TR 36), and what is no character. As it stands between the brackets of any regular expression.
@@ -19,9 +19,9 @@ NOT_IN_NAMES = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe
 def canonical_address(typed: str) -> str:
     """The local part in NFKC and lower case, the domain in ASCII (IDNA 2008, non-transitional). Raises InvalidAddress.
 
-    Lowering the local part is a choice: RFC 5321 lets a host tell `Ada@` from `ada@`, no living one does, and two
-    accounts that differ by a capital letter are an attack. Nothing is case-folded: that would turn `ß` into `ss` and
-    the Greek final sigma into another, which in a domain is another owner's.
+    Lowering the local part is a choice: RFC 5321 lets a host distinguish `Ada@` from `ada@`, none does in practice,
+    and two accounts that differ by a capital letter are an attack. Nothing is case-folded: that would turn `ß` into
+    `ss` and the Greek final sigma into another, which in a domain is another owner's.
     """
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - loaded with the first address.
 
@@ -30,7 +30,7 @@ def canonical_address(typed: str) -> str:
         raise InvalidAddress
     local, _, domain = text.rpartition("@")
     try:
-        # It maps the domain's case by UTS 46, and refuses the reserved domains.
+        # Lowers the domain's case by UTS 46, and refuses reserved domains.
         found = validate_email(
             f"{_lower(local)}@{domain}", check_deliverability=False, globally_deliverable=False, strict=True
         )
@@ -43,14 +43,14 @@ def canonical_address(typed: str) -> str:
 
 
 def reserved_domains() -> tuple[str, ...]:
-    """Where no mail goes (RFC 6761); `.internal` is for its owners to use."""
+    """Domains that receive no mail (RFC 6761); `.internal` is allowed."""
     from email_validator import SPECIAL_USE_DOMAIN_NAMES  # noqa: PLC0415
 
     return tuple(SPECIAL_USE_DOMAIN_NAMES)
 
 
 def searched_address(typed: str) -> str:
-    """The canonical form of a whole address, or as near as its beginning can come to it."""
+    """The canonical form of a whole address, or the nearest form of a prefix of one."""
     try:
         return canonical_address(typed)
     except InvalidAddress:
@@ -80,5 +80,5 @@ def clean_name(typed: str) -> str:
 
 
 def _is_visible(character: str) -> bool:
-    """Unassigned code points pass: they are letters and signs younger than this Python's tables."""
+    """Unassigned code points pass: they may be characters newer than this Python's tables."""
     return character not in BLANKS and unicodedata.category(character) not in {"Zs", "Cf", "Mn", "Me"}

@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, never wider than their owner is today."""
+"""API keys: shown once, and never with more permissions than their owner has now."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ApiKeys:
     def make(
         self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None
     ) -> tuple[ApiKey, str]:
-        """A new key and its one showing; the owner is told by mail. Raises ScopeNotHeld, TooManyApiKeys."""
+        """Create a key; returns its row and the key. The owner gets a mail. Raises ScopeNotHeld, TooManyApiKeys."""
         missing = sorted(set(scopes) - owner.permissions)
         if missing:
             raise ScopeNotHeld(missing)
@@ -56,14 +56,14 @@ class ApiKeys:
         return key, secret
 
     def get(self, key_id: int, *, user_id: int) -> ApiKey:
-        """One living key of `user_id`. Raises ApiKeyNotFound."""
+        """One active key of `user_id`. Raises ApiKeyNotFound."""
         key = self.session.scalar(self._living(user_id).where(ApiKey.id == key_id))
         if key is None:
             raise ApiKeyNotFound
         return key
 
     def list_living(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
-        """The newest first, those with an id under `before`."""
+        """Newest first, those with an id under `before`."""
         query = self._living(user_id).order_by(ApiKey.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(ApiKey.id < before)))
 
@@ -76,7 +76,7 @@ class ApiKeys:
         return key
 
     def end(self, key_id: int, *, user_id: int) -> None:
-        """From the next request on it opens nothing. Raises ApiKeyNotFound."""
+        """End a key: it is invalid from the next request on. Raises ApiKeyNotFound."""
         ended = affected(
             self.session,
             update(ApiKey)
@@ -88,7 +88,7 @@ class ApiKeys:
         self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
 
     def expire(self, key_id: int) -> None:
-        """Its time was seen to be over: it stays so, whatever the clock says later."""
+        """End what was found expired, so that a clock set back does not revive it."""
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock()))
 
@@ -111,7 +111,7 @@ class ApiKeys:
                 ApiKey.expires_at <= now + WARN_BEFORE,
                 ApiKey.ended_at.is_(None),
                 ApiKey.warned_at.is_(None),
-                # Who makes a key for a few days knows when it ends.
+                # No warning for keys that were created for a few days only.
                 ApiKey.created_at < now - timedelta(days=1),
             )
             .limit(at_most)

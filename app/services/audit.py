@@ -1,4 +1,4 @@
-"""The audit log: what happened, in the same transaction as its effect."""
+"""The audit log: each event is recorded in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.services.statements import insert_once
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who acts and from where; `principal` is None for strangers, jobs and the command line."""
+    """Who acts and from where; `principal` is None for anonymous requests, jobs and the command line."""
 
     visit: Visit
     principal: Principal | None = None
@@ -30,7 +30,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditLog:
-    """Rows are only ever added. Personal values go to the side row; the event keeps a salted digest of them."""
+    """Rows are only added. Personal values go into a side row; the event has a salted digest of them."""
 
     session: DbSession
     origin: Origin
@@ -48,7 +48,7 @@ class AuditLog:
     ) -> int:
         """Add an event and return its id. `values` must hold no secret; `actor_id` defaults to who is signed in.
 
-        What happens again under the same `once` is counted at the event that is there.
+        A repetition under the same `once` is counted in the existing event.
         """
         visit, principal = self.origin.visit, self.origin.principal
         if principal is not None:
@@ -110,6 +110,6 @@ class AuditLog:
 
 
 def personal_digest(salt: bytes, address: str | None, user_agent: str, values: dict[str, Any]) -> str:
-    """SHA-256 over the salt and the side row's values in one spelling."""
+    """SHA-256 over the salt and the side row's values in a canonical serialisation."""
     spelt = json.dumps([address, user_agent, values], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(salt + spelt.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The list of users: any page of any order costs what the first one costs, and a search walks an index.
+"""The list of users: every page in every order takes as long as the first, and a search uses an index.
 
-A filter that few users meet is answered by sorting those few; one that many meet by walking the order's own index and
-leaving out the others. Which of the two it is, one bounded count tells.
+If few users match a filter, those few are sorted; if many match, the sort order's index is scanned and the others
+skipped. A bounded count decides which.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.services.addresses import searched_address
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 FEW = 2000
-# The first character after every one that an address or a name can hold: it ends a range of prefixes.
+# Sorts after every character of an address or a name: the upper bound of a prefix range.
 AFTER_ALL = "\U0010ffff"
 MOST_WORDS = 5
 
@@ -48,7 +48,7 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a list goes on: after the user `id`, whose value in the list's order is `value`."""
+    """A position in a list: after the user `id`, whose value in the sort order is `value`."""
 
     value: str | datetime | None
     id: int
@@ -56,7 +56,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`q` is the beginning of an address, or of words of a name."""
+    """`q` is a prefix of an address, or prefixes of words of a name."""
 
     order: Order = "created_at"
     descending: bool = True
@@ -69,7 +69,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A user as others see one."""
+    """A user in the list."""
 
     id: int
     email: str
@@ -92,12 +92,12 @@ class Directory:
         return self._with_roles([row])[0] if row else None
 
     def find_self(self, user_id: int, roles: tuple[str, ...]) -> Listed | None:
-        """Oneself, whose roles are known already."""
+        """The principal's own row; the roles are known already."""
         row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
         return _listed(row, roles) if row else None
 
     def page(self, wanted: Wanted) -> tuple[list[Listed], Position | None]:
-        """One page, and where the next begins; None when there is none."""
+        """One page, and the position of the next; None if there is none."""
         filters = [self._of_status(wanted.status), self._with_role(wanted.role), *self._found_by(wanted.q)]
         query = select(*_SHOWN)
         for condition in filters:
@@ -110,7 +110,7 @@ class Directory:
         return self._with_roles(rows), Position(getattr(last, wanted.order), last.id) if last else None
 
     def _rows(self, query: AnySelect, wanted: Wanted) -> list[AnyRow]:
-        """Up to one more than a page holds. Who has no value in this order comes after all who have one."""
+        """Up to one row more than a page. Users without a value in this order come last."""
         column, count = _COLUMNS[wanted.order], wanted.limit + 1
         rows: list[AnyRow] = []
         after = wanted.after
@@ -178,7 +178,7 @@ def _listed(row: AnyRow, roles: tuple[str, ...]) -> Listed:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """The same filter twice: the ids of those who meet it, and whether a row of `users` meets it."""
+    """A filter in two forms: the ids of the matching users, and a condition on a row of `users`."""
 
     ids: AnySelect
     holds: ColumnElement[bool]
@@ -198,7 +198,7 @@ def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[
 
 
 def _beyond(column: InstrumentedAttribute[Any], after: Position, *, descending: bool) -> ColumnElement[bool]:
-    """As two conditions that an index serves on both databases; a comparison of pairs is not used by SQLite's."""
+    """As two conditions, for which both databases use the index; SQLite does not for a comparison of tuples."""
     value = literal(after.value, column.type)
     if descending:
         return and_(column <= value, or_(column < value, User.id < after.id))

@@ -1,4 +1,4 @@
-"""Changes of address that wait to be confirmed: whatever makes an account safer ends them."""
+"""Pending changes of address: ended by whatever secures an account."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class EmailChanges:
         )
 
     def check_quota(self, user_id: int) -> None:
-        """Each change asked for is a mail to each address. Raises TooManyChanges."""
+        """Each requested change sends a mail to each address. Raises TooManyChanges."""
         since = self.clock() - timedelta(hours=1)
         asked = select(func.count()).where(EmailChange.user_id == user_id, EmailChange.requested_at > since)
         if (self.session.scalar(asked) or 0) >= self.lifetimes.mails_per_hour:
             raise TooManyChanges
 
     def cancel(self, user_id: int) -> None:
-        """End what is pending, if anything is: its row, so that no job sends its link, and the link that was sent."""
+        """End the pending change, if any: its row, so that no job sends its link, and the link that was sent."""
         ended = affected(
             self.session,
             update(EmailChange)

@@ -1,4 +1,4 @@
-"""What is deleted by itself, and after how long."""
+"""What is deleted automatically, and after how long."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Housekeeping:
     clock: Callable[[], datetime]
 
     def purge(self, *, at_most: int = 5000) -> int:
-        """Delete what has served its time, `at_most` rows a table; returns how many."""
+        """Delete what is past its retention, `at_most` rows of each table; returns how many."""
         now = self.clock()
         ended = now - KEPT_AFTER_END
         return (

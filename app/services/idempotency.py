@@ -1,4 +1,4 @@
-"""The first answer again: what was done once under a name is not done twice (draft-ietf-httpapi-idempotency-key)."""
+"""Idempotency keys: a repeated request gets the first answer (draft-ietf-httpapi-idempotency-key)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Idempotency:
     clock: Callable[[], datetime]
 
     def claim(self, *, caller: str, key: str, fingerprint: str) -> IdempotentAnswer | None:
-        """The answer that was given before; None when this request is the first, which then holds the name.
+        """The stored answer; None for the first request, which then holds the key.
 
-        Whoever comes second waits at the unique index until the first has committed or rolled back, so it must be
-        the first statement of the transaction that does the work. Raises IdempotencyKeyReused for another request.
+        A second request waits at the unique index until the first has committed or rolled back, so it must be the
+        first statement of the transaction that does the work. Raises IdempotencyKeyReused for another request.
         """
         now = self.clock()
         mine = (IdempotentAnswer.caller == caller) & (IdempotentAnswer.key == key)
@@ -41,7 +41,7 @@ class Idempotency:
         return found
 
     def keep(self, *, caller: str, key: str, status: int, headers: dict[str, str], body: str) -> None:
-        """The answer to the request that holds the name."""
+        """Store the answer to the request that holds the key."""
         self.session.execute(
             update(IdempotentAnswer)
             .where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)

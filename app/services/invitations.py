@@ -1,4 +1,4 @@
-"""Invitations: an account that waits for the one person who can open a mail sent to its address."""
+"""Invitations: accounts whose owner sets name and password with a link in a mail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Invitations:
     clock: Callable[[], datetime]
 
     def invite(self, *, email: str, name: str, roles: Sequence[str], by: Principal) -> User:
-        """An account that waits, and the job that mails it. `email` is canonical.
+        """Create an account, and the job that sends the invitation. `email` is canonical.
 
         Raises EmailTaken, RoleNotFound, NotAllowed for a role that holds more than `by` does.
         """
@@ -49,7 +49,7 @@ class Invitations:
         return user
 
     def _take_over(self, email: str, name: str) -> User:
-        """The account of somebody who signed up with this address and never confirmed it. Raises EmailTaken."""
+        """Take over an account with this address that was never confirmed. Raises EmailTaken."""
         known = select(User).where(User.email == email).with_for_update()
         user = self.session.scalars(known).one()
         if user.is_verified() or not user.is_active or user.hashed_password is None:
@@ -58,7 +58,7 @@ class Invitations:
         return user
 
     def get_invited(self, token: str) -> User:
-        """Whom a live link invites. Raises DeadLink."""
+        """The user that a valid link invites. Raises DeadLink."""
         link = self.links.get_live(token, Purpose.INVITATION)
         user = self.session.scalar(select(User).where(User.id == link.user_id, User.email == link.address))
         if user is None or not user.is_active or user.is_verified():
@@ -66,7 +66,7 @@ class Invitations:
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
-        """The invited person chose a name and a password: the account is theirs. Raises DeadLink."""
+        """Set name and password, and confirm the address. Raises DeadLink."""
         link = self.links.spend(token, Purpose.INVITATION)
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
         user = self.session.scalar(query.with_for_update())

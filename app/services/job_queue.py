@@ -24,7 +24,7 @@ _chance = SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class DueJob:
-    """A job that wants a worker, and the queue to call one on."""
+    """A due job, and the queue to notify."""
 
     job_id: int
     queue: str
@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class JobQueue:
-    """`notify` is given every job that a worker should know of; the notification goes out after the commit."""
+    """`notify` receives every due job; the notifications are sent after the commit."""
 
     session: DbSession
     lifetimes: Lifetimes
@@ -85,7 +85,7 @@ class JobQueue:
     # ── what a worker does ──
 
     def claim(self, job_id: int) -> Claim | None:
-        """Take the job until its lease ends; None when it is not due, held, or ended."""
+        """Claim the job until its lease ends; None if it is not due, held, or finished."""
         now = self.clock()
         row = self.session.execute(
             update(Job)
@@ -102,17 +102,17 @@ class JobQueue:
         return Claim(job_id, row.kind, row.arguments, row.attempts, row.request_id) if row else None
 
     def complete(self, claim: Claim, *, outcome: str | None = None) -> None:
-        """The work is done. Raises LeaseLost, so that what was done in this transaction is undone."""
+        """Mark the job done. Raises LeaseLost, so that this transaction is rolled back."""
         self._settle(
             claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self.clock(), lease_until=None
         )
 
     def heartbeat(self, claim: Claim, *, progress: int) -> None:
-        """Say that a long job lives and how far it is, in percent. Raises LeaseLost."""
+        """Renew the lease and store the progress in percent. Raises LeaseLost."""
         self._settle(claim, progress=progress, lease_until=self.clock() + self.lifetimes.job_lease)
 
     def retry_later(self, claim: Claim, *, outcome: str) -> None:
-        """The try failed: try again later, each wait twice as long, or call the job dead after its last."""
+        """Schedule another try, doubling the wait each time, or mark the job dead after its last."""
         now = self.clock()
         row = self.session.get(Job, claim.job_id)
         if row is not None and claim.attempt >= row.max_attempts:
@@ -124,7 +124,7 @@ class JobQueue:
         )
 
     def discard(self, claim: Claim, *, outcome: str) -> None:
-        """No retry can help."""
+        """Mark the job dead: no retry can help."""
         self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self.clock(), lease_until=None)
 
     def _settle(self, claim: Claim, **values: Any) -> None:
@@ -141,7 +141,7 @@ class JobQueue:
     # ── what the schedule does ──
 
     def rescue(self, *, at_most: int = 500) -> int:
-        """Notify again of due jobs that nobody holds, and call dead those whose last try never came back."""
+        """Notify again of due jobs that nobody holds, and mark those dead whose last try never finished."""
         now = self.clock()
         self.session.execute(
             update(Job)
@@ -152,7 +152,7 @@ class JobQueue:
         due = self.session.execute(
             select(Job.id, Job.queue)
             .where(
-                OPEN,  # The word for word condition of the index that holds only these.
+                OPEN,  # Word for word the condition of the partial index.
                 self._is_free(now),
                 Job.run_after <= now,
                 or_(Job.notified_at.is_(None), Job.notified_at < now - self.lifetimes.notify_again),
@@ -171,7 +171,7 @@ class JobQueue:
         return len(due)
 
     def count_overdue(self, *, by: timedelta) -> int:
-        """Jobs that have waited `by` longer than they should."""
+        """The number of jobs that are overdue by more than `by`."""
         limit = self.clock() - by
         return (
             self.session.scalar(
@@ -206,7 +206,7 @@ class JobQueue:
         return [*self.session.scalars(query)]
 
     def retry(self, job_id: int) -> None:
-        """Give a dead or cancelled job its tries again, at once. Raises JobNotFound, JobNotRetryable."""
+        """Retry a dead or cancelled job now, with all its tries. Raises JobNotFound, JobNotRetryable."""
         now = self.clock()
         job = self.get(job_id)
         again = affected(

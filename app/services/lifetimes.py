@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long things last and how often they may be tried: plain values, so services know no settings."""
+    """Durations and limits as plain values, so that services need no settings."""
 
     session_idle: timedelta = timedelta(hours=12)
     session_absolute: timedelta = timedelta(days=7)

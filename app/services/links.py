@@ -17,7 +17,7 @@ from app.services.statements import affected
 
 @dataclass(frozen=True, kw_only=True)
 class OneTimeLinks:
-    """`keys` are the signing keys, the present one first."""
+    """`keys` are the signing keys, the current one first."""
 
     session: DbSession
     secret_keys: Sequence[str]
@@ -33,10 +33,9 @@ class OneTimeLinks:
         job_id: int | None = None,
         email_change_id: int | None = None,
     ) -> tuple[OneTimeLink, str]:
-        """A new link and its token; older ones live until `supersede`, when this one has reached its owner.
+        """A new link and its token; older ones stay valid until `supersede`, when this one was sent.
 
-        With a `job_id` the same job gets the same link again, however often it is retried. Raises DeadLink when that
-        has ended meanwhile.
+        With a `job_id`, a retried job gets the same link again. Raises DeadLink if that has ended meanwhile.
         """
         sent_before = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
         if sent_before is not None:
@@ -60,9 +59,9 @@ class OneTimeLinks:
         return link, token
 
     def supersede(self, link: OneTimeLink) -> None:
-        """This link was sent: the older ones of its user and purpose are dead from here on.
+        """This link was sent: end the older ones of its user and purpose.
 
-        A link that undoes a change of address is never replaced: each stands for an address of its own.
+        A link that undoes a change of address is never replaced: each belongs to a different change.
         """
         if link.purpose != Purpose.UNDO_EMAIL_CHANGE:
             self._end(
@@ -70,13 +69,13 @@ class OneTimeLinks:
             )
 
     def sent(self, job_id: int) -> None:
-        """The mail of this job was taken; if it holds a link, that one supersedes others."""
+        """The mail of this job was accepted; if it has a link, that one supersedes others."""
         link = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id))
         if link is not None:
             self.supersede(link)
 
     def token_of(self, link: OneTimeLink) -> str:
-        """The token again, made from the row and the key. Raises DeadLink when the key is gone or the link is spent."""
+        """Recompute the token from the row and the key. Raises DeadLink if the key is gone or the link was used."""
         if link.used_at is None and link.expires_at > self.clock():
             for key in self.secret_keys:
                 token = self._token(key, link.purpose, link.salt)
@@ -85,7 +84,7 @@ class OneTimeLinks:
         raise DeadLink
 
     def get_live(self, token: str, purpose: Purpose) -> OneTimeLink:
-        """Look, spend nothing. Raises DeadLink."""
+        """The valid link of a token, without spending it. Raises DeadLink."""
         link = self.session.scalar(
             select(OneTimeLink).where(
                 OneTimeLink.token_hash == token_hash(token),
@@ -99,7 +98,7 @@ class OneTimeLinks:
         return link
 
     def spend(self, token: str, purpose: Purpose) -> OneTimeLink:
-        """Use the link up, once under any race. Raises DeadLink."""
+        """Spend the link, once even with simultaneous requests. Raises DeadLink."""
         now = self.clock()
         spent = affected(
             self.session,
@@ -120,7 +119,7 @@ class OneTimeLinks:
         self._end(OneTimeLink.user_id == user_id, OneTimeLink.purpose.in_(purposes))
 
     def end_later_undos(self, link: OneTimeLink) -> None:
-        """Who undoes a change undoes what was built on it; an earlier owner's link stays."""
+        """Undoing a change undoes the later ones too; the links of earlier changes stay."""
         self._end(
             OneTimeLink.user_id == link.user_id,
             OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE,

@@ -1,4 +1,4 @@
-"""The record of mails: that one went out, to whom and how it ended; never what it said."""
+"""The records of mails: recipient, subject and result, never the text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mails:
     def open(
         self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str
     ) -> SentMail:
-        """The record of the mail that this job sends: the same row, with the same Message-ID, at every try."""
+        """The record of this job's mail: the same row, with the same Message-ID, at every try."""
         found = self.session.scalar(select(SentMail).where(SentMail.job_id == job_id))
         if found is None:
             found = SentMail(
@@ -40,9 +40,9 @@ class Mails:
         return found
 
     def has_room(self, job_id: int, *, kind: str, recipient: str) -> bool:
-        """Whether one more mail of this kind may go to this address in this hour; once told yes, a job keeps it.
+        """Whether one more mail of this kind may be sent to this address in this hour; a job counts only once.
 
-        The record that `open` adds in the same transaction is what the next one counts.
+        Counts the records that `open` adds in the same transaction.
         """
         if self.session.scalar(select(SentMail.id).where(SentMail.job_id == job_id)) is not None:
             return True
@@ -53,7 +53,7 @@ class Mails:
         return (self.session.scalar(recent) or 0) < self.lifetimes.mails_per_hour
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:
-        """How the try ended; `answer` is what the mail server said. The record is gone when its user was erased."""
+        """Store the result; `answer` is the mail server's reply. The record is gone if its user was erased."""
         self.session.execute(
             update(SentMail)
             .where(SentMail.job_id == job_id)

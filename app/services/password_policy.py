@@ -1,4 +1,4 @@
-"""Which passwords may be set: length, an estimate of strength, and (when switched on) lists of breached ones."""
+"""The password policy: length, estimated strength and (if enabled) lists of breached passwords."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from zxcvbn_rs_py import zxcvbn
 from app.errors import WeakPassword
 from app.security.passwords import Passwords, normalised
 
-ESTIMATED = 32  # The estimate slows steeply with length; what follows only adds strength.
+ESTIMATED = 32  # The estimate gets much slower with length; further characters only add strength.
 ENOUGH = 3
 _one_estimate = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class NewPassword:
-    """A password that has passed the policy, already hashed: the only thing that services accept to store."""
+    """A password that has passed the policy, hashed: the only type that services store."""
 
     hashed: str
 
@@ -35,9 +35,9 @@ class Strength:
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordPolicy:
-    """`site_words` are refused as the substance of a password, as are the words of the person.
+    """Passwords must not be based on `site_words` or on the user's own words.
 
-    `is_breached` answers True, False, or None where it could not be asked.
+    `is_breached` returns True, False, or None if it could not be checked.
     """
 
     passwords: Passwords
@@ -47,7 +47,7 @@ class PasswordPolicy:
     is_breached: Callable[[str], bool]
 
     def prepare(self, password: str, *, words: Iterable[str]) -> NewPassword:
-        """Check and hash; to be called with no transaction open. Raises WeakPassword with the reason, or Busy."""
+        """Check and hash; call it with no transaction open. Raises WeakPassword with the reason, or Busy."""
         password = normalised(password)
         self.check_length(password)
         strength = self.estimate(password, words=words)
@@ -58,9 +58,9 @@ class PasswordPolicy:
         return NewPassword(hashed=self.passwords.hash(password))
 
     def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
-        """How hard it is to guess, given what an attacker knows of the person and the site."""
+        """How hard it is to guess, given what an attacker knows about the user and the site."""
         known = context_words([*words, *self.site_words])
-        # Full-width letters and their like are no secret. One estimate at a time: it holds up every thread.
+        # Compatibility characters add no strength. One estimate at a time, because it blocks every thread.
         text = unicodedata.normalize("NFKC", _encodable(without(password, known)))[:ESTIMATED]
         with _one_estimate:
             result = zxcvbn(text, known)
@@ -88,7 +88,7 @@ def context_words(texts: Iterable[str]) -> list[str]:
 
 
 def without(password: str, known: Iterable[str]) -> str:
-    """Each known word shortened to one letter: 'gatehouse-gatehouse' is no longer than two letters and a dash.
+    """Each known word shortened to one letter: 'gatehouse-gatehouse' becomes two letters and a dash.
 
     The estimate counts a known word as a cheap guess, but many of them in a row still add up.
     """

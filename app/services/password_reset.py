@@ -1,4 +1,4 @@
-"""Forgot and reset: silent to strangers, and a reset ends every way in that was open before."""
+"""Forgotten passwords: does not reveal who has an account; a reset ends all sessions, links and keys."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class PasswordReset:
     clock: Callable[[], datetime]
 
     def request(self, email: str) -> None:
-        """Enqueue an answer, whoever that address is."""
+        """Enqueue the answer, whether or not the address is known."""
         user_id = self.session.scalar(select(User.id).where(User.email == email))
         self.audit.record("password.reset_requested", subject_id=user_id)
         self.job_queue.enqueue(AnswerForgotPassword(user_id=user_id))
 
     def get_owner(self, token: str) -> User:
-        """Whose password the link resets. Raises DeadLink."""
+        """The user whose password the link resets. Raises DeadLink."""
         link = self.links.get_live(token, Purpose.RESET_PASSWORD)
         return self._owner(link.user_id, link.address)
 
     def reset(self, token: str, *, password: NewPassword, device_token: str | None = None) -> User:
-        """Set the password, end every session and every other link, and tell the owner. Signs nobody in.
+        """Set the password, end every session and every other link, and notify the owner. Does not sign in.
 
-        The link went to the address, so it confirms the address as well; a name that somebody gave before that is not
-        kept. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
+        The link was sent to the address, so it confirms the address as well; a name given before that is
+        dropped. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
         """
         link = self.links.spend(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)

@@ -1,4 +1,4 @@
-"""What may be allowed: each permission is declared in code, once, with a sentence for whoever grants it."""
+"""Permissions: each is declared once, in code, with a sentence for administrators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ PERMISSIONS: dict[str, str] = {}
 
 
 def permission(name: str, sentence: str) -> str:
-    """Declare a permission beside the feature that asks for it. Raises ValueError for a second declaration."""
+    """Declare a permission, in the module of its feature. Raises ValueError for a second declaration."""
     if PERMISSIONS.get(name, sentence) != sentence:
         raise ValueError(f"the permission {name} is declared twice")
     PERMISSIONS[name] = sentence
@@ -15,7 +15,7 @@ def permission(name: str, sentence: str) -> str:
 
 
 def granted(held: list[str]) -> frozenset[str]:
-    """What a role's stored list amounts to today: `*` holds all, and names no longer declared hold nothing."""
+    """The permissions of a role's stored list: `*` means all, and names that are no longer declared mean nothing."""
     return frozenset(PERMISSIONS) if EVERYTHING in held else frozenset(held) & PERMISSIONS.keys()
 
 

@@ -48,9 +48,9 @@ class Profile:
     def change_password(
         self, principal: Principal, *, seen_hash: str | None, password: NewPassword, device_token: str
     ) -> str:
-        """Replace the password that was just given, end every other session, tell the owner.
+        """Replace the password that was just given, end every other session, notify the owner.
 
-        Every browser is forgotten but this one, which is known by `device_token` from now on. Returns this session's
+        Every known browser is forgotten except this one, now known by `device_token`. Returns this session's
         new token. Raises WrongPassword when it was changed in the meantime.
         """
         now = self.clock()
@@ -78,7 +78,7 @@ class Profile:
 
         Raises SameAddress, TooManyChanges.
 
-        Whether the new address already has an account is the worker's to see, not the asker's.
+        Only the worker checks whether the new address has an account, so the answer does not reveal it.
         """
         user = self.session.scalar(select(User).where(User.id == user_id).with_for_update())
         if user is None:
@@ -99,7 +99,7 @@ class Profile:
         return self._change_of(self.links.get_live(token, purpose))
 
     def confirm_email_change(self, token: str) -> None:
-        """Let the new address take the old one's place. Raises DeadLink, EmailTaken."""
+        """Replace the address with the new one. Raises DeadLink, EmailTaken."""
         change = self._change_of(self.links.spend(token, Purpose.CHANGE_EMAIL))
         user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update())
         if (
@@ -119,9 +119,9 @@ class Profile:
         self.job_queue.enqueue(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
-        """The owner of the old address says no: it comes back, and every way in ends, the known password included.
+        """Restore the old address, remove the password, and end every session, link and key.
 
-        The link of an earlier change stays: should this address not have been the owner's, theirs still works.
+        The link of an earlier change stays valid, in case this address was not the owner's either.
         Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
         """
         link = self.links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
@@ -146,7 +146,7 @@ class Profile:
 
     def _move(self, user: User, email: str) -> None:
         now = self.clock()
-        # Somebody who only typed this address has never shown that it is theirs; its owner just has.
+        # An unconfirmed account gives way: its address was never proved; this link proves it.
         self.session.execute(delete(User).where(User.email == email, User.email_verified_at.is_(None)))
         try:
             with self.session.begin_nested():

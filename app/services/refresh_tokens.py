@@ -1,4 +1,4 @@
-"""Refresh tokens: each is used once, and a second use says that somebody else has it too (RFC 9700, section 4.14.2)."""
+"""Refresh tokens: used once; a second use means that somebody else has it too (RFC 9700, section 4.14.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.services.statements import affected, insert_once
 from app.tasks import SendTokenReused
 
 PREFIX = "ghr_"
-# Two tabs that refresh at once, or an answer that was lost on its way, are no theft.
+# Two tabs that refresh at once, or a lost answer, are not a theft.
 GRACE = timedelta(seconds=30)
 
 
@@ -33,7 +33,7 @@ class Refreshed:
 
 @dataclass(frozen=True, kw_only=True)
 class RefreshTokens:
-    """`secret_keys` are the site's, the present one first."""
+    """`secret_keys` are the site's, the current one first."""
 
     session: DbSession
     audit: AuditLog
@@ -52,9 +52,9 @@ class RefreshTokens:
         return token
 
     def refresh(self, token: str) -> Refreshed:
-        """Spend the token for its successor, which is a keyed hash of it and so the same for whoever asks twice.
+        """Spend the token and return its successor, a keyed hash of it and so the same if used twice.
 
-        Raises BadRefreshToken; TokenReused, when the whole sign-in has ended because of it.
+        Raises BadRefreshToken; TokenReused, which has ended the whole sign-in.
         """
         now = self.clock()
         row = self.session.execute(
@@ -89,7 +89,7 @@ class RefreshTokens:
         return successor
 
     def _living_successor(self, token_id: int, token: str, now: datetime) -> str | None:
-        """What was given for this token, if that was a moment ago and nobody has used it yet."""
+        """The successor of a token that was spent a moment ago, if nobody has used it yet."""
         used_at = self.session.execute(select(RefreshToken.used_at).where(RefreshToken.id == token_id)).scalar()
         if used_at is None or now - used_at > GRACE:
             return None

@@ -1,4 +1,4 @@
-"""Sign-up and confirmation of an address: silent about who has an account already."""
+"""Sign-up and confirmation of an address, without revealing who has an account."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Registration:
     clock: Callable[[], datetime]
 
     def register(self, *, email: str, name: str, password: NewPassword) -> None:
-        """Make the account, start a never-confirmed one anew, or change nothing: one statement decides.
+        """Create the account, reset one that was never confirmed, or change nothing: one statement decides.
 
-        What is written beside it, the job and the answer are the same in all three cases; the worker decides
-        which mail goes out. A link that was sent before lives on: it confirms with the password chosen last. `email`
+        The other rows, the job and the answer are the same in all three cases; the worker decides which mail is
+        sent. A link that was sent before stays valid: it confirms with the password chosen last. `email`
         is canonical. Raises RegistrationClosed.
         """
         if not self.registration_open:
@@ -60,20 +60,20 @@ class Registration:
         self.job_queue.enqueue(AnswerRegistration(user_id=user_id))
 
     def resend(self, email: str) -> None:
-        """Enqueue an answer, whoever that address is."""
+        """Enqueue the answer, whether or not the address is known."""
         user_id = self.session.scalar(select(User.id).where(User.email == email))
         self.audit.record("user.verification_requested", subject_id=user_id)
         self.job_queue.enqueue(AnswerResendVerification(user_id=user_id))
 
     def proof(self, *, email: str, hashed: str | None) -> str:
-        """What the browser that chose this password keeps, so that it need not ask for it again."""
+        """A proof for the browser that chose this password, so that it need not be typed again."""
         return keyed_hash(self.secret_keys[0], "registered here", email, hashed or "")
 
     def is_proof(self, proof: str | None, user: User) -> bool:
         return proof is not None and is_same(proof, self.proof(email=user.email, hashed=user.hashed_password))
 
     def get_candidate(self, token: str) -> tuple[OneTimeLink, User]:
-        """The live link and whom it would confirm. Raises DeadLink."""
+        """The valid link and the user that it would confirm. Raises DeadLink."""
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
         return link, self.session.scalars(select(User).where(User.id == link.user_id)).one()
 
@@ -91,7 +91,7 @@ class Registration:
         return user
 
     def mark_verified(self, user: User) -> None:
-        """The address is theirs: from now on they can sign in, as a member."""
+        """Mark the address as confirmed and assign the member role: the user can sign in."""
         if user.is_verified():
             return
         user.email_verified_at = user.updated_at = self.clock()
@@ -99,7 +99,7 @@ class Registration:
         self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
 
     def purge_unconfirmed(self, *, at_most: int = 1000) -> int:
-        """Delete accounts that were never confirmed in time; returns how many. Nobody signed in to them, ever."""
+        """Delete accounts that were not confirmed in time; returns how many. Nobody can have signed in to them."""
         due = (
             select(User.id)
             .where(

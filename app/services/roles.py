@@ -1,4 +1,4 @@
-"""Roles, who holds them, and the rule that an administrator is always left."""
+"""Roles and who holds them; an administrator always remains."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Roles:
         return list(self.session.scalars(holders.where(Role.name == name).limit(limit)))
 
     def give(self, user: User, name: str) -> None:
-        """Let `user` hold the role; no change when they do. Raises RoleNotFound."""
+        """Assign the role; no change if `user` has it. Raises RoleNotFound."""
         role = self.get(name)
         if role not in user.roles:
             user.roles.append(role)
@@ -48,13 +48,13 @@ class Roles:
             self.audit.record("role.assigned", subject_id=user.id, role=name)
 
     def grant(self, user: User, name: str, *, by: Principal) -> None:
-        """`give` on behalf of somebody, who cannot give what they lack. Raises RoleNotFound, NotAllowed."""
+        """`give` on behalf of somebody, who must hold its permissions. Raises RoleNotFound, NotAllowed."""
         if not granted(self.get(name).permissions) <= by.permissions:
             raise NotAllowed
         self.give(user, name)
 
     def set(self, user: User, names: Sequence[str], *, by: Principal) -> None:
-        """Let `user` hold these roles and no others, on behalf of somebody.
+        """Set the roles of `user` to exactly these, on behalf of somebody.
 
         Raises RoleNotFound, NotAllowed for a role that holds more than `by` does, LastAdministrator.
         """
@@ -69,11 +69,11 @@ class Roles:
 
     @staticmethod
     def amount_to(user: User) -> frozenset[str]:
-        """Everything that the user's roles permit."""
+        """All permissions of the user's roles."""
         return frozenset().union(*(granted(role.permissions) for role in user.roles))
 
     def take(self, user: User, name: str) -> None:
-        """Take the role away; no change when they lack it. Raises RoleNotFound, LastAdministrator."""
+        """Remove the role; no change if `user` does not have it. Raises RoleNotFound, LastAdministrator."""
         role = self.get(name)
         if role in user.roles:
             if name == ADMINISTRATOR:
@@ -84,10 +84,10 @@ class Roles:
             self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
     def keep_one_administrator(self, *, losing: User) -> None:
-        """Raises LastAdministrator unless somebody else who can sign in administers.
+        """Raises LastAdministrator unless another user who can sign in is an administrator.
 
-        The role's row is locked first: two who demote each other at once are judged one after the other. A plain
-        conditional UPDATE would let both through on PostgreSQL.
+        The role's row is locked first, so that two who demote each other are checked one after the other. A plain
+        conditional UPDATE would allow both on PostgreSQL.
         """
         role = self.session.scalar(select(Role).where(Role.name == ADMINISTRATOR).with_for_update())
         if role is None or not losing.can_sign_in() or role not in losing.roles:

@@ -1,4 +1,4 @@
-"""Sessions: one row is the root of a sign-in, so ending the row ends all that hangs from it."""
+"""Sessions: one row for each sign-in; ending it ends everything that depends on it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Sessions:
     clock: Callable[[], datetime]
 
     def start(self, user_id: int, *, visit: Visit, remember: bool) -> tuple[int, str]:
-        """Begin a session; returns its id and its token, which is kept nowhere else.
+        """Begin a session; returns its id and its token, which is not stored.
 
-        Of more live ones than `sessions_per_user` the least recently seen end.
+        Beyond `sessions_per_user` active ones, the least recently seen end.
         """
         self._make_room(user_id)
         token, now, span = new_token(), self.clock(), self.lifetimes
@@ -70,12 +70,12 @@ class Sessions:
             self.end(session_id, user_id=user_id, reason="too_many")
 
     def expire(self, session_id: int) -> None:
-        """Its time was seen to be over: it stays so, whatever the clock says later."""
+        """End what was found expired, so that a clock set back does not revive it."""
         over = update(Session).where(Session.id == session_id, Session.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock(), end_reason="expired"))
 
     def confirm(self, principal: Principal) -> str:
-        """Note that a password was just given, under a new token; the old one is dead. Raises SessionNotFound."""
+        """Note that the password was just given, and replace the token. Raises SessionNotFound."""
         token = new_token()
         confirmed = affected(
             self.session,
@@ -89,7 +89,7 @@ class Sessions:
         return token
 
     def list_live(self, user_id: int) -> list[Session]:
-        """Live sessions of one user, the newest first; there are never more than `sessions_per_user`."""
+        """Active sessions of one user, newest first; never more than `sessions_per_user`."""
         now = self.clock()
         query = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
         return [row for row in self.session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
@@ -108,7 +108,7 @@ class Sessions:
         self.audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
 
     def replace(self, principal: Principal) -> None:
-        """End the session that a browser held when it signs in anew; fine when it has ended meanwhile."""
+        """End the session that a browser had when it signs in again; it may have ended meanwhile."""
         try:
             self.end(principal.session_id, user_id=principal.user_id, reason="signed_in_again")
         except SessionNotFound:
@@ -125,7 +125,7 @@ class Sessions:
         return ended
 
     def touch(self, principal: Principal) -> None:
-        """Note that this session and its user were seen now; no version column hears of it."""
+        """Note that this session and its user were seen now, without changing a version column."""
         now = self.clock()
         for row in (
             update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None)),
@@ -146,11 +146,11 @@ class Sessions:
         return self.session.scalar(select(Device.id).where(Device.user_id == user_id).limit(1)) is not None
 
     def forget_devices(self, user_id: int) -> None:
-        """No browser counts as known any more."""
+        """Forget all known browsers of `user_id`."""
         self.session.execute(delete(Device).where(Device.user_id == user_id))
 
     def remember_device(self, user_id: int, token: str) -> None:
-        """Note that this browser opened this account now, as its cookie is set now."""
+        """Note that this browser was used for this account now, when its cookie is set."""
         now = self.clock()
         row = insert_once(self.session, Device).values(
             user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
@@ -159,7 +159,7 @@ class Sessions:
         self.session.execute(row.on_conflict_do_update(index_elements=known, set_={"last_seen_at": now}))
 
 
-# One Core statement a request: the credential, its user and their roles. Each is built once; no ORM object is made.
+# One Core statement for each request: credential, user and roles. Built once; creates no ORM objects.
 _USER = (User.id.label("user_id"), User.name, User.email, User.created_at.label("member_since"))
 _ROLE = (Role.name.label("role"), Role.permissions)
 _BY_SESSION = (
@@ -200,7 +200,7 @@ _BY_API_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Who came with a credential, and when it was last noted that they were here; `note_after` is in seconds."""
+    """The principal of a credential, and when it was last seen; `note_after` is in seconds."""
 
     principal: Principal
     seen_at: datetime | None
@@ -209,7 +209,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A session or API key that nothing has ended yet, but time has."""
+    """A session or API key that has expired and is not yet ended in the database."""
 
     session_id: int = 0
     key_id: int = 0
@@ -219,20 +219,20 @@ SEEN_EVERY_SECONDS = 300.0
 
 
 def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
-    """Who holds the session `token`; None when there is none or it was ended."""
+    """The principal of the session `token`; None if there is none or it was ended."""
     return _found(connection.execute(_BY_COOKIE, {"token_hash": token_hash(token)}).all(), at, via="cookie")
 
 
 def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | Expired | None:
-    """Whom an access token (already verified) speaks for; None when its session was ended."""
+    """The principal of a verified access token; None if its session was ended."""
     values = {"session_id": access.session_id, "user_id": access.user_id}
     return _found(connection.execute(_BY_ACCESS_TOKEN, values).all(), at, via="access_token")
 
 
 def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | Expired | None:
-    """Whose key it is, with no more than the key's scopes; None when there is none or it was ended.
+    """The principal of an API key, limited to the key's scopes; None if there is none or it was ended.
 
-    A key was made with a password just given, and whoever makes one wants no questions later: it counts as fresh.
+    It counts as freshly confirmed: the key was created right after a password was given.
     """
     rows = connection.execute(_BY_API_KEY, {"key_hash": token_hash(key)}).all()
     if not rows:
@@ -282,6 +282,6 @@ def _found(
 
 
 def _held(rows: Sequence[Row[*tuple[Any, ...]]]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The roles, and what they amount to."""
+    """The roles, and their permissions."""
     held = [row for row in rows if row.role is not None]
     return tuple(sorted(row.role for row in held)), frozenset().union(*(granted(row.permissions) for row in held))

@@ -1,4 +1,4 @@
-"""Sign-in by password, in two transactions with the slow hash between them and none open."""
+"""Sign-in by password, in two transactions; the slow hash runs between them, with none open."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """`token` is the session's, to be kept by the browser alone."""
+    """`token` is the session's, for the browser only."""
 
     user_id: int
     session_id: int
@@ -53,11 +53,11 @@ class SignIn:
     def begin(self, email: str, *, visit: Visit) -> Attempt:
         """Count a try at `email` (canonical), known or not. Raises TooManyTries.
 
-        Strangers share one counter an account; a browser that has signed in to it before has its own, so strangers
-        can slow each other but never the owner.
+        Unknown browsers share one counter for each account; a browser that has signed in to it before has its own,
+        so that attackers can slow down one another but never the owner.
         """
         device = token_hash(visit.device_token or "")
-        # One statement, with or without the cookie and the account: time must not tell them apart.
+        # One statement, whether or not there is a cookie and an account: the time must not differ.
         user = self.session.execute(
             select(User.id, User.hashed_password, Device.id.label("device_id"))
             .outerjoin(Device, (Device.user_id == User.id) & (Device.token_hash == device))
@@ -71,7 +71,7 @@ class SignIn:
         )
 
     def begin_for(self, user_id: int, *, purpose: str) -> Attempt:
-        """Count a try at the password of somebody already known (to confirm, to change). Raises TooManyTries."""
+        """Count a try at the password of a signed-in user (to confirm, to change). Raises TooManyTries."""
         hashed = self.session.execute(select(User.hashed_password).where(User.id == user_id)).first()
         if hashed is None:
             raise UserNotFound
@@ -79,7 +79,7 @@ class SignIn:
         return Attempt(throttle.id, user_id, hashed.hashed_password)
 
     def refuse(self, attempt: Attempt, *, failures_of: str = "session") -> InvalidCredentials | WrongPassword:
-        """Leave a trace of a wrong password, tell the owner when they pile up, and return what to raise."""
+        """Record a wrong password, notify the owner after many, and return the exception to raise."""
         self.audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
         failures = self.throttles.failures(attempt.throttle_id)
         if failures >= TELL_THE_OWNER_AT:
@@ -90,22 +90,22 @@ class SignIn:
         return InvalidCredentials() if failures_of == "session" else WrongPassword()
 
     def accept(self, attempt: Attempt) -> None:
-        """The password was right: the try no longer counts."""
+        """The password was right: refund the try."""
         self.throttles.give_back(attempt.throttle_id)
 
     def finish(
         self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str | None, new_hash: str | None
     ) -> SignedIn:
-        """The password was right: begin a session. `new_hash` replaces one made with yesterday's parameters.
+        """The password was right: begin a session. `new_hash` replaces one with outdated parameters.
 
-        Without a `device_token` nothing keeps one, so the next sign-in from there will be as new as this one.
+        Without a `device_token`, the browser stays unknown at its next sign-in.
 
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
         """
         user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at)
             .where(User.id == attempt.user_id)
-            .with_for_update()  # A reset or deactivation that runs now comes before this sign-in or after it.
+            .with_for_update()  # Serialises with a simultaneous reset or deactivation.
         ).first()
         if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed or not user.is_active:
             raise self.refuse(attempt)

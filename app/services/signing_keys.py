@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: one signs, the ones before it verify until their last token has run out."""
+"""The keys of access tokens: one signs, the previous ones verify until their last token has expired."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.security.access_tokens import make_key_pair
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
 
-# A process asks for the keys of access tokens at least this often, so one that was retired is used by nobody after it.
+# A process reloads the keys of access tokens at least this often; after that, a retired key signs nowhere.
 SEEN_BY_ALL_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SigningKeys:
-    """`secret_keys` are the site's, the present one first."""
+    """`secret_keys` are the site's, the current one first."""
 
     session: DbSession
     audit: AuditLog
@@ -34,7 +34,7 @@ class SigningKeys:
         return self.lifetimes.access_token + SEEN_BY_ALL_WITHIN
 
     def list_all(self) -> list[SigningKey]:
-        """The one that signs first, then those that still verify."""
+        """The signing key first, then those that still verify."""
         since = self.clock() - self._matter_for
         query = select(SigningKey).where(SigningKey.retired_at.is_(None) | (SigningKey.retired_at > since))
         return list(self.session.scalars(query.order_by(SigningKey.retired_at.is_not(None), SigningKey.id.desc())))
@@ -43,7 +43,7 @@ class SigningKeys:
         return next((key for key in self.list_all() if key.retired_at is None), None)
 
     def rotate(self) -> SigningKey:
-        """Let a new key sign from now on, and forget those that can matter no more."""
+        """Sign with a new key from now on, and delete those whose last token has expired."""
         now = self.clock()
         self.session.execute(update(SigningKey).where(SigningKey.retired_at.is_(None)).values(retired_at=now))
         self.session.execute(delete(SigningKey).where(SigningKey.retired_at <= now - self._matter_for))

@@ -1,4 +1,4 @@
-"""Statements that the services lean on, whatever the database."""
+"""Statements that differ between the databases."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sqlalchemy.orm import Session as DbSession
 
 
 def insert_once(session: DbSession, model: type[Any]) -> Any:
-    """An INSERT that can name what happens on a conflict, in the words of this database."""
-    # Only the dialect that runs is loaded: the other costs a tenth of the start.
+    """An INSERT with ON CONFLICT in this database's dialect."""
+    # Only the dialect in use is imported: the other would take a tenth of the start-up.
     return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert(model)
 
 
 def take_turns(session: DbSession, key: str) -> None:
-    """Let one transaction at a time go on under `key`, until it ends; on SQLite there is only one that writes."""
+    """Serialise transactions under `key` with an advisory lock; SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
         session.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def affected(session: DbSession, statement: Update | Delete) -> int:
-    """Run a conditional change; how many rows met its condition is how a race is judged."""
+    """Run a conditional change and return the number of changed rows, which decides a race."""
     return cast("CursorResult[Any]", session.execute(statement)).rowcount

@@ -1,4 +1,4 @@
-"""Wrong passwords, counted in the database: delays that grow, never a lock that a stranger can turn."""
+"""Wrong passwords, counted in the database: growing delays instead of locked accounts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from app.services.statements import insert_once
 
 @dataclass(frozen=True, kw_only=True)
 class Throttles:
-    """A try is charged before the password is looked at and given back when it was right.
+    """A try is counted before the password is checked, and refunded when it was right.
 
-    So any number of tries at once are counted, not only those that have been answered.
+    So simultaneous tries are all counted, not only finished ones.
     """
 
     session: DbSession
@@ -44,7 +44,7 @@ class Throttles:
         return throttle
 
     def give_back(self, throttle_id: int) -> None:
-        """Take one charge back: the password was right. What others were charged stays."""
+        """Refund one try, because the password was right. The failures of others stay."""
         now = self.clock()
         self.session.execute(
             update(Throttle)

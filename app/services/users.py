@@ -1,4 +1,4 @@
-"""Other people's accounts: what administrators and the command line do."""
+"""User management for administrators and the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.tasks import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
 
-# The first character after every one that an address or a name can hold: it ends a range of prefixes.
+# Sorts after every character of an address or a name: the upper bound of a prefix range.
 AFTER_ALL = "\U0010ffff"
 
 
@@ -39,7 +39,7 @@ class Users:
     clock: Callable[[], datetime]
 
     def get(self, user_id: int, *, lock: bool = False) -> User:
-        """With `lock`, nobody else changes this user until the transaction ends. Raises UserNotFound."""
+        """With `lock`, the row is locked until the transaction ends. Raises UserNotFound."""
         user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=lock or None)
         if user is None:
             raise UserNotFound
@@ -53,7 +53,7 @@ class Users:
         return user
 
     def list(self, *, search: str = "", before: int | None = None, limit: int = 50) -> Sequence[User]:
-        """Newest first, those with an id under `before`; `search` is the beginning of an address or a name."""
+        """Newest first, those with an id under `before`; `search` is a prefix of an address or a name."""
         query = select(User).options(selectinload(User.roles)).order_by(User.id.desc()).limit(limit)
         if before is not None:
             query = query.where(User.id < before)
@@ -69,7 +69,7 @@ class Users:
         return self.session.scalars(query).all()
 
     def create(self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None) -> User:
-        """An account whose address counts as confirmed at once. Raises EmailTaken, RoleNotFound."""
+        """Create an account with a confirmed address. Raises EmailTaken, RoleNotFound."""
         now = self.clock()
         user = User(
             email=email,
@@ -108,7 +108,7 @@ class Users:
         user.updated_at = self.clock()
 
     def set_password(self, user: User, password: NewPassword) -> None:
-        """Replace the password, forget every browser, end every session and every link, and tell them."""
+        """Replace the password, forget known browsers, end every session and link, and notify the user."""
         user.hashed_password, user.updated_at = password.hashed, self.clock()
         self.links.end_all(user.id, *ENDED_BY_SAFETY)
         self.sessions.forget_devices(user.id)
@@ -118,7 +118,7 @@ class Users:
         self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
     def deactivate(self, user: User, *, reason: str) -> None:
-        """End every way in for `user` at once; undone by `activate`. Raises LastAdministrator."""
+        """End every session, link and key of `user` and refuse sign-in, until `activate`. Raises LastAdministrator."""
         self.roles.keep_one_administrator(losing=user)
         user.deactivate(reason=reason, at=self.clock())
         self.sessions.end_all(user.id, reason="deactivated")
@@ -133,7 +133,7 @@ class Users:
         self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
 
     def delete(self, user: User) -> None:
-        """Erase the person: rows, and the personal half of their audit events, which stay. Raises LastAdministrator."""
+        """Erase the user's rows and the personal values of their audit events. Raises LastAdministrator."""
         self.roles.keep_one_administrator(losing=user)
         user_id = user.id
         self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user_id))

@@ -1,4 +1,4 @@
-"""Entry point: other people's accounts, for those who may see them."""
+"""Entry point: user pages for administrators."""
 
 from flask import Blueprint
 

@@ -53,7 +53,7 @@ def show(user_id: int) -> ResponseReturnValue:
 
 
 def shown(user: User) -> SimpleNamespace:
-    """A user as these pages show one."""
+    """A user as these pages show it."""
     return SimpleNamespace(
         id=user.id,
         name=user.name,

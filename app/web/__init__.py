@@ -1,1 +1,1 @@
-"""What the entry points share: who is asking, who may enter, errors, headers, forms, pages and where to go next."""
+"""Shared by the entry points: identity, access, errors, headers, forms, pages and redirects."""

@@ -1,4 +1,4 @@
-"""Who may enter: private unless said otherwise, and each exception is one line beside its route."""
+"""Access control: views are private by default, and each exception is a decorator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def public(view: View) -> View:
-    """Anyone may enter. A test lists these views by name."""
+    """Anyone may call the view. A test lists these views by name."""
     view.is_public = True  # type: ignore[attr-defined]
     return view
 
@@ -39,7 +39,7 @@ def requires(permission: str) -> Callable[[View], View]:
 
 
 def confirmed(view: View) -> View:
-    """Only shortly after the password was given; others are asked for it first."""
+    """Only shortly after the password was given; otherwise it is asked for first."""
     view.wants_confirmation = True  # type: ignore[attr-defined]
     return view
 
@@ -50,9 +50,9 @@ def init_app(app: Flask) -> None:
 
 
 def guard() -> ResponseReturnValue | None:
-    """The one place that lets a request through to its view."""
+    """The guard: runs before every view."""
     if request.method == "OPTIONS":
-        return None  # Flask's own answer: which methods there are. A preflight (CORS) brings no credential.
+        return None  # Flask answers OPTIONS itself. A CORS preflight has no credential.
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None or getattr(view, "is_public", False):
         return None
@@ -81,7 +81,7 @@ def _ask_to_sign_in() -> ResponseReturnValue:
 
 
 def _leave_trace(who: Principal, permission: str) -> None:
-    """One event a person, permission and hour, which counts: a page can be asked for without end."""
+    """One event for each person, permission and hour, with a count: requests can be repeated without end."""
     once = f"access.refused:{who.user_id}:{permission}:{now():%Y-%m-%dT%H}"
     with unit_of_work() as work:
         work.audit.record(

@@ -1,4 +1,4 @@
-"""Passwords as entry points ask for them: a counted try, the slow hash with no transaction open, then the effect."""
+"""Password checks for the entry points: count the try, hash with no transaction open, then apply the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.web import identity
 
 
 def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
-    """Begin a session and let this browser hold it. `email` is canonical.
+    """Begin a session in this browser. `email` is canonical.
 
     Raises InvalidCredentials, EmailNotVerified, TooManyTries, Busy.
     """
@@ -22,7 +22,7 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
 
 
 def open_session(email: str, password: str, *, remember: bool) -> SignedIn:
-    """Begin a session for a program, which holds it by its tokens. Raises as `sign_in` does."""
+    """Begin a session for a program, which uses it with tokens. Raises as `sign_in` does."""
     return _sign_in(email, password, remember=remember, previous=None, in_browser=False)
 
 
@@ -37,7 +37,7 @@ def _sign_in(email: str, password: str, *, remember: bool, previous: Principal |
     new_hash = _hash_anew(password) if verdict is Verdict.OUTDATED else None
     device = None
     if in_browser:
-        # A token that this account does not know could be one that somebody else has put there.
+        # A token unknown to this account could have been planted by somebody else.
         device = identity.device_token() if attempt.is_known_device else new_token()
     with unit_of_work() as work:
         if previous is not None:
@@ -49,7 +49,7 @@ def _sign_in(email: str, password: str, *, remember: bool, previous: Principal |
 
 
 def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
-    """Returns the stored hash that `password` fits. Raises WrongPassword, TooManyTries, Busy."""
+    """Returns the stored hash that `password` matches. Raises WrongPassword, TooManyTries, Busy."""
     with unit_of_work() as work:
         attempt = work.sign_in.begin_for(user_id, purpose=purpose)
     if not _verdict(attempt, password):
@@ -61,7 +61,7 @@ def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
 
 
 def _verdict(attempt: Attempt, password: str) -> Verdict:
-    """Raises Busy, and then the try does not count: nobody has looked at the password."""
+    """Raises Busy, and then refunds the try: the password was not checked."""
     try:
         return credentials.passwords.verify(attempt.hashed, password)
     except Busy:
@@ -71,7 +71,7 @@ def _verdict(attempt: Attempt, password: str) -> Verdict:
 
 
 def _hash_anew(password: str) -> str | None:
-    """None when there is no slot for it now; the next sign-in will do."""
+    """None if there is no slot now; the next sign-in renews the hash."""
     try:
         return credentials.passwords.hash(password)
     except Busy:

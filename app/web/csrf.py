@@ -1,4 +1,4 @@
-"""Cross-site requests: every POST needs the token of its browser, and an expired one costs nobody what they typed."""
+"""CSRF protection: every POST needs its browser's token; if that has expired, the filled form is shown again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def init_app(app: Flask) -> None:
 
 
 def check() -> None:
-    """Refuse a state-changing request without its token, or one that a browser says comes from another site."""
+    """Refuse a state-changing request without its token, or with an `Origin` of another site."""
     if request.method not in current_app.config["WTF_CSRF_METHODS"] or request.endpoint is None:
         return
     if is_api() and not _rides_on_a_cookie():
@@ -44,17 +44,17 @@ def check() -> None:
 
 
 def origin_suffices(view: View) -> View:
-    """A form of ours that works with a token of before: nobody is stopped by having signed in in another tab.
+    """For forms that accept an older token, so that signing in in another tab does not break them.
 
-    The browser says that the request comes from here, or the token is one that we made, of whatever session and age;
-    and no browser sends a Lax cookie with another site's POST.
+    The browser says that the request comes from this site, or we signed the token, for any session at any time; and
+    no browser sends a Lax cookie with another site's POST.
     """
     view.origin_suffices = True  # type: ignore[attr-defined]
     return view
 
 
 def _tells_origin() -> bool:
-    """Whether the browser said where the request comes from; that it was here is checked before."""
+    """Whether the browser sent an origin; that it is this site's is checked before."""
     return "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
 
 
@@ -68,17 +68,17 @@ def _has_token_of_ours() -> bool:
 
 
 def why_again() -> str:
-    """What to tell somebody whose form is shown again."""
+    """The message on a form that is shown again."""
     return EXPIRED if has_cookie() else NO_COOKIE
 
 
 def has_cookie() -> bool:
-    """Whether this browser sent our session cookie, whatever it holds."""
+    """Whether the browser sent our session cookie, valid or not."""
     return current_app.config["SESSION_COOKIE_NAME"] in request.cookies
 
 
 def _rides_on_a_cookie() -> bool:
-    """Whether a browser may have added the credential by itself. What is public at the API uses none at all."""
+    """Whether the browser may have added the credential by itself. Public API endpoints use none."""
     view = current_app.view_functions.get(request.endpoint or "")
     return not speaks_for_itself() and not getattr(view, "is_public", False)
 
@@ -97,9 +97,9 @@ def _is_own_origin() -> bool:
 
 
 def show_again() -> Response | None:
-    """The page that the refused POST came from, filled in again, with a new token; None when it has no page.
+    """The page of the refused POST, filled in again, with a new token; None if it has no page.
 
-    The view runs as for a GET, which changes nothing; only the form is bound to what was sent.
+    The view runs as for a GET, which changes nothing; the form is bound to what was sent.
     """
     rule = request.url_rule
     if rule is None or rule.methods is None or "GET" not in rule.methods or g.get("is_cross_site"):

@@ -1,4 +1,4 @@
-"""A browser's long header, read into a few words."""
+"""A short description of a User-Agent header."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ NICKNAMES = {"Mac OS X": "macOS", "Mobile Safari": "Safari", "Chrome Mobile": "C
 
 @lru_cache(maxsize=512)
 def device_name(user_agent: str) -> str:
-    """`Firefox on Linux`; `a program` or `an unknown browser` where the header says no more."""
+    """`Firefox on Linux`; `a program` or `an unknown browser` if the header says no more."""
     if not user_agent:
         return "an unknown browser"
-    found = import_module("ua_parser").parse(user_agent)  # Loaded by the first who asks: its rules are many.
+    found = import_module("ua_parser").parse(user_agent)  # Loaded on first use: it has many rules.
     browser = NICKNAMES.get(found.user_agent.family, found.user_agent.family) if found.user_agent else None
     system = NICKNAMES.get(found.os.family, found.os.family) if found.os and found.os.family != "Other" else None
     if browser and system:

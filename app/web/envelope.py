@@ -1,4 +1,4 @@
-"""The one shape of every answer of the API, good or bad."""
+"""The envelope of every answer of the API, errors included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.errors import Problem
 
 
 def envelope(data: Any, message: str, problems: list[Problem] | None = None) -> bytes:
-    """JSON with times as RFC 3339 in UTC; `problems` make it a refusal."""
+    """JSON with times as RFC 3339 in UTC; with `problems`, `success` is false."""
     errors: Any = problems and [{"field": each.field, "code": each.code, "message": each.message} for each in problems]
     return to_json({"success": problems is None, "data": data, "message": message, "errors": errors})
 

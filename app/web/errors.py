@@ -1,4 +1,4 @@
-"""What went wrong, as a page (or JSON under /api/): one table from refusals to statuses."""
+"""Error pages (JSON under /api/): one table maps exceptions to statuses."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-# A page says these beside the field instead.
+# Pages show these beside the field instead.
 STATUSES_OF_API: dict[type[AccountError], HTTPStatus] = {WrongPassword: HTTPStatus.UNAUTHORIZED}
 
-# What a person reads: what happened, and what to do.
+# For people: what happened, and what to do.
 WORDS: dict[int, tuple[str, str]] = {
     400: ("That request did not work", "Go back, reload the page and try again."),
     401: ("Please sign in", "This page is only for people who are signed in."),
@@ -87,7 +87,7 @@ WORDS: dict[int, tuple[str, str]] = {
 }
 
 
-# The same for the API: a code that programs may rely on, and a sentence for who reads their logs.
+# For the API: a code that programs may rely on, and a sentence for people who read their logs.
 API_WORDS: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request cannot be understood."),
     401: ("unauthenticated", "Send a credential that works: Authorization: Bearer ..."),
@@ -166,7 +166,7 @@ def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
 def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
     if is_api():
         return answer(400, text="This address is not served here.")
-    # Any link built for this request would be a second error.
+    # Building a link for this request would fail again.
     return _page(
         400,
         "This address is not served here",
@@ -191,14 +191,14 @@ def _unexpected(problem: Exception) -> ResponseReturnValue:
 def answer(
     status: int, *, text: str | None = None, code: str | None = None, problems: list[Problem] | None = None
 ) -> Response:
-    """The error as its reader wants it."""
+    """The error as a page or as JSON."""
     if is_api():
         usual_code, usual = API_WORDS.get(int(status), API_WORDS[400 if status < 500 else 500])
         message = text or usual
         found = problems or [Problem(None, code or usual_code, message)]
         response = envelope.refusal(int(status), message, found)
         if status == HTTPStatus.UNAUTHORIZED:
-            # RFC 6750, section 3.1: a credential that does not work is called so, a missing one is only asked for.
+            # RFC 6750, section 3.1: only an invalid credential gets an error code, a missing one does not.
             why = ', error="invalid_token"' if speaks_for_itself() else ""
             response.headers["WWW-Authenticate"] = f'Bearer realm="api"{why}'
         return response

@@ -1,4 +1,4 @@
-"""The base of all forms: they check shape; whether it is true is for the services to say."""
+"""The base of all forms. They check the format; the services check everything else."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from wtforms.validators import InputRequired, Length, ValidationError
 from app.errors import AccountError, InvalidAddress, InvalidName
 from app.services.addresses import LONGEST_ADDRESS, LONGEST_NAME, canonical_address, clean_name
 
-# Control characters but for tab and line breaks, halves of surrogate pairs, and what is left of bytes that are no text.
+# Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
 UNCLEAN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 
 
 class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
-    """A form that can be shown again as it was typed, and that can carry a service's refusal to its field.
+    """A form that can be shown again as it was typed, and that shows a service's refusal beside its field.
 
     The CSRF token is checked for every request in one place (`app/web/csrf.py`), not form by form.
     """
@@ -29,7 +29,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         csrf = False
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
-            """What was sent as text; also when a page is shown again because its token had expired."""
+            """The submitted text fields; also when a form is shown again because its token had expired."""
             return request.form if form.is_submitted() or g.get("shows_again") else None
 
     def refuse(self, field: str | None, refusal: AccountError) -> None:
@@ -43,7 +43,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         return bool(self.errors)
 
     def process(self, *args: Any, **kwargs: Any) -> None:
-        """Take in what was sent, less what no keyboard makes: it is refused, and must not come back in the page."""
+        """Read what was sent, without control characters: they are refused, and must not be shown again."""
         super().process(*args, **kwargs)
         self._unclean = {}
         for field in self:
@@ -55,7 +55,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
                 field.data = UNCLEAN.sub("", sent[0])
 
     def validate(self, extra_validators: Any = None) -> bool:
-        """Ask the fields' own validators; what was unclean is refused whatever they say."""
+        """Run the fields' validators; control characters are refused in any case."""
         valid: bool = super().validate(extra_validators=extra_validators)
         for name, problem in self._unclean.items():
             self[name].errors = [problem]
@@ -63,7 +63,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
 
 
 class Address(EmailField):
-    """An email address; `.canonical` holds the one form that is stored and compared."""
+    """An email address; `.canonical` is the form that is stored and compared."""
 
     canonical: str = ""
 
@@ -84,7 +84,7 @@ class Address(EmailField):
 
 
 class Name(StringField):
-    """A name of a person or thing; `.clean` is the form that is stored. `required` says what to do without one."""
+    """A name of a person or thing; `.clean` is the form that is stored. `required` is the message if it is missing."""
 
     clean: str = ""
 
@@ -107,7 +107,7 @@ class Name(StringField):
 
 
 class PresentPassword(PasswordField):
-    """A password that is asked for; taken exactly as it was sent."""
+    """A password to be checked; used exactly as it was sent."""
 
     def __init__(self, label: str = "Password", **kwargs: Any) -> None:
         super().__init__(
@@ -122,7 +122,7 @@ class PresentPassword(PasswordField):
 
 
 class ChosenPassword(PasswordField):
-    """A password that is being chosen; the policy judges it, here only that something was sent."""
+    """A new password; the policy checks it, the form only that it is not empty."""
 
     def __init__(self, label: str = "Password", **kwargs: Any) -> None:
         super().__init__(
@@ -134,4 +134,4 @@ class ChosenPassword(PasswordField):
 
 
 class NextPage(HiddenField):
-    """Where to go after; checked when it is used, not when it is sent."""
+    """Where to go next; checked when it is used."""

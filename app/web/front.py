@@ -1,4 +1,4 @@
-"""Where a request says it comes from and goes to: put into one form before anything reads it, and judged once."""
+"""Middleware that normalises a request's client address and host, and checks the host."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CLIENT_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?
 
 
 class Front:
-    """WSGI middleware behind the proxies' own headers.
+    """WSGI middleware that runs after the proxies' headers were applied.
 
-    Some proxies (Azure's among them) name the client with its port; counted so, every request would be a network of its
-    own. `prefix` is the path that we are mounted at, whether or not the proxy takes it out of the path.
+    Some proxies (Azure's among them) send the client's address with its port; left in, every request would count as a
+    different network. `prefix` is the path that we are mounted at, whether or not the proxy strips it.
     """
 
     def __init__(self, app: WSGIApplication, *, prefix: str) -> None:
@@ -51,7 +51,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def _check_host() -> None:
-        """Here and not by Flask's TRUSTED_HOSTS, which cannot hold an IPv6 address (Werkzeug 3.2)."""
+        """Not by Flask's TRUSTED_HOSTS, which does not support IPv6 addresses (Werkzeug 3.2)."""
         if not is_trusted(request.host, trusted):
             raise SecurityError(f"Host {request.host!r} is not trusted.")
 

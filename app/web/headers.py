@@ -1,4 +1,4 @@
-"""What every answer carries: security headers, a request id, and one line in the log."""
+"""Security headers, the request id and the request log."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         }
         if request.endpoint == "static" and response.status_code in {200, 206, 304}:
             response.headers["Cache-Control"] = FOR_GOOD if "v" in request.args else FOR_AN_HOUR
-        # What is there already stays; the rest is added in one go, which costs a tenth of setting each.
+        # Existing headers stay; the others are added at once, which takes a tenth of the time of setting each.
         own = {name.title() for name, _ in response.headers}
         response.headers.extend([(name, value) for name, value in wanted.items() if name.title() not in own])
         _log(response)
@@ -65,7 +65,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def _log(response: Response) -> None:
     who = getattr(g.get("_login_user"), "user_id", None)
-    # The path alone: a query string can hold what people searched for. One-time tokens are left out of the path too.
+    # The path only: a query string can contain what people searched for. One-time tokens are left out of it too.
     rule = request.url_rule
     log.info(
         "request",

@@ -1,4 +1,4 @@
-"""Who is asking: whatever the credential, it becomes one Principal, looked up once a request and never cached."""
+"""Identity: every kind of credential becomes one Principal, loaded once for each request and never cached."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.unit_of_work import unit_of_work
 from app.web import token_keys
 
 TOKEN = "sid"
-LINK = "link:"  # What begins so holds the tokens of opened one-time links (`app/web/redirects.py`).
+LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
 
 class CookieSession(SecureCookieSessionInterface):
-    """Flask's own, its signer made once: Flask makes it anew to read and to write."""
+    """Flask's own, with its signer created once: Flask creates one for each read and write."""
 
     @cache  # noqa: B019 - there is one of it, and it lives as long as the application
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
@@ -51,7 +51,7 @@ def principal() -> Principal | None:
 
 
 def signed_in() -> Principal:
-    """Who is signed in, on a page that nobody else reaches."""
+    """The principal, on a page that requires one."""
     found = principal()
     if found is None:
         raise RuntimeError("this page is public; use principal()")
@@ -83,7 +83,7 @@ def _device_cookie() -> str | None:
 
 
 def _address(text: str | None) -> str | None:
-    """The client's IP address, if that is what the server or the proxies say."""
+    """The client's IP address as reported by the server or the proxies, if it is one."""
     try:
         return str(ip_address(text or ""))
     except ValueError:
@@ -104,12 +104,12 @@ def _load(request: Request) -> Principal | None:
 
 
 def speaks_for_itself() -> bool:
-    """Whether the request brings a credential that no browser adds by itself; its cookies then count for nothing."""
+    """Whether the request has an Authorization header; its cookies are then ignored."""
     return "Authorization" in request.headers and is_api()
 
 
 def is_api() -> bool:
-    """Whether the answer is JSON: the address decides, never what the client says it accepts."""
+    """Whether the answer is JSON: the path decides, never the Accept header."""
     return request.path.startswith("/api/") and request.path != "/api/docs"
 
 
@@ -125,7 +125,7 @@ def _by_cookie() -> Found | Expired | None:
 
 
 def _by_header(request: Request) -> Found | Expired | None:
-    """Whom `Authorization: Bearer ...` (RFC 6750) speaks for: an API key, or an access token."""
+    """The principal of `Authorization: Bearer ...` (RFC 6750): an API key, or an access token."""
     scheme, _, credential = request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer":
         return None
@@ -150,7 +150,7 @@ def _expire(expired: Expired) -> None:
             else:
                 work.api_keys.expire(expired.key_id)
     except OperationalError:
-        db.session.rollback()  # It is refused all the same, and written the next time.
+        db.session.rollback()  # It is refused in any case; the next request writes it.
 
 
 def _touch(principal: Principal) -> None:
@@ -161,22 +161,22 @@ def _touch(principal: Principal) -> None:
             else:
                 work.sessions.touch(principal)
     except OperationalError:
-        # A database too busy to note that someone was seen can still show them their page.
+        # If the database is too busy for this write, the page can still be shown.
         db.session.rollback()
 
 
-# ── what the browser keeps ──
+# ── cookies ──
 
 
 def device_token() -> str:
-    """This browser's own token; a new one when it has none yet."""
+    """This browser's device token; a new one if it has none."""
     return visit().device_token or new_token()
 
 
 def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
-    """Let this browser hold the session; what it held before is dropped, so nothing can be fixed in advance.
+    """Store the session's token in a cleared cookie, against session fixation.
 
-    But for opened links: their forms may still be open in other tabs, and they open nothing by themselves.
+    Opened links stay: their forms may be open in other tabs.
     """
     links = {name: value for name, value in session.items() if name.startswith(LINK)}
     session.clear()
@@ -187,7 +187,7 @@ def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
 
 
 def keep_token(token: str) -> None:
-    """Replace the token after a change of strength; the rest of what the browser holds stays."""
+    """Replace the token after the password was given; the rest of the cookie stays."""
     session[TOKEN] = token
     session.pop("csrf_token", None)
     g.pop("csrf_token", None)

@@ -1,4 +1,4 @@
-"""Rate limits: named, set in the settings, counted by network, and never off."""
+"""Rate limits: named, configured in the settings, counted by network, and always on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def init_app(app: Flask) -> None:
-    """Every limit is named at its route, and checked there: the hook that looks each request up would find nothing."""
+    """Limits are checked by the decorator at each route, so the extension's hook is not needed."""
     app.before_request(_want_length)
     app.before_request(_want_text)
     limiter.init_app(app)
@@ -24,13 +24,13 @@ def init_app(app: Flask) -> None:
 
 
 def _want_length() -> None:
-    """Without its length, a body would be cut off at MAX_CONTENT_LENGTH and the rest taken for the whole."""
+    """Without Content-Length, a body would be cut off at MAX_CONTENT_LENGTH and taken for the whole."""
     if "Transfer-Encoding" in request.headers and request.content_length is None:
         abort(411)
 
 
 def _want_text() -> None:
-    """Bytes that are no UTF-8 would be kept as the percent signs that they were sent as, or as question marks."""
+    """Bytes that are not UTF-8 would be stored as percent escapes or replacement characters."""
     sent = [request.query_string]
     if request.mimetype == "application/x-www-form-urlencoded":
         sent.append(request.get_data())
@@ -42,7 +42,7 @@ def _want_text() -> None:
 
 
 def limited(what: str) -> Callable[[View], View]:
-    """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name; looking is not counted."""
+    """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name; GET is not counted."""
     limit = limiter.shared_limit(_value(what), scope=what, key_func=network, methods=["POST"])
 
     def mark(view: View) -> View:
@@ -62,8 +62,8 @@ def _value(what: str) -> Callable[[], str]:
 
 
 def network() -> str:
-    """The client's address; for IPv6 its /64, which is what one household or server gets."""
-    return household(request.remote_addr or "unknown")  # An empty key would not be counted at all.
+    """The client's address; for IPv6 its /64, which one household or server usually has."""
+    return household(request.remote_addr or "unknown")  # An empty key would not be counted.
 
 
 def household(address: str) -> str:

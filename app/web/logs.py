@@ -1,4 +1,4 @@
-"""Logs: one line an event on standard error, as JSON for machines or as text for a terminal; never a secret."""
+"""Logs: one line for each event on standard error, as JSON or as text for a terminal; no secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIELDS = (
 
 
 class _RequestId(logging.Filter):
-    """Every line says which request or job it belongs to."""
+    """Adds the id of the request or job to every line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not hasattr(record, "request_id"):
@@ -44,12 +44,12 @@ class _Console(logging.Formatter):
             text = f"{told.get('method')} {told.get('route')} {told.get('status')} {told.get('duration_ms')} ms"
             return f"{self.formatTime(record, '%H:%M:%S')} {text}"
         extra = " ".join(f"{name}={value}" for name, value in told.items() if name != "request_id")
-        # A line break in what was logged must not look like a second line.
+        # A line break in a value must not look like a second line.
         return super().format(record) + (f" ({extra})" if extra else "")
 
 
 def init_logs(settings: Settings) -> None:
-    """Send the log of this process to standard error, once, whoever imported what before."""
+    """Configure logging to standard error, once for each process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())
     handler.setFormatter(

@@ -1,4 +1,4 @@
-"""Pages: ready values in, one status out."""
+"""Rendering pages."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
 class Template(jinja2.Template):
-    """One whose macros, when another imports it, are made once: no template here has globals of its own."""
+    """A template whose macros are created once when others import it: no template has globals of its own."""
 
     def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
         return super()._get_default_module()
 
 
 class Environment(flask.templating.Environment):
-    """Templates share one dict of globals: Jinja's chain of two is walked anew for each page and each import in it."""
+    """Templates share one dict of globals: Jinja would copy a chain of two for each page and each import in it."""
 
     template_class = Template
 
@@ -58,7 +58,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 def page(
     template: str, form: Form | None = None, *, status: int | None = None, retry_after: int | None = None, **values: Any
 ) -> Response:
-    """Render; a refused form answers 422 with what was typed still in it, and is told when its token had expired."""
+    """Render; a refused form answers 422 with what was typed still in it, and says if its token had expired."""
     if form is not None and g.get("shows_again"):
         form.form_errors = [csrf.why_again()]
     refused = form is not None and form.is_refused() and not g.get("shows_again")
@@ -69,7 +69,7 @@ def page(
 
 
 def _everywhere() -> dict[str, Any]:
-    # A page about a failure must not ask for what may have failed.
+    # An error page must not use what may have failed.
     asks = not g.get("asks_nothing")
     return {
         "principal": principal() if asks else None,
@@ -79,7 +79,7 @@ def _everywhere() -> dict[str, Any]:
 
 
 def site(known: Settings) -> SimpleNamespace:
-    """What every page says about the site it belongs to."""
+    """The site's name and links, for every page."""
     return SimpleNamespace(
         name=known.site_name,
         terms_url=known.terms_url or None,
@@ -99,7 +99,7 @@ def _waiting_jobs() -> int:
 
 
 class Addresses:
-    """The addresses in templates. What is the same on every page is built once for each path that we are mounted at."""
+    """URLs for templates. Those that are the same on every page are built once for each mount path."""
 
     def __init__(self, app: Flask, *, files_change: bool) -> None:
         self._static = Path(app.static_folder or "")
@@ -117,7 +117,7 @@ class Addresses:
         return self._pages[key]
 
     def file(self, name: str) -> str:
-        """The address of a static file with its content's hash in it, so that browsers may keep it for good."""
+        """The URL of a static file with its content's hash, so that browsers may cache it for good."""
         key = (_mounted_at(), name)
         if key not in self._files or self._files_change:
             content = (self._static / name).read_bytes()
@@ -148,7 +148,7 @@ def ago(at: datetime | None) -> str | Markup:
 
 
 def spoken(age: timedelta) -> str:
-    """How long ago, in the largest unit that fits."""
+    """How long ago, in the largest fitting unit."""
     seconds = int(age.total_seconds())
     for size, unit in ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:

@@ -1,4 +1,4 @@
-"""Where to go next: only to paths of our own, and never with a one-time token left in the address bar."""
+"""Redirects: only to paths of this site, and never with a one-time token left in the address bar."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.models import Purpose
 from app.security.tokens import token_hash
 from app.web.identity import LINK
 
-# Only what our own addresses are made of: no white space, no backslash, no control character, no second slash.
+# Only characters of our own URLs: no white space, no backslash, no control character, no second slash.
 _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")
 LONGEST_PATH = 512
-MOST_OPEN_LINKS = 4  # Of each purpose: browsers keep 4 KiB a cookie.
+MOST_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
 
 
 def is_own_path(target: str) -> bool:
-    """Whether a browser would take `target` to a page of this site, and to nothing else."""
+    """Whether a browser resolves `target` to a page of this site."""
     path, mounted_at = urlsplit(target).path, request.script_root
     if len(target) > LONGEST_PATH or not _OWN_PATH.fullmatch(target) or "//" in path:
         return False
@@ -42,20 +42,20 @@ def next_page(target: str | None, *, otherwise: str) -> str:
 
 
 def here() -> str | None:
-    """The page to come back to: this one, or for a POST the page it was sent from if that can be shown."""
+    """The page to come back to: this one, or for a POST the page it was sent from, if there is one."""
     path = request.full_path.rstrip("?") if request.method in {"GET", "HEAD"} else request.path
     whole = request.script_root + path
     return whole if path != "/" and is_own_path(whole) else None
 
 
 def done(message: str, *, to: str, **values: object) -> ResponseReturnValue:
-    """It worked: say so on the page of the endpoint `to`."""
+    """Redirect to the page of the endpoint `to`, with a message of success."""
     flash(message, "success")
     return redirect(url_for(to, **values))  # type: ignore[arg-type]
 
 
 def keep_link(token: str, purpose: Purpose, *, then: str) -> Response:
-    """Take a one-time token out of the address, history and Referer: keep it in the session and go on without it."""
+    """Move a one-time token out of the address, history and Referer into the session cookie, and redirect."""
     kept = [each for each in _kept(purpose) if each != token]
     session[f"{LINK}{purpose}"] = [*kept, token][-MOST_OPEN_LINKS:]
     response = make_response(redirect(url_for(then), code=303))
@@ -64,22 +64,22 @@ def keep_link(token: str, purpose: Purpose, *, then: str) -> Response:
 
 
 def kept_link(purpose: Purpose) -> str:
-    """The token of the link that this form belongs to, or of the one opened last. Raises DeadLink when there is none.
+    """The token of the link that this form belongs to, or of the one opened last. Raises DeadLink if there is none.
 
-    Several links can be open in one browser, so each form names its own by a handle.
+    Several links can be open in one browser, so each form has the handle of its own.
     """
     kept, handle = _kept(purpose), request.form.get("link")
     if handle is not None:
         kept = [token for token in kept if link_handle(token) == handle]
     elif len(kept) > 1 and request.method == "POST":
-        kept = []  # It could be anybody's.
+        kept = []  # It could belong to another account.
     if not kept:
         raise DeadLink
     return kept[-1]
 
 
 def link_handle(token: str) -> str:
-    """What a form calls its link: it says which token of this browser is meant, and is no way to it."""
+    """The handle of a link in a form: identifies one of this browser's tokens, without revealing it."""
     return token_hash(f"handle of {token}")[:32]
 
 

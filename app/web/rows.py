@@ -1,4 +1,4 @@
-"""Ids of rows as they come in addresses: no larger than the database can hold, so that a strange one is a 404."""
+"""Ids in URLs: limited to what the database can hold, so that others are a 404."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LARGEST_ID = 2**63 - 1
 
 
 class RowId(IntegerConverter):
-    """`<id:user_id>`: a whole number from 1 that fits a row's id, written in one way only."""
+    """`<id:user_id>`: a whole number from 1 that fits a row's id, in canonical form."""
 
     regex = "[1-9][0-9]{0,18}"
 
     def to_python(self, value: str) -> int:
         row_id = int(value)
-        # The converter's own bound would say 405 where the address has other methods: no id, no resource.
+        # With the converter's own bound, a URL with other methods would be a 405 instead of a 404.
         if row_id > LARGEST_ID:
             raise NotFound
         return row_id
@@ -27,6 +27,6 @@ def init_app(app: Flask) -> None:
 
 
 def before() -> int | None:
-    """The row that a list goes on from (`?before=`), or None to begin at its newest."""
+    """The row that a list continues from (`?before=`), or None to start at the newest."""
     asked = request.args.get("before", type=int)
     return asked if asked is not None and 0 < asked <= LARGEST_ID else None

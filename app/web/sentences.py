@@ -1,4 +1,4 @@
-"""Audit events in plain words, for the person concerned and for administrators alike."""
+"""Audit events as sentences, for their subject and for administrators."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Gone(dict[str, object]):
 
 def tell(event: AuditEvent) -> Told:
     detail = event.detail
-    # format_map sees our own sentence as the format and people's values only as values.
+    # Only our own sentence is the format string; user input is only ever a value.
     sentence = SENTENCES.get(event.kind, event.kind).format_map(_Gone(detail.values if detail else {}))
     return Told(
         at=event.at,

@@ -9,7 +9,7 @@ from app.settings import Settings
 
 
 def init_sentry(settings: Settings) -> None:
-    """Stack traces without local values, bodies, cookies or addresses: nothing secret leaves."""
+    """Stack traces without local variables, bodies, cookies or addresses, so that no secret is sent."""
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
         environment=settings.environment,

@@ -1,7 +1,7 @@
-"""The accent colour of the settings, turned into colours that can be read whatever it is.
+"""Readable colours computed from the accent colour of the settings.
 
 Contrast is WCAG 2.2's: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio. The surfaces named here are the
-ones that `static/gatehouse.css` paints on; a test of this module is worth nothing if the two part ways.
+ones that `static/gatehouse.css` paints on; keep the two in step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BLACK: Colour = (0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class _Scheme:
-    """One colour scheme: its card, its other surfaces, and which way text moves to be read on them."""
+    """One colour scheme: its card, its other surfaces, and whether text gets darker or lighter on them."""
 
     card: str
     surfaces: tuple[str, ...]
@@ -42,7 +42,7 @@ def theme_css(accent_color: str) -> str:
     """Return the stylesheet that makes `accent_color` (`#rgb` or `#rrggbb`) the accent in light and dark.
 
     Text and links reach 4.5:1 on every surface, buttons 3:1 against the page and 4.5:1 with their own text.
-    Raises ValueError when it is no such colour.
+    Raises ValueError if it is not such a colour.
     """
     accent = _parse(accent_color)
     light, dark = _properties(accent, _LIGHT), _properties(accent, _DARK)
@@ -97,7 +97,7 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def _rounded(colour: Colour) -> Colour:
-    """Return the colour as it will be written, so that what is measured is what is shown."""
+    """Return the colour as it will be written, so that the measured contrast is the displayed one."""
     return _parse(_hex(colour))
 
 

@@ -1,4 +1,4 @@
-"""The keys of access tokens as a process holds them: asked for anew each minute, so changes are known everywhere."""
+"""A process's copy of the access tokens' keys, reloaded every minute so that changes reach every process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Held:
 
 
 def issue(access: Access) -> tuple[str, int]:
-    """A new access token, and for how many seconds it is good."""
+    """A new access token, and its lifetime in seconds."""
     kid, key = _one_that_signs()
     lifetime = lifetimes_of(settings()).access_token
     token = sign(access, key=key, kid=kid, issuer=settings().public_url, at=now(), lifetime=lifetime, jti=uuid4().hex)
@@ -35,7 +35,7 @@ def issue(access: Access) -> tuple[str, int]:
 
 
 def read(token: str) -> Access:
-    """Whom the token speaks for. Raises BadToken."""
+    """The claims of the token. Raises BadToken."""
     return read_token(token, find_key=_one_that_verifies, issuer=settings().public_url, at=now())
 
 
@@ -44,7 +44,7 @@ def _one_that_signs() -> tuple[str, ECKey]:
     if held.signing is None:
         held = _ask()
     if held.signing is None:
-        # The first that ever signs here, or the secret key has changed and nothing opens the last one's private half.
+        # There is no key yet, or the secret key has changed and no key decrypts the last one's private half.
         with unit_of_work() as work:
             key = work.signing_keys.rotate()
         held = _ask()
