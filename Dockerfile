@@ -1,4 +1,4 @@
-# Two stages: what is needed to install stays out of what runs. No root, no shell tricks, one image for every part.
+# Two stages: pip's build environment stays out of the image. Runs without root; one image for every part.
 FROM python:3.13-slim AS build
 WORKDIR /srv/gatehouse
 COPY requirements.txt .
@@ -20,5 +20,5 @@ ENV PATH=/srv/venv/bin:$PATH \
 USER gatehouse
 EXPOSE 8000
 HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
-# Web by default; `flask jobs worker`, `flask jobs schedule` and `flask db upgrade` are the other parts.
+# Web by default; the other commands are `flask jobs worker`, `flask jobs schedule` and `flask db upgrade`.
 CMD ["gunicorn", "wsgi:app"]

@@ -1,4 +1,4 @@
-# Everything a developer does, by name. Works with GNU make 3.81 (macOS) and newer.
+# Development commands. Works with GNU make 3.81 (macOS) and newer.
 
 SHELL := /bin/sh
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -10,17 +10,17 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick check format bench screenshots lock
 
-help: ## Say what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, schedule and Valkey; Ctrl-C stops all of it
+run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, scheduler and Valkey; Ctrl-C stops all
 	@exec $(BIN)/flask up
 
-test: .venv/for-test ## Run every test and hold the coverage of app/ (ARGS= goes to pytest)
+test: .venv/for-test ## Run every test and check the coverage of app/ (ARGS= goes to pytest)
 	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; rm -f .coverage .coverage.*; \
 	exec $(BIN)/python -m pytest -n 4 --dist=worksteal --cov --cov-report=term $(ARGS)
 
-test-quick: .venv/for-test ## Run what a minute is enough for: no browser, no faults, no PostgreSQL, no coverage
+test-quick: .venv/for-test ## Run the tests without browser, faults, PostgreSQL and coverage: about a minute
 	@exec $(BIN)/python -m pytest -n 4 --dist=worksteal -m "not slow" -k "not postgresql" $(ARGS) tests/unit tests/integration
 
 check: .venv/for-test ## Check format, lint, types, import contracts, pins and known vulnerabilities
@@ -31,29 +31,29 @@ check: .venv/for-test ## Check format, lint, types, import contracts, pins and k
 	@$(BIN)/python .ci/check_pins.py
 	@$(AUDIT)
 
-format: .venv/for-test ## Lay the code out and mend what can be mended by a tool
+format: .venv/for-test ## Format the code and apply automatic lint fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/for-run ## Measure against bare Flask, side by side (ARGS= goes to the benchmark)
+bench: .venv/for-run ## Benchmark against bare Flask (ARGS= goes to the benchmark)
 	@exec $(BIN)/python -m bench $(ARGS)
 
-screenshots: .venv/for-test ## Take the pictures of README.md anew
+screenshots: .venv/for-test ## Retake the screenshots of README.md
 	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; PYTHONPATH=. exec $(BIN)/python docs/screenshots.py
 
-lock: .venv/place ## Pin the dependencies of pyproject.toml; UPGRADE=1 takes the newest of each
+lock: .venv/place ## Pin the dependencies of pyproject.toml; UPGRADE=1 upgrades all
 	@test -x $(BIN)/uv || $(PIP) install --quiet uv
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements.txt pyproject.toml --output-file requirements-dev.txt
 
-# ── the virtual environment: made when it is missing or was moved, brought up to date when the pins change ──
+# ── the virtual environment: created if it is missing or was moved, updated when the pins change ──
 
-# The environment's scripts hold its place, so a moved or half-made one is made again, and all in it.
+# The environment's scripts contain its path, so a moved or incomplete one is created again.
 PLACED := $(shell test -x $(BIN)/python && cat .venv/place 2>/dev/null)
 ENVIRONMENT_IS_STALE := $(if $(PLACED),$(if $(subst $(shell pwd -P),,$(PLACED)),make-environment),make-environment)
 .PHONY: make-environment
 
-# The pins are complete, extras included, so nothing is left to resolve (`make check` looks).
+# The pins are complete, extras included, so nothing is left to resolve (`make check` verifies).
 .venv/for-run: requirements.txt $(ENVIRONMENT_IS_STALE)
 	@echo "Installing what Gatehouse needs into .venv ..."
 	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.txt
@@ -71,10 +71,10 @@ make-environment:
 	@if test -e .venv/place || ! $(PIP) --version >/dev/null 2>&1; then "$(PYTHON)" -m venv --clear .venv; fi
 	@pwd -P >.venv/place
 
-# ── longer than a line ──────────────────────────────────────────────────────────────────────────────────────
+# ── longer recipes ──────────────────────────────────────────────────────────────────────────────────────
 
-# Prints the path of a Chromium, or nothing. A CI machine that can install Debian's gets it first, with the servers that
-# the tests put in front of ours (RUNLEVEL keeps them from being started).
+# Prints the path of a Chromium, or nothing. A CI machine with apt first installs Debian's, and the servers that the tests
+# put in front of ours (RUNLEVEL keeps them from being started).
 define FIND_CHROMIUM
 find_chromium() { \
 	for browser in "$$CHROMIUM" /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome \
@@ -93,7 +93,7 @@ fi; \
 find_chromium
 endef
 
-# A service that does not know Flask, or cannot be reached, has audited nothing.
+# If the service cannot be reached, or does not know Flask, nothing was audited.
 define AUDIT
 found=$$($(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements.txt 2>&1); result=$$?; \
 case "$$found" in \

@@ -1,4 +1,4 @@
-"""How gunicorn serves `wsgi:app`, from the application's own settings."""
+"""The configuration of gunicorn for `wsgi:app`, from the application's settings."""
 
 import gc
 import sys
@@ -20,21 +20,21 @@ bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{sett
 workers = settings.web_processes
 worker_class = "gthread"
 threads = settings.web_threads
-# Loaded once in the master: sooner there, and its memory is shared by the workers.
+# Loaded once, in the master: workers start faster and share its memory.
 preload_app = True
 
-# A worker that shows no sign of life for `timeout` is replaced; one that is told to stop gets `graceful_timeout`.
+# A worker without a heartbeat for `timeout` seconds is replaced; a stopping one has `graceful_timeout` seconds.
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
-# The sign of life is a file; on a busy disk its update can wait long enough to look like death.
+# The heartbeat is a file; on a busy disk its update can be delayed for too long.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes a nameless file in it
 
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
 
-# gunicorn looks at no forwarded header: the application counts the proxies it trusts (TRUSTED_PROXIES) by itself.
+# gunicorn ignores forwarded headers: the application evaluates them itself (TRUSTED_PROXIES).
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
@@ -42,17 +42,17 @@ forwarder_headers = ""
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
-# One listener less: nobody here asks the master how it does.
+# Not used.
 control_socket_disable = True
 
 
 def when_ready(server: Any) -> None:
-    """Keep the collector off what is already loaded, or it would copy the shared memory into every worker."""
+    """Exempt loaded objects from garbage collection, which would copy shared memory into every worker."""
     gc.collect()
     gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """A worker opens its own connections to the database; one that two processes use speaks nonsense."""
+    """Each worker opens its own database connections; processes must not share one."""
     with worker.app.wsgi().app_context():
         db.engine.dispose(close=False)

@@ -1,9 +1,9 @@
-"""What a WSGI server and the `flask` command load: `gunicorn wsgi:app`, `FLASK_APP=wsgi`."""
+"""The WSGI application: `gunicorn wsgi:app`, `FLASK_APP=wsgi`."""
 
 import gc
 import sys
 
-gc.disable()  # Nothing is garbage yet: looking for it again and again takes a quarter of the start.
+gc.disable()  # There is no garbage yet; looking for it takes a quarter of the start-up.
 
 from app import create_app  # noqa: E402
 from app.settings import SettingsError  # noqa: E402
@@ -13,5 +13,5 @@ try:
 except SettingsError as refused:
     sys.exit(f"Error: {refused}")
 finally:
-    gc.freeze()  # What was loaded stays: no later search needs to walk through it.
+    gc.freeze()  # Loaded objects stay; later collections can skip them.
     gc.enable()

@@ -136,7 +136,7 @@ class EmbeddedValkey:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(client):
             if not self.is_alive():
-                raise OSError(self._last_words())
+                raise OSError(self._last_lines())
             if time.monotonic() > deadline:
                 raise OSError(
                     f"it does not answer after {START_SECONDS} seconds; {self.folder / 'valkey.log'} may say why"
@@ -144,7 +144,7 @@ class EmbeddedValkey:
             time.sleep(0.02)
         client.close()
 
-    def _last_words(self) -> str:
+    def _last_lines(self) -> str:
         log = self.folder / "valkey.log"
         warnings = re.findall(r" # (.+)", log.read_text(errors="replace")) if log.is_file() else []
         return f"it says “{warnings[-1].rstrip('.')}”" if warnings else "it ended without a word"
@@ -166,9 +166,9 @@ class EmbeddedValkey:
 
     def _is_ours(self, pid: int) -> bool:
         """Whether `pid` is the Valkey of this folder, by INFO or by its process title: the pid may have been reused."""
-        return _is_in_reach(pid) and (self._says_its_pid() == pid or str(self.folder / "valkey.conf") in _title(pid))
+        return _is_in_reach(pid) and (self._reported_pid() == pid or str(self.folder / "valkey.conf") in _title(pid))
 
-    def _says_its_pid(self) -> int:
+    def _reported_pid(self) -> int:
         url = self.folder / "url"
         try:
             return int(_client(url.read_text().strip()).info("server")["process_id"])
@@ -247,8 +247,8 @@ def _is_in_reach(pid: int) -> bool:
 def _title(pid: int) -> str:
     """The command line of a process; empty where there is none, or only its entry in the table."""
     if ON_LINUX:
-        told = Path(f"/proc/{pid}/cmdline")
-        return told.read_bytes().decode(errors="replace") if told.is_file() else ""
+        cmdline = Path(f"/proc/{pid}/cmdline")
+        return cmdline.read_bytes().decode(errors="replace") if cmdline.is_file() else ""
     return subprocess.run(
         ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout

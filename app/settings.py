@@ -82,7 +82,7 @@ class Settings(BaseModel):
     argon2_memory_kib: int = Field(19456, ge=8)
     argon2_time_cost: int = Field(2, ge=1, le=20)
     argon2_parallelism: int = Field(1, ge=1, le=16)
-    hashing_concurrency: int = Field(4, ge=1, le=64)
+    hashing_concurrency: int = Field(2, ge=1, le=64)
     breach_check: Literal["off", "service", "file"] = "off"
     breach_check_file: Path | None = None
     breach_check_url: str = "https://api.pwnedpasswords.com/range/"
@@ -113,7 +113,7 @@ class Settings(BaseModel):
     schedule_seconds: float = Field(2, gt=0, le=60)
     notify_again_seconds: int = Field(30, ge=1, le=24 * 3600)
     web_processes: int = Field(2, ge=1, le=64)
-    web_threads: int = Field(2, ge=1, le=256)
+    web_threads: int = Field(4, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)
 
     limit_scale: float = Field(1, gt=0, le=1_000_000)
@@ -349,8 +349,8 @@ class Settings(BaseModel):
         """`REDIS_URL`, or the URL of the embedded Valkey in `instance/` ('' if there is none)."""
         if self.redis_url:
             return self.redis_url
-        told = self.instance_path / "valkey" / "url"
-        return told.read_text().strip() if told.is_file() else ""
+        url_file = self.instance_path / "valkey" / "url"
+        return url_file.read_text().strip() if url_file.is_file() else ""
 
     @cached_property
     def signing_keys(self) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ class Clients:
         for number, process in enumerate(self._processes):
             part = requests[number :: self.count] or requests
             self._tell(process, {"port": port, "requests": part, "seconds": seconds, "status": status})
-        told = [self._hear(process) for process in self._processes]
-        return Answers(sum(each.count for each in told), sum(each.per_second for each in told))
+        answered = [self._hear(process) for process in self._processes]
+        return Answers(sum(each.count for each in answered), sum(each.per_second for each in answered))
 
     @staticmethod
     def _tell(process: subprocess.Popen[str], task: dict[str, Any]) -> None:
@@ -61,10 +61,10 @@ class Clients:
     @staticmethod
     def _hear(process: subprocess.Popen[str]) -> Answers:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        if "wrong" in told:
-            raise RuntimeError(f"an answer that was not asked for:\n{told['wrong']}")
-        return Answers(told["count"], told["count"] / told["seconds"])
+        answered = json.loads(process.stdout.readline())
+        if "wrong" in answered:
+            raise RuntimeError(f"an answer that was not asked for:\n{answered['wrong']}")
+        return Answers(answered["count"], answered["count"] / answered["seconds"])
 
 
 def request(method: str, path: str, *, cookies: dict[str, str] | None = None, body: str = "") -> str:

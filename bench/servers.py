@@ -102,8 +102,8 @@ def processor_seconds(pid: int) -> float:
     if stat.is_file():
         user, system = stat.read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-    told = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
-    return sum(float(part) * 60**place for place, part in enumerate(reversed(told.split(":"))))
+    output = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
+    return sum(float(part) * 60**place for place, part in enumerate(reversed(output.split(":"))))
 
 
 def _raw(page: str) -> str:

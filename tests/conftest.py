@@ -1,4 +1,4 @@
-"""What every test can ask for. Servers start when the first test wants them, one of each for a worker."""
+"""Fixtures for every test. Each pytest process starts its servers when a test first needs them."""
 
 from __future__ import annotations
 

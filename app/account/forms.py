@@ -3,7 +3,7 @@ from __future__ import annotations
 from wtforms import SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 
-from app.web.forms import Address, ChosenPassword, Form, Name, PresentPassword
+from app.web.forms import Address, ChosenPassword, CurrentPassword, Form, Name
 
 
 class ProfileForm(Form):
@@ -15,7 +15,7 @@ class EmailForm(Form):
 
 
 class PasswordForm(Form):
-    current_password = PresentPassword("Present password")
+    current_password = CurrentPassword("Present password")
     password = ChosenPassword("New password")
 
 

@@ -34,7 +34,7 @@ def api_keys() -> ResponseReturnValue:
             made = _make(form)
         except (ScopeNotHeld, TooManyApiKeys) as refusal:
             form.refuse(None, refusal)
-    keys = reading().api_keys.list_living(who.user_id)
+    keys = reading().api_keys.list_active(who.user_id)
     return page("account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made)
 
 

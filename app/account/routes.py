@@ -21,7 +21,7 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done
 from app.web.rows import before
-from app.web.sentences import tell
+from app.web.sentences import describe
 
 EVENTS_ON_A_PAGE = 25
 SESSIONS_ON_A_PAGE = 50
@@ -144,7 +144,7 @@ def activity() -> ResponseReturnValue:
     older = url_for("account.activity", before=shown_events[-1].id) if len(events) > EVENTS_ON_A_PAGE else None
     return page(
         "account/activity.html",
-        events=[tell(event) for event in shown_events],
+        events=[describe(event) for event in shown_events],
         older_url=older,
         newer_url=url_for("account.activity") if before() is not None else None,
     )

@@ -42,7 +42,7 @@ def spends_quota(view: View) -> View:
 
     @wraps(view)
     def choose(**values: Any) -> Any:
-        who = identity.principal() if identity.speaks_for_itself() else None
+        who = identity.principal() if identity.has_explicit_credential() else None
         g.spends_quota = who is not None and who.via == "api_key"
         if g.spends_quota:
             _count()
@@ -60,11 +60,11 @@ def _count() -> None:
 
 def _tell_quota(response: Response) -> Response:
     """draft-ietf-httpapi-ratelimit-headers: the key's requests in a window, and how many are left in this one."""
-    told = limiter.current_limit if g.get("spends_quota") else None
-    if told is not None:
-        seconds = max(0, math.ceil(told.reset_at - time.time()))
-        response.headers["RateLimit-Policy"] = f'"key";q={told.limit.amount};w={told.limit.get_expiry()}'
-        response.headers["RateLimit"] = f'"key";r={max(0, told.remaining)};t={seconds}'
+    quota = limiter.current_limit if g.get("spends_quota") else None
+    if quota is not None:
+        seconds = max(0, math.ceil(quota.reset_at - time.time()))
+        response.headers["RateLimit-Policy"] = f'"key";q={quota.limit.amount};w={quota.limit.get_expiry()}'
+        response.headers["RateLimit"] = f'"key";r={max(0, quota.remaining)};t={seconds}'
         if response.status_code == 429:
             response.headers["Retry-After"] = str(max(1, seconds))
     return response

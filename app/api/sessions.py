@@ -66,7 +66,7 @@ def end_session(session_id: int) -> Answer:
 def list_api_keys(query: PageQuery) -> ApiKeysOut:
     """One's own active API keys, newest first."""
     after = read_cursor(query.cursor, of=KEYS)
-    found = reading().api_keys.list_living(
+    found = reading().api_keys.list_active(
         identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
     )
     page = found[: query.limit]

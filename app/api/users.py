@@ -24,7 +24,7 @@ from app.errors import (
 )
 from app.models import User
 from app.principal import Principal
-from app.services.directory import Listed, Wanted
+from app.services.directory import ListedUser, UserFilter
 from app.services.permissions import (
     ROLES_ASSIGN,
     USERS_DEACTIVATE,
@@ -47,7 +47,7 @@ _CANNOT_EDIT = (NotAllowed, ConfirmationRequired, UserNotFound, LastAdministrato
 def list_users(query: UsersQuery) -> dict[str, Any]:
     """Users, a page at a time."""
     this = query.model_dump(include={"q", "role", "status", "sort"})
-    wanted = Wanted(
+    wanted = UserFilter(
         order=query.sort.removeprefix("-"),  # type: ignore[arg-type]  # The schema names the four.
         descending=query.sort.startswith("-"),
         q=query.q,
@@ -163,7 +163,7 @@ def _check_visible(user_id: int) -> None:
 
 def _check_rank(by: Principal, work: Work, user: User) -> None:
     """Nobody changes a user with more permissions than their own. Raises NotAllowed."""
-    if not work.roles.amount_to(user) <= by.permissions:
+    if not work.roles.permissions_of(user) <= by.permissions:
         raise NotAllowed
 
 
@@ -176,7 +176,7 @@ def _check_unchanged(user: User) -> None:
         raise Changed
 
 
-def _one(user: Listed | None, fields: str | None) -> Answer:
+def _one(user: ListedUser | None, fields: str | None) -> Answer:
     if user is None:
         raise UserNotFound
     return Answer(_shown(user, fields), etag=_tag(user.id, user.version) + (f"-{fields}" if fields else ""))
@@ -186,7 +186,7 @@ def _tag(user_id: int, version: int) -> str:
     return f"{user_id}-{version}"
 
 
-def _shown(user: Listed, fields: str | None = None) -> dict[str, Any]:
+def _shown(user: ListedUser, fields: str | None = None) -> dict[str, Any]:
     wanted = fields.split(",") if fields else _FIELDS
     return {name: getattr(user, name) for name in _FIELDS if name in wanted}
 

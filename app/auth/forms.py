@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from wtforms import BooleanField
 
-from app.web.forms import Address, ChosenPassword, Form, Name, NextPage, PresentPassword
+from app.web.forms import Address, ChosenPassword, CurrentPassword, Form, Name, NextPage
 
 
 class RegisterForm(Form):
@@ -13,7 +13,7 @@ class RegisterForm(Form):
 
 class LoginForm(Form):
     email = Address(autocomplete="username")
-    password = PresentPassword()
+    password = CurrentPassword()
     remember = BooleanField("Stay signed in on this device")
     next = NextPage()
 
@@ -27,11 +27,11 @@ class ButtonForm(Form):
 
 
 class VerifyWithPasswordForm(Form):
-    password = PresentPassword("The password you chose when you signed up")
+    password = CurrentPassword("The password you chose when you signed up")
 
 
 class AccountPasswordForm(Form):
-    password = PresentPassword("The password of your account")
+    password = CurrentPassword("The password of your account")
 
 
 class ResetPasswordForm(Form):
@@ -39,7 +39,7 @@ class ResetPasswordForm(Form):
 
 
 class ConfirmForm(Form):
-    password = PresentPassword()
+    password = CurrentPassword()
     next = NextPage()
 
 

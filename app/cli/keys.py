@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from app.cli.users import AS_OPERATOR
 from app.unit_of_work import unit_of_work
 
-keys = AppGroup("keys", help="See to the keys that sign access tokens.")
+keys = AppGroup("keys", help="Manage the keys that sign access tokens.")
 
 
 @keys.command()

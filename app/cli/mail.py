@@ -11,7 +11,7 @@ from app.cli.users import ADDRESS
 from app.emails import MailDelayed, MailRefused, messages, send
 from app.extensions import now, settings
 
-mail = AppGroup("mail", help="Mail.")
+mail = AppGroup("mail", help="Test the mail server.")
 
 
 @mail.command()

@@ -164,16 +164,16 @@ class Supervisor:
 
     def finish(self, command: Sequence[str]) -> tuple[int, str]:
         """Run a command to its end, or until the run is stopped; returns its exit code and output."""
-        with tempfile.TemporaryFile("w+b") as told:
+        with tempfile.TemporaryFile("w+b") as output:
             program = subprocess.Popen(
-                dying_with_parent(command), stdin=subprocess.DEVNULL, stdout=told, stderr=told, process_group=0
+                dying_with_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
             )
             while program.poll() is None:
                 self.pump(TICK_SECONDS / 5)
                 if self.is_stopping():
                     program.terminate()
-            told.seek(0)
-            return program.returncode, told.read().decode(errors="replace")
+            output.seek(0)
+            return program.returncode, output.read().decode(errors="replace")
 
     def _start(self, part: Part) -> None:
         self._started_at[part] = time.monotonic()

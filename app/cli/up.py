@@ -34,7 +34,7 @@ def up() -> None:
         waits_for_migrations = check_database(settings)
         patience = KILLED_RUN_SECONDS if earlier_was_killed else 0
         with listen(settings.host, settings.port, patience=patience) as listener:
-            again = Run(settings, listener).to_the_end(migrate_first=waits_for_migrations)
+            again = Run(settings, listener).run(migrate_first=waits_for_migrations)
     if again is not None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], again)  # noqa: S606
 
@@ -54,7 +54,7 @@ class Run:
         self._has_greeted = False
         self._next_environment: dict[str, str] | None = None
 
-    def to_the_end(self, *, migrate_first: bool) -> dict[str, str] | None:
+    def run(self, *, migrate_first: bool) -> dict[str, str] | None:
         """Run until a stop is requested, or settings change: then return the environment for the next run.
 
         Raises CannotStart.
@@ -88,9 +88,9 @@ class Run:
         self._queue = [valkey]
 
     def _migrate(self) -> None:
-        code, told = self._supervisor.finish(module("flask", "db", "upgrade"))
+        code, output = self._supervisor.finish(module("flask", "db", "upgrade"))
         if code and not self._supervisor.is_stopping():
-            self._console.say(told)
+            self._console.say(output)
             raise CannotStart("The database could not be migrated; what went wrong stands above.")
 
     def _start_programs(self) -> None:
@@ -138,9 +138,9 @@ class Run:
         self._question = socket.create_connection(({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port))  # noqa: S104
         address = urlsplit(self._settings.public_url).netloc
         self._question.sendall(f"GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
-        self._supervisor.watch(self._question, self._hear_web)
+        self._supervisor.watch(self._question, self._read_web)
 
-    def _hear_web(self) -> None:
+    def _read_web(self) -> None:
         """Print the address once web has answered; otherwise ask again at the next tick."""
         assert self._question is not None  # noqa: S101 - for the type checker: only an asked question is heard
         with self._question as question:

@@ -20,7 +20,7 @@ from app.services.audit import Origin
 from app.services.password_policy import NewPassword
 from app.unit_of_work import Work, reading, unit_of_work
 
-users = AppGroup("users", help="Create, see and change accounts.")
+users = AppGroup("users", help="Manage accounts.")
 
 AS_OPERATOR = Origin(NOWHERE, entry_point="cli")
 
@@ -54,8 +54,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JS
 
 @users.command()
 @email_argument
-@click.option("--name", type=NAME, default="", help="What to call them.")
-@click.option("--role", "roles", multiple=True, help="A role to give; may be repeated. `member` by default.")
+@click.option("--name", type=NAME, default="", help="Their name.")
+@click.option("--role", "roles", multiple=True, help="A role to assign; may be repeated. Default: `member`.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 @json_option
 def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
@@ -65,17 +65,17 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
         for role in roles:
             work.roles.get(role)
         user = work.users.create(email=email, name=name, roles=roles, password=password)
-        known = told(user)
+        known = as_dict(user)
     click.echo(json.dumps(known, indent=2) if as_json else f"Created {email} ({', '.join(known['roles'])}).")
 
 
 @users.command(name="list")
-@click.option("--search", default="", help="The beginning of an address or a name.")
+@click.option("--search", default="", help="A prefix of an address or a name.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @json_option
 def list_users(search: str, limit: int, as_json: bool) -> None:
     """List users, newest first."""
-    found = [told(user) for user in reading().users.list(search=search, limit=limit)]
+    found = [as_dict(user) for user in reading().users.list(search=search, limit=limit)]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -92,7 +92,7 @@ def list_users(search: str, limit: int, as_json: bool) -> None:
 @json_option
 def show(email: str, as_json: bool) -> None:
     """Show one user."""
-    known = told(reading().users.get_by_email(email))
+    known = as_dict(reading().users.get_by_email(email))
     if as_json:
         click.echo(json.dumps(known, indent=2))
         return
@@ -125,7 +125,7 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
 
 @users.command()
 @email_argument
-@click.option("--reason", required=True, help="Why; the user is told.")
+@click.option("--reason", required=True, help="The reason; the user gets it by mail.")
 def deactivate(email: str, reason: str) -> None:
     """Deactivate an account and end its sessions, links and keys; `activate` undoes it."""
     if not reason.strip() or len(reason) > 500:
@@ -146,7 +146,7 @@ def activate(email: str) -> None:
 
 @users.command()
 @email_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(email: str, yes: bool) -> None:
     """Erase a user and their personal data; their audit events remain, without it."""
     reading().users.get_by_email(email)
@@ -206,7 +206,7 @@ def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
     return credentials.policy.prepare(password, words=words)
 
 
-def told(user: User) -> dict[str, Any]:
+def as_dict(user: User) -> dict[str, Any]:
     """A user as plain values; times are RFC 3339."""
     times = ("email_verified_at", "created_at", "updated_at", "last_seen_at", "deactivated_at")
     return {

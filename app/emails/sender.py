@@ -40,7 +40,7 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
         try:
             server.send_message(mail)
         finally:
-            _take_leave(server)
+            _quit(server)
     except smtplib.SMTPRecipientsRefused as refusal:
         code, answer = next(iter(refusal.recipients.values()))
         raise _refusal(code, answer) from None
@@ -53,7 +53,7 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
     return "accepted"
 
 
-def _take_leave(server: smtplib.SMTP) -> None:
+def _quit(server: smtplib.SMTP) -> None:
     """Whether the mail was accepted is decided already; the reply to QUIT changes nothing."""
     try:
         server.quit()

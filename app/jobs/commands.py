@@ -20,12 +20,12 @@ from app.unit_of_work import reading, unit_of_work
 
 log = logging.getLogger(__name__)
 
-jobs = AppGroup("jobs", help="Run workers and the schedule; see, retry and cancel jobs.")
+jobs = AppGroup("jobs", help="Run workers and the scheduler; list, retry and cancel jobs.")
 
 
 @jobs.command()
-@click.option("--processes", type=click.IntRange(1, 64), help="How many workers; WORKER_PROCESSES by default.")
-@click.option("--burst", is_flag=True, help="Stop when there is nothing left to do.")
+@click.option("--processes", type=click.IntRange(1, 64), help="The number of workers. Default: WORKER_PROCESSES.")
+@click.option("--burst", is_flag=True, help="Stop when no job is due.")
 def worker(processes: int | None, burst: bool) -> None:
     """Run workers until TERM or Ctrl-C; the jobs they are running are finished first."""
     from redis.exceptions import RedisError  # noqa: PLC0415 - only this command needs the workers and their client.
@@ -46,7 +46,7 @@ def worker(processes: int | None, burst: bool) -> None:
 
 
 @jobs.command()
-@click.option("--once", is_flag=True, help="Do one round and stop.")
+@click.option("--once", is_flag=True, help="Run one round and stop.")
 def schedule(once: bool) -> None:
     """Enqueue scheduled jobs, and notify workers again of due jobs. Any number of these may run."""
     stop = threading.Event()
@@ -76,7 +76,7 @@ def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
     found = reading().job_queue.list(states=states, limit=limit)
     if as_json:
-        click.echo(json.dumps([told(job) for job in found], indent=2))
+        click.echo(json.dumps([as_dict(job) for job in found], indent=2))
         return
     for job in found:
         click.echo(
@@ -92,7 +92,7 @@ def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(job_id: int, as_json: bool) -> None:
     """Show one job."""
-    known = told(reading().job_queue.get(job_id))
+    known = as_dict(reading().job_queue.get(job_id))
     if as_json:
         click.echo(json.dumps(known, indent=2))
         return
@@ -121,7 +121,7 @@ def cancel(job_id: int) -> None:
     click.echo(f"Job {job_id} is cancelled.")
 
 
-def told(job: Job) -> dict[str, Any]:
+def as_dict(job: Job) -> dict[str, Any]:
     """A job as plain values; times are RFC 3339."""
     times = ("run_after", "lease_until", "created_at", "started_at", "finished_at")
     plain = (

@@ -61,7 +61,7 @@ def answer_resend_verification(work: Work, task: AnswerResendVerification, claim
 @handles(AnswerForgotPassword)
 def answer_forgot_password(work: Work, task: AnswerForgotPassword, claim: Claim) -> Message:
     user = _active(work, task.user_id)
-    _keep_to_quota(work, claim, kind="reset_password", recipient=user.email)
+    _check_quota(work, claim, kind="reset_password", recipient=user.email)
     return messages.reset_password(
         user, _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.reset_link)
     )
@@ -102,7 +102,7 @@ def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: C
         raise Pointless("the change is confirmed already")
     if _is_taken(work, change.new_email):
         raise Pointless("the new address belongs to another account")
-    _keep_to_quota(work, claim, kind="confirm_email_change", recipient=change.new_email)
+    _check_quota(work, claim, kind="confirm_email_change", recipient=change.new_email)
     _, token = work.links.issue(
         Purpose.CHANGE_EMAIL,
         user_id=user.id,
@@ -151,7 +151,7 @@ def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified() or user.hashed_password is not None:
         raise Pointless("the account is set up already")
-    _keep_to_quota(work, claim, kind="invitation", recipient=user.email)
+    _check_quota(work, claim, kind="invitation", recipient=user.email)
     inviter = work.session.get(User, task.inviter_id) if task.inviter_id is not None else None
     token = _link(work, claim, Purpose.INVITATION, user, lifetime=work.lifetimes.invitation_link)
     return messages.invitation(user, inviter=inviter, token=token)
@@ -234,19 +234,19 @@ def _is_taken(work: Work, email: str) -> bool:
 # ── sending ──
 
 
-def _keep_to_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
+def _check_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
     """For mails that others can cause, for each kind separately. Raises Pointless; the newest sent link stays valid."""
-    if not work.mails.has_room(claim.job_id, kind=kind, recipient=recipient):
+    if not work.mails.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
         raise Pointless("the address was sent enough mails of this kind within the hour")
 
 
 def _already_registered(work: Work, user: User, claim: Claim) -> Message:
-    _keep_to_quota(work, claim, kind="already_registered", recipient=user.email)
+    _check_quota(work, claim, kind="already_registered", recipient=user.email)
     return messages.already_registered(user)
 
 
 def _verification(work: Work, user: User, claim: Claim) -> Message:
-    _keep_to_quota(work, claim, kind="verify_email", recipient=user.email)
+    _check_quota(work, claim, kind="verify_email", recipient=user.email)
     return messages.verify_email(
         user, _link(work, claim, Purpose.VERIFY_EMAIL, user, lifetime=work.lifetimes.verify_link)
     )

@@ -23,8 +23,8 @@ def is_api_key(text: str) -> bool:
     """Whether it has the form and the checksum of a key; only the database knows whether it is valid."""
     if not _SHAPE.fullmatch(text):
         return False
-    body, told = text[len(PREFIX) : -_SUM], text[-_SUM:]
-    return _checksum(body) == told
+    body, checksum = text[len(PREFIX) : -_SUM], text[-_SUM:]
+    return _checksum(body) == checksum
 
 
 def shown_part(key: str) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from secrets import token_bytes
 from threading import BoundedSemaphore
+from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
 from app.errors import Busy
+
+T = TypeVar("T")
 
 
 class Verdict(IntEnum):
@@ -26,35 +31,37 @@ class Verdict(IntEnum):
 class Passwords:
     """`memory_kib`, `time_cost` and `parallelism` are argon2's m, t and p; `at_once` bounds one process.
 
-    A hash takes memory and a core: without the bound, a flood of sign-ins would exhaust both.
+    A hash takes memory and a core: without the bound, a flood of sign-ins would exhaust both. Hashes have threads of
+    their own, because the C library keeps the memory of a hash for the thread that used it.
     """
 
     def __init__(
-        self, *, memory_kib: int = 19456, time_cost: int = 2, parallelism: int = 1, at_once: int = 4, wait: float = 2
+        self, *, memory_kib: int = 19456, time_cost: int = 2, parallelism: int = 1, at_once: int = 2, wait: float = 2
     ) -> None:
         self._hasher = PasswordHasher(
             time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID
         )
         self._slots = BoundedSemaphore(at_once)
+        self._threads = ThreadPoolExecutor(at_once, "argon2")
         self._wait = wait
-        self._decoy = _nobodys(self._hasher)
+        self._dummy = _dummy_hash(self._hasher)
 
     def hash(self, password: str) -> str:
         """A PHC string. Raises Busy when no slot is free for `wait` seconds."""
-        with _Slot(self._slots, self._wait):
-            return self._hasher.hash(_bytes(normalised(password)))
+        return self._in_turn(lambda: self._hasher.hash(_bytes(normalised(password))))
 
     def verify(self, hashed: str | None, password: str) -> Verdict:
         """Whether `password` is right; without a hash it takes as long and is WRONG. Raises Busy.
 
         A hash of the password as it was typed, from before it was normalised, still verifies.
         """
-        stored = self._decoy if hashed is None else hashed
-        with _Slot(self._slots, self._wait):
-            if self._fits(stored, normalised(password)):
-                return Verdict.OUTDATED if self._hasher.check_needs_rehash(stored) else Verdict.RIGHT
-            if normalised(password) != password and self._fits(stored, password):
-                return Verdict.OUTDATED
+        return self._in_turn(lambda: self._verdict(self._dummy if hashed is None else hashed, password))
+
+    def _verdict(self, stored: str, password: str) -> Verdict:
+        if self._fits(stored, normalised(password)):
+            return Verdict.OUTDATED if self._hasher.check_needs_rehash(stored) else Verdict.RIGHT
+        if normalised(password) != password and self._fits(stored, password):
+            return Verdict.OUTDATED
         return Verdict.WRONG
 
     def _fits(self, stored: str, password: str) -> bool:
@@ -63,25 +70,21 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
+    def _in_turn(self, hashing: Callable[[], T]) -> T:
+        if not self._slots.acquire(timeout=self._wait):
+            raise Busy
+        try:
+            return self._threads.submit(hashing).result()
+        finally:
+            self._slots.release()
+
 
 def normalised(password: str) -> str:
     """NFKC, so that a password is the same on every keyboard and system (NIST SP 800-63B-4, section 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 
-class _Slot:
-    def __init__(self, slots: BoundedSemaphore, wait: float) -> None:
-        self._slots, self._wait = slots, wait
-
-    def __enter__(self) -> None:
-        if not self._slots.acquire(timeout=self._wait):
-            raise Busy
-
-    def __exit__(self, *_: object) -> None:
-        self._slots.release()
-
-
-def _nobodys(hasher: PasswordHasher) -> str:
+def _dummy_hash(hasher: PasswordHasher) -> str:
     """A dummy PHC string that no password matches, and that takes as long to verify as any other of `hasher`."""
     salt, key = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
     cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"

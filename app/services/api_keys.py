@@ -37,7 +37,7 @@ class ApiKeys:
         missing = sorted(set(scopes) - owner.permissions)
         if missing:
             raise ScopeNotHeld(missing)
-        if len(self.list_living(owner.user_id)) >= MOST_LIVING:
+        if len(self.list_active(owner.user_id)) >= MOST_LIVING:
             raise TooManyApiKeys(f"You have {MOST_LIVING} keys. End one that you no longer need.")
         secret = new_api_key()
         key = ApiKey(
@@ -62,7 +62,7 @@ class ApiKeys:
             raise ApiKeyNotFound
         return key
 
-    def list_living(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
+    def list_active(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
         """Newest first, those with an id under `before`."""
         query = self._living(user_id).order_by(ApiKey.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(ApiKey.id < before)))

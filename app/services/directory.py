@@ -55,7 +55,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class UserFilter:
     """`q` is a prefix of an address, or prefixes of words of a name."""
 
     order: Order = "created_at"
@@ -68,7 +68,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedUser:
     """A user in the list."""
 
     id: int
@@ -87,16 +87,16 @@ class Listed:
 class Directory:
     session: DbSession
 
-    def find(self, user_id: int) -> Listed | None:
+    def find(self, user_id: int) -> ListedUser | None:
         row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
         return self._with_roles([row])[0] if row else None
 
-    def find_self(self, user_id: int, roles: tuple[str, ...]) -> Listed | None:
+    def find_self(self, user_id: int, roles: tuple[str, ...]) -> ListedUser | None:
         """The principal's own row; the roles are known already."""
         row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
         return _listed(row, roles) if row else None
 
-    def page(self, wanted: Wanted) -> tuple[list[Listed], Position | None]:
+    def page(self, wanted: UserFilter) -> tuple[list[ListedUser], Position | None]:
         """One page, and the position of the next; None if there is none."""
         filters = [self._of_status(wanted.status), self._with_role(wanted.role), *self._found_by(wanted.q)]
         query = select(*_SHOWN)
@@ -109,7 +109,7 @@ class Directory:
         last = rows[-1] if more else None
         return self._with_roles(rows), Position(getattr(last, wanted.order), last.id) if last else None
 
-    def _rows(self, query: AnySelect, wanted: Wanted) -> list[AnyRow]:
+    def _rows(self, query: AnySelect, wanted: UserFilter) -> list[AnyRow]:
         """Up to one row more than a page. Users without a value in this order come last."""
         column, count = _COLUMNS[wanted.order], wanted.limit + 1
         rows: list[AnyRow] = []
@@ -158,7 +158,7 @@ class Directory:
     def _found_by(q: str) -> list[_Condition | None]:
         return [_begins(word) for word in q.split()[:MOST_WORDS]]
 
-    def _with_roles(self, rows: Sequence[AnyRow]) -> list[Listed]:
+    def _with_roles(self, rows: Sequence[AnyRow]) -> list[ListedUser]:
         held: dict[int, list[str]] = {row.id: [] for row in rows}
         if held:
             query = (
@@ -172,8 +172,8 @@ class Directory:
         return [_listed(row, tuple(held[row.id])) for row in rows]
 
 
-def _listed(row: AnyRow, roles: tuple[str, ...]) -> Listed:
-    return Listed(**row._mapping, roles=roles)
+def _listed(row: AnyRow, roles: tuple[str, ...]) -> ListedUser:
+    return ListedUser(**row._mapping, roles=roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _beyond(column: InstrumentedAttribute[Any], after: Position, *, descending: 
     return and_(column >= value, or_(column > value, User.id > after.id))
 
 
-def _ordered(column: InstrumentedAttribute[Any], wanted: Wanted) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+def _ordered(column: InstrumentedAttribute[Any], wanted: UserFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     if wanted.descending:
         return column.desc(), User.id.desc()
     return column.asc(), User.id.asc()

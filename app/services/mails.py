@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as DbSession
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
 from app.services.lifetimes import Lifetimes
-from app.services.statements import take_turns
+from app.services.statements import serialise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +39,14 @@ class Mails:
         self.session.flush()
         return found
 
-    def has_room(self, job_id: int, *, kind: str, recipient: str) -> bool:
+    def is_below_quota(self, job_id: int, *, kind: str, recipient: str) -> bool:
         """Whether one more mail of this kind may be sent to this address in this hour; a job counts only once.
 
         Counts the records that `open` adds in the same transaction.
         """
         if self.session.scalar(select(SentMail.id).where(SentMail.job_id == job_id)) is not None:
             return True
-        take_turns(self.session, f"mail:{kind}:{recipient}")
+        serialise(self.session, f"mail:{kind}:{recipient}")
         since = self.clock() - timedelta(hours=1)
         sent = select(func.count()).select_from(SentMail)
         recent = sent.where(SentMail.recipient == recipient, SentMail.kind == kind, SentMail.created_at > since)

@@ -73,7 +73,7 @@ class RefreshTokens:
             .values(used_at=now)
             .execution_options(synchronize_session=False),
         )
-        successor = self._succeed(row.Session, token) if spent == 1 else self._living_successor(row.id, token, now)
+        successor = self._succeed(row.Session, token) if spent == 1 else self._unused_successor(row.id, token, now)
         if successor is None:
             self._end(row.Session)
             raise TokenReused
@@ -88,7 +88,7 @@ class RefreshTokens:
         session.last_seen_at = self.clock()
         return successor
 
-    def _living_successor(self, token_id: int, token: str, now: datetime) -> str | None:
+    def _unused_successor(self, token_id: int, token: str, now: datetime) -> str | None:
         """The successor of a token that was spent a moment ago, if nobody has used it yet."""
         used_at = self.session.execute(select(RefreshToken.used_at).where(RefreshToken.id == token_id)).scalar()
         if used_at is None or now - used_at > GRACE:

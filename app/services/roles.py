@@ -68,7 +68,7 @@ class Roles:
             self.take(user, name)
 
     @staticmethod
-    def amount_to(user: User) -> frozenset[str]:
+    def permissions_of(user: User) -> frozenset[str]:
         """All permissions of the user's roles."""
         return frozenset().union(*(granted(role.permissions) for role in user.roles))
 

@@ -91,7 +91,7 @@ class SignIn:
 
     def accept(self, attempt: Attempt) -> None:
         """The password was right: refund the try."""
-        self.throttles.give_back(attempt.throttle_id)
+        self.throttles.refund(attempt.throttle_id)
 
     def finish(
         self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str | None, new_hash: str | None

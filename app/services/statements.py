@@ -16,7 +16,7 @@ def insert_once(session: DbSession, model: type[Any]) -> Any:
     return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert(model)
 
 
-def take_turns(session: DbSession, key: str) -> None:
+def serialise(session: DbSession, key: str) -> None:
     """Serialise transactions under `key` with an advisory lock; SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)

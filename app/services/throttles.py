@@ -43,7 +43,7 @@ class Throttles:
         self.session.flush()
         return throttle
 
-    def give_back(self, throttle_id: int) -> None:
+    def refund(self, throttle_id: int) -> None:
         """Refund one try, because the password was right. The failures of others stay."""
         now = self.clock()
         self.session.execute(

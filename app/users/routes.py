@@ -13,7 +13,7 @@ from app.web.access import requires
 from app.web.devices import device_name
 from app.web.pages import page
 from app.web.rows import before
-from app.web.sentences import tell
+from app.web.sentences import describe
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50
@@ -44,7 +44,7 @@ def show(user_id: int) -> ResponseReturnValue:
         "users/show.html",
         user=shown(user),
         sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
-        events=[tell(event) for event in look.audit.list_for(user.id, limit=20)],
+        events=[describe(event) for event in look.audit.list_for(user.id, limit=20)],
         mails=[
             SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind)
             for m in look.users.list_mails(user.id)

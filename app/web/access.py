@@ -61,7 +61,7 @@ def guard() -> ResponseReturnValue | None:
         return _ask_to_sign_in()
     permission = getattr(view, "permission", None)
     if permission is not None and not who.has(permission):
-        _leave_trace(who, permission)
+        _record_refusal(who, permission)
         raise NotAllowed
     if getattr(view, "wants_confirmation", False) and not is_fresh(who):
         if is_api():
@@ -80,7 +80,7 @@ def _ask_to_sign_in() -> ResponseReturnValue:
     return redirect(url_for("auth.login", next=here()))
 
 
-def _leave_trace(who: Principal, permission: str) -> None:
+def _record_refusal(who: Principal, permission: str) -> None:
     """One event for each person, permission and hour, with a count: requests can be repeated without end."""
     once = f"access.refused:{who.user_id}:{permission}:{now():%Y-%m-%dT%H}"
     with unit_of_work() as work:

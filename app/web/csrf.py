@@ -12,7 +12,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from app import urls
 from app.extensions import csrf, settings
-from app.web.identity import is_api, speaks_for_itself
+from app.web.identity import has_explicit_credential, is_api
 
 EXPIRED = "This page was open for too long. What you typed is still here; please send it again."
 NO_COOKIE = (
@@ -32,7 +32,7 @@ def check() -> None:
     """Refuse a state-changing request without its token, or with an `Origin` of another site."""
     if request.method not in current_app.config["WTF_CSRF_METHODS"] or request.endpoint is None:
         return
-    if is_api() and not _rides_on_a_cookie():
+    if is_api() and not _is_sent_automatically():
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} or not _is_own_origin():
         g.is_cross_site = True
@@ -77,18 +77,18 @@ def has_cookie() -> bool:
     return current_app.config["SESSION_COOKIE_NAME"] in request.cookies
 
 
-def _rides_on_a_cookie() -> bool:
+def _is_sent_automatically() -> bool:
     """Whether the browser may have added the credential by itself. Public API endpoints use none."""
     view = current_app.view_functions.get(request.endpoint or "")
-    return not speaks_for_itself() and not getattr(view, "is_public", False)
+    return not has_explicit_credential() and not getattr(view, "is_public", False)
 
 
 def _is_own_origin() -> bool:
-    told = request.headers.get("Origin")
-    if told is None:
+    header = request.headers.get("Origin")
+    if header is None:
         return True
     try:
-        origin = urls.origin(told)
+        origin = urls.origin(header)
     except ValueError:
         return False
     if origin in {urls.origin(settings().public_url), urls.origin(request.host_url)}:

@@ -38,7 +38,7 @@ from app.errors import (
 )
 from app.extensions import db
 from app.web import csrf, envelope
-from app.web.identity import is_api, speaks_for_itself
+from app.web.identity import has_explicit_credential, is_api
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ def answer(
         response = envelope.refusal(int(status), message, found)
         if status == HTTPStatus.UNAUTHORIZED:
             # RFC 6750, section 3.1: only an invalid credential gets an error code, a missing one does not.
-            why = ', error="invalid_token"' if speaks_for_itself() else ""
+            why = ', error="invalid_token"' if has_explicit_credential() else ""
             response.headers["WWW-Authenticate"] = f'Bearer realm="api"{why}'
         return response
     heading, usual = WORDS.get(int(status), WORDS[400 if status < 500 else 500])

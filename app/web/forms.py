@@ -106,7 +106,7 @@ class Name(StringField):
             raise ValidationError(self._required)
 
 
-class PresentPassword(PasswordField):
+class CurrentPassword(PasswordField):
     """A password to be checked; used exactly as it was sent."""
 
     def __init__(self, label: str = "Password", **kwargs: Any) -> None:

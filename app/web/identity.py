@@ -91,7 +91,7 @@ def _address(text: str | None) -> str | None:
 
 
 def _load(request: Request) -> Principal | None:
-    found = _by_header(request) if speaks_for_itself() else _by_cookie()
+    found = _by_header(request) if has_explicit_credential() else _by_cookie()
     if isinstance(found, Expired):
         _expire(found)
         return None
@@ -103,7 +103,7 @@ def _load(request: Request) -> Principal | None:
     return found.principal
 
 
-def speaks_for_itself() -> bool:
+def has_explicit_credential() -> bool:
     """Whether the request has an Authorization header; its cookies are then ignored."""
     return "Authorization" in request.headers and is_api()
 

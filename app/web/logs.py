@@ -37,13 +37,13 @@ class _RequestId(logging.Filter):
 
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None
         }
         if record.name == "app.requests":
-            text = f"{told.get('method')} {told.get('route')} {told.get('status')} {told.get('duration_ms')} ms"
+            text = f"{entry.get('method')} {entry.get('route')} {entry.get('status')} {entry.get('duration_ms')} ms"
             return f"{self.formatTime(record, '%H:%M:%S')} {text}"
-        extra = " ".join(f"{name}={value}" for name, value in told.items() if name != "request_id")
+        extra = " ".join(f"{name}={value}" for name, value in entry.items() if name != "request_id")
         # A line break in a value must not look like a second line.
         return super().format(record) + (f" ({extra})" if extra else "")
 

@@ -144,10 +144,10 @@ def ago(at: datetime | None) -> str | Markup:
         return "never"
     local = at.astimezone(settings().zone)
     title = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), title, spoken(now() - at))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), title, relative(now() - at))
 
 
-def spoken(age: timedelta) -> str:
+def relative(age: timedelta) -> str:
     """How long ago, in the largest fitting unit."""
     seconds = int(age.total_seconds())
     for size, unit in ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute")):

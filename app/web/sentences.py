@@ -52,7 +52,7 @@ SENTENCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DescribedEvent:
     """One event, ready for a page; `address` is the client's, None once erased or unknown."""
 
     at: datetime
@@ -67,11 +67,11 @@ class _Gone(dict[str, object]):
         return "…"
 
 
-def tell(event: AuditEvent) -> Told:
+def describe(event: AuditEvent) -> DescribedEvent:
     detail = event.detail
     # Only our own sentence is the format string; user input is only ever a value.
     sentence = SENTENCES.get(event.kind, event.kind).format_map(_Gone(detail.values if detail else {}))
-    return Told(
+    return DescribedEvent(
         at=event.at,
         sentence=sentence,
         address=detail.address if detail else None,

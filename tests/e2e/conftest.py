@@ -1,4 +1,4 @@
-"""A real browser before the real processes; whatever a page says on its console is held against it."""
+"""A real browser and the real processes; any message on the console fails the test."""
 
 import os
 import shutil
@@ -73,7 +73,7 @@ def profile(chromium, deployment):
 
 @pytest.fixture
 def visitor(profile, deployment):
-    """Somebody at a browser that remembers nothing of whoever sat there before."""
+    """A visitor with an empty browser profile."""
     visitor = Visitor(profile, deployment)
     yield visitor
     visitor.leave()

@@ -1,4 +1,4 @@
-"""Every page, in each of its states: accessible in light and dark, fit for a narrow phone, silent on the console."""
+"""Every page, in each of its states: accessible in light and dark, usable on a narrow phone, no console messages."""
 
 from __future__ import annotations
 

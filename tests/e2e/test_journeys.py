@@ -1,4 +1,4 @@
-"""Whole journeys, from the first page to the last, as people walk them."""
+"""Whole journeys, from the first page to the last."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Without a mouse, and on a small screen held in the hand."""
+"""With the keyboard only, and on a small touch screen."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Somebody at a browser: what they do in words of their own, and what their browser complains about."""
+"""A user with a real browser: their actions, and the browser's error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody who calls on a real web server: cookies, forms, and no browser."""
+"""An HTTP client for a real web server, with cookies and forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deployments whose parts are killed, emptied and taken away, and an SMTP server that does as it is told."""
+"""Deployments whose parts are killed, emptied and removed, and an SMTP server that fails on request."""
 
 from __future__ import annotations
 

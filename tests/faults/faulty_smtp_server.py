@@ -1,4 +1,4 @@
-"""An SMTP server that can be closed, that can keep a mail in its hands, and that refuses what it is told to refuse."""
+"""An SMTP server that can be closed, delay its reply to a mail, and refuse mails."""
 
 from __future__ import annotations
 

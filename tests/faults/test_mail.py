@@ -1,4 +1,4 @@
-"""A mail server that is away, refuses, puts off or hangs: the job queue and the record of mails say what happened."""
+"""A mail server that is away, refuses, delays or hangs: the jobs and the records of mails say what happened."""
 
 from datetime import UTC, datetime
 

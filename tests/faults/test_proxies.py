@@ -1,4 +1,4 @@
-"""Behind what others run: nginx with a path that is kept or taken out, PgBouncer that lends connections by transaction."""
+"""Behind nginx, which keeps or strips the path, and behind PgBouncer in transaction mode."""
 
 import os
 import shutil

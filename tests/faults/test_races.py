@@ -1,4 +1,4 @@
-"""Fifty at once on two processes: what may happen once happens once."""
+"""Fifty simultaneous requests on two processes: what may happen once happens once."""
 
 import threading
 from collections import Counter

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 import psycopg
 from sqlalchemy import select
@@ -28,7 +29,7 @@ def register(deployment, email):
     """Whether the answer said that all went well; the worker may die over it."""
     try:
         return Caller(deployment.url).register(email).status == 303
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 
@@ -84,9 +85,12 @@ def test_under_a_barrage_of_kills_every_registration_is_whole(build):
     with ThreadPoolExecutor(4) as visitors:
         killer = threading.Thread(target=kill_again_and_again)
         killer.start()
-        answers = dict(zip(addresses, visitors.map(lambda email: register(deployment, email), addresses), strict=True))
-        over.set()
-        killer.join()
+        try:
+            results = list(visitors.map(lambda email: register(deployment, email), addresses))
+        finally:
+            over.set()
+            killer.join()
+    answers = dict(zip(addresses, results, strict=True))
 
     users, events, jobs = told(deployment)
     assert users == events == jobs

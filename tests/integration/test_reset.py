@@ -158,14 +158,14 @@ def test_passwords_that_may_not_be_hashed_now_are_asked_to_come_back(client, ada
     link = mailbox.link_from(client.forgot_password(ada.email))
     passwords = app.extensions["passwords"]
     passwords._wait = 0
-    slots = [passwords._slots.acquire() for _ in range(4)]
-    assert all(slots)
+    slots = 0
+    while passwords._slots.acquire(blocking=False):
+        slots += 1
 
     refused = client.reset_password(link, NEW)
     assert "We are busy right now" in Page(refused.text).text("main")
     assert "We are busy right now" in Page(client.login(ada).text).text("main")
     assert "We are busy right now" in Page(client.register("new@example.com").text).text("main")
 
-    for _ in slots:
-        passwords._slots.release()
+    passwords._slots.release(slots)
     assert client.reset_password(link, NEW).status_code == 302

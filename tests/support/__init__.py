@@ -1,1 +1,1 @@
-"""What the tests stand on: real parts, a browser that checks every page it sees, a mailbox, a clock."""
+"""Test support: real servers, a browser that checks every page, a mailbox, a clock."""

@@ -1,4 +1,4 @@
-"""One person's browser: it keeps cookies, follows nothing, and looks hard at every page it is shown."""
+"""A test client for one user: keeps cookies, follows no redirects, and checks every page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Browser:
         return response
 
     def page(self, path: str, **how: Any) -> Page:
-        """The page at `path`, which must be there."""
+        """The page at `path`, which must exist."""
         response = self.get(path, **how)
         assert response.status_code == 200, f"{path}: {response.status_code}"
         return Page(response.text)
@@ -115,7 +115,7 @@ class Browser:
         return self.open_and_send(link, {"password": password} if password else {})
 
     def open_and_send(self, link: str, data: dict[str, Any] | None = None) -> TestResponse:
-        """Open a one-time link and press the button of its page; where the link is dead, its answer."""
+        """Open a one-time link and press the button of its page; for an invalid link, returns its answer."""
         opened = self.get(link)
         return self.post(opened.location, data) if opened.status_code == 303 else opened
 
@@ -130,7 +130,7 @@ _good: set[str] = set()
 
 
 def look_at(html: str, where: str) -> None:
-    """Hold a page to what every page must be; one that was good before is only known again."""
+    """Check what every page has to fulfil; a page that passed before is not checked again."""
     known = CSRF_TOKEN.sub(r"\1token", html)
     if known not in _good:
         found = complaints(Page(html))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The application's time in a test: it stands still until it is moved."""
+    """The application's time in a test: it only advances when moved."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self.now = start or datetime.now(UTC).replace(microsecond=0)

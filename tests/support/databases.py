@@ -61,7 +61,7 @@ def migrated(database_url: str, folder: Path) -> str:
 
 
 def emptied(database_url: str) -> str:
-    """The same PostgreSQL database without rows, but for the roles that a migration made."""
+    """The same PostgreSQL database without rows, except the roles that a migration created."""
     tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name not in KEPT]
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(";".join(f"DELETE FROM {table}" for table in tables))
@@ -82,6 +82,6 @@ def let_go(app: Flask) -> None:
 
 
 def forget_environment() -> None:
-    """What the developer's shell says must not reach a test."""
+    """Remove the developer's settings from the environment."""
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)

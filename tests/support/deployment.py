@@ -49,7 +49,7 @@ Found = TypeVar("Found")
 
 
 def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
-    """Look again and again until something is found, and return it; `why` tells what there is instead."""
+    """Poll until something is found, and return it; `why` describes what there is instead."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not (found := look()):
@@ -96,7 +96,7 @@ class Process:
         return self._process.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:
-        """The whole group at once, as when the machine loses its power."""
+        """Kill the whole group at once, as a power failure would."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -122,7 +122,7 @@ class Deployment:
         }
 
     def stop(self) -> None:
-        """Tell everything to stop, and wait until it has."""
+        """Stop all processes, and wait for them."""
         running = [process for process in self.processes if process.is_alive()]
         for process in running:
             process.terminate()
@@ -222,5 +222,5 @@ class Deployment:
             return bytes(answer.read())
 
     def told(self) -> str:
-        """Everything that its processes have said."""
+        """All output of its processes."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))

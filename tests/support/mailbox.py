@@ -1,4 +1,4 @@
-"""The jobs that are due, done at once, and the mails that come of them."""
+"""Runs due jobs at once, and reads the mails that they send."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Mail:
 
 
 def work_off(app: Flask) -> int:
-    """Do what is due, in this process and in order, until nothing is; returns how many jobs were tried."""
+    """Run due jobs, in this process and in order, until there are none; returns how many were tried."""
     return sum(1 for _ in _each_due(app))
 
 

@@ -1,4 +1,4 @@
-"""What every page must be, whichever test fetched it."""
+"""The checks for every page, whichever test fetched it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def folded(text: str) -> str:
 
 
 def complaints(page: Page) -> list[str]:
-    """Every way in which a page is less than it must be; empty for a good one."""
+    """Every requirement that the page violates; empty for a good one."""
     return [
         *(f"invalid HTML: {error}" for error in page.errors),
         *_about_its_frame(page),

@@ -1,4 +1,4 @@
-"""People with accounts, made through the same service as the command line's."""
+"""Users, created with the same service as by the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that speaks to the JSON API: it keeps no cookies and looks hard at every answer it gets."""
+"""A client of the JSON API: keeps no cookies, and checks every answer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Program:
 
 
 def look_at(response: TestResponse, where: str) -> None:
-    """Hold an answer to what every answer of the API must be."""
+    """Check what every answer of the API has to fulfil."""
     if not response.data or response.headers.get("Content-Encoding") or where.endswith("/openapi.json"):
         return
     assert response.mimetype == "application/json", f"{where}: {response.mimetype}"

@@ -1,4 +1,4 @@
-"""A real SMTP server on a port of its own that does what a test tells it to."""
+"""A real SMTP server on its own port, whose replies the test chooses."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_a_hash_with_yesterdays_parameters_still_fits_and_is_known_as_outdated(p
 def test_an_unknown_account_costs_the_same_hash_as_a_known_one():
     stronger = Passwords(memory_kib=64, time_cost=2)
 
-    assert extract_parameters(stronger._decoy) == extract_parameters(stronger.hash("a quieter harbour"))
+    assert extract_parameters(stronger._dummy) == extract_parameters(stronger.hash("a quieter harbour"))
 
 
 def test_no_more_than_the_bound_are_hashed_at_once():
@@ -112,3 +112,17 @@ def test_who_waits_for_a_slot_gets_it_when_it_is_free():
     waiting.join()
 
     assert passwords.verify(hashed[0], "patience")
+
+
+def test_hashes_run_in_as_many_threads_as_may_hash_at_once():
+    passwords = Passwords(memory_kib=8, time_cost=1, at_once=2)
+    used = set()
+    passwords._verdict = lambda *_: used.add(threading.get_ident())
+    callers = [threading.Thread(target=passwords.verify, args=(None, "a password")) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+    assert len(used) <= 2
+    assert not used & {caller.ident for caller in callers}

@@ -7,7 +7,7 @@ import pytest
 
 import app
 from app.models import AuditDetail, AuditEvent
-from app.web.sentences import SENTENCES, tell
+from app.web.sentences import SENTENCES, describe
 
 CALLS = [
     node
@@ -50,7 +50,7 @@ def test_no_sentence_is_about_what_never_happens():
 
 
 def test_values_are_set_into_the_sentence():
-    assert tell(event("email.changed", before="a@x.example", after="b@x.example")).sentence == (
+    assert describe(event("email.changed", before="a@x.example", after="b@x.example")).sentence == (
         "The address changed from a@x.example to b@x.example."
     )
 
@@ -58,7 +58,7 @@ def test_values_are_set_into_the_sentence():
 def test_what_was_erased_is_an_ellipsis():
     erased = AuditEvent(kind="email.changed", at=datetime(2026, 1, 2, tzinfo=UTC), detail=None)
 
-    told = tell(erased)
+    told = describe(erased)
 
     assert told.sentence == "The address changed from … to …."
     assert (told.address, told.device) == (None, None)
@@ -67,8 +67,11 @@ def test_what_was_erased_is_an_ellipsis():
 def test_what_people_typed_is_a_value_and_never_a_format():
     name = "{before.__class__.__mro__} {0} {after!r:>9999999}"
 
-    assert tell(event("user.renamed", before="Ada", after=name)).sentence == f"The name changed from “Ada” to “{name}”."
+    assert (
+        describe(event("user.renamed", before="Ada", after=name)).sentence
+        == f"The name changed from “Ada” to “{name}”."
+    )
 
 
 def test_a_kind_of_a_later_version_is_shown_by_its_name():
-    assert tell(event("rocket.launched")).sentence == "rocket.launched"
+    assert describe(event("rocket.launched")).sentence == "rocket.launched"

@@ -67,7 +67,7 @@ def test_keys_are_counted_apart(throttles):
 def test_a_right_password_takes_its_own_charge_back_and_no_others(throttles):
     throttle = fail(throttles, 4)
 
-    throttles.give_back(throttle.id)
+    throttles.refund(throttle.id)
 
     assert throttles.failures(throttle.id) == 3
 
@@ -76,7 +76,7 @@ def test_a_charge_is_never_given_back_twice_over(throttles):
     throttle = fail(throttles, 1)
 
     for _ in range(3):
-        throttles.give_back(throttle.id)
+        throttles.refund(throttle.id)
 
     assert throttles.failures(throttle.id) == 0
 
