@@ -1,16 +1,45 @@
-"""`flask keys`: the keys that sign the API's access tokens."""
+"""`flask keys`: users' API keys, and the keys that sign access tokens."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import AS_OPERATOR
-from app.unit_of_work import unit_of_work
+from app.cli.users import ADDRESS, AS_OPERATOR
+from app.models import ApiKey
+from app.unit_of_work import reading, unit_of_work
 
-keys = AppGroup("keys", help="Manage the keys that sign access tokens.")
+keys = AppGroup("keys", help="List and end API keys; rotate the key that signs access tokens.")
+
+
+@keys.command(name="list")
+@click.option("--user", "email", type=ADDRESS, help="Only the keys of the user with this address.")
+@click.option("--limit", default=50, type=click.IntRange(1, 10_000))
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def list_keys(email: str | None, limit: int, as_json: bool) -> None:
+    """List active API keys, newest first."""
+    look = reading()
+    user_id = look.users.get_by_email(email).id if email else None
+    found = look.api_keys.list_with_owners(user_id, limit=limit)
+    if as_json:
+        click.echo(json.dumps([as_dict(key, owner) for key, owner in found], indent=2))
+        return
+    for key, owner in found:
+        click.echo(f"{key.id:>8}  {owner:<40}  {key.prefix}…  {key.name}  {', '.join(key.scopes)}".rstrip())
+    if not found:
+        click.echo("No API keys.")
+
+
+@keys.command()
+@click.argument("key_id", type=click.IntRange(1, 2**63 - 1))
+def end(key_id: int) -> None:
+    """End an API key: it is invalid from the next request on."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        name = work.api_keys.end(key_id, user_id=None).name
+    click.echo(f"Ended the API key {key_id} ({name}).")
 
 
 @keys.command()
@@ -20,3 +49,13 @@ def rotate(as_json: bool) -> None:
     with unit_of_work(origin=AS_OPERATOR) as work:
         kid = work.signing_keys.rotate().kid
     click.echo(json.dumps({"kid": kid}) if as_json else f"The key {kid} signs from now on, within a minute everywhere.")
+
+
+def as_dict(key: ApiKey, owner: str) -> dict[str, Any]:
+    """A key as plain values; times are RFC 3339."""
+    times = ("created_at", "expires_at", "last_used_at")
+    return {
+        **{name: getattr(key, name) for name in ("id", "name", "prefix", "scopes")},
+        "user": owner,
+        **{name: at.isoformat() if (at := getattr(key, name)) else None for name in times},
+    }

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, select, true, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
-from app.models import ApiKey
+from app.models import ApiKey, User
 from app.principal import Principal
 from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
@@ -19,7 +19,7 @@ from app.services.job_queue import JobQueue
 from app.services.statements import affected
 from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
-MOST_LIVING = 50
+MOST_ACTIVE = 50
 WARN_BEFORE = timedelta(days=7)
 
 
@@ -37,8 +37,8 @@ class ApiKeys:
         missing = sorted(set(scopes) - owner.permissions)
         if missing:
             raise ScopeNotHeld(missing)
-        if len(self.list_active(owner.user_id)) >= MOST_LIVING:
-            raise TooManyApiKeys(f"You have {MOST_LIVING} keys. End one that you no longer need.")
+        if len(self.list_active(owner.user_id)) >= MOST_ACTIVE:
+            raise TooManyApiKeys(f"You have {MOST_ACTIVE} keys. End one that you no longer need.")
         secret = new_api_key()
         key = ApiKey(
             user_id=owner.user_id,
@@ -55,17 +55,22 @@ class ApiKeys:
         self.job_queue.enqueue(SendApiKeyMade(key_id=key.id))
         return key, secret
 
-    def get(self, key_id: int, *, user_id: int) -> ApiKey:
-        """One active key of `user_id`. Raises ApiKeyNotFound."""
-        key = self.session.scalar(self._living(user_id).where(ApiKey.id == key_id))
+    def get(self, key_id: int, *, user_id: int | None) -> ApiKey:
+        """One active key of `user_id`, or of anybody for None. Raises ApiKeyNotFound."""
+        key = self.session.scalar(self._active(user_id).where(ApiKey.id == key_id))
         if key is None:
             raise ApiKeyNotFound
         return key
 
     def list_active(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
         """Newest first, those with an id under `before`."""
-        query = self._living(user_id).order_by(ApiKey.id.desc()).limit(limit)
+        query = self._active(user_id).order_by(ApiKey.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(ApiKey.id < before)))
+
+    def list_with_owners(self, user_id: int | None, *, limit: int) -> list[tuple[ApiKey, str]]:
+        """Active keys of `user_id`, or of all users for None, with their owners' addresses; newest first."""
+        query = self._active(user_id).add_columns(User.email).join(User).order_by(ApiKey.id.desc()).limit(limit)
+        return [(key, email) for key, email in self.session.execute(query)]
 
     def rename(self, key_id: int, *, user_id: int, name: str) -> ApiKey:
         """Raises ApiKeyNotFound."""
@@ -75,17 +80,14 @@ class ApiKeys:
             key.name = name
         return key
 
-    def end(self, key_id: int, *, user_id: int) -> None:
-        """End a key: it is invalid from the next request on. Raises ApiKeyNotFound."""
-        ended = affected(
-            self.session,
-            update(ApiKey)
-            .where(ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.ended_at.is_(None))
-            .values(ended_at=self.clock()),
-        )
-        if ended != 1:
+    def end(self, key_id: int, *, user_id: int | None) -> ApiKey:
+        """End a key of `user_id`, or of anybody for None: invalid from the next request on. Raises ApiKeyNotFound."""
+        key = self.get(key_id, user_id=user_id)
+        change = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None)).values(ended_at=self.clock())
+        if affected(self.session, change) != 1:
             raise ApiKeyNotFound
-        self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
+        self.audit.record("api_key.ended", subject_id=key.user_id, key_id=key_id)
+        return key
 
     def expire(self, key_id: int) -> None:
         """End what was found expired, so that a clock set back does not revive it."""
@@ -122,10 +124,10 @@ class ApiKeys:
             self.job_queue.enqueue(SendApiKeyExpires(key_id=key.id))
         return len(keys)
 
-    def _living(self, user_id: int) -> Select[ApiKey]:
+    def _active(self, user_id: int | None) -> Select[ApiKey]:
         now = self.clock()
         return select(ApiKey).where(
-            ApiKey.user_id == user_id,
+            true() if user_id is None else ApiKey.user_id == user_id,
             ApiKey.ended_at.is_(None),
             ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now),
         )

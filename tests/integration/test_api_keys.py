@@ -1,5 +1,6 @@
 """API keys: made on a page or by an endpoint, shown once, never wider than their owner."""
 
+import json
 import re
 
 import pytest
@@ -124,3 +125,30 @@ def test_a_key_has_a_quota_that_is_told(app, manager):
     assert answers[0].headers["RateLimit-Policy"] == '"key";q=2;w=60'
     assert answers[0].headers["RateLimit"].startswith('"key";r=1;')
     assert int(answers[2].headers["Retry-After"]) > 0
+
+
+def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):
+    key = made(manager)
+    program = Program(app, token=key["key"])
+    assert program.get("/users/me").status_code == 200
+
+    (listed,) = json.loads(flask("keys", "list", "--json").stdout)
+    assert listed == {
+        "id": key["id"],
+        "user": admin.email,
+        "name": "Nightly report",
+        "prefix": key["key"][:10],
+        "scopes": ["users:read"],
+        "created_at": listed["created_at"],
+        "expires_at": None,
+        "last_used_at": listed["last_used_at"],
+    }
+    assert "Nightly report" in flask("keys", "list", "--user", admin.email).output
+    assert flask("keys", "list", "--user", ada.email).output == "No API keys.\n"
+    assert key["key"] not in flask("keys", "list", "--json").output
+
+    assert flask("keys", "end", str(key["id"])).exit_code == 0
+    assert program.get("/users/me").status_code == 401
+    assert flask("keys", "list").output == "No API keys.\n"
+    again = flask("keys", "end", str(key["id"]))
+    assert (again.exit_code, again.stderr) == (1, "Error: There is no such API key.\n")

@@ -471,7 +471,7 @@ def test_of_several_workers_one_leaves_bulk_work_alone(app, redis_url, processes
             data.process.join()
 
 
-def test_nothing_of_a_request_that_failed_is_rung_for(app, redis_url):
+def test_workers_are_not_notified_of_a_request_that_failed(app, redis_url):
     with app.app_context(), pytest.raises(RuntimeError), unit_of_work() as work:
         work.enqueue(NoOperation())
         raise RuntimeError
