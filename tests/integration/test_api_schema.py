@@ -1,9 +1,13 @@
 """The OpenAPI document is exactly true: schemathesis does all that it allows and forbids, and believes no answer."""
 
+import json
 import os
 import re
+import shutil
+import subprocess
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -19,6 +23,8 @@ from werkzeug.serving import make_server
 from app.api.openapi import document
 from tests.support.databases import emptied
 from tests.support.program import Program, codes
+
+ROOT = Path(__file__).parents[2]
 
 # How many requests each operation gets in the random phases. SCHEMA_EXAMPLES=300 looks longer.
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "3"))
@@ -136,6 +142,45 @@ def address(app):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def examples(language):
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.databases("sqlite")
+def test_the_shell_examples_of_the_guide_work(address, people):
+    """What an answer holds is a variable of the next command."""
+    ada = people.add("ada@example.com", roles=("administrator",))
+    for number in range(150):
+        people.add(f"person{number}@example.com")
+    environment = {**os.environ, "API": address}
+    answers = []
+    for example in examples("sh")[1:]:
+        for command in re.split(r"\n(?=curl)", example):
+            ran = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+            answer = json.loads(ran.stdout)
+            assert answer["success"], (command, answer)
+            answers.append(answer["data"])
+            environment |= {name: value for name, value in answer["data"].items() if isinstance(value, str)}
+
+    assert [answer["id"] for answer in answers if "roles" in answer] == [ada.id, ada.id]
+    assert [len(answer["items"]) for answer in answers if "items" in answer] == [100, 51]
+
+
+@pytest.mark.databases("sqlite")
+def test_the_python_examples_of_the_guide_work(address, people):
+    ada = people.add("ada@example.com", roles=("administrator",))
+    for number in range(150):
+        people.add(f"person{number}@example.com")
+    names = {}
+    for example in examples("python"):
+        exec(example.replace("https://accounts.example.com/api/v1", address), names)  # noqa: S102
+
+    assert names["me"]["id"] == ada.id
+    assert len(names["addresses"]) == 151
+    assert names["addresses"] == sorted(set(names["addresses"]))
 
 
 class Administrator:
