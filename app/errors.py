@@ -71,7 +71,7 @@ class WeakPassword(AccountError):
 
 class WrongPassword(CommittedRefusal):
     code = "wrong_password"
-    message = "That is not your present password."
+    message = "That is not your current password."
 
 
 class InvalidCredentials(CommittedRefusal):

@@ -34,7 +34,6 @@ from app.services.registration import Registration
 from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
-from app.services.signing_keys import SigningKeys
 from app.services.throttles import Throttles
 from app.services.users import Users
 from app.settings import Settings
@@ -87,7 +86,6 @@ class Work:
     roles = _service(Roles)
     sessions = _service(Sessions)
     sign_in = _service(SignIn)
-    signing_keys = _service(SigningKeys)
     throttles = _service(Throttles)
     users = _service(Users)
 

@@ -220,7 +220,6 @@ def app(
     init_logs(settings)
     settings.make_instance()
     app.extensions["clock"] = clock
-    app.extensions.pop("token_keys", None)
     yield app
     let_go(app)
 

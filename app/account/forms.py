@@ -15,7 +15,7 @@ class EmailForm(Form):
 
 
 class PasswordForm(Form):
-    current_password = CurrentPassword("Present password")
+    current_password = CurrentPassword("Current password")
     password = ChosenPassword("New password")
 
 

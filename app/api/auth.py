@@ -29,13 +29,13 @@ from app.errors import (
     WeakPassword,
     WrongPassword,
 )
-from app.extensions import settings
+from app.extensions import now, settings
 from app.models import Purpose
-from app.security.access_tokens import Access
+from app.security.access_tokens import Access, sign
 from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT
-from app.unit_of_work import reading, unit_of_work
-from app.web import identity, token_keys
+from app.unit_of_work import lifetimes_of, reading, unit_of_work
+from app.web import identity
 from app.web.access import public
 from app.web.credentials import check_password, new_password, open_session
 from app.web.limits import limited
@@ -79,7 +79,7 @@ def login(body: LoginIn) -> TokensOut:
     signed_in = open_session(body.email, body.password, remember=True)
     with unit_of_work() as work:
         refresh_token = work.refresh_tokens.start(signed_in.session_id)
-    access_token, seconds = token_keys.issue(Access(signed_in.user_id, signed_in.session_id))
+    access_token, seconds = _access_token(signed_in.user_id, signed_in.session_id)
     user = reading().directory.find(signed_in.user_id)
     return TokensOut(
         access_token=access_token,
@@ -97,7 +97,7 @@ def refresh(body: RefreshIn) -> PairOut:
     """Get a new pair. The refresh token is spent; using it again after 30 seconds ends the whole sign-in."""
     with unit_of_work() as work:
         refreshed = work.refresh_tokens.refresh(body.refresh_token)
-    access_token, seconds = token_keys.issue(Access(refreshed.user_id, refreshed.session_id))
+    access_token, seconds = _access_token(refreshed.user_id, refreshed.session_id)
     return PairOut(access_token=access_token, expires_in=seconds, refresh_token=refreshed.refresh_token)
 
 
@@ -144,3 +144,16 @@ def _chosen(password: str, *, words: tuple[str, ...]) -> NewPassword:
         return new_password(password, words=words)
     except WeakPassword as refusal:
         raise InvalidInput([Problem("password", refusal.code, str(refusal))]) from None
+
+
+def _access_token(user_id: int, session_id: int) -> tuple[str, int]:
+    """A new access token, and its lifetime in seconds."""
+    of, lifetime = settings(), lifetimes_of(settings()).access_token
+    token = sign(
+        Access(user_id, session_id),
+        secret_key=of.signing_keys[0],
+        issuer=of.public_url,
+        at=now(),
+        lifetime=lifetime,
+    )
+    return token, int(lifetime.total_seconds())

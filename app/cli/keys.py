@@ -1,4 +1,4 @@
-"""`flask keys`: users' API keys, and the keys that sign access tokens."""
+"""`flask keys`: users' API keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.cli.users import ADDRESS, AS_OPERATOR
 from app.models import ApiKey
 from app.unit_of_work import reading, unit_of_work
 
-keys = AppGroup("keys", help="List and end API keys; rotate the key that signs access tokens.")
+keys = AppGroup("keys", help="List and end API keys.")
 
 
 @keys.command(name="list")
@@ -40,15 +40,6 @@ def end(key_id: int) -> None:
     with unit_of_work(origin=AS_OPERATOR) as work:
         name = work.api_keys.end(key_id, user_id=None).name
     click.echo(f"Ended the API key {key_id} ({name}).")
-
-
-@keys.command()
-@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
-def rotate(as_json: bool) -> None:
-    """Sign access tokens with a new key; the previous one verifies until its last token has expired."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        kid = work.signing_keys.rotate().kid
-    click.echo(json.dumps({"kid": kid}) if as_json else f"The key {kid} signs from now on, within a minute everywhere.")
 
 
 def as_dict(key: ApiKey, owner: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.extensions import now, settings
 from app.home import bp
-from app.unit_of_work import reading
+from app.security.access_tokens import public_keys
 from app.web import identity
 from app.web.access import public
 from app.web.pages import page
@@ -62,8 +62,7 @@ def security_txt() -> ResponseReturnValue:
 @public
 def jwks() -> ResponseReturnValue:
     """The public keys of access tokens (RFC 7517), for other services that verify them."""
-    keys = [key.public_jwk for key in reading().signing_keys.list_all()]
-    return _file(json.dumps({"keys": keys}), "application/json", seconds=60)
+    return _file(json.dumps(public_keys(settings().signing_keys)), "application/json")
 
 
 @bp.get("/.well-known/change-password")

@@ -10,7 +10,7 @@ from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MEMBER, Role, user_roles
 from app.models.session import Device, Session
 from app.models.throttle import Throttle
-from app.models.token import RefreshToken, SigningKey
+from app.models.token import RefreshToken
 from app.models.user import EmailChange, User, UserWord, keep_words, words_of
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "Role",
     "SentMail",
     "Session",
-    "SigningKey",
     "Throttle",
     "User",
     "UserWord",

@@ -1,6 +1,7 @@
 """Access tokens: JWTs (RFC 9068) with one fixed header, so that the sender cannot choose algorithm or key.
 
-joserfc and cryptography are imported with the first token: that takes longer than most commands.
+Their key pairs are derived from the site's secret keys: every server has them, and nothing is stored. joserfc and
+cryptography are imported with the first token, because that takes longer than most commands.
 """
 
 # ruff: noqa: PLC0415
@@ -8,22 +9,24 @@ joserfc and cryptography are imported with the first token: that takes longer th
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet
     from joserfc.jwk import ECKey
 
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LONGEST = 2048
 CLOCK_SKEW = timedelta(seconds=5)
+
+# The order of the group of P-256 (SEC 2, section 2.4.2).
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 class BadToken(Exception):
@@ -38,61 +41,36 @@ class Access:
     session_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """`private_jwk` is encrypted under a secret key of the site (`seal`)."""
+@lru_cache(maxsize=16)
+def key_pair(secret_key: str) -> ECKey:
+    """The P-256 key pair of a secret key of the site; its `kid` is its thumbprint (RFC 7638).
 
-    kid: str
-    public_jwk: dict[str, Any]
-    private_jwk: str
-
-
-def make_key_pair(secret_keys: Sequence[str]) -> KeyPair:
-    """A new P-256 key pair, named by its thumbprint (RFC 7638)."""
+    HKDF-SHA-256 (RFC 5869), with an `info` of its own, gives 64 bits more than the private scalar has, so that
+    reducing them leaves no bias (FIPS 186-5, A.2.1).
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
     from joserfc.jwk import ECKey
 
-    key = ECKey.generate_key("P-256", private=True)
-    kid = str(key.thumbprint())
-    public = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": ALGORITHM}
-    return KeyPair(kid, public, seal(json.dumps(key.as_dict(private=True)), secret_keys))
+    derived = HKDF(SHA256(), length=40, salt=None, info=b"gatehouse: ES256 access tokens").derive(secret_key.encode())
+    scalar = int.from_bytes(derived, "big") % (P256_ORDER - 1) + 1
+    private = derive_private_key(scalar, SECP256R1())
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    kid = str(ECKey.import_key(pem).thumbprint())
+    return ECKey.import_key(pem, {"kid": kid, "use": "sig", "alg": ALGORITHM})
 
 
-def open_private(sealed: str, secret_keys: Sequence[str]) -> ECKey:
-    """Raises BadToken when no secret key opens it."""
-    from cryptography.fernet import InvalidToken
-    from joserfc.jwk import ECKey
-
-    try:
-        return ECKey.import_key(json.loads(_box(secret_keys).decrypt(sealed.encode())))
-    except InvalidToken:
-        raise BadToken from None
+def public_keys(secret_keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The public halves as a JWK Set (RFC 7517, section 5), the one that signs first."""
+    return {"keys": [dict(key_pair(each).as_dict(private=False)) for each in secret_keys]}
 
 
-def open_public(jwk: dict[str, Any]) -> ECKey:
-    from joserfc.jwk import ECKey
-
-    return ECKey.import_key(jwk)
-
-
-def seal(text: str, secret_keys: Sequence[str]) -> str:
-    return _box(secret_keys).encrypt(text.encode()).decode()
-
-
-def _box(secret_keys: Sequence[str]) -> MultiFernet:
-    from cryptography.fernet import Fernet, MultiFernet
-
-    return MultiFernet([Fernet(_derived(key)) for key in secret_keys])
-
-
-def _derived(secret_key: str) -> bytes:
-    """A derived key for this use only, so that the key that signs cookies does not encrypt as well."""
-    mac = hmac.new(secret_key.encode(), b"gatehouse: private halves of signing keys", hashlib.sha256)
-    return base64.urlsafe_b64encode(mac.digest())
-
-
-def sign(access: Access, *, key: ECKey, kid: str, issuer: str, at: datetime, lifetime: timedelta, jti: str) -> str:
+def sign(access: Access, *, secret_key: str, issuer: str, at: datetime, lifetime: timedelta) -> str:
     from joserfc import jwt
 
+    key = key_pair(secret_key)
     issued = int(at.timestamp())
     claims = {
         "iss": issuer,
@@ -101,18 +79,18 @@ def sign(access: Access, *, key: ECKey, kid: str, issuer: str, at: datetime, lif
         "sid": str(access.session_id),
         "iat": issued,
         "exp": issued + int(lifetime.total_seconds()),
-        "jti": jti,
+        "jti": uuid4().hex,
     }
-    return jwt.encode({"alg": ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, algorithms=[ALGORITHM])
+    return jwt.encode({"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
 
 
-def read_token(token: str, *, find_key: Callable[[str], ECKey | None], issuer: str, at: datetime) -> Access:
+def read_token(token: str, *, secret_keys: Sequence[str], issuer: str, at: datetime) -> Access:
     """The token's claims, if one of our keys signed it for this site and it has not expired. Raises BadToken."""
     from joserfc import jwt
     from joserfc.errors import JoseError
 
     kid = _kid(token)
-    key = find_key(kid)
+    key = next((pair for each in secret_keys if (pair := key_pair(each)).kid == kid), None)
     if key is None:
         raise BadToken
     try:

@@ -15,14 +15,13 @@ from sqlalchemy.exc import OperationalError
 
 from app.extensions import db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
-from app.security.access_tokens import BadToken
+from app.security.access_tokens import BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
 from app.security.tokens import new_token
 from app.services.audit import Origin
 from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
-from app.web import token_keys
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
@@ -135,7 +134,7 @@ def _by_header(request: Request) -> Found | Expired | None:
         with one_read().connect() as connection:
             return find_by_api_key(connection, credential, at=now())
     try:
-        access = token_keys.read(credential)
+        access = read_token(credential, secret_keys=settings().signing_keys, issuer=settings().public_url, at=now())
     except BadToken:
         return None
     with one_read().connect() as connection:

@@ -98,7 +98,7 @@ def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
     visitor.is_signed_in(at="/account/password")
     visitor.page.locator("[name=current_password]").focus()
     type_in(visitor, PASSWORD)
-    assert [each["what"] for each in tabs(visitor, 2)] == ["Show present password", "New password"]
+    assert [each["what"] for each in tabs(visitor, 2)] == ["Show current password", "New password"]
     type_in(visitor, OTHER_PASSWORD)
     assert tabs(visitor, 1)[0]["what"] == "Show new password"
     visitor.page.keyboard.press("Space")

@@ -101,7 +101,7 @@ def test_changing_the_password_kills_an_open_reset_link(signed_in, ada, mailbox)
 @pytest.mark.parametrize(
     ("field", "values", "reason"),
     [
-        ("current_password", {"current_password": "not that harbour", "password": NEW}, "not your present password"),
+        ("current_password", {"current_password": "not that harbour", "password": NEW}, "not your current password"),
         ("current_password", {"current_password": "", "password": NEW}, "Enter your password."),
         ("current_password", {"current_password": "x" * 1025, "password": NEW}, "too long"),
         ("password", {"password": ""}, "Choose a password."),
@@ -311,7 +311,7 @@ def test_what_happened_is_told_in_plain_words(signed_in, ada):
     page = signed_in.page("/account/activity")
 
     told = page.texts("main .row-title")
-    assert told[0] == "A wrong present password was given to change the password."
+    assert told[0] == "A wrong current password was given to change the password."
     assert told[1] == "The name changed from “Ada Lovelace” to “Augusta”."
     assert "Signed in." in told
     assert "Firefox on Linux" in page.text("main")

@@ -1,17 +1,18 @@
 """Signing in from a program: tokens that survive two tabs but not a thief."""
 
 import base64
+import hmac
 import json
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey
-from sqlalchemy import func, select
+from joserfc.jwk import ECKey, KeySet
+from sqlalchemy import select
 
 from app.extensions import db
-from app.models import RefreshToken, Session, SigningKey
+from app.models import RefreshToken, Session
+from app.security.tokens import new_token
 from tests.support.browser import Browser
-from tests.support.commands import flask_command
 from tests.support.program import Program, code
 
 
@@ -28,6 +29,11 @@ def signed_in(app, ada):
 def header_and_claims(token):
     parts = [part + "=" * (-len(part) % 4) for part in token.split(".")[:2]]
     return [json.loads(base64.urlsafe_b64decode(part)) for part in parts]
+
+
+def jwks(app):
+    address = app.extensions["settings"].public_url
+    return app.test_client().get("/.well-known/jwks.json", base_url=address).json["keys"]
 
 
 def test_signing_in_gives_both_tokens_and_who_it_is(program, ada):
@@ -49,9 +55,9 @@ def test_an_access_token_says_only_whose_session_it_speaks_for(signed_in, ada, a
     assert set(claims) == {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
     assert claims["exp"] - claims["iat"] == 600
     assert claims["sub"] == str(ada.id)
-    jwks = app.test_client().get("/.well-known/jwks.json", base_url=app.extensions["settings"].public_url).json
-    assert [key["kid"] for key in jwks["keys"]] == [header["kid"]]
-    assert "d" not in jwks["keys"][0]
+    (key,) = jwks(app)
+    assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert key["kid"] == header["kid"]
 
 
 def test_wrong_credentials_are_one_answer(program, ada):
@@ -189,18 +195,30 @@ def forged(signed_in, app, *, header=None, key=None, **claims):
     return jwt.encode(head, {**own_claims, **claims}, key, algorithms=[head["alg"]])
 
 
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def hs256(header, payload, secret):
+    """Signed by hand, because joserfc refuses a public key as an HMAC secret."""
+    head = base64url(json.dumps({**header, "alg": "HS256"}).encode())
+    return f"{head}.{payload}." + base64url(hmac.digest(secret, f"{head}.{payload}".encode(), "sha256"))
+
+
 def test_a_token_that_is_not_exactly_ours_opens_nothing(app, signed_in):
     header, claims = header_and_claims(signed_in.token)
 
     def text(part):
-        return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+        return base64url(json.dumps(part).encode())
 
     ours = signed_in.token.split(".")
     stranger = ECKey.generate_key("P-256", private=True)
+    (published,) = jwks(app)
+    public_halves = [json.dumps(published).encode(), ECKey.import_key(published).as_pem(private=False)]
     attempts = [
         forged(signed_in, app),
         forged(signed_in, app, header={"kid": "another"}),
-        forged(signed_in, app, header={"alg": "HS256"}, key=OctKey.import_key(json.dumps(header))),
+        *(hs256(header, ours[1], each) for each in public_halves),
         f"{text({**header, 'alg': 'none'})}.{ours[1]}.",
         f"{text({**header, 'alg': 'none'})}.{ours[1]}.{ours[2]}",
         f"{text({**header, 'jwk': stranger.as_dict(private=False)})}.{ours[1]}.{ours[2]}",
@@ -225,6 +243,10 @@ def test_a_token_that_is_not_exactly_ours_opens_nothing(app, signed_in):
         f"Bearer  {signed_in.token}",
     ):
         assert Program(app).get("/users/me", headers={"Authorization": odd}).status_code == 401
+    twice = [("Authorization", f"Bearer {signed_in.token}"), ("Authorization", "Bearer ghk_nothing")]
+    for order in (twice, twice[::-1]):
+        address = app.extensions["settings"].public_url
+        assert app.test_client().get("/api/v1/users/me", headers=order, base_url=address).status_code == 401
     assert Program(app).get(f"/users/me?access_token={signed_in.token}").status_code == 401
 
 
@@ -235,24 +257,32 @@ def test_a_bad_header_is_not_helped_by_a_cookie(app, ada):
     assert browser.get("/api/v1/users/me", headers={"Authorization": "Bearer nonsense"}).status_code == 401
 
 
-def test_keys_rotate_and_the_old_one_verifies_as_long_as_it_matters(app, signed_in, ada, clock):
-    result = flask_command(app, "keys", "rotate")
-    assert result.exit_code == 0, result.output
-    clock.advance(minutes=2)
+def test_the_fallback_keys_still_verify_and_a_removed_one_does_not(make_app, people):
+    old, new = new_token(), new_token()
+    ada = people.add("ada@example.com")
+    before = Program(make_app(secret_key=old)).login(ada)
+    rotated = make_app(secret_key=new, secret_key_fallbacks=old)
+    during = Program(rotated).login(ada)
 
-    assert signed_in.get("/users/me").status_code == 200
-    later = Program(app).login(ada)
-    old, new = header_and_claims(signed_in.token)[0]["kid"], header_and_claims(later.token)[0]["kid"]
-    assert old != new
-    clock.advance(minutes=20)
-    assert flask_command(app, "keys", "rotate").exit_code == 0
+    kids = [header_and_claims(each.token)[0]["kid"] for each in (during, before)]
+    assert [key["kid"] for key in jwks(rotated)] == kids
+    assert Program(rotated, token=before.token).get("/users/me").status_code == 200
+    after = make_app(secret_key=new)
+    assert Program(after, token=during.token).get("/users/me").status_code == 200
+    assert Program(after, token=before.token).get("/users/me").status_code == 401
+    assert [key["kid"] for key in jwks(after)] == kids[:1]
+
+
+def test_another_service_can_verify_a_token_with_the_published_keys(app, signed_in, ada):
+    keys = KeySet.import_key_set({"keys": jwks(app)})
+
+    decoded = jwt.decode(signed_in.token, keys, algorithms=["ES256"])
+
+    assert decoded.claims["sub"] == str(ada.id)
+
+
+def test_no_token_rests_in_the_database_as_it_is(app, signed_in):
     with app.app_context():
-        assert old not in db.session.scalars(select(SigningKey.kid)).all()
-
-
-def test_no_private_half_and_no_token_rests_in_the_database_as_it_is(app, signed_in):
-    with app.app_context():
-        (key,) = db.session.scalars(select(SigningKey)).all()
-        assert '"d"' not in key.private_jwk
-        assert "d" not in key.public_jwk
-        assert db.session.scalar(select(func.count()).select_from(RefreshToken)) == 1
+        (stored,) = db.session.scalars(select(RefreshToken.token_hash))
+    assert stored not in signed_in.refresh_token
+    assert signed_in.refresh_token not in stored
