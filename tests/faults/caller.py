@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPMessage
 from http.cookiejar import CookieJar
+from json import dumps, loads
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +22,11 @@ class Answer:
     status: int
     headers: Message
     text: str
+
+    @property
+    def data(self) -> Any:
+        """The `data` of an answer of the JSON API."""
+        return loads(self.text)["data"]
 
 
 class _FollowNothing(urllib.request.HTTPRedirectHandler):
@@ -52,9 +58,16 @@ class Caller:
     def login(self, email: str, password: str = "a quieter harbour") -> Answer:
         return self.post("/auth/login", email=email, password=password)
 
-    def _send(self, path: str, body: bytes | None) -> Answer:
+    def ask(self, method: str, path: str, json: Any = None, **headers: str) -> Answer:
+        """A request to the JSON API; underscores in the names of headers stand for hyphens."""
+        body = None if json is None else dumps(json).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._send(path, body, method=method, headers={"Content-Type": "application/json", **named})
+
+    def _send(self, path: str, body: bytes | None, **how: Any) -> Answer:
+        request = urllib.request.Request(f"{self._url}{path}", body, **how)
         try:
-            with self._opener.open(f"{self._url}{path}", body, timeout=PATIENCE_SECONDS) as answer:
+            with self._opener.open(request, timeout=PATIENCE_SECONDS) as answer:
                 return _read(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as answer:
             with answer:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from app.models import EmailChange, Purpose, Session, User
+from app.models import ApiKey, AuditEvent, EmailChange, Purpose, RefreshToken, Session, User
 from app.tasks import AnswerForgotPassword
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
@@ -17,6 +17,7 @@ ADA = "ada@example.com"
 PASSWORD = "a quieter harbour"
 OTHER_PASSWORD = "seven lamps at dusk"
 AT_ONCE = 50
+API = "/api/v1"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -117,3 +118,48 @@ def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(deployme
 
     until(lambda: all(job.state == "done" for job in deployment.jobs()), why=deployment.told)
     assert len(smtp_server.received) == 5
+
+
+def signed_in_program(deployment):
+    deployment.add_user(ADA, password=PASSWORD, roles=["administrator"])
+    answer = Caller(deployment.url).ask("POST", f"{API}/auth/login", {"email": ADA, "password": PASSWORD})
+    assert answer.status == 200
+    return answer.data
+
+
+def test_a_refresh_token_that_all_use_has_one_successor(deployment):
+    spent = signed_in_program(deployment)["refresh_token"]
+
+    def refresh(token):
+        return Caller(deployment.url).ask("POST", f"{API}/auth/refresh", {"refresh_token": token})
+
+    answers = all_at_once([lambda: refresh(spent)] * 20)
+
+    assert Counter(answer.status for answer in answers) == {200: 20}
+    (successor,) = {answer.data["refresh_token"] for answer in answers}
+    with deployment.look() as look:
+        assert look.session.scalar(select(func.count()).where(RefreshToken.used_at.is_(None))) == 1
+    assert refresh(successor).status == 200
+    assert refresh(spent).status == 401
+    with deployment.look() as look:
+        assert look.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
+        kinds = look.session.scalars(select(AuditEvent.kind).where(AuditEvent.kind == "session.token_reused")).all()
+    assert len(kinds) == len(deployment.jobs("send_token_reused")) == 1
+
+
+def test_a_repeated_request_that_all_send_is_done_once(deployment):
+    token = signed_in_program(deployment)["access_token"]
+
+    def create(name):
+        how = {"Authorization": f"Bearer {token}", "Idempotency_Key": "order-17"}
+        return Caller(deployment.url).ask("POST", f"{API}/api-keys", {"name": name}, **how)
+
+    answers = all_at_once([lambda: create("One")] * 20)
+
+    assert Counter(answer.status for answer in answers) == {201: 20}
+    assert len({answer.data["id"] for answer in answers}) == 1
+    assert Counter(bool(answer.data["key"]) for answer in answers) == {True: 1, False: 19}
+    assert Counter(answer.headers["Idempotency-Replayed"] for answer in answers) == {None: 1, "true": 19}
+    assert create("Another").status == 422
+    with deployment.look() as look:
+        assert look.session.scalar(select(func.count()).select_from(ApiKey)) == 1

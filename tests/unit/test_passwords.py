@@ -117,7 +117,7 @@ def test_who_waits_for_a_slot_gets_it_when_it_is_free():
 def test_hashes_run_in_as_many_threads_as_may_hash_at_once():
     passwords = Passwords(memory_kib=8, time_cost=1, at_once=2)
     used = set()
-    passwords._verdict = lambda *_: used.add(threading.get_ident())
+    passwords._verdict = lambda *_: used.add(threading.current_thread())
     callers = [threading.Thread(target=passwords.verify, args=(None, "a password")) for _ in range(8)]
     for caller in callers:
         caller.start()
@@ -125,4 +125,4 @@ def test_hashes_run_in_as_many_threads_as_may_hash_at_once():
         caller.join()
 
     assert len(used) <= 2
-    assert not used & {caller.ident for caller in callers}
+    assert not used & set(callers)
