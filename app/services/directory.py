@@ -11,11 +11,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal, or_, select, union
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Integer,
+    Row,
+    Select,
+    TextClause,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import Role, User, UserWord, user_roles, words_of
+from app.models.user import DEACTIVATED, UNCONFIRMED
 from app.services.addresses import searched_address
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -24,6 +41,8 @@ FEW = 2000
 # Sorts after every character of an address or a name: the upper bound of a prefix range.
 AFTER_ALL = "\U0010ffff"
 MOST_WORDS = 5
+# Between the names of a user's roles in one column; names are one line.
+_BETWEEN = "\n"
 
 Status = Literal["active", "deactivated", "unconfirmed"]
 Order = Literal["created_at", "email", "name", "last_seen_at"]
@@ -88,107 +107,119 @@ class Directory:
     session: DbSession
 
     def find(self, user_id: int) -> ListedUser | None:
-        row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
-        return self._with_roles([row])[0] if row else None
-
-    def find_self(self, user_id: int, roles: tuple[str, ...]) -> ListedUser | None:
-        """The principal's own row; the roles are known already."""
-        row = self.session.execute(select(*_SHOWN).where(User.id == user_id)).first()
-        return _listed(row, roles) if row else None
+        row = self.session.execute(_with_roles(select(*_SHOWN).where(User.id == user_id))).first()
+        return _listed(row) if row else None
 
     def page(self, wanted: UserFilter) -> tuple[list[ListedUser], Position | None]:
-        """One page, and the position of the next; None if there is none."""
-        filters = [self._of_status(wanted.status), self._with_role(wanted.role), *self._found_by(wanted.q)]
-        query = select(*_SHOWN)
-        for condition in filters:
-            if condition is not None:
-                query = query.where(self._cheapest(condition))
-        rows = self._rows(query, wanted)
+        """One page, and the position of the next; None if there is none. Two statements at most."""
+        query = select(*_SHOWN).where(*self._cheapest(_conditions(wanted)))
+        parts = [_limited(part, wanted) for part in _parts(query, wanted)]
+        some = parts[0] if len(parts) == 1 else union_all(*(select(part.subquery()) for part in parts))
+        rows = self.session.execute(_with_roles(some, wanted)).all()
         more = len(rows) > wanted.limit
         rows = rows[: wanted.limit]
         last = rows[-1] if more else None
-        return self._with_roles(rows), Position(getattr(last, wanted.order), last.id) if last else None
+        found = [_listed(row) for row in rows]
+        return found, Position(getattr(last, wanted.order), last.id) if last else None
 
-    def _rows(self, query: AnySelect, wanted: UserFilter) -> list[AnyRow]:
-        """Up to one row more than a page. Users without a value in this order come last."""
-        column, count = _COLUMNS[wanted.order], wanted.limit + 1
-        rows: list[AnyRow] = []
-        after = wanted.after
-        if after is None or after.value is not None:
-            some = query.where(column.is_not(None)) if wanted.order == "last_seen_at" else query
-            if after is not None:
-                some = some.where(_beyond(column, after, descending=wanted.descending))
-            rows = list(self.session.execute(some.order_by(*_ordered(column, wanted)).limit(count)))
-        if wanted.order == "last_seen_at" and len(rows) < count:
-            rest = query.where(column.is_(None))
-            if after is not None and after.value is None:
-                rest = rest.where(User.id < after.id if wanted.descending else User.id > after.id)
-            order = User.id.desc() if wanted.descending else User.id
-            rows += list(self.session.execute(rest.order_by(order).limit(count - len(rows))))
-        return rows
-
-    # ── filters ──
-
-    def _cheapest(self, condition: _Condition) -> ColumnElement[bool]:
-        some = condition.ids.limit(FEW + 1).subquery()
-        if (self.session.scalar(select(func.count()).select_from(some)) or 0) <= FEW:
-            return User.id.in_(condition.ids)
-        return condition.holds
-
-    @staticmethod
-    def _of_status(status: Status | None) -> _Condition | None:
-        if status is None:
-            return None
-        holds = {
-            "active": and_(User.is_active, User.email_verified_at.is_not(None)),
-            "deactivated": ~User.is_active,
-            "unconfirmed": and_(User.is_active, User.email_verified_at.is_(None)),
-        }[status]
-        return _Condition(select(User.id).where(holds), holds)
-
-    @staticmethod
-    def _with_role(name: str | None) -> _Condition | None:
-        if name is None:
-            return None
-        role_id = select(Role.id).where(Role.name == name).scalar_subquery()
-        holders = select(user_roles.c.user_id).where(user_roles.c.role_id == role_id)
-        return _Condition(holders, exists(holders.where(user_roles.c.user_id == User.id).correlate(User)))
-
-    @staticmethod
-    def _found_by(q: str) -> list[_Condition | None]:
-        return [_begins(word) for word in q.split()[:MOST_WORDS]]
-
-    def _with_roles(self, rows: Sequence[AnyRow]) -> list[ListedUser]:
-        held: dict[int, list[str]] = {row.id: [] for row in rows}
-        if held:
-            query = (
-                select(user_roles.c.user_id, Role.name)
-                .join(Role, Role.id == user_roles.c.role_id)
-                .where(user_roles.c.user_id.in_(list(held)))
-                .order_by(Role.name)
-            )
-            for user_id, name in self.session.execute(query):
-                held[user_id].append(name)
-        return [_listed(row, tuple(held[row.id])) for row in rows]
+    def _cheapest(self, conditions: Sequence[_Condition]) -> list[ColumnElement[bool] | TextClause]:
+        """Each condition in the form that suits the number of users it matches, counted up to a bound."""
+        chosen = [each.holds for each in conditions if each.ids is None]
+        counted = [(each.ids, each.holds) for each in conditions if each.ids is not None]
+        if counted:
+            some = [ids.limit(FEW + 1).subquery() for ids, _ in counted]
+            counts = select(*(select(func.count()).select_from(each).scalar_subquery() for each in some))
+            for (ids, holds), count in zip(counted, self.session.execute(counts).one(), strict=True):
+                chosen.append(User.id.in_(ids.limit(_literal(count))) if count <= FEW else holds)
+        return chosen
 
 
-def _listed(row: AnyRow, roles: tuple[str, ...]) -> ListedUser:
-    return ListedUser(**row._mapping, roles=roles)
+def _literal(count: int) -> BindParameter[int]:
+    """A limit that takes nothing away, but tells PostgreSQL how few rows to plan for, which a parameter would hide."""
+    return bindparam(None, count, Integer, literal_execute=True)
+
+
+def _listed(row: AnyRow) -> ListedUser:
+    roles = row.roles.split(_BETWEEN) if row.roles else []
+    return ListedUser(**{**row._mapping, "roles": tuple(sorted(roles))})
+
+
+def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], wanted: UserFilter | None = None) -> AnySelect:
+    """The few rows of `some`, in order, each with the names of its roles."""
+    found = some.subquery("found")
+    names = (
+        select(func.aggregate_strings(Role.name, _BETWEEN))
+        .join(user_roles, user_roles.c.role_id == Role.id)
+        .where(user_roles.c.user_id == found.c.id)
+        .scalar_subquery()
+    )
+    query = select(found, names.label("roles"))
+    if wanted is None:
+        return query
+    column = found.c[wanted.order]
+    return query.order_by(column.is_(None), *_ordered(column, found.c.id, wanted)).limit(wanted.limit + 1)
+
+
+# ── a page ──
+
+
+def _parts(query: AnySelect, wanted: UserFilter) -> list[AnySelect]:
+    """What may be on the page, in the order of the list. Users without a value in this order come last."""
+    column, after = _COLUMNS[wanted.order], wanted.after
+    if wanted.order != "last_seen_at":
+        return [query if after is None else query.where(_beyond(column, after, descending=wanted.descending))]
+    with_value, without = query.where(column.is_not(None)), query.where(column.is_(None))
+    if after is None:
+        return [with_value, without]
+    if after.value is not None:
+        return [with_value.where(_beyond(column, after, descending=wanted.descending)), without]
+    return [without.where(User.id < after.id if wanted.descending else User.id > after.id)]
+
+
+def _limited(part: AnySelect, wanted: UserFilter) -> AnySelect:
+    """Up to one row more than a page."""
+    return part.order_by(*_ordered(_COLUMNS[wanted.order], User.id, wanted)).limit(wanted.limit + 1)
+
+
+# ── filters ──
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """A filter in two forms: the ids of the matching users, and a condition on a row of `users`."""
+    """A filter in two forms: the ids of the matching users, if an index finds them, and a condition on a row."""
 
-    ids: AnySelect
-    holds: ColumnElement[bool]
+    ids: AnySelect | None
+    holds: ColumnElement[bool] | TextClause
+
+
+def _conditions(wanted: UserFilter) -> list[_Condition]:
+    words = [_begins(word) for word in wanted.q.split()[:MOST_WORDS]]
+    status = [_of_status(wanted.status)] if wanted.status else []
+    role = [_with_role(wanted.role)] if wanted.role is not None else []
+    return [*status, *role, *words]
+
+
+def _of_status(status: Status) -> _Condition:
+    if status == "active":  # Most are; no index leads to them.
+        return _Condition(None, and_(User.is_active, User.email_verified_at.is_not(None)))
+    # Word for word as in the partial indexes, or SQLite would not use them.
+    holds = {"deactivated": DEACTIVATED, "unconfirmed": UNCONFIRMED}[status]
+    return _Condition(select(User.id).where(holds), holds)
+
+
+def _with_role(name: str) -> _Condition:
+    role_id = select(Role.id).where(Role.name == name).scalar_subquery()
+    holders = select(user_roles.c.user_id).where(user_roles.c.role_id == role_id)
+    # In the order of the index: PostgreSQL plans for an average role, and would rather read all holders of all roles.
+    in_order = holders.order_by(user_roles.c.user_id)
+    return _Condition(in_order, exists(holders.where(user_roles.c.user_id == User.id).correlate(User)))
 
 
 def _begins(typed: str) -> _Condition:
     in_email = _in_range(User.email, searched_address(typed))
     by_name = select(UserWord.user_id).where(*(_in_range(UserWord.word, word) for word in words_of(typed)))
     by_email = select(User.id).where(in_email)
-    both = union(by_name, by_email).subquery()
+    both = union_all(by_name, by_email).subquery()  # It may name one twice, and so stops at the bound.
     named = exists(by_name.where(UserWord.user_id == User.id).correlate(User))
     return _Condition(select(both.c[0]), or_(in_email, named))
 
@@ -205,7 +236,11 @@ def _beyond(column: InstrumentedAttribute[Any], after: Position, *, descending: 
     return and_(column >= value, or_(column > value, User.id > after.id))
 
 
-def _ordered(column: InstrumentedAttribute[Any], wanted: UserFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+def _ordered(
+    column: ColumnElement[Any] | InstrumentedAttribute[Any],
+    user_id: ColumnElement[int] | InstrumentedAttribute[int],
+    wanted: UserFilter,
+) -> tuple[ColumnElement[Any], ColumnElement[int]]:
     if wanted.descending:
-        return column.desc(), User.id.desc()
-    return column.asc(), User.id.asc()
+        return column.desc(), user_id.desc()
+    return column.asc(), user_id.asc()

@@ -2,10 +2,14 @@
 
 import gzip
 import json
+from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import Engine, event
 
+from app.extensions import db
 from app.models import Purpose
+from app.services import directory
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.program import Program, code, codes
@@ -45,6 +49,30 @@ def walk(program, query, limit=5):
         cursor = page.json["data"]["next"]
         if cursor is None:
             return found
+
+
+@contextmanager
+def statements():
+    """What the databases are asked meanwhile, with the values."""
+    asked = []
+
+    def note(connection, cursor, statement, values, *_):
+        if not statement.startswith("BEGIN"):
+            asked.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture(params=["few", "many"])
+def matches(request, monkeypatch):
+    """Whether a filter counts as matching few users, who are sorted, or many, through whom an index is read."""
+    if request.param == "many":
+        monkeypatch.setattr(directory, "FEW", -1)
+    return request.param
 
 
 def test_oneself_is_always_there_with_these_fields_and_no_others(member, ada):
@@ -96,6 +124,7 @@ def test_a_cursor_is_good_for_its_own_list_only(manager, crowd):
         assert (answer.status_code, codes(answer)) == (422, {("cursor", "invalid_cursor")}), query
 
 
+@pytest.mark.usefixtures("matches")
 def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, crowd):
     assert len(walk(manager, "&q=person0")) == 10
     assert {each["name"].split()[1] for each in walk(manager, "&q=b")} == {"B"}
@@ -112,6 +141,7 @@ def test_a_new_name_is_found_and_the_old_one_no_more(manager, crowd):
     assert person.id not in {each["id"] for each in walk(manager, "&q=number0")}
 
 
+@pytest.mark.usefixtures("matches")
 def test_filters(manager, crowd, admin, client):
     manager.put(f"/users/{crowd[3].id}", {"name": "x", "is_active": False})
     client.register("waiting@example.com")
@@ -121,6 +151,53 @@ def test_filters(manager, crowd, admin, client):
     assert [each["id"] for each in walk(manager, "&role=administrator")] == [admin.id]
     assert len(walk(manager, "&role=member&sort=email&q=person&status=active")) == 11
     assert walk(manager, "&role=nobody") == []
+
+
+FILTERS = ["", "&status=active", "&status=deactivated", "&status=unconfirmed", "&role=member", "&q=person", "&q=a+b"]
+FILTERS += ["&role=member&status=active", "&role=administrator&q=a", "&role=member&status=active&q=a"]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.databases("sqlite")
+def test_no_page_of_a_list_reads_a_table_through(app, manager, crowd, matches, filters):
+    """SQLite's plans of all orders, first pages and later ones. The last sort is of one page, of at most two."""
+    for sort in ("created_at", "email", "name", "last_seen_at", "-created_at", "-email", "-name", "-last_seen_at"):
+        cursor = manager.get(f"/users?limit=1&sort={sort}").json["data"]["next"]
+        after = "" if filters else f"&cursor={cursor}"
+        with statements() as asked:
+            assert manager.get(f"/users?limit=5&sort={sort}{filters}{after}").status_code == 200
+        for statement, values in asked:
+            plan = explained(app, statement, values)
+            assert not [step for _, step in plan if step in {"SCAN users", "SCAN user_words", "SCAN user_roles"}], plan
+            sorts = [parent for parent, step in plan if step == "USE TEMP B-TREE FOR ORDER BY"]
+            assert matches == "few" or not any(sorts), plan
+
+
+def explained(app, statement, values):
+    with app.app_context(), db.engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    return [(row.parent, row.detail) for row in rows]
+
+
+@pytest.mark.databases("postgresql")
+def test_postgresql_is_told_how_few_users_match(manager, admin):
+    with statements() as asked:
+        assert len(walk(manager, "&role=administrator&sort=email")) == 1
+    assert "LIMIT 1)" in asked[-1][0]
+
+
+@pytest.mark.parametrize("sort", ["created_at", "last_seen_at"])
+@pytest.mark.parametrize("filters", FILTERS)
+def test_a_page_of_the_list_takes_three_queries_at_most(manager, crowd, sort, filters):
+    with statements() as asked:
+        assert manager.get(f"/users?sort={sort}{filters}").status_code == 200
+    assert len(asked) <= 3, asked
+
+
+def test_oneself_takes_two_queries(member):
+    with statements() as asked:
+        assert member.get("/users/me").status_code == 200
+    assert len(asked) <= 2, asked
 
 
 @pytest.mark.parametrize(
