@@ -23,7 +23,7 @@ from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
 from app.users import routes as users_routes
-from app.web import access, csrf, errors, front, headers, identity, limits, pages, rows
+from app.web import access, compression, csrf, errors, front, headers, identity, limits, pages, rows
 from app.web.logs import init_logs
 
 __all__ = [
@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     csrf.init_app(app)
     errors.init_app(app)
     pages.init_app(app, settings)
+    compression.init_app(app)
     rows.init_app(app)
 
     for entry_point in (home, health, auth, account, users, api):

@@ -11,12 +11,13 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel
 
-from app.api.answers import Answer, compressed, respond
+from app.api.answers import Answer, respond
 from app.api.bodies import read_body, read_query
 from app.api.hooks import spends_quota
 from app.errors import AccountError, InvalidInput, Problem
 from app.unit_of_work import as_one
 from app.web import identity
+from app.web.compression import compressed
 from app.web.envelope import envelope
 
 View = Callable[..., Any]

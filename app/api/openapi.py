@@ -17,12 +17,12 @@ from pydantic_core import to_json
 from werkzeug.routing import Rule
 
 from app.api import bp
-from app.api.answers import compressed
 from app.api.bodies import CODES_OF_BODIES, CODES_OF_QUERIES
 from app.api.endpoint import LONGEST_KEY, Spec
 from app.errors import AccountError, Changed, ConfirmationRequired, IdempotencyKeyReused, NotAllowed
 from app.extensions import settings
 from app.web.access import public
+from app.web.compression import compressed
 from app.web.errors import API_WORDS, status_of
 from app.web.pages import page
 from app.web.rows import LARGEST_ID

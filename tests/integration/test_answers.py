@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
+import brotli
 import pytest
+from flask_compress.compat import compression
 
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 
 pytestmark = pytest.mark.databases("sqlite")
 
+DECODE = {"zstd": compression.zstd.decompress, "br": brotli.decompress, "gzip": gzip.decompress, None: bytes}
 LIVE = {"environment": "production", "base_url": "https://accounts.example.com"}
 OWASP = {"argon2_memory_kib": 19456, "argon2_time_cost": 2}
 SAFE = {
@@ -63,6 +67,39 @@ def test_static_files_with_a_fingerprint_are_kept_for_good(client):
     assert client.get("/static/gatehouse.css").headers["Cache-Control"] == "public, max-age=3600"
     assert client.get("/static/../settings.py").status_code == 404
     assert client.get("/static/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, br", "br"),
+        ("gzip", "gzip"),
+        ("br;q=0.1, gzip;q=0.5", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip;q=0, *", None),
+        ("identity", None),
+        ("", None),
+    ],
+)
+def test_a_stylesheet_is_compressed_as_the_client_accepts_it(app, client, accepted, encoding):
+    plain = Path(app.static_folder, "gatehouse.css").read_bytes()
+    answer = client.get("/static/gatehouse.css", headers={"Accept-Encoding": accepted})
+
+    assert answer.headers.get("Content-Encoding") == encoding
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert DECODE[encoding](answer.data) == plain
+    assert len(answer.data) <= len(plain) / (3 if encoding else 1)
+    again = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["ETag"]}
+    assert client.get("/static/gatehouse.css", headers=again).status_code == 304
+
+
+def test_part_of_a_file_and_a_picture_are_not_compressed(client):
+    part = client.get("/static/gatehouse.css", headers={"Accept-Encoding": "gzip", "Range": "bytes=0-1999"})
+    picture = client.get("/static/apple-touch-icon.png", headers={"Accept-Encoding": "gzip"})
+
+    assert (part.status_code, len(part.data), picture.status_code) == (206, 2000, 200)
+    assert not {"Content-Encoding"} & {*part.headers.keys(), *picture.headers.keys()}
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/users/99", f"/users/{2**80}", "/.git/HEAD", "/.env", "/console"])

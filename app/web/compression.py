@@ -1,0 +1,34 @@
+"""Compression of answers that hold no secret (BREACH): static files, lists, the description of the API."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+from flask_compress import Compress
+
+_compress = Compress()
+
+
+def init_app(app: Flask) -> None:
+    app.config["COMPRESS_REGISTER"] = False  # By default it compresses whatever is answered.
+    app.config["COMPRESS_ALGORITHM"] = ["zstd", "br", "gzip"]
+    _compress.init_app(app)
+
+    @app.after_request
+    def _compress_file(response: Response) -> Response:
+        return compressed(response) if request.endpoint == "static" else response
+
+
+def compressed(response: Response) -> Response:
+    """The answer in an encoding that the client accepts. Part of a file stays as it is: its range counts plain bytes.
+
+    Who refuses an encoding (`gzip;q=0`) gets none, because Flask-Compress takes that for the lowest preference.
+    """
+    if response.mimetype not in _compress.compress_mimetypes_set:
+        return response
+    response.vary.add("Accept-Encoding")
+    if response.status_code != 200 or any(quality == 0 for _, quality in request.accept_encodings):
+        return response
+    # Read now, so that the file is closed and the length known.
+    response.direct_passthrough = False
+    response.make_sequence()
+    return _compress.after_request(response)
