@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPException
 
 import psycopg
@@ -12,7 +14,7 @@ from sqlalchemy import select
 from app.models import AuditEvent, User
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
-from tests.support.deployment import until
+from tests.support.deployment import PATIENCE_SECONDS, until
 
 ADA = "ada@example.com"
 
@@ -98,3 +100,27 @@ def test_under_a_barrage_of_kills_every_registration_is_whole(build):
         there = set(look.session.scalars(select(User.email)))
     assert {email for email, went_well in answers.items() if went_well} <= there
     assert register(deployment, ADA)
+
+
+def test_headers_that_are_too_large_or_sent_twice_are_refused(build):
+    deployment = build()
+    deployment.start_web()
+    huge = b"X-Padding: " + b"a" * 1_000_000
+    twice = b"Authorization: Bearer one\r\nAuthorization: Bearer ghk_two"
+
+    assert status_of(deployment, huge) in {None, 400, 431}
+    assert status_of(deployment, twice) == 401
+    assert Caller(deployment.url).get("/healthz").status == 200
+
+
+def status_of(deployment, headers):
+    """The status of `GET /api/v1/users/me` with these headers as they are; None if the connection was cut off."""
+    with socket.create_connection(("127.0.0.1", deployment.port), timeout=PATIENCE_SECONDS) as connection:
+        # A server that closes before it has read everything may cut off what it answered, too.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(
+                b"GET /api/v1/users/me HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n" + headers + b"\r\n\r\n"
+            )
+        with suppress(ConnectionResetError):
+            return int(connection.recv(64).split()[1])
+    return None
