@@ -61,6 +61,25 @@ def test_a_key_does_what_its_scopes_and_its_owner_allow(app, manager, people):
     assert program.post("/api-keys", {"name": "Another"}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"roles": ["member"]}, 403), ({"is_active": False}, 401), (None, 401)],
+    ids=["role", "deactivation", "deletion"],
+)
+def test_a_change_of_the_owner_counts_on_the_next_request(app, manager, people, change, status):
+    owner = people.add("owner@example.com", roles=("administrator",))
+    token = Program(app).login(owner)
+    key = Program(app, token=made(token)["key"])
+    assert [each.get("/users").status_code for each in (token, key)] == [200, 200]
+
+    if change is None:
+        assert manager.delete(f"/users/{owner.id}").status_code == 200
+    else:
+        assert manager.put(f"/users/{owner.id}", {"name": "Owner", **change}).status_code == 200
+
+    assert [each.get("/users").status_code for each in (token, key)] == [status, status]
+
+
 def test_nobody_makes_a_key_wider_than_themselves_or_in_the_past(app, ada, manager, clock):
     member = Program(app).login(ada)
 
