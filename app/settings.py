@@ -354,10 +354,10 @@ class Settings(BaseModel):
 
     @cached_property
     def signing_keys(self) -> tuple[str, ...]:
-        """The current secret key, then the earlier ones, which still verify and decrypt."""
-        return (self._present_key(), *(old.get_secret_value() for old in self.secret_key_fallbacks))
+        """The current secret key, then the earlier ones, which still verify."""
+        return (self._current_key(), *(old.get_secret_value() for old in self.secret_key_fallbacks))
 
-    def _present_key(self) -> str:
+    def _current_key(self) -> str:
         given = self.secret_key.get_secret_value()
         if given:
             return given
@@ -454,12 +454,12 @@ def _sentence(error: Any) -> str:
 
 def flask_config(settings: Settings) -> dict[str, Any]:
     """The configuration of Flask and its extensions, derived from the settings."""
-    present, *earlier = settings.signing_keys
+    current, *earlier = settings.signing_keys
     return {
         "ENV_NAME": settings.environment,
         "DEBUG": settings.debug,
         "TESTING": settings.environment == "testing",
-        "SECRET_KEY": present,
+        "SECRET_KEY": current,
         "SECRET_KEY_FALLBACKS": earlier,
         "PREFERRED_URL_SCHEME": urlsplit(settings.public_url).scheme,
         "MAX_CONTENT_LENGTH": 256 * 1024,

@@ -62,7 +62,7 @@ def security_txt() -> ResponseReturnValue:
 @public
 def jwks() -> ResponseReturnValue:
     """The public keys of access tokens (RFC 7517), for other services that verify them."""
-    return _file(json.dumps(public_keys(settings().signing_keys)), "application/json")
+    return _file(json.dumps(public_keys(settings().signing_keys)), "application/json", seconds=60)
 
 
 @bp.get("/.well-known/change-password")

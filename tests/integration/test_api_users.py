@@ -183,7 +183,7 @@ def explained(app, statement, values):
 def test_postgresql_is_told_how_few_users_match(manager, admin):
     with statements() as asked:
         assert len(walk(manager, "&role=administrator&sort=email")) == 1
-    assert "LIMIT 1)" in asked[-1][0]
+    assert "LIMIT 12)" in asked[-1][0]
 
 
 @pytest.mark.parametrize("sort", ["created_at", "last_seen_at"])
