@@ -6,12 +6,14 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
-from app import account, api, auth, dev, health, home, users
+from app import account, admin, api, auth, dev, health, home, users
 from app.account import keys as account_keys
 from app.account import routes as account_routes
+from app.admin import roles as admin_roles
 from app.api import auth as api_auth
 from app.api import hooks as api_hooks
 from app.api import openapi as api_openapi
+from app.api import roles as api_roles
 from app.api import sessions as api_sessions
 from app.api import users as api_users
 from app.auth import links as auth_links
@@ -29,8 +31,10 @@ from app.web.logs import init_logs
 __all__ = [
     "account_keys",
     "account_routes",
+    "admin_roles",
     "api_auth",
     "api_openapi",
+    "api_roles",
     "api_sessions",
     "api_users",
     "auth_links",
@@ -69,7 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     compression.init_app(app)
     rows.init_app(app)
 
-    for entry_point in (home, health, auth, account, users, api):
+    for entry_point in (home, health, auth, account, users, admin, api):
         app.register_blueprint(entry_point.bp)
     if settings.is_development:
         app.register_blueprint(dev.bp)

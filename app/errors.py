@@ -124,8 +124,14 @@ class LastAdministrator(AccountError):
 
 
 class NotAllowed(AccountError):
+    """`permission` is what was lacking; the refusal then leaves an audit event."""
+
     code = "forbidden"
     message = "You may not do that."
+
+    def __init__(self, message: str | None = None, *, permission: str | None = None) -> None:
+        super().__init__(message)
+        self.permission = permission
 
 
 class NotFound(AccountError):
@@ -139,6 +145,31 @@ class UserNotFound(NotFound):
 
 class RoleNotFound(NotFound):
     message = "There is no such role."
+
+
+class InvalidRole(AccountError):
+    """`field` is the one that is wrong: name, description or permissions."""
+
+    code = "invalid_role"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class RoleTaken(AccountError):
+    code = "role_taken"
+    message = "There is a role of this name already."
+
+
+class RoleFixed(AccountError):
+    code = "role_fixed"
+    message = "The administrator keeps every permission and its name."
+
+
+class RoleInUse(AccountError):
+    code = "role_in_use"
+    message = "Somebody holds this role. Take it from everybody first."
 
 
 class JobNotFound(NotFound):

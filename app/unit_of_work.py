@@ -28,6 +28,7 @@ from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.mails import Mails
 from app.services.password_reset import PasswordReset
+from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
@@ -80,6 +81,7 @@ class Work:
     links = _service(OneTimeLinks)
     mails = _service(Mails)
     password_reset = _service(PasswordReset)
+    policy = _service(Policy)
     profile = _service(Profile)
     refresh_tokens = _service(RefreshTokens)
     registration = _service(Registration)

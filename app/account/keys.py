@@ -13,7 +13,7 @@ from app.account.forms import ApiKeyForm, ApiKeyNameForm
 from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.extensions import now
 from app.models import ApiKey
-from app.services.permissions import PERMISSIONS
+from app.services.permissions import PERMISSIONS, by_group
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
@@ -35,7 +35,9 @@ def api_keys() -> ResponseReturnValue:
         except (ScopeNotHeld, TooManyApiKeys) as refusal:
             form.refuse(None, refusal)
     keys = reading().api_keys.list_active(who.user_id)
-    return page("account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made)
+    return page(
+        "account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made, groups=by_group(who.permissions)
+    )
 
 
 def _make(form: ApiKeyForm) -> SimpleNamespace:

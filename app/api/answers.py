@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, request
 
+from app.errors import Changed
 from app.web.envelope import envelope
 
 
@@ -21,6 +22,17 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     # What a repeated Idempotency-Key returns instead, if the first answer held a secret.
     again: Any = None
+
+
+def check_unchanged(tag: str) -> None:
+    """Raises Changed where `If-Match` names another version than `tag`, or none.
+
+    A selection of fields has the whole's version and a suffix.
+    """
+    if "If-Match" not in request.headers or request.if_match.star_tag:
+        return
+    if not any(seen == tag or seen.startswith(f"{tag}-") for seen in request.if_match.as_set() if seen):
+        raise Changed
 
 
 def respond(answer: Answer) -> Response:

@@ -32,6 +32,7 @@ VERSION = "1"
 TAGS = {
     "auth": "Signing up, signing in, and the tokens that come of it.",
     "users": "One's own account and, for those who may, other people's.",
+    "roles": "Named sets of permissions.",
     "sessions": "One's own sign-ins.",
     "api-keys": "Credentials for programs that run by themselves.",
 }
@@ -94,6 +95,9 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "show_me": [("edit_user", {"user_id": _MADE, "If-Match": _VERSION})],
     "show_user": [(name, {"user_id": _MADE, "If-Match": _VERSION}) for name in ("edit_user", "delete_user")],
     "edit_user": [("show_user", {"user_id": _MADE, "If-None-Match": _VERSION})],
+    "list_roles": [("list_roles", {"cursor": _NEXT}), ("show_role", {"role_id": _FIRST})],
+    "make_role": [(name, {"role_id": _MADE}) for name in ("show_role", "change_role", "delete_role")],
+    "show_role": [(name, {"role_id": _MADE, "If-Match": _VERSION}) for name in ("change_role", "delete_role")],
     "list_sessions": [("list_sessions", {"cursor": _NEXT}), ("end_session", {"session_id": _FIRST})],
     "list_api_keys": [("list_api_keys", {"cursor": _NEXT}), ("show_api_key", {"key_id": _FIRST})],
     "make_api_key": [("show_api_key", {"key_id": _MADE}), ("end_api_key", {"key_id": _MADE})],
@@ -201,7 +205,8 @@ def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
     if spec.query is not None:
         for name, schema in spec.query.model_json_schema()["properties"].items():
             plain = next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema)
-            found.append({"name": name, "in": "query", "required": False, "schema": plain})
+            required = spec.query.model_fields[name].is_required()
+            found.append({"name": name, "in": "query", "required": required, "schema": plain})
     if spec.etag and method == "GET":
         found.append(_header("If-None-Match", "The ETag of what is known; the same again is a 304."))
     if Changed in spec.refuses:
@@ -273,6 +278,8 @@ def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> 
         yield ConfirmationRequired
     if spec.query is not None and "cursor" in spec.query.model_fields:
         yield "invalid_cursor"
+    if spec.query is not None and any(field.is_required() for field in spec.query.model_fields.values()):
+        yield "required"
     if spec.replays:
         yield from (IdempotencyKeyReused, "idempotency_key")
 

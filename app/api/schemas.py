@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.errors import AccountError, WeakPassword
 from app.extensions import credentials, settings
+from app.models import LONGEST_DESCRIPTION, LONGEST_ROLE_NAME
 from app.services.addresses import (
     LONGEST_ADDRESS,
     LONGEST_NAME,
@@ -20,6 +21,7 @@ from app.services.addresses import (
     reserved_domains,
 )
 from app.services.permissions import PERMISSIONS
+from app.services.roles import ROLE_NAME
 from app.web.rows import LARGEST_ID
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -287,6 +289,107 @@ class TokensOut(PairOut):
     user: UserOut
 
 
+# ── roles ──
+
+
+def _known(scope: str) -> str:
+    if scope not in PERMISSIONS:
+        raise ValueError(f"Choose from {', '.join(sorted(PERMISSIONS))}.")
+    return scope
+
+
+Scope = Annotated[
+    str,
+    Field(json_schema_extra=lambda schema: schema.update(enum=sorted(PERMISSIONS)), examples=["users:read"]),
+    AfterValidator(_known),
+]
+
+
+NewRoleName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_ROLE_NAME,
+        pattern=f"^{ROLE_NAME}$",
+        description="Small letters, digits, hyphens and underscores, beginning with a letter.",
+        examples=["editor"],
+    ),
+]
+Permissions = Annotated[list[Scope], Field(max_length=200, examples=[["users:read"]])]
+
+
+def _description(typed: str) -> str:
+    try:
+        return clean_name(typed, longest=LONGEST_DESCRIPTION)
+    except AccountError as refusal:
+        raise ValueError(str(refusal)) from None
+
+
+Description = Annotated[
+    str,
+    Field(
+        max_length=LONGEST_DESCRIPTION,
+        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
+        examples=["Looks after the people."],
+    ),
+    AfterValidator(_description),
+]
+
+
+class NewRoleIn(In):
+    name: NewRoleName
+    description: Description = ""
+    permissions: Permissions = []
+    requires_second_factor: Flag = False
+
+
+class RoleIn(In):
+    """What is left out stays as it is. The administrator's name and permissions stay in any case."""
+
+    name: NewRoleName | None = None
+    description: Description | None = None
+    permissions: Permissions | None = None
+    requires_second_factor: Flag | None = None
+
+
+class RoleOut(Out):
+    id: Id
+    name: RoleName
+    description: Annotated[str, Field(examples=["Looks after the people."])]
+    permissions: Annotated[list[str], Field(examples=[["users:read"]])]
+    requires_second_factor: Annotated[
+        bool, Field(description="Stored and shown; it acts once they exist.", examples=[False])
+    ]
+    created_at: Time
+
+
+class RolesOut(Out):
+    items: list[RoleOut]
+    next: Next
+
+
+class AccessQuery(Query):
+    action: Scope
+    resource: (
+        Annotated[
+            str,
+            Field(
+                max_length=100,
+                pattern="^[a-z_]+:[1-9][0-9]{0,17}$",
+                description="A type and an id; without it, what holds for all.",
+                examples=["users:1"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class AccessOut(Out):
+    allowed: Flag
+    rule: Annotated[Literal["account", "permission", "ownership", "rank", "grant"], Field(examples=["permission"])]
+    reason: Annotated[str, Field(examples=["Held through: administrator."])]
+
+
 # ── sessions and keys ──
 
 
@@ -307,19 +410,6 @@ class SessionOut(Out):
 class SessionsOut(Out):
     items: list[SessionOut]
     next: Next
-
-
-def _known(scope: str) -> str:
-    if scope not in PERMISSIONS:
-        raise ValueError(f"Choose from {', '.join(sorted(PERMISSIONS))}.")
-    return scope
-
-
-Scope = Annotated[
-    str,
-    Field(json_schema_extra=lambda schema: schema.update(enum=sorted(PERMISSIONS)), examples=["users:read"]),
-    AfterValidator(_known),
-]
 
 
 def _not_blank(name: str) -> str:

@@ -7,10 +7,20 @@ from typing import Any
 from flask import request
 
 from app.api import bp
-from app.api.answers import Answer
+from app.api.answers import Answer, check_unchanged
 from app.api.cursors import read_cursor, write_cursor
 from app.api.endpoint import endpoint
-from app.api.schemas import InviteIn, SomeOfUser, UserIn, UserOut, UserQuery, UsersOut, UsersQuery
+from app.api.schemas import (
+    AccessOut,
+    AccessQuery,
+    InviteIn,
+    SomeOfUser,
+    UserIn,
+    UserOut,
+    UserQuery,
+    UsersOut,
+    UsersQuery,
+)
 from app.errors import (
     Changed,
     ConfirmationRequired,
@@ -18,6 +28,7 @@ from app.errors import (
     InvalidInput,
     LastAdministrator,
     NotAllowed,
+    NotFound,
     Problem,
     RoleNotFound,
     UserNotFound,
@@ -66,9 +77,9 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
 def invite_user(body: InviteIn) -> Answer:
     """Invite somebody: a mail with a link to choose a name and a password goes to their address."""
     who = identity.signed_in()
-    if body.roles and not who.has(ROLES_ASSIGN):
-        raise NotAllowed
     with unit_of_work() as work:
+        if body.roles:
+            work.policy.check(who, ROLES_ASSIGN)
         try:
             user = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
         except RoleNotFound as refusal:
@@ -106,19 +117,28 @@ def edit_user(user_id: int, body: UserIn) -> Answer:
     """Change a user. With `If-Match`, the change is refused if somebody else has changed the user since."""
     who = identity.signed_in()
     _check_visible(user_id)
-    if user_id != who.user_id and not who.has(USERS_EDIT):
-        raise NotAllowed
-    if (body.roles is not None and not who.has(ROLES_ASSIGN)) or (
-        body.is_active is not None and not who.has(USERS_DEACTIVATE)
-    ):
-        raise NotAllowed
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
-        _check_unchanged(user)
+        work.policy.check(who, USERS_EDIT, user)
+        if body.roles is not None:
+            work.policy.check(who, ROLES_ASSIGN, user)
+        if body.is_active is not None:
+            work.policy.check(who, USERS_DEACTIVATE, user)
+        check_unchanged(_tag(user.id, user.version))
         _edit(work, user, body, by=who)
         work.session.flush()
         edited = work.directory.find(user_id)
     return _one(edited, None)
+
+
+@bp.get("/v1/users/<id:user_id>/access")
+@endpoint(AccessOut, query=AccessQuery, refuses=(UserNotFound, NotFound), tag="users")
+@requires(USERS_READ)
+def show_access(user_id: int, query: AccessQuery) -> AccessOut:
+    """Whether a user may do something, and which rule decides."""
+    look = reading()
+    resource = look.policy.get_resource(query.resource) if query.resource else None
+    return AccessOut.model_validate(look.policy.why(look.users.get(user_id), query.action, resource))
 
 
 @bp.delete("/v1/users/<id:user_id>")
@@ -129,15 +149,13 @@ def delete_user(user_id: int) -> Answer:
     """Erase a user for good."""
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
-        _check_unchanged(user)
-        _check_rank(identity.signed_in(), work, user)
+        check_unchanged(_tag(user.id, user.version))
+        work.policy.check(identity.signed_in(), USERS_DELETE, user)
         work.users.delete(user)
     return Answer(message="The user is erased.")
 
 
 def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
-    if user.id != by.user_id:
-        _check_rank(by, work, user)
     work.users.edit(user, name=body.name)
     if body.email is not None and body.email != user.email:
         if not is_fresh(by):
@@ -158,21 +176,6 @@ def _check_visible(user_id: int) -> None:
     who = identity.signed_in()
     if user_id != who.user_id and not who.has(USERS_READ):
         raise UserNotFound
-
-
-def _check_rank(by: Principal, work: Work, user: User) -> None:
-    """Nobody changes a user with more permissions than their own. Raises NotAllowed."""
-    if not work.roles.permissions_of(user) <= by.permissions:
-        raise NotAllowed
-
-
-def _check_unchanged(user: User) -> None:
-    """Raises Changed where `If-Match` names another version, or none; a selection of fields has the whole's version."""
-    seen, now = request.if_match, _tag(user.id, user.version)
-    if "If-Match" not in request.headers or seen.star_tag:
-        return
-    if not any(tag == now or tag.startswith(f"{now}-") for tag in seen.as_set() if tag):
-        raise Changed
 
 
 def _one(user: ListedUser | None, fields: str | None) -> Answer:

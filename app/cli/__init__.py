@@ -22,6 +22,7 @@ COMMANDS = {
     "jobs": "app.jobs.commands:jobs",
     "keys": "app.cli.keys:keys",
     "mail": "app.cli.mail:mail",
+    "roles": "app.cli.roles:roles",
     "up": "app.cli.up:up",
     "users": "app.cli.users:users",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.principal import NOWHERE
 from app.services.addresses import canonical_address, clean_name
 from app.services.audit import Origin
 from app.services.password_policy import NewPassword
+from app.services.permissions import PERMISSIONS
 from app.unit_of_work import Work, reading, unit_of_work
 
 users = AppGroup("users", help="Manage accounts.")
@@ -175,6 +177,25 @@ def unassign(email: str, role: str) -> None:
     with unit_of_work(origin=AS_OPERATOR) as work:
         work.roles.take(work.users.get_by_email(email), role)
     click.echo(f"{email} is no longer {role}.")
+
+
+@users.command()
+@email_argument
+@click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
+@click.argument("resource", required=False)
+@json_option
+def why(email: str, action: str, resource: str | None, as_json: bool) -> None:
+    """Tell whether a user may do ACTION (a permission), and which rule decides.
+
+    RESOURCE is a type and an id, like users:42.
+    """
+    look = reading()
+    user = look.users.get_by_email(email)
+    decision = look.policy.why(user, action, look.policy.get_resource(resource) if resource else None)
+    if as_json:
+        click.echo(json.dumps(asdict(decision)))
+        return
+    click.echo(f"{'Yes' if decision else 'No'} ({decision.rule}). {decision.reason}")
 
 
 @users.command()

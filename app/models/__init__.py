@@ -7,7 +7,7 @@ from app.models.idempotency import IdempotentAnswer
 from app.models.job import OPEN, Job, JobState
 from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
-from app.models.role import ADMINISTRATOR, MEMBER, Role, user_roles
+from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
@@ -16,6 +16,8 @@ from app.models.user import EmailChange, User, UserWord, keep_words, words_of
 __all__ = [
     "ADMINISTRATOR",
     "ENDED_BY_SAFETY",
+    "LONGEST_DESCRIPTION",
+    "LONGEST_ROLE_NAME",
     "MEMBER",
     "OPEN",
     "ApiKey",
@@ -24,6 +26,7 @@ __all__ = [
     "Base",
     "Device",
     "EmailChange",
+    "Grant",
     "IdempotentAnswer",
     "Job",
     "JobState",

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table
+from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigId
 
 ADMINISTRATOR = "administrator"
 MEMBER = "member"
+LONGEST_ROLE_NAME = 64
+LONGEST_DESCRIPTION = 200
 
 user_roles = Table(
     "user_roles",
@@ -20,13 +22,40 @@ user_roles = Table(
 
 
 class Role(Base):
-    """A named set of permissions. `version` increases with every change, so that a cache can detect it."""
+    """A named set of permissions. `version` increases with every change.
+
+    `requires_second_factor` is stored and shown; it acts once second factors exist.
+    """
 
     __tablename__ = "roles"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
-    description: Mapped[str] = mapped_column(String(200), default="")
+    name: Mapped[str] = mapped_column(String(LONGEST_ROLE_NAME), unique=True)
+    description: Mapped[str] = mapped_column(String(LONGEST_DESCRIPTION), default="")
     permissions: Mapped[list[str]]
+    requires_second_factor: Mapped[bool] = mapped_column(default=False, server_default=false())
     version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+
+    def keeps_its_name(self) -> bool:
+        """Whether the code refers to this role by its name: it is never renamed or deleted."""
+        return self.name in {ADMINISTRATOR, MEMBER}
+
+
+class Grant(Base):
+    """A permission of one user on one resource: the row `resource_id` of the table `resource_type`."""
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        UniqueConstraint("user_id", "resource_type", "resource_id", "permission", name="uq_grants_user_id"),
+        Index("ix_grants_resource", "resource_type", "resource_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    resource_type: Mapped[str] = mapped_column(String(64))
+    resource_id: Mapped[int] = mapped_column(BigId)
+    permission: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]

@@ -44,6 +44,11 @@ class User(Base):
 
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, order_by=Role.name)
 
+    @property
+    def owner_id(self) -> int:
+        """A user is a resource of their own (`app/services/policy.py`)."""
+        return self.id
+
     def is_verified(self) -> bool:
         return self.email_verified_at is not None
 

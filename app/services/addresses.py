@@ -67,15 +67,15 @@ def _is_host_name(domain: str) -> bool:
     return "." in domain and not domain.rpartition(".")[2].isdigit()
 
 
-def clean_name(typed: str) -> str:
+def clean_name(typed: str, *, longest: int = LONGEST_NAME) -> str:
     """Trimmed, NFC, inner white space folded. Raises InvalidName for NOT_IN_NAMES, lone surrogates or length."""
     text = " ".join(word for word in unicodedata.normalize("NFC", typed).split(" ") if word).strip()
     if re.search(rf"[{NOT_IN_NAMES}\ud800-\udfff]", text):
         raise InvalidName
     if text and not any(map(_is_visible, text)):
         raise InvalidName("Use at least one letter or sign that can be seen.")
-    if len(text) > LONGEST_NAME:
-        raise InvalidName(f"Use at most {LONGEST_NAME} characters.")
+    if len(text) > longest:
+        raise InvalidName(f"Use at most {longest} characters.")
     return text
 
 

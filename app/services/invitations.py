@@ -44,7 +44,7 @@ class Invitations:
             user = self._take_over(email, name)
         self.audit.record("user.invited", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
-            self.roles.grant(user, role, by=by)
+            self.roles.give(user, role, by=by)
         self.job_queue.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
         return user
 

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from app.models import Role
+
 EVERYTHING = "*"
 PERMISSIONS: dict[str, str] = {}
+# What the owner of a resource may do with it without holding the permission.
+OF_OWNERS: set[str] = set()
 
 
-def permission(name: str, sentence: str) -> str:
-    """Declare a permission, in the module of its feature. Raises ValueError for a second declaration."""
+def permission(name: str, sentence: str, *, owners: bool = False) -> str:
+    """Declare a permission, in the module of its feature; its group is the part before the colon.
+
+    With `owners`, the owner of a resource has it there. Raises ValueError for a second declaration.
+    """
     if PERMISSIONS.get(name, sentence) != sentence:
         raise ValueError(f"the permission {name} is declared twice")
     PERMISSIONS[name] = sentence
+    if owners:
+        OF_OWNERS.add(name)
     return name
 
 
-def granted(held: list[str]) -> frozenset[str]:
+def granted(held: Iterable[str]) -> frozenset[str]:
     """The permissions of a role's stored list: `*` means all, and names that are no longer declared mean nothing."""
-    return frozenset(PERMISSIONS) if EVERYTHING in held else frozenset(held) & PERMISSIONS.keys()
+    held = frozenset(held)
+    return frozenset(PERMISSIONS) if EVERYTHING in held else held & PERMISSIONS.keys()
 
 
-USERS_READ = permission("users:read", "See the list of users and each user's page.")
+def permissions_of(roles: Iterable[Role]) -> frozenset[str]:
+    """All permissions of these roles."""
+    return frozenset().union(*(granted(role.permissions) for role in roles))
+
+
+def by_group(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Declared permissions with their sentences, under the part before the colon."""
+    groups: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        groups.setdefault(name.partition(":")[0], {})[name] = PERMISSIONS[name]
+    return groups
+
+
+USERS_READ = permission("users:read", "See the list of users and each user's page.", owners=True)
 USERS_INVITE = permission("users:invite", "Invite people.")
-USERS_EDIT = permission("users:edit", "Change other people's names and propose new addresses.")
+USERS_EDIT = permission("users:edit", "Change other people's names and propose new addresses.", owners=True)
 USERS_DEACTIVATE = permission("users:deactivate", "Deactivate and reactivate accounts.")
 USERS_DELETE = permission("users:delete", "Delete accounts.")
+ROLES_READ = permission("roles:read", "See the roles and what they may do.")
+ROLES_EDIT = permission("roles:edit", "Make, change and delete roles, none wider than one's own.")
 ROLES_ASSIGN = permission("roles:assign", "Give and take roles, none wider than one's own.")

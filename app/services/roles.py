@@ -2,106 +2,272 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm.attributes import set_committed_value
 
-from app.errors import LastAdministrator, NotAllowed, RoleNotFound
-from app.models import ADMINISTRATOR, Role, User, user_roles
+from app.errors import (
+    Changed,
+    InvalidName,
+    InvalidRole,
+    LastAdministrator,
+    RoleFixed,
+    RoleInUse,
+    RoleNotFound,
+    RoleTaken,
+)
+from app.models import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role, User, user_roles
 from app.principal import Principal
+from app.services.addresses import clean_name
 from app.services.audit import AuditLog
-from app.services.permissions import granted
+from app.services.permissions import EVERYTHING, PERMISSIONS, granted
+from app.services.policy import Policy
+from app.services.statements import affected, insert_once
+
+ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{LONGEST_ROLE_NAME - 1}}}"
+MOST_COUNTED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSpec:
+    """What a role consists of."""
+
+    name: str
+    description: str = ""
+    permissions: frozenset[str] = frozenset()
+    requires_second_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChange:
+    """How a role would change, as lines for people; `role` is None for a new one."""
+
+    role: Role | None
+    wanted: RoleSpec
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
+    """`by` is who acts, None on the command line. Nobody gives, takes or changes a role wider than what they hold."""
+
     session: DbSession
     audit: AuditLog
+    policy: Policy
     clock: Callable[[], datetime]
 
-    def get(self, name: str) -> Role:
-        role = self.session.scalar(select(Role).where(Role.name == name))
+    def get(self, name: str, *, keep: bool = False, lock: bool = False) -> Role:
+        """Until the transaction ends, nobody deletes it (`keep`) or changes it (`lock`). Raises RoleNotFound."""
+        query = select(Role).where(Role.name == name)
+        if keep or lock:
+            query = query.with_for_update(read=keep, key_share=keep)
+        role = self.session.scalar(query)
         if role is None:
             known = ", ".join(self.session.scalars(select(Role.name).order_by(Role.name)))
             raise RoleNotFound(f"There is no role {name!r}; there are {known}.")
         return role
 
+    def get_by_id(self, role_id: int, *, lock: bool = False) -> Role:
+        """With `lock`, the row is locked until the transaction ends. Raises RoleNotFound."""
+        role = self.session.get(Role, role_id, with_for_update=lock or None)
+        if role is None:
+            raise RoleNotFound
+        return role
+
     def list_all(self) -> list[Role]:
         return list(self.session.scalars(select(Role).order_by(Role.name)))
+
+    def list_after(self, role_id: int, *, limit: int) -> list[Role]:
+        """In the order of their ids, those above `role_id`."""
+        return list(self.session.scalars(select(Role).where(Role.id > role_id).order_by(Role.id).limit(limit)))
+
+    def list_with_holders(self) -> list[tuple[Role, int]]:
+        """Each role with the number of its holders, counted up to MOST_COUNTED + 1."""
+        some = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MOST_COUNTED + 1)
+        count = select(func.count()).select_from(some.correlate(Role).subquery()).scalar_subquery()
+        return [(role, count) for role, count in self.session.execute(select(Role, count).order_by(Role.name))]
 
     def list_holders(self, name: str, *, limit: int = 100) -> list[User]:
         holders = (
             select(User).join(user_roles, user_roles.c.user_id == User.id).join(Role, Role.id == user_roles.c.role_id)
         )
-        return list(self.session.scalars(holders.where(Role.name == name).limit(limit)))
+        of_role = holders.where(Role.name == name).order_by(user_roles.c.user_id.desc())
+        return list(self.session.scalars(of_role.limit(limit)))
 
-    def give(self, user: User, name: str) -> None:
-        """Assign the role; no change if `user` has it. Raises RoleNotFound."""
-        role = self.get(name)
-        if role not in user.roles:
-            user.roles.append(role)
-            user.updated_at = self.clock()
-            self.session.flush()
+    # ── what a role is ──
+
+    def make(self, wanted: RoleSpec, *, by: Principal | None) -> Role:
+        """Raises InvalidRole, RoleTaken, NotAllowed."""
+        wanted = _checked(wanted)
+        self.policy.check_rank(by, granted(wanted.permissions))
+        role = Role(created_at=self.clock(), version=1)
+        _fill(role, wanted)
+        self._store(role)
+        lines = "; ".join(differences(RoleSpec(name=wanted.name), wanted))
+        self.audit.record("role.made", subject_id=None, role=role.name, changes=lines or "no permissions")
+        return role
+
+    def change(self, role: Role, wanted: RoleSpec, *, by: Principal | None) -> None:
+        """`role` was read with a lock. Raises InvalidRole, RoleTaken, RoleFixed, NotAllowed."""
+        if role.keeps_its_name() and wanted.name != role.name:
+            raise RoleFixed(f"The role {role.name} keeps its name: the application uses it.")
+        wanted, before = _checked(wanted), spec_of(role)
+        if not (lines := differences(before, wanted)):
+            return
+        self.policy.check_rank(by, granted(before.permissions) | granted(wanted.permissions))
+        _fill(role, wanted)
+        role.version += 1
+        self._store(role)
+        self.audit.record("role.changed", subject_id=None, role=before.name, changes="; ".join(lines))
+
+    def delete(self, role: Role, *, by: Principal | None) -> None:
+        """`role` was read with a lock, so that nobody gets it meanwhile. Raises RoleFixed, RoleInUse, NotAllowed."""
+        if role.keeps_its_name():
+            raise RoleFixed(f"The role {role.name} cannot be deleted: the application uses it.")
+        self.policy.check_rank(by, granted(role.permissions))
+        if self.session.scalar(select(user_roles.c.user_id).where(user_roles.c.role_id == role.id).limit(1)):
+            raise RoleInUse
+        self.session.delete(role)
+        self.session.flush()
+        self.audit.record("role.deleted", subject_id=None, role=role.name)
+
+    def compare(self, wanted: Sequence[RoleSpec]) -> list[RoleChange]:
+        """The changes that lead to these roles; others are left alone. Raises InvalidRole, RoleFixed."""
+        there = {role.name: role for role in self.list_all()}
+        changes = []
+        for spec in wanted:
+            try:
+                spec = _checked(spec)  # noqa: PLW2901
+            except InvalidRole as refusal:
+                raise InvalidRole(refusal.field, f"{spec.name}: {refusal}") from None
+            role = there.get(spec.name)
+            lines = differences(spec_of(role) if role else RoleSpec(name=spec.name), spec)
+            if role is None or lines:
+                changes.append(RoleChange(role, spec, tuple(lines)))
+        return changes
+
+    def load(self, wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange]) -> None:
+        """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
+        changes = self.compare(wanted)
+        if [(each.wanted, each.lines) for each in changes] != [(each.wanted, each.lines) for each in seen]:
+            raise Changed("The roles were changed in the meantime. Look at the difference again.")
+        for each in changes:
+            if each.role is None:
+                self.make(each.wanted, by=None)
+            else:
+                self.change(self.get_by_id(each.role.id, lock=True), each.wanted, by=None)
+
+    def _store(self, role: Role) -> None:
+        try:
+            with self.session.begin_nested():
+                self.session.add(role)
+        except IntegrityError:
+            raise RoleTaken from None
+
+    # ── who holds it ──
+
+    def give(self, user: User, name: str, *, by: Principal | None = None) -> None:
+        """Assign the role; no change if `user` has it. Raises RoleNotFound, NotAllowed."""
+        role = self.get(name, keep=True)
+        self.policy.check_rank(by, granted(role.permissions))
+        row = insert_once(self.session, user_roles).values(user_id=user.id, role_id=role.id)
+        if affected(self.session, row.on_conflict_do_nothing()):
+            self._note(user, [*user.roles, role])
             self.audit.record("role.assigned", subject_id=user.id, role=name)
 
-    def grant(self, user: User, name: str, *, by: Principal) -> None:
-        """`give` on behalf of somebody, who must hold its permissions. Raises RoleNotFound, NotAllowed."""
-        if not granted(self.get(name).permissions) <= by.permissions:
-            raise NotAllowed
-        self.give(user, name)
+    def take(self, user: User, name: str, *, by: Principal | None = None) -> None:
+        """Remove the role; no change if `user` does not have it. Raises RoleNotFound, NotAllowed, LastAdministrator."""
+        role = self.get(name)
+        self.policy.check_rank(by, granted(role.permissions))
+        if name == ADMINISTRATOR:
+            self.keep_one_administrator(losing=user)
+        held = delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role.id)
+        if affected(self.session, held):
+            self._note(user, [each for each in user.roles if each != role])
+            self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
     def set(self, user: User, names: Sequence[str], *, by: Principal) -> None:
-        """Set the roles of `user` to exactly these, on behalf of somebody.
-
-        Raises RoleNotFound, NotAllowed for a role that holds more than `by` does, LastAdministrator.
-        """
-        wanted = set(names)
-        held = {role.name for role in user.roles}
+        """Set the roles of `user` to exactly these. Raises RoleNotFound, NotAllowed, LastAdministrator."""
+        wanted, held = set(names), {role.name for role in user.roles}
         for name in sorted(wanted - held):
-            self.grant(user, name, by=by)
+            self.give(user, name, by=by)
         for name in sorted(held - wanted):
-            if not granted(self.get(name).permissions) <= by.permissions:
-                raise NotAllowed
-            self.take(user, name)
+            self.take(user, name, by=by)
 
-    @staticmethod
-    def permissions_of(user: User) -> frozenset[str]:
-        """All permissions of the user's roles."""
-        return frozenset().union(*(granted(role.permissions) for role in user.roles))
-
-    def take(self, user: User, name: str) -> None:
-        """Remove the role; no change if `user` does not have it. Raises RoleNotFound, LastAdministrator."""
-        role = self.get(name)
-        if role in user.roles:
-            if name == ADMINISTRATOR:
-                self.keep_one_administrator(losing=user)
-            user.roles.remove(role)
-            user.updated_at = self.clock()
-            self.session.flush()
-            self.audit.record("role.unassigned", subject_id=user.id, role=name)
+    def _note(self, user: User, roles: list[Role]) -> None:
+        set_committed_value(user, "roles", sorted(set(roles), key=lambda role: role.name))
+        user.updated_at = self.clock()
+        self.session.flush()
 
     def keep_one_administrator(self, *, losing: User) -> None:
         """Raises LastAdministrator unless another user who can sign in is an administrator.
 
-        The role's row is locked first, so that two who demote each other are checked one after the other. A plain
-        conditional UPDATE would allow both on PostgreSQL.
+        The role's row is locked first, and only then the holders are read, so that two who demote each other are
+        checked one after the other, and a role given meanwhile counts. A plain conditional UPDATE would allow both on
+        PostgreSQL.
         """
-        role = self.session.scalar(select(Role).where(Role.name == ADMINISTRATOR).with_for_update())
-        if role is None or not losing.can_sign_in() or role not in losing.roles:
-            return
-        others = self.session.scalar(
-            select(func.count())
-            .select_from(user_roles)
-            .join(User, User.id == user_roles.c.user_id)
-            .where(
-                user_roles.c.role_id == role.id,
-                User.id != losing.id,
-                User.is_active,
-                User.email_verified_at.is_not(None),
-            )
+        role_id = self.session.scalar(select(Role.id).where(Role.name == ADMINISTRATOR).with_for_update())
+        able = (
+            select(User.id)
+            .join(user_roles, user_roles.c.user_id == User.id)
+            .where(user_roles.c.role_id == role_id, User.is_active, User.email_verified_at.is_not(None))
         )
-        if not others:
+        if self.session.scalars(able.limit(2)).all() == [losing.id]:
             raise LastAdministrator
+
+
+def spec_of(role: Role) -> RoleSpec:
+    return RoleSpec(
+        name=role.name,
+        description=role.description,
+        # What is no longer declared is dropped with the next change.
+        permissions=frozenset(role.permissions) & {EVERYTHING, *PERMISSIONS},
+        requires_second_factor=role.requires_second_factor,
+    )
+
+
+def differences(before: RoleSpec, after: RoleSpec) -> list[str]:
+    """What changes from one to the other, a line for each."""
+    lines = []
+    if before.name != after.name:
+        lines.append(f"name: {before.name} → {after.name}")
+    if before.description != after.description:
+        lines.append(f"description: {after.description or 'none'}")
+    lines += [f"+ {name}" for name in sorted(after.permissions - before.permissions)]
+    lines += [f"- {name}" for name in sorted(before.permissions - after.permissions)]
+    if before.requires_second_factor != after.requires_second_factor:
+        lines.append(f"second factor: {'required' if after.requires_second_factor else 'not required'}")
+    return lines
+
+
+def _fill(role: Role, wanted: RoleSpec) -> None:
+    role.name, role.description = wanted.name, wanted.description
+    role.permissions = sorted(wanted.permissions)
+    role.requires_second_factor = wanted.requires_second_factor
+
+
+def _checked(wanted: RoleSpec) -> RoleSpec:
+    """With a clean description. Raises InvalidRole, RoleFixed."""
+    if not re.fullmatch(ROLE_NAME, wanted.name):
+        raise InvalidRole(
+            "name",
+            f"Use 1 to {LONGEST_ROLE_NAME} small letters, digits, hyphens and underscores, beginning with a letter.",
+        )
+    permissions = wanted.permissions
+    if wanted.name == ADMINISTRATOR:
+        if granted(permissions) != granted([EVERYTHING]):
+            raise RoleFixed
+        permissions = frozenset({EVERYTHING})
+    elif unknown := sorted(permissions - PERMISSIONS.keys()):
+        raise InvalidRole("permissions", f"{', '.join(unknown)}: choose from {', '.join(sorted(PERMISSIONS))}.")
+    try:
+        description = clean_name(wanted.description, longest=LONGEST_DESCRIPTION)
+    except InvalidName as refusal:
+        raise InvalidRole("description", str(refusal)) from None
+    return replace(wanted, description=description, permissions=permissions)

@@ -6,11 +6,11 @@ import hashlib
 from importlib import import_module
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Delete, Update, func, select
+from sqlalchemy import CursorResult, Delete, Table, Update, func, select
 from sqlalchemy.orm import Session as DbSession
 
 
-def insert_once(session: DbSession, model: type[Any]) -> Any:
+def insert_once(session: DbSession, model: type[Any] | Table) -> Any:
     """An INSERT with ON CONFLICT in this database's dialect."""
     # Only the dialect in use is imported: the other would take a tenth of the start-up.
     return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert(model)

@@ -61,8 +61,7 @@ def guard() -> ResponseReturnValue | None:
         return _ask_to_sign_in()
     permission = getattr(view, "permission", None)
     if permission is not None and not who.has(permission):
-        _record_refusal(who, permission)
-        raise NotAllowed
+        raise NotAllowed(permission=permission)
     if getattr(view, "wants_confirmation", False) and not is_fresh(who):
         if is_api():
             raise ConfirmationRequired
@@ -80,8 +79,11 @@ def _ask_to_sign_in() -> ResponseReturnValue:
     return redirect(url_for("auth.login", next=here()))
 
 
-def _record_refusal(who: Principal, permission: str) -> None:
+def record_refusal(permission: str) -> None:
     """One event for each person, permission and hour, with a count: requests can be repeated without end."""
+    who = principal()
+    if who is None:
+        return
     once = f"access.refused:{who.user_id}:{permission}:{now():%Y-%m-%dT%H}"
     with unit_of_work() as work:
         work.audit.record(

@@ -31,6 +31,9 @@ from app.errors import (
     NotFound,
     Problem,
     RegistrationClosed,
+    RoleFixed,
+    RoleInUse,
+    RoleTaken,
     SessionNotFound,
     TokenReused,
     TooManyTries,
@@ -38,6 +41,7 @@ from app.errors import (
 )
 from app.extensions import db
 from app.web import csrf, envelope
+from app.web.access import record_refusal
 from app.web.identity import has_explicit_credential, is_api
 
 log = logging.getLogger(__name__)
@@ -54,6 +58,9 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     SessionNotFound: HTTPStatus.NOT_FOUND,
     EmailTaken: HTTPStatus.CONFLICT,
+    RoleTaken: HTTPStatus.CONFLICT,
+    RoleFixed: HTTPStatus.CONFLICT,
+    RoleInUse: HTTPStatus.CONFLICT,
     LastAdministrator: HTTPStatus.CONFLICT,
     JobNotRetryable: HTTPStatus.CONFLICT,
     JobNotCancellable: HTTPStatus.CONFLICT,
@@ -120,9 +127,14 @@ def status_of(refusal: type[AccountError], *, api: bool) -> HTTPStatus:
 
 
 def _refused(refusal: AccountError) -> ResponseReturnValue:
+    if isinstance(refusal, NotAllowed) and refusal.permission is not None:
+        try:
+            record_refusal(refusal.permission)
+        except (OperationalError, PoolTimeout) as problem:
+            return _database_away(problem)
     response = answer(
         status_of(type(refusal), api=is_api()),
-        text=None if isinstance(refusal, NotAllowed) else str(refusal),
+        text=None if str(refusal) == NotAllowed.message else str(refusal),
         code=refusal.code,
         problems=refusal.problems if isinstance(refusal, InvalidInput) else None,
     )

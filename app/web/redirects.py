@@ -48,9 +48,9 @@ def here() -> str | None:
     return whole if path != "/" and is_own_path(whole) else None
 
 
-def done(message: str, *, to: str, **values: object) -> ResponseReturnValue:
-    """Redirect to the page of the endpoint `to`, with a message of success."""
-    flash(message, "success")
+def done(message: str, *, to: str, kind: str = "success", **values: object) -> ResponseReturnValue:
+    """Redirect to the page of the endpoint `to`, with a message: of success, or of another kind."""
+    flash(message, kind)
     return redirect(url_for(to, **values))  # type: ignore[arg-type]
 
 

@@ -85,6 +85,8 @@ opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrat
 opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
+opened("admin.roles", "/admin/roles", roles=("administrator",))
+opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
 opened("error: 404", "/there-is-nothing", status=404)
 opened("error: 410", "/auth/verify-email/spent-long-ago", status=410)
@@ -232,6 +234,27 @@ def _(visitor: Visitor) -> None:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter")
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
+
+
+@way("admin.role")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/admin/roles")
+    visitor.follow("manager")
+
+
+@way("admin.edit_role")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/admin/roles")
+    visitor.follow("administrator")
+    visitor.follow("Edit")
+
+
+@way("admin.new_role: refused")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/admin/roles/new")
+    visitor.fill(name="Two Words")
+    visitor.page.get_by_label("users:read").check()
+    visitor.press("Make the role")
 
 
 @way("dev.mailbox")

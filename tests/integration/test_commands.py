@@ -188,3 +188,103 @@ def test_a_test_mail_that_cannot_go_out_says_so(flask):
 
     assert refused.exit_code == 1
     assert "did not take it" in refused.stderr
+
+
+# ── roles ──
+
+
+def test_roles_are_made_changed_shown_and_deleted(flask, root, ada):
+    made = flask("roles", "create", "clerk", "--description", "Invites people.", "--permission", "users:invite")
+    assert made.output == "Made the role clerk.\n"
+    assert flask("roles", "grant", "clerk", "users:read", "users:edit").exit_code == 0
+    assert flask("roles", "revoke", "clerk", "users:edit").exit_code == 0
+    flask("users", "assign", ada.email, "clerk")
+
+    shown = json.loads(flask("roles", "show", "clerk", "--json").output)
+    assert shown == {
+        "name": "clerk",
+        "description": "Invites people.",
+        "permissions": ["users:invite", "users:read"],
+        "requires_second_factor": False,
+    }
+    assert "See the list of users" in flask("roles", "show", "clerk").output
+    holders = {role["name"]: role["holders"] for role in json.loads(flask("roles", "list", "--json").output)}
+    assert holders == {"administrator": 1, "clerk": 1, "manager": 0, "member": 1}
+    assert "Invites people." in flask("roles", "list").output
+
+    refused = flask("roles", "delete", "clerk")
+    assert (refused.exit_code, "Somebody holds this role" in refused.stderr) == (1, True)
+    flask("users", "unassign", ada.email, "clerk")
+    assert flask("roles", "delete", "clerk").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (("create", "Two Words"), 1, "small letters"),
+        (("create", "member"), 1, "a role of this name already"),
+        (("grant", "member", "ships:sink"), 2, "ships:sink"),
+        (("grant", "nobody", "users:read"), 1, "There is no role 'nobody'"),
+        (("grant", "administrator", "users:read"), 0, "administrator has users:read"),
+        (("revoke", "administrator", "users:read"), 1, "keeps every permission"),
+        (("delete", "administrator"), 1, "cannot be deleted"),
+        (("show", "nobody"), 1, "There is no role"),
+    ],
+)
+def test_a_role_that_cannot_be_is_one_sentence(flask, arguments, exit_code, said):
+    ended = flask("roles", *arguments)
+    assert (ended.exit_code, said in ended.output) == (exit_code, True), ended.output
+
+
+def test_exported_roles_are_loaded_elsewhere_after_a_look_at_the_difference(flask, tmp_path):
+    file = tmp_path / "roles.yaml"
+    flask("roles", "create", "checker", "--permission", "users:read")
+    assert flask("roles", "export", str(file)).exit_code == 0
+    assert flask("roles", "load", str(file)).output == "Nothing differs.\n"
+    flask("roles", "revoke", "checker", "users:read")
+
+    looked = flask("roles", "load", str(file), "--dry-run")
+    assert looked.output == "~ checker\n    + users:read\n"
+    declined = flask("roles", "load", str(file), typed="n\n")
+    assert declined.exit_code == 1
+    assert json.loads(flask("roles", "show", "checker", "--json").output)["permissions"] == []
+
+    assert "Changed 1 role." in flask("roles", "load", str(file), typed="y\n").output
+    assert json.loads(flask("roles", "show", "checker", "--json").output)["permissions"] == ["users:read"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a list", "The file: Input should be a valid dictionary"),
+        ("member: [", "The file is no YAML"),
+        ("member: {permission: []}", "member: permission: Extra inputs are not permitted"),
+        ("member: {permissions: [ships:sink]}", "member: ships:sink: choose from"),
+        ("Big Boss: {}", "Big Boss: Use 1 to 64 small letters"),
+        ("administrator: {permissions: []}", "The administrator keeps every permission"),
+        ("? {a: b}\n: c", "The file is no YAML"),
+    ],
+)
+def test_a_file_of_roles_that_cannot_be_loaded_changes_nothing(flask, text, said):
+    before = flask("roles", "export").output
+
+    refused = flask("roles", "load", "-", "--yes", typed=text)
+
+    assert (refused.exit_code, said in refused.stderr) == (1, True), refused.output
+    assert flask("roles", "export").output == before
+
+
+def test_standard_input_cannot_be_asked_as_well(flask):
+    assert flask("roles", "load", "-", typed="member: {}").exit_code == 2
+
+
+def test_why_says_which_rule_decides(flask, root, ada):
+    user_id = json.loads(flask("users", "show", root, "--json").output)["id"]
+    assert flask("users", "why", root, "users:edit").output == "Yes (permission). Held through: administrator.\n"
+    assert flask("users", "why", ada.email, "users:edit", f"users:{ada.id}").output.startswith("Yes (ownership).")
+    assert flask("users", "why", ada.email, "users:edit", f"users:{user_id}").output.startswith("No (permission).")
+    told = json.loads(flask("users", "why", ada.email, "users:edit", "--json").output)
+    assert (told["allowed"], told["rule"]) == (False, "permission")
+    assert flask("users", "why", ada.email, "users:fly").exit_code == 2
+    nowhere = flask("users", "why", ada.email, "users:edit", "users:999")
+    assert (nowhere.exit_code, "There is no users:999" in nowhere.stderr) == (1, True)

@@ -80,8 +80,22 @@ def test_the_schema_goes_up_and_down_and_up_again_with_people_in_it(fresh_app):
 
     flask(fresh_app, "db", "upgrade")
     with fresh_app.app_context():
-        assert db.session.scalars(select(Role.name).order_by(Role.name)).all() == ["administrator", "member"]
+        assert db.session.scalars(select(Role.name).order_by(Role.name)).all() == ["administrator", "manager", "member"]
         assert db.session.scalars(select(User)).all() == []
+
+
+def test_the_copied_table_of_roles_keeps_its_rows_and_holders(fresh_app):
+    flask(fresh_app, "db", "upgrade")
+    People(fresh_app).add("grace@example.com", roles=("administrator", "manager"))
+    held = "SELECT roles.name FROM roles JOIN user_roles ON role_id = roles.id ORDER BY roles.name"
+
+    for step in (("downgrade", "0005"), ("upgrade",)):
+        flask(fresh_app, "db", *step)
+        with fresh_app.app_context():
+            assert db.session.scalars(text(held)).all() == ["administrator", "manager"]
+            assert db.session.scalars(text("SELECT name FROM roles ORDER BY name")).all() == [
+                "administrator", "manager", "member",
+            ]  # fmt: skip
 
 
 def test_upgrading_twice_changes_nothing(fresh_app):

@@ -20,7 +20,7 @@ from tests.support.commands import flask_command
 from tests.support.workspace import one_worker_at_a_time, run_folder, worker_name
 
 SIGNING_KEY = "k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt"
-KEPT = {"roles"}
+ROLES: dict[str, bytes] = {}  # The rows that a migration created, for each database.
 
 
 @contextmanager
@@ -62,9 +62,14 @@ def migrated(database_url: str, folder: Path) -> str:
 
 def emptied(database_url: str) -> str:
     """The same PostgreSQL database without rows, except the roles that a migration created."""
-    tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name not in KEPT]
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(";".join(f"DELETE FROM {table}" for table in tables))
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+    with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
+        if database_url not in ROLES:
+            with cursor.copy("COPY roles TO STDOUT") as out:
+                ROLES[database_url] = b"".join(out)
+        cursor.execute(";".join(f"DELETE FROM {table}" for table in tables))
+        with cursor.copy("COPY roles FROM STDIN") as into:
+            into.write(ROLES[database_url])
     return database_url
 
 

@@ -44,7 +44,7 @@ class Page:
 
     def value(self, name: str) -> str:
         """What stands in the field `name`."""
-        return (self.find(f'[name="{name}"]').attrs or {}).get("value") or ""
+        return (self.find(f'main [name="{name}"]').attrs or {}).get("value") or ""
 
 
 def folded(text: str) -> str:

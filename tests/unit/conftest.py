@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Literal
 
 import pytest
 from sqlalchemy import create_engine, event
@@ -15,6 +16,7 @@ from app.services.audit import AuditLog, Origin
 from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
+from app.services.policy import Policy
 from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
@@ -79,7 +81,8 @@ def throttles(session: Session, lifetimes: Lifetimes, clock: Clock) -> Throttles
 
 @pytest.fixture
 def roles(session: Session, audit: AuditLog, clock: Clock) -> Roles:
-    return Roles(session=session, audit=audit, clock=clock)
+    policy = Policy(session=session, audit=audit, clock=clock)
+    return Roles(session=session, audit=audit, policy=policy, clock=clock)
 
 
 @pytest.fixture
@@ -99,15 +102,23 @@ def add_user(session: Session, email: str, *, at: datetime, is_verified: bool = 
     return user
 
 
-def principal_of(user: User, *, session_id: int = 1, at: datetime) -> Principal:
+def principal_of(
+    user: User,
+    *,
+    session_id: int = 1,
+    at: datetime,
+    permissions: Iterable[str] = (),
+    via: Literal["cookie", "access_token", "api_key"] = "cookie",
+) -> Principal:
     return Principal(
         user_id=user.id,
         name=user.name,
         email=user.email,
         member_since=user.created_at,
         roles=(),
-        permissions=frozenset(),
+        permissions=frozenset(permissions),
         session_id=session_id,
         authenticated_at=at,
         confirmed_at=at,
+        via=via,
     )

@@ -1,9 +1,22 @@
+from dataclasses import replace
+
 import pytest
 
-from app.errors import LastAdministrator, RoleNotFound
-from app.models import ADMINISTRATOR, MEMBER
-from app.services.permissions import EVERYTHING, PERMISSIONS, USERS_READ, granted, permission
-from tests.unit.conftest import add_user
+from app.errors import (
+    Changed,
+    InvalidRole,
+    LastAdministrator,
+    NotAllowed,
+    RoleFixed,
+    RoleInUse,
+    RoleNotFound,
+    RoleTaken,
+)
+from app.models import ADMINISTRATOR, MEMBER, AuditEvent
+from app.services import roles as roles_module
+from app.services.permissions import EVERYTHING, PERMISSIONS, USERS_EDIT, USERS_READ, granted, permission
+from app.services.roles import RoleSpec, spec_of
+from tests.unit.conftest import add_user, principal_of
 
 
 @pytest.fixture
@@ -85,3 +98,132 @@ def test_every_permission_is_explained_in_a_sentence():
         assert name.partition(":")[2], name
         assert sentence[0].isupper(), sentence
         assert sentence.endswith("."), sentence
+
+
+# ── what a role is ──
+
+
+@pytest.fixture
+def clerk(roles):
+    return roles.make(
+        RoleSpec(name="clerk", description="Invites people.", permissions=frozenset({USERS_READ})), by=None
+    )
+
+
+def test_a_role_is_made_changed_and_deleted(roles, clerk, session):
+    assert (clerk.permissions, clerk.version) == ([USERS_READ], 1)
+
+    roles.change(
+        clerk, replace(spec_of(clerk), permissions=frozenset({USERS_EDIT}), requires_second_factor=True), by=None
+    )
+    assert (clerk.permissions, clerk.requires_second_factor, clerk.version) == ([USERS_EDIT], True, 2)
+    roles.change(clerk, spec_of(clerk), by=None)
+    assert clerk.version == 2
+
+    roles.delete(clerk, by=None)
+    assert [role.name for role in roles.list_all()] == [ADMINISTRATOR, MEMBER]
+    kinds = [event.kind for event in session.query(AuditEvent)]
+    assert kinds == ["role.made", "role.changed", "role.deleted"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "Clerk"}, "name"),
+        ({"name": "two words"}, "name"),
+        ({"name": "x" * 65}, "name"),
+        ({"name": "clerk\n"}, "name"),
+        ({"description": "two\nlines"}, "description"),
+        ({"description": "x" * 201}, "description"),
+        ({"permissions": frozenset({"ships:sink"})}, "permissions"),
+        ({"permissions": frozenset({EVERYTHING})}, "permissions"),
+    ],
+)
+def test_what_a_role_cannot_be_is_said_with_its_field(roles, changes, field):
+    with pytest.raises(InvalidRole) as refusal:
+        roles.make(RoleSpec(**{"name": "checker", **changes}), by=None)
+    assert refusal.value.field == field
+
+
+def test_a_name_is_taken_once(roles, clerk):
+    with pytest.raises(RoleTaken):
+        roles.make(RoleSpec(name="clerk"), by=None)
+    other = roles.make(RoleSpec(name="other"), by=None)
+    with pytest.raises(RoleTaken):
+        roles.change(other, RoleSpec(name="clerk"), by=None)
+
+
+@pytest.mark.parametrize("permissions", [frozenset(), frozenset(PERMISSIONS) - {USERS_READ}])
+def test_the_administrator_keeps_everything(roles, permissions):
+    administrator = roles.get(ADMINISTRATOR)
+    with pytest.raises(RoleFixed):
+        roles.change(administrator, replace(spec_of(administrator), permissions=permissions), by=None)
+    spelt_out = RoleSpec(name=ADMINISTRATOR, permissions=frozenset(PERMISSIONS), requires_second_factor=True)
+    roles.change(administrator, spelt_out, by=None)
+    assert administrator.permissions == [EVERYTHING]
+
+
+def test_roles_that_the_application_names_stay(roles):
+    for name in (ADMINISTRATOR, MEMBER):
+        role = roles.get(name)
+        with pytest.raises(RoleFixed):
+            roles.change(role, replace(spec_of(role), name="other"), by=None)
+        with pytest.raises(RoleFixed):
+            roles.delete(role, by=None)
+
+
+def test_a_role_that_somebody_holds_is_not_deleted(roles, clerk, ada):
+    roles.give(ada, "clerk")
+    with pytest.raises(RoleInUse):
+        roles.delete(clerk, by=None)
+
+
+def test_nobody_makes_changes_deletes_or_gives_a_role_wider_than_what_they_hold(roles, clerk, ada, clock):
+    narrow = principal_of(ada, permissions={USERS_EDIT}, at=clock.now)
+    acts = [
+        lambda: roles.make(RoleSpec(name="wide", permissions=frozenset({USERS_READ})), by=narrow),
+        lambda: roles.change(clerk, RoleSpec(name="clerk"), by=narrow),
+        lambda: roles.delete(clerk, by=narrow),
+        lambda: roles.give(ada, "clerk", by=narrow),
+        lambda: roles.take(ada, "clerk", by=narrow),
+        lambda: roles.set(ada, [ADMINISTRATOR], by=narrow),
+    ]
+    for act in acts:
+        with pytest.raises(NotAllowed):
+            act()
+
+
+def test_loading_makes_and_changes_what_differs_and_leaves_the_rest(roles, clerk):
+    wanted = [
+        spec_of(roles.get(MEMBER)),
+        RoleSpec(name="clerk"),
+        RoleSpec(name="new", permissions=frozenset({USERS_EDIT})),
+    ]
+    changes = roles.compare(wanted)
+    assert [(each.wanted.name, each.lines) for each in changes] == [
+        ("clerk", ("description: none", f"- {USERS_READ}")),
+        ("new", (f"+ {USERS_EDIT}",)),
+    ]
+
+    roles.load(wanted, seen=changes)
+
+    assert roles.compare(wanted) == []
+    assert roles.get("new").permissions == [USERS_EDIT]
+    with pytest.raises(Changed):
+        roles.load(wanted, seen=changes)
+
+
+def test_loading_cannot_take_anything_from_the_administrator(roles):
+    wanted = [RoleSpec(name=ADMINISTRATOR)]
+    with pytest.raises(RoleFixed):
+        roles.load(wanted, seen=roles.compare(wanted))
+
+
+def test_holders_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch):
+    for user in (admin, ada):
+        roles.give(user, MEMBER)
+    counts = {role.name: count for role, count in roles.list_with_holders()}
+    assert counts == {ADMINISTRATOR: 1, MEMBER: 2, "clerk": 0}
+    monkeypatch.setattr(roles_module, "MOST_COUNTED", 0)
+    assert {role.name: count for role, count in roles.list_with_holders()}[MEMBER] == 1

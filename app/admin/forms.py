@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from wtforms import BooleanField, HiddenField, SelectMultipleField, StringField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
+from wtforms.validators import InputRequired
+
+from app.models import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role
+from app.principal import Principal
+from app.services.permissions import PERMISSIONS
+from app.services.roles import RoleSpec
+from app.web.forms import Form
+
+
+class RoleForm(Form):
+    """`version` is the one that was shown. What a role keeps in any case has no field (see `for_role`)."""
+
+    name = StringField(
+        "Name",
+        validators=[InputRequired("Give the role a name.")],
+        render_kw={
+            "autocomplete": "off",
+            "autocapitalize": "none",
+            "maxlength": LONGEST_ROLE_NAME,
+            "spellcheck": "false",
+        },
+    )
+    description = StringField("Description", render_kw={"autocomplete": "off", "maxlength": LONGEST_DESCRIPTION})
+    permissions = SelectMultipleField("What it may do", choices=[])
+    requires_second_factor = BooleanField("Requires a second factor")
+    version = HiddenField()
+
+    @classmethod
+    def for_role(cls, role: Role | None, *, by: Principal) -> RoleForm:
+        """The form for `role`, or for a new one; `by` can give what they hold."""
+        form = cls(obj=role)
+        form.permissions.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(by.permissions)]
+        if role is not None and role.keeps_its_name():
+            del form.name
+        if role is not None and role.name == ADMINISTRATOR:
+            del form.permissions
+        return form
+
+    def spec(self, before: RoleSpec) -> RoleSpec:
+        """What was sent; `before` has what the form has no field for."""
+        return RoleSpec(
+            name=self.name.data or "" if "name" in self else before.name,
+            description=self.description.data or "",
+            permissions=frozenset(self.permissions.data or ()) if "permissions" in self else before.permissions,
+            requires_second_factor=self.requires_second_factor.data,
+        )

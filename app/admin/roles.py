@@ -1,0 +1,126 @@
+"""Roles: what there is, who holds them, and what they may do."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from flask.typing import ResponseReturnValue
+
+from app.admin import bp
+from app.admin.forms import RoleForm
+from app.errors import AccountError, Changed, InvalidRole, RoleFixed, RoleInUse, RoleTaken
+from app.models import Role
+from app.principal import Principal
+from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_READ, by_group, granted
+from app.services.roles import MOST_COUNTED, RoleSpec, spec_of
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed, requires
+from app.web.pages import page
+from app.web.redirects import done
+
+HOLDERS_SHOWN = 25
+
+
+@bp.get("/roles")
+@requires(ROLES_READ)
+def roles() -> ResponseReturnValue:
+    found = reading().roles.list_with_holders()
+    shown = [
+        SimpleNamespace(**vars(_shown(role)), holders=f"over {MOST_COUNTED}" if count > MOST_COUNTED else count)
+        for role, count in found
+    ]
+    return page("admin/roles.html", roles=shown, all=len(PERMISSIONS))
+
+
+@bp.get("/roles/<id:role_id>")
+@requires(ROLES_READ)
+def role(role_id: int) -> ResponseReturnValue:
+    who, look = identity.signed_in(), reading()
+    found = look.roles.get_by_id(role_id)
+    holders = look.roles.list_holders(found.name, limit=HOLDERS_SHOWN + 1) if who.has(USERS_READ) else []
+    return page(
+        "admin/role.html",
+        role=_shown(found),
+        groups=by_group(granted(found.permissions)),
+        can_edit=_can_edit(who, found),
+        can_delete=_can_edit(who, found) and not found.keeps_its_name(),
+        holders=[SimpleNamespace(id=user.id, text=user.name or user.email) for user in holders[:HOLDERS_SHOWN]],
+        has_more=len(holders) > HOLDERS_SHOWN,
+    )
+
+
+@bp.route("/roles/new", methods=["GET", "POST"])
+@requires(ROLES_EDIT)
+@confirmed
+def new_role() -> ResponseReturnValue:
+    who = identity.signed_in()
+    form = RoleForm.for_role(None, by=who)
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                made = work.roles.make(form.spec(before=RoleSpec(name="")), by=who)
+        except (InvalidRole, RoleTaken, RoleFixed) as refusal:
+            _refuse(form, refusal)
+        else:
+            return done(f"The role {made.name} is made.", to="admin.role", role_id=made.id)
+    return page("admin/edit_role.html", form, role=None, groups=by_group(who.permissions))
+
+
+@bp.route("/roles/<id:role_id>/edit", methods=["GET", "POST"])
+@requires(ROLES_EDIT)
+@confirmed
+def edit_role(role_id: int) -> ResponseReturnValue:
+    who, look = identity.signed_in(), reading()
+    found = look.roles.get_by_id(role_id)
+    look.policy.check_rank(who, granted(found.permissions))
+    form = RoleForm.for_role(found, by=who)
+    if form.validate_on_submit():
+        try:
+            return _change(role_id, form, by=who)
+        except (InvalidRole, RoleTaken, RoleFixed, Changed) as refusal:
+            _refuse(form, refusal)
+    return page("admin/edit_role.html", form, role=_shown(found), groups=by_group(who.permissions))
+
+
+@bp.post("/roles/<id:role_id>/delete")
+@requires(ROLES_EDIT)
+@confirmed
+def delete_role(role_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            found = work.roles.get_by_id(role_id, lock=True)
+            work.roles.delete(found, by=identity.signed_in())
+    except (RoleInUse, RoleFixed) as refusal:
+        return done(str(refusal), to="admin.role", kind="error", role_id=role_id)
+    return done(f"The role {found.name} is deleted.", to="admin.roles")
+
+
+def _change(role_id: int, form: RoleForm, *, by: Principal) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        found = work.roles.get_by_id(role_id, lock=True)
+        if form.version.data != str(found.version):
+            raise Changed("Somebody changed this role in the meantime. Open it again to see how it is now.")
+        work.roles.change(found, form.spec(before=spec_of(found)), by=by)
+    return done(f"The role {found.name} is saved.", to="admin.role", role_id=role_id)
+
+
+def _refuse(form: RoleForm, refusal: AccountError) -> None:
+    field = refusal.field if isinstance(refusal, InvalidRole) else "name" if isinstance(refusal, RoleTaken) else None
+    form.refuse(field if field in form else None, refusal)
+
+
+def _can_edit(who: Principal, role: Role) -> bool:
+    return who.has(ROLES_EDIT) and granted(role.permissions) <= who.permissions
+
+
+def _shown(role: Role) -> SimpleNamespace:
+    return SimpleNamespace(
+        id=role.id,
+        name=role.name,
+        description=role.description,
+        has_everything=EVERYTHING in role.permissions,
+        permissions=sorted(granted(role.permissions)),
+        requires_second_factor=role.requires_second_factor,
+        created_at=role.created_at,
+    )

@@ -1,0 +1,106 @@
+"""Roles: what there is, and for those who may, making and changing them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from app.api import bp
+from app.api.answers import Answer, check_unchanged
+from app.api.cursors import read_cursor, write_cursor
+from app.api.endpoint import endpoint
+from app.api.schemas import NewRoleIn, PageQuery, RoleIn, RoleOut, RolesOut
+from app.errors import Changed, NotAllowed, RoleFixed, RoleInUse, RoleNotFound, RoleTaken
+from app.models import Role
+from app.services.directory import Position
+from app.services.permissions import ROLES_EDIT, ROLES_READ, granted
+from app.services.roles import RoleSpec, spec_of
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed, requires
+
+_CANNOT_MAKE = (NotAllowed, RoleTaken, RoleFixed)
+_CANNOT_CHANGE = (*_CANNOT_MAKE, RoleNotFound, Changed)
+_CANNOT_DELETE = (NotAllowed, RoleNotFound, RoleFixed, RoleInUse, Changed)
+ROLES = {"list": "roles"}
+
+
+@bp.get("/v1/roles")
+@endpoint(RolesOut, query=PageQuery, tag="roles", lists=True)
+@requires(ROLES_READ)
+def list_roles(query: PageQuery) -> dict[str, Any]:
+    """Roles, a page at a time."""
+    after = read_cursor(query.cursor, of=ROLES)
+    rest = reading().roles.list_after(after.id if after else 0, limit=query.limit + 1)
+    page = rest[: query.limit]
+    following = Position(None, page[-1].id) if len(rest) > query.limit else None
+    return {"items": [_shown(role) for role in page], "next": write_cursor(following, of=ROLES)}
+
+
+@bp.post("/v1/roles")
+@endpoint(RoleOut, status=201, body=NewRoleIn, refuses=_CANNOT_MAKE, tag="roles", replays=True)
+@requires(ROLES_EDIT)
+@confirmed
+def make_role(body: NewRoleIn) -> Answer:
+    """Make a role, none wider than what one holds."""
+    spec = RoleSpec(**body.model_dump() | {"permissions": frozenset(body.permissions)})
+    with unit_of_work() as work:
+        role = work.roles.make(spec, by=identity.signed_in())
+    return Answer(_shown(role), status=201, headers={"Location": f"{request.script_root}/api/v1/roles/{role.id}"})
+
+
+@bp.get("/v1/roles/<id:role_id>")
+@endpoint(RoleOut, refuses=(RoleNotFound,), tag="roles", etag=True)
+@requires(ROLES_READ)
+def show_role(role_id: int) -> Answer:
+    """One role."""
+    return _one(reading().roles.get_by_id(role_id))
+
+
+@bp.put("/v1/roles/<id:role_id>")
+@endpoint(RoleOut, body=RoleIn, refuses=_CANNOT_CHANGE, tag="roles", etag=True)
+@requires(ROLES_EDIT)
+@confirmed
+def change_role(role_id: int, body: RoleIn) -> Answer:
+    """Change a role; it counts from the next request of everybody who holds it."""
+    with unit_of_work() as work:
+        role = work.roles.get_by_id(role_id, lock=True)
+        check_unchanged(_tag(role))
+        before = spec_of(role)
+        wanted = RoleSpec(
+            name=before.name if body.name is None else body.name,
+            description=before.description if body.description is None else body.description,
+            permissions=before.permissions if body.permissions is None else frozenset(body.permissions),
+            requires_second_factor=(
+                before.requires_second_factor if body.requires_second_factor is None else body.requires_second_factor
+            ),
+        )
+        work.roles.change(role, wanted, by=identity.signed_in())
+    return _one(role)
+
+
+@bp.delete("/v1/roles/<id:role_id>")
+@endpoint(None, refuses=_CANNOT_DELETE, tag="roles")
+@requires(ROLES_EDIT)
+@confirmed
+def delete_role(role_id: int) -> Answer:
+    """Delete a role that nobody holds."""
+    with unit_of_work() as work:
+        role = work.roles.get_by_id(role_id, lock=True)
+        check_unchanged(_tag(role))
+        work.roles.delete(role, by=identity.signed_in())
+    return Answer(message="The role is deleted.")
+
+
+def _one(role: Role) -> Answer:
+    return Answer(_shown(role), etag=_tag(role))
+
+
+def _tag(role: Role) -> str:
+    return f"role-{role.id}-{role.version}"
+
+
+def _shown(role: Role) -> dict[str, Any]:
+    names = ("id", "name", "description", "requires_second_factor", "created_at")
+    return {name: getattr(role, name) for name in names} | {"permissions": sorted(granted(role.permissions))}

@@ -1,0 +1,179 @@
+"""`flask roles`: roles and their permissions, also as a YAML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TextIO
+
+import click
+import yaml
+from flask.cli import AppGroup
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from app.cli.users import AS_OPERATOR
+from app.errors import InvalidRole
+from app.models import Role
+from app.services.permissions import EVERYTHING, PERMISSIONS, granted
+from app.services.roles import MOST_COUNTED, RoleChange, RoleSpec, spec_of
+from app.unit_of_work import reading, unit_of_work
+
+roles = AppGroup("roles", help="Manage roles and their permissions.")
+role_argument = click.argument("role")
+permissions_argument = click.argument("permissions", nargs=-1, required=True, type=click.Choice(sorted(PERMISSIONS)))
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+
+
+class RoleInFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    description: str = ""
+    permissions: list[str] = []
+    requires_second_factor: bool = False
+
+
+FILE = TypeAdapter(dict[str, RoleInFile])
+
+
+@roles.command(name="list")
+@json_option
+def list_roles(as_json: bool) -> None:
+    """List the roles with the number of people who hold each."""
+    found = reading().roles.list_with_holders()
+    if as_json:
+        click.echo(json.dumps([as_dict(role) | {"holders": count} for role, count in found], indent=2))
+        return
+    for role, count in found:
+        held = "everything" if EVERYTHING in role.permissions else f"{len(role.permissions)} permissions"
+        holders = f"over {MOST_COUNTED}" if count > MOST_COUNTED else count
+        click.echo(f"{role.name:<24}  {held:<16}  {holders:>9}  {role.description}".rstrip())
+
+
+@roles.command()
+@role_argument
+@json_option
+def show(role: str, as_json: bool) -> None:
+    """Show a role and its permissions."""
+    known = as_dict(reading().roles.get(role))
+    if as_json:
+        click.echo(json.dumps(known, indent=2))
+        return
+    click.echo(f"{known['name']}: {known['description'] or 'no description'}")
+    if known["requires_second_factor"]:
+        click.echo("Requires a second factor.")
+    for name in sorted(PERMISSIONS) if known["permissions"] == [EVERYTHING] else known["permissions"]:
+        click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'No longer declared.')}")
+
+
+@roles.command()
+@click.argument("name")
+@click.option("--description", default="", help="What it is for.")
+@click.option(
+    "--permission", "permissions", multiple=True, type=click.Choice(sorted(PERMISSIONS)), help="May be repeated."
+)
+@click.option("--requires-second-factor", is_flag=True, help="Stored and shown; it acts once second factors exist.")
+def create(name: str, description: str, permissions: tuple[str, ...], requires_second_factor: bool) -> None:
+    """Make a role."""
+    spec = RoleSpec(
+        name=name,
+        description=description,
+        permissions=frozenset(permissions),
+        requires_second_factor=requires_second_factor,
+    )
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.roles.make(spec, by=None)
+    click.echo(f"Made the role {name}.")
+
+
+@roles.command()
+@role_argument
+@permissions_argument
+def grant(role: str, permissions: tuple[str, ...]) -> None:
+    """Give a role permissions, from the next request of everybody who holds it."""
+    _change(role, added=frozenset(permissions))
+    click.echo(f"{role} has {', '.join(permissions)}.")
+
+
+@roles.command()
+@role_argument
+@permissions_argument
+def revoke(role: str, permissions: tuple[str, ...]) -> None:
+    """Take permissions from a role, from the next request of everybody who holds it."""
+    _change(role, removed=frozenset(permissions))
+    click.echo(f"{role} no longer has {', '.join(permissions)}.")
+
+
+@roles.command()
+@role_argument
+def delete(role: str) -> None:
+    """Delete a role that nobody holds."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.roles.delete(work.roles.get(role, lock=True), by=None)
+    click.echo(f"Deleted the role {role}.")
+
+
+@roles.command()
+@click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
+def export(file: TextIO) -> None:
+    """Write all roles as YAML, to a file or standard output."""
+    found = {role.name: as_dict(role) for role in reading().roles.list_all()}
+    known = {name: {key: role[key] for key in RoleInFile.model_fields} for name, role in found.items()}
+    yaml.safe_dump(known, file, sort_keys=False, allow_unicode=True)
+
+
+@roles.command()
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Only show the difference.")
+def load(file: TextIO, yes: bool, dry_run: bool) -> None:
+    """Make the roles like those of a YAML file; roles that it does not name stay as they are. Shows the difference."""
+    if file.name == "<stdin>" and not (yes or dry_run):
+        raise click.UsageError("Reading from standard input needs --yes or --dry-run.")
+    wanted = read_file(file)
+    changes = reading().roles.compare(wanted)
+    for change in changes:
+        click.echo("\n    ".join([f"{'~' if change.role else '+'} {change.wanted.name}", *change.lines]))
+    if not changes:
+        click.echo("Nothing differs.")
+        return
+    if dry_run:
+        return
+    if not yes:
+        click.confirm("Change this?", abort=True)
+    _load(wanted, seen=changes)
+    click.echo(f"Changed {len(changes)} {'role' if len(changes) == 1 else 'roles'}.")
+
+
+def _load(wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange]) -> None:
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.roles.load(wanted, seen=seen)
+
+
+def read_file(file: TextIO) -> list[RoleSpec]:
+    """Raises InvalidRole with a sentence about the first thing that is wrong."""
+    try:
+        found = FILE.validate_python(yaml.safe_load(file.read()) or {})
+    except ValidationError as refused:
+        first = refused.errors(include_url=False)[0]
+        where = ": ".join(str(part) for part in first["loc"])
+        raise InvalidRole("file", f"{where or 'The file'}: {first['msg']}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as refused:
+        raise InvalidRole("file", f"The file is no YAML: {str(refused).splitlines()[0]}.") from None
+    return [
+        RoleSpec(name=name, permissions=frozenset(role.permissions), **role.model_dump(exclude={"permissions"}))
+        for name, role in found.items()
+    ]
+
+
+def _change(name: str, *, added: frozenset[str] = frozenset(), removed: frozenset[str] = frozenset()) -> None:
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        role = work.roles.get(name, lock=True)
+        before = spec_of(role)
+        permissions = (granted(before.permissions) | added) - removed
+        work.roles.change(role, replace(before, permissions=permissions), by=None)
+
+
+def as_dict(role: Role) -> dict[str, Any]:
+    names = ("name", "description", "permissions", "requires_second_factor")
+    return {name: getattr(role, name) for name in names}

@@ -1,0 +1,156 @@
+"""The pages of the roles: who may see and change them, and that each change counts at once."""
+
+import pytest
+
+from app.services.permissions import PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_DELETE, USERS_READ
+from app.services.roles import RoleSpec
+from app.unit_of_work import reading, unit_of_work
+from tests.support.pages import Page
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser."""
+    client.login(admin)
+    return client
+
+
+@pytest.fixture
+def make_role(app):
+    """Make a role with these permissions; returns its id."""
+
+    def make(name, *permissions):
+        with app.app_context(), unit_of_work() as work:
+            return work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=None).id
+
+    return make
+
+
+def stored(app, name):
+    with app.app_context():
+        return reading().roles.get(name)
+
+
+def test_a_member_sees_no_roles(signed_in, make_role):
+    role_id = make_role("clerk")
+    for path in ("/admin/roles", "/admin/roles/new", f"/admin/roles/{role_id}", f"/admin/roles/{role_id}/edit"):
+        assert signed_in.get(path).status_code == 403
+    assert signed_in.post(f"/admin/roles/{role_id}/delete", {}, page="/account").status_code == 403
+    assert not signed_in.page("/account").has('nav a[href="/admin/roles"]')
+
+
+def test_the_roles_are_listed_with_how_many_hold_them(grace, ada):
+    page = grace.page("/admin/roles")
+
+    assert page.texts("tbody th a") == ["administrator", "manager", "member"]
+    assert page.texts('td[data-label="Held by"]') == ["1", "0", "1"]
+    assert page.texts('td[data-label="Permissions"]')[0] == "All"
+    assert page.has('nav a[href="/admin/roles"][aria-current]')
+
+
+def test_a_role_is_made_with_permissions_and_shows_its_holders(grace, app, people):
+    sent = {"name": "clerk", "description": "Invites  people.", "permissions": [USERS_READ, ROLES_READ]}
+    made = grace.post("/admin/roles/new", sent)
+    assert made.status_code == 302
+    people.add("bob@example.com", name="Bob Builder", roles=("clerk",))
+
+    text = grace.page(made.location).text("main")
+
+    assert stored(app, "clerk").permissions == [ROLES_READ, USERS_READ]
+    for part in ("The role clerk is made.", "Invites people.", PERMISSIONS[USERS_READ], "Bob Builder"):
+        assert part in text
+    assert PERMISSIONS[USERS_DELETE] not in text
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        ({"name": ""}, "Give the role a name."),
+        ({"name": "Two Words"}, "Use 1 to 64 small letters"),
+        ({"name": "member"}, "There is a role of this name already."),
+        ({"name": "administrator"}, "keeps every permission"),
+        ({"name": "x", "description": "y" * 201}, "at most 200 characters"),
+        ({"name": "x", "permissions": ["ships:sink"]}, "is not a valid choice"),
+        ({"name": "x", "permissions": ["*"]}, "is not a valid choice"),
+    ],
+)
+def test_a_refused_role_keeps_what_was_typed(grace, sent, problem):
+    refused = grace.post("/admin/roles/new", {"description": "for later", **sent})
+
+    page = Page(refused.text)
+    assert refused.status_code == 422
+    assert problem in page.text(".summary")
+    assert page.value("name") == sent["name"]
+    assert page.value("description") == sent.get("description", "for later")
+
+
+def test_a_changed_role_counts_on_the_next_request_of_its_holders(grace, new_browser, people, make_role):
+    role_id = make_role("clerk", USERS_READ)
+    browser = new_browser()
+    browser.login(people.add("bob@example.com", roles=("clerk",)))
+    assert browser.get("/users").status_code == 200
+
+    form = grace.page(f"/admin/roles/{role_id}/edit")
+    assert form.has(f'input[value="{USERS_READ}"][checked]')
+    sent = {"name": "clerk", "requires_second_factor": "y", "version": form.value("version")}
+    saved = grace.post(f"/admin/roles/{role_id}/edit", sent)
+
+    assert "Requires a second factor." in grace.page(saved.location).text("main")
+    assert browser.get("/users").status_code == 403
+
+
+def test_two_who_edit_at_once_do_not_overwrite_each_other(grace, app, make_role):
+    role_id = make_role("clerk")
+    form = {"name": "clerk", "version": "1"}
+    assert grace.post(f"/admin/roles/{role_id}/edit", {**form, "description": "first"}).status_code == 302
+
+    second = grace.post(f"/admin/roles/{role_id}/edit", {**form, "description": "second"})
+
+    assert (second.status_code, "in the meantime" in second.text) == (422, True)
+    assert Page(second.text).value("description") == "second"
+    assert stored(app, "clerk").description == "first"
+
+
+def test_the_administrator_keeps_its_name_and_permissions(grace, app):
+    role = stored(app, "administrator")
+    path = f"/admin/roles/{role.id}/edit"
+    page = grace.page(path)
+    assert not page.has('[name="name"]')
+    assert not page.has('[name="permissions"]')
+
+    sent = {"name": "boss", "permissions": [], "description": "All of it.", "version": str(role.version)}
+    assert grace.post(path, sent).status_code == 302
+
+    kept = stored(app, "administrator")
+    assert (kept.permissions, kept.description) == (["*"], "All of it.")
+    for name in ("administrator", "member"):
+        refused = grace.post(f"/admin/roles/{stored(app, name).id}/delete", {}, page="/admin/roles")
+        assert "cannot be deleted" in grace.page(refused.location).text("main")
+
+
+def test_only_a_role_that_nobody_holds_is_deleted(grace, app, people, make_role, flask):
+    role_id = make_role("clerk")
+    people.add("bob@example.com", roles=("clerk",))
+    refused = grace.post(f"/admin/roles/{role_id}/delete", {}, page=f"/admin/roles/{role_id}")
+    assert "Somebody holds this role" in grace.page(refused.location).text('[role="alert"]')
+
+    flask("users", "unassign", "bob@example.com", "clerk")
+    assert grace.post(f"/admin/roles/{role_id}/delete", {}, page=f"/admin/roles/{role_id}").location == "/admin/roles"
+    assert grace.get(f"/admin/roles/{role_id}").status_code == 404
+
+
+def test_an_editor_gives_what_they_hold_and_leaves_wider_roles_alone(client, app, people, make_role):
+    make_role("editor", ROLES_READ, ROLES_EDIT)
+    wide = make_role("wide", USERS_DELETE)
+    client.login(people.add("ed@example.com", roles=("editor",)))
+
+    form = client.page("/admin/roles/new")
+    assert form.has(f'input[value="{ROLES_READ}"]')
+    assert not form.has(f'input[value="{USERS_DELETE}"]')
+    assert client.post("/admin/roles/new", {"name": "x", "permissions": [USERS_DELETE]}).status_code == 422
+    refused = client.get(f"/admin/roles/{wide}/edit")
+    assert (refused.status_code, "This takes somebody who holds users:delete too." in refused.text) == (403, True)
+    assert client.post(f"/admin/roles/{wide}/delete", {}, page="/admin/roles").status_code == 403
+    page = client.page(f"/admin/roles/{wide}")
+    assert not page.has("main form")
+    assert not page.has("#holders")

@@ -1,0 +1,124 @@
+"""Who may do what: each rule alone, and which of them decides."""
+
+import pytest
+
+from app.errors import NotAllowed, NotFound
+from app.models import ADMINISTRATOR, Grant
+from app.services.permissions import USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
+from app.services.policy import Policy, Rule, granted_ids
+from app.services.roles import RoleSpec
+from tests.unit.conftest import add_user, principal_of
+
+
+@pytest.fixture
+def policy(roles) -> Policy:
+    return roles.policy
+
+
+@pytest.fixture
+def bob(session, clock):
+    return add_user(session, "bob@example.com", at=clock.now)
+
+
+@pytest.fixture
+def acting(clock):
+    """Somebody as the one who acts, with what their roles allow and this besides."""
+    return lambda user, *more, **how: principal_of(
+        user, permissions=permissions_of(user.roles) | set(more), at=clock.now, **how
+    )
+
+
+def test_whoever_holds_the_permission_may(policy, acting, ada, bob):
+    decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, bob)
+    assert (bool(decision), decision.rule) == (True, Rule.PERMISSION)
+
+    decision = policy.may(acting(ada), USERS_EDIT, bob)
+    assert (bool(decision), decision.rule) == (False, Rule.PERMISSION)
+    assert USERS_EDIT in decision.reason
+
+
+def test_an_owner_may_do_what_owners_may_and_no_more(policy, acting, ada):
+    decision = policy.may(acting(ada), USERS_EDIT, ada)
+    assert (bool(decision), decision.rule) == (True, Rule.OWNERSHIP)
+    assert not policy.may(acting(ada), USERS_DELETE, ada)
+
+
+def test_nobody_changes_who_holds_more(policy, roles, acting, ada, bob):
+    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=None)
+    roles.give(bob, "clerk")
+
+    decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, bob)
+
+    assert (bool(decision), decision.rule) == (False, Rule.RANK)
+    assert USERS_DELETE in decision.reason
+    assert policy.may(acting(ada, USERS_EDIT, USERS_DELETE), USERS_EDIT, bob)
+    assert policy.may(acting(ada, USERS_READ), USERS_READ, bob).rule is Rule.PERMISSION
+    with pytest.raises(NotAllowed, match=USERS_DELETE):
+        policy.check(acting(ada, USERS_EDIT), USERS_EDIT, bob)
+
+
+def test_a_grant_counts_on_its_own_resource_only(policy, acting, session, clock, ada, bob):
+    other = add_user(session, "other@example.com", at=clock.now)
+    admin = acting(other, USERS_EDIT)
+    for _ in range(2):
+        policy.grant(ada.id, USERS_EDIT, bob, by=admin)
+
+    assert policy.may(acting(ada), USERS_EDIT, bob).rule is Rule.GRANT
+    assert not policy.may(acting(ada), USERS_EDIT, other)
+    assert not policy.may(acting(ada), USERS_DELETE, bob)
+    assert not policy.may(acting(ada, via="api_key"), USERS_EDIT, bob)
+    assert [grant.user_id for grant in policy.list_grants_on(bob)] == [ada.id]
+    assert session.scalars(granted_ids(ada.id, USERS_EDIT, type(bob))).all() == [bob.id]
+
+    policy.revoke(ada.id, USERS_EDIT, bob, by=admin)
+    assert not policy.may(acting(ada), USERS_EDIT, bob)
+    assert policy.list_grants_of(ada.id) == []
+
+
+def test_a_grant_does_not_reach_beyond_rank(policy, roles, acting, ada, bob):
+    policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
+    roles.give(bob, ADMINISTRATOR)
+
+    assert policy.may(acting(ada), USERS_EDIT, bob).rule is Rule.RANK
+
+
+def test_what_was_granted_is_not_passed_on(policy, acting, session, clock, ada, bob):
+    other = add_user(session, "other@example.com", at=clock.now)
+    policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
+
+    for who in (acting(ada), acting(other)):
+        with pytest.raises(NotAllowed):
+            policy.grant(other.id, USERS_EDIT, bob, by=who)
+        with pytest.raises(NotAllowed):
+            policy.revoke(ada.id, USERS_EDIT, bob, by=who)
+
+
+def test_grants_go_with_the_resource(policy, acting, session, ada, bob):
+    policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
+    policy.forget(bob)
+    assert session.query(Grant).all() == []
+
+
+def test_why_names_the_roles_that_decide_and_the_state_of_the_account(policy, roles, ada, bob, clock):
+    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=None)
+    roles.give(ada, "clerk")
+
+    assert policy.why(ada, USERS_EDIT, bob).reason == "Held through: clerk."
+    assert policy.why(bob, USERS_EDIT, ada).rule is Rule.PERMISSION
+    ada.deactivate(reason="left", at=clock.now)
+    decision = policy.why(ada, USERS_EDIT, bob)
+    assert (bool(decision), decision.rule) == (False, Rule.ACCOUNT)
+
+
+def test_an_action_that_is_not_declared_is_a_mistake(policy, acting, ada):
+    with pytest.raises(ValueError, match="ships:sink is not declared"):
+        policy.may(acting(ada), "ships:sink")
+
+
+@pytest.mark.parametrize(
+    "spelling", ["users:7", "users:x", "users", "users:", "ships:1", "users:²", "users:" + "9" * 30]
+)
+def test_a_resource_that_is_not_there_is_a_sentence(policy, ada, spelling):
+    with pytest.raises(NotFound, match=r"There is no users:7|A resource is spelt"):
+        policy.get_resource(spelling)
+    assert policy.get_resource(f"users:{ada.id}") is ada
