@@ -24,6 +24,7 @@ from app.extensions import credentials, init_database, notifier
 from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
+from app.users import acts as users_acts
 from app.users import routes as users_routes
 from app.web import access, compression, csrf, errors, front, headers, identity, limits, pages, rows
 from app.web.logs import init_logs
@@ -43,6 +44,7 @@ __all__ = [
     "dev_routes",
     "health_routes",
     "home_routes",
+    "users_acts",
     "users_routes",
 ]
 

@@ -143,6 +143,21 @@ class UserNotFound(NotFound):
     message = "There is no such user."
 
 
+class NotActive(AccountError):
+    code = "not_active"
+    message = "The account is deactivated. Activate it first."
+
+
+class InThePast(AccountError):
+    code = "in_the_past"
+    message = "Choose a time in the future."
+
+
+class AlreadyConfirmed(AccountError):
+    code = "already_confirmed"
+    message = "The address is confirmed already."
+
+
 class RoleNotFound(NotFound):
     message = "There is no such role."
 

@@ -126,6 +126,11 @@ class SendAccountActivated(MailTask):
 
 
 @dataclass(frozen=True)
+class SendAccountDeleted(MailTask):
+    user_id: int
+
+
+@dataclass(frozen=True)
 class SendInvitation(MailTask):
     """A link to set name and password, to the invited address; the mail names the user `inviter_id`."""
 
@@ -162,6 +167,13 @@ class WarnOfExpiringKeys(Task):
 @dataclass(frozen=True)
 class PurgeUnconfirmed(Task):
     """Delete accounts whose address was never confirmed."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
+class SettleAccounts(Task):
+    """Reactivate accounts whose deactivation has ended; erase deleted ones whose undo time has."""
 
     queue: ClassVar[str] = BULK
 

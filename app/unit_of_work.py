@@ -18,6 +18,7 @@ from app.extensions import db, notifier, now, one_write, settings
 from app.principal import NOWHERE
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
+from app.services.bulk import Bulk
 from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
 from app.services.housekeeping import Housekeeping
@@ -72,6 +73,7 @@ class Work:
 
     api_keys = _service(ApiKeys)
     audit = _service(AuditLog)
+    bulk = _service(Bulk)
     directory = _service(Directory)
     email_changes = _service(EmailChanges)
     housekeeping = _service(Housekeeping)
@@ -154,6 +156,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         email_change_link=timedelta(hours=settings.email_change_link_hours),
         email_undo_link=timedelta(days=settings.email_undo_link_days),
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
+        deleted_account=timedelta(days=settings.deleted_account_days),
         invitation_link=timedelta(days=settings.invitation_days),
         access_token=timedelta(minutes=settings.access_token_minutes),
         job_lease=timedelta(seconds=settings.job_lease_seconds),

@@ -91,7 +91,10 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "login": [("refresh", _REFRESH), ("show_user", {"user_id": "$response.body#/data/user/id"})],
     "refresh": [("refresh", _REFRESH)],
     "list_users": [("show_user", {"user_id": _FIRST})],
-    "invite_user": [(name, {"user_id": _MADE}) for name in ("show_user", "edit_user", "delete_user")],
+    "restore_user": [("show_user", {"user_id": _MADE})],
+    "invite_user": [
+        (name, {"user_id": _MADE}) for name in ("show_user", "edit_user", "delete_user", "end_user_sessions")
+    ],
     "show_me": [("edit_user", {"user_id": _MADE, "If-Match": _VERSION})],
     "show_user": [(name, {"user_id": _MADE, "If-Match": _VERSION}) for name in ("edit_user", "delete_user")],
     "edit_user": [("show_user", {"user_id": _MADE, "If-None-Match": _VERSION})],

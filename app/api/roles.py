@@ -8,7 +8,6 @@ from flask import request
 
 from app.api import bp
 from app.api.answers import Answer, check_unchanged
-from app.api.cursors import read_cursor, write_cursor
 from app.api.endpoint import endpoint
 from app.api.schemas import NewRoleIn, PageQuery, RoleIn, RoleOut, RolesOut
 from app.errors import Changed, NotAllowed, RoleFixed, RoleInUse, RoleNotFound, RoleTaken
@@ -19,6 +18,7 @@ from app.services.roles import RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, requires
+from app.web.cursors import read_cursor, write_cursor
 
 _CANNOT_MAKE = (NotAllowed, RoleTaken, RoleFixed)
 _CANNOT_CHANGE = (*_CANNOT_MAKE, RoleNotFound, Changed)

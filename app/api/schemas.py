@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.errors import AccountError, WeakPassword
 from app.extensions import credentials, settings
-from app.models import LONGEST_DESCRIPTION, LONGEST_ROLE_NAME
+from app.models import LONGEST_DESCRIPTION, LONGEST_REASON, LONGEST_ROLE_NAME
 from app.services.addresses import (
     LONGEST_ADDRESS,
     LONGEST_NAME,
@@ -41,11 +42,25 @@ def _email(typed: str) -> str:
         raise ValueError(str(refusal)) from None
 
 
-def _name(typed: str) -> str:
-    try:
-        return clean_name(typed)
-    except AccountError as refusal:
-        raise ValueError(str(refusal)) from None
+def _line(longest: int) -> Callable[[str], str]:
+    """Validates one line of text."""
+
+    def clean(typed: str) -> str:
+        try:
+            return clean_name(typed, longest=longest)
+        except AccountError as refusal:
+            raise ValueError(str(refusal)) from None
+
+    return clean
+
+
+def _not_blank(text: str) -> str:
+    if not text:
+        raise ValueError("This is empty.")
+    return text
+
+
+_name = _line(LONGEST_NAME)
 
 
 def _say_reserved_domains(schema: dict[str, Any]) -> None:
@@ -128,6 +143,32 @@ class Out(BaseModel):
 
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _written(value: Any) -> Any:
+    """Pydantic would take numbers too, and dates without a time."""
+    if not isinstance(value, str) or not re.fullmatch(TIME, value):
+        raise ValueError("Send a time like 2099-12-31T23:59:59Z.")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Send a time between the years 1 and 9999.") from None
+
+
+TimeIn = Annotated[
+    AwareDatetime,
+    Field(
+        strict=False,
+        json_schema_extra={"pattern": TIME},
+        examples=["2099-12-31T23:59:59Z"],
+    ),
+    BeforeValidator(_written),
+    AfterValidator(_in_utc),
+]
 
 
 # ── signing in ──
@@ -245,7 +286,10 @@ class UsersQuery(UserQuery):
         ),
     ] = ""
     role: RoleName | None = None
-    status: Annotated[Literal["active", "deactivated", "unconfirmed"], Field(examples=["active"])] | None = None
+    status: Annotated[Literal["active", "deactivated", "unconfirmed", "deleted"], Field(examples=["active"])] | None = (
+        None
+    )
+    seen_before: TimeIn | None = None
     sort: Annotated[Sort, Field(description="With `-`: descending.", examples=["-created_at"])] = "-created_at"
 
 
@@ -260,12 +304,30 @@ class InviteIn(In):
     roles: RoleNames = []
 
 
+Reason = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_REASON,
+        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
+        examples=["Asked for it by letter."],
+    ),
+    AfterValidator(_line(LONGEST_REASON)),
+    AfterValidator(_not_blank),
+]
+
+
 class UserIn(In):
-    """`email` proposes a new address, which its mailbox confirms. What is left out stays as it is."""
+    """`email` proposes a new address, which its mailbox confirms. What is left out stays as it is.
+
+    The reason, which the user is told, and the end of a deactivation count together with `is_active: false`.
+    """
 
     name: Name
     email: Email | None = None
     is_active: Flag | None = None
+    deactivation_reason: Reason | None = None
+    deactivated_until: TimeIn | None = None
     roles: RoleNames | None = None
 
 
@@ -318,13 +380,6 @@ NewRoleName = Annotated[
 Permissions = Annotated[list[Scope], Field(max_length=200, examples=[["users:read"]])]
 
 
-def _description(typed: str) -> str:
-    try:
-        return clean_name(typed, longest=LONGEST_DESCRIPTION)
-    except AccountError as refusal:
-        raise ValueError(str(refusal)) from None
-
-
 Description = Annotated[
     str,
     Field(
@@ -332,7 +387,7 @@ Description = Annotated[
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
         examples=["Looks after the people."],
     ),
-    AfterValidator(_description),
+    AfterValidator(_line(LONGEST_DESCRIPTION)),
 ]
 
 
@@ -412,26 +467,6 @@ class SessionsOut(Out):
     next: Next
 
 
-def _not_blank(name: str) -> str:
-    if not name:
-        raise ValueError("Give the key a name.")
-    return name
-
-
-def _written(value: Any) -> Any:
-    """Pydantic would take numbers too, and dates without a time."""
-    if not isinstance(value, str) or not re.fullmatch(TIME, value):
-        raise ValueError("Send a time like 2099-12-31T23:59:59Z.")
-    return value
-
-
-def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("Send a time between the years 1 and 9999.") from None
-
-
 KeyName = Annotated[
     str,
     Field(
@@ -443,23 +478,12 @@ KeyName = Annotated[
     AfterValidator(_name),
     AfterValidator(_not_blank),
 ]
-TimeIn = Annotated[
-    AwareDatetime,
-    Field(
-        strict=False,
-        description="When it stops to work; without it, never.",
-        json_schema_extra={"pattern": TIME},
-        examples=["2099-12-31T23:59:59Z"],
-    ),
-    BeforeValidator(_written),
-    AfterValidator(_in_utc),
-]
 
 
 class ApiKeyIn(In):
     name: KeyName
     scopes: Annotated[list[Scope], Field(max_length=50, examples=[["users:read"]])] = []
-    expires_at: TimeIn | None = None
+    expires_at: TimeIn | None = Field(None, description="When it stops to work; without it, never.")
 
 
 class ApiKeyOut(Out):

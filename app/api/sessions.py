@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from app.api import bp
 from app.api.answers import Answer
-from app.api.cursors import read_cursor, write_cursor
 from app.api.endpoint import endpoint
 from app.api.schemas import (
     ApiKeyIn,
@@ -17,6 +16,7 @@ from app.api.schemas import (
 )
 from app.errors import (
     ApiKeyNotFound,
+    InThePast,
     InvalidInput,
     NotAllowed,
     Problem,
@@ -30,6 +30,7 @@ from app.services.directory import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
+from app.web.cursors import read_cursor, write_cursor
 from app.web.devices import device_name
 
 _CANNOT_MAKE = (NotAllowed, ScopeNotHeld, TooManyApiKeys, "in_the_past")
@@ -83,7 +84,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
     if who.via == "api_key":
         raise NotAllowed("An API key cannot make another.")
     if body.expires_at is not None and body.expires_at <= now():
-        raise InvalidInput([Problem("expires_at", "in_the_past", "Choose a time in the future.")])
+        raise InvalidInput([Problem("expires_at", InThePast.code, InThePast.message)])
     with unit_of_work() as work:
         try:
             key, secret = work.api_keys.make(

@@ -8,7 +8,6 @@ from flask import request
 
 from app.api import bp
 from app.api.answers import Answer, check_unchanged
-from app.api.cursors import read_cursor, write_cursor
 from app.api.endpoint import endpoint
 from app.api.schemas import (
     AccessOut,
@@ -22,34 +21,46 @@ from app.api.schemas import (
     UsersQuery,
 )
 from app.errors import (
+    AlreadyConfirmed,
     Changed,
     ConfirmationRequired,
     EmailTaken,
+    InThePast,
     InvalidInput,
     LastAdministrator,
+    NotActive,
     NotAllowed,
     NotFound,
     Problem,
     RoleNotFound,
     UserNotFound,
 )
+from app.extensions import settings
 from app.models import User
 from app.principal import Principal
 from app.services.directory import ListedUser, UserFilter
 from app.services.permissions import (
     ROLES_ASSIGN,
-    USERS_DEACTIVATE,
     USERS_DELETE,
-    USERS_EDIT,
     USERS_INVITE,
     USERS_READ,
+    USERS_SUPPORT,
 )
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, is_fresh, requires
+from app.web.cursors import read_cursor, write_cursor
 
 _CANNOT_INVITE = (NotAllowed, EmailTaken, "unknown_role")
-_CANNOT_EDIT = (NotAllowed, ConfirmationRequired, UserNotFound, LastAdministrator, Changed, "unknown_role")
+_CANNOT_EDIT = (
+    NotAllowed,
+    ConfirmationRequired,
+    UserNotFound,
+    LastAdministrator,
+    Changed,
+    "unknown_role",
+    "in_the_past",
+)
 
 
 @bp.get("/v1/users")
@@ -57,13 +68,14 @@ _CANNOT_EDIT = (NotAllowed, ConfirmationRequired, UserNotFound, LastAdministrato
 @requires(USERS_READ)
 def list_users(query: UsersQuery) -> dict[str, Any]:
     """Users, a page at a time."""
-    this = query.model_dump(include={"q", "role", "status", "sort"})
+    this = query.model_dump(include={"q", "role", "status", "seen_before", "sort"})
     wanted = UserFilter(
         order=query.sort.removeprefix("-"),  # type: ignore[arg-type]  # The schema names the four.
         descending=query.sort.startswith("-"),
         q=query.q,
         role=query.role,
         status=query.status,
+        seen_before=query.seen_before,
         after=read_cursor(query.cursor, of=this),
         limit=query.limit,
     )
@@ -119,11 +131,6 @@ def edit_user(user_id: int, body: UserIn) -> Answer:
     _check_visible(user_id)
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
-        work.policy.check(who, USERS_EDIT, user)
-        if body.roles is not None:
-            work.policy.check(who, ROLES_ASSIGN, user)
-        if body.is_active is not None:
-            work.policy.check(who, USERS_DEACTIVATE, user)
         check_unchanged(_tag(user.id, user.version))
         _edit(work, user, body, by=who)
         work.session.flush()
@@ -146,30 +153,76 @@ def show_access(user_id: int, query: AccessQuery) -> AccessOut:
 @requires(USERS_DELETE)
 @confirmed
 def delete_user(user_id: int) -> Answer:
-    """Erase a user for good."""
+    """Delete a user: shut out and hidden at once, erased after the undo time."""
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         check_unchanged(_tag(user.id, user.version))
-        work.policy.check(identity.signed_in(), USERS_DELETE, user)
-        work.users.delete(user)
-    return Answer(message="The user is erased.")
+        work.users.delete(user, by=identity.signed_in())
+    days = settings().deleted_account_days
+    return Answer(message=f"The user is deleted, and erased in {days} days unless that is undone.")
+
+
+@bp.post("/v1/users/<id:user_id>/restore")
+@endpoint(UserOut, refuses=(NotAllowed, UserNotFound), tag="users")
+@requires(USERS_DELETE)
+def restore_user(user_id: int) -> Answer:
+    """Undo the deletion of a user."""
+    with unit_of_work() as work:
+        work.users.restore(work.users.get(user_id, lock=True, deleted=True), by=identity.signed_in())
+        work.session.flush()
+        restored = work.directory.find(user_id)
+    return _one(restored, None)
+
+
+@bp.delete("/v1/users/<id:user_id>/sessions")
+@endpoint(None, refuses=(NotAllowed, UserNotFound), tag="users")
+@requires(USERS_SUPPORT)
+def end_user_sessions(user_id: int) -> Answer:
+    """End every session of a user; its tokens are invalid at once."""
+    with unit_of_work() as work:
+        ended = work.users.end_sessions(work.users.get(user_id), by=identity.signed_in())
+    return Answer(message=f"Sessions ended: {ended}.")
+
+
+@bp.post("/v1/users/<id:user_id>/password-reset")
+@endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive), tag="users")
+@requires(USERS_SUPPORT)
+def send_password_reset(user_id: int) -> Answer:
+    """Mail a user a link to set a new password."""
+    with unit_of_work() as work:
+        work.users.send_reset(work.users.get(user_id), by=identity.signed_in())
+    return Answer(status=202, message="A mail with a link is on its way.")
+
+
+@bp.post("/v1/users/<id:user_id>/verification")
+@endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive, AlreadyConfirmed), tag="users")
+@requires(USERS_SUPPORT)
+def resend_verification(user_id: int) -> Answer:
+    """Mail a user another link to confirm the address."""
+    with unit_of_work() as work:
+        work.users.resend_verification(work.users.get(user_id), by=identity.signed_in())
+    return Answer(status=202, message="A mail with a link is on its way.")
 
 
 def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
-    work.users.edit(user, name=body.name)
+    work.users.rename(user, body.name, by=by)
     if body.email is not None and body.email != user.email:
         if not is_fresh(by):
             raise ConfirmationRequired
-        work.profile.request_email_change(user.id, body.email)
+        work.users.propose_email(user, body.email, by=by)
     if body.roles is not None:
         try:
-            work.roles.set(user, body.roles, by=by)
+            work.users.set_roles(user, body.roles, by=by)
         except RoleNotFound as refusal:
             raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
-    if body.is_active is False and user.is_active:
-        work.users.deactivate(user, reason="Through the API.")
-    elif body.is_active and not user.is_active:
-        work.users.activate(user)
+    if body.is_active:
+        work.users.activate(user, by=by)
+    elif body.is_active is False and (user.is_active or body.deactivation_reason or body.deactivated_until):
+        reason = body.deactivation_reason or "Through the API."
+        try:
+            work.users.deactivate(user, reason=reason, until=body.deactivated_until, by=by)
+        except InThePast as refusal:
+            raise InvalidInput([Problem("deactivated_until", refusal.code, str(refusal))]) from None
 
 
 def _check_visible(user_id: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
 
 import click
 from flask.cli import AppGroup
@@ -14,10 +15,11 @@ from flask.cli import AppGroup
 from app.emails.messages import address_of
 from app.errors import InvalidAddress, InvalidName
 from app.extensions import credentials, settings
-from app.models import User
+from app.models import LONGEST_REASON, User
 from app.principal import NOWHERE
 from app.services.addresses import canonical_address, clean_name
 from app.services.audit import Origin
+from app.services.directory import ListedUser, Status, UserFilter
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
 from app.unit_of_work import Work, reading, unit_of_work
@@ -72,12 +74,15 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
 
 
 @users.command(name="list")
-@click.option("--search", default="", help="A prefix of an address or a name.")
+@click.option("--search", default="", help="A prefix of an address or of words of a name.")
+@click.option("--role", help="Only those who hold this role.")
+@click.option("--status", type=click.Choice(get_args(Status)), help="Only those in this state.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @json_option
-def list_users(search: str, limit: int, as_json: bool) -> None:
+def list_users(search: str, role: str | None, status: Status | None, limit: int, as_json: bool) -> None:
     """List users, newest first."""
-    found = [as_dict(user) for user in reading().users.list(search=search, limit=limit)]
+    page, _ = reading().directory.page(UserFilter(q=search, role=role, status=status, limit=limit))
+    found = [listed(user, user.roles) for user in page]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -118,8 +123,11 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
         ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
     )
     with unit_of_work(origin=AS_OPERATOR) as work:
-        user = work.users.get_by_email(email)
-        work.users.edit(user, name=name, email=new_email)
+        user = work.users.get_by_email(email, lock=True)
+        if name is not None:
+            work.users.rename(user, name, by=None)
+        if new_email is not None:
+            work.users.set_email(user, new_email)
         if password is not None:
             work.users.set_password(user, password)
     click.echo(f"Changed {new_email or email}.")
@@ -128,12 +136,16 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
 @users.command()
 @email_argument
 @click.option("--reason", required=True, help="The reason; the user gets it by mail.")
-def deactivate(email: str, reason: str) -> None:
-    """Deactivate an account and end its sessions, links and keys; `activate` undoes it."""
-    if not reason.strip() or len(reason) > 500:
-        raise click.UsageError("Give a reason of 1 to 500 characters.")
+@click.option(
+    "--until", type=click.DateTime(), help="When it ends by itself, in UTC: 2026-12-31 or 2026-12-31T18:00:00."
+)
+def deactivate(email: str, reason: str, until: datetime | None) -> None:
+    """Deactivate an account, end its sessions and links and refuse its keys; `activate` undoes it."""
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+    ends = until.replace(tzinfo=UTC) if until else None
     with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.deactivate(work.users.get_by_email(email), reason=reason.strip())
+        work.users.deactivate(work.users.get_by_email(email, lock=True), reason=reason.strip(), until=ends, by=None)
     click.echo(f"Deactivated {email}.")
 
 
@@ -142,21 +154,65 @@ def deactivate(email: str, reason: str) -> None:
 def activate(email: str) -> None:
     """Reactivate a deactivated account."""
     with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.activate(work.users.get_by_email(email))
+        work.users.activate(work.users.get_by_email(email, lock=True), by=None)
     click.echo(f"Activated {email}.")
 
 
 @users.command()
 @email_argument
+@click.option("--now", is_flag=True, help="Erase at once, also somebody who is deleted already.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete(email: str, yes: bool) -> None:
-    """Erase a user and their personal data; their audit events remain, without it."""
-    reading().users.get_by_email(email)
+def delete(email: str, now: bool, yes: bool) -> None:
+    """Delete a user: shut out at once, erased after DELETED_ACCOUNT_DAYS unless `restore` undoes it.
+
+    What is erased are the account and its personal data; its audit events remain, without it.
+    """
+    reading().users.get_by_email(email, deleted=now)
     if not yes:
-        click.confirm(f"Erase {email}? This cannot be undone.", abort=True)
+        click.confirm(f"Erase {email}? This cannot be undone." if now else f"Delete {email}?", abort=True)
     with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.delete(work.users.get_by_email(email))
-    click.echo(f"Erased {email}.")
+        user = work.users.get_by_email(email, lock=True, deleted=now)
+        if now:
+            work.users.erase(user)
+        else:
+            work.users.delete(user, by=None)
+    click.echo(f"{'Erased' if now else 'Deleted'} {email}.")
+
+
+@users.command()
+@email_argument
+def restore(email: str) -> None:
+    """Undo the deletion of a user."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.users.restore(work.users.get_by_email(email, lock=True, deleted=True), by=None)
+    click.echo(f"Restored {email}.")
+
+
+@users.command(name="end-sessions")
+@email_argument
+def end_sessions(email: str) -> None:
+    """End every session of a user."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        ended = work.users.end_sessions(work.users.get_by_email(email), by=None)
+    click.echo(f"Sessions ended: {ended}.")
+
+
+@users.command(name="send-reset")
+@email_argument
+def send_reset(email: str) -> None:
+    """Mail a user a link to set a new password."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.users.send_reset(work.users.get_by_email(email), by=None)
+    click.echo(f"A mail to {email} is on its way.")
+
+
+@users.command(name="send-confirmation")
+@email_argument
+def send_confirmation(email: str) -> None:
+    """Mail a user another link to confirm the address."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.users.resend_verification(work.users.get_by_email(email), by=None)
+    click.echo(f"A mail to {email} is on its way.")
 
 
 @users.command()
@@ -165,7 +221,7 @@ def delete(email: str, yes: bool) -> None:
 def assign(email: str, role: str) -> None:
     """Give a user a role."""
     with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.give(work.users.get_by_email(email), role)
+        work.roles.give(work.users.get_by_email(email, lock=True), role)
     click.echo(f"{email} is {role}.")
 
 
@@ -175,7 +231,7 @@ def assign(email: str, role: str) -> None:
 def unassign(email: str, role: str) -> None:
     """Take a role away from a user."""
     with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.take(work.users.get_by_email(email), role)
+        work.roles.take(work.users.get_by_email(email, lock=True), role)
     click.echo(f"{email} is no longer {role}.")
 
 
@@ -229,13 +285,19 @@ def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
 
 def as_dict(user: User) -> dict[str, Any]:
     """A user as plain values; times are RFC 3339."""
-    times = ("email_verified_at", "created_at", "updated_at", "last_seen_at", "deactivated_at")
+    times = ("deactivated_at", "deactivated_until", "deleted_at")
     return {
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "is_active": user.is_active,
-        "roles": [role.name for role in user.roles],
+        **listed(user, [role.name for role in user.roles]),
         "deactivation_reason": user.deactivation_reason,
+        **{name: at.isoformat() if (at := getattr(user, name)) else None for name in times},
+    }
+
+
+def listed(user: User | ListedUser, roles: Sequence[str]) -> dict[str, Any]:
+    """What the list shows of a user, as plain values; times are RFC 3339."""
+    times = ("email_verified_at", "created_at", "updated_at", "last_seen_at")
+    return {
+        **{name: getattr(user, name) for name in ("id", "email", "name", "is_active")},
+        "roles": list(roles),
         **{name: at.isoformat() if (at := getattr(user, name)) else None for name in times},
     }

@@ -172,6 +172,16 @@ def account_deactivated(user: User) -> Message:
         user,
         subject=f"Your account with {settings().site_name} is deactivated",
         reason=user.deactivation_reason,
+        until=user.deactivated_until,
+    )
+
+
+def account_deleted(user: User, *, erased_at: datetime) -> Message:
+    return compose(
+        "account_deleted",
+        user,
+        subject=f"Your account with {settings().site_name} is deleted",
+        erased_at=erased_at,
     )
 
 

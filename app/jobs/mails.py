@@ -27,6 +27,7 @@ from app.tasks import (
     AnswerResendVerification,
     SendAccountActivated,
     SendAccountDeactivated,
+    SendAccountDeleted,
     SendApiKeyExpires,
     SendApiKeyMade,
     SendConfirmEmailChange,
@@ -136,9 +137,17 @@ def send_email_changed(work: Work, task: SendEmailChanged, claim: Claim) -> Mess
 @handles(SendAccountDeactivated)
 def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Claim) -> Message:
     user = _user(work, task.user_id)
-    if user.is_active:
+    if user.deactivated_at is None:
         raise Pointless("the account is active again")
     return messages.account_deactivated(user)
+
+
+@handles(SendAccountDeleted)
+def send_account_deleted(work: Work, task: SendAccountDeleted, claim: Claim) -> Message:
+    user = _user(work, task.user_id)
+    if user.deleted_at is None:
+        raise Pointless("the deletion was undone")
+    return messages.account_deleted(user, erased_at=user.deleted_at + work.lifetimes.deleted_account)
 
 
 @handles(SendAccountActivated)

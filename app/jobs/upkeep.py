@@ -1,10 +1,10 @@
-"""Tasks that delete expired rows, and one that does nothing."""
+"""Scheduled tasks, and one that does nothing."""
 
 from __future__ import annotations
 
 from app.jobs.registry import handles
 from app.services.job_queue import Claim
-from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, WarnOfExpiringKeys
+from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SettleAccounts, WarnOfExpiringKeys
 from app.unit_of_work import Work
 
 
@@ -13,6 +13,13 @@ def purge_unconfirmed(work: Work, task: PurgeUnconfirmed, claim: Claim) -> None:
     """What does not fit in one transaction is enqueued again."""
     if work.registration.purge_unconfirmed(at_most=1000) == 1000:
         work.enqueue(PurgeUnconfirmed())
+
+
+@handles(SettleAccounts)
+def settle_accounts(work: Work, task: SettleAccounts, claim: Claim) -> None:
+    """What does not fit in one transaction is enqueued again."""
+    if work.users.settle(at_most=100) >= 100:
+        work.enqueue(SettleAccounts())
 
 
 @handles(PurgeExpired)

@@ -11,12 +11,13 @@ from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAM
 from app.models.session import Device, Session
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
-from app.models.user import EmailChange, User, UserWord, keep_words, words_of
+from app.models.user import LONGEST_REASON, EmailChange, User, UserWord, keep_words, words_of
 
 __all__ = [
     "ADMINISTRATOR",
     "ENDED_BY_SAFETY",
     "LONGEST_DESCRIPTION",
+    "LONGEST_REASON",
     "LONGEST_ROLE_NAME",
     "MEMBER",
     "OPEN",

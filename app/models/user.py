@@ -8,13 +8,19 @@ from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 from app.models.base import Base, BigId, by_bytes, partial_index
 from app.models.role import Role, user_roles
 
+LONGEST_REASON = 500
 DEACTIVATED = text("NOT is_active")
 PENDING = text("confirmed_at IS NULL AND ended_at IS NULL")
 UNCONFIRMED = text("is_active AND email_verified_at IS NULL")
+DELETED = text("deleted_at IS NOT NULL")
+UNTIL = text("deactivated_until IS NOT NULL")
 
 
 class User(Base):
-    """A person with an account. `email` is the canonical form (see `app/services/addresses.py`) and unique."""
+    """A person with an account. `email` is the canonical form (see `app/services/addresses.py`) and unique.
+
+    A deleted account is not active, has `deleted_at`, and is erased after its undo time.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -25,6 +31,8 @@ class User(Base):
         # Finds the few users who cannot sign in without scanning the many who can.
         partial_index("ix_users_deactivated", "created_at", "id", where=DEACTIVATED),
         partial_index("ix_users_unconfirmed", "created_at", "id", where=UNCONFIRMED),
+        partial_index("ix_users_deactivated_until", "deactivated_until", "id", where=UNTIL),
+        partial_index("ix_users_deleted_at", "deleted_at", "id", where=DELETED),
         {"sqlite_autoincrement": True},
     )
 
@@ -36,7 +44,9 @@ class User(Base):
     email_verified_at: Mapped[datetime | None]
     last_seen_at: Mapped[datetime | None]
     deactivated_at: Mapped[datetime | None]
-    deactivation_reason: Mapped[str | None] = mapped_column(String(500))
+    deactivated_until: Mapped[datetime | None]
+    deactivation_reason: Mapped[str | None] = mapped_column(String(LONGEST_REASON))
+    deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     # Increases with every change that others can see, `last_seen_at` excepted.
@@ -58,13 +68,22 @@ class User(Base):
     def has_role(self, name: str) -> bool:
         return any(role.name == name for role in self.roles)
 
-    def deactivate(self, *, reason: str, at: datetime) -> None:
+    def deactivate(self, *, reason: str, at: datetime, until: datetime | None = None) -> None:
         self.is_active = False
-        self.deactivated_at, self.deactivation_reason, self.updated_at = at, reason, at
+        self.deactivated_at, self.deactivated_until, self.deactivation_reason = at, until, reason
+        self.updated_at = at
 
     def activate(self, *, at: datetime) -> None:
         self.is_active = True
-        self.deactivated_at, self.deactivation_reason, self.updated_at = None, None, at
+        self.deactivated_at, self.deactivated_until, self.deactivation_reason = None, None, None
+        self.updated_at = at
+
+    def delete(self, *, at: datetime) -> None:
+        self.is_active, self.deleted_at, self.updated_at = False, at, at
+
+    def restore(self, *, at: datetime) -> None:
+        """As before the deletion: active unless it was deactivated."""
+        self.is_active, self.deleted_at, self.updated_at = self.deactivated_at is None, None, at
 
 
 class UserWord(Base):

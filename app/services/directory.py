@@ -32,7 +32,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import Role, User, UserWord, user_roles, words_of
-from app.models.user import DEACTIVATED, UNCONFIRMED
+from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED
 from app.services.addresses import searched_address
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -44,7 +44,7 @@ MOST_WORDS = 5
 # Between the names of a user's roles in one column; names are one line.
 _BETWEEN = "\n"
 
-Status = Literal["active", "deactivated", "unconfirmed"]
+Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
 Order = Literal["created_at", "email", "name", "last_seen_at"]
 _COLUMNS: dict[Order, InstrumentedAttribute[Any]] = {
     "created_at": User.created_at,
@@ -61,6 +61,7 @@ _SHOWN = (
     User.created_at,
     User.updated_at,
     User.last_seen_at,
+    User.deleted_at,
     User.version,
 )
 
@@ -75,13 +76,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """`q` is a prefix of an address, or prefixes of words of a name."""
+    """`q` is a prefix of an address, or prefixes of words of a name; `seen_before` finds who was never seen, too.
+
+    Deleted users are found with the status `deleted` only.
+    """
 
     order: Order = "created_at"
     descending: bool = True
     q: str = ""
     role: str | None = None
     status: Status | None = None
+    seen_before: datetime | None = None
     after: Position | None = None
     limit: int = 50
 
@@ -98,6 +103,7 @@ class ListedUser:
     created_at: datetime
     updated_at: datetime
     last_seen_at: datetime | None
+    deleted_at: datetime | None
     version: int
     roles: tuple[str, ...]
 
@@ -107,7 +113,8 @@ class Directory:
     session: DbSession
 
     def find(self, user_id: int) -> ListedUser | None:
-        row = self.session.execute(_with_roles(select(*_SHOWN).where(User.id == user_id))).first()
+        one = select(*_SHOWN).where(User.id == user_id, User.deleted_at.is_(None))
+        row = self.session.execute(_with_roles(one)).first()
         return _listed(row) if row else None
 
     def page(self, wanted: UserFilter) -> tuple[list[ListedUser], Position | None]:
@@ -197,15 +204,23 @@ def _conditions(wanted: UserFilter) -> list[_Condition]:
     words = [_begins(word) for word in wanted.q.split()[:MOST_WORDS]]
     status = [_of_status(wanted.status)] if wanted.status else []
     role = [_with_role(wanted.role)] if wanted.role is not None else []
-    return [*status, *role, *words]
+    seen = [_seen_before(wanted.seen_before)] if wanted.seen_before is not None else []
+    there = [] if wanted.status == "deleted" else [_Condition(None, User.deleted_at.is_(None))]
+    return [*there, *status, *role, *seen, *words]
 
 
 def _of_status(status: Status) -> _Condition:
     if status == "active":  # Most are; no index leads to them.
         return _Condition(None, and_(User.is_active, User.email_verified_at.is_not(None)))
     # Word for word as in the partial indexes, or SQLite would not use them.
-    holds = {"deactivated": DEACTIVATED, "unconfirmed": UNCONFIRMED}[status]
+    holds = {"deactivated": DEACTIVATED, "unconfirmed": UNCONFIRMED, "deleted": DELETED}[status]
     return _Condition(select(User.id).where(holds), holds)
+
+
+def _seen_before(at: datetime) -> _Condition:
+    before, never = User.last_seen_at < at, User.last_seen_at.is_(None)
+    both = union_all(select(User.id).where(before), select(User.id).where(never)).subquery()
+    return _Condition(select(both.c[0]), or_(before, never))
 
 
 def _with_role(name: str) -> _Condition:

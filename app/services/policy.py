@@ -84,8 +84,10 @@ class Policy:
             return _by_rank(who, permissions_of(resource.roles), otherwise=decision)
         return decision
 
-    def check(self, who: Holder, action: str, resource: Resource | None = None) -> None:
-        """Raises NotAllowed."""
+    def check(self, who: Holder | None, action: str, resource: Resource | None = None) -> None:
+        """Raises NotAllowed; None is the command line, which may do everything."""
+        if who is None:
+            return
         decision = self.may(who, action, resource)
         if not decision:
             raise NotAllowed(decision.reason if decision.rule is Rule.RANK else None, permission=action)
@@ -94,7 +96,7 @@ class Policy:
         """What `may` would say if `user` were signed in, with the roles that decide. Raises ValueError as it does."""
         decision = self.may(_Account(user.id, permissions_of(user.roles)), action, resource)
         if not user.can_sign_in():
-            state = "deactivated" if not user.is_active else "not confirmed"
+            state = "deleted" if user.deleted_at else "deactivated" if not user.is_active else "not confirmed"
             return Decision(False, Rule.ACCOUNT, f"The account is {state}, so it may do nothing.")
         if decision and decision.rule is Rule.PERMISSION:
             names = [role.name for role in user.roles if action in granted(role.permissions)]
@@ -103,7 +105,7 @@ class Policy:
 
     @staticmethod
     def check_rank(who: Holder | None, held: frozenset[str]) -> None:
-        """Nobody gives or changes more than they hold. Raises NotAllowed; None is the command line: it may."""
+        """Nobody gives or changes more than they hold. Raises NotAllowed; None is the command line."""
         if who is not None and held - who.permissions:
             raise NotAllowed(_beyond(who, held))
 

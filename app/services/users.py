@@ -1,4 +1,7 @@
-"""User management for administrators and the command line."""
+"""User management for administrators and the command line.
+
+`by` is who acts, None on the command line; each method checks what they may do with this user and raises NotAllowed.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import EmailTaken, UserNotFound
+from app.errors import AlreadyConfirmed, EmailTaken, InThePast, NotActive, UserNotFound
 from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
-from app.services.addresses import searched_address
+from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
+from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
+from app.services.policy import Policy
+from app.services.profile import Profile
 from app.services.roles import Roles
 from app.services.sessions import Sessions
-from app.tasks import SendAccountActivated, SendAccountDeactivated, SendPasswordChanged
-
-# Sorts after every character of an address or a name: the upper bound of a prefix range.
-AFTER_ALL = "\U0010ffff"
+from app.tasks import (
+    AnswerForgotPassword,
+    AnswerResendVerification,
+    SendAccountActivated,
+    SendAccountDeactivated,
+    SendAccountDeleted,
+    SendPasswordChanged,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,41 +43,34 @@ class Users:
     session: DbSession
     audit: AuditLog
     job_queue: JobQueue
+    lifetimes: Lifetimes
     links: OneTimeLinks
     email_changes: EmailChanges
+    policy: Policy
+    profile: Profile
     roles: Roles
     sessions: Sessions
     clock: Callable[[], datetime]
 
-    def get(self, user_id: int, *, lock: bool = False) -> User:
-        """With `lock`, the row is locked until the transaction ends. Raises UserNotFound."""
+    def get(self, user_id: int, *, lock: bool = False, deleted: bool = False) -> User:
+        """With `lock`, the row is locked until the transaction ends; with `deleted`, one in its undo time is found too.
+
+        Raises UserNotFound.
+        """
         user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=lock or None)
-        if user is None:
+        if user is None or (user.deleted_at is not None and not deleted):
             raise UserNotFound
         return user
 
-    def get_by_email(self, email: str) -> User:
-        """`email` is canonical. Raises UserNotFound."""
-        user = self.session.scalar(select(User).where(User.email == email).options(selectinload(User.roles)))
+    def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False) -> User:
+        """`email` is canonical. As `get`. Raises UserNotFound."""
+        query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
+        user = self.session.scalar(query.with_for_update() if lock else query)
         if user is None:
             raise UserNotFound(f"There is no user with the address {email}.")
+        if user.deleted_at is not None and not deleted:
+            raise UserNotFound(f"The user with the address {email} is deleted; `flask users restore` undoes that.")
         return user
-
-    def list(self, *, search: str = "", before: int | None = None, limit: int = 50) -> Sequence[User]:
-        """Newest first, those with an id under `before`; `search` is a prefix of an address or a name."""
-        query = select(User).options(selectinload(User.roles)).order_by(User.id.desc()).limit(limit)
-        if before is not None:
-            query = query.where(User.id < before)
-        if search:
-            begins = searched_address(search)
-            query = query.where(
-                or_(
-                    User.email.between(begins, begins + AFTER_ALL),
-                    User.name.between(search, search + AFTER_ALL),
-                    User.name.between(search.capitalize(), search.capitalize() + AFTER_ALL),
-                )
-            )
-        return self.session.scalars(query).all()
 
     def create(self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None) -> User:
         """Create an account with a confirmed address. Raises EmailTaken, RoleNotFound."""
@@ -89,23 +93,32 @@ class Users:
             self.roles.give(user, role)
         return user
 
-    def edit(self, user: User, *, name: str | None = None, email: str | None = None) -> None:
-        """Set what is not None. Raises EmailTaken."""
-        if name is not None and name != user.name:
-            self.audit.record("user.renamed", subject_id=user.id, before=user.name, after=name)
-            user.name = name
-        if email is not None and email != user.email:
-            before = user.email
-            try:
-                with self.session.begin_nested():
-                    user.email, user.email_verified_at = email, self.clock()
-                    self.session.flush()
-            except IntegrityError:
-                raise EmailTaken(f"There is already a user with the address {email}.") from None
-            self.links.end_all(user.id, *Purpose)
-            self.email_changes.cancel(user.id)
-            self.audit.record("email.changed", subject_id=user.id, before=before, after=email)
+    # ── what is known of them ──
+
+    def rename(self, user: User, name: str, *, by: Principal | None) -> None:
+        self.policy.check(by, USERS_EDIT, user)
+        self.profile.rename(user.id, name)
+
+    def propose_email(self, user: User, email: str, *, by: Principal) -> None:
+        """Send a link to the new address, which confirms the change there. Raises SameAddress, TooManyChanges."""
+        self.policy.check(by, USERS_EDIT, user)
+        self.profile.request_email_change(user.id, email)
+
+    def set_email(self, user: User, email: str) -> None:
+        """Set the address as a confirmed one, for the command line. Raises EmailTaken."""
+        if email == user.email:
+            return
+        before = user.email
+        try:
+            with self.session.begin_nested():
+                user.email, user.email_verified_at = email, self.clock()
+                self.session.flush()
+        except IntegrityError:
+            raise EmailTaken(f"There is already a user with the address {email}.") from None
+        self.links.end_all(user.id, *Purpose)
+        self.email_changes.cancel(user.id)
         user.updated_at = self.clock()
+        self.audit.record("email.changed", subject_id=user.id, before=before, after=email)
 
     def set_password(self, user: User, password: NewPassword) -> None:
         """Replace the password, forget known browsers, end every session and link, and notify the user."""
@@ -117,29 +130,40 @@ class Users:
         event_id = self.audit.record("password.changed", subject_id=user.id)
         self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
-    def deactivate(self, user: User, *, reason: str) -> None:
-        """End every session, link and key of `user` and refuse sign-in, until `activate`. Raises LastAdministrator."""
-        self.roles.keep_one_administrator(losing=user)
-        user.deactivate(reason=reason, at=self.clock())
-        self.sessions.end_all(user.id, reason="deactivated")
-        self.links.end_all(user.id, *ENDED_BY_SAFETY)
-        self.email_changes.cancel(user.id)
-        self.audit.record("user.deactivated", subject_id=user.id, reason=reason)
-        self.job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
+    def set_roles(self, user: User, names: Sequence[str], *, by: Principal) -> None:
+        """Raises RoleNotFound, LastAdministrator."""
+        self.policy.check(by, ROLES_ASSIGN, user)
+        self.roles.set(user, names, by=by)
 
-    def activate(self, user: User) -> None:
-        user.activate(at=self.clock())
-        self.audit.record("user.activated", subject_id=user.id)
-        self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
+    def assign(self, user: User, role: str, *, by: Principal) -> None:
+        """Raises RoleNotFound."""
+        self.policy.check(by, ROLES_ASSIGN, user)
+        self.roles.give(user, role, by=by)
 
-    def delete(self, user: User) -> None:
-        """Erase the user's rows and the personal values of their audit events. Raises LastAdministrator."""
-        self.roles.keep_one_administrator(losing=user)
-        user_id = user.id
-        self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user_id))
-        self.session.delete(user)
-        self.session.flush()
-        self.audit.record("user.deleted", subject_id=user_id)
+    # ── help ──
+
+    def end_sessions(self, user: User, *, by: Principal | None) -> int:
+        """End every session; returns how many."""
+        self.policy.check(by, USERS_SUPPORT, user)
+        return self.sessions.end_all(user.id, reason="ended_by_administrator")
+
+    def send_reset(self, user: User, *, by: Principal | None) -> None:
+        """Mail a link to set a new password. Raises NotActive."""
+        self.policy.check(by, USERS_SUPPORT, user)
+        if not user.is_active:
+            raise NotActive
+        self.audit.record("password.reset_requested", subject_id=user.id)
+        self.job_queue.enqueue(AnswerForgotPassword(user_id=user.id))
+
+    def resend_verification(self, user: User, *, by: Principal | None) -> None:
+        """Mail another link to confirm the address. Raises NotActive, AlreadyConfirmed."""
+        self.policy.check(by, USERS_SUPPORT, user)
+        if not user.is_active:
+            raise NotActive
+        if user.is_verified():
+            raise AlreadyConfirmed
+        self.audit.record("user.verification_requested", subject_id=user.id)
+        self.job_queue.enqueue(AnswerResendVerification(user_id=user.id))
 
     def make_link(self, user: User, *, lifetime: timedelta) -> tuple[OneTimeLink, str]:
         """A link that sets a new password, for whoever runs the site to pass on; audited."""
@@ -152,3 +176,76 @@ class Users:
         return self.session.scalars(
             select(SentMail).where(SentMail.user_id == user_id).order_by(SentMail.id.desc()).limit(limit)
         ).all()
+
+    # ── in and out ──
+
+    def deactivate(self, user: User, *, reason: str, until: datetime | None = None, by: Principal | None) -> None:
+        """End every session and link of `user`, refuse sign-in and keys, until `until` or `activate`.
+
+        Raises InThePast, LastAdministrator.
+        """
+        self.policy.check(by, USERS_DEACTIVATE, user)
+        if until is not None and until <= self.clock():
+            raise InThePast
+        self._shut_out(user, reason="deactivated")
+        user.deactivate(reason=reason, at=self.clock(), until=until)
+        ends = until.isoformat() if until else None
+        self.audit.record("user.deactivated", subject_id=user.id, reason=reason, until=ends)
+        self.job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
+
+    def activate(self, user: User, *, by: Principal | None) -> None:
+        """No change if `user` is active."""
+        self.policy.check(by, USERS_DEACTIVATE, user)
+        if not user.is_active:
+            self._let_in(user)
+
+    def delete(self, user: User, *, by: Principal | None) -> None:
+        """Shut `user` out and hide them; `restore` undoes that, until they are erased. Raises LastAdministrator."""
+        self.policy.check(by, USERS_DELETE, user)
+        self._shut_out(user, reason="deleted")
+        user.delete(at=self.clock())
+        self.audit.record("user.deleted", subject_id=user.id)
+        self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
+
+    def restore(self, user: User, *, by: Principal | None) -> None:
+        """Undo a deletion; a deactivation before it stays. Raises UserNotFound if `user` is not deleted."""
+        self.policy.check(by, USERS_DELETE, user)
+        if user.deleted_at is None:
+            raise UserNotFound("This user is not deleted.")
+        user.restore(at=self.clock())
+        self.audit.record("user.restored", subject_id=user.id)
+        if user.is_active:
+            self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
+
+    def erase(self, user: User) -> None:
+        """Erase the user's rows and the personal values of their audit events. Raises LastAdministrator."""
+        self.roles.keep_one_administrator(losing=user)
+        self.policy.forget(user)
+        self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
+        self.session.execute(delete(User).where(User.id == user.id))
+        self.audit.record("user.erased", subject_id=user.id)
+
+    def settle(self, *, at_most: int = 100) -> int:
+        """Reactivate whose deactivation has ended, and erase whose undo time has; returns how many."""
+        now = self.clock()
+        ended = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
+        over = select(User).where(User.deleted_at <= now - self.lifetimes.deleted_account)
+        # What another worker has locked is left to it.
+        let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True)).all()
+        for user in let_in:
+            self._let_in(user)
+        erased = self.session.scalars(over.limit(at_most).with_for_update(skip_locked=True)).all()
+        for user in erased:
+            self.erase(user)
+        return len(let_in) + len(erased)
+
+    def _shut_out(self, user: User, *, reason: str) -> None:
+        self.roles.keep_one_administrator(losing=user)
+        self.sessions.end_all(user.id, reason=reason)
+        self.links.end_all(user.id, *ENDED_BY_SAFETY)
+        self.email_changes.cancel(user.id)
+
+    def _let_in(self, user: User) -> None:
+        user.activate(at=self.clock())
+        self.audit.record("user.activated", subject_id=user.id)
+        self.job_queue.enqueue(SendAccountActivated(user_id=user.id))

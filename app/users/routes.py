@@ -1,55 +1,165 @@
+"""The list of users, and what is done with one of them."""
+
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from types import SimpleNamespace
+from typing import Any, get_args
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.models import Session, User
-from app.services.permissions import USERS_READ
-from app.unit_of_work import reading
+from app.errors import InvalidInput, NotFound
+from app.extensions import settings
+from app.models import ApiKey, Session, User
+from app.principal import Principal
+from app.services.directory import ListedUser, Order, Status, UserFilter
+from app.services.permissions import (
+    PERMISSIONS,
+    ROLES_ASSIGN,
+    USERS_DEACTIVATE,
+    USERS_DELETE,
+    USERS_EDIT,
+    USERS_READ,
+    USERS_SUPPORT,
+    granted,
+)
+from app.services.policy import Decision
+from app.unit_of_work import Work, reading
 from app.users import bp
+from app.users.forms import ORDERS, STATES, BulkForm
+from app.web import identity
 from app.web.access import requires
+from app.web.cursors import read_cursor, write_cursor
 from app.web.devices import device_name
 from app.web.pages import page
-from app.web.rows import before
 from app.web.sentences import describe
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50
+FILTERS = ("q", "role", "status", "sort", "seen_before")
 
 
 @bp.get("")
 @requires(USERS_READ)
 def index() -> ResponseReturnValue:
-    q = " ".join(request.args.get("q", "")[:254].replace("\x00", "").split())
-    found = reading().users.list(search=q, before=before(), limit=ON_A_PAGE + 1)
-    more = len(found) > ON_A_PAGE
-    users = found[:ON_A_PAGE]
+    who, look = identity.signed_in(), reading()
+    asked = _asked()
+    wanted = _wanted(asked)
+    found, following = look.directory.page(wanted)
+    roles = look.roles.list_all()
+    form = BulkForm()
+    form.offer(
+        [role.name for role in roles if who.has(ROLES_ASSIGN) and granted(role.permissions) <= who.permissions],
+        may_deactivate=who.has(USERS_DEACTIVATE),
+        may_support=who.has(USERS_SUPPORT),
+    )
     return page(
         "users/index.html",
-        q=q,
-        users=[shown(user) for user in users],
-        next_url=url_for("users.index", q=q or None, before=users[-1].id) if more else None,
-        first_url=url_for("users.index", q=q or None) if before() is not None else None,
+        form,
+        asked=SimpleNamespace(**asked),
+        is_filtered=any(asked[name] for name in FILTERS if name != "sort"),
+        users=[_listed(user) for user in found],
+        roles={"": "Any"} | {role.name: role.name for role in roles},
+        states={"": "Any"} | STATES,
+        orders=ORDERS,
+        next_url=_url(asked, after=write_cursor(following, of=asked)) if following else None,
+        first_url=_url(asked) if wanted.after else None,
     )
 
 
 @bp.get("/<id:user_id>")
 @requires(USERS_READ)
 def show(user_id: int) -> ResponseReturnValue:
-    look = reading()
-    user = look.users.get(user_id)
+    who, look = identity.signed_in(), reading()
+    user = look.users.get(user_id, deleted=True)
     return page(
         "users/show.html",
         user=shown(user),
+        may=_may(who, look, user),
+        is_oneself=user.id == who.user_id,
+        erased_at=user.deleted_at + look.lifetimes.deleted_account if user.deleted_at else None,
         sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
+        keys=[_shown_key(key) for key in look.api_keys.list_active(user.id)],
+        grants=[
+            SimpleNamespace(permission=grant.permission, resource=f"{grant.resource_type}:{grant.resource_id}")
+            for grant in look.policy.list_grants_of(user.id)
+        ],
         events=[describe(event) for event in look.audit.list_for(user.id, limit=20)],
         mails=[
             SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind)
             for m in look.users.list_mails(user.id)
         ],
+        why=_why(look, user),
+        permissions=sorted(PERMISSIONS),
+        undo_days=look.lifetimes.deleted_account.days,
     )
+
+
+# ── the list ──
+
+
+def _asked() -> dict[str, str]:
+    """The filters and the order of the list; what is none of them counts as not asked for."""
+    asked = {name: " ".join(request.args.get(name, "")[:254].replace("\x00", "").split()) for name in FILTERS}
+    if asked["status"] not in get_args(Status):
+        asked["status"] = ""
+    if asked["sort"] not in ORDERS:
+        asked["sort"] = "-created_at"
+    if _day(asked["seen_before"]) is None:
+        asked["seen_before"] = ""
+    return asked
+
+
+def _wanted(asked: dict[str, str]) -> UserFilter:
+    order: Order = asked["sort"].removeprefix("-")  # type: ignore[assignment]  # `_asked` checked it.
+    try:
+        after = read_cursor(request.args.get("after"), of=asked)
+    except InvalidInput:
+        after = None  # A page that is no more, or of another list: begin with the first.
+    return UserFilter(
+        order=order,
+        descending=asked["sort"].startswith("-"),
+        q=asked["q"],
+        role=asked["role"] or None,
+        status=asked["status"] or None,  # type: ignore[arg-type]  # `_asked` checked it.
+        seen_before=_day(asked["seen_before"]),
+        after=after,
+        limit=ON_A_PAGE,
+    )
+
+
+def _day(text: str) -> datetime | None:
+    """The beginning of a day like 2026-11-25 in the site's time zone."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), settings().zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _url(asked: dict[str, str], **more: Any) -> str:
+    kept: dict[str, Any] = {
+        name: value for name, value in asked.items() if value and (name, value) != ("sort", "-created_at")
+    }
+    return url_for("users.index", **(kept | more))
+
+
+def _listed(user: ListedUser) -> SimpleNamespace:
+    names = (
+        "id",
+        "name",
+        "email",
+        "is_active",
+        "email_verified_at",
+        "roles",
+        "last_seen_at",
+        "created_at",
+        "deleted_at",
+    )
+    return SimpleNamespace(**{name: getattr(user, name) for name in names})
+
+
+# ── one user ──
 
 
 def shown(user: User) -> SimpleNamespace:
@@ -64,7 +174,29 @@ def shown(user: User) -> SimpleNamespace:
         last_seen_at=user.last_seen_at,
         created_at=user.created_at,
         deactivated_at=user.deactivated_at,
+        deactivated_until=user.deactivated_until,
         deactivation_reason=user.deactivation_reason,
+        deleted_at=user.deleted_at,
+    )
+
+
+def _may(who: Principal, look: Work, user: User) -> SimpleNamespace:
+    """Which acts to offer; the services decide again."""
+    asked = {"edit": USERS_EDIT, "deactivate": USERS_DEACTIVATE, "support": USERS_SUPPORT, "delete": USERS_DELETE}
+    return SimpleNamespace(**{name: bool(look.policy.may(who, action, user)) for name, action in asked.items()})
+
+
+def _why(look: Work, user: User) -> SimpleNamespace | None:
+    """The answer to `?action=...&resource=...`: whether this user may do that, and which rule decides."""
+    action, resource = request.args.get("action", ""), request.args.get("resource", "").strip()
+    if action not in PERMISSIONS:
+        return None
+    try:
+        decision: Decision = look.policy.why(user, action, look.policy.get_resource(resource) if resource else None)
+    except NotFound as refusal:
+        return SimpleNamespace(action=action, resource=resource, problem=str(refusal))
+    return SimpleNamespace(
+        action=action, resource=resource, allowed=decision.allowed, rule=decision.rule, reason=decision.reason
     )
 
 
@@ -74,4 +206,10 @@ def _shown_session(row: Session) -> SimpleNamespace:
         address=row.address,
         created_at=row.created_at,
         last_seen_at=row.last_seen_at,
+    )
+
+
+def _shown_key(key: ApiKey) -> SimpleNamespace:
+    return SimpleNamespace(
+        name=key.name, prefix=key.prefix, scopes=key.scopes, last_used_at=key.last_used_at, expires_at=key.expires_at
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, abort, current_app, redirect, request, url_for
+from flask import Flask, Response, abort, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import ConfirmationRequired, NotAllowed
@@ -76,7 +76,9 @@ def is_fresh(who: Principal) -> bool:
 def _ask_to_sign_in() -> ResponseReturnValue:
     if is_api() or request.method not in {"GET", "HEAD", "POST"}:
         abort(401)
-    return redirect(url_for("auth.login", next=here()))
+    sign_in = url_for("auth.login", next=here())
+    # htmx would put the sign-in page where a part of this one belongs.
+    return Response(headers={"HX-Redirect": sign_in}) if "HX-Request" in request.headers else redirect(sign_in)
 
 
 def record_refusal(permission: str) -> None:

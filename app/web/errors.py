@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.errors import (
     AccountError,
+    AlreadyConfirmed,
     BadRefreshToken,
     Busy,
     Changed,
@@ -27,6 +28,7 @@ from app.errors import (
     JobNotCancellable,
     JobNotRetryable,
     LastAdministrator,
+    NotActive,
     NotAllowed,
     NotFound,
     Problem,
@@ -58,6 +60,8 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     SessionNotFound: HTTPStatus.NOT_FOUND,
     EmailTaken: HTTPStatus.CONFLICT,
+    NotActive: HTTPStatus.CONFLICT,
+    AlreadyConfirmed: HTTPStatus.CONFLICT,
     RoleTaken: HTTPStatus.CONFLICT,
     RoleFixed: HTTPStatus.CONFLICT,
     RoleInUse: HTTPStatus.CONFLICT,

@@ -42,10 +42,13 @@ def next_page(target: str | None, *, otherwise: str) -> str:
 
 
 def here() -> str | None:
-    """The page to come back to: this one, or for a POST the page it was sent from, if there is one."""
+    """The page to come back to: this one, or for a POST without one the page it was sent from."""
     path = request.full_path.rstrip("?") if request.method in {"GET", "HEAD"} else request.path
     whole = request.script_root + path
-    return whole if path != "/" and is_own_path(whole) else None
+    if request.method == "POST" and not is_own_path(whole):
+        sent_from = urlsplit(request.referrer or "")
+        whole = f"{sent_from.path}?{sent_from.query}".rstrip("?") if sent_from.netloc == request.host else "/"
+    return whole if whole != f"{request.script_root}/" and is_own_path(whole) else None
 
 
 def done(message: str, *, to: str, kind: str = "success", **values: object) -> ResponseReturnValue:

@@ -31,7 +31,8 @@ def upgrade() -> None:
         """
         INSERT INTO roles (name, description, permissions, version, created_at)
         SELECT 'manager', 'Looks after the people.',
-               '["roles:read", "users:deactivate", "users:edit", "users:invite", "users:read"]', 1, CURRENT_TIMESTAMP
+               '["roles:read", "users:deactivate", "users:edit", "users:invite", "users:read", "users:support"]',
+               1, CURRENT_TIMESTAMP
         WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = 'manager')
         """
     )

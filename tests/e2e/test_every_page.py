@@ -84,6 +84,7 @@ opened("account.api_keys", "/account/api-keys", signed_in=True)
 opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrator",))
 opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
+opened("users.new", "/users/new", roles=("administrator",))
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
@@ -226,13 +227,52 @@ def _(visitor: Visitor) -> None:
     visitor.open(f"/users/{number}")
 
 
+@way("users.index: filtered")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/users")
+    with visitor.page.expect_response(lambda answer: "q=ada" in answer.url):
+        visitor.page.locator("#q").press_sequentially("ada")
+    visitor.page.wait_for_url("**/users?q=ada*")
+
+
+@way("users.bulk: looked at")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/users")
+    visitor.page.locator('[name="users"]').first.check()
+    visitor.page.locator("#act").select_option("deactivate")
+    visitor.press("Look first")
+
+
+@way("users.edit")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor, "Edit")
+
+
+@way("users.deactivate")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor, "Deactivate")
+
+
+@way("users.show: deleted")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor)
+    visitor.page.get_by_text("Delete this account").click()
+    visitor.press("Delete")
+
+
+@way("users.show: why")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor)
+    visitor.press("Ask")
+
+
 @way("users.show: deactivated")
 def _(visitor: Visitor) -> None:
     gone = new_address("gone")
     visitor.deployment.add_user(gone, password=PASSWORD)
     with visitor.deployment.work() as work:
         user = work.users.get_by_email(gone)
-        work.users.deactivate(user, reason="asked for it by letter")
+        work.users.deactivate(user, reason="asked for it by letter", by=None)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
 
 
@@ -270,6 +310,17 @@ def _(visitor: Visitor) -> None:
     visitor.mail("Confirm your address")
     visitor.open("/dev/mailbox")
     visitor.follow("Confirm your address for Gatehouse")
+
+
+def of_somebody(visitor: Visitor, link: str | None = None) -> None:
+    """An administrator on somebody's page, or where a link there leads."""
+    other = new_address("other")
+    visitor.deployment.add_user(other, name="Charles Babbage", password=PASSWORD)
+    with visitor.deployment.look() as look:
+        number = look.users.get_by_email(other).id
+    visitor.is_signed_in(roles=("administrator",), at=f"/users/{number}")
+    if link is not None:
+        visitor.follow(link)
 
 
 def makes_a_key(visitor: Visitor) -> None:
@@ -338,7 +389,7 @@ def test_every_page_is_looked_at(deployment):
     views = deployment.app.view_functions
     rules = {rule.endpoint for rule in deployment.app.url_map.iter_rules() if "GET" in rule.methods}
     rules -= {name for name in rules if hasattr(views[name], "spec")}
-    looked_at = {name.partition(":")[0] for name in WAYS} - {"error"}
+    looked_at = {name.partition(":")[0] for name in WAYS} - {"error", "users.bulk"}
 
     assert rules - NOT_PAGES == looked_at
 

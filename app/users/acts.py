@@ -1,0 +1,234 @@
+"""What is done with a user, or with several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from flask import redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.errors import (
+    AccountError,
+    AlreadyConfirmed,
+    Changed,
+    EmailTaken,
+    InThePast,
+    LastAdministrator,
+    NotActive,
+    SameAddress,
+    TooManyChanges,
+)
+from app.models import User
+from app.principal import Principal
+from app.services.bulk import MOST, Act, Outcome
+from app.services.permissions import (
+    ROLES_ASSIGN,
+    USERS_DEACTIVATE,
+    USERS_DELETE,
+    USERS_EDIT,
+    USERS_INVITE,
+    USERS_READ,
+    USERS_SUPPORT,
+    granted,
+)
+from app.unit_of_work import Work, reading, unit_of_work
+from app.users import bp
+from app.users.forms import BulkForm, DeactivationForm, InvitationForm, UserForm
+from app.users.routes import shown
+from app.web import identity
+from app.web.access import confirmed, is_fresh, requires
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import done, here
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@requires(USERS_INVITE)
+@limited("mail")
+def new() -> ResponseReturnValue:
+    who = identity.signed_in()
+    form, roles = InvitationForm(), _grantable(who)
+    form.roles.choices = list(roles.items())
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                user = work.invitations.invite(
+                    email=form.email.canonical, name=form.name.clean, roles=form.roles.data or [], by=who
+                )
+        except EmailTaken as refusal:
+            form.refuse("email", refusal)
+        else:
+            to = {"to": "users.show", "user_id": user.id} if who.has(USERS_READ) else {"to": "users.new"}
+            return done(f"The invitation to {user.email} is on its way.", **to)
+    return page("users/new.html", form, groups={"roles": roles} if roles else {})
+
+
+@bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
+@requires(USERS_EDIT)
+@limited("mail")
+def edit(user_id: int) -> ResponseReturnValue:
+    who, look = identity.signed_in(), reading()
+    user = look.users.get(user_id)
+    look.policy.check(who, USERS_EDIT, user)
+    form = UserForm(obj=SimpleNamespace(name=user.name, email=user.email, version=user.version))
+    roles = _grantable(who) if look.policy.may(who, ROLES_ASSIGN, user) else {}
+    form.roles.choices = list(roles.items())
+    if not form.is_submitted():
+        form.roles.data = [role.name for role in user.roles]
+    if form.validate_on_submit():
+        if form.email.canonical != user.email and not is_fresh(who):
+            return redirect(url_for("auth.confirm", next=here()))
+        try:
+            return _edit(user_id, form, roles, by=who)
+        except (SameAddress, TooManyChanges) as refusal:
+            form.refuse("email", refusal)
+        except (LastAdministrator, Changed) as refusal:
+            form.refuse(None, refusal)
+    return page("users/edit.html", form, user=shown(user), groups={"roles": roles} if roles else {})
+
+
+def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal) -> ResponseReturnValue:
+    message = "The changes are saved."
+    with unit_of_work() as work:
+        user = work.users.get(user_id, lock=True)
+        if form.version.data != str(user.version):
+            raise Changed("Somebody changed this user in the meantime. Open the page again to see how it is now.")
+        if form.email.canonical != user.email:
+            work.users.propose_email(user, form.email.canonical, by=by)
+            message = f"Saved. The new address counts once the link in a mail to {form.email.canonical} is followed."
+        work.users.rename(user, form.name.clean, by=by)
+        if roles:
+            kept = [role.name for role in user.roles if role.name not in roles]
+            work.users.set_roles(user, [*kept, *(form.roles.data or [])], by=by)
+    return done(message, to="users.show", user_id=user_id)
+
+
+@bp.route("/<id:user_id>/deactivate", methods=["GET", "POST"])
+@requires(USERS_DEACTIVATE)
+@confirmed
+def deactivate(user_id: int) -> ResponseReturnValue:
+    who, look = identity.signed_in(), reading()
+    user = look.users.get(user_id)
+    look.policy.check(who, USERS_DEACTIVATE, user)
+    form = DeactivationForm()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                found = work.users.get(user_id, lock=True)
+                work.users.deactivate(found, reason=(form.reason.data or "").strip(), until=form.ends_at(), by=who)
+        except InThePast as refusal:
+            form.refuse("until", refusal)
+        except LastAdministrator as refusal:
+            form.refuse(None, refusal)
+        else:
+            return done("The account is deactivated, and its sessions have ended.", to="users.show", user_id=user_id)
+    return page("users/deactivate.html", form, user=shown(user))
+
+
+@bp.post("/<id:user_id>/activate")
+@requires(USERS_DEACTIVATE)
+def activate(user_id: int) -> ResponseReturnValue:
+    return _do(user_id, lambda work, user, who: work.users.activate(user, by=who), said="The account is active again.")
+
+
+@bp.post("/<id:user_id>/end-sessions")
+@requires(USERS_SUPPORT)
+def end_sessions(user_id: int) -> ResponseReturnValue:
+    return _do(user_id, lambda work, user, who: work.users.end_sessions(user, by=who), said="Every session has ended.")
+
+
+@bp.post("/<id:user_id>/send-reset")
+@requires(USERS_SUPPORT)
+@limited("mail")
+def send_reset(user_id: int) -> ResponseReturnValue:
+    return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), said="A mail is on its way.")
+
+
+@bp.post("/<id:user_id>/send-confirmation")
+@requires(USERS_SUPPORT)
+@limited("mail")
+def send_confirmation(user_id: int) -> ResponseReturnValue:
+    def act(work: Work, user: User, who: Principal) -> None:
+        work.users.resend_verification(user, by=who)
+
+    return _do(user_id, act, said="A mail is on its way.")
+
+
+@bp.post("/<id:user_id>/delete")
+@requires(USERS_DELETE)
+@confirmed
+def delete(user_id: int) -> ResponseReturnValue:
+    return _do(user_id, lambda work, user, who: work.users.delete(user, by=who), said="The account is deleted.")
+
+
+@bp.post("/<id:user_id>/restore")
+@requires(USERS_DELETE)
+def restore(user_id: int) -> ResponseReturnValue:
+    return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), said="The deletion is undone.")
+
+
+def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: str) -> ResponseReturnValue:
+    """Do it in one transaction, and go back to the user's page with what was said, or why not."""
+    is_undone = request.endpoint == "users.restore"
+    try:
+        with unit_of_work() as work:
+            act(work, work.users.get(user_id, lock=True, deleted=is_undone), identity.signed_in())
+    except (LastAdministrator, NotActive, AlreadyConfirmed) as refusal:
+        return done(str(refusal), to="users.show", kind="error", user_id=user_id)
+    return done(said, to="users.show", user_id=user_id)
+
+
+# ── several at once ──
+
+
+class _Preview(Exception):
+    """Rolls the transaction back."""
+
+
+@bp.post("/bulk")
+@requires(USERS_READ)
+@confirmed
+def bulk() -> ResponseReturnValue:
+    """First a preview: done and rolled back. With `go`, done."""
+    who = identity.signed_in()
+    form = BulkForm()
+    form.offer(list(_grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
+    if not form.validate() or not form.users.data:
+        return done("Choose somebody, and what to do.", to="users.index", kind="error")
+    kind, _, role = (form.act.data or "").partition(":")
+    reason = " ".join((form.reason.data or "").split())
+    act = Act(kind=kind, role=role, reason=reason or "Not said.")  # type: ignore[arg-type]  # One of the choices.
+    go = "go" in request.form and (kind != "deactivate" or bool(reason))
+    outcomes: list[Outcome] = []
+    try:
+        with unit_of_work() as work:
+            outcomes = work.bulk.perform(act, form.users.data[:MOST], by=who)
+            if not go:
+                raise _Preview
+    except _Preview:
+        return _preview(form, outcomes, wants_reason=kind == "deactivate")
+    count = sum(each.refusal is None for each in outcomes)
+    return done(f"Done for {count} {'person' if count == 1 else 'people'}.", to="users.index")
+
+
+def _preview(form: BulkForm, outcomes: list[Outcome], *, wants_reason: bool) -> ResponseReturnValue:
+    form.reason.flags.required = wants_reason
+    if "go" in request.form:
+        form.refuse("reason", AccountError("Say why: the people are told."))
+    return page(
+        "users/bulk.html",
+        form,
+        what=form.offered[form.act.data or ""],
+        affected=[each for each in outcomes if each.refusal is None],
+        left_out=[each for each in outcomes if each.refusal is not None],
+        wants_reason=wants_reason,
+    )
+
+
+def _grantable(who: Principal) -> dict[str, str]:
+    """The roles that `who` can give, with their descriptions."""
+    if not who.has(ROLES_ASSIGN):
+        return {}
+    found = reading().roles.list_all()
+    return {role.name: role.description for role in found if granted(role.permissions) <= who.permissions}

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+
+from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField
+from wtforms.validators import InputRequired, Length, Optional
+
+from app.extensions import settings
+from app.models import LONGEST_REASON
+from app.web.forms import Address, Form, Name
+
+STATES = {"active": "Active", "unconfirmed": "Not confirmed", "deactivated": "Deactivated", "deleted": "Deleted"}
+ORDERS = {
+    "-created_at": "Newest first",
+    "created_at": "Oldest first",
+    "name": "Name",
+    "email": "Address",
+    "-last_seen_at": "Seen last",
+    "last_seen_at": "Not seen longest",
+}
+
+
+class UserForm(Form):
+    """`roles` are those that the principal can give; `version` is the one that was shown."""
+
+    name = Name(autocomplete="off")
+    email = Address(autocomplete="off")
+    roles = SelectMultipleField("Roles", choices=[])
+    version = HiddenField()
+
+
+class InvitationForm(Form):
+    email = Address(autocomplete="off")
+    name = Name(autocomplete="off")
+    roles = SelectMultipleField("Roles", choices=[])
+
+
+class DeactivationForm(Form):
+    reason = TextAreaField(
+        "Reason",
+        validators=[
+            InputRequired("Say why: the person is told."),
+            Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters."),
+        ],
+        render_kw={"maxlength": LONGEST_REASON, "rows": 3},
+    )
+    until = DateField("Until", validators=[Optional()])
+
+    def ends_at(self) -> datetime | None:
+        """The beginning of the chosen day in the site's time zone."""
+        day = self.until.data
+        return datetime.combine(day, time(), settings().zone).astimezone(UTC) if day else None
+
+
+class BulkForm(Form):
+    """The users and what is to be done with them; `act` is a kind or `assign:` and a role."""
+
+    offered: dict[str, str]
+    users = SelectMultipleField("Users", coerce=int, validate_choice=False)
+    act = SelectField("What to do", choices=[])
+    reason = StringField("Reason", render_kw={"maxlength": LONGEST_REASON, "autocomplete": "off"})
+
+    def offer(self, roles: list[str], *, may_deactivate: bool, may_support: bool) -> None:
+        found = [("deactivate", "Deactivate")] if may_deactivate else []
+        found += [("end_sessions", "End their sessions")] if may_support else []
+        found += [(f"assign:{role}", f"Give the role {role}") for role in roles]
+        self.act.choices, self.offered = found, dict(found)

@@ -1,0 +1,25 @@
+"""The statements that an act sends to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """What the databases are asked meanwhile, with the values."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(connection, cursor, statement, values, *_):
+        if not statement.startswith("BEGIN"):
+            asked.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
