@@ -12,6 +12,7 @@ from app.account import routes as account_routes
 from app.admin import roles as admin_roles
 from app.api import auth as api_auth
 from app.api import hooks as api_hooks
+from app.api import invitations as api_invitations
 from app.api import openapi as api_openapi
 from app.api import roles as api_roles
 from app.api import sessions as api_sessions
@@ -25,6 +26,7 @@ from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
 from app.users import acts as users_acts
+from app.users import invitations as users_invitations
 from app.users import routes as users_routes
 from app.web import access, compression, csrf, errors, front, headers, identity, limits, pages, rows
 from app.web.logs import init_logs
@@ -34,6 +36,7 @@ __all__ = [
     "account_routes",
     "admin_roles",
     "api_auth",
+    "api_invitations",
     "api_openapi",
     "api_roles",
     "api_sessions",
@@ -45,6 +48,7 @@ __all__ = [
     "health_routes",
     "home_routes",
     "users_acts",
+    "users_invitations",
     "users_routes",
 ]
 

@@ -187,6 +187,10 @@ class RoleInUse(AccountError):
     message = "Somebody holds this role. Take it from everybody first."
 
 
+class InvitationNotFound(NotFound):
+    message = "There is no such invitation; it may have been accepted."
+
+
 class JobNotFound(NotFound):
     message = "There is no such job."
 

@@ -68,6 +68,10 @@ class Work:
         return settings().signing_keys
 
     @property
+    def invitations_open(self) -> bool:
+        return settings().registration != "closed"
+
+    @property
     def registration_open(self) -> bool:
         return settings().registration == "open"
 

@@ -32,6 +32,7 @@ VERSION = "1"
 TAGS = {
     "auth": "Signing up, signing in, and the tokens that come of it.",
     "users": "One's own account and, for those who may, other people's.",
+    "invitations": "Who is invited and has not accepted yet.",
     "roles": "Named sets of permissions.",
     "sessions": "One's own sign-ins.",
     "api-keys": "Credentials for programs that run by themselves.",
@@ -98,6 +99,8 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "show_me": [("edit_user", {"user_id": _MADE, "If-Match": _VERSION})],
     "show_user": [(name, {"user_id": _MADE, "If-Match": _VERSION}) for name in ("edit_user", "delete_user")],
     "edit_user": [("show_user", {"user_id": _MADE, "If-None-Match": _VERSION})],
+    "list_invitations": [("list_invitations", {"cursor": _NEXT}), ("show_invitation", {"invitation_id": _FIRST})],
+    "show_invitation": [(name, {"invitation_id": _MADE}) for name in ("resend_invitation", "revoke_invitation")],
     "list_roles": [("list_roles", {"cursor": _NEXT}), ("show_role", {"role_id": _FIRST})],
     "make_role": [(name, {"role_id": _MADE}) for name in ("show_role", "change_role", "delete_role")],
     "show_role": [(name, {"role_id": _MADE, "If-Match": _VERSION}) for name in ("change_role", "delete_role")],

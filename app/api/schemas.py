@@ -445,6 +445,25 @@ class AccessOut(Out):
     reason: Annotated[str, Field(examples=["Held through: administrator."])]
 
 
+# ── invitations ──
+
+
+class InvitationOut(Out):
+    id: Id
+    user_id: Id
+    email: Annotated[str, Field(examples=["ada@example.com"])]
+    name: Annotated[str, Field(examples=["Ada Lovelace"])]
+    roles: Annotated[list[str], Field(description="Given on acceptance.", examples=[["member"]])]
+    inviter_id: Id | None
+    created_at: Time
+    expires_at: Time
+
+
+class InvitationsOut(Out):
+    items: list[InvitationOut]
+    next: Next
+
+
 # ── sessions and keys ──
 
 

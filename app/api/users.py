@@ -32,6 +32,7 @@ from app.errors import (
     NotAllowed,
     NotFound,
     Problem,
+    RegistrationClosed,
     RoleNotFound,
     UserNotFound,
 )
@@ -40,7 +41,6 @@ from app.models import User
 from app.principal import Principal
 from app.services.directory import ListedUser, UserFilter
 from app.services.permissions import (
-    ROLES_ASSIGN,
     USERS_DELETE,
     USERS_INVITE,
     USERS_READ,
@@ -51,7 +51,7 @@ from app.web import identity
 from app.web.access import confirmed, is_fresh, requires
 from app.web.cursors import read_cursor, write_cursor
 
-_CANNOT_INVITE = (NotAllowed, EmailTaken, "unknown_role")
+_CANNOT_INVITE = (NotAllowed, RegistrationClosed, EmailTaken, "unknown_role")
 _CANNOT_EDIT = (
     NotAllowed,
     ConfirmationRequired,
@@ -87,21 +87,21 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
 @endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
 @requires(USERS_INVITE)
 def invite_user(body: InviteIn) -> Answer:
-    """Invite somebody: a mail with a link to choose a name and a password goes to their address."""
+    """Invite somebody: a mail with a link to choose a name and a password goes to their address.
+
+    `roles` in the answer are those that they get on acceptance.
+    """
     who = identity.signed_in()
     with unit_of_work() as work:
-        if body.roles:
-            work.policy.check(who, ROLES_ASSIGN)
         try:
-            user = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
+            invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
         except RoleNotFound as refusal:
             raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
-        work.session.flush()
-        made = work.directory.find(user.id)
+        made = work.directory.find(invitation.user_id)
     if made is None:
         raise UserNotFound
     return Answer(
-        _shown(made),
+        _shown(made) | {"roles": invitation.roles},
         status=201,
         message="The invitation is on its way.",
         headers={"Location": f"{request.script_root}/api/v1/users/{made.id}"},

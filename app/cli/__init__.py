@@ -19,6 +19,7 @@ from app.settings import SettingsError
 COMMANDS = {
     "db": "app.cli.database:migrations",
     "doctor": "app.cli.doctor:doctor",
+    "invitations": "app.cli.invitations:invitations",
     "jobs": "app.jobs.commands:jobs",
     "keys": "app.cli.keys:keys",
     "mail": "app.cli.mail:mail",

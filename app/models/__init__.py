@@ -4,6 +4,7 @@ from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent
 from app.models.base import Base, complete_indexes
 from app.models.idempotency import IdempotentAnswer
+from app.models.invitation import Invitation
 from app.models.job import OPEN, Job, JobState
 from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
@@ -29,6 +30,7 @@ __all__ = [
     "EmailChange",
     "Grant",
     "IdempotentAnswer",
+    "Invitation",
     "Job",
     "JobState",
     "MailStatus",

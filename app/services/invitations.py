@@ -1,4 +1,4 @@
-"""Invitations: accounts whose owner sets name and password with a link in a mail."""
+"""Invitations: accounts whose owner sets name and password with a link in a mail, and gets the promised roles."""
 
 from __future__ import annotations
 
@@ -6,56 +6,111 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import joinedload, selectinload
 
-from app.errors import DeadLink, EmailTaken
-from app.models import MEMBER, Purpose, User
+from app.errors import DeadLink, EmailTaken, InvitationNotFound, RegistrationClosed
+from app.models import MEMBER, Invitation, Purpose, Role, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
+from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted, permissions_of
+from app.services.policy import Policy
 from app.services.roles import Roles
 from app.tasks import SendInvitation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invitations:
+    """`by` is who acts, None on the command line; what they may not do raises NotAllowed."""
+
     session: DbSession
     audit: AuditLog
+    invitations_open: bool
     job_queue: JobQueue
+    lifetimes: Lifetimes
     links: OneTimeLinks
+    policy: Policy
     roles: Roles
     clock: Callable[[], datetime]
 
-    def invite(self, *, email: str, name: str, roles: Sequence[str], by: Principal) -> User:
+    def invite(self, *, email: str, name: str, roles: Sequence[str], by: Principal | None) -> Invitation:
         """Create an account, and the job that sends the invitation. `email` is canonical.
 
-        Raises EmailTaken, RoleNotFound, NotAllowed for a role that holds more than `by` does.
+        Raises RegistrationClosed, EmailTaken, RoleNotFound.
         """
+        if not self.invitations_open:
+            raise RegistrationClosed
+        self.policy.check(by, USERS_INVITE)
+        if roles:
+            self.policy.check(by, ROLES_ASSIGN)
+        self._check_rank(roles, by=by)
         now = self.clock()
-        user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now)
+        user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now, roles=[])
         try:
             with self.session.begin_nested():
                 self.session.add(user)
         except IntegrityError:
             user = self._take_over(email, name)
-        self.audit.record("user.invited", subject_id=user.id, email=email, name=name)
-        for role in roles or (MEMBER,):
-            self.roles.give(user, role, by=by)
-        self.job_queue.enqueue(SendInvitation(user_id=user.id, inviter_id=by.user_id))
-        return user
+        invitation = Invitation(
+            user=user,
+            inviter_id=by.user_id if by else None,
+            by_operator=by is None,
+            roles=sorted(set(roles)) or [MEMBER],
+            created_at=now,
+            expires_at=now + self.lifetimes.invitation_link,
+        )
+        self.session.add(invitation)
+        self.session.flush()
+        self.audit.record("user.invited", subject_id=user.id, email=email, name=name, roles=invitation.roles)
+        self._send(invitation)
+        return invitation
 
-    def _take_over(self, email: str, name: str) -> User:
-        """Take over an account with this address that was never confirmed. Raises EmailTaken."""
-        known = select(User).where(User.email == email).with_for_update()
-        user = self.session.scalars(known).one()
-        if user.is_verified() or not user.is_active or user.hashed_password is None:
-            raise EmailTaken
-        user.name, user.hashed_password, user.created_at = name, None, self.clock()
-        return user
+    def get(self, invitation_id: int, *, lock: bool = False) -> Invitation:
+        """One that was not accepted. Raises InvitationNotFound."""
+        query = self._pending().where(Invitation.id == invitation_id)
+        found = self.session.scalar(query.with_for_update(of=Invitation) if lock else query)
+        if found is None:
+            raise InvitationNotFound
+        return found
+
+    def get_by_email(self, email: str) -> Invitation:
+        """One that was not accepted, locked; `email` is canonical. Raises InvitationNotFound."""
+        found = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
+        if found is None:
+            raise InvitationNotFound(f"There is no invitation to {email}.")
+        return found
+
+    def list_pending(self, *, before: int | None = None, limit: int = 50) -> list[Invitation]:
+        """Those that were not accepted, newest first, with an id under `before`."""
+        query = self._pending().order_by(Invitation.id.desc()).limit(limit)
+        return list(self.session.scalars(query if before is None else query.where(Invitation.id < before)))
+
+    def resend(self, invitation: Invitation, *, by: Principal | None) -> None:
+        """Mail another link, valid from now; the earlier one ends when it is sent."""
+        self.policy.check(by, USERS_INVITE)
+        self._check_rank(invitation.roles, by=by)
+        invitation.expires_at = self.clock() + self.lifetimes.invitation_link
+        self.audit.record("invitation.resent", subject_id=invitation.user_id)
+        self._send(invitation)
+
+    def revoke(self, invitation: Invitation, *, by: Principal | None) -> None:
+        """End it, and the account that waits for it."""
+        self.policy.check(by, USERS_INVITE)
+        self._check_rank(invitation.roles, by=by)
+        user_id = invitation.user_id
+        self.links.end_all(user_id, Purpose.INVITATION)
+        self.session.delete(invitation)
+        self.session.flush()
+        # Unless somebody has registered with this address meanwhile.
+        waiting = (User.id == user_id, User.email_verified_at.is_(None), User.hashed_password.is_(None))
+        self.session.execute(delete(User).where(*waiting))
+        self.audit.record("invitation.revoked", subject_id=user_id)
 
     def get_invited(self, token: str) -> User:
         """The user that a valid link invites. Raises DeadLink."""
@@ -66,10 +121,13 @@ class Invitations:
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
-        """Set name and password, and confirm the address. Raises DeadLink."""
+        """Set name and password, confirm the address, and give the promised roles. Raises DeadLink.
+
+        A role is given only if whoever invited still holds all that it may do.
+        """
         link = self.links.spend(token, Purpose.INVITATION)
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
-        user = self.session.scalar(query.with_for_update())
+        user = self.session.scalar(query.options(selectinload(User.roles)).with_for_update(key_share=True))
         if user is None or user.is_verified():
             raise DeadLink
         now = self.clock()
@@ -77,4 +135,46 @@ class Invitations:
         user.email_verified_at = user.updated_at = now
         self.links.end_all(user.id, *Purpose)
         self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
+        for role in self._redeem(user):
+            self.roles.give(user, role)
+        return user
+
+    def _redeem(self, user: User) -> list[str]:
+        """The roles that are still the inviter's to give, or `member`; the invitation goes."""
+        invitation = self.session.scalar(self._pending().where(Invitation.user_id == user.id))
+        if invitation is None:
+            return [MEMBER]
+        inviter = invitation.inviter
+        holds = permissions_of(inviter.roles) if inviter is not None and inviter.can_sign_in() else frozenset()
+        there = self.session.scalars(select(Role).where(Role.name.in_(invitation.roles)))
+        kept = [role.name for role in there if invitation.by_operator or granted(role.permissions) <= holds]
+        self.session.delete(invitation)
+        return kept or [MEMBER]
+
+    @staticmethod
+    def _pending() -> Select[Invitation]:
+        return (
+            select(Invitation)
+            .join(Invitation.user)
+            .options(joinedload(Invitation.user), joinedload(Invitation.inviter).selectinload(User.roles))
+        )
+
+    def _send(self, invitation: Invitation) -> None:
+        self.job_queue.enqueue(SendInvitation(user_id=invitation.user_id, inviter_id=invitation.inviter_id))
+
+    def _check_rank(self, roles: Sequence[str], *, by: Principal | None) -> None:
+        """Raises RoleNotFound."""
+        for name in roles:
+            self.policy.check_rank(by, granted(self.roles.get(name).permissions))
+
+    def _take_over(self, email: str, name: str) -> User:
+        """Take over an account with this address that was never confirmed. Raises EmailTaken."""
+        known = (
+            select(User).where(User.email == email).options(selectinload(User.roles)).with_for_update(key_share=True)
+        )
+        user = self.session.scalars(known).one()
+        if user.is_verified() or not user.is_active or user.hashed_password is None:
+            raise EmailTaken
+        self.session.execute(delete(Invitation).where(Invitation.user_id == user.id))
+        user.name, user.hashed_password, user.created_at = name, None, self.clock()
         return user

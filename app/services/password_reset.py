@@ -67,7 +67,7 @@ class PasswordReset:
 
     def _owner(self, user_id: int, address: str, *, lock: bool = False) -> User:
         query = select(User).where(User.id == user_id, User.is_active, User.email == address)
-        user = self.session.scalar(query.with_for_update() if lock else query)
+        user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None:
             raise DeadLink
         return user

@@ -80,7 +80,7 @@ class Profile:
 
         Only the worker checks whether the new address has an account, so the answer does not reveal it.
         """
-        user = self.session.scalar(select(User).where(User.id == user_id).with_for_update())
+        user = self.session.scalar(select(User).where(User.id == user_id).with_for_update(key_share=True))
         if user is None:
             raise UserNotFound
         if user.email == new_email:
@@ -101,7 +101,7 @@ class Profile:
     def confirm_email_change(self, token: str) -> None:
         """Replace the address with the new one. Raises DeadLink, EmailTaken."""
         change = self._change_of(self.links.spend(token, Purpose.CHANGE_EMAIL))
-        user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update())
+        user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update(key_share=True))
         if (
             user is None
             or not user.is_active
@@ -126,7 +126,7 @@ class Profile:
         """
         link = self.links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
         change = self._change_of(link)
-        user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update())
+        user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update(key_share=True))
         if user is None:
             raise DeadLink
         change.ended_at = self.clock()

@@ -83,7 +83,7 @@ class Registration:
         Raises DeadLink; WrongPassword when the password was changed in the meantime.
         """
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
-        user = self.session.scalars(select(User).where(User.id == link.user_id).with_for_update()).one()
+        user = self.session.scalars(select(User).where(User.id == link.user_id).with_for_update(key_share=True)).one()
         if user.hashed_password != seen_hash:
             raise WrongPassword
         self.links.spend(token, Purpose.VERIFY_EMAIL)

@@ -105,7 +105,7 @@ class SignIn:
         user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at)
             .where(User.id == attempt.user_id)
-            .with_for_update()  # Serialises with a simultaneous reset or deactivation.
+            .with_for_update(key_share=True)  # Serialises with a simultaneous reset or deactivation.
         ).first()
         if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed or not user.is_active:
             raise self.refuse(attempt)

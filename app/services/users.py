@@ -55,9 +55,11 @@ class Users:
     def get(self, user_id: int, *, lock: bool = False, deleted: bool = False) -> User:
         """With `lock`, the row is locked until the transaction ends; with `deleted`, one in its undo time is found too.
 
-        Raises UserNotFound.
+        The lock is FOR NO KEY UPDATE: jobs and sessions that refer to the user may be added meanwhile, so two
+        administrators who act on each other do not wait for each other. Raises UserNotFound.
         """
-        user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=lock or None)
+        how = {"key_share": True} if lock else None
+        user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=how)
         if user is None or (user.deleted_at is not None and not deleted):
             raise UserNotFound
         return user
@@ -65,7 +67,7 @@ class Users:
     def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False) -> User:
         """`email` is canonical. As `get`. Raises UserNotFound."""
         query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
-        user = self.session.scalar(query.with_for_update() if lock else query)
+        user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None:
             raise UserNotFound(f"There is no user with the address {email}.")
         if user.deleted_at is not None and not deleted:
@@ -231,7 +233,7 @@ class Users:
         ended = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
         over = select(User).where(User.deleted_at <= now - self.lifetimes.deleted_account)
         # What another worker has locked is left to it.
-        let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True)).all()
+        let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True, key_share=True)).all()
         for user in let_in:
             self._let_in(user)
         erased = self.session.scalars(over.limit(at_most).with_for_update(skip_locked=True)).all()

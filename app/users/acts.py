@@ -12,7 +12,6 @@ from app.errors import (
     AccountError,
     AlreadyConfirmed,
     Changed,
-    EmailTaken,
     InThePast,
     LastAdministrator,
     NotActive,
@@ -27,41 +26,19 @@ from app.services.permissions import (
     USERS_DEACTIVATE,
     USERS_DELETE,
     USERS_EDIT,
-    USERS_INVITE,
     USERS_READ,
     USERS_SUPPORT,
     granted,
 )
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
-from app.users.forms import BulkForm, DeactivationForm, InvitationForm, UserForm
+from app.users.forms import BulkForm, DeactivationForm, UserForm
 from app.users.routes import shown
 from app.web import identity
 from app.web.access import confirmed, is_fresh, requires
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done, here
-
-
-@bp.route("/new", methods=["GET", "POST"])
-@requires(USERS_INVITE)
-@limited("mail")
-def new() -> ResponseReturnValue:
-    who = identity.signed_in()
-    form, roles = InvitationForm(), _grantable(who)
-    form.roles.choices = list(roles.items())
-    if form.validate_on_submit():
-        try:
-            with unit_of_work() as work:
-                user = work.invitations.invite(
-                    email=form.email.canonical, name=form.name.clean, roles=form.roles.data or [], by=who
-                )
-        except EmailTaken as refusal:
-            form.refuse("email", refusal)
-        else:
-            to = {"to": "users.show", "user_id": user.id} if who.has(USERS_READ) else {"to": "users.new"}
-            return done(f"The invitation to {user.email} is on its way.", **to)
-    return page("users/new.html", form, groups={"roles": roles} if roles else {})
 
 
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
@@ -72,7 +49,7 @@ def edit(user_id: int) -> ResponseReturnValue:
     user = look.users.get(user_id)
     look.policy.check(who, USERS_EDIT, user)
     form = UserForm(obj=SimpleNamespace(name=user.name, email=user.email, version=user.version))
-    roles = _grantable(who) if look.policy.may(who, ROLES_ASSIGN, user) else {}
+    roles = grantable(who) if look.policy.may(who, ROLES_ASSIGN, user) else {}
     form.roles.choices = list(roles.items())
     if not form.is_submitted():
         form.roles.data = [role.name for role in user.roles]
@@ -193,7 +170,7 @@ def bulk() -> ResponseReturnValue:
     """First a preview: done and rolled back. With `go`, done."""
     who = identity.signed_in()
     form = BulkForm()
-    form.offer(list(_grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
+    form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
     if not form.validate() or not form.users.data:
         return done("Choose somebody, and what to do.", to="users.index", kind="error")
     kind, _, role = (form.act.data or "").partition(":")
@@ -226,7 +203,7 @@ def _preview(form: BulkForm, outcomes: list[Outcome], *, wants_reason: bool) -> 
     )
 
 
-def _grantable(who: Principal) -> dict[str, str]:
+def grantable(who: Principal) -> dict[str, str]:
     """The roles that `who` can give, with their descriptions."""
     if not who.has(ROLES_ASSIGN):
         return {}

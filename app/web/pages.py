@@ -85,6 +85,7 @@ def site(known: Settings) -> SimpleNamespace:
         terms_url=known.terms_url or None,
         privacy_url=known.privacy_url or None,
         registration_open=known.registration == "open",
+        by_invitation=known.registration == "invite",
         password_min_length=known.password_min_length,
         environment=known.environment,
         is_development=known.is_development,

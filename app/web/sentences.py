@@ -23,6 +23,8 @@ SENTENCES = {
     "grant.given": "The permission {permission} on {resource} was given.",
     "grant.taken": "The permission {permission} on {resource} was taken away.",
     "invitation.accepted": "The invitation was accepted.",
+    "invitation.resent": "The invitation was sent again.",
+    "invitation.revoked": "The invitation was revoked.",
     "password.changed": "The password was changed.",
     "password.link_made": "An operator made a link to set a new password.",
     "password.reset": "The password was reset with a link from a mail.",

@@ -85,6 +85,7 @@ opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrat
 opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
 opened("users.new", "/users/new", roles=("administrator",))
+opened("users.invitations: none", "/users/invitations", roles=("administrator",))
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
@@ -235,12 +236,20 @@ def _(visitor: Visitor) -> None:
     visitor.page.wait_for_url("**/users?q=ada*")
 
 
-@way("users.bulk: looked at")
+@way("users.bulk: preview")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/users")
     visitor.page.locator('[name="users"]').first.check()
     visitor.page.locator("#act").select_option("deactivate")
-    visitor.press("Look first")
+    visitor.press("Preview")
+
+
+@way("users.invitations")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/users/new")
+    visitor.fill(email=new_address("invited"), name="Charles Babbage")
+    visitor.press("Send the invitation")
+    assert visitor.path == "/users/invitations"
 
 
 @way("users.edit")

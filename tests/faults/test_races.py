@@ -163,3 +163,48 @@ def test_a_repeated_request_that_all_send_is_done_once(deployment):
     assert create("Another").status == 422
     with deployment.look() as look:
         assert look.session.scalar(select(func.count()).select_from(ApiKey)) == 1
+
+
+def test_an_invitation_that_all_accept_is_used_once(deployment):
+    with deployment.work() as work:
+        work.invitations.invite(email=ADA, name="Ada", roles=["manager"], by=None)
+    token = link_for(deployment, Purpose.INVITATION)
+    forms = []
+    for number in range(20):
+        caller = Caller(deployment.url)
+        assert caller.get(f"/auth/invitation/{token}").status == 303
+        forms.append(caller.fill_in("/auth/invitation", name=f"Ada {number}", password=f"{OTHER_PASSWORD} {number}"))
+
+    answers = all_at_once(forms)
+
+    assert Counter(answer.status for answer in answers) == {302: 1, 410: 19}
+    (chosen,) = [number for number, answer in enumerate(answers) if answer.status == 302]
+    with deployment.look() as look:
+        ada = look.users.get_by_email(ADA)
+        assert (ada.name, [role.name for role in ada.roles]) == (f"Ada {chosen}", ["manager"])
+
+
+def test_of_administrators_who_all_remove_one_another_one_is_left(deployment):
+    tokens, numbers = [], []
+    for number in range(5):
+        email = f"root{number}@example.com"
+        deployment.add_user(email, password=PASSWORD, roles=["administrator"])
+        answer = Caller(deployment.url).ask("POST", f"{API}/auth/login", {"email": email, "password": PASSWORD})
+        tokens.append(answer.data["access_token"])
+        numbers.append(answer.data["user"]["id"])
+    acts = [
+        ("PUT", {"name": "x", "roles": ["member"]}),
+        ("PUT", {"name": "x", "is_active": False}),
+        ("DELETE", None),
+    ]
+
+    def remove(by, whom):
+        method, body = acts[(by + whom) % 3]
+        path, bearer = f"{API}/users/{numbers[whom]}", f"Bearer {tokens[by]}"
+        return lambda: Caller(deployment.url).ask(method, path, body, Authorization=bearer)
+
+    answers = all_at_once([remove(by, whom) for by in range(5) for whom in range(5)])
+
+    assert {answer.status for answer in answers} <= {200, 401, 403, 404, 409}
+    with deployment.look() as look:
+        assert [user.can_sign_in() for user in look.roles.list_holders("administrator")].count(True) == 1

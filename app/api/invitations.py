@@ -1,0 +1,73 @@
+"""Invitations that were not accepted yet; `POST /users` makes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api import bp
+from app.api.answers import Answer
+from app.api.endpoint import endpoint
+from app.api.schemas import InvitationOut, InvitationsOut, PageQuery
+from app.errors import InvitationNotFound, NotAllowed
+from app.models import Invitation
+from app.services.directory import Position
+from app.services.permissions import USERS_INVITE
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import requires
+from app.web.cursors import read_cursor, write_cursor
+
+INVITATIONS = {"list": "invitations"}
+
+
+@bp.get("/v1/invitations")
+@endpoint(InvitationsOut, query=PageQuery, tag="invitations", lists=True)
+@requires(USERS_INVITE)
+def list_invitations(query: PageQuery) -> dict[str, Any]:
+    """Invitations that were not accepted yet, newest first."""
+    after = read_cursor(query.cursor, of=INVITATIONS)
+    found = reading().invitations.list_pending(before=after.id if after else None, limit=query.limit + 1)
+    page = found[: query.limit]
+    following = Position(None, page[-1].id) if len(found) > query.limit else None
+    return {"items": [_shown(each) for each in page], "next": write_cursor(following, of=INVITATIONS)}
+
+
+@bp.get("/v1/invitations/<id:invitation_id>")
+@endpoint(InvitationOut, refuses=(InvitationNotFound,), tag="invitations")
+@requires(USERS_INVITE)
+def show_invitation(invitation_id: int) -> dict[str, Any]:
+    """One invitation that was not accepted yet."""
+    return _shown(reading().invitations.get(invitation_id))
+
+
+@bp.post("/v1/invitations/<id:invitation_id>/resend")
+@endpoint(None, status=202, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
+@requires(USERS_INVITE)
+def resend_invitation(invitation_id: int) -> Answer:
+    """Mail another link, valid from now."""
+    with unit_of_work() as work:
+        work.invitations.resend(work.invitations.get(invitation_id, lock=True), by=identity.signed_in())
+    return Answer(status=202, message="Another mail is on its way.")
+
+
+@bp.delete("/v1/invitations/<id:invitation_id>")
+@endpoint(None, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
+@requires(USERS_INVITE)
+def revoke_invitation(invitation_id: int) -> Answer:
+    """End an invitation; its link no longer works."""
+    with unit_of_work() as work:
+        work.invitations.revoke(work.invitations.get(invitation_id, lock=True), by=identity.signed_in())
+    return Answer(message="The invitation is revoked.")
+
+
+def _shown(invitation: Invitation) -> dict[str, Any]:
+    return {
+        "id": invitation.id,
+        "user_id": invitation.user_id,
+        "email": invitation.user.email,
+        "name": invitation.user.name,
+        "roles": invitation.roles,
+        "inviter_id": invitation.inviter_id,
+        "created_at": invitation.created_at,
+        "expires_at": invitation.expires_at,
+    }

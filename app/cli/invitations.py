@@ -1,0 +1,74 @@
+"""`flask invitations`: invite people, and see who has not accepted yet."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from app.cli.users import AS_OPERATOR, NAME, email_argument, json_option
+from app.models import Invitation
+from app.unit_of_work import reading, unit_of_work
+
+invitations = AppGroup("invitations", help="Invite people.")
+
+
+@invitations.command()
+@email_argument
+@click.option("--name", type=NAME, default="", help="Their name.")
+@click.option(
+    "--role", "roles", multiple=True, help="A role to give on acceptance; may be repeated. Default: `member`."
+)
+def send(email: str, name: str, roles: tuple[str, ...]) -> None:
+    """Invite somebody by mail."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.invitations.invite(email=email, name=name, roles=roles, by=None)
+    click.echo(f"An invitation to {email} is on its way.")
+
+
+@invitations.command(name="list")
+@click.option("--limit", default=50, type=click.IntRange(1, 10_000))
+@json_option
+def list_invitations(limit: int, as_json: bool) -> None:
+    """List the invitations that were not accepted yet, newest first."""
+    found = [as_dict(each) for each in reading().invitations.list_pending(limit=limit)]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for each in found:
+        click.echo(f"{each['email']:<40}  until {each['expires_at'][:16]}  {', '.join(each['roles'])}")
+    if not found:
+        click.echo("No invitations.")
+
+
+@invitations.command()
+@email_argument
+def resend(email: str) -> None:
+    """Mail another link, valid from now."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.invitations.resend(work.invitations.get_by_email(email), by=None)
+    click.echo(f"Another invitation to {email} is on its way.")
+
+
+@invitations.command()
+@email_argument
+def revoke(email: str) -> None:
+    """End an invitation; its link no longer works."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        work.invitations.revoke(work.invitations.get_by_email(email), by=None)
+    click.echo(f"Revoked the invitation to {email}.")
+
+
+def as_dict(invitation: Invitation) -> dict[str, Any]:
+    """An invitation as plain values; times are RFC 3339."""
+    return {
+        "id": invitation.id,
+        "email": invitation.user.email,
+        "name": invitation.user.name,
+        "roles": invitation.roles,
+        "inviter": invitation.inviter.email if invitation.inviter else None,
+        "created_at": invitation.created_at.isoformat(),
+        "expires_at": invitation.expires_at.isoformat(),
+    }

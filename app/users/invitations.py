@@ -1,0 +1,96 @@
+"""Invitations: send, list, send again, revoke."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from flask import url_for
+from flask.typing import ResponseReturnValue
+
+from app.errors import EmailTaken, RegistrationClosed
+from app.extensions import now
+from app.models import Invitation
+from app.services.permissions import USERS_INVITE, USERS_READ
+from app.unit_of_work import reading, unit_of_work
+from app.users import bp
+from app.users.acts import grantable
+from app.users.forms import InvitationForm
+from app.web import identity
+from app.web.access import requires
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import done
+from app.web.rows import before
+
+ON_A_PAGE = 50
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@requires(USERS_INVITE)
+@limited("mail")
+def new() -> ResponseReturnValue:
+    form, roles = InvitationForm(), grantable(identity.signed_in())
+    form.roles.choices = list(roles.items())
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                work.invitations.invite(
+                    email=form.email.canonical,
+                    name=form.name.clean,
+                    roles=form.roles.data or [],
+                    by=identity.signed_in(),
+                )
+        except EmailTaken as refusal:
+            form.refuse("email", refusal)
+        except RegistrationClosed as refusal:
+            form.refuse(None, refusal)
+        else:
+            return done(f"The invitation to {form.email.canonical} is on its way.", to="users.invitations")
+    return page("users/new.html", form, groups={"roles": roles} if roles else {})
+
+
+@bp.get("/invitations")
+@requires(USERS_INVITE)
+def invitations() -> ResponseReturnValue:
+    found = reading().invitations.list_pending(before=before(), limit=ON_A_PAGE + 1)
+    rows = found[:ON_A_PAGE]
+    return page(
+        "users/invitations.html",
+        invitations=[_shown(each) for each in rows],
+        next_url=url_for("users.invitations", before=rows[-1].id) if len(found) > ON_A_PAGE else None,
+        first_url=url_for("users.invitations") if before() is not None else None,
+    )
+
+
+@bp.post("/invitations/<id:invitation_id>/resend")
+@requires(USERS_INVITE)
+@limited("mail")
+def resend_invitation(invitation_id: int) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        found = work.invitations.get(invitation_id, lock=True)
+        work.invitations.resend(found, by=identity.signed_in())
+    return done("Another mail is on its way.", to="users.invitations")
+
+
+@bp.post("/invitations/<id:invitation_id>/revoke")
+@requires(USERS_INVITE)
+def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        found = work.invitations.get(invitation_id, lock=True)
+        work.invitations.revoke(found, by=identity.signed_in())
+    return done("The invitation is revoked; its link no longer works.", to="users.invitations")
+
+
+def _shown(invitation: Invitation) -> SimpleNamespace:
+    inviter = invitation.inviter
+    return SimpleNamespace(
+        id=invitation.id,
+        user_id=invitation.user_id if identity.signed_in().has(USERS_READ) else None,
+        email=invitation.user.email,
+        name=invitation.user.name,
+        roles=invitation.roles,
+        inviter=(inviter.name or inviter.email) if inviter else "an operator" if invitation.by_operator else None,
+        created_at=invitation.created_at,
+        expires_at=invitation.expires_at,
+        has_expired=invitation.expires_at <= now(),
+    )

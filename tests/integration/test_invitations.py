@@ -1,0 +1,174 @@
+"""Invitations: bound to an address, used once, expiring, revocable, with roles on acceptance."""
+
+import json
+
+import pytest
+
+from app.services.permissions import ROLES_ASSIGN, ROLES_READ, USERS_INVITE, USERS_READ
+from app.services.roles import RoleSpec
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.pages import Page
+from tests.support.program import Program, code
+
+BOB, GOOD = "bob@example.com", "a quieter harbour"
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser."""
+    client.login(admin)
+    return client
+
+
+@pytest.fixture
+def invite(grace, mailbox):
+    """Invite Bob with these roles; returns the link that he gets."""
+
+    def invite(*roles, email=BOB):
+        assert grace.post("/users/new", {"email": email, "roles": list(roles)}).status_code == 302
+        return mailbox.last_to(email).link
+
+    return invite
+
+
+def accept(browser, link):
+    return browser.open_and_send(link, {"name": "Bob", "password": GOOD})
+
+
+def roles_of(flask, email=BOB):
+    return json.loads(flask("users", "show", email, "--json").output)["roles"]
+
+
+def test_roles_come_with_acceptance(invite, new_browser, flask):
+    link = invite("manager")
+    assert roles_of(flask) == []
+    browser = new_browser()
+    assert accept(browser, link).status_code == 302
+    assert roles_of(flask) == ["manager"]
+    assert browser.login(BOB, GOOD).status_code == 302
+    assert browser.get("/users").status_code == 200
+    assert new_browser().get(link).status_code == 410
+
+
+def test_a_role_that_the_inviter_no_longer_holds_is_not_given(app, people, mailbox, new_browser, flask):
+    with app.app_context(), unit_of_work() as work:
+        wide = frozenset({USERS_INVITE, ROLES_ASSIGN, ROLES_READ})
+        work.roles.make(RoleSpec(name="recruiter", permissions=wide), by=None)
+        work.roles.make(RoleSpec(name="reader", permissions=frozenset({ROLES_READ})), by=None)
+    inviter = Program(app).login(people.add("ivy@example.com", roles=("recruiter",)))
+    links = {}
+    for name in ("one", "two", "three"):
+        assert inviter.post("/users", {"email": f"{name}@example.com", "roles": ["reader"]}).status_code == 201
+        links[name] = mailbox.last_to(f"{name}@example.com").link
+
+    accept(new_browser(), links["one"])
+    flask("roles", "revoke", "recruiter", ROLES_READ)
+    accept(new_browser(), links["two"])
+    flask("roles", "grant", "recruiter", ROLES_READ)
+    flask("users", "delete", "ivy@example.com", "--now", "--yes")
+    accept(new_browser(), links["three"])
+
+    assert [roles_of(flask, f"{name}@example.com") for name in links] == [["reader"], ["member"], ["member"]]
+
+
+def test_nobody_promises_more_than_they_hold(app, people, invite, flask):
+    invite("administrator")
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(RoleSpec(name="recruiter", permissions=frozenset({USERS_INVITE, USERS_READ})), by=None)
+    browser = Browser(app)
+    browser.login(people.add("ivy@example.com", roles=("recruiter",)))
+    page = browser.page("/users/invitations")
+    (resend,) = [form.attrs["action"] for form in page.find_all('main form[action$="/resend"]')]
+    for action in (resend, resend.replace("resend", "revoke")):
+        assert browser.post(action, {}, page="/users/invitations").status_code == 403
+
+
+def test_an_invitation_is_listed_sent_again_and_revoked(invite, grace, mailbox, new_browser, clock, admin):
+    first = invite("manager")
+    row = grace.page("/users/invitations").text("main li")
+    for part in (BOB, "manager", f"by {admin.name}", "works until"):
+        assert part in row
+    clock.advance(days=8)
+    grace.login(admin)
+    assert new_browser().get(first).status_code == 410
+    assert "Expired" in grace.page("/users/invitations").text("main li")
+
+    form = grace.page("/users/invitations").find('main form[action$="/resend"]').attrs["action"]
+    grace.post(form, {}, page="/users/invitations")
+    second = mailbox.last_to(BOB).link
+    assert second != first
+    assert new_browser().get(second).status_code == 303
+    revoke = form.replace("resend", "revoke")
+    grace.post(revoke, {}, page="/users/invitations")
+    assert new_browser().get(second).status_code == 410
+    assert "Nobody is invited" in grace.page("/users/invitations").text("main")
+    for action in (form, revoke):
+        assert grace.post(action, {}, page="/users/invitations").status_code == 404
+
+
+def test_a_forgotten_password_does_not_redeem_an_invitation(invite, mailbox, new_browser, flask):
+    invite("administrator")
+    browser = new_browser()
+    browser.forgot_password(BOB)
+    browser.reset_password(mailbox.last_to(BOB).link, GOOD)
+    assert roles_of(flask) == ["member"]
+
+
+def test_who_registered_meanwhile_keeps_the_account_when_the_invitation_is_revoked(invite, grace, new_browser, flask):
+    invite("manager")
+    new_browser().register(BOB, GOOD)
+    revoke = grace.page("/users/invitations").find('main form[action$="/revoke"]').attrs["action"]
+    grace.post(revoke, {}, page="/users/invitations")
+    assert flask("users", "show", BOB).exit_code == 0
+
+
+def test_invitations_from_the_command_line(flask, mailbox, new_browser, clock):
+    assert flask("invitations", "list").output == "No invitations.\n"
+    assert flask("invitations", "send", BOB, "--role", "administrator").exit_code == 0
+    assert flask("invitations", "send", BOB).exit_code == 1
+    (listed,) = json.loads(flask("invitations", "list", "--json").output)
+    assert (listed["email"], listed["roles"], listed["inviter"]) == (BOB, ["administrator"], None)
+    assert BOB in flask("invitations", "list").output
+    assert flask("invitations", "resend", BOB).exit_code == 0
+    assert accept(new_browser(), mailbox.last_to(BOB).link).status_code == 302
+    assert roles_of(flask) == ["administrator"]
+    for command in ("resend", "revoke"):
+        refused = flask("invitations", command, BOB)
+        assert (refused.exit_code, f"There is no invitation to {BOB}." in refused.stderr) == (1, True)
+    flask("invitations", "send", "eve@example.com")
+    assert flask("invitations", "revoke", "eve@example.com").exit_code == 0
+    assert flask("users", "show", "eve@example.com").exit_code == 1
+
+
+def test_invitations_through_the_api(app, admin, ada, mailbox):
+    root, member = Program(app).login(admin), Program(app).login(ada)
+    made = root.post("/users", {"email": BOB, "roles": ["manager"]})
+    assert made.json["data"]["roles"] == ["manager"]
+    root.post("/users", {"email": "eve@example.com"})
+    first = root.get("/invitations?limit=1").json["data"]
+    second = root.get(f"/invitations?limit=1&cursor={first['next']}").json["data"]
+    (invitation,) = second["items"]
+    assert (invitation["email"], invitation["inviter_id"], second["next"]) == (BOB, admin.id, None)
+    path = f"/invitations/{invitation['id']}"
+    assert root.get(path).json["data"] == invitation
+    assert root.post(f"{path}/resend").status_code == 202
+    for answer in (member.get("/invitations"), member.get(path), member.delete(path), member.post(f"{path}/resend")):
+        assert answer.status_code == 403
+    assert root.delete(path).status_code == 200
+    assert code(root.get(path)) == "not_found"
+
+
+@pytest.mark.settings(registration="closed")
+def test_where_registration_is_closed_nobody_is_invited(app, grace, admin):
+    refused = grace.post("/users/new", {"email": BOB})
+    assert (refused.status_code, "Registration is closed here." in Page(refused.text).text(".summary")) == (422, True)
+    answer = Program(app).login(admin).post("/users", {"email": BOB})
+    assert (answer.status_code, code(answer)) == (403, "registration_closed")
+
+
+@pytest.mark.settings(registration="invite")
+def test_by_invitation_only(invite, new_browser):
+    browser = new_browser()
+    assert accept(browser, invite()).status_code == 302
+    assert browser.login(BOB, GOOD).status_code == 302
