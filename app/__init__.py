@@ -9,7 +9,9 @@ from werkzeug.utils import import_string
 from app import account, admin, api, auth, dev, health, home, users
 from app.account import keys as account_keys
 from app.account import routes as account_routes
+from app.admin import audit as admin_audit
 from app.admin import roles as admin_roles
+from app.api import audit as api_audit
 from app.api import auth as api_auth
 from app.api import hooks as api_hooks
 from app.api import invitations as api_invitations
@@ -34,7 +36,9 @@ from app.web.logs import init_logs
 __all__ = [
     "account_keys",
     "account_routes",
+    "admin_audit",
     "admin_roles",
+    "api_audit",
     "api_auth",
     "api_invitations",
     "api_openapi",

@@ -104,6 +104,7 @@ class Settings(BaseModel):
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
     unconfirmed_account_days: int = Field(7, ge=1, le=3660)
     deleted_account_days: int = Field(30, ge=1, le=3660)
+    audit_event_days: int = Field(0, ge=0, le=36600)
     sign_in_free_tries: int = Field(5, ge=1, le=100)
     sign_in_delay_max_minutes: int = Field(15, ge=1, le=24 * 60)
     finished_job_days: int = Field(30, ge=1, le=3660)

@@ -179,6 +179,13 @@ class SettleAccounts(Task):
 
 
 @dataclass(frozen=True)
+class SealAuditEvents(Task):
+    """Add audit events to the chain of hashes, and delete those past their retention."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
 class PurgeExpired(Task):
     """Delete ended sessions and links, idle throttles, finished jobs and old mail records."""
 

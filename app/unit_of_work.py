@@ -18,6 +18,8 @@ from app.extensions import db, notifier, now, one_write, settings
 from app.principal import NOWHERE
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
+from app.services.audit_chain import AuditChain
+from app.services.audit_search import AuditSearch
 from app.services.bulk import Bulk
 from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
@@ -77,6 +79,8 @@ class Work:
 
     api_keys = _service(ApiKeys)
     audit = _service(AuditLog)
+    audit_chain = _service(AuditChain)
+    audit_search = _service(AuditSearch)
     bulk = _service(Bulk)
     directory = _service(Directory)
     email_changes = _service(EmailChanges)
@@ -165,6 +169,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         access_token=timedelta(minutes=settings.access_token_minutes),
         job_lease=timedelta(seconds=settings.job_lease_seconds),
         notify_again=timedelta(seconds=settings.notify_again_seconds),
+        audit_event=timedelta(days=settings.audit_event_days) if settings.audit_event_days else None,
         finished_job=timedelta(days=settings.finished_job_days),
         sent_mail=timedelta(days=settings.sent_mail_days),
         mails_per_hour=settings.mails_per_address_per_hour,

@@ -351,6 +351,11 @@ class TokensOut(PairOut):
     user: UserOut
 
 
+class PageQuery(Query):
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
 # ── roles ──
 
 
@@ -464,12 +469,40 @@ class InvitationsOut(Out):
     next: Next
 
 
+# ── the audit log ──
+
+
+class AuditQuery(PageQuery):
+    actor_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="Who did it.")] | None = None
+    subject_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="Whom it happened to.")] | None = None
+    kind: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["user.deleted"])] | None = None
+    since: TimeIn | None = None
+    until: TimeIn | None = None
+
+
+class AuditEventOut(Out):
+    id: Id
+    at: Time
+    kind: Annotated[str, Field(examples=["user.deactivated"])]
+    sentence: Annotated[str, Field(examples=["The account was deactivated: left"])]
+    actor_id: int | None = Field(examples=[1])
+    actor: str | None = Field(description="The present address; null once erased.", examples=["ada@example.com"])
+    subject_id: int | None = Field(examples=[2])
+    subject: str | None = Field(description="The present address; null once erased.", examples=["bob@example.com"])
+    address: str | None = Field(description="The client's IP address.", examples=["203.0.113.7"])
+    user_agent: str | None = Field(examples=["Firefox"])
+    session_id: int | None = Field(examples=[3])
+    request_id: str | None = Field(examples=["c74ad20530d07a0b4e1021ede0504bec"])
+    count: Annotated[int, Field(ge=1, description="How often within the hour.", examples=[1])]
+    values: Annotated[dict[str, Any], Field(description="What belongs to the kind.", examples=[{"reason": "left"}])]
+
+
+class AuditEventsOut(Out):
+    items: list[AuditEventOut]
+    next: Next
+
+
 # ── sessions and keys ──
-
-
-class PageQuery(Query):
-    limit: Limit = 50
-    cursor: Cursor | None = None
 
 
 class SessionOut(Out):

@@ -17,6 +17,7 @@ from app.schema import first_line
 from app.settings import SettingsError
 
 COMMANDS = {
+    "audit": "app.cli.audit:audit",
     "db": "app.cli.database:migrations",
     "doctor": "app.cli.doctor:doctor",
     "invitations": "app.cli.invitations:invitations",

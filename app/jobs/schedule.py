@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.extensions import now
-from app.tasks import PurgeExpired, PurgeUnconfirmed, SettleAccounts, Task, WarnOfExpiringKeys
+from app.tasks import PurgeExpired, PurgeUnconfirmed, SealAuditEvents, SettleAccounts, Task, WarnOfExpiringKeys
 from app.unit_of_work import Work, unit_of_work
 
 
@@ -29,6 +29,7 @@ class Tick:
 SCHEDULE = (
     Tick("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
     Tick("settle-accounts", timedelta(minutes=5), SettleAccounts()),
+    Tick("seal-audit-events", timedelta(minutes=15), SealAuditEvents()),
     Tick("purge-expired", timedelta(hours=6), PurgeExpired()),
     Tick("warn-of-expiring-keys", timedelta(hours=12), WarnOfExpiringKeys()),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.jobs.registry import handles
+from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
-from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SettleAccounts, WarnOfExpiringKeys
+from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SealAuditEvents, SettleAccounts, WarnOfExpiringKeys
 from app.unit_of_work import Work
 
 
@@ -20,6 +21,14 @@ def settle_accounts(work: Work, task: SettleAccounts, claim: Claim) -> None:
     """What does not fit in one transaction is enqueued again."""
     if work.users.settle(at_most=100) >= 100:
         work.enqueue(SettleAccounts())
+
+
+@handles(SealAuditEvents)
+def seal_audit_events(work: Work, task: SealAuditEvents, claim: Claim) -> None:
+    """One batch each; what remains is enqueued again."""
+    sealed, pruned = work.audit_chain.seal(), work.audit_chain.prune()
+    if sealed == BATCH or pruned:
+        work.enqueue(SealAuditEvents())
 
 
 @handles(PurgeExpired)

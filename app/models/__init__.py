@@ -1,7 +1,7 @@
 """The tables: plain SQLAlchemy with predicates and small methods; no commits, no queries across tables."""
 
 from app.models.api_key import ApiKey
-from app.models.audit import AuditDetail, AuditEvent
+from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.base import Base, complete_indexes
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
@@ -25,6 +25,7 @@ __all__ = [
     "ApiKey",
     "AuditDetail",
     "AuditEvent",
+    "AuditSeal",
     "Base",
     "Device",
     "EmailChange",

@@ -3,14 +3,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import Base, BigId
 
 
 class AuditEvent(Base):
-    """What happened, by whom and to whom, as ids and kinds. Rows are added and never changed.
+    """What happened, by whom and to whom, as ids and kinds. Rows are added and never changed: triggers refuse it.
 
     `actor_id` and `subject_id` are no foreign keys on purpose: events outlive the users.
     `digest` is a salted SHA-256 of the personal values, which live in a side row that erasure can delete.
@@ -21,6 +21,8 @@ class AuditEvent(Base):
     __table_args__ = (
         Index("ix_audit_events_subject_id", "subject_id", "id"),
         Index("ix_audit_events_actor_id", "actor_id", "id"),
+        Index("ix_audit_events_kind", "kind", "id"),
+        Index("ix_audit_events_at", "at", "id"),
         Index("uq_audit_events_once_key", "once_key", unique=True),
         {"sqlite_autoincrement": True},
     )
@@ -52,3 +54,23 @@ class AuditDetail(Base):
     count: Mapped[int] = mapped_column(default=1, server_default="1")
 
     event: Mapped[AuditEvent] = relationship(back_populates="detail")
+
+
+class AuditSeal(Base):
+    """A batch of events in the chain of hashes (`app/services/audit_chain.py`).
+
+    `entries` has the id and the hash of each event. A pruned seal's events were deleted after their retention; triggers
+    refuse any other change of a seal, and any other deletion of events.
+    """
+
+    __tablename__ = "audit_seals"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    first_id: Mapped[int]
+    last_id: Mapped[int] = mapped_column(unique=True)
+    entries: Mapped[list[Any]] = mapped_column(JSON)
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+    sealed_at: Mapped[datetime]
+    pruned_at: Mapped[datetime | None]

@@ -24,6 +24,8 @@ class Lifetimes:
     notify_again: timedelta = timedelta(seconds=30)
     finished_job: timedelta = timedelta(days=30)
     sent_mail: timedelta = timedelta(days=90)
+    # None: for ever.
+    audit_event: timedelta | None = None
     device: timedelta = timedelta(days=400)
     mails_per_hour: int = 5
     sessions_per_user: int = 100

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import datetime
 
 from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, Optional
 
-from app.extensions import settings
 from app.models import LONGEST_REASON
 from app.web.forms import Address, Form, Name
+from app.web.rows import day
 
 STATES = {"active": "Active", "unconfirmed": "Not confirmed", "deactivated": "Deactivated", "deleted": "Deleted"}
 ORDERS = {
@@ -48,8 +48,7 @@ class DeactivationForm(Form):
 
     def ends_at(self) -> datetime | None:
         """The beginning of the chosen day in the site's time zone."""
-        day = self.until.data
-        return datetime.combine(day, time(), settings().zone).astimezone(UTC) if day else None
+        return day(self.until.data.isoformat()) if self.until.data else None
 
 
 class BulkForm(Form):

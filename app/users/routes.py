@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -10,7 +9,6 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidInput, NotFound
-from app.extensions import settings
 from app.models import ApiKey, Session, User
 from app.principal import Principal
 from app.services.directory import ListedUser, Order, Status, UserFilter
@@ -33,6 +31,7 @@ from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.devices import device_name
 from app.web.pages import page
+from app.web.rows import asked_for, day
 from app.web.sentences import describe
 
 SESSIONS_SHOWN = 50
@@ -101,12 +100,12 @@ def show(user_id: int) -> ResponseReturnValue:
 
 def _asked() -> dict[str, str]:
     """The filters and the order of the list; what is none of them counts as not asked for."""
-    asked = {name: " ".join(request.args.get(name, "")[:254].replace("\x00", "").split()) for name in FILTERS}
+    asked = {name: asked_for(name) for name in FILTERS}
     if asked["status"] not in get_args(Status):
         asked["status"] = ""
     if asked["sort"] not in ORDERS:
         asked["sort"] = "-created_at"
-    if _day(asked["seen_before"]) is None:
+    if day(asked["seen_before"]) is None:
         asked["seen_before"] = ""
     return asked
 
@@ -123,18 +122,10 @@ def _wanted(asked: dict[str, str]) -> UserFilter:
         q=asked["q"],
         role=asked["role"] or None,
         status=asked["status"] or None,  # type: ignore[arg-type]  # `_asked` checked it.
-        seen_before=_day(asked["seen_before"]),
+        seen_before=day(asked["seen_before"]),
         after=after,
         limit=ON_A_PAGE,
     )
-
-
-def _day(text: str) -> datetime | None:
-    """The beginning of a day like 2026-11-25 in the site's time zone."""
-    try:
-        return datetime.combine(date.fromisoformat(text), time(), settings().zone).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _url(asked: dict[str, str], **more: Any) -> str:

@@ -1,10 +1,14 @@
-"""Ids in URLs: limited to what the database can hold, so that others are a 404."""
+"""What lists read from URLs; ids are limited to what the database can hold, so that others are a 404."""
 
 from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
 
 from flask import Flask, request
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
+
+from app.extensions import settings
 
 LARGEST_ID = 2**63 - 1
 
@@ -24,6 +28,19 @@ class RowId(IntegerConverter):
 
 def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = RowId
+
+
+def asked_for(name: str) -> str:
+    """One line of the query string, cut to 254 characters."""
+    return " ".join(request.args.get(name, "")[:254].replace("\x00", "").split())
+
+
+def day(text: str) -> datetime | None:
+    """The beginning of a day like 2026-11-25 in the site's time zone, None for anything else."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), settings().zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def before() -> int | None:

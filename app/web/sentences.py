@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from app.models import AuditEvent
 from app.web.devices import device_name
@@ -12,6 +13,7 @@ SENTENCES = {
     "access.refused": "A page that needs the permission {permission} was refused.",
     "confirm.refused": "A wrong password was given when asked to confirm.",
     "confirm_email_change.refused": "A wrong password was given to confirm a new address.",
+    "audit.exported": "The audit log was exported.",
     "api_key.ended": "An API key was ended.",
     "api_key.made": "The API key “{name}” was made.",
     "api_key.renamed": "The API key “{before}” was renamed to “{after}”.",
@@ -77,12 +79,15 @@ class _Gone(dict[str, object]):
 
 def describe(event: AuditEvent) -> DescribedEvent:
     detail = event.detail
-    # Only our own sentence is the format string; user input is only ever a value.
-    sentence = SENTENCES.get(event.kind, event.kind).format_map(_Gone(detail.values if detail else {}))
     return DescribedEvent(
         at=event.at,
-        sentence=sentence,
+        sentence=sentence(event.kind, detail.values if detail else {}),
         address=detail.address if detail else None,
         device=device_name(detail.user_agent) if detail and detail.user_agent else None,
         count=detail.count if detail else 1,
     )
+
+
+def sentence(kind: str, values: dict[str, Any]) -> str:
+    """Only our own sentence is the format string; user input is only ever a value."""
+    return SENTENCES.get(kind, kind).format_map(_Gone(values))

@@ -25,6 +25,8 @@ AXE = Axe()
 
 # What answers a GET without being a page that people read.
 NOT_PAGES = {
+    "admin.export_audit_csv",
+    "admin.export_audit_json_lines",
     "api.openapi",
     "dev.mail_html",
     "dev.mailbox_json",
@@ -87,6 +89,8 @@ opened("users.index", "/users", roles=("administrator",))
 opened("users.new", "/users/new", roles=("administrator",))
 opened("users.invitations: none", "/users/invitations", roles=("administrator",))
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
+opened("admin.audit", "/admin/audit", roles=("administrator",))
+opened("admin.audit: nothing found", "/admin/audit?actor=nobody", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)

@@ -41,8 +41,11 @@ PERMITTED = {
     (422, "unknown_role"): "roles are rows, so which there are no document knows",
     (422, "weak_password"): "long enough, as the document says, but easy to guess",
 }
-# What a random request need not reach: the token is in a mail, or the user has to be deleted first, or not yet.
-OUT_OF_REACH = {"verify_email", "reset_password", "restore_user", "end_user_sessions"}
+# What a random request need not reach: the token is in a mail, or the user has to be deleted or invited first.
+OUT_OF_REACH = {
+    "verify_email", "reset_password", "restore_user", "end_user_sessions",
+    "show_invitation", "resend_invitation", "revoke_invitation",
+}  # fmt: skip
 
 
 # ── what it says of itself ──
@@ -281,7 +284,7 @@ def served(recorder):
 
 @pytest.mark.databases("postgresql")
 @pytest.mark.settings(log_level="WARNING")
-@pytest.mark.parametrize("tag", ["auth", "users", "roles", "sessions", "api-keys"])
+@pytest.mark.parametrize("tag", ["auth", "users", "roles", "invitations", "audit", "sessions", "api-keys"])
 def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whole):
     found, answered = run(schema.include(tag=tag))
 

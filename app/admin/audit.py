@@ -1,0 +1,130 @@
+"""The audit log: read, filter, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Response, stream_with_context, url_for
+from flask.typing import ResponseReturnValue
+
+from app.admin import bp
+from app.errors import InvalidAddress
+from app.services.addresses import canonical_address
+from app.services.audit_search import AuditFilter, FoundEvent
+from app.services.permissions import AUDIT_READ
+from app.unit_of_work import Work, reading, unit_of_work
+from app.web.access import requires
+from app.web.devices import device_name
+from app.web.exports import as_csv, as_json_lines
+from app.web.pages import page
+from app.web.rows import asked_for, before, day
+from app.web.sentences import SENTENCES, sentence
+
+ON_A_PAGE = 50
+FILTERS = ("actor", "subject", "kind", "since", "until")
+NOBODY = 0  # The id of no user.
+
+
+@bp.get("/audit")
+@requires(AUDIT_READ)
+def audit() -> ResponseReturnValue:
+    asked, look = _asked(), reading()
+    found = look.audit_search.page(_wanted(asked, look), limit=ON_A_PAGE + 1)
+    rows = found[:ON_A_PAGE]
+    kept: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    return page(
+        "admin/audit.html",
+        asked=SimpleNamespace(**asked),
+        is_filtered=bool(kept),
+        events=[_shown(event) for event in rows],
+        kinds={"": "Anything"} | {kind: kind for kind in sorted(SENTENCES)},
+        exports={
+            "CSV": url_for("admin.export_audit_csv", **kept),
+            "JSON Lines": url_for("admin.export_audit_json_lines", **kept),
+        },
+        next_url=url_for("admin.audit", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
+        first_url=url_for("admin.audit", **kept) if before() is not None else None,
+    )
+
+
+@bp.get("/audit.csv")
+@requires(AUDIT_READ)
+def export_audit_csv() -> Response:
+    return _export(as_csv, "audit.csv", "text/csv")
+
+
+@bp.get("/audit.jsonl")
+@requires(AUDIT_READ)
+def export_audit_json_lines() -> Response:
+    return _export(as_json_lines, "audit.jsonl", "application/jsonl")
+
+
+def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mimetype: str) -> Response:
+    """Streamed: it takes no more memory for a million events than for one."""
+    asked = _asked()
+    with unit_of_work() as work:
+        filters = {name: value for name, value in asked.items() if value}
+        work.audit.record("audit.exported", subject_id=None, filters=filters)
+    look = reading()
+    lines = form(look.audit_search.walk(_wanted(asked, look)))
+    response = Response(stream_with_context(lines), mimetype=mimetype)
+    response.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return response
+
+
+def _asked() -> dict[str, str]:
+    """The filters; what is none counts as not asked for."""
+    asked = {name: asked_for(name) for name in FILTERS}
+    if asked["kind"] not in SENTENCES:
+        asked["kind"] = ""
+    for name in ("since", "until"):
+        if day(asked[name]) is None:
+            asked[name] = ""
+    return asked
+
+
+def _wanted(asked: dict[str, str], look: Work) -> AuditFilter:
+    until = day(asked["until"])
+    return AuditFilter(
+        actor_id=_user_id(asked["actor"], look),
+        subject_id=_user_id(asked["subject"], look),
+        kind=asked["kind"] or None,
+        since=day(asked["since"]),
+        until=until + timedelta(days=1) if until else None,
+        before=before(),
+    )
+
+
+def _user_id(typed: str, look: Work) -> int | None:
+    """The user with this id or address; NOBODY if there is none."""
+    if not typed:
+        return None
+    if typed.isascii() and typed.isdigit() and len(typed) <= 18:
+        return int(typed)
+    try:
+        return look.audit_search.find_user_id(canonical_address(typed)) or NOBODY
+    except InvalidAddress:
+        return NOBODY
+
+
+def _shown(event: FoundEvent) -> SimpleNamespace:
+    values = {name: value for name, value in event.values.items() if value is not None}
+    return SimpleNamespace(
+        at=event.at,
+        kind=event.kind,
+        sentence=sentence(event.kind, event.values),
+        actor_id=event.actor_id,
+        actor=event.actor,
+        subject_id=event.subject_id,
+        subject=event.subject,
+        address=event.address,
+        device=device_name(event.user_agent) if event.user_agent else None,
+        count=event.count,
+        request_id=event.request_id,
+        values={
+            name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()
+        },
+    )

@@ -1,0 +1,108 @@
+"""`flask audit`: the audit log."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TextIO
+
+import click
+from flask.cli import AppGroup
+
+from app.cli.users import ADDRESS, json_option
+from app.services.audit_search import AuditFilter
+from app.unit_of_work import reading
+from app.web.exports import as_csv, as_dict, as_json_lines
+from app.web.sentences import SENTENCES
+
+audit = AppGroup("audit", help="Read, export and verify the audit log.")
+
+
+def filters(command: Callable[..., None]) -> Callable[..., None]:
+    time = click.DateTime()
+    for option in (
+        click.option("--until", type=time, help="Before this time, in UTC."),
+        click.option("--since", type=time, help="From this time on, in UTC: 2026-12-31 or 2026-12-31T18:00:00."),
+        click.option("--kind", type=click.Choice(sorted(SENTENCES)), metavar="KIND", help="Such as user.deleted."),
+        click.option("--subject", type=ADDRESS, help="Whom it happened to."),
+        click.option("--actor", type=ADDRESS, help="Who did it."),
+    ):
+        command = option(command)
+    return command
+
+
+@audit.command(name="list")
+@filters
+@click.option("--limit", default=50, type=click.IntRange(1, 10_000))
+@json_option
+def list_events(
+    actor: str | None,
+    subject: str | None,
+    kind: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List audit events, newest first."""
+    found = reading().audit_search.page(_wanted(actor, subject, kind, since, until), limit=limit)
+    if as_json:
+        click.echo(json.dumps([as_dict(event) for event in found], indent=2))
+        return
+    for event in found:
+        who = event.actor or ("-" if event.actor_id is None else f"user {event.actor_id}")
+        whom = event.subject or ("-" if event.subject_id is None else f"user {event.subject_id}")
+        click.echo(f"{event.id:>8}  {event.at:%Y-%m-%d %H:%M:%S}  {who} > {whom}  {as_dict(event)['sentence']}")
+    if not found:
+        click.echo("No events.")
+
+
+@audit.command()
+@filters
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", help="JSON Lines unless said.")
+@click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
+def export(
+    actor: str | None,
+    subject: str | None,
+    kind: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    form: str,
+    file: TextIO,
+) -> None:
+    """Write audit events, newest first, to a file or standard output."""
+    events = reading().audit_search.walk(_wanted(actor, subject, kind, since, until))
+    file.writelines((as_csv if form == "csv" else as_json_lines)(events))
+
+
+@audit.command()
+@json_option
+def verify(as_json: bool) -> None:
+    """Check the chain of hashes; names the first event that was altered, removed or put in later."""
+    verdict = reading().audit_chain.verify()
+    if as_json:
+        names = ("problem", "checked", "pruned", "unsealed", "head")
+        click.echo(json.dumps({name: getattr(verdict, name) for name in names}))
+    elif verdict.problem is None:
+        click.echo(f"The audit log is as it was sealed: {verdict.checked} events, and {verdict.pruned} past retention.")
+        click.echo(f"Not sealed yet: {verdict.unsealed}. The last seal is {verdict.head}.")
+    else:
+        click.echo(f"Error: {verdict.problem}", err=True)
+    if verdict.problem is not None:
+        sys.exit(1)
+
+
+def _wanted(
+    actor: str | None, subject: str | None, kind: str | None, since: datetime | None, until: datetime | None
+) -> AuditFilter:
+    """Raises UserNotFound for an address that nobody has."""
+    users = reading().users
+    return AuditFilter(
+        actor_id=users.get_by_email(actor, deleted=True).id if actor else None,
+        subject_id=users.get_by_email(subject, deleted=True).id if subject else None,
+        kind=kind,
+        since=since.replace(tzinfo=UTC) if since else None,
+        until=until.replace(tzinfo=UTC) if until else None,
+    )

@@ -1,0 +1,125 @@
+"""Reading the audit log: by who, whom, what and when, newest first, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import aliased
+
+from app.models import AuditDetail, AuditEvent, User
+
+CHUNK = 1000
+# How far the clocks of two servers may differ: an event with a lower id is later by this at most.
+SKEW = timedelta(minutes=10)
+Actor, Subject = aliased(User), aliased(User)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """`since` is included, `until` is not; `before` is the id that an earlier page ended with."""
+
+    actor_id: int | None = None
+    subject_id: int | None = None
+    kind: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEvent:
+    """An event with the present addresses and names of the people in it, None for who was erased; so are the values."""
+
+    id: int
+    at: datetime
+    kind: str
+    actor_id: int | None
+    actor: str | None
+    subject_id: int | None
+    subject: str | None
+    session_id: int | None
+    request_id: str | None
+    address: str | None
+    user_agent: str | None
+    values: dict[str, Any]
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSearch:
+    session: DbSession
+
+    def page(self, wanted: AuditFilter, *, limit: int) -> list[FoundEvent]:
+        """One statement."""
+        return [_found(row) for row in self.session.execute(self._query(wanted).limit(limit))]
+
+    def walk(self, wanted: AuditFilter) -> Iterator[FoundEvent]:
+        """All of them, read CHUNK at a time."""
+        before = wanted.before
+        while True:
+            query = self._query(wanted)
+            query = query if before is None else query.where(AuditEvent.id < before)
+            rows = self.session.execute(query.limit(CHUNK)).all()
+            yield from map(_found, rows)
+            self.session.rollback()  # No transaction stays open between two chunks.
+            if len(rows) < CHUNK:
+                return
+            before = rows[-1].id
+
+    def find_user_id(self, email: str) -> int | None:
+        """`email` is canonical."""
+        return self.session.scalar(select(User.id).where(User.email == email))
+
+    def _query(self, wanted: AuditFilter) -> Select[*tuple[Any, ...]]:
+        query = (
+            select(
+                AuditEvent.id,
+                AuditEvent.at,
+                AuditEvent.kind,
+                AuditEvent.actor_id,
+                Actor.email.label("actor"),
+                AuditEvent.subject_id,
+                Subject.email.label("subject"),
+                AuditEvent.session_id,
+                AuditEvent.request_id,
+                AuditDetail.address,
+                AuditDetail.user_agent,
+                AuditDetail.values,
+                AuditDetail.count,
+            )
+            .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+            .outerjoin(Actor, Actor.id == AuditEvent.actor_id)
+            .outerjoin(Subject, Subject.id == AuditEvent.subject_id)
+            .order_by(AuditEvent.id.desc())
+        )
+        for column, value in (
+            (AuditEvent.actor_id, wanted.actor_id),
+            (AuditEvent.subject_id, wanted.subject_id),
+            (AuditEvent.kind, wanted.kind),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.before is not None:
+            query = query.where(AuditEvent.id < wanted.before)
+        # Times as ids too, so that the walk along the ids begins and ends where it should.
+        if wanted.since is not None:
+            first = _ids(AuditEvent.at >= wanted.since - SKEW).order_by(AuditEvent.at, AuditEvent.id)
+            query = query.where(AuditEvent.id >= first.limit(1).scalar_subquery(), AuditEvent.at >= wanted.since)
+        if wanted.until is not None:
+            last = _ids(AuditEvent.at < wanted.until + SKEW).order_by(AuditEvent.at.desc(), AuditEvent.id.desc())
+            query = query.where(AuditEvent.id <= last.limit(1).scalar_subquery(), AuditEvent.at < wanted.until)
+        return query
+
+
+def _ids(condition: ColumnElement[bool]) -> Select[int]:
+    return select(AuditEvent.id).where(condition)
+
+
+def _found(row: Row[*tuple[Any, ...]]) -> FoundEvent:
+    known = row._mapping
+    return FoundEvent(**{**known, "values": known["values"] or {}, "count": known["count"] or 1})

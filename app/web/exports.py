@@ -1,0 +1,51 @@
+"""Rows as CSV and as JSON Lines, a line at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from app.services.audit_search import FoundEvent
+from app.web.sentences import sentence
+
+# A spreadsheet takes a cell that begins with one of these for a formula (OWASP: CSV injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = (
+    "id", "at", "kind", "sentence", "actor_id", "actor", "subject_id", "subject", "address", "user_agent",
+    "session_id", "request_id", "count", "values",
+)  # fmt: skip
+
+
+def as_dict(event: FoundEvent) -> dict[str, Any]:
+    """An audit event as plain values; times are RFC 3339."""
+    known = asdict(event) | {"at": event.at.isoformat(), "sentence": sentence(event.kind, event.values)}
+    return {name: known[name] for name in COLUMNS}
+
+
+def as_json_lines(events: Iterable[FoundEvent]) -> Iterator[str]:
+    for event in events:
+        yield json.dumps(as_dict(event), ensure_ascii=False) + "\n"
+
+
+def as_csv(events: Iterable[FoundEvent]) -> Iterator[str]:
+    """With a first line of names."""
+    line = io.StringIO()
+    writer = csv.writer(line)
+    writer.writerow(COLUMNS)
+    for event in events:
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+        known = as_dict(event)
+        writer.writerow([cell(known[name]) for name in COLUMNS])
+    yield line.getvalue()
+
+
+def cell(value: Any) -> str:
+    """The text of a cell, never a formula: an apostrophe goes before what a spreadsheet would take for one."""
+    text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
