@@ -13,6 +13,7 @@ class Principal:
 
     `authenticated_at` is when the session began, `confirmed_at` when a password was last given in it. `via` is the
     kind of credential; with an API key `session_id` is 0 and `key_id` says which, otherwise `key_id` is 0.
+    `impersonator_id` is the administrator who acts as this person in their own session.
     The `is_*` properties and `get_id` are the interface that Flask-Login expects.
     """
 
@@ -27,6 +28,13 @@ class Principal:
     confirmed_at: datetime
     via: Literal["cookie", "access_token", "api_key"] = "cookie"
     key_id: int = 0
+    impersonator_id: int | None = None
+    impersonated_until: datetime | None = None
+
+    @property
+    def account_id(self) -> int:
+        """The user whose session or key it is: the impersonator, or oneself."""
+        return self.impersonator_id or self.user_id
 
     @property
     def is_authenticated(self) -> bool:

@@ -105,6 +105,8 @@ class Settings(BaseModel):
     unconfirmed_account_days: int = Field(7, ge=1, le=3660)
     deleted_account_days: int = Field(30, ge=1, le=3660)
     audit_event_days: int = Field(0, ge=0, le=36600)
+    impersonation_minutes: int = Field(30, ge=1, le=240)
+    impersonation_notice: bool = True
     sign_in_free_tries: int = Field(5, ge=1, le=100)
     sign_in_delay_max_minutes: int = Field(15, ge=1, le=24 * 60)
     finished_job_days: int = Field(30, ge=1, le=3660)

@@ -131,6 +131,14 @@ class SendAccountDeleted(MailTask):
 
 
 @dataclass(frozen=True)
+class SendImpersonated(MailTask):
+    """Notice to a user that an administrator acted as them; `event_id` is when it began."""
+
+    user_id: int
+    event_id: int
+
+
+@dataclass(frozen=True)
 class SendInvitation(MailTask):
     """A link to set name and password, to the invited address; the mail names the user `inviter_id`."""
 
@@ -173,7 +181,7 @@ class PurgeUnconfirmed(Task):
 
 @dataclass(frozen=True)
 class SettleAccounts(Task):
-    """Reactivate accounts whose deactivation has ended; erase deleted ones whose undo time has."""
+    """End what has run out: deactivations, the undo times of deleted accounts, impersonations."""
 
     queue: ClassVar[str] = BULK
 

@@ -25,6 +25,7 @@ from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
 from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
+from app.services.impersonation import Impersonation
 from app.services.invitations import Invitations
 from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
@@ -70,6 +71,10 @@ class Work:
         return settings().signing_keys
 
     @property
+    def impersonation_notice(self) -> bool:
+        return settings().impersonation_notice
+
+    @property
     def invitations_open(self) -> bool:
         return settings().registration != "closed"
 
@@ -86,6 +91,7 @@ class Work:
     email_changes = _service(EmailChanges)
     housekeeping = _service(Housekeeping)
     idempotency = _service(Idempotency)
+    impersonation = _service(Impersonation)
     invitations = _service(Invitations)
     job_queue = _service(JobQueue)
     links = _service(OneTimeLinks)
@@ -164,6 +170,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         email_change_link=timedelta(hours=settings.email_change_link_hours),
         email_undo_link=timedelta(days=settings.email_undo_link_days),
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
+        impersonation=timedelta(minutes=settings.impersonation_minutes),
         deleted_account=timedelta(days=settings.deleted_account_days),
         invitation_link=timedelta(days=settings.invitation_days),
         access_token=timedelta(minutes=settings.access_token_minutes),

@@ -14,7 +14,7 @@ from app.models import Session
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import confirmed
+from app.web.access import by_oneself, confirmed
 from app.web.credentials import check_password, new_password
 from app.web.devices import device_name
 from app.web.limits import limited
@@ -59,6 +59,7 @@ def email() -> ResponseReturnValue:
 
 
 @bp.post("/email/cancel")
+@by_oneself
 def cancel_email_change() -> ResponseReturnValue:
     with unit_of_work() as work:
         work.email_changes.cancel(identity.signed_in().user_id)
@@ -66,6 +67,7 @@ def cancel_email_change() -> ResponseReturnValue:
 
 
 @bp.route("/password", methods=["GET", "POST"])
+@by_oneself
 @limited("password")
 def password() -> ResponseReturnValue:
     form = PasswordForm()

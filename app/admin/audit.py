@@ -118,6 +118,8 @@ def _shown(event: FoundEvent) -> SimpleNamespace:
         sentence=sentence(event.kind, event.values),
         actor_id=event.actor_id,
         actor=event.actor,
+        on_behalf_of_id=event.on_behalf_of_id,
+        on_behalf_of=event.on_behalf_of,
         subject_id=event.subject_id,
         subject=event.subject,
         address=event.address,

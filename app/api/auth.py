@@ -108,7 +108,7 @@ def logout() -> Answer:
     who = identity.signed_in()
     if who.session_id:
         with unit_of_work() as work:
-            work.sessions.end(who.session_id, user_id=who.user_id, reason=SIGNED_OUT)
+            work.sessions.end(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         if who.via == "cookie":
             identity.drop_session()
     return Answer(message="You are signed out.")

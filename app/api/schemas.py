@@ -487,6 +487,8 @@ class AuditEventOut(Out):
     sentence: Annotated[str, Field(examples=["The account was deactivated: left"])]
     actor_id: int | None = Field(examples=[1])
     actor: str | None = Field(description="The present address; null once erased.", examples=["ada@example.com"])
+    on_behalf_of_id: int | None = Field(description="Whom the actor was acting as.", examples=[None])
+    on_behalf_of: str | None = Field(examples=[None])
     subject_id: int | None = Field(examples=[2])
     subject: str | None = Field(description="The present address; null once erased.", examples=["bob@example.com"])
     address: str | None = Field(description="The client's IP address.", examples=["203.0.113.7"])

@@ -29,7 +29,7 @@ from app.models import Session
 from app.services.directory import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import confirmed
+from app.web.access import by_oneself, confirmed
 from app.web.cursors import read_cursor, write_cursor
 from app.web.devices import device_name
 
@@ -109,7 +109,8 @@ def show_api_key(key_id: int) -> ApiKeyOut:
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
-@endpoint(None, refuses=(ApiKeyNotFound,), tag="api-keys")
+@endpoint(None, refuses=(ApiKeyNotFound, NotAllowed), tag="api-keys")
+@by_oneself
 def end_api_key(key_id: int) -> Answer:
     """End an API key: it is invalid from the next request on."""
     with unit_of_work() as work:

@@ -20,7 +20,7 @@ from app.extensions import credentials, settings
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import unit_of_work
 from app.web import identity
-from app.web.access import public
+from app.web.access import by_oneself, public
 from app.web.credentials import check_password, new_password, sign_in
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
@@ -114,7 +114,7 @@ def logout() -> ResponseReturnValue:
     if who is not None:
         try:
             with unit_of_work() as work:
-                work.sessions.end(who.session_id, user_id=who.user_id, reason=SIGNED_OUT)
+                work.sessions.end(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         except SessionNotFound:
             pass
     identity.drop_session()
@@ -124,6 +124,7 @@ def logout() -> ResponseReturnValue:
 
 
 @bp.route("/confirm", methods=["GET", "POST"])
+@by_oneself
 @limited("password")
 def confirm() -> ResponseReturnValue:
     """Ask for the password again before a sensitive action."""

@@ -127,6 +127,18 @@ def invitation(user: User, *, inviter: User | None, token: str) -> Message:
     )
 
 
+def impersonated(user: User, *, actor: User | None, reason: str | None, at: datetime) -> Message:
+    return compose(
+        "impersonated",
+        user,
+        subject=f"Your account with {settings().site_name} was used for you",
+        actor=(harmless(actor.name) or actor.email) if actor else None,
+        reason=reason,
+        at=at,
+        activity_url=address_of("/account/activity"),
+    )
+
+
 def token_reused(user: User, *, at: datetime, device: str | None, address: str | None) -> Message:
     return compose(
         "token_reused",

@@ -34,6 +34,7 @@ from app.tasks import (
     SendEmailChanged,
     SendEmailChangeRequested,
     SendFailedSignIns,
+    SendImpersonated,
     SendInvitation,
     SendNewDevice,
     SendPasswordChanged,
@@ -153,6 +154,14 @@ def send_account_deleted(work: Work, task: SendAccountDeleted, claim: Claim) -> 
 @handles(SendAccountActivated)
 def send_account_activated(work: Work, task: SendAccountActivated, claim: Claim) -> Message:
     return messages.account_activated(_active(work, task.user_id))
+
+
+@handles(SendImpersonated)
+def send_impersonated(work: Work, task: SendImpersonated, claim: Claim) -> Message:
+    user, event = _active(work, task.user_id), _event(work, task.event_id)
+    actor = work.session.get(User, event.actor_id) if event.actor_id is not None else None
+    reason = event.detail.values.get("reason") if event.detail else None
+    return messages.impersonated(user, actor=actor, reason=reason, at=event.at)
 
 
 @handles(SendInvitation)

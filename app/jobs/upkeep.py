@@ -19,7 +19,7 @@ def purge_unconfirmed(work: Work, task: PurgeUnconfirmed, claim: Claim) -> None:
 @handles(SettleAccounts)
 def settle_accounts(work: Work, task: SettleAccounts, claim: Claim) -> None:
     """What does not fit in one transaction is enqueued again."""
-    if work.users.settle(at_most=100) >= 100:
+    if work.users.settle(at_most=100) + work.impersonation.settle(at_most=100) >= 100:
         work.enqueue(SettleAccounts())
 
 

@@ -31,6 +31,8 @@ class AuditEvent(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(64))
     actor_id: Mapped[int | None] = mapped_column(BigId)
+    # Whom the actor was acting as.
+    on_behalf_of_id: Mapped[int | None] = mapped_column(BigId)
     subject_id: Mapped[int | None] = mapped_column(BigId)
     session_id: Mapped[int | None] = mapped_column(BigId)
     request_id: Mapped[str | None] = mapped_column(String(64))

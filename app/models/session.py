@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, BigId
+from app.models.base import Base, BigId, partial_index
+
+IMPERSONATING = text("impersonated_until IS NOT NULL")
 
 
 class Session(Base):
@@ -15,6 +17,7 @@ class Session(Base):
     __table_args__ = (
         Index("ix_sessions_user_id", "user_id", "ended_at"),
         Index("ix_sessions_expires_at", "expires_at"),
+        partial_index("ix_sessions_impersonated_until", "impersonated_until", where=IMPERSONATING),
         {"sqlite_autoincrement": True},
     )
 
@@ -31,6 +34,10 @@ class Session(Base):
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(32))
+    # Whom the owner of the session acts as, until when, and the audit event that says why.
+    impersonated_id: Mapped[int | None]
+    impersonated_until: Mapped[datetime | None]
+    impersonation_event_id: Mapped[int | None]
 
     def is_live(self, at: datetime) -> bool:
         idle_until = self.last_seen_at + timedelta(seconds=self.idle_seconds)

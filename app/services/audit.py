@@ -52,7 +52,7 @@ class AuditLog:
         """
         visit, principal = self.origin.visit, self.origin.principal
         if principal is not None:
-            actor_id, session_id = actor_id or principal.user_id, session_id or principal.session_id
+            actor_id, session_id = actor_id or principal.account_id, session_id or principal.session_id
         if self.origin.entry_point != "web":
             values["entry_point"] = self.origin.entry_point
         salt = new_salt()
@@ -66,6 +66,7 @@ class AuditLog:
                 "at": self.clock(),
                 "kind": kind,
                 "actor_id": actor_id,
+                "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
                 "subject_id": subject_id,
                 "session_id": session_id,
                 "request_id": visit.request_id,

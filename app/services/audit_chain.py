@@ -161,6 +161,7 @@ def event_hash(event: AuditEvent) -> str:
         event.at.astimezone(UTC).isoformat(timespec="microseconds"),
         event.kind,
         event.actor_id,
+        event.on_behalf_of_id,
         event.subject_id,
         event.session_id,
         event.request_id,

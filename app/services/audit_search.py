@@ -16,7 +16,7 @@ from app.models import AuditDetail, AuditEvent, User
 CHUNK = 1000
 # How far the clocks of two servers may differ: an event with a lower id is later by this at most.
 SKEW = timedelta(minutes=10)
-Actor, Subject = aliased(User), aliased(User)
+Actor, Behalf, Subject = aliased(User), aliased(User), aliased(User)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class FoundEvent:
     kind: str
     actor_id: int | None
     actor: str | None
+    on_behalf_of_id: int | None
+    on_behalf_of: str | None
     subject_id: int | None
     subject: str | None
     session_id: int | None
@@ -83,6 +85,8 @@ class AuditSearch:
                 AuditEvent.kind,
                 AuditEvent.actor_id,
                 Actor.email.label("actor"),
+                AuditEvent.on_behalf_of_id,
+                Behalf.email.label("on_behalf_of"),
                 AuditEvent.subject_id,
                 Subject.email.label("subject"),
                 AuditEvent.session_id,
@@ -94,6 +98,7 @@ class AuditSearch:
             )
             .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
             .outerjoin(Actor, Actor.id == AuditEvent.actor_id)
+            .outerjoin(Behalf, Behalf.id == AuditEvent.on_behalf_of_id)
             .outerjoin(Subject, Subject.id == AuditEvent.subject_id)
             .order_by(AuditEvent.id.desc())
         )

@@ -17,6 +17,7 @@ class Lifetimes:
     email_change_link: timedelta = timedelta(hours=24)
     email_undo_link: timedelta = timedelta(days=14)
     unconfirmed_account: timedelta = timedelta(days=7)
+    impersonation: timedelta = timedelta(minutes=30)
     deleted_account: timedelta = timedelta(days=30)
     invitation_link: timedelta = timedelta(days=7)
     access_token: timedelta = timedelta(minutes=10)

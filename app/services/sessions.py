@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from app.security.access_tokens import Access
 from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
-from app.services.permissions import granted
+from app.services.permissions import USERS_IMPERSONATE, granted
 from app.services.statements import affected, insert_once
 
 SIGNED_OUT = "signed_out"
@@ -110,7 +110,7 @@ class Sessions:
     def replace(self, principal: Principal) -> None:
         """End the session that a browser had when it signs in again; it may have ended meanwhile."""
         try:
-            self.end(principal.session_id, user_id=principal.user_id, reason="signed_in_again")
+            self.end(principal.session_id, user_id=principal.account_id, reason="signed_in_again")
         except SessionNotFound:
             return
 
@@ -129,7 +129,7 @@ class Sessions:
         now = self.clock()
         for row in (
             update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None)),
-            update(User).where(User.id == principal.user_id),
+            update(User).where(User.id == principal.account_id),
         ):
             self.session.execute(row.values(last_seen_at=now).execution_options(synchronize_session=False))
 
@@ -170,6 +170,8 @@ _BY_SESSION = (
         Session.last_seen_at,
         Session.idle_seconds,
         Session.expires_at,
+        Session.impersonated_id,
+        Session.impersonated_until,
         *_USER,
         *_ROLE,
     )
@@ -181,6 +183,13 @@ _BY_SESSION = (
         User.is_active,
         User.email_verified_at.is_not(None),
     )
+)
+_BY_USER = (
+    select(*_USER, *_ROLE)
+    .select_from(User)
+    .outerjoin(user_roles, user_roles.c.user_id == User.id)
+    .outerjoin(Role, Role.id == user_roles.c.role_id)
+    .where(User.id == bindparam("user_id"), User.is_active, User.email_verified_at.is_not(None))
 )
 _BY_COOKIE = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
 _BY_ACCESS_TOKEN = _BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id"))
@@ -220,7 +229,11 @@ SEEN_EVERY_SECONDS = 300.0
 
 def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
     """The principal of the session `token`; None if there is none or it was ended."""
-    return _found(connection.execute(_BY_COOKIE, {"token_hash": token_hash(token)}).all(), at, via="cookie")
+    rows = connection.execute(_BY_COOKIE, {"token_hash": token_hash(token)}).all()
+    found = _found(rows, at, via="cookie")
+    if isinstance(found, Found) and rows[0].impersonated_id is not None:
+        return _acting_as(connection, found, rows[0], at)
+    return found
 
 
 def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | Expired | None:
@@ -279,6 +292,29 @@ def _found(
         via=via,
     )
     return Found(principal, first.last_seen_at, min(SEEN_EVERY_SECONDS, first.idle_seconds / 4))
+
+
+def _acting_as(connection: Connection, found: Found, row: Row[*tuple[Any, ...]], at: datetime) -> Found:
+    """The principal of the impersonated user, while that lasts and the impersonator may."""
+    own = found.principal
+    rows = connection.execute(_BY_USER, {"user_id": row.impersonated_id}).all()
+    roles, permissions = _held(rows)
+    may = USERS_IMPERSONATE in own.permissions and permissions <= own.permissions
+    if not rows or not may or row.impersonated_until <= at:
+        return found
+    first = rows[0]
+    acting = replace(
+        own,
+        user_id=first.user_id,
+        name=first.name,
+        email=first.email,
+        member_since=first.member_since,
+        roles=roles,
+        permissions=permissions - {USERS_IMPERSONATE},
+        impersonator_id=own.user_id,
+        impersonated_until=row.impersonated_until,
+    )
+    return replace(found, principal=acting)
 
 
 def _held(rows: Sequence[Row[*tuple[Any, ...]]]) -> tuple[tuple[str, ...], frozenset[str]]:

@@ -26,13 +26,14 @@ from app.services.permissions import (
     USERS_DEACTIVATE,
     USERS_DELETE,
     USERS_EDIT,
+    USERS_IMPERSONATE,
     USERS_READ,
     USERS_SUPPORT,
     granted,
 )
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
-from app.users.forms import BulkForm, DeactivationForm, UserForm
+from app.users.forms import BulkForm, DeactivationForm, ReasonForm, UserForm
 from app.users.routes import shown
 from app.web import identity
 from app.web.access import confirmed, is_fresh, requires
@@ -154,6 +155,40 @@ def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: s
     except (LastAdministrator, NotActive, AlreadyConfirmed) as refusal:
         return done(str(refusal), to="users.show", kind="error", user_id=user_id)
     return done(said, to="users.show", user_id=user_id)
+
+
+# ── acting as somebody ──
+
+
+@bp.route("/<id:user_id>/impersonate", methods=["GET", "POST"])
+@requires(USERS_IMPERSONATE)
+@confirmed
+def impersonate(user_id: int) -> ResponseReturnValue:
+    who, look = identity.signed_in(), reading()
+    user = look.users.get(user_id)
+    look.policy.check(who, USERS_IMPERSONATE, user)
+    form = ReasonForm()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                found = work.users.get(user_id, lock=True)
+                work.impersonation.start(found, reason=(form.reason.data or "").strip(), by=who)
+        except NotActive as refusal:
+            form.refuse(None, refusal)
+        else:
+            return redirect(url_for("account.profile"))
+    minutes = int(look.lifetimes.impersonation.total_seconds() // 60)
+    return page("users/impersonate.html", form, user=shown(user), minutes=minutes)
+
+
+@bp.post("/stop-impersonating")
+def stop_impersonating() -> ResponseReturnValue:
+    who = identity.signed_in()
+    with unit_of_work() as work:
+        work.impersonation.stop(who)
+    return redirect(
+        url_for("home.index") if who.impersonator_id is None else url_for("users.show", user_id=who.user_id)
+    )
 
 
 # ── several at once ──

@@ -35,7 +35,7 @@ class InvitationForm(Form):
     roles = SelectMultipleField("Roles", choices=[])
 
 
-class DeactivationForm(Form):
+class ReasonForm(Form):
     reason = TextAreaField(
         "Reason",
         validators=[
@@ -44,6 +44,9 @@ class DeactivationForm(Form):
         ],
         render_kw={"maxlength": LONGEST_REASON, "rows": 3},
     )
+
+
+class DeactivationForm(ReasonForm):
     until = DateField("Until", validators=[Optional()])
 
     def ends_at(self) -> datetime | None:

@@ -18,6 +18,7 @@ from app.services.permissions import (
     USERS_DEACTIVATE,
     USERS_DELETE,
     USERS_EDIT,
+    USERS_IMPERSONATE,
     USERS_READ,
     USERS_SUPPORT,
     granted,
@@ -173,7 +174,13 @@ def shown(user: User) -> SimpleNamespace:
 
 def _may(who: Principal, look: Work, user: User) -> SimpleNamespace:
     """Which acts to offer; the services decide again."""
-    asked = {"edit": USERS_EDIT, "deactivate": USERS_DEACTIVATE, "support": USERS_SUPPORT, "delete": USERS_DELETE}
+    asked = {
+        "edit": USERS_EDIT,
+        "deactivate": USERS_DEACTIVATE,
+        "support": USERS_SUPPORT,
+        "delete": USERS_DELETE,
+        "impersonate": USERS_IMPERSONATE,
+    }
     return SimpleNamespace(**{name: bool(look.policy.may(who, action, user)) for name, action in asked.items()})
 
 

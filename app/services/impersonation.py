@@ -1,0 +1,74 @@
+"""Acting as somebody else: for a reason, for a while, never with more than one holds, and told to the person after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import NotActive, NotAllowed
+from app.models import Session, User
+from app.principal import Principal
+from app.services.audit import AuditLog
+from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
+from app.services.permissions import USERS_IMPERSONATE
+from app.services.policy import Policy
+from app.services.statements import affected
+from app.tasks import SendImpersonated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impersonation:
+    """The impersonated user is noted in the administrator's own session, and ends with it."""
+
+    session: DbSession
+    audit: AuditLog
+    impersonation_notice: bool
+    job_queue: JobQueue
+    lifetimes: Lifetimes
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    def start(self, user: User, *, reason: str, by: Principal) -> None:
+        """From the next request on, `by` acts as `user`. Raises NotAllowed, NotActive."""
+        self.policy.check(by, USERS_IMPERSONATE, user)
+        if by.via != "cookie" or by.impersonator_id is not None or user.id == by.user_id:
+            raise NotAllowed("You can act as one other person, in a browser.")
+        if not user.can_sign_in():
+            raise NotActive
+        event_id = self.audit.record("impersonation.started", subject_id=user.id, reason=reason)
+        begun = update(Session).where(Session.id == by.session_id, Session.ended_at.is_(None))
+        begun = begun.values(
+            impersonated_id=user.id,
+            impersonated_until=self.clock() + self.lifetimes.impersonation,
+            impersonation_event_id=event_id,
+        )
+        if affected(self.session, begun) != 1:
+            raise NotAllowed
+
+    def stop(self, by: Principal) -> None:
+        """`by` is themself again; no change if they are."""
+        row = self.session.scalar(select(Session).where(Session.id == by.session_id).with_for_update())
+        if row is not None:
+            self._close(row)
+
+    def settle(self, *, at_most: int = 100) -> int:
+        """Close what has run out; returns how many."""
+        over = select(Session).where(Session.impersonated_until <= self.clock()).limit(at_most)
+        rows = self.session.scalars(over.with_for_update(skip_locked=True)).all()
+        for row in rows:
+            self._close(row)
+        return len(rows)
+
+    def _close(self, row: Session) -> None:
+        if row.impersonated_id is None or row.impersonation_event_id is None:
+            return
+        self.audit.record("impersonation.ended", subject_id=row.impersonated_id, actor_id=row.user_id)
+        if self.impersonation_notice:
+            task = SendImpersonated(user_id=row.impersonated_id, event_id=row.impersonation_event_id)
+            self.job_queue.enqueue(task)
+        row.impersonated_id = row.impersonated_until = row.impersonation_event_id = None

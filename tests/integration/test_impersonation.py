@@ -1,0 +1,187 @@
+"""Acting as somebody else: for a reason, for a while, within one's own rank, and seen by everybody concerned."""
+
+import json
+
+import pytest
+
+from app.services.permissions import USERS_IMPERSONATE, USERS_READ
+from app.services.roles import RoleSpec
+from app.unit_of_work import unit_of_work
+from tests.support.pages import Page
+
+PAGE = "/account"
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser."""
+    client.login(admin)
+    return client
+
+
+@pytest.fixture
+def acting(grace, ada):
+    """Grace's browser while she acts as Ada."""
+    assert grace.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."}).location == "/account"
+    return grace
+
+
+def banner(browser):
+    page = browser.page(PAGE)
+    return page.text(".banner") if page.has(".banner") else ""
+
+
+def stop(browser):
+    return browser.post("/users/stop-impersonating", {}, page=PAGE)
+
+
+def events(flask, *filters):
+    return json.loads(flask("audit", "list", "--json", *filters).output)
+
+
+def test_whoever_acts_as_somebody_sees_and_does_what_they_can(acting, ada, admin):
+    assert "You act as Ada Lovelace until" in banner(acting)
+    assert ada.email in acting.page(PAGE).text("main")
+    assert acting.get("/users").status_code == 403
+    assert acting.post(PAGE, {"name": "Ada King"}).status_code == 302
+
+    assert stop(acting).location == f"/users/{ada.id}"
+    assert banner(acting) == ""
+    assert "Ada King" in acting.page(f"/users/{ada.id}").text("h1")
+    assert admin.email in acting.page(PAGE).text("main")
+
+
+def test_the_audit_log_names_both(acting, ada, admin, flask):
+    acting.post(PAGE, {"name": "Ada King"})
+    stop(acting)
+
+    (renamed,) = events(flask, "--kind", "user.renamed")
+    (started,) = events(flask, "--kind", "impersonation.started")
+    (ended,) = events(flask, "--kind", "impersonation.ended")
+    assert (renamed["actor"], renamed["on_behalf_of"], renamed["subject"]) == (admin.email, ada.email, ada.email)
+    assert (started["actor"], started["subject"], started["values"]["reason"]) == (
+        admin.email,
+        ada.email,
+        "Asked for help.",
+    )
+    assert (ended["actor"], ended["subject"]) == (admin.email, ada.email)
+    assert "acting as ada@example.com" in acting.page("/admin/audit?kind=user.renamed").text("main")
+
+
+def test_the_person_is_told_and_can_read_why(acting, ada, new_browser, mailbox):
+    stop(acting)
+    mail = mailbox.last_to(ada.email)
+    assert "Grace Hopper" in mail.text
+    assert "Asked for help." in mail.text
+    browser = new_browser()
+    browser.login(ada)
+    assert "An administrator began to act as this user: Asked for help." in browser.page("/account/activity").text(
+        "main"
+    )
+
+
+@pytest.mark.settings(impersonation_notice=False)
+def test_the_mail_is_a_setting(acting, ada, mailbox):
+    stop(acting)
+    assert mailbox.to(ada.email) == []
+
+
+def test_what_is_the_owners_alone_stays_out_of_reach(acting, ada):
+    for path in ("/account/password", "/account/email", "/account/api-keys", "/auth/confirm"):
+        refused = acting.get(path)
+        assert (refused.status_code, "while you act as somebody else" in refused.text) == (403, True), path
+    for path in ("/account/email/cancel", "/account/sessions/end-others"):
+        assert acting.post(path, {}, page=PAGE).status_code in {403, 404}, path
+    token = {"X-CSRFToken": acting.token(PAGE)}
+    changed = acting.send("PUT", f"/api/v1/users/{ada.id}", json={"name": "x", "email": "x@example.com"}, headers=token)
+    assert (changed.status_code, changed.json["errors"][0]["code"]) == (403, "confirmation_required")
+    for method, path in (
+        ("POST", "/api/v1/api-keys"),
+        ("DELETE", "/api/v1/api-keys/1"),
+        ("DELETE", f"/api/v1/users/{ada.id}"),
+    ):
+        assert acting.send(method, path, json={"name": "x"}, headers=token).status_code == 403, path
+
+
+def test_it_ends_by_itself(acting, ada, clock, flask, work_off, mailbox):
+    clock.advance(minutes=29)
+    assert banner(acting)
+    clock.advance(minutes=2)
+    assert banner(acting) == ""
+    flask("jobs", "schedule", "--once")
+    work_off()
+    assert "used for you" in mailbox.last_to(ada.email).subject
+    assert len(events(flask, "--kind", "impersonation.ended")) == 1
+    assert stop(acting).status_code == 302
+    assert len(events(flask, "--kind", "impersonation.ended")) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("roles", "revoke", "helper", USERS_IMPERSONATE),
+        ("users", "unassign", "mary@example.com", "helper"),
+        ("users", "assign", "ada@example.com", "administrator"),
+        ("users", "deactivate", "ada@example.com", "--reason", "x"),
+        ("users", "delete", "ada@example.com", "--yes"),
+        ("users", "delete", "ada@example.com", "--now", "--yes"),
+    ],
+)
+def test_it_ends_on_the_next_request_when_it_is_no_longer_allowed(app, people, ada, client, flask, change):
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=None)
+    client.login(people.add("mary@example.com", name="Mary", roles=("helper",)))
+    assert client.post(f"/users/{ada.id}/impersonate", {"reason": "x"}).status_code == 302
+    assert banner(client)
+
+    assert flask(*change).exit_code == 0
+
+    assert "Ada" not in banner(client)
+    assert "mary@example.com" in client.page(PAGE).text("main")
+
+
+def test_the_end_of_the_administrators_session_ends_it(acting, admin, flask):
+    flask("users", "deactivate", admin.email, "--reason", "x")
+    people_left = flask("users", "end-sessions", admin.email)
+    assert people_left.exit_code == 0
+    assert acting.get(PAGE).status_code == 302
+
+
+def test_signing_out_signs_the_administrator_out(acting):
+    acting.post("/auth/logout", {}, page=PAGE)
+    assert acting.get(PAGE).status_code == 302
+
+
+def test_nobody_acts_as_who_holds_more_as_themself_or_as_who_cannot_sign_in(app, people, admin, ada, client, flask):
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=None)
+    mary = people.add("mary@example.com", name="Mary", roles=("helper",))
+    client.login(mary)
+    assert client.get(f"/users/{admin.id}/impersonate").status_code == 403
+    assert client.post(f"/users/{mary.id}/impersonate", {"reason": "x"}).status_code == 403
+    assert client.post(f"/users/{ada.id}/impersonate", {"reason": ""}).status_code == 422
+    flask("users", "deactivate", ada.email, "--reason", "x")
+    assert client.post(f"/users/{ada.id}/impersonate", {"reason": "x"}).status_code == 422
+    assert not client.page(f"/users/{ada.id}").has('a[href$="/impersonate"]')
+
+
+def test_a_member_acts_as_nobody(signed_in, admin):
+    refused = signed_in.get(f"/users/{admin.id}/impersonate")
+    assert refused.status_code == 403
+    assert stop(signed_in).status_code == 302
+
+
+def test_the_person_is_not_seen_because_of_it(acting, ada, admin, clock, flask):
+    clock.advance(minutes=6)
+    acting.get(PAGE)
+    assert json.loads(flask("users", "show", ada.email, "--json").output)["last_seen_at"] is None
+    assert json.loads(flask("users", "show", admin.email, "--json").output)["last_seen_at"] is not None
+
+
+def test_signing_in_as_another_ends_the_administrators_session(acting, people, app):
+    acting.login(people.add("bob@example.com"))
+    assert banner(acting) == ""
+    with app.app_context(), unit_of_work() as work:
+        grace = work.users.get_by_email("grace@example.com")
+        assert work.sessions.list_live(grace.id) == []
+    assert Page(acting.get(PAGE).text).has("main")
