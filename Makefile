@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick check format bench screenshots lock
+.PHONY: help run test test-quick check format bench permissions screenshots lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ format: .venv/for-test ## Format the code and apply automatic lint fixes
 
 bench: .venv/for-run ## Benchmark against bare Flask (ARGS= goes to the benchmark)
 	@exec $(BIN)/python -m bench $(ARGS)
+
+permissions: .venv/for-test ## Write docs/permissions.md anew: every route against every kind of visitor
+	@WRITE_DOCUMENTS=1 exec $(BIN)/python -m pytest -q tests/integration/test_permissions.py
 
 screenshots: .venv/for-test ## Retake the screenshots of README.md
 	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; PYTHONPATH=. exec $(BIN)/python docs/screenshots.py

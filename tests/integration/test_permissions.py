@@ -1,0 +1,207 @@
+"""docs/permissions.md says who may enter where; this asks the application the same, route by route.
+
+`make permissions` writes it anew.
+"""
+
+import os
+import re
+from itertools import count
+from urllib.parse import urlsplit
+
+import pytest
+
+from app.extensions import db
+from app.models import User
+from app.services.permissions import PERMISSIONS
+from app.services.roles import RoleSpec
+from app.settings import ROOT
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.people import Person
+from tests.support.program import Program
+
+pytestmark = pytest.mark.databases("sqlite")
+
+DOCUMENT = ROOT / "docs" / "permissions.md"
+# What those who come with a body have to send, so that not its form but the policy decides.
+BODIES = {"api.edit_user": {"name": "Somebody"}}
+NUMBERS = count(1)
+
+INTRODUCTION = """# Who may enter where
+
+Every route and method against every kind of visitor, as the running application answers. `make permissions` writes this
+page; `tests/integration/test_permissions.py` compares it with the application, and fails for a route that is not here.
+
+* **yes**: let in; what is then sent may still be refused for another reason
+* **sign in**: sent to sign in, or 401
+* **no**: 403
+* **hidden**: 404, as if it were not there
+
+Everybody has given their password a moment ago. `<user_id>` is another member, `<session_id>` and `<key_id>` are the
+visitor's own, `<role_id>` is a role without permissions, `<token>` is the token of no link. Who is not confirmed has
+tried to sign in. Who acts as a member is an administrator. Both API keys are an administrator's, one without scopes and
+one with all of them; pages do not know them.
+
+"""
+
+
+class Visitor:
+    """Somebody in a browser; `owner_id` is whose own things they have."""
+
+    owner_id = 0
+
+    def __init__(self, app, people):
+        self.app, self.people, self.browser, self.person = app, people, Browser(app), None
+        self.come_in()
+
+    def come_in(self):
+        """Be signed in as this kind of visitor is, also again after having been signed out."""
+
+    def send(self, method, rule, path):
+        how = {}
+        if method != "GET":
+            token = self.browser.token()
+            is_api = path.startswith("/api/")
+            how = (
+                {"json": BODIES.get(rule.endpoint, {}), "headers": {"X-CSRFToken": token}}
+                if is_api
+                else {"data": {"csrf_token": token}}
+            )
+        answer = self.browser.send(method, path, **how)
+        if method != "GET" and answer.status_code < 400:
+            self.come_in()
+        return answer
+
+
+class SignedOut(Visitor):
+    title = "signed out"
+
+
+class Unconfirmed(Visitor):
+    title = "not confirmed"
+
+    def come_in(self):
+        self.browser.register("unconfirmed@example.com")
+        self.browser.login("unconfirmed@example.com", "a quieter harbour")
+
+
+class Member(Visitor):
+    title, roles = "member", ("member",)
+
+    def come_in(self):
+        if self.person is None:
+            self.person = self.people.add(f"{self.title.replace(' ', '-')}@example.com", roles=self.roles)
+            self.owner_id = self.person.id
+        self.browser.login(self.person)
+
+
+class Manager(Member):
+    title, roles = "manager", ("manager",)
+
+
+class Administrator(Member):
+    title, roles = "administrator", ("administrator",)
+
+
+class Impersonating(Administrator):
+    title = "acting as a member"
+
+    def come_in(self):
+        super().come_in()
+        if self.owner_id == self.person.id:
+            self.owner_id = self.people.add("acted-as@example.com").id
+        self.browser.post(f"/users/{self.owner_id}/impersonate", {"reason": "to see what they see"})
+
+
+class KeyWithoutScopes(Visitor):
+    title, scopes = "API key without scopes", ()
+
+    def come_in(self):
+        email = f"key{len(self.scopes)}@example.com"
+        person = self.person or self.people.add(email, roles=("administrator",))
+        self.person, self.owner_id = person, person.id
+        made = Program(self.app).login(person).post("/api-keys", {"name": "A key", "scopes": list(self.scopes)})
+        self.key = made.json["data"]["key"]
+
+    def send(self, method, rule, path):
+        headers = {"Authorization": f"Bearer {self.key}"}
+        if path.startswith("/api/"):
+            body = {} if method == "GET" else {"json": BODIES.get(rule.endpoint, {})}
+            return self.browser.send(method, path, headers=headers, **body)
+        stranger = Browser(self.app)
+        sent = {} if method == "GET" else {"data": {"csrf_token": stranger.token()}}
+        return stranger.send(method, path, headers=headers, **sent)
+
+
+class KeyWithScopes(KeyWithoutScopes):
+    title, scopes = "API key with scopes", tuple(sorted(PERMISSIONS))
+
+
+KINDS = (SignedOut, Unconfirmed, Member, Manager, Administrator, Impersonating, KeyWithoutScopes, KeyWithScopes)
+
+
+@pytest.fixture
+def target(app, people):
+    """A value for an argument of a route, made for this request: acts on it disturb no other."""
+
+    def program_of(visitor):
+        with app.app_context():
+            owner = db.session.get_one(User, visitor.owner_id)
+            return Program(app).login(Person(id=owner.id, email=owner.email, name="", password="a quieter harbour"))
+
+    def made(act):
+        with app.app_context(), unit_of_work() as work:
+            return act(work).id
+
+    def make(name, visitor):
+        number = next(NUMBERS)
+        makers = {
+            "filename": lambda: "gatehouse.css",
+            "token": lambda: "x" * 43,
+            "user_id": lambda: people.add(f"target{number}@example.com").id,
+            "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=None)),
+            "invitation_id": lambda: made(
+                lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=None)
+            ),
+            "key_id": lambda: program_of(visitor).post("/api-keys", {"name": "Theirs"}).json["data"]["id"],
+            "session_id": lambda: program_of(visitor).get("/sessions").json["data"]["items"][0]["id"],
+        }
+        is_own = name in {"key_id", "session_id"}
+        return makers[name]() if visitor.owner_id or not is_own else number
+
+    return make
+
+
+def asked(app, people, target):
+    """Each route and method, and the word for what each visitor is answered."""
+    visitors = [kind(app, people) for kind in KINDS]
+    rules = sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule.startswith("/api/"), rule.rule))
+    for rule in rules:
+        for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            words = []
+            for visitor in visitors:
+                path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found, v=visitor: str(target(found[1], v)), rule.rule)
+                answer = visitor.send(method, rule, path)
+                words.append(word(answer, is_public=getattr(app.view_functions[rule.endpoint], "is_public", False)))
+            yield method, re.sub(r"<\w+:", "<", rule.rule), words
+
+
+def word(answer, *, is_public):
+    assert answer.status_code < 500, answer.text
+    sent_on = urlsplit(answer.headers.get("Location", "")).path
+    if answer.status_code == 401 or (sent_on == "/auth/login" and not is_public):
+        return "sign in"
+    return {403: "no", 404: "hidden"}.get(answer.status_code, "yes")
+
+
+def test_the_document_says_who_may_enter_where(app, people, target):
+    lines = [
+        f"| method | route | {' | '.join(kind.title for kind in KINDS)} |",
+        f"| --- | --- |{' --- |' * len(KINDS)}",
+        *(f"| {method} | `{rule}` | {' | '.join(words)} |" for method, rule, words in asked(app, people, target)),
+    ]
+    text = INTRODUCTION + "\n".join(lines) + "\n"
+    if os.environ.get("WRITE_DOCUMENTS"):
+        DOCUMENT.write_text(text)
+
+    assert DOCUMENT.read_text() == text
