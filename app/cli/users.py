@@ -53,6 +53,7 @@ class Name(click.ParamType):
 
 ADDRESS, NAME = Address(), Name()
 email_argument = click.argument("email", type=ADDRESS)
+action_argument = click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
@@ -237,7 +238,31 @@ def unassign(email: str, role: str) -> None:
 
 @users.command()
 @email_argument
-@click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
+@action_argument
+@click.argument("resource")
+def grant(email: str, action: str, resource: str) -> None:
+    """Let a user do ACTION (a permission) with one RESOURCE, like users:42."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        user = work.users.get_by_email(email)
+        work.policy.grant(user.id, action, work.policy.get_resource(resource), by=None)
+    click.echo(f"{email} has {action} on {resource}.")
+
+
+@users.command()
+@email_argument
+@action_argument
+@click.argument("resource")
+def revoke(email: str, action: str, resource: str) -> None:
+    """Take back what `grant` gave."""
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        user = work.users.get_by_email(email)
+        work.policy.revoke(user.id, action, work.policy.get_resource(resource), by=None)
+    click.echo(f"{email} was not granted {action} on {resource}, or no longer.")
+
+
+@users.command()
+@email_argument
+@action_argument
 @click.argument("resource", required=False)
 @json_option
 def why(email: str, action: str, resource: str | None, as_json: bool) -> None:

@@ -119,10 +119,11 @@ class Policy:
 
     # ── grants ──
 
-    def grant(self, user_id: int, action: str, resource: Resource, *, by: Holder) -> None:
+    def grant(self, user_id: int, action: str, resource: Resource, *, by: Holder | None) -> None:
         """Let `user_id` do `action` with this resource; no change if granted. Raises NotAllowed.
 
-        `by` must be allowed it through a permission or as the owner: what was granted is not passed on.
+        `by` must be allowed it through a permission or as the owner: what was granted is not passed on. None is the
+        command line.
         """
         self._check_granting(by, action, resource)
         row = insert_once(self.session, Grant).values(
@@ -135,7 +136,7 @@ class Policy:
         if self.session.execute(row.on_conflict_do_nothing().returning(Grant.id)).scalar() is not None:
             self.audit.record("grant.given", subject_id=user_id, permission=action, resource=spelt(resource))
 
-    def revoke(self, user_id: int, action: str, resource: Resource, *, by: Holder) -> None:
+    def revoke(self, user_id: int, action: str, resource: Resource, *, by: Holder | None) -> None:
         """Take a grant away; no change if there is none. Raises NotAllowed."""
         self._check_granting(by, action, resource)
         if affected(self.session, delete(Grant).where(*_this(resource), Grant.user_id == user_id, _of(action))):
@@ -170,7 +171,9 @@ class Policy:
         mine = select(Grant.id).where(*_this(resource), Grant.user_id == user_id, _of(action))
         return self.session.scalar(mine) is not None
 
-    def _check_granting(self, by: Holder, action: str, resource: Resource) -> None:
+    def _check_granting(self, by: Holder | None, action: str, resource: Resource) -> None:
+        if by is None:
+            return
         decision = self.may(by, action, resource)
         if not decision or decision.rule is Rule.GRANT:
             raise NotAllowed(permission=action)

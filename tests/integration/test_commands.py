@@ -321,6 +321,17 @@ def test_standard_input_cannot_be_asked_as_well(flask):
     assert flask("roles", "load", "-", typed="member: {}").exit_code == 2
 
 
+def test_a_permission_on_one_resource(flask, root, ada, people):
+    bob = people.add("bob@example.com")
+    resource = f"users:{bob.id}"
+    assert flask("users", "grant", ada.email, "users:edit", resource).exit_code == 0
+    assert flask("users", "why", ada.email, "users:edit", resource).output.startswith("Yes (grant).")
+    assert flask("users", "why", ada.email, "users:edit", f"users:{bob.id + 1000}").exit_code == 1
+    assert flask("users", "revoke", ada.email, "users:edit", resource).exit_code == 0
+    assert flask("users", "why", ada.email, "users:edit", resource).output.startswith("No (permission).")
+    assert flask("users", "grant", ada.email, "users:edit", "ships:1").exit_code == 1
+
+
 def test_why_says_which_rule_decides(flask, root, ada):
     user_id = json.loads(flask("users", "show", root, "--json").output)["id"]
     assert flask("users", "why", root, "users:edit").output == "Yes (permission). Held through: administrator.\n"

@@ -7,6 +7,9 @@ from app.services.roles import RoleSpec
 from app.unit_of_work import reading, unit_of_work
 from tests.support.pages import Page
 
+# Both databases are asked by the tests of the service, the commands and the API.
+pytestmark = pytest.mark.databases("sqlite")
+
 
 @pytest.fixture
 def grace(client, admin):

@@ -1,5 +1,6 @@
 """Other people's accounts, for those who may see them."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -254,6 +255,23 @@ def test_an_administrator_edits_name_and_roles_and_proposes_an_address(grace, ad
     stale = grace.post(f"/users/{ada.id}/edit", sent | {"name": "Other"})
     assert (stale.status_code, "in the meantime" in stale.text) == (422, True)
     assert Page(stale.text).value("name") == "Other"
+
+
+def test_fields_that_a_form_does_not_have_change_nothing(grace, ada, flask):
+    version = grace.page(f"/users/{ada.id}/edit").value("version")
+    more = {
+        "id": "1",
+        "user_id": "1",
+        "is_active": "",
+        "hashed_password": "x",
+        "email_verified_at": "",
+        "deleted_at": "x",
+    }
+    sent = {"name": "Ada", "email": ada.email, "roles": ["member"], "version": version} | more
+    assert grace.post(f"/users/{ada.id}/edit", sent).status_code == 302
+    known = json.loads(flask("users", "show", ada.email, "--json").output)
+    assert (known["id"], known["is_active"], known["deleted_at"]) == (ada.id, True, None)
+    assert grace.login(ada).status_code == 302
 
 
 def test_a_new_address_wants_a_password_given_a_moment_ago(grace, ada, clock):
