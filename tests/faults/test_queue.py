@@ -20,7 +20,8 @@ def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_o
     worker, schedule = deployment.start_worker(), deployment.start_schedule()
     with deployment.work() as work:
         work.enqueue(NoOperation())
-    until(lambda: all_done(deployment), why=deployment.told)
+    # The schedule is running, too: one that starts while there is no Valkey finds none.
+    until(lambda: deployment.jobs("purge_unconfirmed") and all_done(deployment), why=deployment.told)
 
     deployment.valkey.kill()
     assert Browser(deployment.app).register(ADA).status_code == 303
