@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.errors import InvalidAddress
 from app.services.addresses import canonical_address
-from app.services.audit_search import AuditFilter, FoundEvent
+from app.services.audit_search import AuditFilter, FoundEvent, shifted
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
@@ -93,7 +93,7 @@ def _wanted(asked: dict[str, str], look: Work) -> AuditFilter:
         subject_id=_user_id(asked["subject"], look),
         kind=asked["kind"] or None,
         since=day(asked["since"]),
-        until=until + timedelta(days=1) if until else None,
+        until=shifted(until, timedelta(days=1)) if until else None,
         before=before(),
     )
 

@@ -113,12 +113,22 @@ class AuditSearch:
             query = query.where(AuditEvent.id < wanted.before)
         # Times as ids too, so that the walk along the ids begins and ends where it should.
         if wanted.since is not None:
-            first = _ids(AuditEvent.at >= wanted.since - SKEW).order_by(AuditEvent.at, AuditEvent.id)
+            first = _ids(AuditEvent.at >= shifted(wanted.since, -SKEW)).order_by(AuditEvent.at, AuditEvent.id)
             query = query.where(AuditEvent.id >= first.limit(1).scalar_subquery(), AuditEvent.at >= wanted.since)
         if wanted.until is not None:
-            last = _ids(AuditEvent.at < wanted.until + SKEW).order_by(AuditEvent.at.desc(), AuditEvent.id.desc())
+            last = _ids(AuditEvent.at < shifted(wanted.until, SKEW)).order_by(
+                AuditEvent.at.desc(), AuditEvent.id.desc()
+            )
             query = query.where(AuditEvent.id <= last.limit(1).scalar_subquery(), AuditEvent.at < wanted.until)
         return query
+
+
+def shifted(at: datetime, by: timedelta) -> datetime:
+    """`at` itself where the sum would leave the years 1 to 9999."""
+    try:
+        return at + by
+    except OverflowError:
+        return at
 
 
 def _ids(condition: ColumnElement[bool]) -> Select[int]:

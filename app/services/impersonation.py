@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import NotActive, NotAllowed
@@ -17,7 +17,6 @@ from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.permissions import USERS_IMPERSONATE
 from app.services.policy import Policy
-from app.services.statements import affected
 from app.tasks import SendImpersonated
 
 
@@ -40,19 +39,16 @@ class Impersonation:
             raise NotAllowed("You can act as one other person, in a browser.")
         if not user.can_sign_in():
             raise NotActive
-        event_id = self.audit.record("impersonation.started", subject_id=user.id, reason=reason)
-        begun = update(Session).where(Session.id == by.session_id, Session.ended_at.is_(None))
-        begun = begun.values(
-            impersonated_id=user.id,
-            impersonated_until=self.clock() + self.lifetimes.impersonation,
-            impersonation_event_id=event_id,
-        )
-        if affected(self.session, begun) != 1:
+        row = self._session_of(by)
+        if row is None or row.ended_at is not None:
             raise NotAllowed
+        self._close(row)  # An earlier one that has run out, and that nothing has closed yet.
+        row.impersonation_event_id = self.audit.record("impersonation.started", subject_id=user.id, reason=reason)
+        row.impersonated_id, row.impersonated_until = user.id, self.clock() + self.lifetimes.impersonation
 
     def stop(self, by: Principal) -> None:
         """`by` is themself again; no change if they are."""
-        row = self.session.scalar(select(Session).where(Session.id == by.session_id).with_for_update())
+        row = self._session_of(by)
         if row is not None:
             self._close(row)
 
@@ -63,6 +59,9 @@ class Impersonation:
         for row in rows:
             self._close(row)
         return len(rows)
+
+    def _session_of(self, by: Principal) -> Session | None:
+        return self.session.scalar(select(Session).where(Session.id == by.session_id).with_for_update())
 
     def _close(self, row: Session) -> None:
         if row.impersonated_id is None or row.impersonation_event_id is None:

@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.models import User
 from app.principal import Principal
-from app.services.bulk import MOST, Act, Outcome
+from app.services.bulk import Act, Outcome
 from app.services.permissions import (
     ROLES_ASSIGN,
     USERS_DEACTIVATE,
@@ -40,6 +40,7 @@ from app.web.access import confirmed, is_fresh, requires
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done, here
+from app.web.rows import LARGEST_ID
 
 
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
@@ -206,7 +207,7 @@ def bulk() -> ResponseReturnValue:
     who = identity.signed_in()
     form = BulkForm()
     form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
-    if not form.validate() or not form.users.data:
+    if not form.validate() or not form.users.data or not all(0 < each <= LARGEST_ID for each in form.users.data):
         return done("Choose somebody, and what to do.", to="users.index", kind="error")
     kind, _, role = (form.act.data or "").partition(":")
     reason = " ".join((form.reason.data or "").split())
@@ -215,7 +216,7 @@ def bulk() -> ResponseReturnValue:
     outcomes: list[Outcome] = []
     try:
         with unit_of_work() as work:
-            outcomes = work.bulk.perform(act, form.users.data[:MOST], by=who)
+            outcomes = work.bulk.perform(act, form.users.data, by=who)
             if not go:
                 raise _Preview
     except _Preview:

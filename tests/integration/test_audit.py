@@ -71,7 +71,7 @@ def test_filters(grace, ada, admin, flask, clock):
     ):
         assert len(sentences(grace.page(f"/admin/audit?{query}"))) == found, query
     everything = len(sentences(grace.page("/admin/audit")))
-    for query in ("kind=nonsense", "since=soon", "before=x", "actor=%00"):
+    for query in ("kind=nonsense", "since=soon", "before=x", "actor=%00", "since=0001-01-01", "until=9999-12-31"):
         assert len(sentences(grace.page(f"/admin/audit?{query}"))) == everything, query
 
 
@@ -157,6 +157,11 @@ def test_the_log_through_the_api(app, admin, ada, flask):
         ("subject_id", "wrong_type"),
         ("fields", "unknown_field"),
     }
+
+
+@pytest.mark.parametrize("query", ["until=9999-12-31T23:59:59Z", "since=1000-01-01T00:00:00Z"])
+def test_the_ends_of_time_are_times(app, admin, query):
+    assert Program(app).login(admin).get(f"/audit-events?{query}").json["data"]["items"]
 
 
 def test_the_log_from_the_command_line(flask, ada):

@@ -116,6 +116,16 @@ def test_it_ends_by_itself(acting, ada, clock, flask, work_off, mailbox):
     assert len(events(flask, "--kind", "impersonation.ended")) == 1
 
 
+def test_one_that_has_run_out_is_told_of_when_the_next_begins(acting, ada, people, clock, mailbox, flask):
+    clock.advance(minutes=31)
+    acting.confirm("a quieter harbour")
+    bob = people.add("bob@example.com", name="Bob")
+    assert acting.post(f"/users/{bob.id}/impersonate", {"reason": "x"}).location == "/account"
+    assert "used for you" in mailbox.last_to(ada.email).subject
+    (ended,) = events(flask, "--kind", "impersonation.ended")
+    assert ended["subject"] == ada.email
+
+
 @pytest.mark.parametrize(
     "change",
     [

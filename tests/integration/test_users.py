@@ -439,6 +439,8 @@ def test_several_are_given_a_role_or_signed_out(grace, ada, new_browser):
         {"users": ["1"]},
         {"act": "erase", "users": ["1"]},
         {"act": "deactivate", "users": ["x"]},
+        {"act": "deactivate", "users": ["9" * 30]},
+        {"act": "deactivate", "users": ["-1"]},
     ],
 )
 def test_a_choice_of_nothing_changes_nothing(grace, sent):
