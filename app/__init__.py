@@ -10,11 +10,13 @@ from app import account, admin, api, auth, dev, health, home, users
 from app.account import keys as account_keys
 from app.account import routes as account_routes
 from app.admin import audit as admin_audit
+from app.admin import jobs as admin_jobs
 from app.admin import roles as admin_roles
 from app.api import audit as api_audit
 from app.api import auth as api_auth
 from app.api import hooks as api_hooks
 from app.api import invitations as api_invitations
+from app.api import jobs as api_jobs
 from app.api import openapi as api_openapi
 from app.api import roles as api_roles
 from app.api import sessions as api_sessions
@@ -37,10 +39,12 @@ __all__ = [
     "account_keys",
     "account_routes",
     "admin_audit",
+    "admin_jobs",
     "admin_roles",
     "api_audit",
     "api_auth",
     "api_invitations",
+    "api_jobs",
     "api_openapi",
     "api_roles",
     "api_sessions",

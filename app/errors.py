@@ -205,12 +205,21 @@ class ApiKeyNotFound(NotFound):
 
 class JobNotRetryable(AccountError):
     code = "job_not_retryable"
-    message = "Only a dead or cancelled job can be tried again."
+    message = "Only a dead or cancelled job can be retried."
 
 
 class JobNotCancellable(AccountError):
     code = "job_not_cancellable"
-    message = "Only a job that has not begun can be cancelled."
+    message = "Only a waiting or running job can be cancelled."
+
+
+class JobNotStartable(AccountError):
+    code = "job_not_startable"
+    message = "Only a waiting job can be run now."
+
+
+class ScheduleNotFound(NotFound):
+    message = "The schedule has no such entry."
 
 
 class BadRefreshToken(AccountError):
@@ -260,6 +269,20 @@ class IdempotencyKeyReused(AccountError):
 
 class Pointless(AccountError):
     """The job's work is no longer needed; the message says why and becomes the job's outcome."""
+
+
+class JobCancelled(AccountError):
+    """Cancellation was requested while the job ran; the transaction of this step is rolled back."""
+
+    code = "job_cancelled"
+    message = "The job was cancelled."
+
+
+class HandedBack(AccountError):
+    """The worker stops or the job ran for long: it goes on in another process, from its last position."""
+
+    code = "handed_back"
+    message = "The job goes on in another process."
 
 
 class LeaseLost(AccountError):

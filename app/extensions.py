@@ -29,6 +29,8 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from redis import Redis
 
+    from app.queue import Crew
+
 log = logging.getLogger(__name__)
 
 NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not know; use a single server or a replicated one."
@@ -63,6 +65,15 @@ class QueueNotifier:
                 client.call_worker(self.connection, due)
         except client.RedisError as problem:
             log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
+
+    def note_round(self) -> None:
+        """Leave a sign that the schedule is alive."""
+        if self.connection is not None:
+            _client().note_round(self.connection, at=now(), lives=3 * settings().schedule_seconds + 60)
+
+    def crew(self) -> Crew | None:
+        """The workers and the last round of the schedule; None if the queue is away."""
+        return None if self.connection is None else cast("Crew | None", _client().crew(self.connection))
 
     def state(self) -> str:
         """`ok`; `missing` if none is set or it does not answer; `unwritable`; `cluster`, which RQ does not support."""

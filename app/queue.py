@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, Worker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from app.services.job_queue import DueJob
 
 PERFORM = "app.jobs.worker.perform"
 LONGEST_JOB_SECONDS = 15 * 60
+LAST_ROUND = "gatehouse:schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWorker:
+    """A worker process as it last reported itself; `name` is what jobs call it (host:pid)."""
+
+    name: str
+    queues: tuple[str, ...]
+    since: datetime | None
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The worker processes, and the last round of the schedule (None: none for a while)."""
+
+    workers: tuple[SeenWorker, ...]
+    last_round_at: datetime | None
 
 
 def connect(url: str) -> Redis:
@@ -40,3 +65,35 @@ def call_worker(connection: Redis, due: DueJob) -> None:
     Queue(due.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
         PERFORM, args=(due.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
     )
+
+
+def note_round(connection: Redis, *, at: datetime, lives: int) -> None:
+    """Store when the schedule made its last round, for `lives` seconds; nothing if the queue is away."""
+    with suppress(RedisError):
+        connection.set(LAST_ROUND, at.isoformat(), ex=lives)
+
+
+def crew(connection: Redis) -> Crew | None:
+    """Who works now; None if the queue is away. A killed worker is listed until RQ forgets it."""
+    try:
+        last_round = cast("bytes | None", connection.get(LAST_ROUND))
+        workers = Worker.all(connection=connection, job_class=Job, serializer=JSONSerializer)
+    except RedisError:
+        return None
+    seen = [
+        SeenWorker(
+            f"{each.hostname}:{each.pid}",
+            tuple(each.queue_names()),
+            _in_utc(each.birth_date),
+            _in_utc(each.last_heartbeat),
+        )
+        for each in workers
+    ]
+    return Crew(
+        tuple(sorted(seen, key=lambda each: each.name)),
+        datetime.fromisoformat(last_round.decode()) if last_round else None,
+    )
+
+
+def _in_utc(at: datetime | None) -> datetime | None:
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

@@ -27,6 +27,7 @@ from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
 from app.services.impersonation import Impersonation
 from app.services.invitations import Invitations
+from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
@@ -37,6 +38,7 @@ from app.services.profile import Profile
 from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
 from app.services.roles import Roles
+from app.services.schedule import Schedule
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
 from app.services.throttles import Throttles
@@ -61,6 +63,7 @@ class Work:
         self.origin = origin
         self.clock = now
         self.notify = due_jobs.append
+        self.progress_made: dict[str, Any] = {}
 
     @cached_property
     def lifetimes(self) -> Lifetimes:
@@ -93,6 +96,7 @@ class Work:
     idempotency = _service(Idempotency)
     impersonation = _service(Impersonation)
     invitations = _service(Invitations)
+    job_board = _service(JobBoard)
     job_queue = _service(JobQueue)
     links = _service(OneTimeLinks)
     mails = _service(Mails)
@@ -102,10 +106,18 @@ class Work:
     refresh_tokens = _service(RefreshTokens)
     registration = _service(Registration)
     roles = _service(Roles)
+    schedule = _service(Schedule)
     sessions = _service(Sessions)
     sign_in = _service(SignIn)
     throttles = _service(Throttles)
     users = _service(Users)
+
+    def progress(self, done: int, total: int | None = None, *, position: dict[str, Any] | None = None) -> None:
+        """Say how far a job done in steps is (`total` None: unknown) and where to go on; stored when the step commits.
+
+        Outside a step it does nothing.
+        """
+        self.progress_made = {"done": done, "total": total, "position": position}
 
     def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
         """Add a job to this transaction; workers are notified after the commit."""

@@ -34,6 +34,7 @@ TAGS = {
     "users": "One's own account and, for those who may, other people's.",
     "invitations": "Who is invited and has not accepted yet.",
     "audit": "What happened, by whom and to whom.",
+    "jobs": "Background work, its progress, and the schedule.",
     "roles": "Named sets of permissions.",
     "sessions": "One's own sign-ins.",
     "api-keys": "Credentials for programs that run by themselves.",
@@ -103,6 +104,10 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "list_invitations": [("list_invitations", {"cursor": _NEXT}), ("show_invitation", {"invitation_id": _FIRST})],
     "show_invitation": [(name, {"invitation_id": _MADE}) for name in ("resend_invitation", "revoke_invitation")],
     "list_audit_events": [("list_audit_events", {"cursor": _NEXT})],
+    "list_jobs": [("list_jobs", {"cursor": _NEXT}), ("show_job", {"job_id": _FIRST})],
+    "run_entry": [(name, {"job_id": _MADE}) for name in ("show_job", "cancel_job")],
+    "cancel_job": [("retry_job", {"job_id": _MADE})],
+    "retry_job": [("run_job", {"job_id": _MADE})],
     "list_roles": [("list_roles", {"cursor": _NEXT}), ("show_role", {"role_id": _FIRST})],
     "make_role": [(name, {"role_id": _MADE}) for name in ("show_role", "change_role", "delete_role")],
     "show_role": [(name, {"role_id": _MADE, "If-Match": _VERSION}) for name in ("change_role", "delete_role")],
@@ -209,7 +214,10 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
 
 def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
     whole = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
-    found = [{"name": name, "in": "path", "required": True, "schema": whole} for name in sorted(rule.arguments)]
+    found = [
+        {"name": name, "in": "path", "required": True, "schema": whole if name.endswith("_id") else TEXT}
+        for name in sorted(rule.arguments)
+    ]
     if spec.query is not None:
         for name, schema in spec.query.model_json_schema()["properties"].items():
             plain = next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema)

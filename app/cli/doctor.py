@@ -17,8 +17,9 @@ from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import NO_CLUSTER, notifier, settings
-from app.models import ADMINISTRATOR
+from app.models import ADMINISTRATOR, JobState
 from app.schema import schema_state
+from app.services.job_board import JobFilter
 from app.unit_of_work import reading
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
@@ -104,7 +105,7 @@ def check_queue() -> Iterator[Finding]:
 
 def check_overdue_jobs() -> Iterator[Finding]:
     try:
-        dead = len(reading().job_queue.list(states=["dead"], limit=1000))
+        dead = len(reading().job_board.list(JobFilter((JobState.DEAD,)), limit=1000))
     except SQLAlchemyError:
         return
     if dead:

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import threading
+import time
 from typing import Any
 
 import click
@@ -13,14 +14,21 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
-from app.extensions import NO_CLUSTER, notifier, settings
+from app.extensions import NO_CLUSTER, db, notifier, settings
 from app.jobs.schedule import tick
-from app.models import Job, JobState
+from app.models import JobState
+from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
 from app.unit_of_work import reading, unit_of_work
+from app.web.jobs import as_dict, as_entry, duration, progress_text, situation
 
 log = logging.getLogger(__name__)
 
 jobs = AppGroup("jobs", help="Run workers and the scheduler; list, retry and cancel jobs.")
+
+WAITS = "waits for a worker."
+FOLLOW_SECONDS = 0.5
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+kind_option = click.option("--kind", help="Only jobs of this task, like send_invitation.")
 
 
 @jobs.command()
@@ -63,79 +71,142 @@ def schedule(once: bool) -> None:
 
 
 @jobs.command(name="list")
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    type=click.Choice([state.value for state in JobState]),
-    help="Only jobs in this state.",
-)
+@click.option("--state", "states", multiple=True, type=click.Choice(SITUATIONS), help="Only jobs in this state.")
+@kind_option
 @click.option("--limit", default=50, type=click.IntRange(1, 1000))
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-def list_jobs(states: tuple[str, ...], limit: int, as_json: bool) -> None:
+@json_option
+def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    found = reading().job_queue.list(states=states, limit=limit)
+    board = reading().job_board
+    found = board.list(JobFilter(states, kind), limit=limit)
     if as_json:
-        click.echo(json.dumps([as_dict(job) for job in found], indent=2))
+        click.echo(as_text([as_dict(job, board.pace(job)) for job in found]))
         return
     for job in found:
-        click.echo(
-            f"{job.id:>8}  {job.state:<9}  {job.kind:<28}  "
-            f"{job.attempts}/{job.max_attempts}  {job.outcome or ''}".rstrip()
-        )
+        told = progress_text(job, board.pace(job)) if job.state == JobState.RUNNING else job.outcome
+        tries = f"{job.attempts}/{job.max_attempts}"
+        click.echo(f"{job.id:>8}  {situation(job):<9}  {job.kind:<28}  {tries}  {told or ''}".rstrip())
     if not found:
         click.echo("No jobs.")
 
 
 @jobs.command()
 @click.argument("job_id", type=int)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def show(job_id: int, as_json: bool) -> None:
+@click.option("--follow", is_flag=True, help="Draw a bar until the job has ended.")
+@json_option
+def show(job_id: int, follow: bool, as_json: bool) -> None:
     """Show one job."""
-    known = as_dict(reading().job_queue.get(job_id))
+    if follow:
+        follow_job(job_id)
+    board = reading().job_board
+    job = board.get(job_id)
+    known = as_dict(job, board.pace(job))
     if as_json:
-        click.echo(json.dumps(known, indent=2))
+        click.echo(as_text(known))
         return
-    for name, value in known.items():
-        click.echo(f"{name:<14} {'' if value is None else value}".rstrip())
+    for name, value in (known | {"progress": progress_text(job, board.pace(job))}).items():
+        click.echo(f"{name:<19} {'' if value is None else value}".rstrip())
+
+
+@jobs.command()
+@click.argument("job_id", type=int, required=False)
+@click.option("--all", "is_for_all", is_flag=True, help="Every dead or cancelled job that matches.")
+@click.option("--state", "states", multiple=True, type=click.Choice(ENDED_BADLY), help="With --all: only this state.")
+@kind_option
+def retry(job_id: int | None, is_for_all: bool, states: tuple[str, ...], kind: str | None) -> None:
+    """Retry a dead or cancelled job, with all its tries; or all of them."""
+    if is_for_all == (job_id is not None) or (job_id is not None and (states or kind)):
+        raise click.UsageError("Give the number of a job, or --all (with --state and --kind to narrow it).")
+    with unit_of_work() as work:
+        if job_id is None:
+            retried = work.job_board.retry_all(JobFilter(states, kind))
+        else:
+            work.job_board.retry(job_id)
+    click.echo(f"{retried} jobs wait for a worker." if job_id is None else f"Job {job_id} {WAITS}" + _queue_note())
 
 
 @jobs.command()
 @click.argument("job_id", type=int)
-def retry(job_id: int) -> None:
-    """Retry a dead or cancelled job, with all its tries."""
+def run(job_id: int) -> None:
+    """Run a waiting job now instead of at its time."""
     with unit_of_work() as work:
-        work.job_queue.retry(job_id)
-    click.echo(
-        f"Job {job_id} waits for a worker."
-        + ("" if notifier.state() == "ok" else " The queue is away; the schedule will notify a worker.")
-    )
+        work.job_board.run_now(job_id)
+    click.echo(f"Job {job_id} {WAITS}" + _queue_note())
 
 
 @jobs.command()
 @click.argument("job_id", type=int)
 def cancel(job_id: int) -> None:
-    """Cancel a job that no worker has begun."""
+    """Cancel a job: at once if it waits, at its next step if it runs."""
     with unit_of_work() as work:
-        work.job_queue.cancel(job_id)
-    click.echo(f"Job {job_id} is cancelled.")
-
-
-def as_dict(job: Job) -> dict[str, Any]:
-    """A job as plain values; times are RFC 3339."""
-    times = ("run_after", "lease_until", "created_at", "started_at", "finished_at")
-    plain = (
-        "id",
-        "kind",
-        "arguments",
-        "queue",
-        "state",
-        "attempts",
-        "max_attempts",
-        "progress",
-        "outcome",
-        "owner_id",
-        "request_id",
+        state = work.job_board.cancel(job_id)
+    click.echo(
+        f"Job {job_id} is cancelled." if state == JobState.CANCELLED else f"Job {job_id} stops at its next step."
     )
-    values = {name: getattr(job, name) for name in plain}
-    return values | {name: at.isoformat() if (at := getattr(job, name)) else None for name in times}
+
+
+# ── the schedule ──
+
+
+@jobs.command()
+@json_option
+def entries(as_json: bool) -> None:
+    """List the entries of the schedule, with their last and next run."""
+    planned = reading().schedule.list()
+    if as_json:
+        click.echo(as_text([as_entry(each) for each in planned]))
+        return
+    for each in planned:
+        following = f"next {each.next_at:%Y-%m-%d %H:%M} UTC" if each.next_at else "paused"
+        last = f"last {each.last.state} {each.last.created_at:%Y-%m-%d %H:%M} UTC" if each.last else "never ran"
+        click.echo(f"{each.entry.name:<22} every {duration(each.entry.every):<10}  {following:<26}  {last}")
+
+
+@jobs.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Pause an entry of the schedule."""
+    with unit_of_work() as work:
+        work.schedule.pause(name)
+    click.echo(f"{name} is paused.")
+
+
+@jobs.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Resume an entry of the schedule."""
+    with unit_of_work() as work:
+        work.schedule.resume(name)
+    click.echo(f"{name} is scheduled again.")
+
+
+@jobs.command()
+@click.argument("name")
+def start(name: str) -> None:
+    """Enqueue the job of a schedule entry now."""
+    with unit_of_work() as work:
+        job_id = work.schedule.run_now(name)
+    click.echo(f"Job {job_id} {WAITS}" + _queue_note())
+
+
+def _queue_note() -> str:
+    return "" if notifier.state() == "ok" else " The queue is away; the schedule will notify a worker."
+
+
+def as_text(known: Any) -> str:
+    return json.dumps(known, indent=2, default=lambda value: value.isoformat())
+
+
+def follow_job(job_id: int) -> None:
+    """Draw a bar until the job has ended. Raises JobNotFound."""
+    with click.progressbar(length=100, label=f"Job {job_id}", show_eta=False, item_show_func=lambda told: told) as bar:
+        while True:
+            board = reading().job_board
+            job = board.get(job_id)
+            is_over = job.state not in {JobState.WAITING, JobState.RUNNING}
+            percent = 100 if is_over else board.pace(job).percent or 0
+            bar.update(percent - bar.pos, progress_text(job, board.pace(job)) or situation(job))
+            db.session.close()
+            if is_over:
+                return
+            time.sleep(FOLLOW_SECONDS)

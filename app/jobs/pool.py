@@ -12,7 +12,7 @@ from signal import pthread_sigmask
 from typing import Any
 from uuid import uuid4
 
-from flask import Flask
+from flask import Flask, g
 from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.exceptions import DeserializationError
@@ -78,6 +78,7 @@ class Worker(SimpleWorker):
 
     def perform_job(self, job: Job, queue: Queue, execution: Any) -> bool:
         with self.app.app_context():
+            g.stops = lambda: self._stop_requested
             return bool(super().perform_job(job, queue, execution))
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from flask import g
+
 from app.emails import Message
+from app.errors import HandedBack
+from app.principal import Visit
+from app.services.audit import Origin
 from app.services.job_queue import Claim
 from app.tasks import Task
-from app.unit_of_work import Work
+from app.unit_of_work import Work, unit_of_work
 
 # A handler works in the transaction that completes its job. One that sends a mail returns the message instead: it is
 # sent with no transaction open, and the job is completed after that.
@@ -17,14 +25,72 @@ Handling = TypeVar("Handling", bound=Handler)
 
 HANDLERS: dict[type[Task], Handler] = {}
 
+# After this a job goes on in a new call of a worker, so that RQ's time limit (LONGEST_JOB_SECONDS) is never met.
+LONGEST_RUN_SECONDS = 5 * 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """A try of a task that is done in steps."""
+
+    claim: Claim
+    began: float = field(default_factory=time.monotonic)
+    steps: list[None] = field(default_factory=list)
+
+    @contextmanager
+    def step(self) -> Iterator[Work]:
+        """A unit of work that commits only while the lease is ours, together with `work.progress(...)`.
+
+        Raises LeaseLost, JobCancelled, and HandedBack before a step (never the first) when the worker stops.
+        """
+        if self.steps and (stops() or time.monotonic() - self.began > LONGEST_RUN_SECONDS):
+            raise HandedBack
+        with unit_of_work(origin=origin_of(self.claim)) as work:
+            yield work
+            work.job_queue.heartbeat(self.claim, **work.progress_made)
+        self.steps.append(None)
+
+
+# A task done in steps, each a transaction of its own; it returns the outcome. A later try goes on from
+# `run.claim.position`, so each step stores with `work.progress` where the next begins.
+SteppedHandler = Callable[[Run, Any], str | None]
+Stepping = TypeVar("Stepping", bound=SteppedHandler)
+
+STEPPED: dict[type[Task], SteppedHandler] = {}
+
 
 def handles(task: type[Task]) -> Callable[[Handling], Handling]:
     """Register the handler of `task`. Raises ValueError for a second one."""
 
     def mark(handler: Handling) -> Handling:
-        if task in HANDLERS:
-            raise ValueError(f"{task.__name__} has two handlers")
+        _check_free(task)
         HANDLERS[task] = handler
         return handler
 
     return mark
+
+
+def handles_in_steps(task: type[Task]) -> Callable[[Stepping], Stepping]:
+    """Register the handler of `task`, which is done in steps. Raises ValueError for a second one."""
+
+    def mark(handler: Stepping) -> Stepping:
+        _check_free(task)
+        STEPPED[task] = handler
+        return handler
+
+    return mark
+
+
+def _check_free(task: type[Task]) -> None:
+    if task in HANDLERS or task in STEPPED:
+        raise ValueError(f"{task.__name__} has two handlers")
+
+
+def stops() -> bool:
+    """Whether this process was told to stop, and only finishes its job."""
+    asked: Callable[[], bool] | None = g.get("stops")
+    return asked is not None and asked()
+
+
+def origin_of(claim: Claim | None) -> Origin:
+    return Origin(Visit(request_id=claim.request_id if claim else None), entry_point="job")

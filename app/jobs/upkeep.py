@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from app.jobs.registry import handles
+from collections.abc import Callable
+
+from app.jobs.registry import Run, handles, handles_in_steps
 from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SealAuditEvents, SettleAccounts, WarnOfExpiringKeys
 from app.unit_of_work import Work
 
 
-@handles(PurgeUnconfirmed)
-def purge_unconfirmed(work: Work, task: PurgeUnconfirmed, claim: Claim) -> None:
-    """What does not fit in one transaction is enqueued again."""
-    if work.registration.purge_unconfirmed(at_most=1000) == 1000:
-        work.enqueue(PurgeUnconfirmed())
+@handles_in_steps(PurgeUnconfirmed)
+def purge_unconfirmed(run: Run, task: PurgeUnconfirmed) -> str:
+    erased = _until_less(run, 1000, lambda work: work.registration.purge_unconfirmed(at_most=1000))
+    return f"accounts erased: {erased}"
 
 
-@handles(SettleAccounts)
-def settle_accounts(work: Work, task: SettleAccounts, claim: Claim) -> None:
-    """What does not fit in one transaction is enqueued again."""
-    if work.users.settle(at_most=100) + work.impersonation.settle(at_most=100) >= 100:
-        work.enqueue(SettleAccounts())
+@handles_in_steps(SettleAccounts)
+def settle_accounts(run: Run, task: SettleAccounts) -> str:
+    ended = _until_less(run, 100, lambda work: work.users.settle(at_most=100) + work.impersonation.settle(at_most=100))
+    return f"accounts and impersonations settled: {ended}"
 
 
-@handles(SealAuditEvents)
-def seal_audit_events(work: Work, task: SealAuditEvents, claim: Claim) -> None:
-    """One batch each; what remains is enqueued again."""
-    sealed, pruned = work.audit_chain.seal(), work.audit_chain.prune()
-    if sealed == BATCH or pruned:
-        work.enqueue(SealAuditEvents())
+@handles_in_steps(SealAuditEvents)
+def seal_audit_events(run: Run, task: SealAuditEvents) -> str:
+    sealed = _until_less(run, BATCH, lambda work: work.audit_chain.seal())
+    pruned = _until_less(run, 1, lambda work: work.audit_chain.prune())
+    return f"events sealed: {sealed}, deleted: {pruned}"
 
 
-@handles(PurgeExpired)
-def purge_expired(work: Work, task: PurgeExpired, claim: Claim) -> None:
-    """What does not fit in one transaction is enqueued again."""
-    if work.housekeeping.purge(at_most=5000) >= 5000:
-        work.enqueue(PurgeExpired())
+@handles_in_steps(PurgeExpired)
+def purge_expired(run: Run, task: PurgeExpired) -> str:
+    return f"rows deleted: {_until_less(run, 5000, lambda work: work.housekeeping.purge(at_most=5000))}"
 
 
-@handles(WarnOfExpiringKeys)
-def warn_of_expiring_keys(work: Work, task: WarnOfExpiringKeys, claim: Claim) -> None:
-    """What does not fit in one transaction is enqueued again."""
-    if work.api_keys.warn_of_ends(at_most=500) == 500:
-        work.enqueue(WarnOfExpiringKeys())
+@handles_in_steps(WarnOfExpiringKeys)
+def warn_of_expiring_keys(run: Run, task: WarnOfExpiringKeys) -> str:
+    return f"warnings: {_until_less(run, 500, lambda work: work.api_keys.warn_of_ends(at_most=500))}"
 
 
 @handles(NoOperation)
 def no_operation(work: Work, task: NoOperation, claim: Claim) -> None:
     return None
+
+
+def _until_less(run: Run, batch: int, act: Callable[[Work], int]) -> int:
+    """Repeat `act`, a step each, until it did less than a batch; returns how much it did in all."""
+    done = 0
+    while True:
+        with run.step() as work:
+            some = act(work)
+            done += some
+            work.progress(done)
+        if some < batch:
+            return done

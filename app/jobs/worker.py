@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import traceback
+from pathlib import Path
 
 from flask import g
 
 from app.emails import MailDelayed, MailRefused, Message, send
-from app.errors import DeadLink, LeaseLost, Pointless
+from app.errors import DeadLink, HandedBack, JobCancelled, LeaseLost, Pointless
 from app.extensions import now, settings
 from app.jobs import mails, upkeep
-from app.jobs.registry import HANDLERS
+from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of
 from app.models import MailStatus
-from app.principal import Visit
-from app.services.audit import Origin
 from app.services.job_queue import Claim
 from app.tasks import Task
 from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)
+
+HERE = f"{Path(__file__).parents[2]}/"
 
 __all__ = ["JobFailed", "mails", "perform", "upkeep"]
 
@@ -29,8 +33,8 @@ class JobFailed(Exception):
 
 def perform(job_id: int) -> None:
     """Try the job once, if it is free. Called by RQ with the id and nothing else."""
-    with unit_of_work(origin=_origin(None)) as work:
-        claim = work.job_queue.claim(job_id)
+    with unit_of_work(origin=origin_of(None)) as work:
+        claim = work.job_queue.claim(job_id, worker=f"{socket.gethostname()[:80]}:{os.getpid()}")
     if claim is None:
         return
     g.request_id = claim.request_id
@@ -46,7 +50,10 @@ def perform(job_id: int) -> None:
 
 def _perform(claim: Claim) -> None:
     task = Task.read(claim.kind, claim.arguments)
-    with unit_of_work(origin=_origin(claim)) as work:
+    if type(task) in STEPPED:
+        _perform_in_steps(claim, task)
+        return
+    with unit_of_work(origin=origin_of(claim)) as work:
         try:
             message, outcome = HANDLERS[type(task)](work, task, claim), None
         except DeadLink:
@@ -58,6 +65,20 @@ def _perform(claim: Claim) -> None:
             return
         message_id = _open_record(work, claim, message)
     _deliver(claim, message, message_id)
+
+
+def _perform_in_steps(claim: Claim, task: Task) -> None:
+    try:
+        outcome = STEPPED[type(task)](Run(claim), task)
+    except JobCancelled:
+        with unit_of_work(origin=origin_of(claim)) as work:
+            work.job_queue.stop(claim)
+    except HandedBack:
+        with unit_of_work(origin=origin_of(claim)) as work:
+            work.job_queue.hand_back(claim)
+    else:
+        with unit_of_work(origin=origin_of(claim)) as work:
+            work.job_queue.complete(claim, outcome=outcome and outcome[:500])
 
 
 def _open_record(work: Work, claim: Claim, message: Message) -> str:
@@ -75,15 +96,15 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> None:
     try:
         answer = send(message, message_id=message_id, at=now(), settings=settings())
     except MailRefused as refusal:
-        with unit_of_work(origin=_origin(claim)) as work:
+        with unit_of_work(origin=origin_of(claim)) as work:
             work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=str(refusal))
             work.job_queue.discard(claim, outcome=f"the mail server refused it: {refusal}"[:500])
     except MailDelayed as delay:
-        with unit_of_work(origin=_origin(claim)) as work:
+        with unit_of_work(origin=origin_of(claim)) as work:
             work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=str(delay))
             work.job_queue.retry_later(claim, outcome=f"the mail server did not take it yet: {delay}"[:500])
     else:
-        with unit_of_work(origin=_origin(claim)) as work:
+        with unit_of_work(origin=origin_of(claim)) as work:
             work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
             work.links.sent(claim.job_id)
             work.job_queue.complete(claim)
@@ -91,12 +112,18 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> None:
 
 def _note_failure(claim: Claim, problem: Exception) -> None:
     try:
-        with unit_of_work(origin=_origin(claim)) as work:
-            # The type of the error only: its message can contain personal data.
-            work.job_queue.retry_later(claim, outcome=f"failed with {type(problem).__name__}")
+        with unit_of_work(origin=origin_of(claim)) as work:
+            # Its type and place only: the message can contain personal data and secrets.
+            work.job_queue.retry_later(
+                claim, outcome=f"failed with {type(problem).__name__}", traceback=frames_of(problem)
+            )
     except LeaseLost:
         log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})
 
 
-def _origin(claim: Claim | None) -> Origin:
-    return Origin(Visit(request_id=claim.request_id if claim else None), entry_point="job")
+def frames_of(problem: BaseException) -> str:
+    """Where it was raised, innermost last: file, line and function, without any value."""
+    return "\n".join(
+        f"{frame.filename.removeprefix(HERE).rpartition('site-packages/')[2]}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(problem.__traceback__, limit=-12)
+    )

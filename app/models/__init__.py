@@ -5,7 +5,7 @@ from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.base import Base, complete_indexes
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
-from app.models.job import OPEN, Job, JobState
+from app.models.job import OPEN, Job, JobState, SchedulePause
 from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, MEMBER, Grant, Role, user_roles
@@ -39,6 +39,7 @@ __all__ = [
     "Purpose",
     "RefreshToken",
     "Role",
+    "SchedulePause",
     "SentMail",
     "Session",
     "Throttle",

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigId, partial_index
@@ -25,7 +25,8 @@ class Job(Base):
     """A task to be run, committed in the transaction that enqueued it (transactional outbox).
 
     `attempts` is the fencing token of a claim, `lease_until` the end of its lease, `notified_at` when the workers
-    were last notified; `progress` is 0 to 100.
+    were last notified. A task done in steps says how far it is: `progress_done` of `progress_total` (None: unknown),
+    `progress_before` when the current try began, and `position`, which a later try goes on from.
     """
 
     __tablename__ = "jobs"
@@ -33,6 +34,7 @@ class Job(Base):
         # `JobQueue.rescue` reads open jobs only, however long the history grows.
         partial_index("ix_jobs_due", "run_after", where=OPEN),
         Index("ix_jobs_state", "state", "id"),
+        Index("ix_jobs_kind", "kind", "id"),
         Index("ix_jobs_finished_at", "finished_at"),
         {"sqlite_autoincrement": True},
     )
@@ -48,10 +50,31 @@ class Job(Base):
     max_attempts: Mapped[int]
     lease_until: Mapped[datetime | None]
     notified_at: Mapped[datetime | None]
-    progress: Mapped[int] = mapped_column(default=0)
+    progress_done: Mapped[int] = mapped_column(server_default="0")
+    progress_total: Mapped[int | None]
+    progress_before: Mapped[int] = mapped_column(server_default="0")
+    position: Mapped[dict[str, Any] | None]
     outcome: Mapped[str | None] = mapped_column(String(500))
+    traceback: Mapped[str | None] = mapped_column(Text)
+    worker: Mapped[str | None] = mapped_column(String(100))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
     request_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+    @property
+    def is_retrying(self) -> bool:
+        """Whether a try failed and another is to come."""
+        return self.state == JobState.WAITING and self.attempts > 0
+
+
+class SchedulePause(Base):
+    """A schedule entry that enqueues nothing until the row is deleted."""
+
+    __tablename__ = "schedule_pauses"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    paused_at: Mapped[datetime]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import SystemRandom
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
+from app.errors import JobCancelled, LeaseLost
 from app.models import OPEN, Job, JobState
 from app.services.audit import Origin
 from app.services.lifetimes import Lifetimes
-from app.services.statements import affected, insert_once
+from app.services.statements import insert_once
 from app.tasks import Task
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
+STOPPED = "cancelled while it ran; what was done before stays"
 _chance = SystemRandom()
 
 
@@ -32,13 +33,18 @@ class DueJob:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job held until its lease ends; `attempt` is the fencing token."""
+    """A job held until its lease ends; `attempt` is the fencing token.
+
+    `position` and `done` are where an earlier try of a task done in steps got to.
+    """
 
     job_id: int
     kind: str
     arguments: dict[str, Any]
     attempt: int
     request_id: str | None
+    position: dict[str, Any] | None = None
+    done: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,6 @@ class JobQueue:
                 "run_after": now,
                 "dedupe_key": dedupe_key,
                 "attempts": 0,
-                "progress": 0,
                 "max_attempts": task.max_attempts,
                 "owner_id": self.origin.principal.user_id if self.origin.principal else None,
                 "request_id": self.origin.visit.request_id,
@@ -84,65 +89,110 @@ class JobQueue:
 
     # ── what a worker does ──
 
-    def claim(self, job_id: int) -> Claim | None:
+    def claim(self, job_id: int, *, worker: str | None = None) -> Claim | None:
         """Claim the job until its lease ends; None if it is not due, held, or finished."""
         now = self.clock()
         row = self.session.execute(
             update(Job)
-            .where(Job.id == job_id, Job.attempts < Job.max_attempts, self._is_free(now))
+            .where(
+                Job.id == job_id,
+                Job.attempts < Job.max_attempts,
+                Job.cancel_requested_at.is_(None),
+                self._is_free(now),
+            )
             .values(
                 state=JobState.RUNNING,
                 attempts=Job.attempts + 1,
                 lease_until=now + self.lifetimes.job_lease,
                 started_at=func.coalesce(Job.started_at, now),
+                claimed_at=now,
+                worker=worker,
+                progress_before=Job.progress_done,
             )
-            .returning(Job.kind, Job.arguments, Job.attempts, Job.request_id)
+            .returning(Job.kind, Job.arguments, Job.attempts, Job.request_id, Job.position, Job.progress_done)
             .execution_options(synchronize_session=False)
         ).first()
-        return Claim(job_id, row.kind, row.arguments, row.attempts, row.request_id) if row else None
+        return Claim(job_id, *row) if row else None
 
     def complete(self, claim: Claim, *, outcome: str | None = None) -> None:
         """Mark the job done. Raises LeaseLost, so that this transaction is rolled back."""
-        self._settle(
-            claim, state=JobState.DONE, progress=100, outcome=outcome, finished_at=self.clock(), lease_until=None
-        )
+        self._end(claim, JobState.DONE, outcome=outcome, traceback=None)
 
-    def heartbeat(self, claim: Claim, *, progress: int) -> None:
-        """Renew the lease and store the progress in percent. Raises LeaseLost."""
-        self._settle(claim, progress=progress, lease_until=self.clock() + self.lifetimes.job_lease)
+    def heartbeat(
+        self, claim: Claim, *, done: int | None = None, total: int | None = None, position: dict[str, Any] | None = None
+    ) -> None:
+        """Renew the lease and store how far the job is. Raises LeaseLost, JobCancelled.
 
-    def retry_later(self, claim: Claim, *, outcome: str) -> None:
+        A try that gets further than those before it gives the job all its tries back.
+        """
+        values: dict[str, Any] = {"lease_until": self.clock() + self.lifetimes.job_lease}
+        if done is not None:
+            values |= {"progress_done": done, "progress_total": total, "position": position}
+            if done > claim.done:
+                values["max_attempts"] = claim.attempt - 1 + Task.kinds[claim.kind].max_attempts
+        if self._settle(claim, **values) is not None:
+            raise JobCancelled
+
+    def hand_back(self, claim: Claim) -> None:
+        """Let another worker go on from the last position, at once; the try does not count. Raises LeaseLost."""
+        now = self.clock()
+        self._put_back(claim, run_after=now, notified_at=now, max_attempts=Job.max_attempts + 1)
+        self.notify(DueJob(claim.job_id, Task.kinds[claim.kind].queue))
+
+    def retry_later(self, claim: Claim, *, outcome: str, traceback: str | None = None) -> None:
         """Schedule another try, doubling the wait each time, or mark the job dead after its last."""
         now = self.clock()
         row = self.session.get(Job, claim.job_id)
         if row is not None and claim.attempt >= row.max_attempts:
-            self.discard(claim, outcome=outcome)
+            self.discard(claim, outcome=outcome, traceback=traceback)
             return
         delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
-        self._settle(
-            claim, state=JobState.WAITING, outcome=outcome, run_after=now + delay, lease_until=None, notified_at=None
-        )
+        self._put_back(claim, outcome=outcome, traceback=traceback, run_after=now + delay, notified_at=None)
 
-    def discard(self, claim: Claim, *, outcome: str) -> None:
+    def discard(self, claim: Claim, *, outcome: str, traceback: str | None = None) -> None:
         """Mark the job dead: no retry can help."""
-        self._settle(claim, state=JobState.DEAD, outcome=outcome, finished_at=self.clock(), lease_until=None)
+        self._end(claim, JobState.DEAD, outcome=outcome, traceback=traceback)
 
-    def _settle(self, claim: Claim, **values: Any) -> None:
-        settled = affected(
-            self.session,
+    def stop(self, claim: Claim) -> None:
+        """End a job whose cancellation was requested while it ran; its finished steps stay. Raises LeaseLost."""
+        self._end(claim, JobState.CANCELLED, outcome=STOPPED)
+
+    def _put_back(self, claim: Claim, **values: Any) -> None:
+        if self._settle(claim, state=JobState.WAITING, lease_until=None, **values) is not None:
+            self.session.execute(
+                update(Job)
+                .where(Job.id == claim.job_id)
+                .values(state=JobState.CANCELLED, finished_at=self.clock())
+                .execution_options(synchronize_session=False)
+            )
+
+    def _end(self, claim: Claim, state: JobState, **values: Any) -> None:
+        self._settle(claim, state=state, finished_at=self.clock(), lease_until=None, **values)
+
+    def _settle(self, claim: Claim, **values: Any) -> datetime | None:
+        """Returns when cancellation was requested, if it was. Raises LeaseLost."""
+        row = self.session.execute(
             update(Job)
             .where(Job.id == claim.job_id, Job.state == JobState.RUNNING, Job.attempts == claim.attempt)
             .values(**values)
-            .execution_options(synchronize_session=False),
-        )
-        if settled != 1:
+            .returning(Job.cancel_requested_at)
+            .execution_options(synchronize_session=False)
+        ).first()
+        if row is None:
             raise LeaseLost
+        return cast("datetime | None", row.cancel_requested_at)
 
     # ── what the schedule does ──
 
     def rescue(self, *, at_most: int = 500) -> int:
-        """Notify again of due jobs that nobody holds, and mark those dead whose last try never finished."""
+        """Notify again of due jobs that nobody holds; end the cancelled, and those whose last try never finished."""
         now = self.clock()
+        self.session.execute(
+            update(Job)
+            .where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.cancel_requested_at.is_not(None))
+            .values(state=JobState.CANCELLED, finished_at=now, lease_until=None, outcome=STOPPED)
+            .execution_options(synchronize_session=False)
+        )
         self.session.execute(
             update(Job)
             .where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.attempts >= Job.max_attempts)
@@ -186,55 +236,3 @@ class JobQueue:
             and_(Job.state == JobState.WAITING, Job.run_after <= now),
             and_(Job.state == JobState.RUNNING, Job.lease_until < now),
         )
-
-    # ── what people do ──
-
-    def get(self, job_id: int) -> Job:
-        job = self.session.get(Job, job_id)
-        if job is None:
-            raise JobNotFound(f"There is no job {job_id}.")
-        return job
-
-    def list(self, *, states: Iterable[str] = (), limit: int = 50, before: int | None = None) -> list[Job]:
-        """Newest first; `states` empty means all."""
-        query = select(Job).order_by(Job.id.desc()).limit(limit)
-        wanted = list(states)
-        if wanted:
-            query = query.where(Job.state.in_(wanted))
-        if before is not None:
-            query = query.where(Job.id < before)
-        return [*self.session.scalars(query)]
-
-    def retry(self, job_id: int) -> None:
-        """Retry a dead or cancelled job now, with all its tries. Raises JobNotFound, JobNotRetryable."""
-        now = self.clock()
-        job = self.get(job_id)
-        again = affected(
-            self.session,
-            update(Job)
-            .where(Job.id == job_id, Job.state.in_([JobState.DEAD, JobState.CANCELLED]))
-            .values(
-                state=JobState.WAITING,
-                run_after=now,
-                notified_at=now,
-                lease_until=None,
-                finished_at=None,
-                progress=0,
-                max_attempts=Job.attempts + Task.max_attempts,
-            ),
-        )
-        if again != 1:
-            raise JobNotRetryable
-        self.notify(DueJob(job_id, job.queue))
-
-    def cancel(self, job_id: int) -> None:
-        """Raises JobNotFound, JobNotCancellable once a worker has it."""
-        self.get(job_id)
-        cancelled = affected(
-            self.session,
-            update(Job)
-            .where(Job.id == job_id, Job.state == JobState.WAITING)
-            .values(state=JobState.CANCELLED, finished_at=self.clock()),
-        )
-        if cancelled != 1:
-            raise JobNotCancellable

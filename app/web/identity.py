@@ -97,6 +97,9 @@ def _load(request: Request) -> Principal | None:
     if found is None:
         return None
     g.origin = Origin(visit(), found.principal)
+    # A page that refreshes itself in a forgotten tab must not keep its session alive.
+    if "X-Background" in request.headers:
+        return found.principal
     if found.seen_at is None or (now() - found.seen_at).total_seconds() > found.note_after:
         _touch(found.principal)
     return found.principal

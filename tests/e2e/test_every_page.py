@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 from app import create_app
 from app.models import Purpose
 from app.settings import Settings
+from app.tasks import NoOperation
 from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address
@@ -91,6 +92,7 @@ opened("users.invitations: none", "/users/invitations", roles=("administrator",)
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
 opened("admin.audit", "/admin/audit", roles=("administrator",))
 opened("admin.audit: nothing found", "/admin/audit?actor=nobody", roles=("administrator",))
+opened("admin.jobs: none", "/admin/jobs?state=dead", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
@@ -300,6 +302,37 @@ def _(visitor: Visitor) -> None:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter", by=None)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
+
+
+@way("admin.jobs")
+def _(visitor: Visitor) -> None:
+    with visitor.deployment.work() as work:
+        for settle in (
+            lambda queue, claim: queue.heartbeat(claim, done=40_000, total=100_000),
+            lambda queue, claim: queue.discard(claim, outcome="no such user"),
+            lambda queue, claim: queue.retry_later(claim, outcome="the mail server is away"),
+            lambda queue, claim: queue.complete(claim, outcome="all is well"),
+        ):
+            settle(work.job_queue, work.job_queue.claim(work.enqueue(NoOperation()), worker="web1:4711"))
+    visitor.is_signed_in(roles=("administrator",), at="/admin/jobs")
+
+
+@way("admin.job: dead")
+def _(visitor: Visitor) -> None:
+    with visitor.deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+        claim = work.job_queue.claim(job_id)
+        work.job_queue.discard(claim, outcome="failed with ValueError", traceback="app/jobs/worker.py:70 in _perform")
+    visitor.is_signed_in(roles=("administrator",), at=f"/admin/jobs/{job_id}")
+    visitor.page.get_by_text("Where it failed").click()
+
+
+@way("admin.job: running")
+def _(visitor: Visitor) -> None:
+    with visitor.deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+        work.job_queue.heartbeat(work.job_queue.claim(job_id), done=40_000, total=100_000)
+    visitor.is_signed_in(roles=("administrator",), at=f"/admin/jobs/{job_id}")
 
 
 @way("admin.role")

@@ -5,8 +5,8 @@ import signal
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
-from app.jobs.schedule import SCHEDULE
 from app.models import JobState, MailStatus
+from app.services.schedule import SCHEDULE
 from app.tasks import AnswerForgotPassword, NoOperation
 from tests.support.deployment import until
 

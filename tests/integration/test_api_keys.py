@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from app.jobs.schedule import SCHEDULE
 from app.models import ApiKey
+from app.services.schedule import SCHEDULE
 from app.tasks import WarnOfExpiringKeys
 from app.unit_of_work import unit_of_work
 from tests.support.program import Program, code, codes

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.jobs.schedule import SCHEDULE
+from app.services.schedule import SCHEDULE
 
 PASSWORD = "a quieter harbour\n"
 

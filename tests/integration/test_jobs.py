@@ -1,11 +1,14 @@
 """How jobs are done: mails over a real mail server, retries, upkeep, and what must never leave the deployment."""
 
 import json
+import os
 import re
 import ssl
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from flask import g
 from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import func, select
@@ -14,11 +17,12 @@ from app.errors import LeaseLost
 from app.extensions import db
 from app.jobs import registry
 from app.jobs.pool import Pool, Worker
-from app.jobs.schedule import SCHEDULE, tick
+from app.jobs.schedule import tick
 from app.jobs.worker import JobFailed, perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
 from app.queue import connect
-from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged
+from app.services.schedule import SCHEDULE
+from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
@@ -402,7 +406,7 @@ def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_t
 def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
     (job_id,) = enqueue(app, NoOperation())
     with app.app_context(), unit_of_work() as work:
-        work.job_queue.get(job_id).kind = "fly_to_the_moon"
+        work.job_board.get(job_id).kind = "fly_to_the_moon"
     with app.app_context(), pytest.raises(JobFailed):
         perform(job_id)
 
@@ -427,6 +431,144 @@ def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, mo
     work_off(app)
 
     assert rows(app, Job)[0].state == "done"
+
+
+def test_a_failed_try_says_where_it_failed_and_nothing_of_what_was_in_hand(app, monkeypatch):
+    def fail(work, task, claim):
+        secret = "hunter2"
+        raise ValueError(secret)
+
+    monkeypatch.setitem(registry.HANDLERS, NoOperation, fail)
+    enqueue(app, NoOperation())
+    work_off(app)
+
+    (job,) = rows(app, Job)
+    assert job.outcome == "failed with ValueError"
+    assert job.traceback.splitlines()[-1].startswith("tests/integration/test_jobs.py:")
+    assert job.traceback.splitlines()[-1].endswith(" in fail")
+    assert "app/jobs/worker.py:" in job.traceback
+    assert "hunter2" not in str(vars(job))
+
+
+# ── tasks done in steps ──
+
+
+@pytest.fixture
+def rename_ten_times(app, ada, monkeypatch):
+    """A task that renames Ada in ten steps; `between` is what happens after each."""
+    between = SimpleNamespace(call=lambda number: None)
+
+    def rename(run, task):
+        first = (run.claim.position or {"next": 1})["next"]
+        for number in range(first, 11):
+            with run.step() as work:
+                work.users.rename(work.users.get(ada.id), f"Ada {number}", by=None)
+                work.progress(number, 10, position={"next": number + 1})
+            between.call(number)
+        return "renamed"
+
+    monkeypatch.delitem(registry.HANDLERS, NoOperation)
+    monkeypatch.setitem(registry.STEPPED, NoOperation, rename)
+    return between
+
+
+def name_of(app, person):
+    with app.app_context():
+        return db.session.get(User, person.id).name
+
+
+def test_each_step_is_kept_and_shown_before_the_next_begins(app, ada, rename_ten_times, clock, flask):
+    seen = []
+
+    def look(number):
+        clock.advance(seconds=2)
+        shown = json.loads(flask("jobs", "show", str(job_id), "--json").stdout)
+        seen.append((name_of(app, ada), shown["progress"]["percent"]))
+
+    rename_ten_times.call = look
+    (job_id,) = enqueue(app, NoOperation())
+    work_off(app)
+
+    assert seen == [(f"Ada {number}", 10 * number) for number in range(1, 11)]
+    (job,) = rows(app, Job)
+    assert (job.state, job.outcome, job.progress_done, job.progress_total) == ("done", "renamed", 10, 10)
+    assert job.worker.endswith(f":{os.getpid()}")
+
+
+def test_a_failed_step_is_undone_and_the_next_try_goes_on_there(app, ada, rename_ten_times, clock):
+    tried = []
+
+    def fail(number):
+        tried.append(number)
+        if tried.count(4) and len(tried) == 4:
+            raise ValueError
+
+    rename_ten_times.call = fail
+    enqueue(app, NoOperation())
+    work_off(app)
+    assert name_of(app, ada) == "Ada 4"
+    clock.advance(minutes=1)
+    work_off(app)
+
+    assert tried == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert [(job.state, job.attempts) for job in rows(app, Job)] == [("done", 2)]
+
+
+def test_who_lost_the_lease_undoes_its_step_and_leaves_the_rest_to_the_other(app, ada, rename_ten_times, clock):
+    def oversleep(number):
+        if number == 3:
+            clock.advance(hours=1)
+            with app.app_context(), unit_of_work() as work:
+                assert work.job_queue.claim(job_id)
+
+    rename_ten_times.call = oversleep
+    (job_id,) = enqueue(app, NoOperation())
+    with app.app_context():
+        perform(job_id)
+
+    assert name_of(app, ada) == "Ada 3"
+    (job,) = rows(app, Job)
+    assert (job.state, job.attempts, job.progress_done) == ("running", 2, 3)
+
+
+def test_a_job_in_steps_is_cancelled_after_the_one_in_hand_and_goes_on_when_retried(app, ada, rename_ten_times, flask):
+    def cancel(number):
+        if number == 3:
+            assert "stops at its next step" in flask("jobs", "cancel", str(job_id)).output
+
+    rename_ten_times.call = cancel
+    (job_id,) = enqueue(app, NoOperation())
+    work_off(app)
+
+    (job,) = rows(app, Job)
+    assert (job.state, job.progress_done, name_of(app, ada)) == ("cancelled", 3, "Ada 3")
+    flask("jobs", "retry", str(job_id))
+    work_off(app)
+    assert name_of(app, ada) == "Ada 10"
+
+
+def test_a_worker_that_is_told_to_stop_hands_a_job_in_steps_to_another(app, ada, rename_ten_times):
+    (job_id,) = enqueue(app, NoOperation())
+    with app.app_context():
+        g.stops = lambda: True
+        perform(job_id)
+    (job,) = rows(app, Job)
+    assert (job.state, job.progress_done, job.max_attempts - job.attempts) == ("waiting", 1, Task.max_attempts)
+
+    work_off(app)
+    (job,) = rows(app, Job)
+    assert (job.state, name_of(app, ada)) == ("done", "Ada 10")
+
+
+def test_following_a_job_draws_a_bar_and_ends_with_it(app, flask):
+    (job_id,) = enqueue(app, NoOperation())
+    work_off(app)
+
+    shown = flask("jobs", "show", str(job_id), "--follow")
+
+    assert shown.exit_code == 0
+    assert f"Job {job_id}" in shown.output
+    assert flask("jobs", "show", "999", "--follow").exit_code == 1
 
 
 # ── the queue holds ids and nothing else ──
@@ -523,15 +665,17 @@ def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app,
     assert "new@example.com" not in str([vars(each) for each in rows(app, SentMail)])
 
 
-def test_what_does_not_fit_in_one_round_is_purged_in_the_next(app, clock):
+def test_what_does_not_fit_in_one_transaction_is_purged_in_the_next(app, clock):
     with app.app_context(), unit_of_work() as work:
         for number in range(1001):
             work.session.add(User(email=f"u{number}@x.example", created_at=clock.now, updated_at=clock.now))
     clock.advance(days=8)
     enqueue(app, PurgeUnconfirmed())
 
-    assert work_off(app) == 2
+    assert work_off(app) == 1
     assert count(app, User) == 0
+    (job,) = rows(app, Job)
+    assert (job.outcome, job.progress_done, job.attempts) == ("accounts erased: 1001", 1001, 1)
 
 
 def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, new_browser, ada, mailbox, clock):

@@ -15,6 +15,7 @@ from app.models import User
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
 from app.settings import ROOT
+from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.people import Person
@@ -153,6 +154,10 @@ def target(app, people):
         with app.app_context(), unit_of_work() as work:
             return act(work).id
 
+    def made_job():
+        with app.app_context(), unit_of_work() as work:
+            return work.enqueue(NoOperation())
+
     def make(name, visitor):
         number = next(NUMBERS)
         makers = {
@@ -160,6 +165,8 @@ def target(app, people):
             "token": lambda: "x" * 43,
             "user_id": lambda: people.add(f"target{number}@example.com").id,
             "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=None)),
+            "job_id": made_job,
+            "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
                 lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=None)
             ),

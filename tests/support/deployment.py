@@ -197,7 +197,7 @@ class Deployment:
 
     def job(self, job_id: int) -> Job:
         with self.look() as look:
-            return look.job_queue.get(job_id)
+            return look.job_board.get(job_id)
 
     def jobs(self, kind: str | None = None) -> list[Job]:
         """Oldest first."""

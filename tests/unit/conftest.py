@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.models import ADMINISTRATOR, MEMBER, Base, Role, User, complete_indexes
 from app.principal import Principal, Visit
 from app.services.audit import AuditLog, Origin
+from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
@@ -67,6 +68,13 @@ def due_jobs() -> list[DueJob]:
 @pytest.fixture
 def job_queue(session: Session, lifetimes: Lifetimes, origin: Origin, clock: Clock, due_jobs: list[DueJob]) -> JobQueue:
     return JobQueue(session=session, lifetimes=lifetimes, origin=origin, clock=clock, notify=due_jobs.append)
+
+
+@pytest.fixture
+def job_board(
+    session: Session, audit: AuditLog, lifetimes: Lifetimes, clock: Clock, due_jobs: list[DueJob]
+) -> JobBoard:
+    return JobBoard(session=session, audit=audit, lifetimes=lifetimes, clock=clock, notify=due_jobs.append)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event, func, select
 
-from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, LeaseLost
+from app.errors import JobCancelled, LeaseLost
 from app.models import Job, JobState
-from app.services.job_queue import FIRST_DELAY, LONGEST_DELAY, Claim, DueJob
+from app.services.job_queue import FIRST_DELAY, LONGEST_DELAY, STOPPED, Claim, DueJob
 from app.tasks import NoOperation, PurgeExpired, SendNewDevice, Task
 
 
@@ -19,10 +19,10 @@ def state_of(session, job_id):
     return session.get(Job, job_id)
 
 
-def test_a_job_is_a_row_and_one_call_for_a_worker(job_queue, due_jobs):
+def test_a_job_is_a_row_and_one_call_for_a_worker(job_queue, due_jobs, session):
     job_id = job_queue.enqueue(SendNewDevice(user_id=3, session_id=4))
 
-    job = job_queue.get(job_id)
+    job = state_of(session, job_id)
     assert (job.kind, job.arguments) == ("send_new_device", {"user_id": 3, "session_id": 4})
     assert (job.state, job.queue, job.attempts) == (JobState.WAITING, "default", 0)
     assert due_jobs == [DueJob(job_id, "default")]
@@ -66,7 +66,7 @@ def test_an_acknowledged_job_is_done(job_queue, job_id, session, clock):
     job_queue.complete(job_queue.claim(job_id), outcome="well done")
 
     job = state_of(session, job_id)
-    assert (job.state, job.progress, job.outcome) == (JobState.DONE, 100, "well done")
+    assert (job.state, job.outcome) == (JobState.DONE, "well done")
     assert (job.started_at, job.finished_at, job.lease_until) == (clock.now, clock.now, None)
     assert job_queue.claim(job_id) is None
 
@@ -75,7 +75,7 @@ def test_an_acknowledged_job_is_done(job_queue, job_id, session, clock):
     "settle",
     [
         lambda job_queue, claim: job_queue.complete(claim),
-        lambda job_queue, claim: job_queue.heartbeat(claim, progress=50),
+        lambda job_queue, claim: job_queue.heartbeat(claim, done=50),
         lambda job_queue, claim: job_queue.retry_later(claim, outcome="later"),
         lambda job_queue, claim: job_queue.discard(claim, outcome="never"),
     ],
@@ -99,10 +99,45 @@ def test_a_long_job_renews_its_lease_and_says_how_far_it_is(job_queue, job_id, c
     claim = job_queue.claim(job_id)
     for progress in (25, 50, 75):
         clock.advance(seconds=110)
-        job_queue.heartbeat(claim, progress=progress)
+        job_queue.heartbeat(claim, done=progress, total=100, position={"row": progress})
 
-    assert state_of(session, job_id).progress == 75
+    job = state_of(session, job_id)
+    assert (job.progress_done, job.progress_total, job.position) == (75, 100, {"row": 75})
     assert job_queue.claim(job_id) is None
+
+
+def test_a_later_try_goes_on_from_the_last_position(job_queue, job_id, clock):
+    job_queue.heartbeat(job_queue.claim(job_id), done=40, total=100, position={"row": 40})
+    clock.advance(hours=1)
+
+    claim = job_queue.claim(job_id)
+
+    assert (claim.attempt, claim.done, claim.position) == (2, 40, {"row": 40})
+
+
+def test_a_job_that_gets_further_at_each_try_never_runs_out_of_them(job_queue, job_id, session, clock):
+    for row in range(1, 3 * Task.max_attempts):
+        job_queue.heartbeat(job_queue.claim(job_id), done=row, position={"row": row})
+        clock.advance(hours=1)
+        job_queue.rescue()
+
+    for _ in range(Task.max_attempts):
+        job_queue.claim(job_id)  # And now it gets no further.
+        clock.advance(hours=1)
+        job_queue.rescue()
+    assert state_of(session, job_id).state == JobState.DEAD
+
+
+def test_a_job_that_is_handed_back_is_due_at_once_and_the_try_does_not_count(job_queue, job_id, due_jobs, session):
+    claim = job_queue.claim(job_id)
+    due_jobs.clear()
+
+    job_queue.hand_back(claim)
+
+    job = state_of(session, job_id)
+    assert (job.state, job.max_attempts - job.attempts) == (JobState.WAITING, Task.max_attempts)
+    assert due_jobs == [DueJob(job_id, "default")]
+    assert job_queue.claim(job_id)
 
 
 def test_each_failed_try_waits_about_twice_as_long_as_the_one_before(job_queue, session, clock):
@@ -138,7 +173,6 @@ def test_after_its_last_try_a_job_is_dead_and_shown(job_queue, job_id, session, 
     job = state_of(session, job_id)
     assert (job.state, job.outcome) == (JobState.DEAD, "failed with ValueError")
     assert job_queue.claim(job_id) is None
-    assert job_queue.list(states=["dead"]) == [job]
 
 
 def test_a_job_that_kills_its_workers_ends_dead(job_queue, job_id, session, clock):
@@ -181,10 +215,10 @@ def test_rescue_notifies_of_a_delayed_job_as_soon_as_it_is_due(job_queue, job_id
     assert job_queue.rescue() == 1
 
 
-def test_rescue_leaves_what_is_over_alone(job_queue, job_id, clock):
+def test_rescue_leaves_what_is_over_alone(job_queue, job_board, job_id, clock):
     job_queue.complete(job_queue.claim(job_id))
     cancelled = job_queue.enqueue(NoOperation())
-    job_queue.cancel(cancelled)
+    job_board.cancel(cancelled)
     clock.advance(days=1)
 
     assert job_queue.rescue() == 0
@@ -200,58 +234,6 @@ def test_rescue_takes_the_oldest_first_and_no_more_than_it_is_told(job_queue, du
 
     assert job_queue.rescue(at_most=3) == 3
     assert [due.job_id for due in due_jobs] == jobs[:3]
-
-
-def test_a_dead_job_can_be_given_its_tries_again(job_queue, job_id, due_jobs, session):
-    job_queue.discard(job_queue.claim(job_id), outcome="550 no such user")
-    due_jobs.clear()
-
-    job_queue.retry(job_id)
-
-    job = state_of(session, job_id)
-    assert (job.state, job.max_attempts - job.attempts, job.finished_at) == (
-        JobState.WAITING,
-        Task.max_attempts,
-        None,
-    )
-    assert due_jobs == [DueJob(job_id, "default")]
-    assert job_queue.claim(job_id).attempt == 2
-
-
-def test_what_is_not_dead_cannot_be_retried(job_queue, job_id):
-    with pytest.raises(JobNotRetryable):
-        job_queue.retry(job_id)
-    job_queue.complete(job_queue.claim(job_id))
-    with pytest.raises(JobNotRetryable):
-        job_queue.retry(job_id)
-    with pytest.raises(JobNotFound):
-        job_queue.retry(12345)
-
-
-def test_a_job_that_has_not_begun_can_be_cancelled(job_queue, job_id, session):
-    job_queue.cancel(job_id)
-
-    assert state_of(session, job_id).state == JobState.CANCELLED
-    assert job_queue.claim(job_id) is None
-    job_queue.retry(job_id)
-    assert job_queue.claim(job_id)
-
-
-def test_a_job_that_has_begun_cannot_be_cancelled(job_queue, job_id):
-    job_queue.claim(job_id)
-
-    with pytest.raises(JobNotCancellable):
-        job_queue.cancel(job_id)
-    with pytest.raises(JobNotFound):
-        job_queue.cancel(12345)
-
-
-def test_the_list_is_newest_first_and_goes_on_where_it_ended(job_queue):
-    jobs = [job_queue.enqueue(NoOperation()) for _ in range(5)]
-
-    assert [job.id for job in job_queue.list(limit=2)] == jobs[:-3:-1]
-    assert [job.id for job in job_queue.list(before=jobs[2])] == [jobs[1], jobs[0]]
-    assert job_queue.list(states=["done"]) == []
 
 
 def test_overdue_jobs_are_counted(job_queue, job_id, clock):
@@ -272,3 +254,52 @@ def test_what_is_due_is_found_without_reading_the_history(session, job_queue):
     for statement, values in selects:
         plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
         assert "SCAN" not in str(plan)
+
+
+# ── cancelled while it runs ──
+
+
+def test_a_running_job_is_told_at_its_next_heartbeat_that_it_was_cancelled(job_queue, job_board, job_id, session):
+    claim = job_queue.claim(job_id)
+    assert job_board.cancel(job_id) == JobState.RUNNING
+
+    with pytest.raises(JobCancelled):
+        job_queue.heartbeat(claim, done=1)
+    job_queue.stop(claim)
+
+    job = state_of(session, job_id)
+    assert (job.state, job.outcome) == (JobState.CANCELLED, STOPPED)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [lambda queue, claim: queue.retry_later(claim, outcome="later"), lambda queue, claim: queue.hand_back(claim)],
+    ids=["retry_later", "hand_back"],
+)
+def test_a_cancelled_job_does_not_wait_for_another_try(job_queue, job_board, job_id, session, clock, back):
+    claim = job_queue.claim(job_id)
+    job_board.cancel(job_id)
+
+    back(job_queue, claim)
+
+    assert state_of(session, job_id).state == JobState.CANCELLED
+    assert job_queue.claim(job_id) is None
+
+
+def test_a_cancelled_job_whose_worker_died_is_not_begun_again(job_queue, job_board, job_id, session, clock):
+    job_queue.claim(job_id)
+    job_board.cancel(job_id)
+    clock.advance(hours=1)
+
+    assert job_queue.claim(job_id) is None
+    assert job_queue.rescue() == 0
+    assert state_of(session, job_id).state == JobState.CANCELLED
+
+
+def test_what_a_job_had_done_when_it_was_cancelled_counts_as_done(job_queue, job_board, job_id, session):
+    claim = job_queue.claim(job_id)
+    job_board.cancel(job_id)
+
+    job_queue.complete(claim)
+
+    assert state_of(session, job_id).state == JobState.DONE

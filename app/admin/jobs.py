@@ -1,0 +1,198 @@
+"""Jobs, the schedule and the workers: look, retry, run, cancel, pause."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.admin import bp
+from app.errors import JobNotCancellable, JobNotRetryable, JobNotStartable
+from app.extensions import notifier, now
+from app.models import Job, JobState
+from app.services.job_board import ENDED_BADLY, MOST_AT_ONCE, SITUATIONS, JobBoard, JobFilter
+from app.services.permissions import JOBS_EDIT, JOBS_READ
+from app.services.schedule import Planned
+from app.tasks import Task
+from app.unit_of_work import reading, unit_of_work
+from app.web.access import requires
+from app.web.jobs import duration, progress_text, situation
+from app.web.pages import page
+from app.web.redirects import done
+from app.web.rows import asked_for, before
+
+ON_A_PAGE = 25
+# An idle worker reports itself more often than that; RQ lists a killed one for longer.
+HEARD_WITHIN = timedelta(minutes=1)
+MOST_WORKERS = 200
+
+
+@bp.get("/jobs")
+@requires(JOBS_READ)
+def jobs() -> ResponseReturnValue:
+    look, wanted = reading(), _wanted(asked_for("state"), asked_for("task"))
+    found = look.job_board.list(wanted, limit=ON_A_PAGE + 1)
+    rows = found[:ON_A_PAGE]
+    state = wanted.situations[0] if wanted.situations else ""
+    kept: dict[str, Any] = {"state": state or None, "task": wanted.kind}
+    return page(
+        "admin/jobs.html",
+        state=state,
+        task=wanted.kind or "",
+        states={"": "Any state"} | {each: each.capitalize() for each in SITUATIONS},
+        tasks={"": "Any task"} | {kind: named(kind) for kind in sorted(Task.kinds)},
+        jobs=[_shown(job, look.job_board) for job in rows],
+        can_retry_all=state in ENDED_BADLY and bool(rows),
+        crew=_crew(look.job_board),
+        entries=[_entry(each) for each in look.schedule.list()],
+        next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
+        first_url=url_for("admin.jobs", **kept) if wanted.before is not None else None,
+    )
+
+
+@bp.get("/jobs/<id:job_id>")
+@requires(JOBS_READ)
+def job(job_id: int) -> ResponseReturnValue:
+    look = reading()
+    found = look.job_board.get(job_id)
+    return page("admin/job.html", job=_shown(found, look.job_board), row=found, is_open=_is_open(found))
+
+
+@bp.post("/jobs/retry")
+@requires(JOBS_EDIT)
+def retry_jobs() -> ResponseReturnValue:
+    wanted = _wanted(request.form.get("state", ""), request.form.get("task", ""))
+    with unit_of_work() as work:
+        retried = work.job_board.retry_all(wanted)
+    message = "There was nothing to retry." if not retried else f"Jobs that are retried: {retried:,}."
+    if retried == MOST_AT_ONCE:
+        message += " There may be more."
+    return done(message, to="admin.jobs", kind="success" if retried else "info", task=wanted.kind)
+
+
+@bp.post("/jobs/<id:job_id>/retry")
+@requires(JOBS_EDIT)
+def retry_job(job_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            work.job_board.retry(job_id)
+    except JobNotRetryable as refusal:
+        return _one(job_id, str(refusal), kind="error")
+    return _one(job_id, "The job waits for a worker.")
+
+
+@bp.post("/jobs/<id:job_id>/run")
+@requires(JOBS_EDIT)
+def run_job(job_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            work.job_board.run_now(job_id)
+    except JobNotStartable as refusal:
+        return _one(job_id, str(refusal), kind="error")
+    return _one(job_id, "The job waits for a worker.")
+
+
+@bp.post("/jobs/<id:job_id>/cancel")
+@requires(JOBS_EDIT)
+def cancel_job(job_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            state = work.job_board.cancel(job_id)
+    except JobNotCancellable as refusal:
+        return _one(job_id, str(refusal), kind="error")
+    if state == JobState.RUNNING:
+        return _one(job_id, "The job stops at its next step, if it has steps.", kind="info")
+    return _one(job_id, "The job is cancelled.")
+
+
+@bp.post("/jobs/schedule/<name>/pause")
+@requires(JOBS_EDIT)
+def pause_entry(name: str) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        work.schedule.pause(name)
+    return done(f"{name} is paused.", to="admin.jobs", _anchor="schedule")
+
+
+@bp.post("/jobs/schedule/<name>/resume")
+@requires(JOBS_EDIT)
+def resume_entry(name: str) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        work.schedule.resume(name)
+    return done(f"{name} is scheduled again.", to="admin.jobs", _anchor="schedule")
+
+
+@bp.post("/jobs/schedule/<name>/run")
+@requires(JOBS_EDIT)
+def run_entry(name: str) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        job_id = work.schedule.run_now(name)
+    return _one(job_id, "The job waits for a worker.")
+
+
+def named(kind: str) -> str:
+    """`purge_expired` as `Purge expired`."""
+    return kind.replace("_", " ").capitalize()
+
+
+def _one(job_id: int, message: str, *, kind: str = "success") -> ResponseReturnValue:
+    return done(message, to="admin.job", kind=kind, job_id=job_id)
+
+
+def _wanted(state: str, kind: str) -> JobFilter:
+    """What is not known counts as not asked for."""
+    return JobFilter((state,) if state in SITUATIONS else (), kind if kind in Task.kinds else None, before())
+
+
+def _is_open(job: Job) -> bool:
+    return job.state in {JobState.WAITING, JobState.RUNNING}
+
+
+def _shown(job: Job, board: JobBoard) -> SimpleNamespace:
+    pace = board.pace(job)
+    return SimpleNamespace(
+        id=job.id,
+        name=named(job.kind),
+        situation=situation(job),
+        is_stopping=job.cancel_requested_at is not None and _is_open(job),
+        percent=pace.percent,
+        progress=progress_text(job, pace),
+        outcome=job.outcome,
+        worker=job.worker,
+        claimed_at=job.claimed_at,
+        run_after=job.run_after if job.run_after > now() else None,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        can_retry=job.state in ENDED_BADLY,
+        can_run=job.state == JobState.WAITING and job.run_after > now(),
+        can_cancel=_is_open(job) and job.cancel_requested_at is None,
+    )
+
+
+def _entry(planned: Planned) -> SimpleNamespace:
+    last = planned.last
+    return SimpleNamespace(
+        name=planned.entry.name,
+        text=named(planned.entry.task.kind()),
+        every=duration(planned.entry.every).removeprefix("1 "),
+        next_at=planned.next_at,
+        is_due=planned.next_at is not None and planned.next_at <= now(),
+        paused_at=planned.paused_at,
+        last=last and SimpleNamespace(id=last.id, situation=situation(last), at=last.finished_at or last.created_at),
+        outcome=last.outcome if last else None,
+    )
+
+
+def _crew(board: JobBoard) -> SimpleNamespace:
+    crew = notifier.crew()
+    if crew is None:
+        return SimpleNamespace(is_away=True, workers=[], last_round_at=None)
+    running = {job.worker: job for job in board.list(JobFilter((JobState.RUNNING,)), limit=MOST_WORKERS)}
+    alive = [
+        SimpleNamespace(queues=seen.queues, name=seen.name, since=seen.since, job=running.get(seen.name))
+        for seen in crew.workers
+        if seen.name in running or (seen.seen_at and now() - seen.seen_at < HEARD_WITHIN)
+    ]
+    return SimpleNamespace(is_away=False, workers=alive, last_round_at=crew.last_round_at)

@@ -1,0 +1,210 @@
+"""Jobs and the schedule: look, retry, run, cancel, pause."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from app.api import bp
+from app.api.answers import Answer
+from app.api.endpoint import endpoint
+from app.api.schemas import Id, In, Next, Out, PageQuery, Time
+from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
+from app.models import JobState
+from app.services.directory import Position
+from app.services.job_board import JobFilter
+from app.services.permissions import JOBS_EDIT, JOBS_READ
+from app.unit_of_work import reading, unit_of_work
+from app.web.access import requires
+from app.web.cursors import read_cursor, write_cursor
+from app.web.jobs import as_dict, as_entry
+
+Kind = Annotated[str, Field(max_length=64, pattern="^[a-z][a-z0-9_]*$", examples=["send_invitation"])]
+Count = Annotated[int, Field(ge=0, examples=[40000])]
+
+
+class JobsQuery(PageQuery):
+    state: (
+        Annotated[
+            Literal["waiting", "running", "retrying", "dead", "done", "cancelled"],
+            Field(description="`retrying`: waiting, and failed before."),
+        ]
+        | None
+    ) = None
+    kind: Kind | None = None
+
+
+class RetryIn(In):
+    state: Literal["dead", "cancelled"] | None = None
+    kind: Kind | None = None
+
+
+class RetriedOut(Out):
+    retried: Annotated[int, Field(ge=0, examples=[3])]
+
+
+class ProgressOut(Out):
+    done: Count
+    total: Count | None = Field(description="Null where it is not known.", examples=[100000])
+    percent: Annotated[int, Field(ge=0, le=100)] | None = Field(examples=[40])
+    per_second: float | None = Field(examples=[1200.5])
+    seconds_left: Count | None = Field(examples=[50])
+
+
+class JobOut(Out):
+    id: Id
+    kind: Kind
+    arguments: Annotated[dict[str, Any], Field(description="Ids only.", examples=[{"user_id": 1}])]
+    queue: Literal["urgent", "default", "bulk"]
+    state: Literal["waiting", "running", "done", "dead", "cancelled"]
+    is_retrying: Annotated[bool, Field(description="It waits, and failed before.", examples=[False])]
+    progress: ProgressOut
+    attempts: Annotated[int, Field(ge=0, examples=[1])]
+    max_attempts: Annotated[int, Field(ge=1, examples=[8])]
+    outcome: str | None = Field(description="How it ended, or why the last try failed.", examples=["rows deleted: 12"])
+    traceback: str | None = Field(description="Where the last try failed, without any value.", examples=[None])
+    worker: str | None = Field(description="Host and process of the last try.", examples=["web1:4711"])
+    owner_id: int | None = Field(description="Who caused it.", examples=[1])
+    request_id: str | None = Field(examples=["c74ad20530d07a0b4e1021ede0504bec"])
+    run_after: Time
+    lease_until: Time | None
+    created_at: Time
+    started_at: Time | None
+    claimed_at: Time | None
+    cancel_requested_at: Time | None
+    finished_at: Time | None
+
+
+class JobsOut(Out):
+    items: list[JobOut]
+    next: Next
+
+
+class LastRunOut(Out):
+    id: Id
+    state: Literal["waiting", "running", "done", "dead", "cancelled"]
+    outcome: str | None = Field(examples=["rows deleted: 12"])
+    at: Time
+
+
+class EntryOut(Out):
+    name: Annotated[str, Field(examples=["purge-expired"])]
+    kind: Kind
+    every_seconds: Annotated[int, Field(ge=1, examples=[21600])]
+    next_at: Time | None = Field(description="Null while it is paused.")
+    paused_at: Time | None
+    last: LastRunOut | None
+
+
+class ScheduleOut(Out):
+    items: list[EntryOut]
+
+
+@bp.get("/v1/jobs")
+@endpoint(JobsOut, query=JobsQuery, tag="jobs", lists=True)
+@requires(JOBS_READ)
+def list_jobs(query: JobsQuery) -> dict[str, Any]:
+    """Jobs, newest first, a page at a time."""
+    of = {"list": "jobs", "state": query.state, "kind": query.kind}
+    after = read_cursor(query.cursor, of=of)
+    wanted = JobFilter((query.state,) if query.state else (), query.kind, after.id if after else None)
+    board = reading().job_board
+    found = board.list(wanted, limit=query.limit + 1)
+    page = found[: query.limit]
+    following = Position(None, page[-1].id) if len(found) > query.limit else None
+    return {"items": [as_dict(job, board.pace(job)) for job in page], "next": write_cursor(following, of=of)}
+
+
+@bp.get("/v1/jobs/<id:job_id>")
+@endpoint(JobOut, refuses=(JobNotFound,), tag="jobs")
+@requires(JOBS_READ)
+def show_job(job_id: int) -> dict[str, Any]:
+    """One job, and how far it is."""
+    return _one(job_id)
+
+
+@bp.post("/v1/jobs/retry")
+@endpoint(RetriedOut, body=RetryIn, tag="jobs")
+@requires(JOBS_EDIT)
+def retry_jobs(body: RetryIn) -> dict[str, Any]:
+    """Retry the dead and cancelled jobs that match, the oldest 10,000 at most."""
+    with unit_of_work() as work:
+        return {"retried": work.job_board.retry_all(JobFilter((body.state,) if body.state else (), body.kind))}
+
+
+@bp.post("/v1/jobs/<id:job_id>/retry")
+@endpoint(JobOut, refuses=(JobNotFound, JobNotRetryable), tag="jobs")
+@requires(JOBS_EDIT)
+def retry_job(job_id: int) -> dict[str, Any]:
+    """Retry a dead or cancelled job, with all its tries."""
+    with unit_of_work() as work:
+        work.job_board.retry(job_id)
+    return _one(job_id)
+
+
+@bp.post("/v1/jobs/<id:job_id>/run")
+@endpoint(JobOut, refuses=(JobNotFound, JobNotStartable), tag="jobs")
+@requires(JOBS_EDIT)
+def run_job(job_id: int) -> dict[str, Any]:
+    """Run a waiting job now instead of at its time."""
+    with unit_of_work() as work:
+        work.job_board.run_now(job_id)
+    return _one(job_id)
+
+
+@bp.post("/v1/jobs/<id:job_id>/cancel")
+@endpoint(JobOut, refuses=(JobNotFound, JobNotCancellable), tag="jobs")
+@requires(JOBS_EDIT)
+def cancel_job(job_id: int) -> Answer:
+    """Cancel a job: at once if it waits, at its next step if it runs."""
+    with unit_of_work() as work:
+        state = work.job_board.cancel(job_id)
+    said = (
+        "The job is cancelled." if state == JobState.CANCELLED else "The job stops at its next step, if it has steps."
+    )
+    return Answer(_one(job_id), message=said)
+
+
+@bp.get("/v1/schedule")
+@endpoint(ScheduleOut, tag="jobs")
+@requires(JOBS_READ)
+def show_schedule() -> dict[str, Any]:
+    """The schedule's entries, with their last and next run."""
+    return {"items": [as_entry(each) for each in reading().schedule.list()]}
+
+
+@bp.post("/v1/schedule/<name>/pause")
+@endpoint(None, refuses=(ScheduleNotFound,), tag="jobs")
+@requires(JOBS_EDIT)
+def pause_entry(name: str) -> Answer:
+    """Pause an entry of the schedule."""
+    with unit_of_work() as work:
+        work.schedule.pause(name)
+    return Answer(message="The entry is paused.")
+
+
+@bp.post("/v1/schedule/<name>/resume")
+@endpoint(None, refuses=(ScheduleNotFound,), tag="jobs")
+@requires(JOBS_EDIT)
+def resume_entry(name: str) -> Answer:
+    """Resume an entry of the schedule."""
+    with unit_of_work() as work:
+        work.schedule.resume(name)
+    return Answer(message="The entry is scheduled again.")
+
+
+@bp.post("/v1/schedule/<name>/run")
+@endpoint(JobOut, refuses=(ScheduleNotFound,), tag="jobs")
+@requires(JOBS_EDIT)
+def run_entry(name: str) -> dict[str, Any]:
+    """Enqueue the job of an entry now."""
+    with unit_of_work() as work:
+        job_id = work.schedule.run_now(name)
+    return _one(job_id)
+
+
+def _one(job_id: int) -> dict[str, Any]:
+    board = reading().job_board
+    job = board.get(job_id)
+    return as_dict(job, board.pace(job))

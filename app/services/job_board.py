@@ -1,0 +1,155 @@
+"""What people do with jobs: look, retry, run now, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, Update, select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable
+from app.models import Job, JobState
+from app.services.audit import AuditLog
+from app.services.job_queue import DueJob
+from app.services.lifetimes import Lifetimes
+from app.services.statements import affected
+from app.tasks import Task
+
+RETRYING = "retrying"
+# What a list can be narrowed to: the states, with the waiting jobs that failed before apart from the others.
+SITUATIONS = ("waiting", "running", RETRYING, "dead", "done", "cancelled")
+ENDED_BADLY = ("dead", "cancelled")
+MOST_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """`situations` (of SITUATIONS) empty means all; `before` is the id that a page begins under."""
+
+    situations: tuple[str, ...] = ()
+    kind: str | None = None
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far and how fast a job is; None where that cannot be told."""
+
+    percent: int | None
+    per_second: float | None
+    left: timedelta | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobBoard:
+    session: DbSession
+    audit: AuditLog
+    lifetimes: Lifetimes
+    clock: Callable[[], datetime]
+    notify: Callable[[DueJob], None]
+
+    def get(self, job_id: int) -> Job:
+        """Raises JobNotFound."""
+        job = self.session.get(Job, job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return job
+
+    def list(self, wanted: JobFilter | None = None, *, limit: int = 50) -> list[Job]:
+        """Newest first."""
+        wanted = wanted or JobFilter()
+        query = _narrowed(select(Job), wanted).order_by(Job.id.desc()).limit(limit)
+        if wanted.before is not None:
+            query = query.where(Job.id < wanted.before)
+        return [*self.session.scalars(query)]
+
+    def retry(self, job_id: int) -> None:
+        """Retry a dead or cancelled job now, with all its tries. Raises JobNotFound, JobNotRetryable."""
+        job = self.get(job_id)
+        if not self._retry(Job.id == job_id, notified_at=self.clock()):
+            raise JobNotRetryable
+        self.audit.record("job.retried", subject_id=None, job=job_id, task=job.kind)
+        self.notify(DueJob(job_id, job.queue))
+
+    def retry_all(self, wanted: JobFilter, *, at_most: int = MOST_AT_ONCE) -> int:
+        """Retry the dead and cancelled jobs that match, the oldest first; returns how many. The schedule notifies."""
+        some = _narrowed(select(Job.id), wanted).where(Job.state.in_(ENDED_BADLY)).order_by(Job.id).limit(at_most)
+        retried = self._retry(Job.id.in_(some.scalar_subquery()), notified_at=None)
+        if retried:
+            narrowed = ", ".join(wanted.situations) or "all"
+            self.audit.record(
+                "jobs.retried", subject_id=None, count=retried, states=narrowed, task=wanted.kind or "all"
+            )
+        return retried
+
+    def run_now(self, job_id: int) -> None:
+        """Make a waiting job due. Raises JobNotFound, JobNotStartable."""
+        job, now = self.get(job_id), self.clock()
+        if not self._change(job_id, JobState.WAITING, run_after=now, notified_at=now):
+            raise JobNotStartable
+        self.audit.record("job.run", subject_id=None, job=job_id, task=job.kind)
+        self.notify(DueJob(job_id, job.queue))
+
+    def cancel(self, job_id: int) -> JobState:
+        """CANCELLED, or RUNNING if a worker has it, which stops at its next step (a task without steps does not).
+
+        Raises JobNotFound, JobNotCancellable.
+        """
+        job, now = self.get(job_id), self.clock()
+        if self._change(job_id, JobState.WAITING, state=JobState.CANCELLED, finished_at=now):
+            state = JobState.CANCELLED
+        elif self._change(job_id, JobState.RUNNING, cancel_requested_at=now):
+            state = JobState.RUNNING
+        else:
+            raise JobNotCancellable
+        self.audit.record("job.cancelled", subject_id=None, job=job_id, task=job.kind)
+        return state
+
+    def pace(self, job: Job) -> Pace:
+        """From the progress of the current try."""
+        done, total = job.progress_done, job.progress_total
+        percent = min(100, done * 100 // total) if total else None
+        if job.state != JobState.RUNNING or not (job.lease_until and job.claimed_at) or done <= job.progress_before:
+            return Pace(percent, None, None)
+        seconds = (job.lease_until - self.lifetimes.job_lease - job.claimed_at).total_seconds()
+        if seconds < 1:
+            return Pace(percent, None, None)
+        per_second = (done - job.progress_before) / seconds
+        left = timedelta(seconds=(total - done) / per_second) if total and total >= done else None
+        return Pace(percent, per_second, left)
+
+    def _change(self, job_id: int, present: JobState, /, **values: Any) -> bool:
+        return self._update(update(Job).where(Job.id == job_id, Job.state == present).values(**values)) == 1
+
+    def _retry(self, condition: Any, *, notified_at: datetime | None) -> int:
+        return self._update(
+            update(Job)
+            .where(condition, Job.state.in_(ENDED_BADLY))
+            .values(
+                state=JobState.WAITING,
+                run_after=self.clock(),
+                notified_at=notified_at,
+                lease_until=None,
+                finished_at=None,
+                cancel_requested_at=None,
+                max_attempts=Job.attempts + Task.max_attempts,
+            )
+        )
+
+    def _update(self, statement: Update) -> int:
+        return affected(self.session, statement.execution_options(synchronize_session=False))
+
+
+def _narrowed(query: Select[Any], wanted: JobFilter) -> Select[Any]:
+    if wanted.kind is not None:
+        query = query.where(Job.kind == wanted.kind)
+    if not wanted.situations:
+        return query
+    states = {JobState.WAITING if each == RETRYING else JobState(each) for each in wanted.situations}
+    query = query.where(Job.state.in_(states))
+    if RETRYING in wanted.situations and JobState.WAITING not in wanted.situations:
+        query = query.where((Job.state != JobState.WAITING) | (Job.attempts > 0))
+    return query

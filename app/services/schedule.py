@@ -1,0 +1,110 @@
+"""The schedule: periodic jobs. Each is a row with the key `name:period`, so several schedulers enqueue it once.
+
+A missed period is not made up for: the next one does the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import ScheduleNotFound
+from app.models import Job, SchedulePause
+from app.services.audit import AuditLog
+from app.services.job_queue import JobQueue
+from app.services.statements import affected, insert_once
+from app.tasks import PurgeExpired, PurgeUnconfirmed, SealAuditEvents, SettleAccounts, Task, WarnOfExpiringKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    name: str
+    every: timedelta
+    task: Task
+
+    def begin(self, at: datetime) -> datetime:
+        """The beginning of the period that `at` falls in, counted from the epoch."""
+        length = self.every.total_seconds()
+        return datetime.fromtimestamp(at.timestamp() // length * length, UTC)
+
+    def key(self, at: datetime) -> str:
+        return f"{self.name}:{self.begin(at):%Y-%m-%dT%H:%M}"
+
+
+SCHEDULE = (
+    Entry("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
+    Entry("settle-accounts", timedelta(minutes=5), SettleAccounts()),
+    Entry("seal-audit-events", timedelta(minutes=15), SealAuditEvents()),
+    Entry("purge-expired", timedelta(hours=6), PurgeExpired()),
+    Entry("warn-of-expiring-keys", timedelta(hours=12), WarnOfExpiringKeys()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An entry as it stands: its last job, of the schedule or started by hand, and when it runs next."""
+
+    entry: Entry
+    last: Job | None
+    next_at: datetime | None
+    paused_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    session: DbSession
+    audit: AuditLog
+    job_queue: JobQueue
+    clock: Callable[[], datetime]
+
+    def enqueue_due(self) -> None:
+        """Enqueue the jobs of the current periods, unless that was done or the entry is paused."""
+        now = self.clock()
+        paused = self._paused()
+        for entry in SCHEDULE:
+            if entry.name not in paused and not self.job_queue.was_enqueued(entry.key(now)):
+                self.job_queue.enqueue(entry.task, dedupe_key=entry.key(now))
+
+    def list(self) -> list[Planned]:
+        return [*self._planned()]
+
+    def pause(self, name: str) -> None:
+        """Raises ScheduleNotFound. Pausing what is paused changes nothing."""
+        row = {"name": _entry(name).name, "paused_at": self.clock()}
+        inserted = insert_once(self.session, SchedulePause).on_conflict_do_nothing().returning(SchedulePause.name)
+        if self.session.execute(inserted, row).scalar() is not None:
+            self.audit.record("schedule.paused", subject_id=None, entry=name)
+
+    def resume(self, name: str) -> None:
+        """Raises ScheduleNotFound."""
+        if affected(self.session, delete(SchedulePause).where(SchedulePause.name == _entry(name).name)):
+            self.audit.record("schedule.resumed", subject_id=None, entry=name)
+
+    def run_now(self, name: str) -> int:
+        """Enqueue the entry's job apart from its periods, paused or not; returns its id. Raises ScheduleNotFound."""
+        job_id = cast(int, self.job_queue.enqueue(_entry(name).task))  # Only one with a key can be there already.
+        self.audit.record("schedule.run", subject_id=None, entry=name, job=job_id)
+        return job_id
+
+    def _planned(self) -> Iterator[Planned]:
+        now, paused = self.clock(), self._paused()
+        for entry in SCHEDULE:
+            ran = select(Job).where(Job.kind == entry.task.kind()).order_by(Job.id.desc()).limit(1)
+            paused_at = paused.get(entry.name)
+            due = now if not self.job_queue.was_enqueued(entry.key(now)) else entry.begin(now) + entry.every
+            yield Planned(entry, self.session.scalar(ran), None if paused_at else due, paused_at)
+
+    def _paused(self) -> dict[str, datetime]:
+        return {row.name: row.paused_at for row in self.session.scalars(select(SchedulePause))}
+
+
+def _entry(name: str) -> Entry:
+    for entry in SCHEDULE:
+        if entry.name == name:
+            return entry
+    raise ScheduleNotFound(f"The schedule has no entry {name}.")

@@ -1,0 +1,71 @@
+"""Jobs for people and programs: as plain values, and how far they are in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from app.models import Job, JobState
+from app.services.job_board import RETRYING, Pace
+from app.services.schedule import Planned
+
+TIMES = ("run_after", "lease_until", "created_at", "started_at", "claimed_at", "cancel_requested_at", "finished_at")
+PLAIN = (
+    "id", "kind", "arguments", "queue", "state", "attempts", "max_attempts", "outcome", "traceback", "worker",
+    "owner_id", "request_id",
+)  # fmt: skip
+
+
+def as_dict(job: Job, pace: Pace) -> dict[str, Any]:
+    """A job as plain values."""
+    return {name: getattr(job, name) for name in (*PLAIN, *TIMES)} | {
+        "is_retrying": job.is_retrying,
+        "progress": {
+            "done": job.progress_done,
+            "total": job.progress_total,
+            "percent": 100 if job.state == JobState.DONE else pace.percent,
+            "per_second": round(pace.per_second, 1) if pace.per_second is not None else None,
+            "seconds_left": round(pace.left.total_seconds()) if pace.left is not None else None,
+        },
+    }
+
+
+def situation(job: Job) -> str:
+    """Its state, or `retrying` for a waiting job that failed before."""
+    return RETRYING if job.is_retrying else job.state
+
+
+def progress_text(job: Job, pace: Pace) -> str:
+    """`40,000 of 100,000, 1,200 a second, 50 seconds left`, as much as is known; empty if nothing is."""
+    if not job.progress_done and not job.progress_total:
+        return ""
+    parts = [f"{job.progress_done:,}" + (f" of {job.progress_total:,}" if job.progress_total else "")]
+    if pace.per_second is not None:
+        parts.append(f"{pace.per_second:,.0f} a second" if pace.per_second >= 1 else f"{pace.per_second:.2f} a second")
+    if pace.left is not None:
+        parts.append(f"{duration(pace.left)} left")
+    return ", ".join(parts)
+
+
+def duration(length: timedelta) -> str:
+    """`50 seconds`, `3 minutes`, `1 hour`, rounded up."""
+    seconds = max(1, round(length.total_seconds()))
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size or seconds == size:
+            count = -(-seconds // size)
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return f"{seconds} second{'s' if seconds != 1 else ''}"
+
+
+def as_entry(planned: Planned) -> dict[str, Any]:
+    """An entry of the schedule as plain values."""
+    last = planned.last
+    return {
+        "name": planned.entry.name,
+        "kind": planned.entry.task.kind(),
+        "every_seconds": int(planned.entry.every.total_seconds()),
+        "next_at": planned.next_at,
+        "paused_at": planned.paused_at,
+        "last": last
+        and {"id": last.id, "state": last.state, "outcome": last.outcome, "at": last.finished_at or last.created_at},
+    }

@@ -1,0 +1,254 @@
+"""The jobs board: what administrators see of jobs, schedule and workers, and what they do with them."""
+
+import pytest
+
+from app.extensions import notifier
+from app.jobs.schedule import tick
+from app.services.roles import RoleSpec
+from app.tasks import NoOperation, PurgeExpired, SendNewDevice
+from app.unit_of_work import reading, unit_of_work
+from tests.support.mailbox import work_off
+from tests.support.pages import attributes
+from tests.support.program import Program
+
+JOBS = "/admin/jobs"
+ACTS = ("retry", "run", "cancel")
+
+
+@pytest.fixture
+def enqueue(app):
+    def enqueue(task):
+        with app.app_context(), unit_of_work() as work:
+            return work.enqueue(task)
+
+    return enqueue
+
+
+@pytest.fixture
+def with_queue(app):
+    """A unit of work whose job queue settles jobs as a worker would."""
+
+    def act(settle):
+        with app.app_context(), unit_of_work() as work:
+            return settle(work.job_queue)
+
+    return act
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser."""
+    client.login(admin)
+    return client
+
+
+@pytest.fixture
+def root(app, admin):
+    return Program(app).login(admin)
+
+
+def told(browser, answer):
+    """The page that an act leads to."""
+    assert answer.status_code == 302
+    return browser.page(answer.location).text("main")
+
+
+def state_of(app, job_id):
+    with app.app_context():
+        return reading().job_board.get(job_id).state
+
+
+def test_only_those_who_may_see_the_board_and_only_some_act(client, people, enqueue):
+    job_id = enqueue(NoOperation())
+    client.login(people.add("ada@example.com"))
+    assert client.get(JOBS).status_code == 403
+    assert client.get(f"{JOBS}/{job_id}").status_code == 403
+    for act in ACTS:
+        assert client.post(f"{JOBS}/{job_id}/{act}", {}, page="/account").status_code == 403
+    assert client.post(f"{JOBS}/retry", {}, page="/account").status_code == 403
+    assert client.post(f"{JOBS}/schedule/purge-expired/pause", {}, page="/account").status_code == 403
+
+
+def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=None)
+    job_id = enqueue(NoOperation())
+    client.login(people.add("eve@example.com", roles=("watcher",)))
+
+    board, job = client.page(JOBS), client.page(f"{JOBS}/{job_id}")
+
+    assert not board.has("main form[method=post]")
+    assert not job.has("main form[method=post]")
+
+
+def test_the_board_shows_each_job_and_what_became_of_it(grace, enqueue, with_queue):
+    done, dead, later = (enqueue(NoOperation()) for _ in range(3))
+    with_queue(lambda queue: queue.complete(queue.claim(done), outcome="all is well"))
+    with_queue(lambda queue: queue.discard(queue.claim(dead), outcome="no such user"))
+    with_queue(lambda queue: queue.retry_later(queue.claim(later), outcome="the mail server is away"))
+
+    text = grace.page(JOBS).text("#jobs")
+
+    for word in ("Done", "all is well", "Dead", "no such user", "Retrying", "the mail server is away", "Next try"):
+        assert word in text
+    assert "all is well" not in grace.page(f"{JOBS}?state=dead").text("#jobs")
+    assert "no such user" in grace.page(f"{JOBS}?state=dead").text("#jobs")
+    assert "No jobs" in grace.page(f"{JOBS}?state=running&task=purge_expired").text("#jobs")
+    assert "all is well" in grace.page(f"{JOBS}?state=odd&task=odd&before=odd").text("#jobs")
+
+
+def test_a_running_job_shows_its_bar_its_pace_and_what_is_left(grace, enqueue, with_queue, clock):
+    job_id = enqueue(PurgeExpired())
+    claim = with_queue(lambda queue: queue.claim(job_id, worker="web1:4711"))
+    clock.advance(seconds=10)
+    with_queue(lambda queue: queue.heartbeat(claim, done=40_000, total=100_000))
+
+    for path in (JOBS, f"{JOBS}/{job_id}"):
+        page = grace.page(path)
+        assert attributes(page.find("progress"))["value"] == "40"
+        assert "40,000 of 100,000, 4,000 a second, 15 seconds left" in page.text("main")
+        assert "web1:4711" in page.text("main")
+
+
+def test_a_page_refreshes_itself_only_while_there_is_something_to_see(grace, enqueue, with_queue):
+    job_id = enqueue(NoOperation())
+    assert grace.page(f"{JOBS}/{job_id}").has("#job[data-hx-trigger]")
+
+    with_queue(lambda queue: queue.complete(queue.claim(job_id)))
+
+    assert not grace.page(f"{JOBS}/{job_id}").has("#job[data-hx-trigger]")
+
+
+@pytest.mark.settings(session_idle_minutes=30)
+def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(grace, clock):
+    for _ in range(4):
+        clock.advance(minutes=9)
+        answer = grace.get(JOBS, headers={"X-Background": "1"})
+
+    assert answer.status_code == 302
+    assert answer.location.startswith("/auth/login")
+
+
+def test_a_job_is_cancelled_retried_and_run_ahead_of_its_time(app, grace, enqueue, with_queue, mailbox):
+    job_id = enqueue(NoOperation())
+    page = f"{JOBS}/{job_id}"
+
+    assert "is cancelled" in told(grace, grace.post(f"{page}/cancel", {}, page=page))
+    assert state_of(app, job_id) == "cancelled"
+    assert "can be cancelled" in told(grace, grace.post(f"{page}/cancel", {}, page=page))
+    grace.post(f"{page}/retry", {}, page=page)
+    assert state_of(app, job_id) == "waiting"
+    assert "can be retried" in told(grace, grace.post(f"{page}/retry", {}, page=page))
+
+    with_queue(lambda queue: queue.retry_later(queue.claim(job_id), outcome="later"))
+    assert work_off(app) == 0
+    grace.post(f"{page}/run", {}, page=page)
+    assert work_off(app) == 1
+    assert "can be run" in told(grace, grace.post(f"{page}/run", {}, page=page))
+
+    events = grace.page("/admin/audit").text("main")
+    for word in ("was cancelled", "was retried", "was run ahead of its time"):
+        assert f"Job {job_id} (no_operation) {word}" in events
+
+
+def test_a_running_job_is_asked_to_stop(app, grace, enqueue, with_queue):
+    job_id = enqueue(NoOperation())
+    with_queue(lambda queue: queue.claim(job_id))
+    page = f"{JOBS}/{job_id}"
+
+    assert "stops at its next step" in told(grace, grace.post(f"{page}/cancel", {}, page=page))
+    assert not grace.page(page).has("form[action$='/cancel']")
+
+
+def test_all_that_match_are_retried_at_once(app, grace, enqueue, with_queue):
+    wanted = [enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
+    other = enqueue(NoOperation())
+    for job_id in (*wanted, other):
+        with_queue(lambda queue, job_id=job_id: queue.discard(queue.claim(job_id), outcome="no"))
+    page = f"{JOBS}?state=dead&task=send_new_device"
+    sent = {
+        name: attributes(grace.page(page).find(f"form[action$='/retry'] input[name={name}]"))["value"]
+        for name in ("state", "task")
+    }
+
+    answer = grace.post(f"{JOBS}/retry", sent, page=page)
+
+    assert "retried: 3" in told(grace, answer)
+    assert [state_of(app, each) for each in (*wanted, other)] == ["waiting"] * 3 + ["dead"]
+    assert "nothing to retry" in told(grace, grace.post(f"{JOBS}/retry", sent, page=page))
+
+
+def test_the_schedule_is_shown_paused_resumed_and_run(app, grace):
+    with app.app_context():
+        tick()
+    assert "Purge expired" in grace.page(JOBS).text("#schedule + .card")
+
+    grace.post(f"{JOBS}/schedule/purge-expired/pause", {}, page=JOBS)
+    assert "Paused" in grace.page(JOBS).text("#schedule + .card")
+    grace.post(f"{JOBS}/schedule/purge-expired/resume", {}, page=JOBS)
+    assert "Paused" not in grace.page(JOBS).text("#schedule + .card")
+    shown = told(grace, grace.post(f"{JOBS}/schedule/purge-expired/run", {}, page=JOBS))
+    assert "Purge expired" in shown
+    assert grace.post(f"{JOBS}/schedule/odd/run", {}, page=JOBS).status_code == 404
+
+
+def test_it_says_when_nobody_works(app, grace):
+    text = grace.page(JOBS).text("main")
+
+    assert "No worker is running" in text
+    assert "The schedule is not running" in text
+    with app.app_context():
+        tick()
+    assert "The schedule is not running" not in grace.page(JOBS).text("main")
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(redis_url="redis://127.0.0.1:1/0")
+def test_it_says_when_the_queue_is_away(app, grace):
+    assert "cannot be reached" in grace.page(JOBS).text("main")
+    with app.app_context():
+        assert notifier.crew() is None
+        tick()
+
+
+# ── the API ──
+
+
+def test_the_api_lists_shows_and_acts(app, root, enqueue, with_queue, clock):
+    job_id = enqueue(NoOperation())
+    claim = with_queue(lambda queue: queue.claim(job_id))
+    clock.advance(seconds=2)
+    with_queue(lambda queue: queue.heartbeat(claim, done=10, total=40))
+
+    (listed,) = root.get("/jobs?state=running&kind=no_operation").json["data"]["items"]
+    assert listed == root.get(f"/jobs/{job_id}").json["data"]
+    assert listed["progress"] == {"done": 10, "total": 40, "percent": 25, "per_second": 5.0, "seconds_left": 6}
+
+    assert "next step" in root.post(f"/jobs/{job_id}/cancel").json["message"]
+    with_queue(lambda queue: queue.stop(claim))
+    assert root.post(f"/jobs/{job_id}/cancel").status_code == 409
+    assert root.post(f"/jobs/{job_id}/run").status_code == 409
+    assert root.post(f"/jobs/{job_id}/retry").json["data"]["state"] == "waiting"
+    assert root.post(f"/jobs/{job_id}/run").json["data"]["is_retrying"] is True
+    assert root.post("/jobs/retry", {"kind": "no_operation"}).json["data"] == {"retried": 0}
+    assert root.get("/jobs/999").status_code == 404
+
+
+def test_the_api_pages_through_jobs(root, enqueue):
+    jobs = [enqueue(NoOperation()) for _ in range(5)]
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = root.get(f"/jobs?limit=2&kind=no_operation{cursor and f'&cursor={cursor}'}").json["data"]
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next"]
+
+    assert seen == jobs[::-1]
+
+
+def test_the_api_has_the_schedule(root):
+    assert root.post("/schedule/purge-expired/pause").status_code == 200
+    (entry,) = [each for each in root.get("/schedule").json["data"]["items"] if each["name"] == "purge-expired"]
+    assert (entry["next_at"], entry["last"], entry["every_seconds"]) == (None, None, 6 * 3600)
+    assert root.post("/schedule/purge-expired/resume").status_code == 200
+    assert root.post("/schedule/purge-expired/run").json["data"]["kind"] == "purge_expired"
+    assert root.post("/schedule/odd/run").status_code == 404
