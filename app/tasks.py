@@ -194,6 +194,26 @@ class SealAuditEvents(Task):
 
 
 @dataclass(frozen=True)
+class CountStatistics(Task):
+    """Count what reports show."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
+class SendWeeklyReports(Task):
+    """A report to each user who wants one."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
+class SendWeeklyReport(MailTask):
+    queue: ClassVar[str] = BULK
+    user_id: int
+
+
+@dataclass(frozen=True)
 class PurgeExpired(Task):
     """Delete ended sessions and links, idle throttles, finished jobs and old mail records."""
 

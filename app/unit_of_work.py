@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ from app.services.roles import Roles
 from app.services.schedule import Schedule
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
+from app.services.statistics import Statistics
 from app.services.throttles import Throttles
 from app.services.users import Users
 from app.settings import Settings
@@ -78,6 +79,10 @@ class Work:
         return settings().impersonation_notice
 
     @property
+    def zone(self) -> tzinfo:
+        return settings().zone
+
+    @property
     def invitations_open(self) -> bool:
         return settings().registration != "closed"
 
@@ -109,6 +114,7 @@ class Work:
     schedule = _service(Schedule)
     sessions = _service(Sessions)
     sign_in = _service(SignIn)
+    statistics = _service(Statistics)
     throttles = _service(Throttles)
     users = _service(Users)
 

@@ -3,12 +3,13 @@
 from flask import Blueprint
 from flask.sansio.blueprints import BlueprintSetupState
 
-from app.services.permissions import AUDIT_READ, JOBS_READ, ROLES_READ
+from app.services.permissions import AUDIT_READ, JOBS_READ, REPORTS_READ, ROLES_READ
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 # For whom, where and what: the pages that stand side by side. Each marks its own by the name of its view.
 PAGES = (
+    (REPORTS_READ, "admin.reports", "Reports"),
     (JOBS_READ, "admin.jobs", "Jobs"),
     (ROLES_READ, "admin.roles", "Roles"),
     (AUDIT_READ, "admin.audit", "Audit log"),

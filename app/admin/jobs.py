@@ -11,14 +11,16 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.errors import JobNotCancellable, JobNotRetryable, JobNotStartable
-from app.extensions import notifier, now
+from app.extensions import notifier, now, settings
 from app.models import Job, JobState
 from app.services.job_board import ENDED_BADLY, MOST_AT_ONCE, SITUATIONS, JobBoard, JobFilter
 from app.services.permissions import JOBS_EDIT, JOBS_READ
 from app.services.schedule import Planned
+from app.services.statistics import HourRow
 from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
 from app.web.access import requires
+from app.web.charts import chart
 from app.web.jobs import duration, progress_text, situation
 from app.web.pages import page
 from app.web.redirects import done
@@ -47,6 +49,7 @@ def jobs() -> ResponseReturnValue:
         jobs=[_shown(job, look.job_board) for job in rows],
         can_retry_all=state in ENDED_BADLY and bool(rows),
         crew=_crew(look.job_board),
+        hours=_hours(look.statistics.hours()),
         entries=[_entry(each) for each in look.schedule.list()],
         next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
         first_url=url_for("admin.jobs", **kept) if wanted.before is not None else None,
@@ -182,6 +185,18 @@ def _entry(planned: Planned) -> SimpleNamespace:
         paused_at=planned.paused_at,
         last=last and SimpleNamespace(id=last.id, situation=situation(last), at=last.finished_at or last.created_at),
         outcome=last.outcome if last else None,
+    )
+
+
+def _hours(rows: list[HourRow]) -> SimpleNamespace:
+    labels = [f"{row.begin.astimezone(settings().zone):%H:%M}" for row in rows]
+    return SimpleNamespace(
+        drawn=chart(
+            "Jobs that ended by hour", labels, [row.done + row.dead for row in rows], bad=[row.dead for row in rows]
+        ),
+        rows=list(zip(labels, rows, strict=True)),
+        done=sum(row.done for row in rows),
+        dead=sum(row.dead for row in rows),
     )
 
 

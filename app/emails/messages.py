@@ -7,6 +7,7 @@ from datetime import datetime
 from app.emails.message import Message, compose, harmless
 from app.extensions import settings
 from app.models import User
+from app.services.statistics import ReportRow
 
 
 def address_of(path: str) -> str:
@@ -208,3 +209,16 @@ def account_activated(user: User) -> Message:
 
 def test_mail(to: str) -> Message:
     return compose("test_mail", None, to=to, subject=f"A test mail from {settings().site_name}")
+
+
+def weekly_report(user: User, *, week: ReportRow, before: ReportRow) -> Message:
+    begin = f"{week.begin.day} {week.begin:%B %Y}"
+    names = {"sign_ups": "Sign-ups", "sign_ins": "Sign-ins", "failures": "Failed sign-ins", "active": "Active users"}
+    return compose(
+        "weekly_report",
+        user,
+        subject=f"{settings().site_name}: the week from {begin}",
+        week=begin,
+        rows=[(text, f"{getattr(week, name) or 0:,} ({getattr(before, name) or 0:,})") for name, text in names.items()],
+        link=address_of("/admin/reports"),
+    )

@@ -21,6 +21,7 @@ from app.models import (
     keep_words,
 )
 from app.services.job_queue import Claim
+from app.services.permissions import REPORTS_READ, permissions_of
 from app.tasks import (
     AnswerForgotPassword,
     AnswerRegistration,
@@ -39,6 +40,7 @@ from app.tasks import (
     SendNewDevice,
     SendPasswordChanged,
     SendTokenReused,
+    SendWeeklyReport,
 )
 from app.unit_of_work import Work
 from app.web.devices import device_name
@@ -194,6 +196,15 @@ def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> M
     if key.expires_at is None or key.ended_at is not None:
         raise Pointless("the key has ended")
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
+
+
+@handles(SendWeeklyReport)
+def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Message:
+    user = _active(work, task.user_id)
+    if not work.statistics.is_subscribed(user.id) or REPORTS_READ not in permissions_of(user.roles):
+        raise Pointless("the person wants no report, or may not see it")
+    *_, before, week, _ = work.statistics.report("week")
+    return messages.weekly_report(user, week=week, before=before)
 
 
 # ── reading ──

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from app.jobs.registry import Run, handles, handles_in_steps
 from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
-from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SealAuditEvents, SettleAccounts, WarnOfExpiringKeys
+from app.tasks import (
+    CountStatistics,
+    NoOperation,
+    PurgeExpired,
+    PurgeUnconfirmed,
+    SealAuditEvents,
+    SendWeeklyReport,
+    SendWeeklyReports,
+    SettleAccounts,
+    WarnOfExpiringKeys,
+)
 from app.unit_of_work import Work
 
 
@@ -38,6 +48,23 @@ def purge_expired(run: Run, task: PurgeExpired) -> str:
 @handles_in_steps(WarnOfExpiringKeys)
 def warn_of_expiring_keys(run: Run, task: WarnOfExpiringKeys) -> str:
     return f"warnings: {_until_less(run, 500, lambda work: work.api_keys.warn_of_ends(at_most=500))}"
+
+
+@handles_in_steps(CountStatistics)
+def count_statistics(run: Run, task: CountStatistics) -> None:
+    with run.step() as work:
+        work.statistics.count_hours()
+        days = work.statistics.days_to_count()
+    for number, day in enumerate(days, start=1):
+        with run.step() as work:
+            work.statistics.count_day(day)
+            work.progress(number, len(days))
+
+
+@handles(SendWeeklyReports)
+def send_weekly_reports(work: Work, task: SendWeeklyReports, claim: Claim) -> None:
+    for user_id in work.statistics.list_subscribers():
+        work.enqueue(SendWeeklyReport(user_id))
 
 
 @handles(NoOperation)

@@ -10,6 +10,7 @@ from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
+from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
 from app.models.user import LONGEST_REASON, EmailChange, User, UserWord, keep_words, words_of
@@ -38,10 +39,12 @@ __all__ = [
     "OneTimeLink",
     "Purpose",
     "RefreshToken",
+    "ReportSubscriber",
     "Role",
     "SchedulePause",
     "SentMail",
     "Session",
+    "Statistic",
     "Throttle",
     "User",
     "UserWord",

@@ -57,3 +57,4 @@ ROLES_EDIT = permission("roles:edit", "Make, change and delete roles, none wider
 ROLES_ASSIGN = permission("roles:assign", "Give and take roles, none wider than one's own.")
 JOBS_READ = permission("jobs:read", "See the jobs, the schedule and the workers.")
 JOBS_EDIT = permission("jobs:edit", "Retry, run and cancel jobs; pause and resume the schedule.")
+REPORTS_READ = permission("reports:read", "See the reports, and get them by mail.")

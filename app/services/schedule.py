@@ -18,7 +18,18 @@ from app.models import Job, SchedulePause
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.statements import affected, insert_once
-from app.tasks import PurgeExpired, PurgeUnconfirmed, SealAuditEvents, SettleAccounts, Task, WarnOfExpiringKeys
+from app.tasks import (
+    CountStatistics,
+    PurgeExpired,
+    PurgeUnconfirmed,
+    SealAuditEvents,
+    SendWeeklyReports,
+    SettleAccounts,
+    Task,
+    WarnOfExpiringKeys,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +37,11 @@ class Entry:
     name: str
     every: timedelta
     task: Task
+    offset: timedelta = timedelta()
 
     def begin(self, at: datetime) -> datetime:
-        """The beginning of the period that `at` falls in, counted from the epoch."""
-        length = self.every.total_seconds()
-        return datetime.fromtimestamp(at.timestamp() // length * length, UTC)
+        """The beginning of the period that `at` falls in, counted from the epoch (a Thursday) and `offset`."""
+        return EPOCH + self.offset + (at - EPOCH - self.offset) // self.every * self.every
 
     def key(self, at: datetime) -> str:
         return f"{self.name}:{self.begin(at):%Y-%m-%dT%H:%M}"
@@ -40,6 +51,9 @@ SCHEDULE = (
     Entry("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
     Entry("settle-accounts", timedelta(minutes=5), SettleAccounts()),
     Entry("seal-audit-events", timedelta(minutes=15), SealAuditEvents()),
+    Entry("count-statistics", timedelta(minutes=5), CountStatistics()),
+    # Mondays at 6 in the morning, UTC.
+    Entry("send-weekly-reports", timedelta(days=7), SendWeeklyReports(), offset=timedelta(days=4, hours=6)),
     Entry("purge-expired", timedelta(hours=6), PurgeExpired()),
     Entry("warn-of-expiring-keys", timedelta(hours=12), WarnOfExpiringKeys()),
 )

@@ -93,6 +93,7 @@ opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("admi
 opened("admin.audit", "/admin/audit", roles=("administrator",))
 opened("admin.audit: nothing found", "/admin/audit?actor=nobody", roles=("administrator",))
 opened("admin.jobs: none", "/admin/jobs?state=dead", roles=("administrator",))
+opened("admin.reports: nothing yet", "/admin/reports?by=month", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
@@ -302,6 +303,15 @@ def _(visitor: Visitor) -> None:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter", by=None)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
+
+
+@way("admin.reports")
+def _(visitor: Visitor) -> None:
+    with visitor.deployment.work() as work:
+        work.audit.record("user.created", subject_id=None)
+        for day in work.statistics.days_to_count():
+            work.statistics.count_day(day)
+    visitor.is_signed_in(roles=("administrator",), at="/admin/reports")
 
 
 @way("admin.jobs")

@@ -1,0 +1,89 @@
+"""Reports: sign-ups, sign-ins, failures and active users by day, week or month."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date
+from types import SimpleNamespace
+from typing import get_args
+
+from flask import Response, request
+from flask.typing import ResponseReturnValue
+
+from app.admin import bp
+from app.services.permissions import REPORTS_READ
+from app.services.statistics import Unit, total
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import requires
+from app.web.charts import chart
+from app.web.pages import page
+from app.web.redirects import done
+
+UNITS: tuple[Unit, ...] = get_args(Unit)
+NAMES = {"sign_ups": "Sign-ups", "sign_ins": "Sign-ins", "failures": "Failed sign-ins", "active": "Active users"}
+
+
+@bp.get("/reports")
+@requires(REPORTS_READ)
+def reports() -> ResponseReturnValue:
+    by, look = _asked(), reading()
+    rows = look.statistics.report(by)
+    labels = [label(by, row.begin, year=rows[-1].begin.year) for row in rows]
+    return page(
+        "admin/reports.html",
+        by=by,
+        units=UNITS,
+        names=NAMES,
+        charts={
+            text: SimpleNamespace(
+                drawn=chart(f"{text} by {by}", labels, [getattr(row, name) for row in rows]),
+                total=None if name == "active" else total(rows, name),
+            )
+            for name, text in NAMES.items()
+        },
+        ends=(labels[0], labels[-1]),
+        rows=list(zip(reversed(labels), reversed(rows), strict=True)),
+        is_subscribed=look.statistics.is_subscribed(identity.signed_in().user_id),
+    )
+
+
+@bp.get("/reports.csv")
+@requires(REPORTS_READ)
+def export_report() -> Response:
+    by = _asked()
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow([by, *NAMES])
+    for row in reading().statistics.report(by):
+        writer.writerow([row.begin.isoformat(), *(getattr(row, name) for name in NAMES)])
+    response = Response(lines.getvalue(), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f"attachment; filename=report-by-{by}.csv"
+    return response
+
+
+@bp.post("/reports/subscription")
+@requires(REPORTS_READ)
+def subscribe() -> ResponseReturnValue:
+    """Begin the weekly mail, or end it."""
+    user_id = identity.signed_in().user_id
+    wants = request.form.get("wanted") == "yes"
+    with unit_of_work() as work:
+        if wants:
+            work.statistics.subscribe(user_id)
+        else:
+            work.statistics.unsubscribe(user_id)
+    return done("You get a report every Monday." if wants else "You get no more reports by mail.", to="admin.reports")
+
+
+def label(by: Unit, begin: date, *, year: int) -> str:
+    """`25 Nov`, with its year if that is not `year`; a month as `Nov 2026`."""
+    if by == "month":
+        return f"{begin:%b %Y}"
+    return f"{begin.day} {begin:%b}" if begin.year == year else f"{begin.day} {begin:%b %Y}"
+
+
+def _asked() -> Unit:
+    by = request.args.get("by", "day")
+    return by if by in UNITS else "day"

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+
+class Statistic(Base):
+    """A count: of a day in the site's time zone (`2026-11-25`), or of an hour in UTC (`2026-11-25T14`)."""
+
+    __tablename__ = "statistics"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    period: Mapped[str] = mapped_column(String(16), primary_key=True)
+    value: Mapped[int]
+
+
+class ReportSubscriber(Base):
+    """A user who gets the weekly report, as long as they may see reports."""
+
+    __tablename__ = "report_subscribers"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    created_at: Mapped[datetime]

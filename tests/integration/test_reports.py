@@ -1,0 +1,210 @@
+"""Reports: what is counted, how it is shown, and who gets it by mail."""
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import Job, Statistic
+from app.services.schedule import SCHEDULE
+from app.services.statistics import begin_of
+from app.tasks import CountStatistics, NoOperation, SendWeeklyReports
+from app.unit_of_work import reading, unit_of_work
+from tests.support.mailbox import work_off
+from tests.support.statements import statements
+
+REPORTS = "/admin/reports"
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser."""
+    client.login(admin)
+    return client
+
+
+@pytest.fixture
+def count(app):
+    """Count, as the schedule lets a worker do."""
+
+    def count():
+        with app.app_context(), unit_of_work() as work:
+            work.enqueue(CountStatistics())
+        work_off(app)
+
+    return count
+
+
+@pytest.fixture
+def report(app):
+    def report(by):
+        with app.app_context():
+            return reading().statistics.report(by)
+
+    return report
+
+
+def last(rows):
+    return rows[-1].sign_ups, rows[-1].sign_ins, rows[-1].failures, rows[-1].active
+
+
+def test_each_day_counts_its_own_however_often_it_is_counted(app, client, new_browser, ada, count, report, clock):
+    client.login(ada)
+    new_browser().login(ada, "not that harbour")
+    count()
+    count()
+    assert last(report("day")) == (1, 1, 1, 1)
+
+    clock.advance(days=1)
+    new_browser().login(ada)
+    new_browser().login(ada)
+    count()
+
+    rows = report("day")
+    assert last(rows) == (0, 2, 0, 1)
+    assert (rows[-2].sign_ups, rows[-2].sign_ins, rows[-2].active) == (1, 1, 1)
+    assert sum(row.sign_ins for row in report("month")) == 3
+
+
+def test_days_that_nobody_counted_are_made_up_for(app, client, ada, count, report, clock):
+    client.login(ada)
+    clock.advance(days=3)
+    client.login(ada)
+    count()
+    clock.advance(days=2)
+    count()
+
+    rows = report("day")
+    assert [row.sign_ins for row in rows[-6:]] == [1, 0, 0, 1, 0, 0]
+    assert [row.active for row in rows[-6:]] == [None, None, None, 1, None, 0]
+
+
+def test_the_active_of_a_day_a_week_and_a_month_are_each_those_of_their_time(client, ada, admin, count, report, clock):
+    client.login(ada)
+    clock.advance(days=8)
+    client.login(admin)
+    count()
+
+    assert [report(by)[-1].active for by in ("day", "week", "month")] == [1, 1, 2]
+
+
+@pytest.mark.settings(time_zone="America/New_York")
+def test_a_day_is_one_of_the_sites_time_zone(client, ada, count, report, clock):
+    clock.now = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)  # Still the evening of the 24th there.
+    client.login(ada)
+    clock.advance(hours=4)
+    count()
+
+    rows = report("day")
+    assert [(row.begin, row.sign_ins) for row in rows[-2:]] == [(date(2026, 11, 24), 1), (date(2026, 11, 25), 0)]
+
+
+def test_periods_begin_on_mondays_and_firsts():
+    wednesday = date(2026, 11, 25)
+    assert [begin_of(by, wednesday) for by in ("day", "week", "month")] == [
+        wednesday,
+        date(2026, 11, 23),
+        date(2026, 11, 1),
+    ]
+
+
+@pytest.mark.parametrize(("by", "periods"), [("day", 30), ("week", 26), ("month", 12), ("odd", 30)])
+def test_the_page_shows_pictures_and_the_same_numbers_in_a_table(grace, count, by, periods):
+    count()
+    page = grace.page(f"{REPORTS}?by={by}")
+
+    assert len(page.find_all("main svg[role=img]")) == 4
+    assert len(page.find_all("main tbody tr")) == periods
+    assert page.texts("main tbody tr:first-child td") == ["1", "1", "0", "1"]
+
+
+def test_it_is_read_with_one_query_however_much_there_is(grace, count, app):
+    count()
+    with app.app_context(), statements() as asked:
+        reading().statistics.report("month")
+    assert len(asked) == 1
+
+
+def test_the_export_is_a_table_of_the_same(grace, count):
+    count()
+    answer = grace.get(f"{REPORTS}.csv?by=week")
+
+    head, *rows = csv.reader(io.StringIO(answer.text))
+    assert head == ["week", "sign_ups", "sign_ins", "failures", "active"]
+    assert len(rows) == 26
+    assert rows[-1][1:] == ["1", "1", "0", "1"]
+    assert rows[0][1:] == ["0", "0", "0", ""]
+
+
+def test_only_those_who_may_see_reports(signed_in):
+    assert signed_in.get(REPORTS).status_code == 403
+    assert signed_in.get(f"{REPORTS}.csv").status_code == 403
+    assert signed_in.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page="/account").status_code == 403
+
+
+def test_the_board_shows_what_the_workers_did_by_hour(app, grace, count, clock):
+    with app.app_context(), unit_of_work() as work:
+        for settle in (work.job_queue.complete, lambda claim: work.job_queue.discard(claim, outcome="no")):
+            settle(work.job_queue.claim(work.enqueue(NoOperation())))
+    count()
+
+    assert "1 done, 1 dead" in grace.page("/admin/jobs").text("main")
+    clock.advance(days=8)
+    count()
+    with app.app_context():
+        kept = db.session.scalars(select(Statistic.period).where(Statistic.name == "jobs_done")).all()
+        assert len(kept) == 2
+
+
+# ── by mail ──
+
+
+def send_reports(app):
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(SendWeeklyReports())
+
+
+def test_the_weekly_report_goes_to_those_who_want_it(app, grace, admin, ada, count, clock, mailbox):
+    clock.now = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
+    grace.login(admin)
+    count()
+    assert "every Monday" in grace.page(
+        grace.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page=REPORTS).location
+    ).text("main")
+    clock.advance(days=5)
+    send_reports(app)
+
+    (mail,) = [each for each in mailbox.all() if "the week from" in each.subject]
+    assert (mail.to, mail.subject) == (admin.email, "Gatehouse: the week from 16 November 2026")
+    assert "Sign-ins: 1 (0)" in mail.text
+    assert f"http://gatehouse.test{REPORTS}" in mail.text
+
+    grace.login(admin)
+    grace.post(f"{REPORTS}/subscription", {"wanted": "no"}, page=REPORTS)
+    send_reports(app)
+    assert len([each for each in mailbox.all() if "the week from" in each.subject]) == 1
+
+
+def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mailbox):
+    grace.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page=REPORTS)
+    other = people.add("other@example.com", roles=("administrator",))
+    with app.app_context(), unit_of_work() as work:
+        work.users.set_roles(work.users.get(admin.id, lock=True), ["member"], by=None)
+    send_reports(app)
+    work_off(app)
+
+    assert not [mail for mail in mailbox.all() if "the week from" in mail.subject]
+    with app.app_context():
+        (job,) = db.session.scalars(select(Job).where(Job.kind == "send_weekly_report"))
+        assert (job.state, job.outcome) == ("done", "the person wants no report, or may not see it")
+    assert other
+
+
+def test_the_weekly_report_is_due_on_mondays():
+    (entry,) = [entry for entry in SCHEDULE if entry.name == "send-weekly-reports"]
+    begin = entry.begin(datetime(2026, 11, 25, 15, 0, tzinfo=UTC))
+    assert begin == datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+    assert entry.begin(begin - timedelta(seconds=1)) == begin - timedelta(days=7)
