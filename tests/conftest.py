@@ -48,6 +48,7 @@ DATABASES = ("sqlite", "postgresql")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "settings(**values): what the application of this test is set to")
     config.addinivalue_line("markers", "own_app: this test changes the application itself, so it gets one of its own")
+    config.addinivalue_line("markers", "unmeasured: other tests run the same code; this one is long")
     config.addinivalue_line("markers", "slow: it starts many processes; `make test-quick` leaves it out")
     config.addinivalue_line("markers", "databases(*names): run on these only; otherwise on SQLite and PostgreSQL")
     forget_environment()
@@ -61,10 +62,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Coverage is measured once: not again on PostgreSQL, with a browser or under faults. Tracing doubles the time."""
+    """Coverage is measured once: not again on PostgreSQL, with a browser, under faults, or where `unmeasured` says so.
+
+    Tracing doubles the time.
+    """
     measured = coverage.Coverage.current()
     database = getattr(item, "callspec", None) and item.callspec.params.get("database_url")
-    if measured is None or not (database == "postgresql" or {"e2e", "faults"} & set(item.path.parts)):
+    again = (
+        database == "postgresql" or {"e2e", "faults"} & set(item.path.parts) or item.get_closest_marker("unmeasured")
+    )
+    if measured is None or not again:
         return (yield)
     measured.stop()
     try:

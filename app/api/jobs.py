@@ -36,7 +36,7 @@ class JobsQuery(PageQuery):
 
 
 class RetryIn(In):
-    state: Literal["dead", "cancelled"] | None = None
+    state: Annotated[Literal["dead", "cancelled"], Field(examples=["dead"])] | None = None
     kind: Kind | None = None
 
 

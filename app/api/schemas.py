@@ -65,7 +65,9 @@ _name = _line(LONGEST_NAME)
 
 def _say_reserved_domains(schema: dict[str, Any]) -> None:
     reserved = "|".join(reserved_domains())
-    schema.update(format="email", pattern=rf"^(?!.*\.({reserved})$)[^\x00-\x1f\x7f-\x9f]*$")
+    # A name with a dot, of which there are several (UTS 46), whose last part is no number.
+    last = rf"(?!.*\.({reserved}|[0-9]+)$)"
+    schema.update(format="email", pattern=rf"^{last}{CLEAN[1:-1]}@{CLEAN[1:-1]}[.\u3002\uff0e\uff61]{CLEAN[1:-1]}$")
 
 
 Email = Annotated[

@@ -201,6 +201,7 @@ def word(answer, *, is_public):
     return {403: "no", 404: "hidden"}.get(answer.status_code, "yes")
 
 
+@pytest.mark.unmeasured
 def test_the_document_says_who_may_enter_where(app, people, target):
     lines = [
         f"| method | route | {' | '.join(kind.title for kind in KINDS)} |",
