@@ -16,6 +16,7 @@ from app.admin import roles as admin_roles
 from app.api import audit as api_audit
 from app.api import auth as api_auth
 from app.api import hooks as api_hooks
+from app.api import imports as api_imports
 from app.api import invitations as api_invitations
 from app.api import jobs as api_jobs
 from app.api import openapi as api_openapi
@@ -31,9 +32,10 @@ from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
 from app.users import acts as users_acts
+from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
-from app.web import access, compression, csrf, errors, front, headers, identity, limits, pages, rows
+from app.web import access, compression, csrf, errors, front, headers, identity, limits, pages, rows, uploads
 from app.web.logs import init_logs
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "admin_roles",
     "api_audit",
     "api_auth",
+    "api_imports",
     "api_invitations",
     "api_jobs",
     "api_openapi",
@@ -58,6 +61,7 @@ __all__ = [
     "health_routes",
     "home_routes",
     "users_acts",
+    "users_imports",
     "users_invitations",
     "users_routes",
 ]
@@ -81,6 +85,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     front.init_app(app, settings)
     identity.init_app(app)
     access.init_app(app)
+    uploads.init_app(app)
     limits.init_app(app)
     api_hooks.init_app(app, settings)
     csrf.init_app(app)

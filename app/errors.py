@@ -218,6 +218,26 @@ class JobNotStartable(AccountError):
     message = "Only a waiting job can be run now."
 
 
+class FileNotThere(NotFound):
+    message = "The file is not there any more."
+
+
+class ImportNotFound(NotFound):
+    message = "There is no such import."
+
+
+class ImportNotReady(AccountError):
+    code = "import_not_ready"
+    message = "Only an import that was checked and not begun can be started."
+
+
+class UnreadableFile(AccountError):
+    """The message says why, and what to do."""
+
+    code = "unreadable_file"
+    message = "The file cannot be read."
+
+
 class ScheduleNotFound(NotFound):
     message = "The schedule has no such entry."
 

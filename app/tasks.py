@@ -194,6 +194,20 @@ class SealAuditEvents(Task):
 
 
 @dataclass(frozen=True)
+class CheckUserImport(Task):
+    """Read the file of an import, and say what each row would do."""
+
+    queue: ClassVar[str] = BULK
+    import_id: int
+
+
+@dataclass(frozen=True)
+class ApplyUserImport(Task):
+    queue: ClassVar[str] = BULK
+    import_id: int
+
+
+@dataclass(frozen=True)
 class CountStatistics(Task):
     """Count what reports show."""
 

@@ -23,6 +23,7 @@ from app.services.audit_search import AuditSearch
 from app.services.bulk import Bulk
 from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
+from app.services.files import Files
 from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
 from app.services.impersonation import Impersonation
@@ -43,6 +44,8 @@ from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
 from app.services.statistics import Statistics
 from app.services.throttles import Throttles
+from app.services.user_import_run import UserImportRun
+from app.services.user_imports import UserImports
 from app.services.users import Users
 from app.settings import Settings
 from app.tasks import Task
@@ -97,6 +100,7 @@ class Work:
     bulk = _service(Bulk)
     directory = _service(Directory)
     email_changes = _service(EmailChanges)
+    files = _service(Files)
     housekeeping = _service(Housekeeping)
     idempotency = _service(Idempotency)
     impersonation = _service(Impersonation)
@@ -116,6 +120,8 @@ class Work:
     sign_in = _service(SignIn)
     statistics = _service(Statistics)
     throttles = _service(Throttles)
+    user_import_run = _service(UserImportRun)
+    user_imports = _service(UserImports)
     users = _service(Users)
 
     def progress(self, done: int, total: int | None = None, *, position: dict[str, Any] | None = None) -> None:

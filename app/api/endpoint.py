@@ -37,6 +37,7 @@ class Spec:
     replays: bool
     etag: bool
     lists: bool
+    upload: str | None
 
 
 def endpoint(
@@ -50,12 +51,14 @@ def endpoint(
     replays: bool = False,
     etag: bool = False,
     lists: bool = False,
+    upload: str | None = None,
 ) -> Callable[[View], View]:
     """Pass the view its validated `body` and `query`, and put what it returns into the envelope.
 
     `replays`: a repeated `Idempotency-Key` gets the first answer again. `lists`: the answer may be compressed.
+    `upload`: the media type of a body that the view reads itself.
     """
-    spec = Spec(data, status, body, query, refuses, (tag,), replays, etag, lists)
+    spec = Spec(data, status, body, query, refuses, (tag,), replays, etag, lists, upload)
 
     def mark(view: View) -> View:
         @wraps(view)

@@ -34,6 +34,7 @@ TAGS = {
     "users": "One's own account and, for those who may, other people's.",
     "invitations": "Who is invited and has not accepted yet.",
     "audit": "What happened, by whom and to whom.",
+    "imports": "Users from a CSV file: checked first, then applied.",
     "jobs": "Background work, its progress, and the schedule.",
     "roles": "Named sets of permissions.",
     "sessions": "One's own sign-ins.",
@@ -104,6 +105,9 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "list_invitations": [("list_invitations", {"cursor": _NEXT}), ("show_invitation", {"invitation_id": _FIRST})],
     "show_invitation": [(name, {"invitation_id": _MADE}) for name in ("resend_invitation", "revoke_invitation")],
     "list_audit_events": [("list_audit_events", {"cursor": _NEXT})],
+    "upload_import": [
+        (name, {"import_id": _MADE}) for name in ("show_import", "list_import_rows", "start_import", "cancel_import")
+    ],
     "list_jobs": [("list_jobs", {"cursor": _NEXT}), ("show_job", {"job_id": _FIRST})],
     "run_entry": [(name, {"job_id": _MADE}) for name in ("show_job", "cancel_job")],
     "cancel_job": [("retry_job", {"job_id": _MADE})],
@@ -209,6 +213,8 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
     if spec.body is not None:
         content = {"application/json": {"schema": schemas["found"][spec.body]}}
         operation["requestBody"] = {"required": True, "content": content}
+    if spec.upload is not None:
+        operation["requestBody"] = {"required": True, "content": {spec.upload: {"schema": {"type": "string"}}}}
     return operation
 
 

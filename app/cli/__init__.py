@@ -26,7 +26,7 @@ COMMANDS = {
     "mail": "app.cli.mail:mail",
     "roles": "app.cli.roles:roles",
     "up": "app.cli.up:up",
-    "users": "app.cli.users:users",
+    "users": "app.cli.imports:users",
 }
 
 

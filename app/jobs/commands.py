@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
-import time
-from typing import Any
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
-from app.extensions import NO_CLUSTER, db, notifier, settings
+from app.extensions import NO_CLUSTER, notifier, settings
 from app.jobs.schedule import tick
 from app.models import JobState
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
 from app.unit_of_work import reading, unit_of_work
-from app.web.jobs import as_dict, as_entry, duration, progress_text, situation
+from app.web.follow import follow_job
+from app.web.jobs import as_dict, as_entry, duration, json_text, progress_text, situation
 
 log = logging.getLogger(__name__)
 
 jobs = AppGroup("jobs", help="Run workers and the scheduler; list, retry and cancel jobs.")
 
 WAITS = "waits for a worker."
-FOLLOW_SECONDS = 0.5
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 kind_option = click.option("--kind", help="Only jobs of this task, like send_invitation.")
 
@@ -80,7 +77,7 @@ def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bo
     board = reading().job_board
     found = board.list(JobFilter(states, kind), limit=limit)
     if as_json:
-        click.echo(as_text([as_dict(job, board.pace(job)) for job in found]))
+        click.echo(json_text([as_dict(job, board.pace(job)) for job in found]))
         return
     for job in found:
         told = progress_text(job, board.pace(job)) if job.state == JobState.RUNNING else job.outcome
@@ -97,12 +94,12 @@ def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bo
 def show(job_id: int, follow: bool, as_json: bool) -> None:
     """Show one job."""
     if follow:
-        follow_job(job_id)
+        follow_job(job_id, label=f"Job {job_id}")
     board = reading().job_board
     job = board.get(job_id)
     known = as_dict(job, board.pace(job))
     if as_json:
-        click.echo(as_text(known))
+        click.echo(json_text(known))
         return
     for name, value in (known | {"progress": progress_text(job, board.pace(job))}).items():
         click.echo(f"{name:<19} {'' if value is None else value}".rstrip())
@@ -154,7 +151,7 @@ def entries(as_json: bool) -> None:
     """List the entries of the schedule, with their last and next run."""
     planned = reading().schedule.list()
     if as_json:
-        click.echo(as_text([as_entry(each) for each in planned]))
+        click.echo(json_text([as_entry(each) for each in planned]))
         return
     for each in planned:
         following = f"next {each.next_at:%Y-%m-%d %H:%M} UTC" if each.next_at else "paused"
@@ -191,22 +188,3 @@ def start(name: str) -> None:
 
 def _queue_note() -> str:
     return "" if notifier.state() == "ok" else " The queue is away; the schedule will notify a worker."
-
-
-def as_text(known: Any) -> str:
-    return json.dumps(known, indent=2, default=lambda value: value.isoformat())
-
-
-def follow_job(job_id: int) -> None:
-    """Draw a bar until the job has ended. Raises JobNotFound."""
-    with click.progressbar(length=100, label=f"Job {job_id}", show_eta=False, item_show_func=lambda told: told) as bar:
-        while True:
-            board = reading().job_board
-            job = board.get(job_id)
-            is_over = job.state not in {JobState.WAITING, JobState.RUNNING}
-            percent = 100 if is_over else board.pace(job).percent or 0
-            bar.update(percent - bar.pos, progress_text(job, board.pace(job)) or situation(job))
-            db.session.close()
-            if is_over:
-                return
-            time.sleep(FOLLOW_SECONDS)

@@ -12,7 +12,7 @@ from flask import g
 
 from app.emails import Message
 from app.errors import HandedBack
-from app.principal import Visit
+from app.principal import Principal, Visit
 from app.services.audit import Origin
 from app.services.job_queue import Claim
 from app.tasks import Task
@@ -38,14 +38,15 @@ class Run:
     steps: list[None] = field(default_factory=list)
 
     @contextmanager
-    def step(self) -> Iterator[Work]:
+    def step(self, *, by: Principal | None = None) -> Iterator[Work]:
         """A unit of work that commits only while the lease is ours, together with `work.progress(...)`.
 
-        Raises LeaseLost, JobCancelled, and HandedBack before a step (never the first) when the worker stops.
+        `by` is on whose behalf, for the audit log. Raises LeaseLost, JobCancelled, and HandedBack before a step (never
+        the first) when the worker stops.
         """
         if self.steps and (stops() or time.monotonic() - self.began > LONGEST_RUN_SECONDS):
             raise HandedBack
-        with unit_of_work(origin=origin_of(self.claim)) as work:
+        with unit_of_work(origin=origin_of(self.claim, by=by)) as work:
             yield work
             work.job_queue.heartbeat(self.claim, **work.progress_made)
         self.steps.append(None)
@@ -92,5 +93,5 @@ def stops() -> bool:
     return asked is not None and asked()
 
 
-def origin_of(claim: Claim | None) -> Origin:
-    return Origin(Visit(request_id=claim.request_id if claim else None), entry_point="job")
+def origin_of(claim: Claim | None, *, by: Principal | None = None) -> Origin:
+    return Origin(Visit(request_id=claim.request_id if claim else None), by, entry_point="job")

@@ -13,7 +13,7 @@ from flask import g
 from app.emails import MailDelayed, MailRefused, Message, send
 from app.errors import DeadLink, HandedBack, JobCancelled, LeaseLost, Pointless
 from app.extensions import now, settings
-from app.jobs import mails, upkeep
+from app.jobs import imports, mails, upkeep
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of
 from app.models import MailStatus
 from app.services.job_queue import Claim
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 HERE = f"{Path(__file__).parents[2]}/"
 
-__all__ = ["JobFailed", "mails", "perform", "upkeep"]
+__all__ = ["JobFailed", "imports", "mails", "perform", "upkeep"]
 
 
 class JobFailed(Exception):
@@ -69,7 +69,7 @@ def _perform(claim: Claim) -> None:
 
 def _perform_in_steps(claim: Claim, task: Task) -> None:
     try:
-        outcome = STEPPED[type(task)](Run(claim), task)
+        outcome = _stepped(claim, task)
     except JobCancelled:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.stop(claim)
@@ -79,6 +79,13 @@ def _perform_in_steps(claim: Claim, task: Task) -> None:
     else:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.complete(claim, outcome=outcome and outcome[:500])
+
+
+def _stepped(claim: Claim, task: Task) -> str | None:
+    try:
+        return STEPPED[type(task)](Run(claim), task)
+    except Pointless as reason:
+        return str(reason)
 
 
 def _open_record(work: Work, claim: Claim, message: Message) -> str:

@@ -3,6 +3,7 @@
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.base import Base, complete_indexes
+from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
 from app.models.job import OPEN, Job, JobState, SchedulePause
@@ -14,6 +15,7 @@ from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
 from app.models.user import LONGEST_REASON, EmailChange, User, UserWord, keep_words, words_of
+from app.models.user_import import Outcome, Phase, UserImport, UserImportRow
 
 __all__ = [
     "ADMINISTRATOR",
@@ -30,6 +32,7 @@ __all__ = [
     "Base",
     "Device",
     "EmailChange",
+    "FileChunk",
     "Grant",
     "IdempotentAnswer",
     "Invitation",
@@ -37,6 +40,8 @@ __all__ = [
     "JobState",
     "MailStatus",
     "OneTimeLink",
+    "Outcome",
+    "Phase",
     "Purpose",
     "RefreshToken",
     "ReportSubscriber",
@@ -45,8 +50,11 @@ __all__ = [
     "SentMail",
     "Session",
     "Statistic",
+    "StoredFile",
     "Throttle",
     "User",
+    "UserImport",
+    "UserImportRow",
     "UserWord",
     "complete_indexes",
     "keep_words",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,6 +88,40 @@ class AuditLog:
             },
         )
         return event_id
+
+    def record_all(self, kind: str, subjects: Sequence[tuple[int, dict[str, Any]]]) -> None:
+        """An event of this kind for each subject, with its values, in two statements."""
+        if not subjects:
+            return
+        visit, principal, now = self.origin.visit, self.origin.principal, self.clock()
+        entry = {} if self.origin.entry_point == "web" else {"entry_point": self.origin.entry_point}
+        details: list[dict[str, Any]] = [
+            {
+                "subject_id": subject_id,
+                "salt": new_salt(),
+                "address": visit.address,
+                "user_agent": visit.user_agent,
+                "values": values | entry,
+            }
+            for subject_id, values in subjects
+        ]
+        events = [
+            {
+                "at": now,
+                "kind": kind,
+                "actor_id": principal.account_id if principal else None,
+                "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
+                "subject_id": each["subject_id"],
+                "session_id": principal.session_id if principal else None,
+                "request_id": visit.request_id,
+                "digest": personal_digest(each["salt"], visit.address, visit.user_agent, each["values"]),
+            }
+            for each in details
+        ]
+        ids = self.session.scalars(insert(AuditEvent).returning(AuditEvent.id, sort_by_parameter_order=True), events)
+        self.session.execute(
+            insert(AuditDetail), [each | {"event_id": event_id} for event_id, each in zip(ids, details, strict=True)]
+        )
 
     def _count_again(self, once: str | None) -> int:
         event_id = self.session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()

@@ -6,8 +6,8 @@ skipped. A bounded count decides which.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ from app.services.addresses import searched_address
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 FEW = 2000
+CHUNK = 1000
 # Sorts after every character of an address or a name: the upper bound of a prefix range.
 AFTER_ALL = "\U0010ffff"
 MOST_WORDS = 5
@@ -128,6 +129,16 @@ class Directory:
         last = rows[-1] if more else None
         found = [_listed(row) for row in rows]
         return found, Position(getattr(last, wanted.order), last.id) if last else None
+
+    def walk(self, wanted: UserFilter) -> Iterator[ListedUser]:
+        """All of them, read CHUNK at a time."""
+        following: Position | None = wanted.after
+        while True:
+            found, following = self.page(replace(wanted, after=following, limit=CHUNK))
+            self.session.rollback()  # No transaction stays open between two chunks.
+            yield from found
+            if following is None:
+                return
 
     def _cheapest(self, conditions: Sequence[_Condition]) -> list[ColumnElement[bool] | TextClause]:
         """Each condition in the form that suits the number of users it matches, counted up to a bound."""

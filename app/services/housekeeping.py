@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import (
@@ -20,7 +20,10 @@ from app.models import (
     RefreshToken,
     SentMail,
     Session,
+    StoredFile,
     Throttle,
+    UserImport,
+    UserImportRow,
 )
 from app.services.idempotency import KEPT_FOR
 from app.services.lifetimes import Lifetimes
@@ -48,8 +51,27 @@ class Housekeeping:
             + self._delete(OneTimeLink, OneTimeLink.expires_at < ended, at_most)
             + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self.lifetimes.failures_forgotten, at_most)
             + self._delete(Job, Job.finished_at < now - self.lifetimes.finished_job, at_most)
+            + self._delete(StoredFile, StoredFile.expires_at < now, at_most)
+            + self._delete_import(now - self.lifetimes.finished_job, at_most)
             + self._delete(SentMail, SentMail.created_at < now - self.lifetimes.sent_mail, at_most)
         )
+
+    def _delete_import(self, before: datetime, at_most: int) -> int:
+        """Rows of the oldest import that is due, and when they are gone, itself."""
+        import_id = self.session.scalar(
+            select(UserImport.id).where(UserImport.created_at < before).order_by(UserImport.created_at).limit(1)
+        )
+        if import_id is None:
+            return 0
+        of_import = UserImportRow.import_id == import_id
+        last = select(UserImportRow.number).where(of_import).order_by(UserImportRow.number).limit(at_most).subquery()
+        some = delete(UserImportRow).where(
+            of_import, UserImportRow.number <= select(func.max(last.c.number)).scalar_subquery()
+        )
+        deleted = affected(self.session, some.execution_options(synchronize_session=False))
+        if deleted < at_most:
+            deleted += self._delete(UserImport, UserImport.id == import_id, 1)
+        return deleted
 
     def _delete(self, model: type[Base], is_due: ColumnElement[bool], at_most: int) -> int:
         key: Any = model.__table__.c.id

@@ -58,3 +58,5 @@ ROLES_ASSIGN = permission("roles:assign", "Give and take roles, none wider than 
 JOBS_READ = permission("jobs:read", "See the jobs, the schedule and the workers.")
 JOBS_EDIT = permission("jobs:edit", "Retry, run and cancel jobs; pause and resume the schedule.")
 REPORTS_READ = permission("reports:read", "See the reports, and get them by mail.")
+USERS_IMPORT = permission("users:import", "Import users from a file, none wider than one's own permissions let.")
+USERS_EXPORT = permission("users:export", "Export the list of users.")

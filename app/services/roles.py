@@ -192,7 +192,7 @@ class Roles:
             self._note(user, [each for each in user.roles if each != role])
             self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
-    def set(self, user: User, names: Sequence[str], *, by: Principal) -> None:
+    def set(self, user: User, names: Sequence[str], *, by: Principal | None) -> None:
         """Set the roles of `user` to exactly these. Raises RoleNotFound, NotAllowed, LastAdministrator."""
         wanted, held = set(names), {role.name for role in user.roles}
         for name in sorted(wanted - held):

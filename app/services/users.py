@@ -132,7 +132,7 @@ class Users:
         event_id = self.audit.record("password.changed", subject_id=user.id)
         self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
-    def set_roles(self, user: User, names: Sequence[str], *, by: Principal) -> None:
+    def set_roles(self, user: User, names: Sequence[str], *, by: Principal | None) -> None:
         """Raises RoleNotFound, LastAdministrator."""
         self.policy.check(by, ROLES_ASSIGN, user)
         self.roles.set(user, names, by=by)

@@ -54,6 +54,10 @@ class DeactivationForm(ReasonForm):
         return day(self.until.data.isoformat()) if self.until.data else None
 
 
+class ImportForm(Form):
+    """The file is not a field: it is stored as it is read."""
+
+
 class BulkForm(Form):
     """The users and what is to be done with them; `act` is a kind or `assign:` and a role."""
 

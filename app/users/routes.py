@@ -63,6 +63,7 @@ def index() -> ResponseReturnValue:
         roles={"": "Any"} | {role.name: role.name for role in roles},
         states={"": "Any"} | STATES,
         orders=ORDERS,
+        export_url=_url(asked, to="users.export"),
         next_url=_url(asked, after=write_cursor(following, of=asked)) if following else None,
         first_url=_url(asked) if wanted.after else None,
     )
@@ -111,6 +112,11 @@ def _asked() -> dict[str, str]:
     return asked
 
 
+def asked_filters() -> UserFilter:
+    """The users that the list shows, without its pages."""
+    return _wanted(_asked())
+
+
 def _wanted(asked: dict[str, str]) -> UserFilter:
     order: Order = asked["sort"].removeprefix("-")  # type: ignore[assignment]  # `_asked` checked it.
     try:
@@ -129,11 +135,11 @@ def _wanted(asked: dict[str, str]) -> UserFilter:
     )
 
 
-def _url(asked: dict[str, str], **more: Any) -> str:
+def _url(asked: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
     kept: dict[str, Any] = {
         name: value for name, value in asked.items() if value and (name, value) != ("sort", "-created_at")
     }
-    return url_for("users.index", **(kept | more))
+    return url_for(to, **(kept | more))
 
 
 def _listed(user: ListedUser) -> SimpleNamespace:

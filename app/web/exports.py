@@ -10,10 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from app.services.audit_search import FoundEvent
+from app.services.tables import quoted
 from app.web.sentences import sentence
 
-# A spreadsheet takes a cell that begins with one of these for a formula (OWASP: CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
     "id", "at", "kind", "sentence", "actor_id", "actor", "on_behalf_of_id", "on_behalf_of", "subject_id", "subject",
     "address", "user_agent", "session_id", "request_id", "count", "values",
@@ -33,19 +32,23 @@ def as_json_lines(events: Iterable[FoundEvent]) -> Iterator[str]:
 
 def as_csv(events: Iterable[FoundEvent]) -> Iterator[str]:
     """With a first line of names."""
+    return csv_lines(COLUMNS, (as_dict(event).values() for event in events))
+
+
+def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """A line at a time, however many rows there are."""
     line = io.StringIO()
     writer = csv.writer(line)
-    writer.writerow(COLUMNS)
-    for event in events:
+    writer.writerow(columns)
+    for row in rows:
         yield line.getvalue()
         line.seek(0)
         line.truncate()
-        known = as_dict(event)
-        writer.writerow([cell(known[name]) for name in COLUMNS])
+        writer.writerow([cell(value) for value in row])
     yield line.getvalue()
 
 
 def cell(value: Any) -> str:
     """The text of a cell, never a formula: an apostrophe goes before what a spreadsheet would take for one."""
     text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return quoted(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -20,14 +21,23 @@ def as_dict(job: Job, pace: Pace) -> dict[str, Any]:
     """A job as plain values."""
     return {name: getattr(job, name) for name in (*PLAIN, *TIMES)} | {
         "is_retrying": job.is_retrying,
-        "progress": {
-            "done": job.progress_done,
-            "total": job.progress_total,
-            "percent": 100 if job.state == JobState.DONE else pace.percent,
-            "per_second": round(pace.per_second, 1) if pace.per_second is not None else None,
-            "seconds_left": round(pace.left.total_seconds()) if pace.left is not None else None,
-        },
+        "progress": progress_of(job, pace),
     }
+
+
+def progress_of(job: Job, pace: Pace) -> dict[str, Any]:
+    return {
+        "done": job.progress_done,
+        "total": job.progress_total,
+        "percent": 100 if job.state == JobState.DONE else pace.percent,
+        "per_second": round(pace.per_second, 1) if pace.per_second is not None else None,
+        "seconds_left": round(pace.left.total_seconds()) if pace.left is not None else None,
+    }
+
+
+def json_text(known: Any) -> str:
+    """For a command: indented, times in RFC 3339."""
+    return json.dumps(known, indent=2, default=lambda value: value.isoformat())
 
 
 def situation(job: Job) -> str:

@@ -28,6 +28,9 @@ AXE = Axe()
 NOT_PAGES = {
     "admin.export_audit_csv",
     "admin.export_audit_json_lines",
+    "admin.export_report",
+    "users.export",
+    "users.import_report",
     "api.openapi",
     "dev.mail_html",
     "dev.mailbox_json",
@@ -303,6 +306,50 @@ def _(visitor: Visitor) -> None:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter", by=None)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
+
+
+def imported(visitor: Visitor, *, rows: str, applies: bool = False) -> None:
+    """An import of this administrator, checked and if wished applied."""
+    visitor.is_signed_in(roles=("administrator",), at="/users/import")
+    visitor.page.get_by_label("CSV file").set_input_files(
+        {"name": "people.csv", "mimeType": "text/csv", "buffer": f"email,name,roles\n{rows}".encode()}
+    )
+    visitor.press("Check the file")
+    visitor.page.get_by_text("rows were checked").wait_for()
+    if applies:
+        visitor.press("Start the import")
+        visitor.page.get_by_text("The import is done").wait_for()
+
+
+@way("users.import: none")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/users/import")
+
+
+@way("users.show_import: checked")
+def _(visitor: Visitor) -> None:
+    imported(visitor, rows=f"{new_address('in')},New,\nnonsense,,\n{new_address('in')},,wizard\n")
+
+
+@way("users.import: some")
+def _(visitor: Visitor) -> None:
+    imported(visitor, rows=f"{new_address('in')},New,\n")
+    visitor.open("/users/import")
+
+
+@way("users.show_import: done")
+def _(visitor: Visitor) -> None:
+    imported(visitor, rows=f"{new_address('in')},New,\n", applies=True)
+
+
+@way("users.show_import: refused")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/users/import")
+    visitor.page.get_by_label("CSV file").set_input_files(
+        {"name": "people.xlsx", "mimeType": "text/csv", "buffer": b"PK\x03\x04"}
+    )
+    visitor.press("Check the file")
+    visitor.page.get_by_text("an Excel or ZIP file").wait_for()
 
 
 @way("admin.reports")

@@ -567,7 +567,7 @@ def test_following_a_job_draws_a_bar_and_ends_with_it(app, flask):
     shown = flask("jobs", "show", str(job_id), "--follow")
 
     assert shown.exit_code == 0
-    assert f"Job {job_id}" in shown.output
+    assert f"Job {job_id}" in shown.stderr
     assert flask("jobs", "show", "999", "--follow").exit_code == 1
 
 

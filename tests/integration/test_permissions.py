@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.extensions import db
-from app.models import User
+from app.models import User, UserImport
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
 from app.settings import ROOT
@@ -154,6 +154,18 @@ def target(app, people):
         with app.app_context(), unit_of_work() as work:
             return act(work).id
 
+    def made_import(visitor):
+        """One's own: others' are hidden."""
+        with app.app_context(), unit_of_work() as work:
+            found = UserImport(
+                owner_id=visitor.owner_id or None, by_operator=False, permissions=[], file_name="people.csv",
+                invites=False, phase="checked", rows=0, checked={}, applied={}, examples=[], ignored=[],
+                created_at=work.clock(), job_id=work.enqueue(NoOperation()),
+            )  # fmt: skip
+            work.session.add(found)
+            work.session.flush()
+            return found.id
+
     def made_job():
         with app.app_context(), unit_of_work() as work:
             return work.enqueue(NoOperation())
@@ -165,6 +177,7 @@ def target(app, people):
             "token": lambda: "x" * 43,
             "user_id": lambda: people.add(f"target{number}@example.com").id,
             "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=None)),
+            "import_id": lambda: made_import(visitor),
             "job_id": made_job,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(

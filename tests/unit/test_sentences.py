@@ -18,9 +18,9 @@ CALLS = [
 
 
 def recorded_kinds():
-    """Every kind that is given to `record` as a plain string, anywhere in the application."""
+    """Every kind that is given to `record` or `record_all` as a plain string, anywhere in the application."""
     for call in CALLS:
-        if getattr(call.func, "attr", None) == "record" and call.args:
+        if getattr(call.func, "attr", None) in {"record", "record_all"} and call.args:
             for each in ast.walk(call.args[0]):
                 if isinstance(each, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(each.value)):
                     yield each.value

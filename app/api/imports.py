@@ -1,0 +1,164 @@
+"""Imports of users: send a file, look at what it would do, start it, and read what became of each row."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from flask import request
+from pydantic import Field
+from werkzeug.exceptions import UnsupportedMediaType
+
+from app.api import bp
+from app.api.answers import Answer
+from app.api.endpoint import endpoint
+from app.api.jobs import ProgressOut
+from app.api.schemas import Flag, Id, In, Next, Out, PageQuery, Query, Time
+from app.errors import ImportNotFound, ImportNotReady, JobNotCancellable, JobNotRetryable
+from app.models import UserImport
+from app.services.directory import Position
+from app.services.permissions import USERS_IMPORT
+from app.services.user_imports import MOST_BYTES
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import by_oneself, requires
+from app.web.cursors import read_cursor, write_cursor
+from app.web.imports import as_dict
+from app.web.uploads import accepts_file, store
+
+OUTCOMES = Literal["new", "changed", "unchanged", "refused", "added", "updated"]
+Counts = Annotated[dict[str, int], Field(description="Rows by outcome.", examples=[{"new": 3, "refused": 1}])]
+
+
+class UploadQuery(Query):
+    name: Annotated[str, Field(max_length=255, description="What the file is called.", examples=["people.csv"])] = (
+        "people.csv"
+    )
+
+
+class StartIn(In):
+    invites: Flag = False
+
+
+class RowsQuery(PageQuery):
+    outcome: OUTCOMES | None = None
+
+
+class ExampleOut(Out):
+    row: Id
+    email: str = Field(examples=["ada@example.com"])
+    outcome: OUTCOMES
+    reason: str | None = Field(examples=["The address is in row 2 already."])
+
+
+class RowOut(ExampleOut):
+    name: str = Field(examples=["Ada Lovelace"])
+    roles: Annotated[list[str], Field(examples=[["member"]])]
+
+
+class RowsOut(Out):
+    items: list[RowOut]
+    next: Next
+
+
+class ImportOut(Out):
+    id: Id
+    file_name: str = Field(examples=["people.csv"])
+    state: Annotated[
+        Literal["checking", "checked", "applying", "done", "refused", "stopped"],
+        Field(description="`stopped`: cancelled or failed, and can be resumed."),
+    ]
+    problem: str | None = Field(description="Why the file was refused.", examples=[None])
+    job_id: int | None = Field(examples=[1])
+    progress: ProgressOut | None
+    rows: Annotated[int, Field(ge=0, description="About how many while it is being checked.", examples=[4])]
+    checked: Counts
+    applied: Counts
+    examples: Annotated[list[ExampleOut], Field(description="The first rows that are refused or changed.")]
+    ignored: Annotated[list[str], Field(description="Columns that mean nothing here.", examples=[["shoe size"]])]
+    invites: Flag
+    created_at: Time
+    ended_at: Time | None
+
+
+@bp.post("/v1/users/imports")
+@endpoint(ImportOut, status=202, query=UploadQuery, tag="imports", upload="text/csv")
+@requires(USERS_IMPORT)
+@by_oneself
+@accepts_file(MOST_BYTES)
+def upload_import(query: UploadQuery) -> Answer:
+    """Send a CSV file as the body, `text/csv`. It is checked; nothing is changed yet."""
+    if request.mimetype != "text/csv":
+        raise UnsupportedMediaType
+    who = identity.signed_in()
+    file_id, lines = store(request.stream, name=query.name, owner_id=who.user_id)
+    with unit_of_work() as work:
+        found = work.user_imports.begin(file_id, lines=lines, by=who)
+    location = f"{request.script_root}/api/v1/users/imports/{found.id}"
+    return Answer(_one(found.id), status=202, headers={"Location": location})
+
+
+@bp.get("/v1/users/imports/<id:import_id>")
+@endpoint(ImportOut, refuses=(ImportNotFound,), tag="imports")
+@requires(USERS_IMPORT)
+def show_import(import_id: int) -> dict[str, Any]:
+    """One of one's own imports, and how far it is."""
+    return _one(import_id)
+
+
+@bp.get("/v1/users/imports/<id:import_id>/rows")
+@endpoint(RowsOut, query=RowsQuery, refuses=(ImportNotFound,), tag="imports", lists=True)
+@requires(USERS_IMPORT)
+def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
+    """What became of each row, or would, a page at a time."""
+    look = reading()
+    look.user_imports.get(import_id, by=identity.signed_in())
+    of = {"list": "import-rows", "import": import_id, "outcome": query.outcome}
+    after = read_cursor(query.cursor, of=of)
+    found = look.user_imports.list_rows(
+        import_id, after=after.id if after else 0, outcome=query.outcome, limit=query.limit + 1
+    )
+    rows = found[: query.limit]
+    items = [
+        {"row": row.number, **{name: getattr(row, name) for name in ("email", "name", "roles", "outcome", "reason")}}
+        for row in rows
+    ]
+    following = Position(None, rows[-1].number) if len(found) > query.limit else None
+    return {"items": items, "next": write_cursor(following, of=of)}
+
+
+@bp.post("/v1/users/imports/<id:import_id>/start")
+@endpoint(ImportOut, status=202, body=StartIn, refuses=(ImportNotFound, ImportNotReady), tag="imports")
+@requires(USERS_IMPORT)
+@by_oneself
+def start_import(import_id: int, body: StartIn) -> Answer:
+    """Do what the check said."""
+    with unit_of_work() as work:
+        work.user_imports.start(import_id, invites=body.invites, by=identity.signed_in())
+    return Answer(_one(import_id), status=202)
+
+
+@bp.post("/v1/users/imports/<id:import_id>/cancel")
+@endpoint(ImportOut, refuses=(ImportNotFound, JobNotCancellable), tag="imports")
+@requires(USERS_IMPORT)
+def cancel_import(import_id: int) -> dict[str, Any]:
+    """Stop it; what was done stays."""
+    with unit_of_work() as work:
+        work.user_imports.cancel(import_id, by=identity.signed_in())
+    return _one(import_id)
+
+
+@bp.post("/v1/users/imports/<id:import_id>/resume")
+@endpoint(ImportOut, status=202, refuses=(ImportNotFound, JobNotRetryable), tag="imports")
+@requires(USERS_IMPORT)
+@by_oneself
+def resume_import(import_id: int) -> Answer:
+    """Go on with one that stopped."""
+    with unit_of_work() as work:
+        work.user_imports.resume(import_id, by=identity.signed_in())
+    return Answer(_one(import_id), status=202)
+
+
+def _one(import_id: int) -> dict[str, Any]:
+    look = reading()
+    found: UserImport = look.user_imports.get(import_id, by=identity.signed_in())
+    return as_dict(look, found)

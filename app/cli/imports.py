@@ -1,0 +1,87 @@
+"""`flask users import` and `flask users export`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from app.cli.users import json_option, users
+from app.models import Phase, UserImport
+from app.services.directory import UserFilter
+from app.services.user_imports import MOST_BYTES
+from app.unit_of_work import reading, unit_of_work
+from app.web.exports import csv_lines
+from app.web.follow import follow_job
+from app.web.imports import COLUMNS, as_dict, exported, report_lines
+from app.web.jobs import json_text
+from app.web.uploads import store
+
+NAMES = {"new": "new", "changed": "changed", "unchanged": "unchanged", "refused": "refused"}
+DONE = {"added": "added", "updated": "changed", "unchanged": "unchanged", "refused": "refused"}
+
+
+@users.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what each row would do, and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask before anything is changed.")
+@click.option("--invite", is_flag=True, help="Send each new person an invitation.")
+@click.option(
+    "--report", type=click.File("w", encoding="utf-8"), help="Write what became of each row to this CSV file."
+)
+@json_option
+def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[str] | None, as_json: bool) -> None:
+    """Add and change users from a CSV file with the columns email, name and roles. Workers do it."""
+    if file.stat().st_size > MOST_BYTES:
+        raise click.ClickException(f"{file} has more than {MOST_BYTES // 1024**2} MB. Divide it.")
+    with file.open("rb") as stream:
+        file_id, lines = store(stream, name=file.name, owner_id=None)
+    with unit_of_work() as work:
+        found = work.user_imports.begin(file_id, lines=lines, by=None)
+    found = _followed(found, "Checking", Phase.CHECKED)
+    has_work = bool(found.checked.get("new") or found.checked.get("changed"))
+    if not as_json:
+        _tell(found, found.checked, NAMES)
+    if has_work and not dry_run and (yes or click.confirm("Start the import?", err=True)):
+        with unit_of_work() as work:
+            found = work.user_imports.start(found.id, invites=invite, by=None)
+        found = _followed(found, "Importing", Phase.DONE)
+        if not as_json:
+            _tell(found, found.applied, DONE)
+    if as_json:
+        click.echo(json_text(as_dict(reading(), found)))
+    if report is not None:
+        report.writelines(report_lines(reading(), found.id))
+
+
+@users.command(name="export")
+@click.argument("file", type=click.File("w", encoding="utf-8", lazy=True), default="-")
+def export_users(file: IO[str]) -> None:
+    """Write all users as CSV, in the shape that an import takes, to FILE or standard output."""
+    file.writelines(csv_lines(COLUMNS, _all()))
+
+
+def _all() -> Iterator[tuple[Any, ...]]:
+    return map(exported, reading().directory.walk(UserFilter(order="created_at", descending=False)))
+
+
+def _followed(found: UserImport, label: str, phase: Phase) -> UserImport:
+    """The import after its job. Raises ClickException if it did not come to `phase`."""
+    job = follow_job(found.job_id or 0, label=label)
+    found = reading().user_imports.get(found.id, by=None)
+    if found.phase != phase:
+        raise click.ClickException(
+            found.problem or f"The job ended {job.state}: {job.outcome or 'see flask jobs show'}."
+        )
+    return found
+
+
+def _tell(found: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
+    click.echo(", ".join(f"{counts.get(key, 0):,} {text}" for key, text in names.items()))
+    for number, email, outcome, reason in found.examples:
+        if outcome == "refused":
+            click.echo(f"  row {number}: {email or 'no address'}: {reason}")
+    sys.stdout.flush()

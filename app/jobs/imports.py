@@ -1,0 +1,84 @@
+"""Importing users: the check of the file, and then its rows, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from app.errors import Pointless, UnreadableFile
+from app.jobs.registry import Run, handles_in_steps
+from app.models import Phase, UserImport
+from app.services.tables import Record, read_table
+from app.services.user_import_run import MOST_ROWS, columns_of
+from app.tasks import ApplyUserImport, CheckUserImport
+from app.unit_of_work import reading
+
+BATCH = 500
+
+
+@handles_in_steps(CheckUserImport)
+def check_user_import(run: Run, task: CheckUserImport) -> str:
+    found = _in_phase(task.import_id, Phase.CHECKING)
+    total, done = found.rows, (run.claim.position or {}).get("row", 1)
+    try:
+        by = reading().user_import_run.importer(found)
+        table = read_table(reading().files.pieces(found.file_id or 0))
+        used, ignored = columns_of(table.columns)
+        for batch in _batches(table.records, after=done):
+            with run.step(by=by) as work:
+                records = [
+                    Record(
+                        each.number,
+                        {used[name]: cell for name, cell in each.cells.items() if name in used},
+                        each.problem,
+                    )
+                    for each in batch
+                ]
+                work.user_import_run.check(task.import_id, records, by=by)
+                done = batch[-1].number
+                work.progress(done, max(total, done), position={"row": done})
+    except UnreadableFile as refusal:
+        with run.step() as work:
+            work.user_import_run.refuse(task.import_id, str(refusal))
+        return str(refusal)
+    with run.step() as work:
+        work.user_import_run.close_check(task.import_id, ignored=ignored)
+    return f"rows up to number {done} checked"
+
+
+@handles_in_steps(ApplyUserImport)
+def apply_user_import(run: Run, task: ApplyUserImport) -> str:
+    total = _in_phase(task.import_id, Phase.APPLYING).rows
+    position = run.claim.position or {"row": 0, "done": 0}
+    row, done = position["row"], position["done"]
+    while True:
+        try:
+            by = reading().user_import_run.importer(_in_phase(task.import_id, Phase.APPLYING))
+        except UnreadableFile as refusal:
+            with run.step() as work:
+                work.user_import_run.refuse(task.import_id, str(refusal))
+            return str(refusal)
+        with run.step(by=by) as work:
+            count, row = work.user_import_run.apply(task.import_id, after=row, limit=BATCH, by=by)
+            done += count
+            work.progress(done, total, position={"row": row, "done": done})
+            if not count:
+                work.user_import_run.close(task.import_id)
+        if not count:
+            return f"rows: {done}"
+
+
+def _in_phase(import_id: int, phase: Phase) -> UserImport:
+    found = reading().user_import_run.find(import_id, phase)
+    if found is None:
+        raise Pointless(f"the import is gone or not {phase} any more")
+    return found
+
+
+def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]:
+    """Those with a number above `after`, read outside of any transaction. Raises UnreadableFile for too many."""
+    rest = (record for record in records if record.number > after)
+    while batch := list(islice(rest, BATCH)):
+        if batch[-1].number > MOST_ROWS + 1:
+            raise UnreadableFile(f"The file has more than {MOST_ROWS:,} rows. Divide it.")
+        yield batch

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+
+class Phase(StrEnum):
+    CHECKING = "checking"
+    CHECKED = "checked"
+    APPLYING = "applying"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class Outcome(StrEnum):
+    """Of a row: what would be done after the check, what was done after the import."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    ADDED = "added"
+    UPDATED = "updated"
+
+
+class UserImport(Base):
+    """An import of users from a file. Its job (`job_id`) tells how far it is and whether it still goes on.
+
+    `permissions` are those that the importer had, as far as their credential let them; `by_operator` is the command
+    line. `checked` and `applied` are numbers of rows by outcome, `examples` the first of the more interesting rows.
+    """
+
+    __tablename__ = "user_imports"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    by_operator: Mapped[bool]
+    permissions: Mapped[list[str]]
+    file_id: Mapped[int | None] = mapped_column(ForeignKey("stored_files.id", ondelete="SET NULL"), index=True)
+    file_name: Mapped[str] = mapped_column(String(255))
+    invites: Mapped[bool]
+    phase: Mapped[str] = mapped_column(String(16))
+    problem: Mapped[str | None] = mapped_column(String(500))
+    job_id: Mapped[int | None]
+    rows: Mapped[int] = mapped_column(default=0)
+    checked: Mapped[dict[str, Any]]
+    applied: Mapped[dict[str, Any]]
+    examples: Mapped[list[Any]] = mapped_column(JSON)
+    ignored: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+
+
+class UserImportRow(Base):
+    """A row of the file, as it was understood; `number` counts from 1, the header."""
+
+    __tablename__ = "user_import_rows"
+    __table_args__ = (Index("ix_user_import_rows_email", "import_id", "email"),)
+
+    import_id: Mapped[int] = mapped_column(ForeignKey("user_imports.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(320))
+    name: Mapped[str] = mapped_column(String(100))
+    roles: Mapped[list[str]]
+    outcome: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(500))

@@ -1,0 +1,64 @@
+"""Files kept in the database, in pieces, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import FileNotThere
+from app.models import FileChunk, StoredFile
+
+PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    session: DbSession
+    clock: Callable[[], datetime]
+
+    def begin(self, *, name: str, owner_id: int | None, lives: timedelta) -> StoredFile:
+        """An empty file, which is not there until it is finished."""
+        now = self.clock()
+        name = "".join(character for character in name if character.isprintable())[-255:]
+        file = StoredFile(name=name or "file", owner_id=owner_id, size=0, created_at=now, expires_at=now + lives)
+        self.session.add(file)
+        self.session.flush()
+        return file
+
+    def append(self, file_id: int, number: int, data: bytes) -> None:
+        """`number` counts from 0."""
+        self.session.execute(insert(FileChunk), {"file_id": file_id, "number": number, "data": data})
+        self._change(file_id, size=StoredFile.size + len(data))
+
+    def finish(self, file_id: int) -> None:
+        self._change(file_id, completed_at=self.clock())
+
+    def get(self, file_id: int) -> StoredFile:
+        """Raises FileNotThere for one that is unfinished, expired or unknown."""
+        file = self.session.get(StoredFile, file_id)
+        if file is None or file.completed_at is None or file.expires_at <= self.clock():
+            raise FileNotThere
+        return file
+
+    def pieces(self, file_id: int) -> Iterator[bytes]:
+        """One piece in memory at a time."""
+        number = 0
+        one = select(FileChunk.data).where(FileChunk.file_id == file_id)
+        while (data := self.session.scalar(one.where(FileChunk.number == number))) is not None:
+            yield data
+            number += 1
+
+    def delete(self, file_id: int) -> None:
+        self.session.execute(delete(StoredFile).where(StoredFile.id == file_id))
+
+    def _change(self, file_id: int, **values: object) -> None:
+        self.session.execute(
+            update(StoredFile)
+            .where(StoredFile.id == file_id)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )

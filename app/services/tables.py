@@ -1,0 +1,165 @@
+"""Reading CSV files as people make them, in a memory that does not grow with the file."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from app.errors import UnreadableFile
+
+LONGEST_RECORD = 64 * 1024
+MOST_BROKEN = 1000
+DELIMITERS = ",;\t|"
+# Files that are something else, whatever they are called.
+SIGNATURES = {
+    b"PK\x03\x04": "an Excel or ZIP file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "a gzip file",
+    b"\x89PNG": "a picture",
+    b"{\\rtf": "a text document",
+}
+MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# What a spreadsheet takes for a formula is written with an apostrophe before it (`quoted`), and read without.
+QUOTED = re.compile(r"'+[=+\-@\t\r]")
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_TOO_LONG = "\0too long\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row: its number in the file (the header is 1), its cells by column, or what is wrong with it."""
+
+    number: int
+    cells: dict[str, str]
+    problem: str | None = None
+
+
+class _Broken(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    columns: tuple[str, ...]
+    records: Iterator[Record]
+
+
+def read_table(pieces: Iterable[bytes]) -> Table:
+    """UTF-8 or UTF-16, separated by comma, semicolon, tab or bar; cells of the columns that the first row names.
+
+    Column names are trimmed and in lower case. Raises UnreadableFile, also while records are read.
+    """
+    lines = _lines(iter(pieces))
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise UnreadableFile("The file is empty.")
+    delimiter = _delimiter(first)
+    is_hint = first.lower().startswith("sep=") and len(first.strip()) == 5
+    rows = _rows(lines, first[4]) if is_hint else _rows(chain([first], lines), delimiter)
+    names = [name.strip().lower() for name in next(rows, None) or ()]
+    if len(set(names)) != len(names) or not any(names):
+        raise UnreadableFile("The first row must name the columns, each once.")
+    return Table(tuple(names), _records(rows, names))
+
+
+def quoted(text: str) -> str:
+    """`text` as a cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def unquoted(cell: str) -> str:
+    return cell[1:] if QUOTED.match(cell) else cell
+
+
+def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator[Record]:
+    broken = 0
+    for number, cells in enumerate(rows, start=2):
+        if cells is None:
+            broken += 1
+            if broken > MOST_BROKEN:
+                raise UnreadableFile(f"More than {MOST_BROKEN:,} rows cannot be read. Is this a CSV file?")
+            yield Record(number, {}, "The row is too long, or a quotation mark in it is not closed.")
+        elif len(cells) > len(names) and any(cells[len(names) :]):
+            yield Record(number, {}, f"The row has {len(cells)} cells, the first row {len(names)}.")
+        elif any("\0" in cell for cell in cells):
+            yield Record(number, {}, "The row has control characters.")
+        elif any(cells):
+            padded = [*cells, *[""] * (len(names) - len(cells))]
+            yield Record(number, {name: unquoted(cell.strip()) for name, cell in zip(names, padded, strict=False)})
+
+
+def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | None]:
+    """The cells of each row; None for one that cannot be read, after which reading goes on with the next line."""
+    again: deque[str] = deque()
+    held: list[str] = []
+
+    def feed() -> Iterator[str]:
+        size = 0
+        while (line := again.popleft() if again else next(lines, None)) is not None:
+            size = len(line) + (size if held else 0)
+            held.append(line)
+            if line is _TOO_LONG or size > LONGEST_RECORD:
+                raise _Broken
+            yield line
+
+    while True:
+        try:
+            for row in csv.reader(feed(), delimiter=delimiter, strict=True):
+                held.clear()
+                yield row
+            return
+        except (_Broken, csv.Error):
+            again.extendleft(reversed(held[1:]))
+            held.clear()
+            yield None
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    """Lines with their ends; one that is too long is `_TOO_LONG` instead."""
+    head = next(pieces, b"")
+    encoding, mark = _encoding(head)
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("strict"), translate=True)
+    rest, skips = "", False
+    for piece in chain([head[len(mark) :]], pieces, [None]):
+        try:
+            rest += decoder.decode(piece or b"", final=piece is None)
+        except UnicodeDecodeError:
+            raise UnreadableFile("The file is not UTF-8 or UTF-16. Save it as “CSV UTF-8”.") from None
+        *whole, rest = rest.split("\n")
+        for line in whole:
+            yield _TOO_LONG if skips or len(line) > LONGEST_RECORD else f"{line}\n"
+            skips = False
+        if len(rest) > LONGEST_RECORD:
+            rest, skips = "", True
+    if rest or skips:
+        yield _TOO_LONG if skips else rest
+
+
+def _encoding(head: bytes) -> tuple[str, bytes]:
+    """The encoding and the mark before the text. Raises UnreadableFile for what is no text."""
+    for signature, kind in SIGNATURES.items():
+        if head.startswith(signature):
+            raise UnreadableFile(f"This is {kind}, not a CSV file. Save it as “CSV UTF-8” and try again.")
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding, mark
+    sample = head[:4096]
+    if b"\0" not in sample:
+        return "utf-8", b""
+    # Text in UTF-16 without its mark: every other byte of most scripts' commas, digits and Latin letters is zero.
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if max(even, odd) > len(sample) // 4 and min(even, odd) * 10 < max(even, odd):
+        return ("utf-16-be" if even > odd else "utf-16-le"), b""
+    raise UnreadableFile("This is not a text file. Save it as “CSV UTF-8” and try again.")
+
+
+def _delimiter(header: str) -> str:
+    bare = re.sub(r'"[^"]*"', "", header)
+    return max(DELIMITERS, key=bare.count)

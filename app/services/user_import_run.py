@@ -1,0 +1,376 @@
+"""What a worker does with an import of users: judge each row of the file, then apply it exactly once.
+
+A row never does more than the importer could do by hand, with the permissions that their credential had then and they
+still have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import selectinload
+
+from app.errors import AccountError, InvalidAddress, InvalidName, UnreadableFile
+from app.models import (
+    MEMBER,
+    Invitation,
+    Outcome,
+    Phase,
+    User,
+    UserImport,
+    UserImportRow,
+    UserWord,
+    user_roles,
+    words_of,
+)
+from app.principal import Principal
+from app.services.addresses import LONGEST_ADDRESS, canonical_address, clean_name
+from app.services.audit import AuditLog
+from app.services.files import Files
+from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
+from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, granted, permissions_of
+from app.services.policy import Policy
+from app.services.roles import Roles
+from app.services.statements import insert_once
+from app.services.tables import Record
+from app.services.user_imports import UserImports
+from app.services.users import Users
+from app.tasks import SendInvitation
+
+COLUMNS = ("email", "name", "roles")
+ALIASES = {"e-mail": "email", "email address": "email", "e-mail address": "email", "full name": "name", "role": "roles"}
+MOST_ROWS = 1_000_000
+MOST_EXAMPLES = 50
+TO_DO = (Outcome.NEW, Outcome.CHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    outcome: Outcome
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserImportRun:
+    """`by` is the importer as `importer` gives them, None on the command line."""
+
+    session: DbSession
+    audit: AuditLog
+    files: Files
+    job_queue: JobQueue
+    lifetimes: Lifetimes
+    policy: Policy
+    roles: Roles
+    user_imports: UserImports
+    users: Users
+    clock: Callable[[], datetime]
+
+    def find(self, import_id: int, phase: Phase) -> UserImport | None:
+        """The import, if it is in this phase."""
+        found = self.session.get(UserImport, import_id)
+        return found if found is not None and found.phase == phase else None
+
+    def importer(self, found: UserImport) -> Principal | None:
+        """Who imports, with what they may do now; None is the command line. Raises UnreadableFile if they may not."""
+        if found.by_operator:
+            return None
+        user = self.session.get(User, found.owner_id, options=[selectinload(User.roles)]) if found.owner_id else None
+        permissions = (
+            permissions_of(user.roles) & set(found.permissions) if user and user.can_sign_in() else frozenset()
+        )
+        if user is None or USERS_IMPORT not in permissions:
+            raise UnreadableFile("Whoever began this import may import no users any more.")
+        now = self.clock()
+        return Principal(
+            user_id=user.id,
+            name=user.name,
+            email=user.email,
+            member_since=user.created_at,
+            roles=tuple(role.name for role in user.roles),
+            permissions=permissions,
+            session_id=0,
+            authenticated_at=now,
+            confirmed_at=now,
+        )
+
+    def check(self, import_id: int, records: Sequence[Record], *, by: Principal | None) -> None:
+        """Judge rows that were read, and store them."""
+        found = self.session.get_one(UserImport, import_id)
+        rows = [_understood(import_id, record) for record in records]
+        self._refuse_repetitions(import_id, rows)
+        readable = [row for row in rows if row["outcome"] == Outcome.NEW]
+        known = self._known([row["email"] for row in readable])
+        widths = self._widths()
+        for row in readable:
+            verdict = self._judge(row["name"], row["roles"], known.get(row["email"]), widths, by=by)
+            row["outcome"], row["reason"] = verdict.outcome, verdict.reason
+        if rows:
+            self.session.execute(insert(UserImportRow), rows)
+        found.checked = _added(found.checked, (row["outcome"] for row in rows))
+        self._keep_examples(found, [(row["number"], row["email"], row["outcome"], row["reason"]) for row in rows])
+
+    def close_check(self, import_id: int, *, ignored: Sequence[str]) -> None:
+        found = self.session.get_one(UserImport, import_id)
+        found.phase, found.rows, found.ignored = Phase.CHECKED, sum(found.checked.values()), list(ignored)
+        self._drop_file(found)
+
+    def refuse(self, import_id: int, problem: str) -> None:
+        """Nothing more is done; `problem` is why."""
+        found = self.session.get_one(UserImport, import_id)
+        found.phase, found.problem, found.ended_at = Phase.REFUSED, problem[:500], self.clock()
+        self._drop_file(found)
+
+    def apply(self, import_id: int, *, after: int, limit: int, by: Principal | None) -> tuple[int, int]:
+        """Apply the next rows of the file; returns how many there were, and the number of the last."""
+        found = self.session.get_one(UserImport, import_id)
+        rows = self.user_imports.list_rows(import_id, after=after, limit=limit)
+        to_do = [row for row in rows if row.outcome in TO_DO]
+        known = self._known([row.email for row in to_do], lock=True)
+        widths, fresh, before = self._widths(), [], {row.number: row.outcome for row in rows}
+        for row in to_do:
+            user = known.get(row.email)
+            verdict = self._judge(row.name, row.roles, user, widths, by=by)
+            if verdict.outcome == Outcome.NEW and row.outcome == Outcome.NEW:
+                fresh.append(row)
+            elif user is not None and verdict.outcome == Outcome.CHANGED == row.outcome:
+                self._update(row, user, by=by)
+            elif verdict.outcome in {Outcome.UNCHANGED, Outcome.REFUSED}:
+                row.outcome, row.reason = verdict.outcome, verdict.reason
+            else:
+                row.outcome = Outcome.REFUSED
+                row.reason = "The account was made or erased since the check." if row.email else None
+        self._add(found, fresh, by=by)
+        self.session.flush()
+        found.applied = _added(found.applied, (row.outcome for row in rows))
+        turned = [row for row in rows if row.outcome == Outcome.REFUSED != before[row.number]]
+        self._keep_examples(found, [(row.number, row.email, row.outcome, row.reason) for row in turned])
+        return len(rows), rows[-1].number if rows else after
+
+    def close(self, import_id: int) -> None:
+        found = self.session.get_one(UserImport, import_id)
+        found.phase, found.ended_at = Phase.DONE, self.clock()
+        self.audit.record("import.done", subject_id=None, import_id=found.id, **found.applied)
+
+    # ── one row ──
+
+    def _judge(
+        self,
+        name: str,
+        roles: Sequence[str],
+        user: User | None,
+        widths: dict[str, frozenset[str]],
+        *,
+        by: Principal | None,
+    ) -> Verdict:
+        if unknown := sorted(set(roles) - widths.keys()):
+            return Verdict(Outcome.REFUSED, f"There is no role {', '.join(unknown)}."[:500])
+        try:
+            if user is None:
+                self._check_new(roles, widths, by=by)
+                return Verdict(Outcome.NEW)
+            return self._judge_change(name, roles, user, widths, by=by)
+        except AccountError as refusal:
+            return Verdict(Outcome.REFUSED, str(refusal))
+
+    def _check_new(self, roles: Sequence[str], widths: dict[str, frozenset[str]], *, by: Principal | None) -> None:
+        self.policy.check(by, USERS_INVITE)
+        if roles:
+            self.policy.check(by, ROLES_ASSIGN)
+        for role in roles or (MEMBER,):
+            self.policy.check_rank(by, widths[role])
+
+    def _judge_change(
+        self, name: str, roles: Sequence[str], user: User, widths: dict[str, frozenset[str]], *, by: Principal | None
+    ) -> Verdict:
+        held, changes = {role.name for role in user.roles}, []
+        renames, assigns = bool(name) and name != user.name, bool(roles) and set(roles) != held
+        if renames:
+            changes.append(f"name: {user.name or 'none'} → {name}")
+        if assigns:
+            changes.append(f"roles: {', '.join(sorted(held)) or 'none'} → {', '.join(sorted(roles))}")
+        if not changes:
+            return Verdict(Outcome.UNCHANGED)
+        _check_there(user)
+        if renames:
+            self.policy.check(by, USERS_EDIT, user)
+        if assigns:
+            self.policy.check(by, ROLES_ASSIGN, user)
+            for role in set(roles) ^ held:
+                self.policy.check_rank(by, widths[role])
+        return Verdict(Outcome.CHANGED, "; ".join(changes)[:500])
+
+    def _update(self, row: UserImportRow, user: User, *, by: Principal | None) -> None:
+        try:
+            with self.session.begin_nested():
+                if row.name:
+                    self.users.rename(user, row.name, by=by)
+                if row.roles:
+                    self.users.set_roles(user, row.roles, by=by)
+        except AccountError as refusal:
+            row.outcome, row.reason = Outcome.REFUSED, str(refusal)
+        else:
+            row.outcome = Outcome.UPDATED
+
+    def _add(self, found: UserImport, rows: Sequence[UserImportRow], *, by: Principal | None) -> None:
+        """Accounts with a confirmed address and no password, or with an invitation."""
+        if not rows:
+            return
+        now = self.clock()
+        added = insert_once(self.session, User).on_conflict_do_nothing(index_elements=[User.email])
+        accounts = [
+            {
+                "email": row.email,
+                "name": row.name,
+                "is_active": True,
+                "email_verified_at": None if found.invites else now,
+                "created_at": now,
+                "updated_at": now,
+                "version": 1,
+            }
+            for row in rows
+        ]
+        ids = {
+            email: user_id for user_id, email in self.session.execute(added.returning(User.id, User.email), accounts)
+        }
+        made = [row for row in rows if row.email in ids]
+        for row in rows:
+            row.outcome = Outcome.ADDED if row.email in ids else Outcome.REFUSED
+            row.reason = None if row.email in ids else "Somebody registered with this address meanwhile."
+        words = [{"user_id": ids[row.email], "word": word} for row in made for word in words_of(row.name)]
+        if words:
+            self.session.execute(insert(UserWord), words)
+        if found.invites:
+            self._invite({ids[row.email]: row.roles for row in made}, by=by)
+        elif made:
+            role_ids = {role.name: role.id for role in self.roles.list_all()}
+            pairs = [
+                {"user_id": ids[row.email], "role_id": role_ids[role]}
+                for row in made
+                for role in {*row.roles} or {MEMBER}
+            ]
+            self.session.execute(insert(user_roles), pairs)
+        self.audit.record_all(
+            "user.imported",
+            [
+                (ids[row.email], {"email": row.email, "name": row.name, "roles": row.roles, "import_id": found.id})
+                for row in made
+            ],
+        )
+
+    def _invite(self, roles: dict[int, list[str]], *, by: Principal | None) -> None:
+        now = self.clock()
+        invitations = [
+            {
+                "user_id": user_id,
+                "inviter_id": by.user_id if by else None,
+                "by_operator": by is None,
+                "roles": sorted(set(names)) or [MEMBER],
+                "created_at": now,
+                "expires_at": now + self.lifetimes.invitation_link,
+            }
+            for user_id, names in roles.items()
+        ]
+        if invitations:
+            self.session.execute(insert(Invitation), invitations)
+        for user_id in roles:
+            self.job_queue.enqueue(SendInvitation(user_id=user_id, inviter_id=by.user_id if by else None))
+
+    # ── together ──
+
+    def _refuse_repetitions(self, import_id: int, rows: Sequence[dict[str, Any]]) -> None:
+        readable = [row for row in rows if row["outcome"] == Outcome.NEW]
+        earlier = select(UserImportRow.email, UserImportRow.number).where(
+            UserImportRow.import_id == import_id, UserImportRow.email.in_([row["email"] for row in readable])
+        )
+        seen = {row.email: row.number for row in self.session.execute(earlier.order_by(UserImportRow.number.desc()))}
+        for row in readable:
+            first = seen.setdefault(row["email"], row["number"])
+            if first != row["number"]:
+                row["outcome"], row["reason"] = Outcome.REFUSED, f"The address is in row {first} already."
+
+    def _known(self, emails: Sequence[str], *, lock: bool = False) -> dict[str, User]:
+        query = select(User).where(User.email.in_(emails)).options(selectinload(User.roles)).order_by(User.id)
+        return {
+            user.email: user for user in self.session.scalars(query.with_for_update(key_share=True) if lock else query)
+        }
+
+    def _widths(self) -> dict[str, frozenset[str]]:
+        """What each role may do."""
+        return {role.name: granted(role.permissions) for role in self.roles.list_all()}
+
+    @staticmethod
+    def _keep_examples(found: UserImport, rows: Iterable[tuple[int, str, str, str | None]]) -> None:
+        """The first rows that are refused or changed, for the page."""
+        counts = Counter(example[2] for example in found.examples)
+        kept = list(found.examples)
+        for row in rows:
+            if row[2] in {Outcome.REFUSED, Outcome.CHANGED} and counts[row[2]] < MOST_EXAMPLES:
+                counts[row[2]] += 1
+                kept.append([row[0], row[1], str(row[2]), row[3]])
+        if len(kept) > len(found.examples):
+            found.examples = sorted(kept)
+
+    def _drop_file(self, found: UserImport) -> None:
+        if found.file_id is not None:
+            file_id, found.file_id = found.file_id, None
+            self.session.flush()
+            self.files.delete(file_id)
+
+
+def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Our column for each of the file's, and those that are ignored. Raises UnreadableFile without addresses."""
+    known = {name: ALIASES.get(name, name) for name in names}
+    used = {name: column for name, column in known.items() if column in COLUMNS}
+    if "email" not in used.values():
+        raise UnreadableFile("The first row must name a column “email”; “name” and “roles” may follow.")
+    if len(set(used.values())) < len(used):
+        raise UnreadableFile("Two columns of the first row mean the same.")
+    return used, [name for name in known if name not in used and name]
+
+
+def _check_there(user: User) -> None:
+    if user.deleted_at is not None:
+        raise AccountError("The account is deleted. Restore it first.")
+    # Whoever registered with this address, perhaps not its owner, must not get anything by it.
+    if not user.is_verified():
+        raise AccountError("The person has not confirmed this address yet.")
+
+
+def _understood(import_id: int, record: Record) -> dict[str, Any]:
+    """The row as it is stored; a readable one counts as new for the moment."""
+    cells = record.cells
+    row: dict[str, Any] = {
+        "import_id": import_id,
+        "number": record.number,
+        "email": cells.get("email", "")[:LONGEST_ADDRESS],
+        "name": "",
+        "roles": [],
+        "outcome": Outcome.NEW,
+        "reason": None,
+    }
+    try:
+        if record.problem is not None:
+            raise UnreadableFile(record.problem)
+        row["email"] = canonical_address(cells.get("email", ""))
+        row["name"] = clean_name(cells.get("name", ""))
+        row["roles"] = sorted(
+            {role[:64] for role in cells.get("roles", "").replace(",", " ").replace(";", " ").split()}
+        )
+    except InvalidAddress:
+        row["outcome"], row["reason"] = Outcome.REFUSED, "The address is missing or is none."
+    except InvalidName as refusal:
+        row["outcome"], row["reason"] = Outcome.REFUSED, f"The name is refused: {refusal}"
+    except UnreadableFile as refusal:
+        row["outcome"], row["reason"] = Outcome.REFUSED, str(refusal)
+    return row
+
+
+def _added(counts: dict[str, Any], outcomes: Iterable[str]) -> dict[str, Any]:
+    return dict(Counter(counts) + Counter(str(outcome) for outcome in outcomes))

@@ -1,0 +1,114 @@
+"""Importing users from a file: it is checked and shown first, and then applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import ImportNotFound, ImportNotReady
+from app.models import Phase, UserImport, UserImportRow
+from app.principal import Principal
+from app.services.audit import AuditLog
+from app.services.files import Files
+from app.services.job_board import JobBoard
+from app.services.job_queue import JobQueue
+from app.services.permissions import USERS_IMPORT
+from app.services.policy import Policy
+from app.services.statements import affected
+from app.tasks import ApplyUserImport, CheckUserImport
+
+MOST_BYTES = 100 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserImports:
+    """`by` is who acts, None on the command line."""
+
+    session: DbSession
+    audit: AuditLog
+    files: Files
+    invitations_open: bool
+    job_board: JobBoard
+    job_queue: JobQueue
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    def begin(self, file_id: int, *, lines: int, by: Principal | None) -> UserImport:
+        """Enqueue the check of a stored file; `lines` is about how many rows it has. Raises FileNotThere."""
+        self.policy.check(by, USERS_IMPORT)
+        file = self.files.get(file_id)
+        found = UserImport(
+            owner_id=by.user_id if by else None,
+            by_operator=by is None,
+            permissions=sorted(by.permissions) if by else [],
+            file_id=file.id,
+            file_name=file.name,
+            invites=False,
+            phase=Phase.CHECKING,
+            rows=lines,
+            checked={},
+            applied={},
+            examples=[],
+            ignored=[],
+            created_at=self.clock(),
+        )
+        self.session.add(found)
+        self.session.flush()
+        found.job_id = self.job_queue.enqueue(CheckUserImport(import_id=found.id))
+        self.audit.record("import.uploaded", subject_id=None, import_id=found.id, file=file.name, size=file.size)
+        return found
+
+    def get(self, import_id: int, *, by: Principal | None) -> UserImport:
+        """One's own. Raises ImportNotFound."""
+        found = self.session.get(UserImport, import_id)
+        if found is None or (by is not None and found.owner_id != by.user_id) or (by is None and not found.by_operator):
+            raise ImportNotFound
+        return found
+
+    def list_own(self, *, by: Principal, limit: int = 20) -> Sequence[UserImport]:
+        """Newest first."""
+        own = select(UserImport).where(UserImport.owner_id == by.user_id)
+        return self.session.scalars(own.order_by(UserImport.id.desc()).limit(limit)).all()
+
+    def start(self, import_id: int, *, invites: bool, by: Principal | None) -> UserImport:
+        """Apply what the check found; with `invites`, new people are sent an invitation. Raises ImportNotReady."""
+        self.policy.check(by, USERS_IMPORT)
+        found = self.get(import_id, by=by)
+        if invites and not self.invitations_open:
+            raise ImportNotReady("Invitations are closed here; import without them.")
+        begun = affected(
+            self.session,
+            update(UserImport)
+            .where(UserImport.id == import_id, UserImport.phase == Phase.CHECKED)
+            .values(phase=Phase.APPLYING, invites=invites)
+            .execution_options(synchronize_session=False),
+        )
+        if begun != 1:
+            raise ImportNotReady
+        self.session.refresh(found)
+        found.job_id = self.job_queue.enqueue(ApplyUserImport(import_id=found.id))
+        self.audit.record("import.started", subject_id=None, import_id=found.id, rows=found.rows)
+        return found
+
+    def cancel(self, import_id: int, *, by: Principal | None) -> None:
+        """What was applied stays. Raises JobNotCancellable."""
+        found = self.get(import_id, by=by)
+        self.job_board.cancel(found.job_id or 0)
+
+    def resume(self, import_id: int, *, by: Principal | None) -> None:
+        """Go on after a cancellation or failure. Raises JobNotRetryable."""
+        self.policy.check(by, USERS_IMPORT)
+        self.job_board.retry(self.get(import_id, by=by).job_id or 0)
+
+    def list_rows(
+        self, import_id: int, *, after: int = 0, outcome: str | None = None, limit: int = 1000
+    ) -> Sequence[UserImportRow]:
+        """In the order of the file, those with a number above `after`."""
+        rows = select(UserImportRow).where(UserImportRow.import_id == import_id, UserImportRow.number > after)
+        if outcome is not None:
+            rows = rows.where(UserImportRow.outcome == outcome)
+        return self.session.scalars(rows.order_by(UserImportRow.number).limit(limit)).all()

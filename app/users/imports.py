@@ -1,0 +1,137 @@
+"""Users from a file, and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import PurePath
+from types import SimpleNamespace
+
+from flask import Response, redirect, request, stream_with_context, url_for
+from flask.typing import ResponseReturnValue
+
+from app.errors import AccountError, ImportNotReady, JobNotCancellable, JobNotRetryable
+from app.models import Job, JobState, Phase, UserImport
+from app.services.permissions import USERS_EXPORT, USERS_IMPORT
+from app.services.user_imports import MOST_BYTES
+from app.unit_of_work import Work, reading, unit_of_work
+from app.users import bp
+from app.users.forms import ImportForm
+from app.users.routes import asked_filters
+from app.web import identity
+from app.web.access import by_oneself, requires
+from app.web.exports import csv_lines
+from app.web.imports import COLUMNS, as_dict, exported, report_lines
+from app.web.jobs import progress_text
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import done
+from app.web.uploads import accepts_file, store
+
+BOM = "\ufeff"  # Lets Excel know that it is UTF-8.
+
+
+@bp.route("/import", methods=["GET", "POST"], endpoint="import")
+@requires(USERS_IMPORT)
+@by_oneself
+@accepts_file(MOST_BYTES)
+@limited("mail")
+def import_users() -> ResponseReturnValue:
+    who, form = identity.signed_in(), ImportForm()
+    if form.is_submitted():
+        file = request.files.get("file")
+        if file is None or not file.filename:
+            form.refuse(None, AccountError("Choose a file."))
+        else:
+            name = PurePath(file.filename.replace("\\", "/")).name
+            file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
+            with unit_of_work() as work:
+                found = work.user_imports.begin(file_id, lines=lines, by=who)
+            return redirect(url_for("users.show_import", import_id=found.id))
+    look = reading()
+    return page("users/import.html", form, imports=[_shown(look, each) for each in look.user_imports.list_own(by=who)])
+
+
+@bp.get("/import/<id:import_id>")
+@requires(USERS_IMPORT)
+def show_import(import_id: int) -> ResponseReturnValue:
+    look = reading()
+    found = look.user_imports.get(import_id, by=identity.signed_in())
+    return page("users/show_import.html", found=_shown(look, found), invites_open=look.invitations_open)
+
+
+@bp.post("/import/<id:import_id>/start")
+@requires(USERS_IMPORT)
+@by_oneself
+def start_import(import_id: int) -> ResponseReturnValue:
+    invites = request.form.get("invites") == "y"
+    try:
+        with unit_of_work() as work:
+            work.user_imports.start(import_id, invites=invites, by=identity.signed_in())
+    except ImportNotReady as refusal:
+        return _back(import_id, str(refusal), kind="error")
+    return _back(import_id, "The import has started. You can close this page; it goes on.")
+
+
+@bp.post("/import/<id:import_id>/cancel")
+@requires(USERS_IMPORT)
+def cancel_import(import_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            work.user_imports.cancel(import_id, by=identity.signed_in())
+    except JobNotCancellable as refusal:
+        return _back(import_id, str(refusal), kind="error")
+    return _back(import_id, "The import stops. What was done before stays.", kind="info")
+
+
+@bp.post("/import/<id:import_id>/resume")
+@requires(USERS_IMPORT)
+@by_oneself
+def resume_import(import_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            work.user_imports.resume(import_id, by=identity.signed_in())
+    except JobNotRetryable as refusal:
+        return _back(import_id, str(refusal), kind="error")
+    return _back(import_id, "The import goes on where it stopped.")
+
+
+@bp.get("/import/<id:import_id>/report.csv")
+@requires(USERS_IMPORT)
+def import_report(import_id: int) -> Response:
+    """What became of each row; before the import, what would."""
+    look = reading()
+    look.user_imports.get(import_id, by=identity.signed_in())
+    return _download(report_lines(look, import_id), f"import-{import_id}.csv")
+
+
+@bp.get("/export.csv")
+@requires(USERS_EXPORT)
+def export() -> Response:
+    """The users that the list's filters leave, in the shape that an import takes."""
+    wanted = asked_filters()
+    with unit_of_work() as work:
+        work.audit.record("user.list_exported", subject_id=None)
+    return _download(csv_lines(COLUMNS, map(exported, reading().directory.walk(wanted))), "users.csv")
+
+
+def _download(lines: Iterator[str], name: str) -> Response:
+    response = Response(stream_with_context(chain([BOM], lines)), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return response
+
+
+def _back(import_id: int, message: str, *, kind: str = "success") -> ResponseReturnValue:
+    return done(message, to="users.show_import", kind=kind, import_id=import_id)
+
+
+def _shown(look: Work, found: UserImport) -> SimpleNamespace:
+    job = look.session.get(Job, found.job_id) if found.job_id else None
+    known = SimpleNamespace(**as_dict(look, found))
+    known.examples = [SimpleNamespace(**each) for each in known.examples]
+    known.is_open = known.state in {Phase.CHECKING, Phase.APPLYING}
+    known.is_waiting = job is not None and job.state == JobState.WAITING
+    known.is_stopping = known.is_open and job is not None and job.cancel_requested_at is not None
+    known.why = job.outcome if job else None
+    known.told = progress_text(job, look.job_board.pace(job)) if job else ""
+    return known

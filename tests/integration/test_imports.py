@@ -1,0 +1,477 @@
+"""Importing users from a file, and exporting them: what is shown, what is done, and what is refused."""
+
+import csv
+import io
+import json
+
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import AuditEvent, FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
+from app.services.roles import RoleSpec
+from app.services.user_import_run import UserImportRun
+from app.tasks import PurgeExpired
+from app.unit_of_work import unit_of_work
+from tests.support.mailbox import work_off
+from tests.support.program import Program
+
+IMPORT = "/users/import"
+MANAGES = {"users:read", "users:import", "users:export", "users:invite", "users:edit", "roles:assign"}
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser."""
+    client.login(admin)
+    return client
+
+
+@pytest.fixture
+def make_role(app):
+    def make(name, *permissions):
+        with app.app_context(), unit_of_work() as work:
+            work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=None)
+
+    return make
+
+
+@pytest.fixture
+def clerk(client, people, make_role):
+    """The browser of somebody who may import, and may not do everything."""
+    make_role("clerk", *MANAGES)
+    make_role("guest")
+    client.login(people.add("clerk@example.com", roles=("clerk",)))
+    return client
+
+
+@pytest.fixture
+def upload(app):
+    """Upload a file and let it be checked; returns the page of the import."""
+
+    def upload(browser, content, name="people.csv"):
+        content = content.encode() if isinstance(content, str) else content
+        answer = browser.post(IMPORT, {"file": (io.BytesIO(content), name)}, content_type="multipart/form-data")
+        assert answer.status_code == 302, answer.text
+        work_off(app)
+        return answer.location
+
+    return upload
+
+
+def start(app, browser, page, **data):
+    answer = browser.post(f"{page}/start", data, page=page)
+    work_off(app)
+    return browser.page(answer.location).text("main")
+
+
+def report(browser, page):
+    """Outcome and reason of each row, by its number."""
+    rows = csv.DictReader(io.StringIO(browser.get(f"{page}/report.csv").get_data().decode("utf-8-sig")))
+    return {int(row["row"]): (row["outcome"], row["reason"]) for row in rows}
+
+
+def users(app):
+    with app.app_context():
+        found = db.session.scalars(select(User).order_by(User.email)).all()
+        return {user.email: (user.name, sorted(role.name for role in user.roles)) for user in found}
+
+
+def count(app, model):
+    with app.app_context():
+        return db.session.scalar(select(func.count()).select_from(model))
+
+
+FILE = """\
+email,name,roles,shoe size
+NEW@example.com,New Person,,44
+ada@example.com,Ada King,"member, guest",
+same@example.com,Same,member,
+nonsense,Nobody,,
+new@example.com,Again,,
+bad@example.com,Bad\u0007Name,,
+boss@example.com,Boss,wizard,
+"""
+
+
+def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role, upload):
+    make_role("guest")
+    people.add("ada@example.com", name="Ada Lovelace")
+    people.add("same@example.com", name="Same")
+    page = upload(grace, FILE)
+
+    text = grace.page(page).text("main")
+    for part in ("7 rows were checked", "New people 1", "Changed 1", "Unchanged 1", "Refused 4", "shoe size"):
+        assert part in text, part
+    assert "name: Ada Lovelace → Ada King; roles: member → guest, member" in text
+    assert report(grace, page) == {
+        2: ("new", ""),
+        3: ("changed", "name: Ada Lovelace → Ada King; roles: member → guest, member"),
+        4: ("unchanged", ""),
+        5: ("refused", "The address is missing or is none."),
+        6: ("refused", "The address is in row 2 already."),
+        7: ("refused", "The name is refused: Leave out line breaks and control characters."),
+        8: ("refused", "There is no role wizard."),
+    }
+    assert "new@example.com" not in users(app)
+
+    text = start(app, grace, page)
+
+    assert "The import is done" in text
+    for part in ("Added 1", "Changed 1", "Unchanged 1", "Refused 4"):
+        assert part in text, part
+    assert users(app)["new@example.com"] == ("New Person", ["member"])
+    assert users(app)["ada@example.com"] == ("Ada King", ["guest", "member"])
+    assert [outcome for outcome, _ in report(grace, page).values()] == ["added", "updated", "unchanged"] + [
+        "refused"
+    ] * 4
+    assert count(app, FileChunk) == count(app, StoredFile) == 0
+    events = grace.page("/admin/audit").text("main")
+    assert "The account was created by import" in events
+    assert "The name changed from “Ada Lovelace” to “Ada King”" in events
+
+
+def test_new_people_set_a_password_with_a_link_to_their_address(app, grace, new_browser, mailbox, upload):
+    page = upload(grace, "email,name\nnew@example.com,New Person\n")
+    start(app, grace, page)
+    visitor = new_browser()
+    visitor.forgot_password("new@example.com")
+
+    assert visitor.reset_password(mailbox.last_to("new@example.com").link, "seven lamps at dusk").status_code == 302
+    assert "New Person" in grace.page("/users?q=pers").text("main")
+
+
+def test_new_people_are_invited_if_that_is_wished(app, grace, new_browser, mailbox, make_role, upload):
+    make_role("guest")
+    page = upload(grace, "email,name,roles\nnew@example.com,New Person,guest\n")
+    start(app, grace, page, invites="y")
+    assert count(app, Invitation) == 1
+    assert users(app)["new@example.com"] == ("New Person", [])
+
+    new_browser().open_and_send(
+        mailbox.last_to("new@example.com").link, {"name": "New Person", "password": "seven lamps at dusk"}
+    )
+
+    assert users(app)["new@example.com"] == ("New Person", ["guest"])
+
+
+@pytest.mark.settings(registration="closed")
+def test_where_invitations_are_closed_there_are_none(app, grace, upload):
+    page = upload(grace, "email\nnew@example.com\n")
+
+    assert not grace.page(page).has("[name=invites]")
+    assert "Invitations are closed" in start(app, grace, page, invites="y")
+    assert "Added 1" in start(app, grace, page)
+
+
+def test_nobody_grants_or_changes_more_than_they_hold(app, clerk, people, upload):
+    people.add("root@example.com", name="Root", roles=("administrator",))
+    page = upload(
+        clerk,
+        "email,name,roles\nroot@example.com,Rooted,\nnew@example.com,New,administrator\n"
+        "clerk@example.com,,clerk administrator\nguest@example.com,Guest,guest\n",
+    )
+
+    outcomes = report(clerk, page)
+    assert [outcomes[number][0] for number in (2, 3, 4, 5)] == ["refused", "refused", "refused", "new"]
+    assert "This takes somebody who holds" in outcomes[2][1]
+    start(app, clerk, page)
+    assert users(app)["root@example.com"] == ("Root", ["administrator"])
+    assert users(app)["clerk@example.com"][1] == ["clerk"]
+    assert users(app)["guest@example.com"] == ("Guest", ["guest"])
+
+
+def test_what_the_importer_may_no_longer_do_is_not_done(app, clerk, people, upload):
+    page = upload(clerk, "email,roles\nnew@example.com,guest\nother@example.com,\n")
+    clerk.post(f"{page}/start", {}, page=page)
+    with app.app_context(), unit_of_work() as work:
+        role = work.roles.get("clerk", lock=True)
+        work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"roles:assign"}), by=None)
+    work_off(app)
+
+    assert report(clerk, page) == {2: ("refused", "You may not do that."), 3: ("added", "")}
+    assert "new@example.com" not in users(app)
+
+
+def test_who_may_import_no_more_stops_at_once(app, clerk, upload):
+    page = upload(clerk, "email\nnew@example.com\n")
+    clerk.post(f"{page}/start", {}, page=page)
+    with app.app_context(), unit_of_work() as work:
+        role = work.roles.get("clerk", lock=True)
+        work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"users:import"}), by=None)
+    work_off(app)
+
+    assert "new@example.com" not in users(app)
+    with app.app_context():
+        assert "may import no users any more" in db.session.scalar(select(UserImport.problem))
+
+
+def test_accounts_that_came_or_went_since_the_check_are_not_overwritten(app, grace, people, upload):
+    gone = people.add("gone@example.com", name="Gone")
+    page = upload(grace, "email,name\nnew@example.com,New\ngone@example.com,Changed\n")
+    people.add("new@example.com", name="Quicker")
+    with app.app_context(), unit_of_work() as work:
+        work.users.erase(work.users.get(gone.id, lock=True))
+    start(app, grace, page)
+
+    assert report(grace, page) == {
+        2: ("refused", "The account was made or erased since the check."),
+        3: ("refused", "The account was made or erased since the check."),
+    }
+    assert users(app)["new@example.com"][0] == "Quicker"
+
+
+def test_unconfirmed_and_deleted_accounts_get_nothing(app, grace, people, client, new_browser, upload):
+    new_browser().register("stranger@example.com", name="Stranger")
+    work_off(app)
+    away = people.add("away@example.com", name="Away")
+    with app.app_context(), unit_of_work() as work:
+        work.users.delete(work.users.get(away.id, lock=True), by=None)
+    page = upload(grace, "email,roles\nstranger@example.com,administrator\naway@example.com,administrator\n")
+
+    assert report(grace, page) == {
+        2: ("refused", "The person has not confirmed this address yet."),
+        3: ("refused", "The account is deleted. Restore it first."),
+    }
+
+
+def test_the_last_administrator_stays_one(app, grace, admin, upload):
+    page = upload(grace, f"email,roles\n{admin.email},member\n")
+    start(app, grace, page)
+
+    assert users(app)[admin.email][1] == ["administrator"]
+    assert "one active administrator" in report(grace, page)[2][1]
+
+
+def test_out_and_in_again_changes_nothing(app, grace, people, clock, new_browser, upload):
+    for number, name in enumerate(("=1+1", "'=x", 'O\'Hara, "Bob"', "+49", "Zoë", "")):
+        people.add(f"u{number}@example.com", name=name, roles=("member", "manager"))
+    new_browser().register("unconfirmed@example.com", name="Not yet")
+    exported = grace.get("/users/export.csv").get_data()
+    assert exported.startswith(b"\xef\xbb\xbfemail,name,roles,status,created_at,last_seen_at\r\n")
+    assert b",'=1+1," in exported
+    before = users(app)
+
+    page = upload(grace, exported)
+
+    assert "Unchanged 8" in grace.page(page).text("main")
+    assert "There is nothing to do" in grace.page(page).text("main")
+    assert users(app) == before
+
+
+def test_the_export_leaves_what_the_filters_leave(grace, people):
+    people.add("ada@example.com", name="Ada")
+    text = grace.get("/users/export.csv?role=member").get_data().decode("utf-8-sig")
+
+    assert [row["email"] for row in csv.DictReader(io.StringIO(text))] == ["ada@example.com"]
+    assert "The list of users was exported" in grace.page("/admin/audit").text("main")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04 and more", "an Excel or ZIP file"),
+        (b"name\nAda\n", "must name a column"),
+        (b"email,e-mail\na@example.com,b@example.com\n", "mean the same"),
+    ],
+)
+def test_a_file_that_is_none_says_what_to_do(app, grace, upload, content, why):
+    page = upload(grace, content)
+
+    text = grace.page(page).text("main")
+    assert why in text
+    assert "Nothing was changed" in text
+    assert grace.post(f"{page}/start", {}, page=page).status_code == 302
+    assert count(app, UserImportRow) == 0
+
+
+def test_without_a_file_the_form_asks_for_one(grace):
+    answer = grace.post(IMPORT, {}, content_type="multipart/form-data")
+    assert answer.status_code == 422
+    assert "Choose a file" in answer.text
+
+
+def test_a_larger_file_than_allowed_is_refused_and_others_send_no_large_body(grace, new_browser, people, monkeypatch):
+    large = {"file": (io.BytesIO(b"email\n" + b"a@example.com\n" * 25_000), "large.csv")}
+    other = new_browser()
+    other.login(people.add("ada@example.com"))
+    answer = other.post(IMPORT, large, page="/account", content_type="multipart/form-data")
+    assert answer.status_code == 403
+
+    monkeypatch.setattr(grace.app.view_functions["users.import"], "most_bytes", 100_000)
+    large = {"file": (io.BytesIO(b"email\n" + b"a@example.com\n" * 25_000), "large.csv")}
+    assert grace.post(IMPORT, large, content_type="multipart/form-data").status_code == 413
+
+
+def test_an_import_is_its_importers_alone(app, grace, new_browser, people, upload):
+    page = upload(grace, "email\nnew@example.com\n")
+    other = new_browser()
+    other.login(people.add("other@example.com", roles=("administrator",)))
+
+    assert other.get(page).status_code == 404
+    assert other.get(f"{page}/report.csv").status_code == 404
+    for act in ("start", "cancel", "resume"):
+        assert other.post(f"{page}/{act}", {}, page=IMPORT).status_code == 404
+    assert not other.page(IMPORT).has("main tbody")
+    assert "people.csv" in grace.page(IMPORT).text("main")
+
+
+def test_a_started_import_is_cancelled_and_goes_on_where_it_was(app, grace, upload, monkeypatch):
+    monkeypatch.setattr("app.jobs.imports.BATCH", 2)
+    page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(7)))
+    grace.post(f"{page}/start", {}, page=page)
+    assert grace.page(page).has("progress")
+    assert "stops" in grace.page(grace.post(f"{page}/cancel", {}, page=page).location).text("main")
+    work_off(app)
+    assert "It stopped" in grace.page(page).text("main")
+    assert "u0@example.com" not in users(app)
+
+    grace.post(f"{page}/resume", {}, page=page)
+    work_off(app)
+
+    assert "Added 7" in grace.page(page).text("main")
+    assert grace.post(f"{page}/start", {}, page=page).status_code == 302
+    assert "can be started" in start(app, grace, page)
+
+
+def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grace, upload, monkeypatch, clock):
+    monkeypatch.setattr("app.jobs.imports.BATCH", 3)
+    page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(20)))
+    grace.post(f"{page}/start", {}, page=page)
+
+    class Killed(BaseException):
+        pass
+
+    apply = UserImportRun.apply
+
+    def dies(self, import_id, **how):
+        answer = apply(self, import_id, **how)
+        dies.tries += 1
+        if dies.tries % 2:
+            raise Killed  # Before the step commits: nothing of it is kept.
+        return answer
+
+    dies.tries = 0
+    monkeypatch.setattr(UserImportRun, "apply", dies)
+    for _ in range(12):
+        try:
+            work_off(app)
+        except Killed:
+            clock.advance(minutes=5)
+        with app.app_context(), unit_of_work() as work:
+            work.job_queue.rescue()
+            job = work.session.scalars(select(Job).where(Job.kind == "apply_user_import")).one()
+            if job.state == "running":
+                job.lease_until = clock.now
+                job.state = "waiting"
+
+    assert "Added 20" in grace.page(page).text("main")
+    with app.app_context():
+        imported = select(func.count()).select_from(AuditEvent).where(AuditEvent.kind == "user.imported")
+        assert db.session.scalar(imported) == 20
+    assert {outcome for outcome, _ in report(grace, page).values()} == {"added"}
+
+
+def test_old_imports_and_cut_off_files_are_deleted(app, grace, upload, clock):
+    upload(grace, "email\nnew@example.com\n")
+    with app.app_context(), unit_of_work() as work:
+        file = work.files.begin(name="cut off", owner_id=None, lives=work.lifetimes.finished_job)
+        work.files.append(file.id, 0, b"email\n")
+    clock.advance(days=40)
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(PurgeExpired())
+    work_off(app)
+
+    for model in (StoredFile, FileChunk, UserImport, UserImportRow):
+        assert count(app, model) == 0, model
+
+
+def test_only_those_who_may(signed_in, app, people):
+    assert signed_in.get(IMPORT).status_code == 403
+    assert signed_in.get("/users/export.csv").status_code == 403
+
+
+# ── commands ──
+
+
+@pytest.fixture
+def with_worker(app, monkeypatch):
+    """Whoever waits for a worker finds that it has done its work."""
+    monkeypatch.setattr("app.web.follow.time.sleep", lambda seconds: work_off(app))
+
+
+def test_the_command_checks_asks_imports_and_reports(app, flask, people, with_worker, tmp_path):
+    people.add("ada@example.com", name="Ada Lovelace", roles=("administrator",))
+    file, written = tmp_path / "people.csv", tmp_path / "report.csv"
+    file.write_text("email,name,roles\nnew@example.com,New,administrator\nada@example.com,Ada King,\nnonsense,,\n")
+
+    dry = flask("users", "import", str(file), "--dry-run")
+    assert (
+        dry.stdout
+        == "1 new, 1 changed, 0 unchanged, 1 refused\n  row 4: nonsense: The address is missing or is none.\n"
+    )
+    declined = flask("users", "import", str(file), typed="n\n")
+    assert declined.exit_code == 0
+    assert "new@example.com" not in users(app)
+    done = flask("users", "import", str(file), "--yes", "--report", str(written), "--json")
+
+    assert json.loads(done.stdout)["applied"] == {"added": 1, "updated": 1, "refused": 1}
+    assert "Importing" in done.stderr
+    assert users(app)["new@example.com"] == ("New", ["administrator"])
+    assert written.read_text().splitlines()[1] == "2,new@example.com,New,administrator,added,"
+    exported = flask("users", "export").stdout
+    again = tmp_path / "again.csv"
+    again.write_text(exported)
+    assert flask("users", "import", str(again), "--yes").stdout == "0 new, 0 changed, 2 unchanged, 0 refused\n"
+
+
+def test_the_command_says_why_a_file_is_none(flask, with_worker, tmp_path):
+    file = tmp_path / "people.xlsx"
+    file.write_bytes(b"PK\x03\x04")
+    refused = flask("users", "import", str(file))
+    assert refused.exit_code == 1
+    assert "Error: This is an Excel or ZIP file" in refused.stderr
+    assert flask("users", "import", str(tmp_path / "none.csv")).exit_code == 2
+
+
+# ── the API ──
+
+
+def test_the_api_does_the_same(app, admin, people):
+    root, csv_file = Program(app).login(admin), {"Content-Type": "text/csv"}
+    sent = root.send("POST", "/users/imports?name=p.csv", data=b"email\nnew@example.com\nnonsense\n", headers=csv_file)
+    assert (sent.status_code, sent.json["data"]["state"]) == (202, "checking")
+    path = sent.headers["Location"].removeprefix("/api/v1")
+    assert root.post(f"{path}/start", {}).status_code == 409
+    work_off(app)
+    shown = root.get(path).json["data"]
+    assert (shown["state"], shown["checked"], shown["rows"]) == ("checked", {"new": 1, "refused": 1}, 2)
+    assert shown["examples"][0]["row"] == 3
+
+    assert root.post(f"{path}/start", {"invites": False}).json["data"]["state"] == "applying"
+    assert root.post(f"{path}/cancel").json["data"]["state"] == "stopped"
+    assert root.post(f"{path}/resume").json["data"]["state"] == "applying"
+    work_off(app)
+
+    assert root.get(path).json["data"]["applied"] == {"added": 1, "refused": 1}
+    first = root.get(f"{path}/rows?limit=1").json["data"]
+    second = root.get(f"{path}/rows?limit=1&cursor={first['next']}").json["data"]
+    assert [row["outcome"] for row in first["items"] + second["items"]] == ["added", "refused"]
+    assert root.get(f"{path}/rows?outcome=added").json["data"]["items"] == first["items"]
+    assert Program(app).login(people.add("b@example.com", roles=("administrator",))).get(path).status_code == 404
+    assert root.post("/users/imports", {"email": "a"}).status_code == 415
+
+
+def test_an_import_through_a_key_does_no_more_than_the_key(app, admin):
+    root = Program(app).login(admin)
+    made = root.post("/api-keys", {"name": "Importer", "scopes": ["users:import", "users:invite"]})
+    key = Program(app, token=made.json["data"]["key"])
+    content = b"email,roles\nnew@example.com,administrator\nother@example.com,\n"
+    sent = key.send("POST", "/users/imports", data=content, headers={"Content-Type": "text/csv"})
+    path = sent.headers["Location"].removeprefix("/api/v1")
+    work_off(app)
+    key.post(f"{path}/start", {})
+    work_off(app)
+
+    assert "new@example.com" not in users(app)
+    assert users(app)["other@example.com"] == ("", ["member"])
