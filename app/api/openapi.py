@@ -280,7 +280,7 @@ def _link(operation: str, values: dict[str, str]) -> dict[str, Any]:
 def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, set[str]]:
     """Every status that an error of this endpoint can have, each with its codes."""
     usual = {400, 429, 500, 503}
-    usual |= {411, 413, 415} if spec.body else set()
+    usual |= {411, 413, 415} if spec.body or spec.upload else set()
     usual |= set() if is_public else {401}
     found = {status: {API_WORDS[status][0]} for status in usual}
     if method != "GET" and not is_public:

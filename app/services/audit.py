@@ -16,7 +16,7 @@ from sqlalchemy.orm import joinedload
 from app.models import AuditDetail, AuditEvent
 from app.principal import Principal, Visit
 from app.security.tokens import new_salt
-from app.services.statements import insert_once
+from app.services.statements import insert_once, insert_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class AuditLog:
             }
             for subject_id, values in subjects
         ]
-        events = [
+        events: list[dict[str, Any]] = [
             {
                 "at": now,
                 "kind": kind,
@@ -118,10 +118,11 @@ class AuditLog:
             }
             for each in details
         ]
-        ids = self.session.scalars(insert(AuditEvent).returning(AuditEvent.id, sort_by_parameter_order=True), events)
-        self.session.execute(
-            insert(AuditDetail), [each | {"event_id": event_id} for event_id, each in zip(ids, details, strict=True)]
-        )
+        made = self.session.execute(insert(AuditEvent).returning(AuditEvent.id, AuditEvent.digest), events)
+        ids = {row.digest: row.id for row in made}  # In any order; the salt makes each digest another.
+        for event, each in zip(events, details, strict=True):
+            each["event_id"] = ids[event["digest"]]
+        insert_rows(self.session, AuditDetail, details)
 
     def _count_again(self, once: str | None) -> int:
         event_id = self.session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()

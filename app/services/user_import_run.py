@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
@@ -38,7 +38,7 @@ from app.services.lifetimes import Lifetimes
 from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, granted, permissions_of
 from app.services.policy import Policy
 from app.services.roles import Roles
-from app.services.statements import insert_once
+from app.services.statements import insert_once, insert_rows
 from app.services.tables import Record
 from app.services.user_imports import UserImports
 from app.services.users import Users
@@ -49,6 +49,18 @@ ALIASES = {"e-mail": "email", "email address": "email", "e-mail address": "email
 MOST_ROWS = 1_000_000
 MOST_EXAMPLES = 50
 TO_DO = (Outcome.NEW, Outcome.CHANGED)
+
+
+@dataclass(slots=True)
+class _Row:
+    """A stored row, in hand."""
+
+    number: int
+    email: str
+    name: str
+    roles: list[str]
+    outcome: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +123,7 @@ class UserImportRun:
         for row in readable:
             verdict = self._judge(row["name"], row["roles"], known.get(row["email"]), widths, by=by)
             row["outcome"], row["reason"] = verdict.outcome, verdict.reason
-        if rows:
-            self.session.execute(insert(UserImportRow), rows)
+        insert_rows(self.session, UserImportRow, rows)
         found.checked = _added(found.checked, (row["outcome"] for row in rows))
         self._keep_examples(found, [(row["number"], row["email"], row["outcome"], row["reason"]) for row in rows])
 
@@ -130,10 +141,10 @@ class UserImportRun:
     def apply(self, import_id: int, *, after: int, limit: int, by: Principal | None) -> tuple[int, int]:
         """Apply the next rows of the file; returns how many there were, and the number of the last."""
         found = self.session.get_one(UserImport, import_id)
-        rows = self.user_imports.list_rows(import_id, after=after, limit=limit)
+        rows = self._rows(import_id, after=after, limit=limit)
         to_do = [row for row in rows if row.outcome in TO_DO]
         known = self._known([row.email for row in to_do], lock=True)
-        widths, fresh, before = self._widths(), [], {row.number: row.outcome for row in rows}
+        widths, fresh = self._widths(), []
         for row in to_do:
             user = known.get(row.email)
             verdict = self._judge(row.name, row.roles, user, widths, by=by)
@@ -147,9 +158,9 @@ class UserImportRun:
                 row.outcome = Outcome.REFUSED
                 row.reason = "The account was made or erased since the check." if row.email else None
         self._add(found, fresh, by=by)
-        self.session.flush()
+        self._keep_outcomes(import_id, to_do)
         found.applied = _added(found.applied, (row.outcome for row in rows))
-        turned = [row for row in rows if row.outcome == Outcome.REFUSED != before[row.number]]
+        turned = [row for row in to_do if row.outcome == Outcome.REFUSED]
         self._keep_examples(found, [(row.number, row.email, row.outcome, row.reason) for row in turned])
         return len(rows), rows[-1].number if rows else after
 
@@ -157,6 +168,24 @@ class UserImportRun:
         found = self.session.get_one(UserImport, import_id)
         found.phase, found.ended_at = Phase.DONE, self.clock()
         self.audit.record("import.done", subject_id=None, import_id=found.id, **found.applied)
+
+    def _rows(self, import_id: int, *, after: int, limit: int) -> list[_Row]:
+        columns = (getattr(UserImportRow, field.name) for field in fields(_Row))
+        rows = select(*columns).where(UserImportRow.import_id == import_id, UserImportRow.number > after)
+        return [_Row(*row) for row in self.session.execute(rows.order_by(UserImportRow.number).limit(limit))]
+
+    def _keep_outcomes(self, import_id: int, rows: Sequence[_Row]) -> None:
+        """One statement for all rows of one outcome and reason."""
+        alike: dict[tuple[str, str | None], list[int]] = {}
+        for row in rows:
+            alike.setdefault((row.outcome, row.reason), []).append(row.number)
+        for (outcome, reason), numbers in alike.items():
+            self.session.execute(
+                update(UserImportRow)
+                .where(UserImportRow.import_id == import_id, UserImportRow.number.in_(numbers))
+                .values(outcome=outcome, reason=reason)
+                .execution_options(synchronize_session=False)
+            )
 
     # ── one row ──
 
@@ -206,7 +235,7 @@ class UserImportRun:
                 self.policy.check_rank(by, widths[role])
         return Verdict(Outcome.CHANGED, "; ".join(changes)[:500])
 
-    def _update(self, row: UserImportRow, user: User, *, by: Principal | None) -> None:
+    def _update(self, row: _Row, user: User, *, by: Principal | None) -> None:
         try:
             with self.session.begin_nested():
                 if row.name:
@@ -218,7 +247,7 @@ class UserImportRun:
         else:
             row.outcome = Outcome.UPDATED
 
-    def _add(self, found: UserImport, rows: Sequence[UserImportRow], *, by: Principal | None) -> None:
+    def _add(self, found: UserImport, rows: Sequence[_Row], *, by: Principal | None) -> None:
         """Accounts with a confirmed address and no password, or with an invitation."""
         if not rows:
             return
@@ -244,8 +273,7 @@ class UserImportRun:
             row.outcome = Outcome.ADDED if row.email in ids else Outcome.REFUSED
             row.reason = None if row.email in ids else "Somebody registered with this address meanwhile."
         words = [{"user_id": ids[row.email], "word": word} for row in made for word in words_of(row.name)]
-        if words:
-            self.session.execute(insert(UserWord), words)
+        insert_rows(self.session, UserWord, words)
         if found.invites:
             self._invite({ids[row.email]: row.roles for row in made}, by=by)
         elif made:
@@ -277,8 +305,7 @@ class UserImportRun:
             }
             for user_id, names in roles.items()
         ]
-        if invitations:
-            self.session.execute(insert(Invitation), invitations)
+        insert_rows(self.session, Invitation, invitations)
         for user_id in roles:
             self.job_queue.enqueue(SendInvitation(user_id=user_id, inviter_id=by.user_id if by else None))
 

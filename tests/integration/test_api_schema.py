@@ -284,7 +284,9 @@ def served(recorder):
 
 @pytest.mark.databases("postgresql")
 @pytest.mark.settings(log_level="WARNING")
-@pytest.mark.parametrize("tag", ["auth", "users", "roles", "invitations", "audit", "jobs", "sessions", "api-keys"])
+@pytest.mark.parametrize(
+    "tag", ["auth", "users", "roles", "invitations", "audit", "imports", "jobs", "sessions", "api-keys"]
+)
 def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whole):
     found, answered = run(schema.include(tag=tag))
 
