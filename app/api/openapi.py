@@ -214,7 +214,7 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
         content = {"application/json": {"schema": schemas["found"][spec.body]}}
         operation["requestBody"] = {"required": True, "content": content}
     if spec.upload is not None:
-        operation["requestBody"] = {"required": True, "content": {spec.upload: {"schema": {"type": "string"}}}}
+        operation["requestBody"] = {"required": True, "content": {spec.upload: {}}}
     return operation
 
 

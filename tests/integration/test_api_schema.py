@@ -41,10 +41,12 @@ PERMITTED = {
     (422, "unknown_role"): "roles are rows, so which there are no document knows",
     (422, "weak_password"): "long enough, as the document says, but easy to guess",
 }
-# What a random request need not reach: the token is in a mail, or the user has to be deleted or invited first.
+# What a random request need not reach: the token is in a mail, the user has to be deleted or invited first, or a
+# worker has to do something.
 OUT_OF_REACH = {
     "verify_email", "reset_password", "restore_user", "end_user_sessions",
     "show_invitation", "resend_invitation", "revoke_invitation",
+    "start_import", "cancel_import", "resume_import", "retry_job", "run_job", "cancel_job",
 }  # fmt: skip
 
 

@@ -1,0 +1,77 @@
+"""An import whose worker is killed again and again still does every row once, and its report adds up."""
+
+import io
+import os
+import random
+import signal
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import func, select
+
+from app.models import AuditEvent, JobState, Phase, User, UserImportRow, UserWord, user_roles
+from app.web.uploads import store
+from tests.support.databases import emptied
+from tests.support.deployment import until
+
+ROWS = 6_000
+KILLS = 10
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def deployment(build, request):
+    elsewhere = {"database_url": emptied(request.getfixturevalue("postgres"))} if request.param == "postgresql" else {}
+    deployment = build(job_lease_seconds="1", **elsewhere)
+    deployment.valkey.start()
+    return deployment
+
+
+def content():
+    """A row in ten is refused: it repeats the one before."""
+    yield "email,name,roles\n"
+    for number in range(ROWS):
+        yield f"user{number - (number % 10 == 9)}@example.com,Person Number{number},member\n"
+
+
+def test_an_import_killed_ten_times_at_random_adds_up(deployment):
+    chance = random.Random(15)  # noqa: S311 - it decides nothing but when to kill.
+    worker = deployment.start_worker()
+    deployment.start_schedule()
+    with deployment.app.app_context():
+        file_id, lines = store(io.BytesIO("".join(content()).encode()), name="people.csv", owner_id=None)
+    with deployment.work() as work:
+        checking = work.user_imports.begin(file_id, lines=lines, by=None)
+    tries = kill_while(deployment, worker, checking.job_id, chance, times=KILLS // 2)
+    with deployment.work() as work:
+        applying = work.user_imports.start(checking.id, invites=False, by=None)
+    tries += kill_while(deployment, worker, applying.job_id, chance, times=KILLS // 2)
+    # 12 here. On a loaded machine a job can end before its killer has looked.
+    assert tries > KILLS // 2
+
+    with deployment.look() as look:
+        found = look.user_imports.get(checking.id, by=None)
+        assert (found.phase, found.rows) == (Phase.DONE, ROWS)
+        assert found.checked == {"new": ROWS * 9 // 10, "refused": ROWS // 10}
+        assert found.applied == {"added": ROWS * 9 // 10, "refused": ROWS // 10}
+        outcomes = select(UserImportRow.outcome, func.count()).group_by(UserImportRow.outcome)
+        assert dict(look.session.execute(outcomes).all()) == found.applied
+        for model in (User, user_roles, select(UserWord).where(UserWord.word == "person").subquery()):
+            assert look.session.scalar(select(func.count()).select_from(model)) == ROWS * 9 // 10
+        imported = select(func.count()).where(AuditEvent.kind == "user.imported")
+        assert look.session.scalar(imported) == ROWS * 9 // 10
+
+
+def kill_while(deployment, worker, job_id, chance, *, times):
+    """Kill the workers when the job has got to this many random rows; returns its tries, once it is done all the same."""
+    tries = 0
+    for row in sorted(chance.sample(range(1, ROWS * 3 // 4), times)):
+        until(lambda row=row: deployment.job(job_id).progress_done >= row)
+        # The next try is waited for first: a kill that meets no try would not count.
+        until(lambda tries=tries: (job := deployment.job(job_id)).attempts > tries or job.finished_at)
+        tries = deployment.job(job_id).attempts
+        for child in worker.children():
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+    done = until(lambda: job if (job := deployment.job(job_id)).finished_at else None)
+    assert done.state == JobState.DONE, done.outcome
+    return done.attempts
