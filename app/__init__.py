@@ -7,6 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
 from app import account, admin, api, auth, dev, health, home, users
+from app.account import data as account_data
 from app.account import keys as account_keys
 from app.account import routes as account_routes
 from app.admin import audit as admin_audit
@@ -39,6 +40,7 @@ from app.web import access, compression, csrf, errors, front, headers, identity,
 from app.web.logs import init_logs
 
 __all__ = [
+    "account_data",
     "account_keys",
     "account_routes",
     "admin_audit",

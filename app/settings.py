@@ -104,6 +104,7 @@ class Settings(BaseModel):
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
     unconfirmed_account_days: int = Field(7, ge=1, le=3660)
     deleted_account_days: int = Field(30, ge=1, le=3660)
+    own_deletion_days: int = Field(14, ge=1, le=3660)
     audit_event_days: int = Field(0, ge=0, le=36600)
     impersonation_minutes: int = Field(30, ge=1, le=240)
     impersonation_notice: bool = True

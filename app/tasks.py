@@ -148,6 +148,15 @@ class SendInvitation(MailTask):
 
 
 @dataclass(frozen=True)
+class ExportOwnData(MailTask):
+    """Make the copy of a user's data in the file, and tell them."""
+
+    queue: ClassVar[str] = BULK
+    user_id: int
+    file_id: int
+
+
+@dataclass(frozen=True)
 class SendTokenReused(MailTask):
     """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 

@@ -33,6 +33,7 @@ from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.mails import Mails
+from app.services.own_data import OwnData
 from app.services.password_reset import PasswordReset
 from app.services.policy import Policy
 from app.services.profile import Profile
@@ -82,6 +83,10 @@ class Work:
         return settings().impersonation_notice
 
     @property
+    def site_name(self) -> str:
+        return settings().site_name
+
+    @property
     def zone(self) -> tzinfo:
         return settings().zone
 
@@ -109,6 +114,7 @@ class Work:
     job_queue = _service(JobQueue)
     links = _service(OneTimeLinks)
     mails = _service(Mails)
+    own_data = _service(OwnData)
     password_reset = _service(PasswordReset)
     policy = _service(Policy)
     profile = _service(Profile)
@@ -196,6 +202,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
         impersonation=timedelta(minutes=settings.impersonation_minutes),
         deleted_account=timedelta(days=settings.deleted_account_days),
+        own_deletion=timedelta(days=settings.own_deletion_days),
         invitation_link=timedelta(days=settings.invitation_days),
         access_token=timedelta(minutes=settings.access_token_minutes),
         job_lease=timedelta(seconds=settings.job_lease_seconds),

@@ -81,7 +81,7 @@ def _followed(found: UserImport, label: str, phase: Phase) -> UserImport:
 
 def _tell(found: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
     click.echo(", ".join(f"{counts.get(key, 0):,} {text}" for key, text in names.items()))
-    for number, email, outcome, reason in found.examples:
-        if outcome == "refused":
-            click.echo(f"  row {number}: {email or 'no address'}: {reason}")
+    for row in reading().user_imports.list_examples(found):
+        if row.outcome == "refused":
+            click.echo(f"  row {row.number}: {row.email or 'no address'}: {row.reason}")
     sys.stdout.flush()

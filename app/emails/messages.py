@@ -189,12 +189,24 @@ def account_deactivated(user: User) -> Message:
     )
 
 
-def account_deleted(user: User, *, erased_at: datetime) -> Message:
+def account_deleted(user: User, *, erased_at: datetime | None) -> Message:
     return compose(
         "account_deleted",
         user,
         subject=f"Your account with {settings().site_name} is deleted",
         erased_at=erased_at,
+        by_owner=user.deleted_by_owner,
+        login_url=address_of("/auth/login"),
+    )
+
+
+def own_data_ready(user: User, *, until: datetime) -> Message:
+    return compose(
+        "own_data_ready",
+        user,
+        subject=f"Your data at {settings().site_name} is ready",
+        until=until,
+        link=address_of("/account/data"),
     )
 
 

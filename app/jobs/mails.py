@@ -150,7 +150,7 @@ def send_account_deleted(work: Work, task: SendAccountDeleted, claim: Claim) -> 
     user = _user(work, task.user_id)
     if user.deleted_at is None:
         raise Pointless("the deletion was undone")
-    return messages.account_deleted(user, erased_at=user.deleted_at + work.lifetimes.deleted_account)
+    return messages.account_deleted(user, erased_at=work.users.erased_at(user))
 
 
 @handles(SendAccountActivated)

@@ -13,7 +13,7 @@ from flask import g
 from app.emails import MailDelayed, MailRefused, Message, send
 from app.errors import DeadLink, HandedBack, JobCancelled, LeaseLost, Pointless
 from app.extensions import now, settings
-from app.jobs import imports, mails, upkeep
+from app.jobs import imports, mails, own_data, upkeep
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of
 from app.models import MailStatus
 from app.services.job_queue import Claim
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 HERE = f"{Path(__file__).parents[2]}/"
 
-__all__ = ["JobFailed", "imports", "mails", "perform", "upkeep"]
+__all__ = ["JobFailed", "imports", "mails", "own_data", "perform", "upkeep"]
 
 
 class JobFailed(Exception):

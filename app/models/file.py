@@ -16,6 +16,7 @@ class StoredFile(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str] = mapped_column(String(16), server_default="import")
     name: Mapped[str] = mapped_column(String(255))
     size: Mapped[int]
     created_at: Mapped[datetime]

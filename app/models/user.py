@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, insert, inspect, text
+from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, false, insert, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from app.models.base import Base, BigId, by_bytes, partial_index
@@ -47,6 +47,8 @@ class User(Base):
     deactivated_until: Mapped[datetime | None]
     deactivation_reason: Mapped[str | None] = mapped_column(String(LONGEST_REASON))
     deleted_at: Mapped[datetime | None]
+    # They deleted it themselves: signing in undoes that.
+    deleted_by_owner: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     # Increases with every change that others can see, `last_seen_at` excepted.
@@ -78,12 +80,13 @@ class User(Base):
         self.deactivated_at, self.deactivated_until, self.deactivation_reason = None, None, None
         self.updated_at = at
 
-    def delete(self, *, at: datetime) -> None:
-        self.is_active, self.deleted_at, self.updated_at = False, at, at
+    def delete(self, *, at: datetime, by_owner: bool = False) -> None:
+        self.is_active, self.deleted_at, self.deleted_by_owner, self.updated_at = False, at, by_owner, at
 
     def restore(self, *, at: datetime) -> None:
         """As before the deletion: active unless it was deactivated."""
         self.is_active, self.deleted_at, self.updated_at = self.deactivated_at is None, None, at
+        self.deleted_by_owner = False
 
 
 class UserWord(Base):

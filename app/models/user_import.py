@@ -33,7 +33,8 @@ class UserImport(Base):
     """An import of users from a file. Its job (`job_id`) tells how far it is and whether it still goes on.
 
     `permissions` are those that the importer had, as far as their credential let them; `by_operator` is the command
-    line. `checked` and `applied` are numbers of rows by outcome, `examples` the first of the more interesting rows.
+    line. `checked` and `applied` are numbers of rows by outcome, `examples` the first rows that are
+    refused or changed, by number and outcome.
     """
 
     __tablename__ = "user_imports"
@@ -62,7 +63,7 @@ class UserImportRow(Base):
     """A row of the file, as it was understood; `number` counts from 1, the header."""
 
     __tablename__ = "user_import_rows"
-    __table_args__ = (Index("ix_user_import_rows_email", "import_id", "email"),)
+    __table_args__ = (Index("ix_user_import_rows_email", "email", "import_id"),)
 
     import_id: Mapped[int] = mapped_column(ForeignKey("user_imports.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)

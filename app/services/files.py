@@ -20,11 +20,13 @@ class Files:
     session: DbSession
     clock: Callable[[], datetime]
 
-    def begin(self, *, name: str, owner_id: int | None, lives: timedelta) -> StoredFile:
+    def begin(self, *, name: str, owner_id: int | None, lives: timedelta, purpose: str = "import") -> StoredFile:
         """An empty file, which is not there until it is finished."""
         now = self.clock()
         name = "".join(character for character in name if character.isprintable())[-255:]
-        file = StoredFile(name=name or "file", owner_id=owner_id, size=0, created_at=now, expires_at=now + lives)
+        file = StoredFile(
+            purpose=purpose, name=name or "file", owner_id=owner_id, size=0, created_at=now, expires_at=now + lives
+        )
         self.session.add(file)
         self.session.flush()
         return file
@@ -39,7 +41,7 @@ class Files:
 
     def get(self, file_id: int) -> StoredFile:
         """Raises FileNotThere for one that is unfinished, expired or unknown."""
-        file = self.session.get(StoredFile, file_id)
+        file = self.session.get(StoredFile, file_id, populate_existing=True)
         if file is None or file.completed_at is None or file.expires_at <= self.clock():
             raise FileNotThere
         return file

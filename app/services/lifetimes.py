@@ -19,6 +19,7 @@ class Lifetimes:
     unconfirmed_account: timedelta = timedelta(days=7)
     impersonation: timedelta = timedelta(minutes=30)
     deleted_account: timedelta = timedelta(days=30)
+    own_deletion: timedelta = timedelta(days=14)
     invitation_link: timedelta = timedelta(days=7)
     access_token: timedelta = timedelta(minutes=10)
     job_lease: timedelta = timedelta(minutes=2)

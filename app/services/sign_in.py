@@ -17,7 +17,7 @@ from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
-from app.tasks import SendFailedSignIns, SendNewDevice
+from app.tasks import SendAccountActivated, SendFailedSignIns, SendNewDevice
 
 TELL_THE_OWNER_AT = 10
 
@@ -103,11 +103,13 @@ class SignIn:
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
         """
         user = self.session.execute(
-            select(User.hashed_password, User.is_active, User.email_verified_at)
+            select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
             .where(User.id == attempt.user_id)
             .with_for_update(key_share=True)  # Serialises with a simultaneous reset or deactivation.
         ).first()
-        if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed or not user.is_active:
+        if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed:
+            raise self.refuse(attempt)
+        if not (user.is_active or (user.deleted_by_owner and self._take_back(attempt.user_id))):
             raise self.refuse(attempt)
         self.accept(attempt)
         if user.email_verified_at is None:
@@ -116,6 +118,17 @@ class SignIn:
         seen = update(User).where(User.id == attempt.user_id).values(last_seen_at=self.clock())
         self.session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
         return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token)
+
+    def _take_back(self, user_id: int) -> bool:
+        """Undo the deletion of one's own account, unless it was deactivated before; returns whether it is active."""
+        user = self.session.get_one(User, user_id)
+        if user.deactivated_at is not None:
+            return False
+        user.restore(at=self.clock())
+        self.session.flush()
+        self.audit.record("user.restored", subject_id=user_id, actor_id=user_id)
+        self.job_queue.enqueue(SendAccountActivated(user_id=user_id))
+        return True
 
     def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None) -> SignedIn:
         is_known = self.sessions.find_device(user_id, device_token) is not None

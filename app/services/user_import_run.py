@@ -125,7 +125,7 @@ class UserImportRun:
             row["outcome"], row["reason"] = verdict.outcome, verdict.reason
         insert_rows(self.session, UserImportRow, rows)
         found.checked = _added(found.checked, (row["outcome"] for row in rows))
-        self._keep_examples(found, [(row["number"], row["email"], row["outcome"], row["reason"]) for row in rows])
+        self._keep_examples(found, [(row["number"], row["outcome"]) for row in rows])
 
     def close_check(self, import_id: int, *, ignored: Sequence[str]) -> None:
         found = self.session.get_one(UserImport, import_id)
@@ -156,12 +156,12 @@ class UserImportRun:
                 row.outcome, row.reason = verdict.outcome, verdict.reason
             else:
                 row.outcome = Outcome.REFUSED
-                row.reason = "The account was made or erased since the check." if row.email else None
+                row.reason = "The account was made or erased since the check."
         self._add(found, fresh, by=by)
         self._keep_outcomes(import_id, to_do)
         found.applied = _added(found.applied, (row.outcome for row in rows))
         turned = [row for row in to_do if row.outcome == Outcome.REFUSED]
-        self._keep_examples(found, [(row.number, row.email, row.outcome, row.reason) for row in turned])
+        self._keep_examples(found, [(row.number, row.outcome) for row in turned])
         return len(rows), rows[-1].number if rows else after
 
     def close(self, import_id: int) -> None:
@@ -333,14 +333,14 @@ class UserImportRun:
         return {role.name: granted(role.permissions) for role in self.roles.list_all()}
 
     @staticmethod
-    def _keep_examples(found: UserImport, rows: Iterable[tuple[int, str, str, str | None]]) -> None:
-        """The first rows that are refused or changed, for the page."""
-        counts = Counter(example[2] for example in found.examples)
+    def _keep_examples(found: UserImport, rows: Iterable[tuple[int, str]]) -> None:
+        """The numbers of the first rows that are refused or changed, for the page."""
+        counts = Counter(outcome for _, outcome in found.examples)
         kept = list(found.examples)
-        for row in rows:
-            if row[2] in {Outcome.REFUSED, Outcome.CHANGED} and counts[row[2]] < MOST_EXAMPLES:
-                counts[row[2]] += 1
-                kept.append([row[0], row[1], str(row[2]), row[3]])
+        for number, outcome in rows:
+            if outcome in {Outcome.REFUSED, Outcome.CHANGED} and counts[outcome] < MOST_EXAMPLES:
+                counts[outcome] += 1
+                kept.append([number, str(outcome)])
         if len(kept) > len(found.examples):
             found.examples = sorted(kept)
 

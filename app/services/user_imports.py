@@ -104,6 +104,11 @@ class UserImports:
         self.policy.check(by, USERS_IMPORT)
         self.job_board.retry(self.get(import_id, by=by).job_id or 0)
 
+    def list_examples(self, found: UserImport) -> Sequence[UserImportRow]:
+        numbers = [number for number, _ in found.examples]
+        rows = select(UserImportRow).where(UserImportRow.import_id == found.id, UserImportRow.number.in_(numbers))
+        return self.session.scalars(rows.order_by(UserImportRow.number)).all()
+
     def list_rows(
         self, import_id: int, *, after: int = 0, outcome: str | None = None, limit: int = 1000
     ) -> Sequence[UserImportRow]:

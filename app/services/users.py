@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, case, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app.errors import AlreadyConfirmed, EmailTaken, InThePast, NotActive, UserNotFound
-from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User
+from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
@@ -209,6 +209,19 @@ class Users:
         self.audit.record("user.deleted", subject_id=user.id)
         self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
 
+    def delete_own(self, user_id: int) -> None:
+        """Delete one's own account; signing in undoes that, until it is erased. Raises LastAdministrator."""
+        user = self.get(user_id, lock=True)
+        self._shut_out(user, reason="deleted")
+        user.delete(at=self.clock(), by_owner=True)
+        self.audit.record("user.deleted", subject_id=user.id)
+        self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
+
+    def erased_at(self, user: User) -> datetime | None:
+        """When a deleted account is erased."""
+        lives = self.lifetimes.own_deletion if user.deleted_by_owner else self.lifetimes.deleted_account
+        return user.deleted_at + lives if user.deleted_at else None
+
     def restore(self, user: User, *, by: Principal | None) -> None:
         """Undo a deletion; a deactivation before it stays. Raises UserNotFound if `user` is not deleted."""
         self.policy.check(by, USERS_DELETE, user)
@@ -224,6 +237,8 @@ class Users:
         self.roles.keep_one_administrator(losing=user)
         self.policy.forget(user)
         self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
+        nobody = update(UserImportRow).where(UserImportRow.email == user.email).values(email="", name="", reason=None)
+        self.session.execute(nobody.execution_options(synchronize_session=False))
         self.session.execute(delete(User).where(User.id == user.id))
         self.audit.record("user.erased", subject_id=user.id)
 
@@ -231,7 +246,8 @@ class Users:
         """Reactivate whose deactivation has ended, and erase whose undo time has; returns how many."""
         now = self.clock()
         ended = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
-        over = select(User).where(User.deleted_at <= now - self.lifetimes.deleted_account)
+        own, others = now - self.lifetimes.own_deletion, now - self.lifetimes.deleted_account
+        over = select(User).where(User.deleted_at <= case((User.deleted_by_owner, own), else_=others))
         # What another worker has locked is left to it.
         let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True, key_share=True)).all()
         for user in let_in:

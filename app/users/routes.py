@@ -79,7 +79,7 @@ def show(user_id: int) -> ResponseReturnValue:
         user=shown(user),
         may=_may(who, look, user),
         is_oneself=user.id == who.user_id,
-        erased_at=user.deleted_at + look.lifetimes.deleted_account if user.deleted_at else None,
+        erased_at=look.users.erased_at(user),
         sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
         keys=[_shown_key(key) for key in look.api_keys.list_active(user.id)],
         grants=[

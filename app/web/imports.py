@@ -48,7 +48,7 @@ def as_dict(look: Work, found: UserImport) -> dict[str, Any]:
         "job_id": found.job_id,
         "progress": progress_of(job, look.job_board.pace(job)) if job else None,
         "examples": [
-            {"row": number, "email": email, "outcome": outcome, "reason": reason}
-            for number, email, outcome, reason in found.examples
+            {"row": row.number, "email": row.email, "outcome": row.outcome, "reason": row.reason}
+            for row in look.user_imports.list_examples(found)
         ],
     }

@@ -58,6 +58,7 @@ SENTENCES = {
     "session.token_reused": "A refresh token was used twice, so its sign-in was ended.",
     "user.activated": "The account was activated again.",
     "user.created": "The account was created.",
+    "user.data_requested": "A copy of everything about the account was asked for.",
     "user.deactivated": "The account was deactivated: {reason}",
     "user.deleted": "The account was deleted.",
     "user.erased": "The account was erased.",

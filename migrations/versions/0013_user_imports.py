@@ -67,7 +67,7 @@ def upgrade() -> None:
         sa.Column("roles", sa.JSON(), nullable=False),
         sa.Column("outcome", sa.String(16), nullable=False),
         sa.Column("reason", sa.String(500), nullable=True),
-        sa.Index("ix_user_import_rows_email", "import_id", "email"),
+        sa.Index("ix_user_import_rows_email", "email", "import_id"),
     )
 
 

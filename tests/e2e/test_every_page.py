@@ -19,6 +19,7 @@ from app.tasks import NoOperation
 from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address
+from tests.support.deployment import until
 
 # The rules of WCAG 2.2 at levels A and AA, and what axe's authors have found to matter besides.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -28,6 +29,7 @@ AXE = Axe()
 NOT_PAGES = {
     "admin.export_audit_csv",
     "admin.export_audit_json_lines",
+    "account.download",
     "admin.export_report",
     "users.export",
     "users.import_report",
@@ -88,6 +90,8 @@ opened("account.password", "/account/password", signed_in=True)
 opened("account.activity", "/account/activity", signed_in=True)
 opened("account.api_keys", "/account/api-keys", signed_in=True)
 opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrator",))
+opened("account.data", "/account/data", signed_in=True)
+opened("account.close", "/account/close", signed_in=True)
 opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
 opened("users.new", "/users/new", roles=("administrator",))
@@ -306,6 +310,15 @@ def _(visitor: Visitor) -> None:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter", by=None)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
+
+
+@way("account.data: ready")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(at="/account/data")
+    visitor.press("Make a copy")
+    until(lambda: all(job.finished_at for job in visitor.deployment.jobs("export_own_data")))
+    visitor.open("/account/data")
+    visitor.page.get_by_text("is ready until").wait_for()
 
 
 def imported(visitor: Visitor, *, rows: str, applies: bool = False) -> None:

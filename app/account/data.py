@@ -1,0 +1,68 @@
+"""One's own data: download everything, and delete the account."""
+
+from __future__ import annotations
+
+from flask import Response, stream_with_context
+from flask.typing import ResponseReturnValue
+
+from app.account import bp
+from app.errors import LastAdministrator
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import by_oneself, confirmed
+from app.web.forms import Form
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import done
+
+
+@bp.get("/data")
+@by_oneself
+def data() -> ResponseReturnValue:
+    look = reading()
+    return page(
+        "account/data.html",
+        copy=look.own_data.find(identity.signed_in().user_id),
+        undo_days=look.lifetimes.own_deletion.days,
+    )
+
+
+@bp.post("/data/copy")
+@confirmed
+@limited("mail")
+def request_copy() -> ResponseReturnValue:
+    with unit_of_work() as work:
+        work.own_data.request(identity.signed_in().user_id)
+    return done("The copy is being made. You get a mail when it is ready.", to="account.data")
+
+
+@bp.get("/data/download")
+@confirmed
+def download() -> Response:
+    look = reading()
+    file = look.own_data.get_ready(identity.signed_in().user_id)
+    response = Response(stream_with_context(look.files.pieces(file.id)), mimetype="application/zip")
+    response.headers["Content-Disposition"] = "attachment; filename=my-data.zip"
+    response.content_length = file.size
+    return response
+
+
+@bp.route("/close", methods=["GET", "POST"])
+@confirmed
+def close() -> ResponseReturnValue:
+    who, form = identity.signed_in(), Form()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                work.users.delete_own(who.user_id)
+        except LastAdministrator as refusal:
+            form.refuse(None, refusal)
+        else:
+            days = reading().lifetimes.own_deletion.days
+            identity.drop_session()
+            return done(
+                f"Your account is deleted. If you change your mind, sign in within {days} days.",
+                to="auth.login",
+                kind="info",
+            )
+    return page("account/close.html", form, undo_days=reading().lifetimes.own_deletion.days)

@@ -1,0 +1,110 @@
+"""One's own data: everything that is kept of a person, for them to download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import selectinload
+
+from app.errors import FileNotThere
+from app.models import (
+    ApiKey,
+    AuditDetail,
+    AuditEvent,
+    Base,
+    Device,
+    EmailChange,
+    Grant,
+    Invitation,
+    SentMail,
+    Session,
+    StoredFile,
+    User,
+    UserImport,
+)
+from app.services.audit import AuditLog
+from app.services.files import Files
+from app.services.job_queue import JobQueue
+from app.tasks import ExportOwnData
+
+PURPOSE = "own-data"
+LIVES = timedelta(days=7)
+# What stands for a credential stays here: whoever gets the copy must not be able to sign in with it.
+SECRET = {"hashed_password", "token_hash", "key_hash", "salt", "digest", "once_key"}
+NOWHERE: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
+# Each table with rows of a person, and the column that says whose.
+TABLES: tuple[tuple[str, type[Base], Any], ...] = (
+    ("sessions", Session, Session.user_id),
+    ("devices", Device, Device.user_id),
+    ("api_keys", ApiKey, ApiKey.user_id),
+    ("email_changes", EmailChange, EmailChange.user_id),
+    ("grants", Grant, Grant.user_id),
+    ("invitations", Invitation, Invitation.user_id),
+    ("mails", SentMail, SentMail.user_id),
+    ("imports", UserImport, UserImport.owner_id),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnData:
+    session: DbSession
+    audit: AuditLog
+    files: Files
+    job_queue: JobQueue
+    clock: Callable[[], datetime]
+
+    def request(self, user_id: int) -> None:
+        """Enqueue a copy, in place of an earlier one."""
+        self.session.execute(delete(StoredFile).where(*self._of(user_id)))
+        file = self.files.begin(name="my-data.zip", owner_id=user_id, lives=LIVES, purpose=PURPOSE)
+        self.audit.record("user.data_requested", subject_id=user_id)
+        self.job_queue.enqueue(ExportOwnData(user_id=user_id, file_id=file.id))
+
+    def find(self, user_id: int) -> StoredFile | None:
+        """The copy that was asked for last, ready or not, until it expires."""
+        found = select(StoredFile).where(*self._of(user_id), StoredFile.expires_at > self.clock())
+        return self.session.scalar(found.order_by(StoredFile.id.desc()).limit(1))
+
+    def get_ready(self, user_id: int) -> StoredFile:
+        """Raises FileNotThere."""
+        found = self.find(user_id)
+        if found is None:
+            raise FileNotThere
+        return self.files.get(found.id)
+
+    def sections(self, user_id: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Everything that is kept, table by table; no secrets, and nobody else's data."""
+        user = self.session.get_one(User, user_id, options=[selectinload(User.roles)])
+        yield "account", [_row(user) | {"roles": [role.name for role in user.roles]}]
+        for name, model, column in TABLES:
+            rows = self.session.scalars(select(model).where(column == user_id).order_by(model.__table__.c.id))
+            yield name, [_row(row) for row in rows]
+        events = (
+            select(AuditEvent, AuditDetail)
+            .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+            .where(AuditEvent.subject_id == user_id)
+            .order_by(AuditEvent.id)
+        )
+        found = [_row(event, detail) for event, detail in self.session.execute(events)]
+        # From where an administrator acted is the administrator's.
+        yield "events", [row if row["actor_id"] in {None, user_id} else row | NOWHERE for row in found]
+
+    @staticmethod
+    def _of(user_id: int) -> Iterable[Any]:
+        return StoredFile.owner_id == user_id, StoredFile.purpose == PURPOSE
+
+
+def _row(*parts: Base | None) -> dict[str, Any]:
+    """The columns of a row, and of the one beside it."""
+    return {
+        column.name: getattr(part, column.key)
+        for part in parts
+        if part is not None
+        for column in part.__table__.c
+        if column.name not in SECRET
+    }

@@ -1,0 +1,210 @@
+"""One's own data: a copy of everything, and deleting the account."""
+
+import csv
+import io
+import json
+import zipfile
+
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import AuditDetail, AuditEvent, StoredFile, User, UserImportRow
+from app.tasks import PurgeExpired, SettleAccounts
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.mailbox import work_off
+from tests.support.people import People
+from tests.support.program import Program
+
+DATA = "/account/data"
+CLOSE = "/account/close"
+
+
+def copy_of(browser):
+    answer = browser.get(f"{DATA}/download")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"] == "attachment; filename=my-data.zip"
+    return zipfile.ZipFile(io.BytesIO(answer.get_data()))
+
+
+def enqueue(app, task):
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(task)
+    work_off(app)
+
+
+def user(app, person):
+    with app.app_context():
+        return db.session.get(User, person.id)
+
+
+# ── a copy of everything ──
+
+
+def test_everything_is_downloaded_as_json_and_as_tables(app, signed_in, ada, admin, mailbox):
+    Program(app).login(ada).post("/api-keys", {"name": "Reporter"})
+    signed_in.post("/account", {"name": "=1+1"})
+    assert "is being made" in signed_in.page(signed_in.post(f"{DATA}/copy", {}, page=DATA).location).text("main")
+    assert signed_in.get(f"{DATA}/download").status_code == 404
+
+    mail = mailbox.last_to(ada.email)
+    assert "is ready" in mail.subject
+    assert mail.links[0] == f"http://gatehouse.test{DATA}"
+    assert "is ready until" in signed_in.page(DATA).text("main")
+    archive = copy_of(signed_in)
+
+    data = json.loads(archive.read("data.json"))
+    assert set(data) >= {"account", "sessions", "devices", "api_keys", "mails", "events", "grants", "imports"}
+    assert data["account"][0]["email"] == ada.email
+    assert data["account"][0]["roles"] == ["member"]
+    assert {event["kind"] for event in data["events"]} >= {"user.created", "session.started", "user.renamed"}
+    rows = list(csv.DictReader(io.StringIO(archive.read("account.csv").decode("utf-8-sig"))))
+    assert (rows[0]["email"], rows[0]["name"]) == (ada.email, "'=1+1")
+    everything = b"".join(archive.read(name) for name in archive.namelist())
+    for secret in (b"argon2", b"hash", b"salt", admin.email.encode()):
+        assert secret not in everything.replace(b"hashes only", b""), secret
+
+
+def test_a_mail_that_is_put_off_is_sent_later_with_the_same_copy(make_app, smtp_server, clock):
+    app = make_app(mail_url=smtp_server.url)
+    ada, browser = People(app).add("ada@example.com"), Browser(app)
+    browser.login(ada)
+    smtp_server.answers += ["451 try again later"]
+    browser.post(f"{DATA}/copy", {}, page=DATA)
+    work_off(app)
+    clock.advance(minutes=5)
+    work_off(app)
+
+    assert len(smtp_server.received) == 1
+    assert copy_of(browser).namelist()
+
+
+def test_where_an_administrator_acted_from_stays_theirs(app, signed_in, ada, admin, new_browser):
+    grace = new_browser(address="198.51.100.77")
+    grace.login(admin)
+    page = f"/users/{ada.id}"
+    grace.post(f"{page}/edit", {"name": "Ada King", "email": ada.email, "roles": "member", "version": "1"})
+    signed_in.post(f"{DATA}/copy", {}, page=DATA)
+    work_off(app)
+
+    archive = copy_of(signed_in)
+    renamed = [event for event in json.loads(archive.read("data.json"))["events"] if event["kind"] == "user.renamed"]
+    assert [(event["actor_id"], event["address"]) for event in renamed] == [(admin.id, None)]
+    assert b"198.51.100.77" not in archive.read("events.csv")
+
+
+def test_a_copy_is_its_owners_replaces_the_one_before_and_expires(app, signed_in, ada, admin, new_browser, clock):
+    for _ in range(2):
+        signed_in.post(f"{DATA}/copy", {}, page=DATA)
+    work_off(app)
+    grace = new_browser()
+    grace.login(admin)
+    assert grace.get(f"{DATA}/download").status_code == 404
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(StoredFile)) == 1
+
+    clock.advance(days=8)
+    signed_in.login(ada)
+    assert signed_in.get(f"{DATA}/download").status_code == 404
+    enqueue(app, PurgeExpired())
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(StoredFile)) == 0
+
+
+def test_a_copy_is_asked_for_and_downloaded_only_after_confirming(signed_in, clock):
+    clock.advance(hours=1)
+    for answer in (signed_in.get(f"{DATA}/download"), signed_in.post(f"{DATA}/copy", {}, page=DATA)):
+        assert answer.status_code == 302
+        assert answer.location.startswith("/auth/confirm")
+    assert signed_in.get(DATA).status_code == 200
+
+
+# ── deleting the account ──
+
+
+def delete(browser):
+    return browser.post(CLOSE, {})
+
+
+def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_browser, mailbox, clock):
+    key = Program(app).login(ada).post("/api-keys", {"name": "Reporter"}).json["data"]["key"]
+    other = new_browser()
+    other.login(ada)
+    answer = delete(signed_in)
+
+    assert answer.location == "/auth/login"
+    assert "sign in within 14 days" in signed_in.page(answer.location).text("main")
+    for browser in (signed_in, other):
+        assert browser.get("/account").status_code == 302
+    assert Program(app, token=key).get("/users/me").status_code == 401
+    mail = mailbox.last_to(ada.email)
+    assert "You have deleted your account" in mail.text
+    assert new_browser().login(ada, "not that harbour").status_code == 422
+    assert user(app, ada).deleted_at is not None
+
+    clock.advance(days=13)
+    assert new_browser().login(ada).status_code == 302
+
+    assert user(app, ada).is_active
+    assert not user(app, ada).deleted_by_owner
+    enqueue(app, SettleAccounts())
+    clock.advance(days=13)
+    enqueue(app, SettleAccounts())
+    assert user(app, ada)
+    assert any("active again" in mail.subject for mail in mailbox.to(ada.email))
+
+
+def test_after_two_weeks_everything_is_erased_but_the_proof_that_it_was(app, signed_in, ada, admin, mailbox, clock):
+    delete(signed_in)
+    clock.advance(days=14, minutes=1)
+    enqueue(app, SettleAccounts())
+
+    assert user(app, ada) is None
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).where(AuditDetail.subject_id == ada.id)) == 1
+        kinds = db.session.scalars(select(AuditEvent.kind).where(AuditEvent.subject_id == ada.id)).all()
+        assert {"user.created", "user.deleted", "user.erased"} <= set(kinds)
+        details = db.session.scalars(select(AuditDetail)).all()
+        assert ada.email not in str([vars(detail) for detail in details])
+
+
+def test_an_administrators_deletion_is_not_undone_by_signing_in(app, ada, new_browser):
+    with app.app_context(), unit_of_work() as work:
+        work.users.delete(work.users.get(ada.id, lock=True), by=None)
+
+    assert new_browser().login(ada).status_code == 422
+    assert user(app, ada).deleted_at is not None
+
+
+def test_the_last_administrator_stays(client, admin, app):
+    client.login(admin)
+    answer = delete(client)
+
+    assert answer.status_code == 422
+    assert "one active administrator" in answer.text
+    assert user(app, admin).is_active
+
+
+def test_an_imported_row_of_somebody_who_is_erased_names_nobody(app, signed_in, ada, clock):
+    with app.app_context(), unit_of_work() as work:
+        file = work.files.begin(name="p.csv", owner_id=None, lives=work.lifetimes.finished_job)
+        work.files.append(file.id, 0, f"email,name\n{ada.email},Ada King\n".encode())
+        work.files.finish(file.id)
+        work.user_imports.begin(file.id, lines=2, by=None)
+    work_off(app)
+    delete(signed_in)
+    clock.advance(days=15)
+    enqueue(app, SettleAccounts())
+
+    with app.app_context():
+        row = db.session.scalars(select(UserImportRow)).one()
+        assert (row.email, row.name, row.reason) == ("", "", None)
+
+
+@pytest.mark.parametrize("path", [DATA, CLOSE, f"{DATA}/download"])
+def test_nobody_does_this_for_somebody_else(app, client, ada, admin, path):
+    client.login(admin)
+    client.post(f"/users/{ada.id}/impersonate", {"reason": "to see what they see"})
+
+    assert client.get(path).status_code == 403
