@@ -12,6 +12,7 @@ from app.account import keys as account_keys
 from app.account import routes as account_routes
 from app.admin import audit as admin_audit
 from app.admin import jobs as admin_jobs
+from app.admin import mail as admin_mail
 from app.admin import reports as admin_reports
 from app.admin import roles as admin_roles
 from app.api import audit as api_audit
@@ -45,6 +46,7 @@ __all__ = [
     "account_routes",
     "admin_audit",
     "admin_jobs",
+    "admin_mail",
     "admin_reports",
     "admin_roles",
     "api_audit",

@@ -218,6 +218,15 @@ class JobNotStartable(AccountError):
     message = "Only a waiting job can be run now."
 
 
+class MailNotFound(NotFound):
+    message = "There is no record of that mail, or of the job that sent it."
+
+
+class MailUnderway(AccountError):
+    code = "mail_underway"
+    message = "That mail is on its way already."
+
+
 class FileNotThere(NotFound):
     message = "The file is not there any more."
 

@@ -32,6 +32,7 @@ from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
+from app.services.mail_log import MailLog
 from app.services.mails import Mails
 from app.services.own_data import OwnData
 from app.services.password_reset import PasswordReset
@@ -113,6 +114,7 @@ class Work:
     job_board = _service(JobBoard)
     job_queue = _service(JobQueue)
     links = _service(OneTimeLinks)
+    mail_log = _service(MailLog)
     mails = _service(Mails)
     own_data = _service(OwnData)
     password_reset = _service(PasswordReset)

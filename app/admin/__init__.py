@@ -3,7 +3,7 @@
 from flask import Blueprint
 from flask.sansio.blueprints import BlueprintSetupState
 
-from app.services.permissions import AUDIT_READ, JOBS_READ, REPORTS_READ, ROLES_READ
+from app.services.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_READ, ROLES_READ
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -11,6 +11,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 PAGES = (
     (REPORTS_READ, "admin.reports", "Reports"),
     (JOBS_READ, "admin.jobs", "Jobs"),
+    (MAIL_READ, "admin.mail", "Mail"),
     (ROLES_READ, "admin.roles", "Roles"),
     (AUDIT_READ, "admin.audit", "Audit log"),
 )

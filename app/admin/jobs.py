@@ -21,7 +21,7 @@ from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
 from app.web.access import requires
 from app.web.charts import chart
-from app.web.jobs import duration, progress_text, situation
+from app.web.jobs import duration, named, progress_text, situation
 from app.web.pages import page
 from app.web.redirects import done
 from app.web.rows import asked_for, before
@@ -133,11 +133,6 @@ def run_entry(name: str) -> ResponseReturnValue:
     with unit_of_work() as work:
         job_id = work.schedule.run_now(name)
     return _one(job_id, "The job waits for a worker.")
-
-
-def named(kind: str) -> str:
-    """`purge_expired` as `Purge expired`."""
-    return kind.replace("_", " ").capitalize()
 
 
 def _one(job_id: int, message: str, *, kind: str = "success") -> ResponseReturnValue:

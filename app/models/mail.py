@@ -23,6 +23,7 @@ class SentMail(Base):
     __table_args__ = (
         Index("ix_sent_mails_user_id", "user_id", "id"),
         Index("ix_sent_mails_created_at", "created_at"),
+        Index("ix_sent_mails_status", "status", "id"),
         Index("ix_sent_mails_recipient", "recipient", "kind", "created_at"),
         {"sqlite_autoincrement": True},
     )

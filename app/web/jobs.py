@@ -79,3 +79,8 @@ def as_entry(planned: Planned) -> dict[str, Any]:
         "last": last
         and {"id": last.id, "state": last.state, "outcome": last.outcome, "at": last.finished_at or last.created_at},
     }
+
+
+def named(kind: str) -> str:
+    """`purge_expired` as `Purge expired`."""
+    return kind.replace("_", " ").capitalize()

@@ -36,6 +36,7 @@ SENTENCES = {
     "job.retried": "Job {job} ({task}) was retried.",
     "job.run": "Job {job} ({task}) was run ahead of its time.",
     "jobs.retried": "Dead and cancelled jobs were retried: {count} (state: {states}, task: {task}).",
+    "mail.resent": "A mail was sent again by an administrator: {mail}.",
     "password.changed": "The password was changed.",
     "password.link_made": "An operator made a link to set a new password.",
     "password.reset": "The password was reset with a link from a mail.",

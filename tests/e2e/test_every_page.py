@@ -101,6 +101,7 @@ opened("admin.audit", "/admin/audit", roles=("administrator",))
 opened("admin.audit: nothing found", "/admin/audit?actor=nobody", roles=("administrator",))
 opened("admin.jobs: none", "/admin/jobs?state=dead", roles=("administrator",))
 opened("admin.reports: nothing yet", "/admin/reports?by=month", roles=("administrator",))
+opened("admin.mail: none", "/admin/mail?status=refused", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
@@ -310,6 +311,15 @@ def _(visitor: Visitor) -> None:
         user = work.users.get_by_email(gone)
         work.users.deactivate(user, reason="asked for it by letter", by=None)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
+
+
+@way("admin.mail")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at=None)
+    with visitor.deployment.work() as work:
+        work.users.send_reset(work.users.get_by_email(visitor.email), by=None)
+    until(lambda: (mails := visitor.deployment.mails()) and all(mail.sent_at for mail in mails))
+    visitor.open("/admin/mail")
 
 
 @way("account.data: ready")

@@ -166,6 +166,14 @@ def target(app, people):
             work.session.flush()
             return found.id
 
+    def made_mail():
+        with app.app_context(), unit_of_work() as work:
+            job_id = work.enqueue(NoOperation())
+            work.job_queue.complete(work.job_queue.claim(job_id))
+            return work.mails.open(
+                job_id=job_id, kind="x", user_id=None, recipient="x@example.com", subject="x", domain="x"
+            ).id
+
     def made_job():
         with app.app_context(), unit_of_work() as work:
             return work.enqueue(NoOperation())
@@ -178,6 +186,7 @@ def target(app, people):
             "user_id": lambda: people.add(f"target{number}@example.com").id,
             "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=None)),
             "import_id": lambda: made_import(visitor),
+            "mail_id": made_mail,
             "job_id": made_job,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(

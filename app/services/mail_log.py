@@ -1,0 +1,64 @@
+"""The log of mails: what was sent to whom, what the mail server answered, and sending it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import MailNotFound, MailUnderway
+from app.models import Job, JobState, SentMail
+from app.services.audit import AuditLog
+from app.services.job_board import ENDED_BADLY, JobBoard
+from app.services.job_queue import JobQueue
+from app.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class MailFilter:
+    """`before` is the id that a page begins under; `recipient` is a canonical address."""
+
+    status: str | None = None
+    recipient: str | None = None
+    before: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailLog:
+    session: DbSession
+    audit: AuditLog
+    job_board: JobBoard
+    job_queue: JobQueue
+
+    def list(self, wanted: MailFilter, *, limit: int = 50) -> Sequence[SentMail]:
+        """Newest first."""
+        query = select(SentMail).order_by(SentMail.id.desc()).limit(limit)
+        if wanted.status is not None:
+            query = query.where(SentMail.status == wanted.status)
+        if wanted.recipient is not None:
+            query = query.where(SentMail.recipient == wanted.recipient)
+        if wanted.before is not None:
+            query = query.where(SentMail.id < wanted.before)
+        return self.session.scalars(query).all()
+
+    def resend(self, mail_id: int) -> int:
+        """Send it again as it would be now, with a new link if it has one; returns the id of the job.
+
+        A mail that failed for good is tried again under its Message-ID; one that was sent is followed by another.
+        Raises MailNotFound, MailUnderway.
+        """
+        mail = self.session.get(SentMail, mail_id)
+        job = self.session.get(Job, mail.job_id) if mail else None
+        if mail is None or job is None:
+            raise MailNotFound
+        job_id: int | None = job.id
+        if job.state in ENDED_BADLY:
+            self.job_board.retry(job.id)
+        elif job.state == JobState.DONE:
+            job_id = self.job_queue.enqueue(Task.read(job.kind, job.arguments))
+        else:
+            raise MailUnderway
+        self.audit.record("mail.resent", subject_id=mail.user_id, mail=mail.kind, job=job_id)
+        return job_id or 0
