@@ -37,7 +37,7 @@ from app.users import acts as users_acts
 from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
-from app.web import access, compression, csrf, errors, front, headers, identity, limits, pages, rows, uploads
+from app.web import access, compression, csrf, errors, front, headers, identity, limits, overrides, pages, rows, uploads
 from app.web.logs import init_logs
 
 __all__ = [
@@ -95,6 +95,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     csrf.init_app(app)
     errors.init_app(app)
     pages.init_app(app, settings)
+    overrides.init_app(app)
     compression.init_app(app)
     rows.init_app(app)
 

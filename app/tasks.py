@@ -157,6 +157,14 @@ class ExportOwnData(MailTask):
 
 
 @dataclass(frozen=True)
+class SendSample(MailTask):
+    """A mail with made-up values to whoever looks at the templates; `sample_id` is its place in the list of samples."""
+
+    user_id: int
+    sample_id: int
+
+
+@dataclass(frozen=True)
 class SendTokenReused(MailTask):
     """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.errors import InvalidAddress, MailUnderway
+from app.emails import Message
+from app.emails.samples import SAMPLES
+from app.errors import InvalidAddress, MailNotFound, MailUnderway
 from app.models import MailStatus, SentMail
 from app.services.addresses import canonical_address
 from app.services.mail_log import MailFilter
 from app.services.permissions import MAIL_EDIT, MAIL_READ
+from app.tasks import SendSample
 from app.unit_of_work import reading, unit_of_work
+from app.web import identity
 from app.web.access import requires
+from app.web.frames import mail_frame
 from app.web.jobs import named
+from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done
 from app.web.rows import asked_for, before
@@ -53,6 +59,48 @@ def resend_mail(mail_id: int) -> ResponseReturnValue:
     except MailUnderway as refusal:
         return done(str(refusal), to="admin.mail", kind="error")
     return done("The mail is sent again, if there is still a reason to.", to="admin.mail")
+
+
+@bp.get("/mail/templates")
+@requires(MAIL_READ)
+def mail_templates() -> ResponseReturnValue:
+    return page(
+        "admin/mail_templates.html",
+        templates=[
+            SimpleNamespace(kind=kind, name=named(kind), subject=sample().subject) for kind, sample in SAMPLES.items()
+        ],
+    )
+
+
+@bp.get("/mail/templates/<template>")
+@requires(MAIL_READ)
+def mail_template(template: str) -> ResponseReturnValue:
+    return page("admin/mail_template.html", chosen=template, name=named(template), mail=_sample(template))
+
+
+@bp.get("/mail/templates/<template>/html")
+@requires(MAIL_READ)
+def mail_template_html(template: str) -> ResponseReturnValue:
+    """The HTML part, for a frame that may run no script, as a reader who prefers light or dark sees it."""
+    scheme = "dark" if request.args.get("scheme") == "dark" else "light"
+    return mail_frame(_sample(template).html.replace('content="light dark"', f'content="{scheme}"'))
+
+
+@bp.post("/mail/templates/<template>/send")
+@requires(MAIL_EDIT)
+@limited("mail")
+def send_sample(template: str) -> ResponseReturnValue:
+    who = identity.signed_in()
+    _sample(template)
+    with unit_of_work() as work:
+        work.enqueue(SendSample(user_id=who.user_id, sample_id=list(SAMPLES).index(template)))
+    return done(f"The sample is on its way to {who.email}.", to="admin.mail_template", template=template)
+
+
+def _sample(kind: str) -> Message:
+    if kind not in SAMPLES:
+        raise MailNotFound("There is no such mail.")
+    return SAMPLES[kind]()
 
 
 def _address(typed: str) -> str:

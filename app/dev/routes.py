@@ -7,18 +7,14 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 
-from flask import abort, g, jsonify, make_response
+from flask import abort, jsonify
 from flask.typing import ResponseReturnValue
 
 from app.dev import bp
 from app.extensions import settings
 from app.web.access import public
+from app.web.frames import mail_frame
 from app.web.pages import page
-
-MAIL_CONTENT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; "
-    "sandbox allow-popups allow-popups-to-escape-sandbox"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +57,7 @@ def mail(mail_id: str) -> ResponseReturnValue:
 @public
 def mail_html(mail_id: str) -> ResponseReturnValue:
     """The HTML part of a mail, for a frame that may run no script."""
-    response = make_response(_get(mail_id).html)
-    response.headers["Content-Security-Policy"] = MAIL_CONTENT_POLICY
-    response.headers["X-Frame-Options"] = "SAMEORIGIN"
-    g.may_be_framed = True
-    return response
+    return mail_frame(_get(mail_id).html)
 
 
 def received() -> list[Received]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import select
 
 from app.emails import Message, messages
+from app.emails.samples import SAMPLES
 from app.errors import Pointless
 from app.jobs.registry import handles
 from app.models import (
@@ -39,6 +41,7 @@ from app.tasks import (
     SendInvitation,
     SendNewDevice,
     SendPasswordChanged,
+    SendSample,
     SendTokenReused,
     SendWeeklyReport,
 )
@@ -205,6 +208,15 @@ def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Mess
         raise Pointless("the person wants no report, or may not see it")
     *_, before, week, _ = work.statistics.report("week")
     return messages.weekly_report(user, week=week, before=before)
+
+
+@handles(SendSample)
+def send_sample(work: Work, task: SendSample, claim: Claim) -> Message:
+    user, samples = _active(work, task.user_id), list(SAMPLES.values())
+    if not 0 <= task.sample_id < len(samples):
+        raise Pointless("there is no such sample")
+    sample = samples[task.sample_id]()
+    return replace(sample, kind="sample", user_id=user.id, to=user.email, subject=f"[Sample] {sample.subject}")
 
 
 # ── reading ──

@@ -61,4 +61,4 @@ REPORTS_READ = permission("reports:read", "See the reports, and get them by mail
 USERS_IMPORT = permission("users:import", "Import users from a file, none wider than one's own permissions let.")
 USERS_EXPORT = permission("users:export", "Export the list of users.")
 MAIL_READ = permission("mail:read", "See which mails were sent to whom, and what the mail server answered.")
-MAIL_EDIT = permission("mail:edit", "Send mails again.")
+MAIL_EDIT = permission("mail:edit", "Send mails again, and samples to oneself.")

@@ -316,7 +316,10 @@ class UserImportRun:
         earlier = select(UserImportRow.email, UserImportRow.number).where(
             UserImportRow.import_id == import_id, UserImportRow.email.in_([row["email"] for row in readable])
         )
-        seen = {row.email: row.number for row in self.session.execute(earlier.order_by(UserImportRow.number.desc()))}
+        # Not in the order of the rows: for that SQLite would read them all instead of looking the addresses up.
+        seen: dict[str, int] = {}
+        for email, number in self.session.execute(earlier):
+            seen[email] = min(number, seen.get(email, number))
         for row in readable:
             first = seen.setdefault(row["email"], row["number"])
             if first != row["number"]:

@@ -31,6 +31,7 @@ NOT_PAGES = {
     "admin.export_audit_json_lines",
     "account.download",
     "admin.export_report",
+    "admin.mail_template_html",
     "users.export",
     "users.import_report",
     "api.openapi",
@@ -102,6 +103,8 @@ opened("admin.audit: nothing found", "/admin/audit?actor=nobody", roles=("admini
 opened("admin.jobs: none", "/admin/jobs?state=dead", roles=("administrator",))
 opened("admin.reports: nothing yet", "/admin/reports?by=month", roles=("administrator",))
 opened("admin.mail: none", "/admin/mail?status=refused", roles=("administrator",))
+opened("admin.mail_templates", "/admin/mail/templates", roles=("administrator",))
+opened("admin.mail_template", "/admin/mail/templates/invitation", roles=("administrator",))
 opened("admin.roles", "/admin/roles", roles=("administrator",))
 opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)

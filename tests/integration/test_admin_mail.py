@@ -1,8 +1,12 @@
 """The log of mails: what administrators see of them, and sending one again."""
 
+import re
+
 import pytest
 
+from app.emails.samples import SAMPLES
 from app.services.mail_log import MailFilter
+from app.settings import ROOT, SettingsError
 from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
@@ -86,3 +90,78 @@ def test_only_those_who_may(app):
     browser.login(People(app).add("ada@example.com"))
     assert browser.get(MAIL).status_code == 403
     assert browser.post(f"{MAIL}/1/resend", {}, page="/account").status_code == 403
+
+
+# ── the templates ──
+
+
+def test_every_mail_has_a_sample_that_reads_well(app):
+    kinds = set(re.findall(r'compose\(\s*"(\w+)"', (ROOT / "app/emails/messages.py").read_text()))
+    assert set(SAMPLES) == kinds
+    with app.app_context():
+        for kind, sample in SAMPLES.items():
+            mail = sample()
+            assert mail.kind == kind
+            assert mail.subject
+            for part in (mail.text, mail.html):
+                assert "None" not in part, kind
+                assert "Undefined" not in part, kind
+            links = set(re.findall(r"https?://[^\s<>\"]+", mail.text))
+            assert all(link in mail.html for link in links), kind
+            assert max(map(len, mail.text.splitlines())) < 998, kind
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_each_template_is_shown_as_html_and_as_text(grace, kind):
+    page = grace.page(f"{MAIL}/templates/{kind}")
+    assert len(page.find_all("iframe[sandbox]")) == 3
+    assert page.has("pre")
+    framed = grace.get(f"{MAIL}/templates/{kind}/html")
+    assert "sandbox" in framed.headers["Content-Security-Policy"]
+    assert "script-src" not in framed.headers["Content-Security-Policy"]
+    assert 'name="color-scheme" content="light"' in framed.text
+    assert 'name="color-scheme" content="dark"' in grace.get(f"{MAIL}/templates/{kind}/html?scheme=dark").text
+
+
+def test_a_sample_is_sent_to_oneself(app, grace, smtp_server):
+    page = f"{MAIL}/templates/invitation"
+    answer = grace.post(f"{page}/send", {}, page=page)
+    assert "on its way to grace@example.com" in grace.page(answer.location).text("main")
+    work_off(app)
+
+    (mail,) = smtp_server.received
+    assert (mail.to, mail.subject) == ("grace@example.com", "[Sample] You are invited to Gatehouse")
+    assert grace.get(f"{MAIL}/templates/odd").status_code == 404
+    assert grace.post(f"{MAIL}/templates/odd/send", {}, page=page).status_code == 404
+
+
+# ── templates of one's own ──
+
+
+def override(settings, name, text):
+    path = settings.instance_path / "templates" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.databases("sqlite")
+def test_an_overridden_template_is_used(settings, make_app):
+    override(settings, "emails/invitation.txt", "Come in: {{ link }}")
+    with make_app().app_context():
+        assert SAMPLES["invitation"]().text.startswith("Come in: http://gatehouse.test/auth/invitation/")
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("home.html", "{% if %}", r"home.html, line 1"),
+        ("emails/invitation.html", "\n{{ link", r"invitation.html, line 2"),
+        ("emails/invitation.txt", "{{ link.far.away }}", r"the mail invitation cannot be made"),
+        ("emails/invitation.txt", "{% extends 'emails/nothing.txt' %}", r"the mail invitation cannot be made"),
+    ],
+)
+def test_an_overridden_template_that_is_broken_stops_the_start(settings, make_app, name, text, why):
+    override(settings, name, text)
+    with pytest.raises(SettingsError, match=why):
+        make_app()

@@ -15,6 +15,7 @@ from app.tasks import PurgeExpired
 from app.unit_of_work import unit_of_work
 from tests.support.mailbox import work_off
 from tests.support.program import Program
+from tests.support.statements import statements
 
 IMPORT = "/users/import"
 MANAGES = {"users:read", "users:import", "users:export", "users:invite", "users:edit", "roles:assign"}
@@ -370,6 +371,18 @@ def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grac
         imported = select(func.count()).select_from(AuditEvent).where(AuditEvent.kind == "user.imported")
         assert db.session.scalar(imported) == 20
     assert {outcome for outcome, _ in report(grace, page).values()} == {"added"}
+
+
+@pytest.mark.databases("sqlite")
+def test_looking_for_repeated_addresses_reads_no_more_than_their_rows(app, grace, upload):
+    """The statement that the check makes for each batch: it must not read the rows before."""
+    with app.app_context(), statements() as asked:
+        upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(3)))
+    (lookup,) = [each for each in asked if "user_import_rows.email IN" in each[0]]
+    with app.app_context():
+        explained = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {lookup[0]}", lookup[1])
+        plan = [row[-1] for row in explained]
+    assert all("ix_user_import_rows_email (email=? AND import_id=?)" in step for step in plan), plan
 
 
 def test_old_imports_and_cut_off_files_are_deleted(app, grace, upload, clock):

@@ -187,6 +187,7 @@ def target(app, people):
             "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=None)),
             "import_id": lambda: made_import(visitor),
             "mail_id": made_mail,
+            "template": lambda: "invitation",
             "job_id": made_job,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
