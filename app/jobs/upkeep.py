@@ -20,6 +20,8 @@ from app.tasks import (
 )
 from app.unit_of_work import Work
 
+DAYS_IN_A_STEP = 31
+
 
 @handles_in_steps(PurgeUnconfirmed)
 def purge_unconfirmed(run: Run, task: PurgeUnconfirmed) -> str:
@@ -55,10 +57,12 @@ def count_statistics(run: Run, task: CountStatistics) -> None:
     with run.step() as work:
         work.statistics.count_hours()
         days = work.statistics.days_to_count()
-    for number, day in enumerate(days, start=1):
+    for first in range(0, len(days), DAYS_IN_A_STEP):
+        some = days[first : first + DAYS_IN_A_STEP]
         with run.step() as work:
-            work.statistics.count_day(day)
-            work.progress(number, len(days))
+            for day in some:
+                work.statistics.count_day(day)
+            work.progress(first + len(some), len(days))
 
 
 @handles(SendWeeklyReports)
