@@ -10,7 +10,6 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.errors import JobNotCancellable, JobNotRetryable, JobNotStartable
 from app.extensions import notifier, now, settings
 from app.models import Job, JobState
 from app.services.job_board import ENDED_BADLY, MOST_AT_ONCE, SITUATIONS, JobBoard, JobFilter
@@ -20,6 +19,7 @@ from app.services.statistics import HourRow
 from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
 from app.web.access import requires
+from app.web.acts import attempt
 from app.web.charts import chart
 from app.web.jobs import duration, named, progress_text, situation
 from app.web.pages import page
@@ -27,6 +27,7 @@ from app.web.redirects import done
 from app.web.rows import asked_for, before
 
 ON_A_PAGE = 25
+WAITS = "The job waits for a worker."
 # An idle worker reports itself more often than that; RQ lists a killed one for longer.
 HEARD_WITHIN = timedelta(minutes=1)
 MOST_WORKERS = 200
@@ -79,52 +80,36 @@ def retry_jobs() -> ResponseReturnValue:
 @bp.post("/jobs/<id:job_id>/retry")
 @requires(JOBS_EDIT)
 def retry_job(job_id: int) -> ResponseReturnValue:
-    try:
-        with unit_of_work() as work:
-            work.job_board.retry(job_id)
-    except JobNotRetryable as refusal:
-        return _one(job_id, str(refusal), kind="error")
-    return _one(job_id, "The job waits for a worker.")
+    return attempt(lambda work: work.job_board.retry(job_id), said=WAITS, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/<id:job_id>/run")
 @requires(JOBS_EDIT)
 def run_job(job_id: int) -> ResponseReturnValue:
-    try:
-        with unit_of_work() as work:
-            work.job_board.run_now(job_id)
-    except JobNotStartable as refusal:
-        return _one(job_id, str(refusal), kind="error")
-    return _one(job_id, "The job waits for a worker.")
+    return attempt(lambda work: work.job_board.run_now(job_id), said=WAITS, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/<id:job_id>/cancel")
 @requires(JOBS_EDIT)
 def cancel_job(job_id: int) -> ResponseReturnValue:
-    try:
-        with unit_of_work() as work:
-            state = work.job_board.cancel(job_id)
-    except JobNotCancellable as refusal:
-        return _one(job_id, str(refusal), kind="error")
-    if state == JobState.RUNNING:
-        return _one(job_id, "The job stops at its next step, if it has steps.", kind="info")
-    return _one(job_id, "The job is cancelled.")
+    said = "The job is cancelled. If it runs, it stops at its next step."
+    return attempt(lambda work: work.job_board.cancel(job_id), said=said, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/schedule/<name>/pause")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> ResponseReturnValue:
-    with unit_of_work() as work:
-        work.schedule.pause(name)
-    return done(f"{name} is paused.", to="admin.jobs", _anchor="schedule")
+    return attempt(
+        lambda work: work.schedule.pause(name), said=f"{name} is paused.", to="admin.jobs", _anchor="schedule"
+    )
 
 
 @bp.post("/jobs/schedule/<name>/resume")
 @requires(JOBS_EDIT)
 def resume_entry(name: str) -> ResponseReturnValue:
-    with unit_of_work() as work:
-        work.schedule.resume(name)
-    return done(f"{name} is scheduled again.", to="admin.jobs", _anchor="schedule")
+    return attempt(
+        lambda work: work.schedule.resume(name), said=f"{name} is scheduled again.", to="admin.jobs", _anchor="schedule"
+    )
 
 
 @bp.post("/jobs/schedule/<name>/run")
@@ -132,11 +117,7 @@ def resume_entry(name: str) -> ResponseReturnValue:
 def run_entry(name: str) -> ResponseReturnValue:
     with unit_of_work() as work:
         job_id = work.schedule.run_now(name)
-    return _one(job_id, "The job waits for a worker.")
-
-
-def _one(job_id: int, message: str, *, kind: str = "success") -> ResponseReturnValue:
-    return done(message, to="admin.job", kind=kind, job_id=job_id)
+    return done(WAITS, to="admin.job", job_id=job_id)
 
 
 def _wanted(state: str, kind: str) -> JobFilter:

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.emails import Message
 from app.emails.samples import SAMPLES
-from app.errors import InvalidAddress, MailNotFound, MailUnderway
+from app.errors import InvalidAddress, MailNotFound
 from app.models import MailStatus, SentMail
 from app.services.addresses import canonical_address
 from app.services.mail_log import MailFilter
@@ -20,6 +20,7 @@ from app.tasks import SendSample
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import requires
+from app.web.acts import attempt
 from app.web.frames import mail_frame
 from app.web.jobs import named
 from app.web.limits import limited
@@ -53,12 +54,8 @@ def mail() -> ResponseReturnValue:
 @bp.post("/mail/<id:mail_id>/resend")
 @requires(MAIL_EDIT)
 def resend_mail(mail_id: int) -> ResponseReturnValue:
-    try:
-        with unit_of_work() as work:
-            work.mail_log.resend(mail_id)
-    except MailUnderway as refusal:
-        return done(str(refusal), to="admin.mail", kind="error")
-    return done("The mail is sent again, if there is still a reason to.", to="admin.mail")
+    said = "The mail is sent again, if there is still a reason to."
+    return attempt(lambda work: work.mail_log.resend(mail_id), said=said, to="admin.mail")
 
 
 @bp.get("/mail/templates")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from flask import Response, redirect, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import AccountError, ImportNotReady, JobNotCancellable, JobNotRetryable
+from app.errors import AccountError
 from app.models import Job, JobState, Phase, UserImport
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
 from app.services.user_imports import MOST_BYTES
@@ -20,12 +20,12 @@ from app.users.forms import ImportForm
 from app.users.routes import asked_filters
 from app.web import identity
 from app.web.access import by_oneself, requires
+from app.web.acts import attempt
 from app.web.exports import csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
 from app.web.jobs import progress_text
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.redirects import done
 from app.web.uploads import accepts_file, store
 
 BOM = "\ufeff"  # Lets Excel know that it is UTF-8.
@@ -64,36 +64,32 @@ def show_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 @by_oneself
 def start_import(import_id: int) -> ResponseReturnValue:
-    invites = request.form.get("invites") == "y"
-    try:
-        with unit_of_work() as work:
-            work.user_imports.start(import_id, invites=invites, by=identity.signed_in())
-    except ImportNotReady as refusal:
-        return _back(import_id, str(refusal), kind="error")
-    return _back(import_id, "The import has started. You can close this page; it goes on.")
+    who, invites = identity.signed_in(), request.form.get("invites") == "y"
+    return attempt(
+        lambda work: work.user_imports.start(import_id, invites=invites, by=who),
+        said="The import has started. You can close this page; it goes on.",
+        to="users.show_import",
+        import_id=import_id,
+    )
 
 
 @bp.post("/import/<id:import_id>/cancel")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> ResponseReturnValue:
-    try:
-        with unit_of_work() as work:
-            work.user_imports.cancel(import_id, by=identity.signed_in())
-    except JobNotCancellable as refusal:
-        return _back(import_id, str(refusal), kind="error")
-    return _back(import_id, "The import stops. What was done before stays.", kind="info")
+    who, said = identity.signed_in(), "The import stops. What was done before stays."
+    return attempt(
+        lambda work: work.user_imports.cancel(import_id, by=who), said=said, to="users.show_import", import_id=import_id
+    )
 
 
 @bp.post("/import/<id:import_id>/resume")
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> ResponseReturnValue:
-    try:
-        with unit_of_work() as work:
-            work.user_imports.resume(import_id, by=identity.signed_in())
-    except JobNotRetryable as refusal:
-        return _back(import_id, str(refusal), kind="error")
-    return _back(import_id, "The import goes on where it stopped.")
+    who, said = identity.signed_in(), "The import goes on where it stopped."
+    return attempt(
+        lambda work: work.user_imports.resume(import_id, by=who), said=said, to="users.show_import", import_id=import_id
+    )
 
 
 @bp.get("/import/<id:import_id>/report.csv")
@@ -119,10 +115,6 @@ def _download(lines: Iterator[str], name: str) -> Response:
     response = Response(stream_with_context(chain([BOM], lines)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f"attachment; filename={name}"
     return response
-
-
-def _back(import_id: int, message: str, *, kind: str = "success") -> ResponseReturnValue:
-    return done(message, to="users.show_import", kind=kind, import_id=import_id)
 
 
 def _shown(look: Work, found: UserImport) -> SimpleNamespace:
