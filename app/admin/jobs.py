@@ -18,6 +18,7 @@ from app.services.schedule import Planned
 from app.services.statistics import HourRow
 from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
+from app.web import identity
 from app.web.access import requires
 from app.web.acts import attempt
 from app.web.charts import chart
@@ -35,6 +36,7 @@ MOST_WORKERS = 200
 
 @bp.get("/jobs")
 @requires(JOBS_READ)
+@identity.refreshes_itself
 def jobs() -> ResponseReturnValue:
     look, wanted = reading(), _wanted(asked_for("state"), asked_for("task"))
     found = look.job_board.list(wanted, limit=ON_A_PAGE + 1)
@@ -59,6 +61,7 @@ def jobs() -> ResponseReturnValue:
 
 @bp.get("/jobs/<id:job_id>")
 @requires(JOBS_READ)
+@identity.refreshes_itself
 def job(job_id: int) -> ResponseReturnValue:
     look = reading()
     found = look.job_board.get(job_id)

@@ -54,6 +54,7 @@ def import_users() -> ResponseReturnValue:
 
 @bp.get("/import/<id:import_id>")
 @requires(USERS_IMPORT)
+@identity.refreshes_itself
 def show_import(import_id: int) -> ResponseReturnValue:
     look = reading()
     found = look.user_imports.get(import_id, by=identity.signed_in())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from ipaddress import ip_address
-from typing import cast
+from typing import Any, TypeVar, cast
 
-from flask import Flask, Request, Response, after_this_request, g, request, session
+from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import current_user
 from itsdangerous import URLSafeTimedSerializer
@@ -22,6 +23,8 @@ from app.services.audit import Origin
 from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
@@ -97,12 +100,23 @@ def _load(request: Request) -> Principal | None:
     if found is None:
         return None
     g.origin = Origin(visit(), found.principal)
-    # A page that refreshes itself in a forgotten tab must not keep its session alive.
-    if "X-Background" in request.headers:
+    if _refreshes_itself(request):
         return found.principal
     if found.seen_at is None or (now() - found.seen_at).total_seconds() > found.note_after:
         _touch(found.principal)
     return found.principal
+
+
+def refreshes_itself(view: View) -> View:
+    """For pages that htmx fetches again and again: a forgotten tab must not keep its session alive."""
+    view.refreshes_itself = True  # type: ignore[attr-defined]
+    return view
+
+
+def _refreshes_itself(request: Request) -> bool:
+    """Only where a view says so: elsewhere the header would be a way to use a session or a key without a sign."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return "X-Background" in request.headers and getattr(view, "refreshes_itself", False)
 
 
 def has_explicit_credential() -> bool:

@@ -129,6 +129,19 @@ def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(grace, clo
     assert answer.location.startswith("/auth/login")
 
 
+@pytest.mark.settings(session_idle_minutes=30)
+def test_elsewhere_whoever_says_so_is_seen_all_the_same(app, grace, admin, clock):
+    """Or somebody with a stolen cookie or key could use it without leaving a sign."""
+    made = Program(app).login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["jobs:read"]}).json["data"]
+    for _ in range(4):
+        clock.advance(minutes=9)
+        assert grace.get("/users", headers={"X-Background": "1"}).status_code == 200
+
+    Program(app, token=made["key"]).get("/jobs", headers={"X-Background": "1"})
+    with app.app_context():
+        assert [key.last_used_at for key in reading().api_keys.list_active(admin.id)] == [clock.now]
+
+
 def test_a_job_is_cancelled_retried_and_run_ahead_of_its_time(app, grace, enqueue, with_queue, mailbox):
     job_id = enqueue(NoOperation())
     page = f"{JOBS}/{job_id}"
