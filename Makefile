@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick check format bench permissions screenshots lock
+.PHONY: help run test test-quick chaos check format bench permissions screenshots lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ test: .venv/for-test ## Run every test and check the coverage of app/ (ARGS= goe
 
 test-quick: .venv/for-test ## Run the tests without browser, faults, PostgreSQL and coverage: about a minute
 	@exec $(BIN)/python -m pytest -n 4 --dist=worksteal -m "not slow" -k "not postgresql" $(ARGS) tests/unit tests/integration
+
+chaos: .venv/for-test ## Kill and freeze all parts at random for minutes, then check (ARGS="--minutes 3 --database both")
+	@exec $(BIN)/python -m tests.faults.chaos $(ARGS)
 
 check: .venv/for-test ## Check format, lint, types, import contracts, pins and known vulnerabilities
 	$(BIN)/ruff format --check .

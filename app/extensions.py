@@ -18,6 +18,8 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf import CSRFProtect
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.models import Base, complete_indexes
 from app.security.breaches import by_file, by_service, never
@@ -64,7 +66,18 @@ class QueueNotifier:
             for due in due_jobs:
                 client.call_worker(self.connection, due)
         except client.RedisError as problem:
-            log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
+            _log_away(problem)
+
+    def with_room(self) -> list[str]:
+        """The queues to notify again; none if the queue is away, or already holds plenty."""
+        if self.connection is None:
+            return []
+        client = _client()
+        try:
+            return cast("list[str]", client.with_room(self.connection))
+        except client.RedisError as problem:
+            _log_away(problem)
+            return []
 
     def note_round(self) -> None:
         """Leave a sign that the schedule is alive."""
@@ -78,6 +91,10 @@ class QueueNotifier:
     def state(self) -> str:
         """`ok`; `missing` if none is set or it does not answer; `unwritable`; `cluster`, which RQ does not support."""
         return "missing" if self.connection is None else _client().queue_state(self.connection)
+
+
+def _log_away(problem: Exception) -> None:
+    log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
 
 
 def _client() -> ModuleType:
@@ -122,6 +139,9 @@ def breach_check(settings: Settings) -> Callable[[str], bool]:
         return by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds)
     return never
 
+
+# What is raised when the database is away, busy, full, or takes no writes (a standby: InternalError).
+DATABASE_AWAY = (OperationalError, InternalError, PoolTimeout)
 
 db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
 login_manager = LoginManager()

@@ -18,9 +18,11 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from app.services.job_queue import DueJob
+from app.tasks import QUEUES
 
 PERFORM = "app.jobs.worker.perform"
 LONGEST_JOB_SECONDS = 15 * 60
+ENOUGH = 500
 LAST_ROUND = "gatehouse:schedule"
 
 
@@ -65,6 +67,11 @@ def call_worker(connection: Redis, due: DueJob) -> None:
     Queue(due.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
         PERFORM, args=(due.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
     )
+
+
+def with_room(connection: Redis) -> list[str]:
+    """The queues that hold less than ENOUGH notifications. Raises RedisError."""
+    return [name for name in QUEUES if Queue(name, connection=connection).count < ENOUGH]
 
 
 def note_round(connection: Redis, *, at: datetime, lives: int) -> None:

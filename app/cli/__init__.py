@@ -8,11 +8,11 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
 from app.errors import AccountError
+from app.extensions import DATABASE_AWAY
 from app.schema import first_line
 from app.settings import SettingsError
 
@@ -57,7 +57,7 @@ def _in_one_sentence(command: click.Command) -> click.Command:
         except (AccountError, SettingsError) as refusal:
             click.echo(f"Error: {refusal}", err=True)
             sys.exit(1)
-        except (OperationalError, ProgrammingError, PoolTimeout) as problem:
+        except (*DATABASE_AWAY, ProgrammingError) as problem:
             advice = "Check DATABASE_URL, and that `flask db upgrade` was run."
             click.echo(f"Error: The database cannot be used: {first_line(problem)}. {advice}", err=True)
             sys.exit(1)

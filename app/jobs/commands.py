@@ -9,9 +9,8 @@ import threading
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError
 
-from app.extensions import NO_CLUSTER, notifier, settings
+from app.extensions import DATABASE_AWAY, NO_CLUSTER, notifier, settings
 from app.jobs.schedule import tick
 from app.models import JobState
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
@@ -60,7 +59,7 @@ def schedule(once: bool) -> None:
     while not stop.is_set():
         try:
             tick()
-        except OperationalError:
+        except DATABASE_AWAY:
             log.exception("the database is away; the next round tries again")
         if once:
             return

@@ -7,9 +7,13 @@ from app.unit_of_work import unit_of_work
 
 
 def tick() -> int:
-    """Enqueue the jobs of this period, and notify workers again of due ones; returns the number of the latter."""
+    """Enqueue the jobs of this period, and notify workers again of due ones; returns the number of the latter.
+
+    A queue that is long, or away, is not notified: of a job that it still holds, a worker would be notified twice.
+    """
+    with_room = notifier.with_room()
     with unit_of_work() as work:
         work.schedule.enqueue_due()
-        again = work.job_queue.rescue()
+        again = work.job_queue.rescue(queues=with_room)
     notifier.note_round()
     return again

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import SystemRandom
@@ -16,7 +16,7 @@ from app.models import OPEN, Job, JobState
 from app.services.audit import Origin
 from app.services.lifetimes import Lifetimes
 from app.services.statements import insert_once
-from app.tasks import Task
+from app.tasks import QUEUES, Task
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
 STOPPED = "cancelled while it ran; what was done before stays"
@@ -184,8 +184,11 @@ class JobQueue:
 
     # ── what the schedule does ──
 
-    def rescue(self, *, at_most: int = 500) -> int:
-        """Notify again of due jobs that nobody holds; end the cancelled, and those whose last try never finished."""
+    def rescue(self, *, queues: Collection[str] = QUEUES, at_most: int = 500) -> int:
+        """Notify these queues again of due jobs that nobody holds; returns how many.
+
+        Also ends the cancelled jobs, and those whose last try never finished.
+        """
         now = self.clock()
         self.session.execute(
             update(Job)
@@ -203,6 +206,7 @@ class JobQueue:
             select(Job.id, Job.queue)
             .where(
                 OPEN,  # Word for word the condition of the partial index.
+                Job.queue.in_(queues),
                 self._is_free(now),
                 Job.run_after <= now,
                 or_(Job.notified_at.is_(None), Job.notified_at < now - self.lifetimes.notify_again),

@@ -9,8 +9,6 @@ from flask import Flask, Response, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.errors import (
@@ -44,7 +42,7 @@ from app.errors import (
     TooManyTries,
     WrongPassword,
 )
-from app.extensions import db
+from app.extensions import DATABASE_AWAY, db
 from app.web import csrf, envelope
 from app.web.access import record_refusal
 from app.web.identity import has_explicit_credential, is_api
@@ -126,8 +124,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, _limited)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(AccountError, _refused)
-    app.register_error_handler(OperationalError, _database_away)
-    app.register_error_handler(PoolTimeout, _database_away)
+    for away in DATABASE_AWAY:
+        app.register_error_handler(away, _database_away)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -140,7 +138,7 @@ def _refused(refusal: AccountError) -> ResponseReturnValue:
     if isinstance(refusal, NotAllowed) and refusal.permission is not None:
         try:
             record_refusal(refusal.permission)
-        except (OperationalError, PoolTimeout) as problem:
+        except DATABASE_AWAY as problem:
             return _database_away(problem)
     response = answer(
         status_of(type(refusal), api=is_api()),

@@ -12,9 +12,8 @@ from flask import Flask, Request, Response, after_this_request, current_app, g, 
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import current_user
 from itsdangerous import URLSafeTimedSerializer
-from sqlalchemy.exc import OperationalError
 
-from app.extensions import db, login_manager, now, one_read, settings
+from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
 from app.security.access_tokens import BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
@@ -165,7 +164,7 @@ def _expire(expired: Expired) -> None:
                 work.sessions.expire(expired.session_id)
             else:
                 work.api_keys.expire(expired.key_id)
-    except OperationalError:
+    except DATABASE_AWAY:
         db.session.rollback()  # It is refused in any case; the next request writes it.
 
 
@@ -176,7 +175,7 @@ def _touch(principal: Principal) -> None:
                 work.api_keys.touch(principal.key_id)
             else:
                 work.sessions.touch(principal)
-    except OperationalError:
+    except DATABASE_AWAY:
         # If the database is too busy for this write, the page can still be shown.
         db.session.rollback()
 

@@ -3,21 +3,15 @@
 import os
 import signal
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 from app.models import JobState, MailStatus
 from app.services.schedule import SCHEDULE
 from app.tasks import AnswerForgotPassword, NoOperation
-from tests.support.deployment import until
+from tests.support.deployment import task_of, until
 
 ADA = "ada@example.com"
 READER = "reader@example.com"
 TROUBLED = "tests.faults.troubled_app"
-
-
-def troubled(kind, *, queue="default", max_attempts=8, **arguments):
-    """A task that only the troubled application knows, as the job queue stores it."""
-    return SimpleNamespace(kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
 
 
 def enqueue_reset(deployment):
@@ -83,7 +77,7 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
     deployment = build(job_lease_seconds="1")
     deployment.valkey.start()
     with deployment.work() as work:
-        poison = work.enqueue(troubled("kill_its_worker", max_attempts=2))
+        poison = work.enqueue(task_of("kill_its_worker", max_attempts=2))
         harmless = work.enqueue(NoOperation())
     deployment.start_worker(application=TROUBLED)
     deployment.start_schedule(application=TROUBLED)
@@ -97,7 +91,7 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
 def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(deployment, smtp_server):
     smtp_server.hold(READER)
     with deployment.work() as work:
-        flood = [work.enqueue(troubled("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
+        flood = [work.enqueue(task_of("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
     deployment.start_worker(processes=2, application=TROUBLED)
     assert smtp_server.next_arrival().to == READER
 
@@ -113,7 +107,7 @@ def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(deployme
 
 def test_one_worker_alone_takes_the_urgent_first(deployment, smtp_server):
     with deployment.work() as work:
-        flood = [work.enqueue(troubled("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
+        flood = [work.enqueue(task_of("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
     reset = enqueue_reset(deployment)
 
     deployment.start_worker(application=TROUBLED)

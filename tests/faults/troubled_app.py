@@ -1,16 +1,19 @@
-"""The application with two jobs of its own that no deployment wishes for. Workers load it; the tests only name its jobs."""
+"""The application with tasks of its own that no deployment wishes for, for the workers and the schedule to load."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sqlalchemy import text
+
 from app import create_app
 from app.emails import Message
-from app.jobs.registry import handles
-from app.services.job_queue import Claim
+from app.jobs.registry import Run, handles, handles_in_steps
+from app.services.job_queue import Claim, JobQueue
 from app.tasks import BULK, Task
 from app.unit_of_work import Work
 
@@ -26,6 +29,19 @@ class SendNewsletter(Task):
     to: str
 
 
+@dataclass(frozen=True)
+class CountOnce(Task):
+    number: int
+
+
+@dataclass(frozen=True)
+class CountInSteps(Task):
+    """Counts so many numbers, from the first on, a step each."""
+
+    first: int
+    steps: int
+
+
 @handles(KillItsWorker)
 def kill_its_worker(work: Work, task: KillItsWorker, claim: Claim) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -35,5 +51,32 @@ def kill_its_worker(work: Work, task: KillItsWorker, claim: Claim) -> None:
 def send_newsletter(work: Work, task: SendNewsletter, claim: Claim) -> Message:
     return Message("newsletter", None, task.to, "News", "There is news.", "<p>There is news.</p>")
 
+
+def count(work: Work, number: int) -> None:
+    """An effect that happens twice if it is done twice; it takes a moment, so that faults find it half done."""
+    work.session.execute(text("INSERT INTO chaos_effects (number) VALUES (:number)"), {"number": number})
+    threading.Event().wait(0.002)
+
+
+@handles(CountOnce)
+def count_once(work: Work, task: CountOnce, claim: Claim) -> None:
+    count(work, task.number)
+
+
+@handles_in_steps(CountInSteps)
+def count_in_steps(run: Run, task: CountInSteps) -> str:
+    for done in range(run.claim.done, task.steps):
+        with run.step() as work:
+            count(work, task.first + done)
+            work.progress(done + 1, task.steps, position={})
+    return f"{task.steps} numbers"
+
+
+def never_rescue(queue: JobQueue, **_: object) -> int:
+    return 0
+
+
+if "WITHOUT_RESCUE" in os.environ:
+    JobQueue.rescue = never_rescue  # type: ignore[method-assign]
 
 app = create_app()

@@ -203,6 +203,20 @@ def test_a_database_that_was_never_migrated_is_not_ready(make_app, tmp_path):
     assert answer.json["migrations"] == "pending"
 
 
+@pytest.mark.databases("postgresql")
+def test_a_database_that_takes_no_writes_is_a_503_for_forms_and_pages_go_on(client, ada, make_app, database_url, clock):
+    """As a standby is, after a failover."""
+    client.login(ada)
+    standby = Browser(make_app(database_url=f"{database_url}&options=-cdefault_transaction_read_only%3Don"))
+    standby.http._cookies.update(client.http._cookies)
+    clock.advance(minutes=10)  # So that the session's last use would be written.
+
+    assert standby.get("/account").status_code == 200
+    refused = Browser(standby.app).register("new@example.com")
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "5"
+
+
 def test_a_database_that_is_away_is_a_503_everywhere_and_no_traceback(make_app):
     away = Browser(make_app(database_url="postgresql://nobody@127.0.0.1:1/none"))
     ready, page = away.get("/readyz"), away.get("/auth/verify-email/" + "x" * 43)

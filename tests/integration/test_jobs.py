@@ -20,7 +20,7 @@ from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import tick
 from app.jobs.worker import JobFailed, perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
-from app.queue import connect
+from app.queue import ENOUGH, connect
 from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
 from app.unit_of_work import unit_of_work
@@ -653,6 +653,19 @@ def test_a_tick_of_a_period_is_made_once_and_the_next_period_makes_another(app, 
     every_hour = [each for each in SCHEDULE if each.every <= timedelta(hours=1)]
     assert len(keys) == len(SCHEDULE) + len(every_hour)
     assert all(re.fullmatch(r"[a-z-]+:\d{4}-\d\d-\d\dT\d\d:\d\d", key) for key in keys)
+
+
+def test_a_long_queue_is_not_notified_again(app, redis_url, clock):
+    connection = connect(redis_url)
+    with app.app_context():
+        with unit_of_work() as work:
+            work.enqueue(NoOperation())
+        connection.rpush("rq:queue:default", *range(ENOUGH))
+        clock.advance(minutes=5)
+        assert tick() == 0
+        connection.delete("rq:queue:default")
+        assert tick() == 1
+    connection.close()
 
 
 def test_missed_periods_are_made_up_for_once(app, clock):

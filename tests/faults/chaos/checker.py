@@ -1,0 +1,90 @@
+"""The checker: what is found at the end, and what is wrong with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, text, update
+
+from app.models import OPEN, Job, JobState, MailStatus, SentMail
+from tests.faults.chaos.load import Promises
+from tests.faults.chaos.rig import Rig
+
+DRAINED_WITHIN = 60.0
+# What a visitor may see: the form was taken, come later, too often.
+HONEST_ANSWERS = {303, 429, 503}
+
+
+@dataclass
+class Evidence:
+    """What is found at the end. `copies` and `tries` are by message id."""
+
+    promises: Promises
+    effects: Counter[int]
+    copies: Counter[str]
+    addressees: set[str]
+    tries: dict[str, int]
+    recorded: set[str]
+    dead: list[str]
+    drained_after: float | None
+
+
+def drained(rig: Rig, *, within: float) -> float | None:
+    """The seconds until no job is open; None if there still is one. The waits between tries are skipped."""
+    deployment, began = rig.deployment, time.monotonic()
+    with deployment.work() as work:
+        work.session.execute(update(Job).where(Job.state == JobState.WAITING).values(run_after=work.clock()))
+    while (seconds := time.monotonic() - began) < within:
+        rig.start_dead()
+        with deployment.look() as look:
+            if not look.session.scalar(select(func.count()).select_from(Job).where(OPEN)):
+                return seconds
+        threading.Event().wait(0.1)
+    return None
+
+
+def gather(rig: Rig, promises: Promises, *, within: float = DRAINED_WITHIN) -> Evidence:
+    seconds = drained(rig, within=within)
+    taken = [line.split(" ", 1) for line in rig.mails.read_text().splitlines()] if rig.mails.exists() else []
+    with rig.deployment.look() as look:
+        session = look.session
+        return Evidence(
+            promises,
+            effects=Counter(session.scalars(text("SELECT number FROM chaos_effects")).all()),
+            copies=Counter(message_id for message_id, _ in taken),
+            addressees={to for _, to in taken},
+            tries=dict(
+                session.execute(select(SentMail.message_id, Job.attempts).join(Job, Job.id == SentMail.job_id)).all()
+            ),
+            recorded={*session.scalars(select(SentMail.message_id).where(SentMail.status == MailStatus.SENT))},
+            dead=[
+                f"{job.kind} {job.id}: {job.outcome}"
+                for job in session.scalars(select(Job).where(Job.state == JobState.DEAD))
+            ],
+            drained_after=seconds,
+        )
+
+
+def problems(found: Evidence) -> list[str]:
+    """What must not be, in words; empty if all is well."""
+    lost = found.promises.numbers - set(found.effects)
+    twice = [number for number, times in found.effects.items() if times > 1]
+    unmailed = found.promises.addresses - found.addressees
+    # A try sends one mail, so a second copy needs a second try: of a job that SMTP had said yes to before it was noted.
+    too_many = [each for each, copies in found.copies.items() if copies > found.tries.get(each, 0)]
+    dishonest = set(found.promises.answers) - HONEST_ANSWERS
+    said = {
+        "not drained in time": found.drained_after is None,
+        f"{len(lost)} effects are lost, like {sorted(lost)[:3]}": lost,
+        f"{len(twice)} effects happened twice, like {sorted(twice)[:3]}": twice,
+        f"{len(unmailed)} mails are lost, like to {sorted(unmailed)[:3]}": unmailed,
+        f"{len(too_many)} mails went out more often than they were tried": too_many,
+        f"{len(set(found.copies) - found.recorded)} mails went out that are not recorded as sent": set(found.copies)
+        - found.recorded,
+        f"jobs died: {found.dead[:3]}": found.dead,
+        f"pages answered {sorted(dishonest)}": dishonest,
+    }
+    return [sentence for sentence, is_so in said.items() if is_so]

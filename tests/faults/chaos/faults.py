@@ -1,0 +1,103 @@
+"""Faults: each breaks something, and returns what mends it besides starting the dead parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import psutil
+from redis.exceptions import RedisError
+
+from tests.faults.chaos.rig import LEASE_SECONDS, Rig
+
+Mend = Callable[[], None]
+
+
+def kill(name: str) -> Callable[[Rig], Mend]:
+    def strike(rig: Rig) -> Mend:
+        rig.parts[name].kill()
+        return lambda: None
+
+    return strike
+
+
+def kill_a_worker(rig: Rig) -> Mend:
+    for pid in rig.workers()[:1]:
+        os.kill(pid, signal.SIGKILL)
+    return lambda: None
+
+
+def freeze_a_worker(rig: Rig) -> Mend:
+    """For longer than the lease: another takes its job, and it must not finish it as well when it wakes up."""
+    wake = freeze(rig.workers()[:1])
+
+    def mend() -> None:
+        threading.Event().wait(LEASE_SECONDS)
+        wake()
+
+    return mend
+
+
+def freeze_valkey(rig: Rig) -> Mend:
+    return freeze([rig.deployment.valkey.pid] if rig.deployment.valkey.pid else [])
+
+
+def freeze(pids: Sequence[int]) -> Mend:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+    def wake() -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    return wake
+
+
+def empty_valkey(rig: Rig) -> Mend:
+    with suppress(RedisError):  # It may be dead.
+        rig.deployment.app.extensions["queue"].flushall()
+    return lambda: None
+
+
+def fill_the_disk(rig: Rig) -> Mend:
+    """No file can be written: a limit of 0 bytes for each process (EFBIG), which needs no disk of its own."""
+    limited = rig.processes()
+    limit_files(limited, "0")
+    return lambda: limit_files(limited, "unlimited")
+
+
+def limit_files(processes: Sequence[psutil.Process], size: str) -> None:
+    for each in processes:
+        # On behalf of its user (PostgreSQL's is another), or the kernel may not allow it.
+        with suppress(psutil.NoSuchProcess):
+            command = ["prlimit", f"--fsize={size}:", f"--pid={each.pid}"]
+            subprocess.run(command, user=each.uids().real, group=each.gids().real, stderr=subprocess.DEVNULL)
+
+
+FAULTS: dict[str, Callable[[Rig], Mend]] = {
+    "kill the web": kill("web"),
+    "kill a worker": kill_a_worker,
+    "kill all workers": kill("workers"),
+    "kill the schedule": kill("schedule"),
+    "kill Valkey": kill("Valkey"),
+    "kill the mail server": kill("SMTP"),
+    "freeze a worker past its lease": freeze_a_worker,
+    "freeze Valkey": freeze_valkey,
+    "empty Valkey": empty_valkey,
+    "fill the disk": fill_the_disk,
+}
+POSTGRES_FAULTS = {"kill PostgreSQL": kill("PostgreSQL")}
+
+
+def strike(rig: Rig, names: Sequence[str], faults: dict[str, Callable[[Rig], Mend]], *, seconds: float) -> None:
+    """Break these at once for a while, mend them, and start what is dead."""
+    mends = [faults[name](rig) for name in names]
+    threading.Event().wait(seconds)
+    for mend in reversed(mends):
+        mend()
+    rig.start_dead()

@@ -1,0 +1,69 @@
+"""Everything breaks once, in a few seconds, and nothing is lost; without the rescue of due jobs, the checker sees it."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from tests.faults.chaos.checker import Evidence, gather, problems
+from tests.faults.chaos.faults import FAULTS, POSTGRES_FAULTS, kill, strike
+from tests.faults.chaos.load import Promises, load
+from tests.faults.chaos.rig import rigged
+from tests.support.deployment import PATIENCE_SECONDS, until
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_after_every_fault_nothing_is_lost_and_nothing_was_done_twice(database):
+    faults = FAULTS | (POSTGRES_FAULTS if database == "postgresql" else {})
+    order = random.Random(15).sample(sorted(faults), len(faults))  # noqa: S311 - only the order of what breaks.
+    with rigged(database=database) as rig:
+        with load(rig) as promises:
+            for name in order:
+                strike(rig, [name], faults, seconds=0.2)
+            until(lambda: promises.addresses)
+        found = gather(rig, promises, within=PATIENCE_SECONDS)
+        assert problems(found) == [], rig.deployment.told()[-10_000:]
+    assert found.promises.numbers
+
+
+def test_without_the_rescue_of_due_jobs_the_checker_fails():
+    with rigged(database="sqlite", without_rescue=True) as rig:
+        with load(rig) as promises:
+            down = kill("Valkey")(rig)
+            until(lambda: promises.numbers and promises.addresses)
+            down()
+            rig.start_dead()
+        wrong = problems(gather(rig, promises, within=1))
+    assert "not drained in time" in wrong
+    assert any("effects are lost" in each for each in wrong)
+    assert any("mails are lost" in each for each in wrong)
+
+
+GOOD = {
+    "promises": Promises({1, 2}, {"ada@example.com"}, Counter({303: 1, 503: 2})),
+    "effects": Counter([1, 2]),
+    "copies": Counter(["<1@x>", "<1@x>"]),
+    "addressees": {"ada@example.com"},
+    "tries": {"<1@x>": 2},
+    "recorded": {"<1@x>"},
+    "dead": [],
+    "drained_after": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({}, []),
+        ({"effects": Counter([1])}, ["1 effects are lost, like [2]"]),
+        ({"effects": Counter([1, 1, 2])}, ["1 effects happened twice, like [1]"]),
+        ({"addressees": set()}, ["1 mails are lost, like to ['ada@example.com']"]),
+        ({"tries": {"<1@x>": 1}}, ["1 mails went out more often than they were tried"]),
+        ({"recorded": set()}, ["1 mails went out that are not recorded as sent"]),
+        ({"dead": ["count_once 1: failed"]}, ["jobs died: ['count_once 1: failed']"]),
+        ({"drained_after": None}, ["not drained in time"]),
+        ({"promises": Promises({1}, set(), Counter({500: 1}))}, ["pages answered [500]"]),
+    ],
+)
+def test_the_checker_notices(bad, said):
+    assert problems(Evidence(**GOOD | bad)) == said
