@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import footprint, jobs, report, web
+from bench import footprint, imports, jobs, report, web
 from bench.figure import QUICK, THOROUGH, Effort, Figure
 from bench.workspace import Workspace
 
@@ -15,6 +15,8 @@ FIGURES: dict[str, Callable[[Workspace, Effort], Iterator[Figure]]] = {
     "memory": footprint.memory,
     "pages": web.pages,
     "worker": jobs.worker,
+    "workers": jobs.workers,
+    "import": imports.imported,
     "sign-ins": web.few_sign_ins,
     "many-sign-ins": web.many_sign_ins,
 }

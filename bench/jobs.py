@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from redis import Redis
@@ -35,20 +35,31 @@ def worker(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     yield Figure("no-op jobs of one worker", "jobs/s", *found, target=2.5)
 
 
-def bare_rq(workspace: Workspace, count: int) -> float:
+def workers(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+    """RQ's pool of two workers that run an empty function in their own process, and two of ours."""
+    pool = ["worker-pool", "--num-workers", "2", "--worker-class", "rq.worker.SimpleWorker"]
+    found = interleaved(
+        effort.rounds,
+        lambda: bare_rq(workspace, 5 * effort.jobs, pool),
+        lambda: jobs_done(workspace, 5 * effort.jobs, workers=2),
+    )
+    yield Figure("no-op jobs of two workers", "jobs/s", *found, target=1)
+
+
+def bare_rq(workspace: Workspace, count: int, kind: Sequence[str] = ("worker",)) -> float:
     with Redis.from_url(workspace.queue_url) as connection:
         jobs = [Queue(QUEUE, connection=connection).enqueue(nothing) for _ in range(count)]
         workspace.run(
-            [sys.executable, "-m", "rq.cli", "worker", "--burst", "--quiet", "--url", workspace.queue_url, QUEUE]
+            [sys.executable, "-m", "rq.cli", *kind, "--burst", "--quiet", "--url", workspace.queue_url, QUEUE]
         )
         ended = [job.ended_at for job in Job.fetch_many([job.id for job in jobs], connection=connection) if job]
     return pace(at for at in ended if at is not None)
 
 
-def jobs_done(workspace: Workspace, count: int) -> float:
+def jobs_done(workspace: Workspace, count: int, *, workers: int = 1) -> float:
     """From the first acknowledgement in the job queue to the last; each is a commit, as each claim is."""
     workspace.run([sys.executable, "-c", ENQUEUE.format(count=count)])
-    workspace.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", "1", "--burst"])
+    workspace.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", str(workers), "--burst"])
     with sqlite3.connect(workspace.database) as database:
         rows = database.execute("SELECT finished_at FROM jobs WHERE state = 'done' ORDER BY id DESC LIMIT ?", [count])
         ended = [datetime.fromisoformat(at) for (at,) in rows]

@@ -39,8 +39,15 @@ def compose(
         to=to or (user.email if user is not None else ""),
         subject=" ".join(subject.split()),
         text=render_template(f"emails/{kind}.txt", **known),
-        html=render_template(f"emails/{kind}.html", **known),
+        html=_inlined(render_template(f"emails/{kind}.html", **known)),
     )
+
+
+def _inlined(html: str) -> str:
+    """With the rules of its `<style>` written into the elements; nothing is loaded from anywhere."""
+    from css_inline import CSSInliner  # noqa: PLC0415 - only workers write mails.
+
+    return CSSInliner(keep_style_tags=False, load_remote_stylesheets=False).inline(html)
 
 
 # What a mail program may turn into a link: a scheme, an address, a dot within a word, many digits.

@@ -109,6 +109,9 @@ def test_every_mail_has_a_sample_that_reads_well(app):
             links = set(re.findall(r"https?://[^\s<>\"]+", mail.text))
             assert all(link in mail.html for link in links), kind
             assert max(map(len, mail.text.splitlines())) < 998, kind
+            # The rules of its style sheet are in the elements: many mail programs know no style sheets.
+            assert "<style" not in mail.html, kind
+            assert all("style=" in each for each in re.findall(r"<(?:p|a|ul|li|div)\b[^>]*>", mail.html)), kind
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

@@ -157,6 +157,7 @@ def sources():
 # They import what costs much and is seldom used when it is used, so that every command starts at once.
 LOAD_LATER = {
     "app/cli/doctor.py",
+    "app/emails/message.py",
     "app/extensions.py",
     "app/jobs/commands.py",
     "app/security/access_tokens.py",

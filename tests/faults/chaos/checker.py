@@ -29,19 +29,20 @@ class Evidence:
     tries: dict[str, int]
     recorded: set[str]
     dead: list[str]
+    unfinished: list[str]
     drained_after: float | None
 
 
 def drained(rig: Rig, *, within: float) -> float | None:
     """The seconds until no job is open; None if there still is one. The waits between tries are skipped."""
     deployment, began = rig.deployment, time.monotonic()
-    with deployment.work() as work:
-        work.session.execute(update(Job).where(Job.state == JobState.WAITING).values(run_after=work.clock()))
     while (seconds := time.monotonic() - began) < within:
         rig.start_dead()
-        with deployment.look() as look:
-            if not look.session.scalar(select(func.count()).select_from(Job).where(OPEN)):
+        with deployment.work() as work:
+            if not work.session.scalar(select(func.count()).select_from(Job).where(OPEN)):
                 return seconds
+            later = update(Job).where(Job.state == JobState.WAITING, Job.run_after > work.clock())
+            work.session.execute(later.values(run_after=work.clock()))
         threading.Event().wait(0.1)
     return None
 
@@ -60,12 +61,14 @@ def gather(rig: Rig, promises: Promises, *, within: float = DRAINED_WITHIN) -> E
                 session.execute(select(SentMail.message_id, Job.attempts).join(Job, Job.id == SentMail.job_id)).all()
             ),
             recorded={*session.scalars(select(SentMail.message_id).where(SentMail.status == MailStatus.SENT))},
-            dead=[
-                f"{job.kind} {job.id}: {job.outcome}"
-                for job in session.scalars(select(Job).where(Job.state == JobState.DEAD))
-            ],
+            dead=[described(job) for job in session.scalars(select(Job).where(Job.state == JobState.DEAD))],
+            unfinished=[described(job) for job in session.scalars(select(Job).where(OPEN))],
             drained_after=seconds,
         )
+
+
+def described(job: Job) -> str:
+    return f"{job.kind} {job.id}, {job.state}, try {job.attempts}: {job.outcome}"
 
 
 def problems(found: Evidence) -> list[str]:
@@ -77,7 +80,7 @@ def problems(found: Evidence) -> list[str]:
     too_many = [each for each, copies in found.copies.items() if copies > found.tries.get(each, 0)]
     dishonest = set(found.promises.answers) - HONEST_ANSWERS
     said = {
-        "not drained in time": found.drained_after is None,
+        f"not drained in time: {found.unfinished[:5]}": found.drained_after is None,
         f"{len(lost)} effects are lost, like {sorted(lost)[:3]}": lost,
         f"{len(twice)} effects happened twice, like {sorted(twice)[:3]}": twice,
         f"{len(unmailed)} mails are lost, like to {sorted(unmailed)[:3]}": unmailed,

@@ -29,7 +29,7 @@ class Promises:
 
 @contextmanager
 def load(rig: Rig) -> Iterator[Promises]:
-    """Enqueue jobs and sign people up, as fast as is allowed, until the block ends."""
+    """Enqueue jobs and sign people up, less than the workers can do, until the block ends."""
     promises, over = Promises(), threading.Event()
     busy = [threading.Thread(target=each, args=(rig, promises, over)) for each in (enqueue_jobs, sign_people_up)]
     for thread in busy:
@@ -44,9 +44,9 @@ def load(rig: Rig) -> Iterator[Promises]:
 
 def enqueue_jobs(rig: Rig, promises: Promises, over: threading.Event) -> None:
     number = 0
-    while not over.wait(0.02):
+    while not over.wait(0.05):
         number += STEPS
-        in_steps = number % (10 * STEPS) == 0
+        in_steps = number % (20 * STEPS) == 0
         task = (
             task_of("count_in_steps", first=number, steps=STEPS) if in_steps else task_of("count_once", number=number)
         )
@@ -58,7 +58,7 @@ def enqueue_jobs(rig: Rig, promises: Promises, over: threading.Event) -> None:
 
 def sign_people_up(rig: Rig, promises: Promises, over: threading.Event) -> None:
     number = 0
-    while not over.wait(0.1):
+    while not over.wait(0.2):
         number += 1
         address = f"person{number}@example.com"
         with suppress(OSError, HTTPException):
