@@ -9,6 +9,7 @@ chdir = str(Path(__file__).resolve().parent)
 sys.path.insert(0, chdir)  # gunicorn reads this file before it goes there.
 
 from app.extensions import db  # noqa: E402
+from app.metrics import metrics  # noqa: E402
 from app.settings import SettingsError, load_settings  # noqa: E402
 
 try:
@@ -44,6 +45,12 @@ errorlog = "-"
 loglevel = "warning"
 # Not used.
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Count requests, in all workers; what earlier runs counted is forgotten."""
+    metrics.begin(settings.metrics_folder)
+    metrics.sweep()
 
 
 def when_ready(server: Any) -> None:

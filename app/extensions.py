@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.metrics import metrics
 from app.models import Base, complete_indexes
 from app.security.breaches import by_file, by_service, never
 from app.security.passwords import Passwords
@@ -68,16 +69,16 @@ class QueueNotifier:
         except client.RedisError as problem:
             _log_away(problem)
 
-    def with_room(self) -> list[str]:
-        """The queues to notify again; none if the queue is away, or already holds plenty."""
+    def lengths(self) -> dict[str, int]:
+        """How many notifications each queue holds; empty if the queue is away."""
         if self.connection is None:
-            return []
+            return {}
         client = _client()
         try:
-            return cast("list[str]", client.with_room(self.connection))
+            return cast("dict[str, int]", client.lengths(self.connection))
         except client.RedisError as problem:
             _log_away(problem)
-            return []
+            return {}
 
     def note_round(self) -> None:
         """Leave a sign that the schedule is alive."""
@@ -112,6 +113,7 @@ class Credentials:
             time_cost=settings.argon2_time_cost,
             parallelism=settings.argon2_parallelism,
             at_once=settings.hashing_concurrency,
+            observe=metrics.hashed,
         )
         app.extensions["passwords"] = passwords
         app.extensions["password_policy"] = PasswordPolicy(
@@ -173,6 +175,8 @@ def init_database(app: Flask, settings: Settings) -> None:
     complete_indexes(engine.dialect.name)
     if engine.dialect.name == "sqlite":
         tune_sqlite(engine)
+    event.listen(engine, "checkout", lambda *_: metrics.connections(1))
+    event.listen(engine, "checkin", lambda *_: metrics.connections(-1))
     app.extensions["one_read"] = engine.execution_options(single_read=True)
     app.extensions["one_write"] = engine.execution_options(begin_immediate=True)
 

@@ -22,7 +22,6 @@ from app.tasks import QUEUES
 
 PERFORM = "app.jobs.worker.perform"
 LONGEST_JOB_SECONDS = 15 * 60
-ENOUGH = 500
 LAST_ROUND = "gatehouse:schedule"
 
 
@@ -69,9 +68,9 @@ def call_worker(connection: Redis, due: DueJob) -> None:
     )
 
 
-def with_room(connection: Redis) -> list[str]:
-    """The queues that hold less than ENOUGH notifications. Raises RedisError."""
-    return [name for name in QUEUES if Queue(name, connection=connection).count < ENOUGH]
+def lengths(connection: Redis) -> dict[str, int]:
+    """How many notifications each queue holds. Raises RedisError."""
+    return {name: Queue(name, connection=connection).count for name in QUEUES}
 
 
 def note_round(connection: Redis, *, at: datetime, lives: int) -> None:

@@ -65,6 +65,7 @@ class Settings(BaseModel):
     mail_from: str = ""
     mail_timeout_seconds: float = Field(15, gt=0, le=120)
 
+    metrics_token: SecretStr = SecretStr("")
     sentry_dsn: SecretStr = SecretStr("")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["console", "json", ""] = ""
@@ -275,6 +276,9 @@ class Settings(BaseModel):
         return self
 
     def _check_secrets(self) -> None:
+        token = self.metrics_token.get_secret_value()
+        if token and (len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token):
+            raise ValueError("METRICS_TOKEN must be 16 or more letters, digits and signs, without spaces")
         key = self.secret_key.get_secret_value()
         if not self.is_live and not key:
             return
@@ -295,6 +299,11 @@ class Settings(BaseModel):
     @property
     def is_development(self) -> bool:
         return self.environment == "development"
+
+    @property
+    def metrics_folder(self) -> Path:
+        """Where web and workers of this machine count; see `app/metrics.py`."""
+        return self.instance_path / "metrics"
 
     @cached_property
     def public_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,6 +16,7 @@ from sqlalchemy.orm import scoped_session
 
 from app.errors import CommittedRefusal
 from app.extensions import db, notifier, now, one_write, settings
+from app.metrics import metrics
 from app.principal import NOWHERE
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
@@ -69,6 +71,7 @@ class Work:
         self.origin = origin
         self.clock = now
         self.notify = due_jobs.append
+        self.noted: Counter[str] = Counter()
         self.progress_made: dict[str, Any] = {}
 
     @cached_property
@@ -163,10 +166,15 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
             yield work
         except CommittedRefusal:
             session.commit()
-            notifier.notify(due_jobs)
+            _tell(work, due_jobs)
             raise
         session.commit()
+    _tell(work, due_jobs)
+
+
+def _tell(work: Work, due_jobs: list[DueJob]) -> None:
     notifier.notify(due_jobs)
+    metrics.events(work.noted)
 
 
 @contextmanager

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-from flask import jsonify
+import hmac
+from collections.abc import Iterator
+
+from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from app.extensions import notifier
+from app.extensions import DATABASE_AWAY, db, notifier, settings
 from app.health import bp
+from app.metrics import Reading, metrics
 from app.schema import schema_state
+from app.settings import is_loopback
+from app.unit_of_work import reading
 from app.web.access import public
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
 
 @bp.get("/healthz")
@@ -25,3 +33,38 @@ def readyz() -> ResponseReturnValue:
     can_serve = database == "ok" and migrations == "ok"
     status = "unavailable" if not can_serve else "ok" if queue == "ok" else "degraded"
     return jsonify(status=status, database=database, migrations=migrations, queue=queue), 200 if can_serve else 503
+
+
+@bp.get("/metrics", endpoint="metrics")
+@public
+def show_metrics() -> ResponseReturnValue:
+    """Prometheus' text format, for `Authorization: Bearer METRICS_TOKEN`, or without a token from this machine."""
+    token = settings().metrics_token.get_secret_value()
+    if token and not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+        return Response("Send METRICS_TOKEN as a bearer token.\n", 401, {"WWW-Authenticate": "Bearer"}, "text/plain")
+    if not token and not _asked_from_here():
+        return Response("Only for this machine, until METRICS_TOKEN is set.\n", 403, mimetype="text/plain")
+    return Response(metrics.text(_readings()), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _asked_from_here() -> bool:
+    """Whatever a proxy on this machine passes on comes from loopback too, so nothing forwarded is let in."""
+    return is_loopback(request.remote_addr or "") and not any(name in request.headers for name in FORWARDED)
+
+
+def _readings() -> Iterator[Reading]:
+    """What is read at once: the state of the parts and of the queue, for the whole deployment."""
+    queue = notifier.state()
+    waits: float | None = None
+    try:
+        waits = reading().job_queue.oldest_due().total_seconds()
+    except DATABASE_AWAY:
+        db.session.rollback()
+    parts = {"database": float(waits is not None), "queue": float(queue == "ok")}
+    yield Reading("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
+    if waits is not None:
+        yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
+    crew = notifier.crew()
+    if crew is not None:
+        yield Reading("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
+        yield Reading("gatehouse_workers", "Worker processes of all machines.", {"": len(crew.workers)})

@@ -20,8 +20,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool
 
-from app.extensions import db
+from app.extensions import db, settings
 from app.jobs.worker import perform
+from app.metrics import metrics
 from app.queue import LONGEST_JOB_SECONDS, PERFORM, connect
 from app.tasks import BULK, QUEUES
 
@@ -133,6 +134,7 @@ def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) 
     pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     with app.app_context():
         db.engine.dispose(close=False)
+        metrics.begin(settings().metrics_folder)
     connection = blocking_connection(url)
     worker = Worker(
         [Queue(queue, connection=connection, serializer=JSONSerializer, job_class=OurJob) for queue in queues],

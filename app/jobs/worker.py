@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 import traceback
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from app.errors import DeadLink, HandedBack, JobCancelled, LeaseLost, Pointless
 from app.extensions import now, settings
 from app.jobs import imports, mails, own_data, upkeep
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of
+from app.metrics import metrics
 from app.models import MailStatus
 from app.services.job_queue import Claim
 from app.tasks import Task
@@ -38,21 +40,25 @@ def perform(job_id: int) -> None:
     if claim is None:
         return
     g.request_id = claim.request_id
+    began, outcome = time.perf_counter(), "failed"
     try:
-        _perform(claim)
+        outcome = _perform(claim)
     except LeaseLost:
+        outcome = "lease_lost"
         log.warning("lease lost", extra={"job_id": job_id, "kind": claim.kind})
     except Exception as problem:
         log.exception("job failed", extra={"job_id": job_id, "kind": claim.kind})
         _note_failure(claim, problem)
         raise JobFailed(f"job {job_id}") from None
+    finally:
+        metrics.job(task=claim.kind, outcome=outcome, seconds=time.perf_counter() - began)
 
 
-def _perform(claim: Claim) -> None:
+def _perform(claim: Claim) -> str:
+    """Returns the outcome of the try: done, cancelled, handed_back, mail_refused or mail_delayed."""
     task = Task.read(claim.kind, claim.arguments)
     if type(task) in STEPPED:
-        _perform_in_steps(claim, task)
-        return
+        return _perform_in_steps(claim, task)
     with unit_of_work(origin=origin_of(claim)) as work:
         try:
             message, outcome = HANDLERS[type(task)](work, task, claim), None
@@ -62,23 +68,25 @@ def _perform(claim: Claim) -> None:
             message, outcome = None, str(reason)
         if message is None:
             work.job_queue.complete(claim, outcome=outcome)
-            return
+            return "done"
         message_id = _open_record(work, claim, message)
-    _deliver(claim, message, message_id)
+    return _deliver(claim, message, message_id)
 
 
-def _perform_in_steps(claim: Claim, task: Task) -> None:
+def _perform_in_steps(claim: Claim, task: Task) -> str:
     try:
         outcome = _stepped(claim, task)
     except JobCancelled:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.stop(claim)
+        return "cancelled"
     except HandedBack:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.hand_back(claim)
-    else:
-        with unit_of_work(origin=origin_of(claim)) as work:
-            work.job_queue.complete(claim, outcome=outcome and outcome[:500])
+        return "handed_back"
+    with unit_of_work(origin=origin_of(claim)) as work:
+        work.job_queue.complete(claim, outcome=outcome and outcome[:500])
+    return "done"
 
 
 def _stepped(claim: Claim, task: Task) -> str | None:
@@ -99,22 +107,24 @@ def _open_record(work: Work, claim: Claim, message: Message) -> str:
     ).message_id
 
 
-def _deliver(claim: Claim, message: Message, message_id: str) -> None:
+def _deliver(claim: Claim, message: Message, message_id: str) -> str:
     try:
         answer = send(message, message_id=message_id, at=now(), settings=settings())
     except MailRefused as refusal:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=str(refusal))
             work.job_queue.discard(claim, outcome=f"the mail server refused it: {refusal}"[:500])
+        return "mail_refused"
     except MailDelayed as delay:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=str(delay))
             work.job_queue.retry_later(claim, outcome=f"the mail server did not take it yet: {delay}"[:500])
-    else:
-        with unit_of_work(origin=origin_of(claim)) as work:
-            work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
-            work.links.sent(claim.job_id)
-            work.job_queue.complete(claim)
+        return "mail_delayed"
+    with unit_of_work(origin=origin_of(claim)) as work:
+        work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
+        work.links.sent(claim.job_id)
+        work.job_queue.complete(claim)
+    return "done"
 
 
 def _note_failure(claim: Claim, problem: Exception) -> None:

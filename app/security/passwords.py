@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable
@@ -31,12 +32,21 @@ class Verdict(IntEnum):
 class Passwords:
     """`memory_kib`, `time_cost` and `parallelism` are argon2's m, t and p; `at_once` bounds one process.
 
+    `observe` is told the seconds that each hash `waited` and `took`.
+
     A hash takes memory and a core: without the bound, a flood of sign-ins would exhaust both. Hashes have threads of
     their own, because the C library keeps the memory of a hash for the thread that used it.
     """
 
     def __init__(
-        self, *, memory_kib: int = 19456, time_cost: int = 2, parallelism: int = 1, at_once: int = 2, wait: float = 2
+        self,
+        *,
+        memory_kib: int = 19456,
+        time_cost: int = 2,
+        parallelism: int = 1,
+        at_once: int = 2,
+        wait: float = 2,
+        observe: Callable[..., None] = lambda **_: None,
     ) -> None:
         self._hasher = PasswordHasher(
             time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID
@@ -44,6 +54,7 @@ class Passwords:
         self._slots = BoundedSemaphore(at_once)
         self._threads = ThreadPoolExecutor(at_once, "argon2")
         self._wait = wait
+        self._observe = observe
         self._dummy = _dummy_hash(self._hasher)
 
     def hash(self, password: str) -> str:
@@ -71,12 +82,15 @@ class Passwords:
             return False
 
     def _in_turn(self, hashing: Callable[[], T]) -> T:
+        asked = time.perf_counter()
         if not self._slots.acquire(timeout=self._wait):
             raise Busy
+        began = time.perf_counter()
         try:
             return self._threads.submit(hashing).result()
         finally:
             self._slots.release()
+            self._observe(waited=began - asked, took=time.perf_counter() - began)
 
 
 def normalised(password: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,11 +31,15 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditLog:
-    """Rows are only added. Personal values go into a side row; the event has a salted digest of them."""
+    """Rows are only added. Personal values go into a side row; the event has a salted digest of them.
+
+    `noted` counts the events of this unit of work by kind.
+    """
 
     session: DbSession
     origin: Origin
     clock: Callable[[], datetime]
+    noted: Counter[str] = field(default_factory=Counter)
 
     def record(
         self,
@@ -74,6 +79,7 @@ class AuditLog:
                 "once_key": once,
             },
         ).scalar()
+        self.noted[kind] += 1
         if event_id is None:
             return self._count_again(once)
         self.session.execute(
@@ -123,6 +129,7 @@ class AuditLog:
         for event, each in zip(events, details, strict=True):
             each["event_id"] = ids[event["digest"]]
         insert_rows(self.session, AuditDetail, details)
+        self.noted[kind] += len(details)
 
     def _count_again(self, once: str | None) -> int:
         event_id = self.session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()

@@ -224,6 +224,14 @@ class JobQueue:
             self.notify(DueJob(row.id, row.queue))
         return len(due)
 
+    def oldest_due(self) -> timedelta:
+        """For how long the oldest due job has waited; nothing if none is due."""
+        now = self.clock()
+        since = self.session.scalar(
+            select(Job.run_after).where(OPEN, self._is_free(now), Job.run_after <= now).order_by(Job.run_after).limit(1)
+        )
+        return now - since if since else timedelta()
+
     def count_overdue(self, *, by: timedelta) -> int:
         """The number of jobs that are overdue by more than `by`."""
         limit = self.clock() - by

@@ -9,6 +9,7 @@ from secrets import token_hex
 
 from flask import Flask, Response, g, request
 
+from app.metrics import metrics
 from app.settings import Settings
 
 log = logging.getLogger("app.requests")
@@ -67,6 +68,10 @@ def _log(response: Response) -> None:
     who = getattr(g.get("_login_user"), "user_id", None)
     # The path only: a query string can contain what people searched for. One-time tokens are left out of it too.
     rule = request.url_rule
+    seconds = time.perf_counter() - g.get("began", time.perf_counter())
+    metrics.request(
+        method=request.method, route=rule.rule if rule else None, status=response.status_code, seconds=seconds
+    )
     log.info(
         "request",
         extra={
@@ -74,7 +79,7 @@ def _log(response: Response) -> None:
             "method": request.method if len(request.method) < 12 else "?",
             "route": rule.rule if rule is not None else None,
             "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.get("began", time.perf_counter())) * 1000, 2),
+            "duration_ms": round(seconds * 1000, 2),
             "user_id": who,
             "address": request.remote_addr,
         },

@@ -38,6 +38,7 @@ NOT_PAGES = {
     "dev.mail_html",
     "dev.mailbox_json",
     "health.healthz",
+    "health.metrics",
     "health.readyz",
     "home.change_password",
     "home.favicon",

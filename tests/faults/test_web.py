@@ -1,6 +1,7 @@
 """Web workers killed in the middle of a registration: it has happened as a whole, or not at all."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -124,3 +125,23 @@ def status_of(deployment, headers):
         with suppress(ConnectionResetError):
             return int(connection.recv(64).split()[1])
     return None
+
+
+def test_the_counts_of_all_workers_are_added_up_and_outlive_a_killed_one(build):
+    deployment = build(web_processes="2")
+    web = deployment.start_web()
+    for _ in range(20):
+        deployment.get("/robots.txt")
+    assert asked(deployment) == 20
+
+    victim = web.children()[0]
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: victim not in web.children() and len(web.children()) == 2)
+    assert asked(deployment) == 20
+
+
+def asked(deployment):
+    """How often /robots.txt was asked for, says /metrics."""
+    text = deployment.get("/metrics").decode()
+    found = re.search(r'^gatehouse_http_requests_total{.*route="/robots.txt",status="200"} (\S+)', text, re.MULTILINE)
+    return float(found[1])

@@ -47,6 +47,7 @@ PUBLIC = {
     "auth.undo_email_change",
     "auth.verify_email",
     "health.healthz",
+    "health.metrics",
     "health.readyz",
     "home.change_password",
     "home.favicon",
@@ -160,6 +161,7 @@ LOAD_LATER = {
     "app/emails/message.py",
     "app/extensions.py",
     "app/jobs/commands.py",
+    "app/metrics.py",
     "app/security/access_tokens.py",
     "app/services/addresses.py",
 }

@@ -17,10 +17,10 @@ from app.errors import LeaseLost
 from app.extensions import db
 from app.jobs import registry
 from app.jobs.pool import Pool, Worker
-from app.jobs.schedule import tick
+from app.jobs.schedule import ENOUGH, tick
 from app.jobs.worker import JobFailed, perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
-from app.queue import ENOUGH, connect
+from app.queue import connect
 from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
 from app.unit_of_work import unit_of_work

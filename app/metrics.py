@@ -1,0 +1,179 @@
+"""Metrics for Prometheus (prometheus-client, multiprocess mode).
+
+Web and worker processes count in files of their own in `instance/metrics`; whoever is asked adds all of them up. So the
+counts of a process stay when it dies, until the web is started again. Other processes (commands) count nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+SIGN_INS = {
+    "session.started": "success",
+    "session.refused": "wrong_password",
+    "session.refused_unverified": "unconfirmed_address",
+}
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+JOB_SECONDS = (0.05, 0.25, 1, 5, 30, 120, 300)
+LEFT = re.compile(r"_(\d+)\.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A gauge that is read when somebody asks: values by label, the only one "" if it has no label."""
+
+    name: str
+    what: str
+    values: Mapping[str, float]
+    label: str = ""
+
+
+class Metrics:
+    """Counts from `begin` on; before, and in processes that never call it, every method does nothing."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._defined: _Defined | None = None
+
+    def begin(self, folder: Path) -> None:
+        """Count in `folder` from now on, in this process and those it forks."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # Read by the library when it is imported.
+        self._folder, self._defined = folder, self._defined or _Defined()
+
+    def sweep(self) -> None:
+        """Forget the counts of processes that are gone. Called once, before the web starts."""
+        for path in self._files():
+            if not _is_alive(path):
+                path.unlink(missing_ok=True)
+
+    # ── counting ──
+
+    def request(self, *, method: str, route: str | None, status: int, seconds: float) -> None:
+        if (defined := self._defined) is not None:
+            labels = (method if method in METHODS else "other", route or "none")
+            defined.requests.labels(*labels, str(status)).inc()
+            defined.request_seconds.labels(*labels).observe(seconds)
+
+    def events(self, kinds: Counts[str]) -> None:
+        """Audit events that were committed, by kind."""
+        if (defined := self._defined) is not None:
+            for kind, count in kinds.items():
+                defined.events.labels(kind).inc(count)
+                if kind in SIGN_INS:
+                    defined.sign_ins.labels(SIGN_INS[kind]).inc(count)
+
+    def hashed(self, *, waited: float, took: float) -> None:
+        """A password hash: seconds until a slot was free, and seconds of hashing."""
+        if (defined := self._defined) is not None:
+            defined.hash_wait.observe(waited)
+            defined.hash_seconds.observe(took)
+
+    def job(self, *, task: str, outcome: str, seconds: float) -> None:
+        """One try of a job."""
+        if (defined := self._defined) is not None:
+            defined.jobs.labels(task, outcome).inc()
+            defined.job_seconds.labels(task).observe(seconds)
+
+    def connections(self, change: int) -> None:
+        """A database connection was taken from the pool (1) or given back (-1)."""
+        if (defined := self._defined) is not None:
+            defined.connections.inc(change)
+
+    # ── reporting ──
+
+    def text(self, readings: Iterable[Reading]) -> bytes:
+        """All metrics in Prometheus' text format (version 0.0.4)."""
+        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only where it counts.
+        from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # noqa: PLC0415 - only where it counts.
+
+        registry = CollectorRegistry()
+        if self._folder is not None:
+            for path in self._files():
+                if "_live" in path.name and not _is_alive(path):
+                    mark_process_dead(_pid(path))  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(_Readings(readings))
+        return generate_latest(registry)
+
+    def _files(self) -> list[Path]:
+        return [path for path in (self._folder or Path("/nowhere")).glob("*.db") if LEFT.search(path.name)]
+
+
+class _Defined:
+    """The metrics themselves, made once in a process, after `begin`."""
+
+    def __init__(self) -> None:
+        from prometheus_client import Counter, Gauge, Histogram  # noqa: PLC0415 - only where it counts.
+
+        own: dict[str, Any] = {"registry": None}
+        self.requests = Counter(
+            "gatehouse_http_requests", "Requests by route and status.", ["method", "route", "status"], **own
+        )
+        self.request_seconds = Histogram(
+            "gatehouse_http_request_duration_seconds",
+            "Seconds to answer a request.",
+            ["method", "route"],
+            buckets=SECONDS,
+            **own,
+        )
+        self.sign_ins = Counter("gatehouse_sign_ins", "Sign-ins by outcome.", ["outcome"], **own)
+        self.events = Counter("gatehouse_audit_events", "Audit events by kind.", ["kind"], **own)
+        self.hash_seconds = Histogram(
+            "gatehouse_password_hash_seconds", "Seconds of hashing a password.", buckets=SECONDS, **own
+        )
+        self.hash_wait = Histogram(
+            "gatehouse_password_hash_wait_seconds", "Seconds until a hash could begin.", buckets=SECONDS, **own
+        )
+        self.jobs = Counter("gatehouse_jobs", "Tries of jobs by task and outcome.", ["task", "outcome"], **own)
+        self.job_seconds = Histogram(
+            "gatehouse_job_duration_seconds", "Seconds of a try of a job.", ["task"], buckets=JOB_SECONDS, **own
+        )
+        self.connections = Gauge(
+            "gatehouse_database_connections_in_use",
+            "Database connections taken from the pools of all processes.",
+            multiprocess_mode="livesum",
+            **own,
+        )
+
+
+class _Readings:
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._readings = readings
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where it counts.
+
+        for each in self._readings:
+            family = GaugeMetricFamily(each.name, each.what, labels=[each.label] if each.label else None)
+            for label, value in each.values.items():
+                family.add_metric([label] if each.label else [], value)
+            yield family
+
+
+def _pid(path: Path) -> int:
+    found = LEFT.search(path.name)
+    return int(found[1]) if found else 0
+
+
+def _is_alive(path: Path) -> bool:
+    try:
+        os.kill(_pid(path), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+metrics = Metrics()

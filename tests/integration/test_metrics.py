@@ -1,0 +1,210 @@
+"""What /metrics says, and to whom."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import yaml
+
+from app.metrics import metrics
+from app.settings import ROOT
+from app.tasks import NoOperation
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.mailbox import work_off
+
+HERE = "127.0.0.1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _counting(tmp_path_factory):
+    metrics.begin(tmp_path_factory.mktemp("metrics"))
+    yield
+    metrics.__init__()
+
+
+@pytest.fixture
+def value(app):
+    """The value of a sample now."""
+
+    # The library asks at its import whether many processes count.
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+
+    def read(name, **labels):
+        text = Browser(app, address=HERE).get("/metrics").text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return sample.value
+        return 0
+
+    return read
+
+
+def test_only_this_machine_reads_them_without_a_token(app):
+    here = Browser(app, address=HERE)
+    answer = here.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.content_type.startswith("text/plain; version=0.0.4")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+    assert Browser(app, address="203.0.113.7").get("/metrics").status_code == 403
+    for forwarded in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+        assert here.get("/metrics", headers={forwarded: "203.0.113.7"}).status_code == 403
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(metrics_token="a-token-of-metrics-0123456789")
+def test_with_a_token_whoever_sends_it_reads_them_from_anywhere(app):
+    far = Browser(app, address="203.0.113.7")
+    for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "a-token-of-metrics-0123456789"}):
+        refused = far.get("/metrics", headers=wrong)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert Browser(app, address=HERE).get("/metrics").status_code == 401
+    right = {"Authorization": "Bearer a-token-of-metrics-0123456789"}
+    assert far.get("/metrics", headers=right).status_code == 200
+
+
+def test_requests_are_counted_by_route_method_and_status(client, value):
+    seen = {"method": "GET", "route": "/auth/reset-password/<token>"}
+    before = value("gatehouse_http_requests_total", **seen, status="410")
+    client.get("/auth/reset-password/" + "x" * 43)
+    client.get("/nowhere/at/all")
+
+    assert value("gatehouse_http_requests_total", **seen, status="410") == before + 1
+    assert value("gatehouse_http_request_duration_seconds_count", **seen) >= 1
+    assert value("gatehouse_http_requests_total", method="GET", route="none", status="404") >= 1
+    client.send("BREW", "/")
+    assert value("gatehouse_http_requests_total", method="other") >= 1
+
+
+def test_sign_ins_and_hashes_are_counted(client, ada, value):
+    names = {outcome: ("gatehouse_sign_ins_total", {"outcome": outcome}) for outcome in ("success", "wrong_password")}
+    before = {outcome: value(name, **labels) for outcome, (name, labels) in names.items()}
+    hashes = value("gatehouse_password_hash_seconds_count")
+    client.login(ada, "not her password")
+    client.login(ada)
+
+    assert {outcome: value(name, **labels) - before[outcome] for outcome, (name, labels) in names.items()} == {
+        "success": 1,
+        "wrong_password": 1,
+    }
+    assert value("gatehouse_password_hash_seconds_count") == hashes + 2
+    assert value("gatehouse_password_hash_wait_seconds_count") == value("gatehouse_password_hash_seconds_count")
+    assert value("gatehouse_audit_events_total", kind="session.started") >= 1
+
+
+def test_what_is_rolled_back_is_not_counted(app, value):
+    before = value("gatehouse_audit_events_total", kind="test.event")
+    with app.app_context():
+        with pytest.raises(RuntimeError), unit_of_work() as work:
+            work.audit.record("test.event", subject_id=None)
+            raise RuntimeError
+        assert value("gatehouse_audit_events_total", kind="test.event") == before
+        with unit_of_work() as work:
+            work.audit.record("test.event", subject_id=None)
+    assert value("gatehouse_audit_events_total", kind="test.event") == before + 1
+
+
+def test_jobs_are_counted_by_task_and_outcome_and_the_oldest_is_timed(app, value, clock):
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(NoOperation())
+    clock.advance(minutes=2)
+    assert value("gatehouse_oldest_due_job_seconds") == 120
+    before = value("gatehouse_jobs_total", task="no_operation", outcome="done")
+    work_off(app)
+
+    assert value("gatehouse_jobs_total", task="no_operation", outcome="done") == before + 1
+    assert value("gatehouse_job_duration_seconds_count", task="no_operation") >= 1
+    assert value("gatehouse_oldest_due_job_seconds") == 0
+
+
+def test_the_queue_and_the_parts_are_read_when_asked(app, value):
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(NoOperation())
+    assert value("gatehouse_queue_length", queue="default") == 1
+    assert value("gatehouse_up", part="database") == value("gatehouse_up", part="queue") == 1
+    assert value("gatehouse_database_connections_in_use") >= 0
+
+
+@pytest.mark.databases("sqlite")
+def test_they_are_there_while_the_database_and_the_queue_are_away(make_app):
+    away = make_app(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url="redis://127.0.0.1:1/0")
+    text = Browser(away, address=HERE).get("/metrics").text
+    assert 'gatehouse_up{part="database"} 0.0' in text
+    assert 'gatehouse_up{part="queue"} 0.0' in text
+    assert "gatehouse_queue_length{" not in text
+
+
+@pytest.mark.databases("sqlite")
+def test_the_counts_of_a_dead_process_stay_until_they_are_swept(app, value):
+    folder = metrics._folder
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = ended.pid
+    for kind in ("counter", "gauge_livesum"):
+        (folder / f"{kind}_{dead}.db").write_bytes((folder / f"{kind}_{os.getpid()}.db").read_bytes())
+    metrics.events(Counter({"test.swept": 2}))
+    before = value("gatehouse_audit_events_total", kind="test.event")
+
+    assert not (folder / f"gauge_livesum_{dead}.db").exists()
+    assert (folder / f"counter_{dead}.db").exists()
+    metrics.sweep()
+    assert not (folder / f"counter_{dead}.db").exists()
+    assert value("gatehouse_audit_events_total", kind="test.event") <= before
+    assert value("gatehouse_audit_events_total", kind="test.swept") == 2
+
+
+def test_in_a_process_that_did_not_begin_nothing_is_counted(app, monkeypatch):
+    monkeypatch.setattr(metrics, "_folder", None)
+    monkeypatch.setattr(metrics, "_defined", None)
+    text = Browser(app, address=HERE).get("/metrics").text
+    assert "gatehouse_up" in text
+    assert "gatehouse_http_requests" not in text
+
+
+# ── what ops/ makes of them ──
+
+
+def used_names(text):
+    return set(re.findall(r"\bgatehouse_[a-z_]+", text))
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("file", ["prometheus-alerts.yml", "grafana-dashboard.json"])
+def test_alerts_and_dashboard_name_only_metrics_that_there_are(app, file):
+    metrics.job(task="no_operation", outcome="done", seconds=0.1)
+    metrics.hashed(waited=0, took=0.1)
+    metrics.events(Counter({"session.started": 1}))
+    text = Browser(app, address=HERE).get("/metrics").text
+    known = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
+
+    used = used_names((ROOT / "ops" / file).read_text())
+    assert used - {"gatehouse"} <= known
+    assert len(used) > 5
+
+
+def test_each_alert_says_what_happened_and_what_to_do():
+    (group,) = yaml.safe_load((ROOT / "ops/prometheus-alerts.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+    if promtool := shutil.which("promtool"):
+        checked = subprocess.run([promtool, "check", "rules", ROOT / "ops/prometheus-alerts.yml"], capture_output=True)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_the_dashboard_shows_every_metric_and_no_panel_hides_another():
+    dashboard = json.loads((ROOT / "ops/grafana-dashboard.json").read_text())
+    assert dashboard["title"] == "Gatehouse"
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
+    shown = used_names(json.dumps(dashboard))
+    defined = set(re.findall(r'"(gatehouse_[a-z_]+)"', (ROOT / "app/metrics.py").read_text()))
+    assert {name for name in defined if not any(each.startswith(name) for each in shown)} == set()
