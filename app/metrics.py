@@ -1,21 +1,27 @@
 """Metrics for Prometheus (prometheus-client, multiprocess mode).
 
-Web and worker processes count in files of their own in `instance/metrics`; whoever is asked adds all of them up. So the
-counts of a process stay when it dies, until the web is started again. Other processes (commands) count nothing.
+Web and worker processes count in files of their own; whoever is asked adds all of them up. So the counts of a process
+stay when it dies, until the web is started again. Other processes (commands) count nothing. The files are mapped into
+memory, and on a full disk writing to them would kill the process (SIGBUS), so they are in a file system in memory.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import Counter as Counts
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+log = logging.getLogger(__name__)
 
 SIGN_INS = {
     "session.started": "success",
@@ -26,6 +32,20 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 JOB_SECONDS = (0.05, 0.25, 1, 5, 30, 120, 300)
 LEFT = re.compile(r"_(\d+)\.db")
+
+
+P = ParamSpec("P")
+
+
+def _harmless(count: Callable[P, None]) -> Callable[P, None]:
+    """What cannot be counted (a new process needs a new file, and there is no room) is not worth an error."""
+
+    @wraps(count)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> None:
+        with suppress(OSError):
+            count(*args, **kwargs)
+
+    return counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +66,15 @@ class Metrics:
         self._defined: _Defined | None = None
 
     def begin(self, folder: Path) -> None:
-        """Count in `folder` from now on, in this process and those it forks."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # Read by the library when it is imported.
-        self._folder, self._defined = folder, self._defined or _Defined()
+        """Count in `folder` from now on, also in forked processes; if that fails, log it and go on without."""
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder.stat().st_uid != os.geteuid():
+                raise PermissionError("it belongs to somebody else")
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # Read by the library when it is imported.
+            self._folder, self._defined = folder, self._defined or _Defined()
+        except OSError as problem:
+            log.warning("requests and jobs are not counted", extra={"folder": str(folder), "reason": str(problem)})
 
     def sweep(self) -> None:
         """Forget the counts of processes that are gone. Called once, before the web starts."""
@@ -59,12 +84,14 @@ class Metrics:
 
     # ── counting ──
 
+    @_harmless
     def request(self, *, method: str, route: str | None, status: int, seconds: float) -> None:
         if (defined := self._defined) is not None:
             labels = (method if method in METHODS else "other", route or "none")
             defined.requests.labels(*labels, str(status)).inc()
             defined.request_seconds.labels(*labels).observe(seconds)
 
+    @_harmless
     def events(self, kinds: Counts[str]) -> None:
         """Audit events that were committed, by kind."""
         if (defined := self._defined) is not None:
@@ -73,18 +100,21 @@ class Metrics:
                 if kind in SIGN_INS:
                     defined.sign_ins.labels(SIGN_INS[kind]).inc(count)
 
+    @_harmless
     def hashed(self, *, waited: float, took: float) -> None:
         """A password hash: seconds until a slot was free, and seconds of hashing."""
         if (defined := self._defined) is not None:
             defined.hash_wait.observe(waited)
             defined.hash_seconds.observe(took)
 
+    @_harmless
     def job(self, *, task: str, outcome: str, seconds: float) -> None:
         """One try of a job."""
         if (defined := self._defined) is not None:
             defined.jobs.labels(task, outcome).inc()
             defined.job_seconds.labels(task).observe(seconds)
 
+    @_harmless
     def connections(self, change: int) -> None:
         """A database connection was taken from the pool (1) or given back (-1)."""
         if (defined := self._defined) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -31,6 +32,7 @@ from app import urls
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ENCODE = "write / ? # and @ within user or password as %2F %3F %23 and %40"
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
@@ -302,8 +304,10 @@ class Settings(BaseModel):
 
     @property
     def metrics_folder(self) -> Path:
-        """Where web and workers of this machine count; see `app/metrics.py`."""
-        return self.instance_path / "metrics"
+        """Where web and workers of this machine count: a folder in memory, if there is one (see `app/metrics.py`)."""
+        if not IN_MEMORY.is_dir():
+            return self.instance_path / "metrics"
+        return IN_MEMORY / f"gatehouse-{hashlib.sha256(str(self.instance_path).encode()).hexdigest()[:16]}"
 
     @cached_property
     def public_url(self) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from app.metrics import metrics
+from app.metrics import Metrics, metrics
 from app.settings import ROOT
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
@@ -158,6 +158,18 @@ def test_the_counts_of_a_dead_process_stay_until_they_are_swept(app, value):
     assert not (folder / f"counter_{dead}.db").exists()
     assert value("gatehouse_audit_events_total", kind="test.event") <= before
     assert value("gatehouse_audit_events_total", kind="test.swept") == 2
+
+
+@pytest.mark.databases("sqlite")
+def test_without_a_folder_of_its_own_it_goes_on_without_counting(tmp_path, caplog, monkeypatch):
+    (tmp_path / "file").touch()
+    idle = Metrics()
+    idle.begin(tmp_path / "file" / "metrics")
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    idle.begin(tmp_path)
+
+    idle.events(Counter({"test.event": 1}))
+    assert [record.message for record in caplog.records] == ["requests and jobs are not counted"] * 2
 
 
 def test_in_a_process_that_did_not_begin_nothing_is_counted(app, monkeypatch):

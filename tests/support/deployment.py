@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -141,6 +142,7 @@ class Deployment:
             process.kill()
         self.valkey.kill()
         self._listener.close()
+        shutil.rmtree(Settings(**self.settings).metrics_folder, ignore_errors=True)
         if "app" in self.__dict__:
             let_go(self.app)
 
