@@ -321,5 +321,9 @@ class LeaseLost(AccountError):
     message = "The lease on this job was lost."
 
 
+class JobFailed(Exception):
+    """Tells RQ that a try failed, without any detail; the reason is in the job's row."""
+
+
 class PermanentFailure(Exception):
     """A failure that a retry cannot fix (a mail server's permanent refusal); its message is stored in the job's row."""

@@ -69,6 +69,8 @@ class Settings(BaseModel):
 
     metrics_token: SecretStr = SecretStr("")
     sentry_dsn: SecretStr = SecretStr("")
+    sentry_traces_sample_rate: float = Field(0, ge=0, le=1)
+    release: str = Field("", max_length=100, pattern=r"^[\w.@+-]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["console", "json", ""] = ""
 

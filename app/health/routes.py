@@ -60,6 +60,7 @@ def _readings() -> Iterator[Reading]:
         waits = reading().job_queue.oldest_due().total_seconds()
     except DATABASE_AWAY:
         db.session.rollback()
+    yield Reading("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
     parts = {"database": float(waits is not None), "queue": float(queue == "ok")}
     yield Reading("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
     if waits is not None:

@@ -7,12 +7,13 @@ import os
 import socket
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
-from flask import g
+from flask import current_app, g
 
 from app.emails import MailDelayed, MailRefused, Message, send
-from app.errors import DeadLink, HandedBack, JobCancelled, LeaseLost, Pointless
+from app.errors import DeadLink, HandedBack, JobCancelled, JobFailed, LeaseLost, Pointless
 from app.extensions import now, settings
 from app.jobs import imports, mails, own_data, upkeep
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of
@@ -26,11 +27,7 @@ log = logging.getLogger(__name__)
 
 HERE = f"{Path(__file__).parents[2]}/"
 
-__all__ = ["JobFailed", "imports", "mails", "own_data", "perform", "upkeep"]
-
-
-class JobFailed(Exception):
-    """Tells RQ that the try failed, without any detail; the reason is in the job's row."""
+__all__ = ["imports", "mails", "own_data", "perform", "upkeep"]
 
 
 def perform(job_id: int) -> None:
@@ -40,16 +37,21 @@ def perform(job_id: int) -> None:
     if claim is None:
         return
     g.request_id = claim.request_id
+    with current_app.extensions.get("around_job", nullcontext)(claim.kind):
+        _try(claim)
+
+
+def _try(claim: Claim) -> None:
     began, outcome = time.perf_counter(), "failed"
     try:
         outcome = _perform(claim)
     except LeaseLost:
         outcome = "lease_lost"
-        log.warning("lease lost", extra={"job_id": job_id, "kind": claim.kind})
+        log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})
     except Exception as problem:
-        log.exception("job failed", extra={"job_id": job_id, "kind": claim.kind})
+        log.exception("job failed", extra={"job_id": claim.job_id, "kind": claim.kind})
         _note_failure(claim, problem)
-        raise JobFailed(f"job {job_id}") from None
+        raise JobFailed(f"job {claim.job_id}") from None
     finally:
         metrics.job(task=claim.kind, outcome=outcome, seconds=time.perf_counter() - began)
 

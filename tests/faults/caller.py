@@ -37,8 +37,12 @@ class _FollowNothing(urllib.request.HTTPRedirectHandler):
 class Caller:
     def __init__(self, url: str) -> None:
         self._url = url
-        cookies = urllib.request.HTTPCookieProcessor(CookieJar())
-        self._opener = urllib.request.build_opener(cookies, _FollowNothing)
+        self._jar = CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._jar), _FollowNothing)
+
+    def cookies(self) -> list[str]:
+        """The values of all cookies."""
+        return [cookie.value or "" for cookie in self._jar]
 
     def get(self, path: str) -> Answer:
         return self._send(path, None)
@@ -49,8 +53,15 @@ class Caller:
 
     def fill_in(self, path: str, **fields: str) -> Callable[[], Answer]:
         """The form at `path`, filled in; what is returned sends it."""
-        token = Page(self.get(path).text).find('main input[name="csrf_token"]').attrs["value"]
-        return lambda: self._send(path, urlencode({"csrf_token": token, **fields}).encode())
+        token = self.token(path)
+        return lambda: self.send(path, csrf_token=token, **fields)
+
+    def token(self, path: str) -> str:
+        """The CSRF token of the form at `path`."""
+        return Page(self.get(path).text).find('main input[name="csrf_token"]').attrs["value"]
+
+    def send(self, path: str, **fields: str) -> Answer:
+        return self._send(path, urlencode(fields).encode())
 
     def register(self, email: str) -> Answer:
         return self.post("/auth/register", email=email, name="Ada", password="a quieter harbour")

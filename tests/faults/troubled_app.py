@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
+import click
+from flask import request
 from sqlalchemy import text
 
 from app import create_app
@@ -40,6 +42,16 @@ class CountInSteps(Task):
 
     first: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Break(Task):
+    max_attempts: ClassVar[int] = 1
+
+
+@handles(Break)
+def break_down(work: Work, task: Break, claim: Claim) -> None:
+    raise ValueError("a job is broken")
 
 
 @handles(KillItsWorker)
@@ -80,3 +92,15 @@ if "WITHOUT_RESCUE" in os.environ:
     JobQueue.rescue = never_rescue  # type: ignore[method-assign]
 
 app = create_app()
+
+
+@app.route("/broken/<token>", methods=["GET", "POST"])
+def broken(token: str) -> str:
+    form = dict(request.form)
+    raise ValueError(f"a page is broken, with {len(form)} fields")
+
+
+@app.cli.command("break")
+@click.argument("secret")
+def break_command(secret: str) -> None:
+    raise ValueError("a command is broken")

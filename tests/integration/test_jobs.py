@@ -13,12 +13,12 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import func, select
 
-from app.errors import LeaseLost
+from app.errors import JobFailed, LeaseLost
 from app.extensions import db
 from app.jobs import registry
 from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import ENOUGH, tick
-from app.jobs.worker import JobFailed, perform
+from app.jobs.worker import perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
 from app.queue import connect
 from app.services.schedule import SCHEDULE

@@ -148,10 +148,10 @@ class Deployment:
 
     # ── its processes ──
 
-    def start_web(self) -> Process:
+    def start_web(self, *, application: str = "wsgi") -> Process:
         """Gunicorn on the deployment's own listener, once it answers."""
         file = self._listener.fileno()
-        serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", "wsgi:app"]
+        serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", f"{application}:app"]
         web = self.run("web", serve, files=[file])
         until(lambda: self._answers() or not web.is_alive())
         assert web.is_alive(), self.told()
@@ -191,7 +191,7 @@ class Deployment:
     @cached_property
     def app(self) -> Flask:
         """An application of this process on the same database and queue."""
-        return create_app(Settings(**self.settings))
+        return create_app(Settings(**self.settings | {"sentry_dsn": ""}))
 
     @contextmanager
     def work(self) -> Iterator[Work]:

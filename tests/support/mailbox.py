@@ -14,8 +14,9 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
+from app.errors import JobFailed
 from app.extensions import db, now
-from app.jobs.worker import JobFailed, perform
+from app.jobs.worker import perform
 from app.models import Job, JobState
 
 
