@@ -15,6 +15,7 @@ from app.admin import jobs as admin_jobs
 from app.admin import mail as admin_mail
 from app.admin import reports as admin_reports
 from app.admin import roles as admin_roles
+from app.admin import site as admin_site
 from app.api import audit as api_audit
 from app.api import auth as api_auth
 from app.api import hooks as api_hooks
@@ -27,6 +28,7 @@ from app.api import sessions as api_sessions
 from app.api import users as api_users
 from app.auth import links as auth_links
 from app.auth import routes as auth_routes
+from app.cache import cache
 from app.cli import Commands
 from app.dev import routes as dev_routes
 from app.extensions import credentials, init_database, notifier
@@ -37,7 +39,21 @@ from app.users import acts as users_acts
 from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
-from app.web import access, compression, csrf, errors, front, headers, identity, limits, overrides, pages, rows, uploads
+from app.web import (
+    access,
+    compression,
+    csrf,
+    errors,
+    front,
+    headers,
+    identity,
+    limits,
+    overrides,
+    pages,
+    rows,
+    site,
+    uploads,
+)
 from app.web.logs import init_logs
 
 __all__ = [
@@ -49,6 +65,7 @@ __all__ = [
     "admin_mail",
     "admin_reports",
     "admin_roles",
+    "admin_site",
     "api_audit",
     "api_auth",
     "api_imports",
@@ -82,12 +99,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_logs(settings)
     init_database(app, settings)
     notifier.init_app(app, settings)
+    cache.init_app(app, settings)
     credentials.init_app(app, settings)
 
-    # In this order for each request: request id and time, client and principal, access, limits, CSRF.
+    # In this order for each request: request id and time, client and principal, maintenance, access, limits, CSRF.
     headers.init_app(app, settings)
     front.init_app(app, settings)
     identity.init_app(app)
+    site.init_app(app)
     access.init_app(app)
     uploads.init_app(app)
     limits.init_app(app)

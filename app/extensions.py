@@ -51,7 +51,7 @@ class QueueNotifier:
     """Notifies the workers through RQ. It stores nothing: the scheduler repeats a lost notification."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
-        app.extensions["queue"] = _client().connect(settings.queue_url) if settings.queue_url else None
+        app.extensions["queue"] = queue_client().connect(settings.queue_url) if settings.queue_url else None
 
     @property
     def connection(self) -> Redis | None:
@@ -62,7 +62,7 @@ class QueueNotifier:
         """Push the ids; if the queue is away, log it. Nothing is lost."""
         if self.connection is None:
             return
-        client = _client()
+        client = queue_client()
         try:
             for due in due_jobs:
                 client.call_worker(self.connection, due)
@@ -73,7 +73,7 @@ class QueueNotifier:
         """How many notifications each queue holds; empty if the queue is away."""
         if self.connection is None:
             return {}
-        client = _client()
+        client = queue_client()
         try:
             return cast("dict[str, int]", client.lengths(self.connection))
         except client.RedisError as problem:
@@ -83,22 +83,23 @@ class QueueNotifier:
     def note_round(self) -> None:
         """Leave a sign that the schedule is alive."""
         if self.connection is not None:
-            _client().note_round(self.connection, at=now(), lives=3 * settings().schedule_seconds + 60)
+            queue_client().note_round(self.connection, at=now(), lives=3 * settings().schedule_seconds + 60)
 
     def crew(self) -> Crew | None:
         """The workers and the last round of the schedule; None if the queue is away."""
-        return None if self.connection is None else cast("Crew | None", _client().crew(self.connection))
+        return None if self.connection is None else cast("Crew | None", queue_client().crew(self.connection))
 
     def state(self) -> str:
         """`ok`; `missing` if none is set or it does not answer; `unwritable`; `cluster`, which RQ does not support."""
-        return "missing" if self.connection is None else _client().queue_state(self.connection)
+        return "missing" if self.connection is None else queue_client().queue_state(self.connection)
 
 
 def _log_away(problem: Exception) -> None:
     log.warning("the queue is away; jobs wait for the schedule", extra={"reason": type(problem).__name__})
 
 
-def _client() -> ModuleType:
+def queue_client() -> ModuleType:
+    """The module that talks to Redis, imported where there is one."""
     from app import queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
 
     return queue

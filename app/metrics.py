@@ -115,6 +115,12 @@ class Metrics:
             defined.job_seconds.labels(task).observe(seconds)
 
     @_harmless
+    def cached(self, name: str, *, hit: bool) -> None:
+        """A look into the cache."""
+        if (defined := self._defined) is not None:
+            defined.cache.labels(name, "hit" if hit else "miss").inc()
+
+    @_harmless
     def connections(self, change: int) -> None:
         """A database connection was taken from the pool (1) or given back (-1)."""
         if (defined := self._defined) is not None:
@@ -169,6 +175,7 @@ class _Defined:
         self.job_seconds = Histogram(
             "gatehouse_job_duration_seconds", "Seconds of a try of a job.", ["task"], buckets=JOB_SECONDS, **own
         )
+        self.cache = Counter("gatehouse_cache_reads", "Looks into the cache, by result.", ["name", "result"], **own)
         self.connections = Gauge(
             "gatehouse_database_connections_in_use",
             "Database connections taken from the pools of all processes.",

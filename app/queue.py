@@ -43,9 +43,11 @@ class Crew:
     last_round_at: datetime | None
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, timeout: float = 2) -> Redis:
     """A client that fails at once when the server is away, instead of stalling a page."""
-    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+    return Redis.from_url(
+        url, socket_connect_timeout=min(1, timeout), socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
+    )
 
 
 def queue_state(connection: Redis) -> str:

@@ -46,6 +46,7 @@ from app.services.roles import Roles
 from app.services.schedule import Schedule
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
+from app.services.site import SiteSettings
 from app.services.statistics import Statistics
 from app.services.throttles import Throttles
 from app.services.user_import_run import UserImportRun
@@ -96,11 +97,16 @@ class Work:
 
     @property
     def invitations_open(self) -> bool:
-        return settings().registration != "closed"
+        return self.registration_mode != "closed"
 
     @property
     def registration_open(self) -> bool:
-        return settings().registration == "open"
+        return self.registration_mode == "open"
+
+    @property
+    def registration_mode(self) -> str:
+        """`open`, `invite` or `closed`: what administrators chose, or else what is deployed."""
+        return self.site_settings.get().registration or settings().registration
 
     api_keys = _service(ApiKeys)
     audit = _service(AuditLog)
@@ -129,6 +135,7 @@ class Work:
     schedule = _service(Schedule)
     sessions = _service(Sessions)
     sign_in = _service(SignIn)
+    site_settings = _service(SiteSettings)
     statistics = _service(Statistics)
     throttles = _service(Throttles)
     user_import_run = _service(UserImportRun)

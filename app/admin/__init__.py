@@ -3,7 +3,7 @@
 from flask import Blueprint
 from flask.sansio.blueprints import BlueprintSetupState
 
-from app.services.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_READ, ROLES_READ
+from app.services.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_READ, ROLES_READ, SITE_EDIT
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -14,6 +14,7 @@ PAGES = (
     (MAIL_READ, "admin.mail", "Mail"),
     (ROLES_READ, "admin.roles", "Roles"),
     (AUDIT_READ, "admin.audit", "Audit log"),
+    (SITE_EDIT, "admin.site_settings", "Settings"),
 )
 
 

@@ -1,14 +1,36 @@
 from __future__ import annotations
 
-from wtforms import BooleanField, HiddenField, SelectMultipleField, StringField
+from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
-from wtforms.validators import InputRequired
+from wtforms.validators import InputRequired, Length
 
-from app.models import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role
+from app.models import ADMINISTRATOR, LONGEST_ANNOUNCEMENT, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
+from app.services.site import Site
 from app.web.forms import Form
+
+
+class SiteForm(Form):
+    registration = SelectField("Who may register")
+    announcement = StringField(
+        "Announcement",
+        validators=[Length(max=LONGEST_ANNOUNCEMENT, message=f"At most {LONGEST_ANNOUNCEMENT} characters.")],
+        render_kw={"autocomplete": "off"},
+    )
+    maintenance = BooleanField("Maintenance: close the site")
+
+    @classmethod
+    def of(cls, site: Site, *, otherwise: str) -> SiteForm:
+        """The form for `site`; `otherwise` is what the setting REGISTRATION says."""
+        form = cls(obj=site)
+        texts = {"open": "Everybody", "invite": "Those who are invited", "closed": "Nobody"}
+        form.registration.choices = [
+            SelectChoice("", f"As deployed: {texts[otherwise].lower()}"),
+            *(SelectChoice(name, text) for name, text in texts.items()),
+        ]
+        return form
 
 
 class RoleForm(Form):

@@ -49,7 +49,7 @@ SENT = "If that is possible for this address, a mail is on its way."
 @endpoint(None, status=202, body=RegisterIn, refuses=(RegistrationClosed, WeakPassword, Busy), tag="auth")
 def register(body: RegisterIn) -> Answer:
     """Sign up. The answer is the same whether or not the address is known; a mail says what to do next."""
-    if settings().registration != "open":
+    if not reading().registration_open:
         raise RegistrationClosed
     password = _chosen(body.password, words=(body.email, body.name))
     with unit_of_work() as work:

@@ -16,9 +16,9 @@ from app.errors import (
     WeakPassword,
     WrongPassword,
 )
-from app.extensions import credentials, settings
+from app.extensions import credentials
 from app.services.sessions import SIGNED_OUT
-from app.unit_of_work import unit_of_work
+from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, public
 from app.web.credentials import check_password, new_password, sign_in
@@ -36,7 +36,7 @@ REGISTERED_HERE = "registered"
 def register() -> ResponseReturnValue:
     if identity.principal():
         return redirect(url_for("account.profile"))
-    if settings().registration != "open":
+    if not reading().registration_open:
         return page("auth/registration_closed.html")
     form = RegisterForm()
     if form.validate_on_submit():

@@ -23,6 +23,7 @@ COMMANDS = {
     "invitations": "app.cli.invitations:invitations",
     "jobs": "app.jobs.commands:jobs",
     "keys": "app.cli.keys:keys",
+    "maintenance": "app.cli.site:maintenance",
     "mail": "app.cli.mail:mail",
     "roles": "app.cli.roles:roles",
     "up": "app.cli.up:up",

@@ -11,6 +11,7 @@ from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
+from app.models.site import LONGEST_ANNOUNCEMENT, SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
@@ -20,6 +21,7 @@ from app.models.user_import import Outcome, Phase, UserImport, UserImportRow
 __all__ = [
     "ADMINISTRATOR",
     "ENDED_BY_SAFETY",
+    "LONGEST_ANNOUNCEMENT",
     "LONGEST_DESCRIPTION",
     "LONGEST_REASON",
     "LONGEST_ROLE_NAME",
@@ -49,6 +51,7 @@ __all__ = [
     "SchedulePause",
     "SentMail",
     "Session",
+    "SiteSetting",
     "Statistic",
     "StoredFile",
     "Throttle",

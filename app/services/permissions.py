@@ -60,5 +60,6 @@ JOBS_EDIT = permission("jobs:edit", "Retry, run and cancel jobs; pause and resum
 REPORTS_READ = permission("reports:read", "See the reports, and get them by mail.")
 USERS_IMPORT = permission("users:import", "Import users from a file, none wider than one's own permissions let.")
 USERS_EXPORT = permission("users:export", "Export the list of users.")
+SITE_EDIT = permission("site:edit", "Change who may register, the announcement and maintenance.")
 MAIL_READ = permission("mail:read", "See which mails were sent to whom, and what the mail server answered.")
 MAIL_EDIT = permission("mail:edit", "Send mails again, and samples to oneself.")

@@ -209,7 +209,12 @@ def _unexpected(problem: Exception) -> ResponseReturnValue:
 
 
 def answer(
-    status: int, *, text: str | None = None, code: str | None = None, problems: list[Problem] | None = None
+    status: int,
+    *,
+    heading: str | None = None,
+    text: str | None = None,
+    code: str | None = None,
+    problems: list[Problem] | None = None,
 ) -> Response:
     """The error as a page or as JSON."""
     if is_api():
@@ -222,8 +227,8 @@ def answer(
             why = ', error="invalid_token"' if has_explicit_credential() else ""
             response.headers["WWW-Authenticate"] = f'Bearer realm="api"{why}'
         return response
-    heading, usual = WORDS.get(int(status), WORDS[400 if status < 500 else 500])
-    return _page(int(status), heading, text or usual)
+    usual_heading, usual = WORDS.get(int(status), WORDS[400 if status < 500 else 500])
+    return _page(int(status), heading or usual_heading, text or usual)
 
 
 def _page(status: int, heading: str, text: str, *, bare: bool = False) -> Response:

@@ -19,11 +19,13 @@ from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import now, settings
+from app.services.site import Site
 from app.settings import Settings
 from app.unit_of_work import reading
 from app.web import csrf
 from app.web.forms import Form
 from app.web.identity import principal
+from app.web.site import site
 
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
@@ -51,7 +53,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=moment, ago=ago)
     addresses = Addresses(app, files_change=settings.is_development)
-    app.jinja_env.globals.update(site=site(settings), asset=addresses.file, url_for=addresses.page)
+    app.jinja_env.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
     app.context_processor(_everywhere)
 
 
@@ -71,21 +73,22 @@ def page(
 def _everywhere() -> dict[str, Any]:
     # An error page must not use what may have failed.
     asks = not g.get("asks_nothing")
+    known = site() if asks else g.get("site", Site())
     return {
         "principal": principal() if asks else None,
         "request_id": g.get("request_id"),
+        "announcement": known.announcement,
+        "registration": known.registration or settings().registration,
         "waiting_jobs": _waiting_jobs() if asks and settings().is_development else 0,
     }
 
 
-def site(known: Settings) -> SimpleNamespace:
+def deployed(known: Settings) -> SimpleNamespace:
     """The site's name and links, for every page."""
     return SimpleNamespace(
         name=known.site_name,
         terms_url=known.terms_url or None,
         privacy_url=known.privacy_url or None,
-        registration_open=known.registration == "open",
-        by_invitation=known.registration == "invite",
         password_min_length=known.password_min_length,
         environment=known.environment,
         is_development=known.is_development,

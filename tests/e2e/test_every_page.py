@@ -388,6 +388,11 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/admin/reports")
 
 
+@way("admin.site_settings")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/admin/settings")
+
+
 @way("admin.jobs")
 def _(visitor: Visitor) -> None:
     with visitor.deployment.work() as work:

@@ -1,0 +1,82 @@
+"""Values in Redis or Valkey, as JSON with a version, under a versioned prefix.
+
+A miss computes, and so does every trouble with the server: wiped, full, slow or absent, it costs time and never gives a
+wrong answer. A value never replaces a newer one, so a slow reader cannot bring back what a writer has just changed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, current_app
+
+from app.extensions import queue_client
+from app.metrics import metrics
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PREFIX = "gatehouse:cache:1:"
+# A page does not wait longer than this, and after trouble does not ask again for a while.
+TIMEOUT_SECONDS = 0.25
+PAUSE_SECONDS = 5.0
+
+UNLESS_NEWER = """
+local kept = redis.call('GET', KEYS[1])
+if kept then
+  local is_json, entry = pcall(cjson.decode, kept)
+  if is_json and type(entry) == 'table' and (tonumber(entry['version']) or 0) > tonumber(ARGV[2]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
+return 1
+"""
+
+
+class Cache:
+    def __init__(self) -> None:
+        self._asks_again_at = 0.0
+
+    def init_app(self, app: Flask, settings: Settings) -> None:
+        url = settings.queue_url
+        app.extensions["cache"] = queue_client().connect(url, timeout=TIMEOUT_SECONDS) if url else None
+
+    def read(self, name: str, compute: Callable[[], tuple[int, Any]], *, seconds: int) -> Any:
+        """The value under `name`, kept for at most so many seconds; `compute` returns its version and the value."""
+        kept = _decoded(self._ask("GET", PREFIX + name))
+        metrics.cached(name, hit=kept is not None)
+        if kept is not None:
+            return kept["value"]
+        version, value = compute()
+        self.write(name, version, value, seconds=seconds)
+        return value
+
+    def write(self, name: str, version: int, value: Any, *, seconds: int) -> None:
+        """Keep what was committed, unless a newer version is there already."""
+        entry = json.dumps({"version": version, "value": value})
+        self._ask("EVAL", UNLESS_NEWER, 1, PREFIX + name, entry, version, seconds)
+
+    def _ask(self, *command: Any) -> Any:
+        connection = current_app.extensions["cache"]
+        if connection is None or time.monotonic() < self._asks_again_at:
+            return None
+        try:
+            return connection.execute_command(*command)
+        except queue_client().RedisError as problem:
+            self._asks_again_at = time.monotonic() + PAUSE_SECONDS
+            log.warning("the cache is away; values are computed", extra={"reason": type(problem).__name__})
+            return None
+
+
+def _decoded(entry: Any) -> dict[str, Any] | None:
+    try:
+        found = json.loads(entry) if entry else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "value" in found else None
+
+
+cache = Cache()

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+LONGEST_ANNOUNCEMENT = 300
+
+
+class SiteSetting(Base):
+    """What administrators change while the site runs: one row with the id 1, or none as long as nothing was changed.
+
+    `registration` None means what REGISTRATION says. `version` grows with each change.
+    """
+
+    __tablename__ = "site_settings"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int]
+    registration: Mapped[str | None] = mapped_column(String(16))
+    announcement: Mapped[str] = mapped_column(String(LONGEST_ANNOUNCEMENT))
+    maintenance: Mapped[bool]
+    changed_at: Mapped[datetime]

@@ -1,0 +1,61 @@
+"""The site's settings that administrators change while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as DbSession
+
+from app.models import SiteSetting
+from app.services.audit import AuditLog
+from app.services.statements import insert_once
+
+THE_ONE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """`registration` None: as the setting REGISTRATION says. `version` 0: nothing was ever changed."""
+
+    version: int = 0
+    registration: str | None = None
+    announcement: str = ""
+    maintenance: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteSettings:
+    session: DbSession
+    audit: AuditLog
+    clock: Callable[[], datetime]
+
+    def get(self) -> Site:
+        row = self.session.execute(
+            select(
+                SiteSetting.version, SiteSetting.registration, SiteSetting.announcement, SiteSetting.maintenance
+            ).where(SiteSetting.id == THE_ONE)
+        ).first()
+        return Site(*row) if row else Site()
+
+    def change(self, **values: Any) -> Site:
+        """Change these of a Site's fields, and return all of it; what is not named stays."""
+        before = self.get()
+        wanted = {name: value for name, value in values.items() if getattr(before, name) != value}
+        if not wanted:
+            return before
+        fields = asdict(before) | wanted
+        row = insert_once(self.session, SiteSetting)
+        changed_at = self.clock()
+        self.session.execute(
+            row.on_conflict_do_update(
+                index_elements=[SiteSetting.id],
+                set_={"version": SiteSetting.version + 1, "changed_at": changed_at, **wanted},
+            ),
+            {"id": THE_ONE, **fields, "version": 1, "changed_at": changed_at},
+        )
+        self.audit.record("site.changed", subject_id=None, **wanted)
+        return self.get()
