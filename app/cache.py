@@ -24,6 +24,9 @@ PREFIX = "gatehouse:cache:1:"
 # A page does not wait longer than this, and after trouble does not ask again for a while.
 TIMEOUT_SECONDS = 0.25
 PAUSE_SECONDS = 5.0
+# For how long one process may compute alone, and others wait for it.
+LOCK_SECONDS = 10
+WAIT_SECONDS = 1.0
 
 UNLESS_NEWER = """
 local kept = redis.call('GET', KEYS[1])
@@ -46,13 +49,47 @@ class Cache:
 
     def read(self, name: str, compute: Callable[[], tuple[int, Any]], *, seconds: int) -> Any:
         """The value under `name`, kept for at most so many seconds; `compute` returns its version and the value."""
-        kept = _decoded(self._ask("GET", PREFIX + name))
-        metrics.cached(name, hit=kept is not None)
+        kept = self._find(name)
+        metrics.cached(name.partition(":")[0], hit=kept is not None)
         if kept is not None:
             return kept["value"]
         version, value = compute()
         self.write(name, version, value, seconds=seconds)
         return value
+
+    def read_aside(self, name: str, compute: Callable[[], Any], *, seconds: int) -> Any:
+        """As `read`, for what takes long and has no version: one process computes it, and others wait for a moment.
+
+        The value may be as old as `seconds`.
+        """
+        kept = self._find(name)
+        lock = f"{PREFIX}{name}:lock"
+        if kept is None and not self._ask("SET", lock, "", "NX", "EX", LOCK_SECONDS):
+            kept = self._wait_for(name)
+        metrics.cached(name.partition(":")[0], hit=kept is not None)
+        if kept is not None:
+            return kept["value"]
+        try:
+            value = compute()
+            self.write(name, 0, value, seconds=seconds)
+        finally:
+            self._ask("DEL", lock)
+        return value
+
+    def _find(self, name: str) -> dict[str, Any] | None:
+        return _decoded(self._ask("GET", PREFIX + name))
+
+    def _wait_for(self, name: str) -> dict[str, Any] | None:
+        """What another process is computing; None if it takes too long, or there is no cache."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        kept = None
+        while kept is None and self._answers() and time.monotonic() < deadline:
+            time.sleep(WAIT_SECONDS / 20)
+            kept = self._find(name)
+        return kept
+
+    def _answers(self) -> bool:
+        return current_app.extensions["cache"] is not None and time.monotonic() >= self._asks_again_at
 
     def write(self, name: str, version: int, value: Any, *, seconds: int) -> None:
         """Keep what was committed, unless a newer version is there already."""
@@ -61,7 +98,7 @@ class Cache:
 
     def _ask(self, *command: Any) -> Any:
         connection = current_app.extensions["cache"]
-        if connection is None or time.monotonic() < self._asks_again_at:
+        if not self._answers():
             return None
         try:
             return connection.execute_command(*command)

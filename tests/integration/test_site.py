@@ -1,6 +1,8 @@
 """Settings that change while the site runs: registration, the announcement, maintenance; and the cache they are read from."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event, select
@@ -184,6 +186,52 @@ def test_with_a_cache_in_trouble_the_answer_is_right(app, connection, trouble):
     finally:
         connection.client_unpause()
         connection.config_set("maxmemory", "0")
+
+
+@pytest.mark.databases("sqlite")
+def test_of_many_who_miss_one_computes_and_the_others_wait_for_it(app):
+    computed, begun = [], threading.Barrier(8)
+
+    def compute():
+        computed.append(1)
+        return "value"
+
+    def ask(_):
+        with app.app_context():
+            begun.wait()
+            return cache.read_aside("slow:one", compute, seconds=10)
+
+    with ThreadPoolExecutor(8) as visitors:
+        assert set(visitors.map(ask, range(8))) == {"value"}
+    assert len(computed) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_who_waits_in_vain_computes_and_a_failure_holds_nobody_up(app, connection):
+    connection.set(f"{PREFIX}slow:two:lock", "")
+    with app.app_context():
+        assert cache.read_aside("slow:two", lambda: 2, seconds=10) == 2
+        with pytest.raises(ZeroDivisionError):
+            cache.read_aside("slow:three", lambda: 1 / 0, seconds=10)
+        assert not connection.exists(f"{PREFIX}slow:three:lock")
+        assert cache.read_aside("slow:three", lambda: 3, seconds=10) == 3
+        assert cache.read_aside("slow:three", lambda: 4, seconds=10) == 3
+
+
+@pytest.mark.databases("sqlite")
+def test_a_report_is_kept_for_a_moment_and_what_cannot_be_read_is_computed(app, grace, connection):
+    assert grace.get("/admin/reports").status_code == 200
+    kept = f"{PREFIX}report:day"
+    assert len(json.loads(connection.get(kept))["value"]) == 30
+    assert 0 < connection.ttl(kept) <= 30
+    connection.set(kept, json.dumps({"version": 0, "value": [["yesterday", 1]]}))
+    assert grace.get("/admin/reports.csv").status_code == 200
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(redis_url="redis://127.0.0.1:1/0")
+def test_without_a_cache_a_report_is_computed(app, grace):
+    assert grace.get("/admin/reports").status_code == 200
 
 
 @pytest.mark.databases("sqlite")
