@@ -63,18 +63,22 @@ class Cache:
         The value may be as old as `seconds`.
         """
         kept = self._find(name)
-        lock = f"{PREFIX}{name}:lock"
-        if kept is None and not self._ask("SET", lock, "", "NX", "EX", LOCK_SECONDS):
-            kept = self._wait_for(name)
         metrics.cached(name.partition(":")[0], hit=kept is not None)
         if kept is not None:
             return kept["value"]
+        lock = f"{PREFIX}{name}:lock"
+        is_ours = bool(self._ask("SET", lock, "", "NX", "EX", LOCK_SECONDS))
         try:
+            # Who had the lock before may have finished since we looked.
+            kept = self._find(name) if is_ours else self._wait_for(name)
+            if kept is not None:
+                return kept["value"]
             value = compute()
             self.write(name, 0, value, seconds=seconds)
+            return value
         finally:
-            self._ask("DEL", lock)
-        return value
+            if is_ours:
+                self._ask("DEL", lock)
 
     def _find(self, name: str) -> dict[str, Any] | None:
         return _decoded(self._ask("GET", PREFIX + name))
