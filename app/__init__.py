@@ -6,7 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
-from app import account, admin, api, auth, dev, health, home, users
+from app import account, admin, api, auth, cache, dev, health, home, users
 from app.account import data as account_data
 from app.account import keys as account_keys
 from app.account import routes as account_routes
@@ -28,7 +28,6 @@ from app.api import sessions as api_sessions
 from app.api import users as api_users
 from app.auth import links as auth_links
 from app.auth import routes as auth_routes
-from app.cache import cache
 from app.cli import Commands
 from app.dev import routes as dev_routes
 from app.extensions import credentials, init_database, notifier
@@ -99,7 +98,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_logs(settings)
     init_database(app, settings)
     notifier.init_app(app, settings)
-    cache.init_app(app, settings)
+    cache.cache.init_app(app, settings)
     credentials.init_app(app, settings)
 
     # In this order for each request: request id and time, client and principal, maintenance, access, limits, CSRF.
