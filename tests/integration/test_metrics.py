@@ -193,6 +193,7 @@ def test_alerts_and_dashboard_name_only_metrics_that_there_are(app, file):
     metrics.job(task="no_operation", outcome="done", seconds=0.1)
     metrics.hashed(waited=0, took=0.1)
     metrics.events(Counter({"session.started": 1}))
+    metrics.cached("site", hit=True)
     text = Browser(app, address=HERE).get("/metrics").text
     known = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
 

@@ -15,7 +15,8 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
     asked: list[tuple[str, Any]] = []
 
     def note(connection, cursor, statement, values, *_):
-        if not statement.startswith("BEGIN"):
+        # The site's settings are asked for when the cache has none, which is once in a few seconds.
+        if not statement.startswith(("BEGIN", "SELECT site_settings.")):
             asked.append((statement, values))
 
     event.listen(Engine, "before_cursor_execute", note)
