@@ -80,6 +80,11 @@ class Cache:
             if is_ours:
                 self._ask("DEL", lock)
 
+    def write(self, name: str, version: int, value: Any, *, seconds: int) -> None:
+        """Keep what was committed, unless a newer version is there already."""
+        entry = json.dumps({"version": version, "value": value})
+        self._ask("EVAL", UNLESS_NEWER, 1, PREFIX + name, entry, version, seconds)
+
     def _find(self, name: str) -> dict[str, Any] | None:
         return _decoded(self._ask("GET", PREFIX + name))
 
@@ -94,11 +99,6 @@ class Cache:
 
     def _answers(self) -> bool:
         return current_app.extensions["cache"] is not None and time.monotonic() >= self._asks_again_at
-
-    def write(self, name: str, version: int, value: Any, *, seconds: int) -> None:
-        """Keep what was committed, unless a newer version is there already."""
-        entry = json.dumps({"version": version, "value": value})
-        self._ask("EVAL", UNLESS_NEWER, 1, PREFIX + name, entry, version, seconds)
 
     def _ask(self, *command: Any) -> Any:
         connection = current_app.extensions["cache"]

@@ -71,7 +71,7 @@ class Metrics:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.stat().st_uid != os.geteuid():
                 raise PermissionError("it belongs to somebody else")
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # Read by the library when it is imported.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
             self._folder, self._defined = folder, self._defined or _Defined()
         except OSError as problem:
             log.warning("requests and jobs are not counted", extra={"folder": str(folder), "reason": str(problem)})
@@ -150,8 +150,10 @@ class _Defined:
     """The metrics themselves, made once in a process, after `begin`."""
 
     def __init__(self) -> None:
-        from prometheus_client import Counter, Gauge, Histogram  # noqa: PLC0415 - only where it counts.
+        from prometheus_client import Counter, Gauge, Histogram, values  # noqa: PLC0415 - only where it counts.
 
+        # The library chose when it was imported, which may have been before `begin`.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         own: dict[str, Any] = {"registry": None}
         self.requests = Counter(
             "gatehouse_http_requests", "Requests by route and status.", ["method", "route", "status"], **own
@@ -209,7 +211,7 @@ def _is_alive(path: Path) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 

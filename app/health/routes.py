@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import ProgrammingError
 
 from app.extensions import DATABASE_AWAY, db, notifier, settings
 from app.health import bp
@@ -58,7 +59,7 @@ def _readings() -> Iterator[Reading]:
     waits: float | None = None
     try:
         waits = reading().job_queue.oldest_due().total_seconds()
-    except DATABASE_AWAY:
+    except (*DATABASE_AWAY, ProgrammingError):
         db.session.rollback()
     yield Reading("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
     parts = {"database": float(waits is not None), "queue": float(queue == "ok")}

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flask import Flask, Response, g, request
+from sqlalchemy.exc import ProgrammingError
 
 from app.cache import cache
 from app.extensions import DATABASE_AWAY, db
@@ -31,11 +32,14 @@ def init_app(app: Flask) -> None:
 
 
 def site() -> Site:
-    """As it is, or was a moment ago: for what is shown, as services read the row. Defaults without a database."""
+    """As it is, or was a moment ago: for what is shown, as services read the row.
+
+    Defaults without a database, or before its migration.
+    """
     if "site" not in g:
         try:
             g.site = _site(cache.read("site", _read, seconds=KEPT_SECONDS))
-        except DATABASE_AWAY:
+        except (*DATABASE_AWAY, ProgrammingError):
             db.session.rollback()
             return Site()
     found: Site = g.site

@@ -217,6 +217,16 @@ def test_a_database_that_takes_no_writes_is_a_503_for_forms_and_pages_go_on(clie
     assert refused.headers["Retry-After"] == "5"
 
 
+@pytest.mark.databases("postgresql")
+def test_before_its_migrations_pages_without_data_and_metrics_are_there(make_app, database_url):
+    """As new code is, for a moment, on the schema of the release before."""
+    early = Browser(make_app(database_url=f"{database_url}&options=-csearch_path%3Dnowhere"), address="127.0.0.1")
+
+    assert early.get("/").status_code == 200
+    assert early.get("/readyz").json["migrations"] == "pending"
+    assert 'gatehouse_up{part="database"} 0.0' in early.get("/metrics").text
+
+
 def test_a_database_that_is_away_is_a_503_everywhere_and_no_traceback(make_app):
     away = Browser(make_app(database_url="postgresql://nobody@127.0.0.1:1/none"))
     ready, page = away.get("/readyz"), away.get("/auth/verify-email/" + "x" * 43)

@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import Metrics, metrics
 from app.settings import ROOT
@@ -31,9 +32,6 @@ def _counting(tmp_path_factory):
 @pytest.fixture
 def value(app):
     """The value of a sample now."""
-
-    # The library asks at its import whether many processes count.
-    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
 
     def read(name, **labels):
         text = Browser(app, address=HERE).get("/metrics").text
