@@ -38,6 +38,19 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
 return 1
 """
 
+# What is collected is gone after a while, should nobody take it.
+COLLECTED_SECONDS = 3600
+COLLECT = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('TTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+return 1
+"""
+TAKE = """
+local some = redis.call('HRANDFIELD', KEYS[1], ARGV[1], 'WITHVALUES')
+for i = 1, #some, 2 do redis.call('HDEL', KEYS[1], some[i]) end
+return some
+"""
+
 
 class Cache:
     def __init__(self) -> None:
@@ -84,6 +97,18 @@ class Cache:
         """Keep what was committed, unless a newer version is there already."""
         entry = json.dumps({"version": version, "value": value})
         self._ask("EVAL", UNLESS_NEWER, 1, PREFIX + name, entry, version, seconds)
+
+    def collect(self, name: str, key: str, value: str) -> bool:
+        """Keep the last value for `key` until it is taken, to be written with many others (write-behind).
+
+        Returns whether it was kept: what was not is the caller's to write. What is kept may still be lost.
+        """
+        return bool(self._ask("EVAL", COLLECT, 1, PREFIX + name, key, value, COLLECTED_SECONDS))
+
+    def take(self, name: str, *, at_most: int) -> dict[str, str]:
+        """Take some of what was collected out, the values by their keys."""
+        some = [part.decode(errors="replace") for part in self._ask("EVAL", TAKE, 1, PREFIX + name, at_most) or ()]
+        return dict(zip(some[::2], some[1::2], strict=True))
 
     def _find(self, name: str) -> dict[str, Any] | None:
         return _decoded(self._ask("GET", PREFIX + name))

@@ -211,6 +211,13 @@ class SealAuditEvents(Task):
 
 
 @dataclass(frozen=True)
+class NoteUses(Task):
+    """Write when sessions and API keys were last used, as collected in Redis or Valkey."""
+
+    queue: ClassVar[str] = BULK
+
+
+@dataclass(frozen=True)
 class CheckUserImport(Task):
     """Read the file of an import, and say what each row would do."""
 

@@ -32,6 +32,7 @@ from app.services.impersonation import Impersonation
 from app.services.invitations import Invitations
 from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
+from app.services.last_seen import LastSeen
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.mail_log import MailLog
@@ -122,6 +123,7 @@ class Work:
     invitations = _service(Invitations)
     job_board = _service(JobBoard)
     job_queue = _service(JobQueue)
+    last_seen = _service(LastSeen)
     links = _service(OneTimeLinks)
     mail_log = _service(MailLog)
     mails = _service(Mails)

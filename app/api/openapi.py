@@ -24,6 +24,7 @@ from app.extensions import settings
 from app.web.access import public
 from app.web.compression import compressed
 from app.web.errors import API_WORDS, status_of
+from app.web.headers import for_everyone
 from app.web.pages import page
 from app.web.rows import LARGEST_ID
 
@@ -126,10 +127,7 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
 @public
 def openapi() -> ResponseReturnValue:
     """This document."""
-    response = Response(to_json(document()), mimetype="application/json")
-    response.headers["Cache-Control"] = "public, max-age=300"
-    response.add_etag()
-    return compressed(response)
+    return compressed(for_everyone(Response(to_json(document()), mimetype="application/json"), seconds=300))
 
 
 @bp.get("/docs")

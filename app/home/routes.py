@@ -11,6 +11,7 @@ from app.home import bp
 from app.security.access_tokens import public_keys
 from app.web import identity
 from app.web.access import public
+from app.web.headers import for_everyone
 from app.web.pages import page
 from app.web.theme import theme_css
 
@@ -33,7 +34,7 @@ def theme() -> ResponseReturnValue:
 @bp.get("/favicon.ico")
 @public
 def favicon() -> ResponseReturnValue:
-    return current_app.send_static_file("favicon.ico")
+    return for_everyone(current_app.send_static_file("favicon.ico"), seconds=3600)
 
 
 @bp.get("/robots.txt")
@@ -73,6 +74,4 @@ def change_password() -> ResponseReturnValue:
 
 
 def _file(text: str, mimetype: str, *, seconds: int = 3600) -> Response:
-    response = Response(text, mimetype=mimetype)
-    response.headers["Cache-Control"] = f"public, max-age={seconds}"
-    return response
+    return for_everyone(Response(text, mimetype=mimetype), seconds=seconds)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
+from app.cache import cache
 from app.jobs.registry import Run, handles, handles_in_steps
 from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
+from app.services.last_seen import Use
 from app.tasks import (
     CountStatistics,
     NoOperation,
+    NoteUses,
     PurgeExpired,
     PurgeUnconfirmed,
     SealAuditEvents,
@@ -45,6 +49,24 @@ def seal_audit_events(run: Run, task: SealAuditEvents) -> str:
 @handles_in_steps(PurgeExpired)
 def purge_expired(run: Run, task: PurgeExpired) -> str:
     return f"rows deleted: {_until_less(run, 5000, lambda work: work.housekeeping.purge(at_most=5000))}"
+
+
+@handles_in_steps(NoteUses)
+def note_uses(run: Run, task: NoteUses) -> str:
+    return f"uses noted: {_until_less(run, 1000, _note_some)}"
+
+
+def _note_some(work: Work) -> int:
+    taken = cache.take("uses", at_most=1000)
+    work.last_seen.note(_readable(taken))
+    return len(taken)
+
+
+def _readable(taken: dict[str, str]) -> Iterator[Use]:
+    for key, at in taken.items():
+        # An earlier or a later version may have put in something else.
+        with suppress(ValueError):
+            yield Use.read(key, at)
 
 
 @handles_in_steps(WarnOfExpiringKeys)

@@ -94,15 +94,6 @@ class ApiKeys:
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock()))
 
-    def touch(self, key_id: int) -> None:
-        """Note that the key was used now."""
-        self.session.execute(
-            update(ApiKey)
-            .where(ApiKey.id == key_id)
-            .values(last_used_at=self.clock())
-            .execution_options(synchronize_session=False)
-        )
-
     def warn_of_ends(self, *, at_most: int = 500) -> int:
         """Enqueue a mail for each key that expires within a week; returns how many."""
         now = self.clock()

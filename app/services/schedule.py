@@ -20,6 +20,7 @@ from app.services.job_queue import JobQueue
 from app.services.statements import affected, insert_once
 from app.tasks import (
     CountStatistics,
+    NoteUses,
     PurgeExpired,
     PurgeUnconfirmed,
     SealAuditEvents,
@@ -51,6 +52,7 @@ SCHEDULE = (
     Entry("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
     Entry("settle-accounts", timedelta(minutes=5), SettleAccounts()),
     Entry("seal-audit-events", timedelta(minutes=15), SealAuditEvents()),
+    Entry("note-uses", timedelta(minutes=5), NoteUses()),
     Entry("count-statistics", timedelta(minutes=5), CountStatistics()),
     # Mondays at 6 in the morning, UTC.
     Entry("send-weekly-reports", timedelta(days=7), SendWeeklyReports(), offset=timedelta(days=4, hours=6)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -124,15 +125,6 @@ class Sessions:
             self.audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
         return ended
 
-    def touch(self, principal: Principal) -> None:
-        """Note that this session and its user were seen now, without changing a version column."""
-        now = self.clock()
-        for row in (
-            update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None)),
-            update(User).where(User.id == principal.account_id),
-        ):
-            self.session.execute(row.values(last_seen_at=now).execution_options(synchronize_session=False))
-
     # ── browsers that signed in before ──
 
     def find_device(self, user_id: int, token: str | None) -> Device | None:
@@ -209,11 +201,15 @@ _BY_API_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The principal of a credential, and when it was last seen; `note_after` is in seconds."""
+    """The principal of a credential, and when it was last seen; `idle_seconds` after that a session ends."""
 
     principal: Principal
     seen_at: datetime | None
-    note_after: float
+    idle_seconds: float = math.inf
+
+    def is_noted(self, at: datetime, *, after: float) -> bool:
+        """Whether it was noted so many seconds ago or less; a quarter of `idle_seconds`, if that is less."""
+        return self.seen_at is not None and (at - self.seen_at).total_seconds() <= min(after, self.idle_seconds / 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +218,6 @@ class Expired:
 
     session_id: int = 0
     key_id: int = 0
-
-
-SEEN_EVERY_SECONDS = 300.0
 
 
 def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
@@ -267,7 +260,7 @@ def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found 
         via="api_key",
         key_id=first.id,
     )
-    return Found(principal, first.last_used_at, SEEN_EVERY_SECONDS)
+    return Found(principal, first.last_used_at)
 
 
 def _found(
@@ -291,7 +284,7 @@ def _found(
         confirmed_at=first.confirmed_at,
         via=via,
     )
-    return Found(principal, first.last_seen_at, min(SEEN_EVERY_SECONDS, first.idle_seconds / 4))
+    return Found(principal, first.last_seen_at, first.idle_seconds)
 
 
 def _acting_as(connection: Connection, found: Found, row: Row[*tuple[Any, ...]], at: datetime) -> Found:

@@ -64,6 +64,14 @@ def init_app(app: Flask, settings: Settings) -> None:
         return response
 
 
+def for_everyone(response: Response, *, seconds: int) -> Response:
+    """Let shared caches keep an answer in which nothing is personal; who has it already gets 304 without it."""
+    response.headers["Cache-Control"] = f"public, max-age={seconds}"
+    if not response.direct_passthrough:
+        response.add_etag()
+    return response.make_conditional(request)  # type: ignore[return-value]
+
+
 def _log(response: Response) -> None:
     who = getattr(g.get("_login_user"), "user_id", None)
     # The path only: a query string can contain what people searched for. One-time tokens are left out of it too.

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from itsdangerous import URLSafeTimedSerializer
 
+from app.cache import cache
 from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
 from app.security.access_tokens import BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
 from app.security.tokens import new_token
 from app.services.audit import Origin
+from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
 from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
@@ -33,9 +35,14 @@ DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cook
 class CookieSession(SecureCookieSessionInterface):
     """Flask's own, with its signer created once: Flask creates one for each read and write."""
 
-    @cache  # noqa: B019 - there is one of it, and it lives as long as the application
+    @lru_cache  # noqa: B019 - there is one of it, and it lives as long as the application
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         return super().get_signing_serializer(app)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Not with an answer that shared caches keep: it neither depends on a cookie nor sets one."""
+        if not response.headers.get("Cache-Control", "").startswith("public"):
+            super().save_session(app, session, response)
 
 
 def init_app(app: Flask) -> None:
@@ -101,8 +108,7 @@ def _load(request: Request) -> Principal | None:
     g.origin = Origin(visit(), found.principal)
     if _refreshes_itself(request):
         return found.principal
-    if found.seen_at is None or (now() - found.seen_at).total_seconds() > found.note_after:
-        _touch(found.principal)
+    _note_use(found)
     return found.principal
 
 
@@ -168,13 +174,17 @@ def _expire(expired: Expired) -> None:
         db.session.rollback()  # It is refused in any case; the next request writes it.
 
 
-def _touch(principal: Principal) -> None:
+def _note_use(found: Found) -> None:
+    """Once in five minutes: collected for a job that writes many at once, or written here when that is away or late."""
+    at = now()
+    if found.is_noted(at, after=NOTE_AFTER_SECONDS):
+        return
+    use = Use.of(found.principal, at)
+    if found.is_noted(at, after=WRITE_AFTER_SECONDS) and cache.collect("uses", use.key(), use.at.isoformat()):
+        return
     try:
         with unit_of_work() as work:
-            if principal.via == "api_key":
-                work.api_keys.touch(principal.key_id)
-            else:
-                work.sessions.touch(principal)
+            work.last_seen.note([use])
     except DATABASE_AWAY:
         # If the database is too busy for this write, the page can still be shown.
         db.session.rollback()

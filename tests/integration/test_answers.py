@@ -70,6 +70,35 @@ def test_static_files_with_a_fingerprint_are_kept_for_good(client):
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        *("/static/gatehouse.css?v=1", "/static/gatehouse.css", "/favicon.ico", "/theme.css", "/robots.txt"),
+        *("/.well-known/security.txt", "/.well-known/jwks.json", "/api/v1/openapi.json"),
+    ],
+)
+@pytest.mark.parametrize("accepted", ["", "gzip"])
+def test_what_is_the_same_for_all_is_kept_by_shared_caches_and_sent_once(signed_in, path, accepted):
+    first = signed_in.get(path, headers={"Accept-Encoding": accepted})
+    assert first.headers["Cache-Control"].startswith("public, max-age=")
+    again = signed_in.get(path, headers={"Accept-Encoding": accepted, "If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+    for answer in (first, again):
+        assert "Set-Cookie" not in answer.headers
+        assert "Cookie" not in answer.headers.get("Vary", "")
+
+
+def test_what_is_personal_is_kept_by_no_cache(signed_in):
+    """Every page but those above; the API's objects by their owner's program only, which asks each time."""
+    for path in ("/", "/account", "/account/sessions", "/auth/login", "/api/docs", "/healthz", "/nowhere"):
+        assert signed_in.get(path).headers["Cache-Control"] == "no-store"
+    me = signed_in.get("/api/v1/users/me")
+    assert me.headers["Cache-Control"] == "private, no-cache"
+    assert "Cookie" in me.headers["Vary"]
+    assert signed_in.get("/api/v1/users/me", headers={"If-None-Match": me.headers["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize(
     ("accepted", "encoding"),
     [
         ("gzip, deflate, br, zstd", "zstd"),

@@ -5,6 +5,7 @@ from app.errors import SessionNotFound
 from app.models import Device, Session
 from app.principal import Visit
 from app.security.tokens import token_hash
+from app.services.last_seen import LastSeen, Use
 from app.services.permissions import PERMISSIONS
 from app.services.sessions import Expired, Found, find_by_cookie
 from tests.unit.conftest import add_user, principal_of
@@ -20,6 +21,11 @@ def who_is(session, clock):
         return found.principal if isinstance(found, Found) else None
 
     return who_is
+
+
+@pytest.fixture
+def see(session, clock):
+    return lambda principal: LastSeen(session=session).note([Use.of(principal, clock.now)])
 
 
 def test_a_session_is_found_by_its_token_of_which_only_the_hash_is_kept(sessions, session, ada, who_is):
@@ -39,22 +45,22 @@ def test_a_session_ends_when_it_was_idle_for_too_long(sessions, ada, clock, who_
     assert who_is(token) is None
 
 
-def test_being_seen_keeps_a_session_but_not_past_its_absolute_end(sessions, ada, clock, who_is):
+def test_being_seen_keeps_a_session_but_not_past_its_absolute_end(sessions, ada, clock, who_is, see):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
     for _ in range(16):
         clock.advance(hours=10)
-        sessions.touch(who_is(token))
+        see(who_is(token))
 
     assert who_is(token)
     clock.advance(hours=10)
     assert who_is(token) is None
 
 
-def test_a_remembered_session_may_rest_for_a_month_and_live_for_three(sessions, ada, clock, who_is):
+def test_a_remembered_session_may_rest_for_a_month_and_live_for_three(sessions, ada, clock, who_is, see):
     _, token = sessions.start(ada.id, visit=VISIT, remember=True)
     for _ in range(3):
         clock.advance(days=29)
-        sessions.touch(who_is(token))
+        see(who_is(token))
 
     clock.advance(days=2, hours=23)
     assert who_is(token)
@@ -135,13 +141,13 @@ def test_an_ended_session_cannot_be_confirmed(sessions, ada, clock):
         sessions.confirm(principal_of(ada, session_id=session_id, at=clock.now))
 
 
-def test_of_too_many_sessions_the_least_recently_seen_ends(sessions, session, ada, clock, who_is):
+def test_of_too_many_sessions_the_least_recently_seen_ends(sessions, session, ada, clock, who_is, see):
     first, token = sessions.start(ada.id, visit=VISIT, remember=False)
     for _ in range(99):
         clock.advance(seconds=1)
         last, _ = sessions.start(ada.id, visit=VISIT, remember=False)
     clock.advance(minutes=6)
-    sessions.touch(who_is(token))
+    see(who_is(token))
 
     sessions.start(ada.id, visit=VISIT, remember=False)
 

@@ -1,0 +1,147 @@
+"""When sessions, users and API keys were last used: collected in Valkey, and written by a job."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from app.cache import PREFIX, cache
+from app.extensions import db
+from app.models import ApiKey, Session, User
+from app.queue import connect
+from app.services.last_seen import Use
+from app.tasks import NoteUses
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.mailbox import work_off
+from tests.support.program import Program
+from tests.support.statements import statements
+
+USES = f"{PREFIX}uses"
+
+
+@pytest.fixture
+def patient(make_app, monkeypatch):
+    """An application whose cache is waited for however loaded the machine is."""
+    monkeypatch.setattr("app.cache.TIMEOUT_SECONDS", 60)
+    cache.__init__()
+    return make_app()
+
+
+@pytest.fixture
+def connection(redis_url):
+    connection = connect(redis_url)
+    yield connection
+    connection.close()
+
+
+def seen(app):
+    """When the session, its user and the key were last used, as stored."""
+    with app.app_context():
+        columns = (Session.last_seen_at, User.last_seen_at, ApiKey.last_used_at)
+        return [db.session.scalar(select(column).order_by(column.desc())) for column in columns]
+
+
+def write_behind(app):
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(NoteUses())
+    assert work_off(app)
+
+
+def browser_and_program(app, admin):
+    """Both have used the application just now."""
+    browser, program = Browser(app), Program(app)
+    browser.login(admin)
+    key = program.login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["users:read"]}).json["data"]["key"]
+    program = Program(app, token=key)
+    assert (browser.get("/account").status_code, program.get("/users").status_code) == (200, 200)
+    return browser, program
+
+
+def use(browser, program):
+    assert (browser.get("/account").status_code, program.get("/users").status_code) == (200, 200)
+
+
+def test_uses_are_collected_and_written_by_a_job(patient, admin, clock, connection):
+    browser, program = browser_and_program(patient, admin)
+    began = clock.now
+    clock.advance(minutes=4)
+    use(browser, program)
+    assert not connection.exists(USES)
+
+    clock.advance(minutes=2)
+    for _ in range(2):
+        with statements() as asked:
+            use(browser, program)
+        assert not [statement for statement, _ in asked if statement.startswith("UPDATE")]
+        clock.advance(minutes=1)
+    assert connection.hlen(USES) == 2
+    assert 0 < connection.ttl(USES) <= 3600
+    assert seen(patient) == [began] * 3
+
+    write_behind(patient)
+    assert seen(patient) == [began + timedelta(minutes=7)] * 3
+    assert not connection.exists(USES)
+
+
+def test_what_was_not_written_for_long_is_written_at_once(patient, admin, clock, connection):
+    browser, program = browser_and_program(patient, admin)
+    clock.advance(minutes=6)
+    use(browser, program)
+    connection.flushall()
+    write_behind(patient)
+    clock.advance(minutes=10)
+    use(browser, program)
+    assert seen(patient) == [clock.now] * 3
+
+
+@pytest.mark.settings(session_idle_minutes=20)
+def test_a_session_that_would_soon_be_idle_is_written_at_once(patient, admin, clock, connection):
+    browser, _ = browser_and_program(patient, admin)
+    clock.advance(minutes=5, seconds=1)
+    assert browser.get("/account").status_code == 200
+    assert seen(patient)[0] == clock.now
+    assert not connection.exists(USES)
+
+
+@pytest.mark.settings(redis_url="")
+def test_without_a_cache_each_use_is_written(app, admin, clock):
+    browser, program = browser_and_program(app, admin)
+    clock.advance(minutes=6)
+    use(browser, program)
+    assert seen(app) == [clock.now] * 3
+
+
+def test_with_a_full_cache_each_use_is_written(patient, admin, clock, connection):
+    browser, program = browser_and_program(patient, admin)
+    clock.advance(minutes=6)
+    connection.config_set("maxmemory", "1")
+    try:
+        use(browser, program)
+    finally:
+        connection.config_set("maxmemory", "0")
+    assert seen(patient) == [clock.now] * 3
+
+
+def test_what_is_garbled_is_left_out_and_an_older_time_never_replaces_a_newer_one(patient, admin, clock, connection):
+    browser_and_program(patient, admin)
+    began = clock.now
+    with patient.app_context():
+        (session_id,) = db.session.scalars(select(Session.id).where(Session.token_hash.is_not(None)).limit(1)).all()
+        old = Use(at=began - timedelta(minutes=1), session_id=session_id, user_id=admin.id)
+    pairs = {old.key(): old.at.isoformat(), "1": "x", "1:2:x": began.isoformat(), "1:1:0": "2026-01-01T00:00:00"}
+    for key, at in (pairs | {"999999:999999:999999": began.isoformat()}).items():
+        connection.hset(USES, key, at)
+    write_behind(patient)
+    assert seen(patient) == [began] * 3
+    assert not connection.exists(USES)
+
+
+def test_many_are_written_in_one_go(patient, admin, connection):
+    at = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
+    for number in range(2500):
+        connection.hset(USES, Use(at=at, session_id=10**6 + number, user_id=10**6 + number).key(), at.isoformat())
+    with statements() as asked:
+        write_behind(patient)
+    assert len([1 for statement, _ in asked if statement.startswith("UPDATE sessions")]) == 3
+    assert not connection.exists(USES)
