@@ -5,7 +5,7 @@ COPY requirements.txt .
 RUN python -m venv /srv/venv && /srv/venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 
 FROM python:3.13-slim
-RUN useradd --system --create-home --home-dir /var/lib/gatehouse gatehouse
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/gatehouse gatehouse
 WORKDIR /srv/gatehouse
 COPY --from=build /srv/venv /srv/venv
 COPY app app
@@ -17,7 +17,7 @@ ENV PATH=/srv/venv/bin:$PATH \
     ENVIRONMENT=production \
     HOST=0.0.0.0 \
     INSTANCE_PATH=/var/lib/gatehouse
-USER gatehouse
+USER 10001
 EXPOSE 8000
 HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
 # Web by default; the other commands are `flask jobs worker`, `flask jobs schedule` and `flask db upgrade`.

@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick chaos check format bench permissions screenshots lock
+.PHONY: help run test test-quick chaos check smoke sbom format bench permissions screenshots lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,12 @@ check: .venv/for-test ## Check format, lint, types, import contracts, pins and k
 	$(BIN)/lint-imports
 	@$(BIN)/python .ci/check_pins.py
 	@$(AUDIT)
+
+smoke: ## Ask a running site whether it serves as it should (URL=https://accounts.example.com, ARGS="--wait 60")
+	@exec $(PYTHON) ops/smoke.py $(ARGS) $(URL)
+
+sbom: .venv/for-test ## Print what is installed in production, as CycloneDX JSON
+	@exec $(BIN)/python .ci/sbom.py
 
 format: .venv/for-test ## Format the code and apply automatic lint fixes
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,265 @@
+"""What delivers it: the image, the checks on GitHub, the script that asks a running site, the bill of materials."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.settings import ROOT
+from tests.support.workspace import run_folder, worker_name
+
+SMOKE = ROOT / "ops" / "smoke.py"
+NO_INDEX = re.compile("No matching distribution|connection|Could not find a version", re.IGNORECASE)
+
+
+def smoke(url, *arguments, **environment):
+    run = subprocess.run(
+        [sys.executable, SMOKE, url, *arguments],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], **environment},
+        timeout=120,
+    )
+    return run.returncode, run.stdout + run.stderr
+
+
+# ── the image: no engine is at hand, so a folder is built by the Dockerfile's own steps ──
+
+
+class Image:
+    """A folder in which the steps of a Dockerfile are run as they are written, its absolute paths inside of it.
+
+    Python of the base image is the one that runs the tests; `useradd` makes the home and no user.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.stages, self.command, self.health = root, {}, [], []
+        self._begin()
+        for line in re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines():
+            if line and not line.startswith("#"):
+                instruction, _, rest = line.partition(" ")
+                getattr(self, f"do_{instruction.lower()}")(rest.strip())
+
+    def _begin(self) -> None:
+        self.folder, self.environment = self.root, {"PATH": "/bin:/usr/bin"}
+        shims = self.root / "bin"
+        shims.mkdir(parents=True)
+        (shims / "python").symlink_to(sys.executable)
+        (shims / "useradd").write_text(
+            '#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" != --home-dir ] || mkdir -p "$2"; shift; done\n'
+        )
+        (shims / "useradd").chmod(0o755)
+
+    def inside(self, text: str) -> str:
+        return re.sub(r"(?<![\w./])/(?=(srv|var|bin)\b)", f"{self.root}/", text)
+
+    def variables(self, **more: str) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
+        own = {name: self.inside(value) for name, value in self.environment.items()}
+        return inherited | own | {"PATH": f"{own['PATH']}:{self.root}/bin:/usr/bin:/bin"} | more
+
+    def do_from(self, rest: str) -> None:
+        if self.root.joinpath("srv").exists():  # A later stage sees the earlier one by its name only.
+            self.root.rename(self.stages["build"])
+            self._begin()
+        if " AS " in rest:
+            name = rest.partition(" AS ")[2]
+            self.stages[name] = self.root.with_name(f"{self.root.name}-{name}")
+
+    def do_workdir(self, rest: str) -> None:
+        self.folder = Path(self.inside(rest))
+        self.folder.mkdir(parents=True)
+
+    def do_copy(self, rest: str) -> None:
+        *sources, target = rest.split()
+        origin = ROOT
+        if sources[0].startswith("--from="):
+            origin = self.stages[sources.pop(0).removeprefix("--from=")]
+        else:
+            allowed = (ROOT / ".dockerignore").read_text().splitlines()
+            assert not [source for source in sources if f"!{source}" not in allowed]
+        for source in sources:
+            found = origin / source.lstrip("/")
+            place = Path(self.inside(target)) if target.startswith("/") else self.folder / target
+            if found.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "*.py[cod]")
+                shutil.copytree(
+                    found, place, dirs_exist_ok=True, symlinks=True, ignore=ignored if origin == ROOT else None
+                )
+            else:
+                shutil.copy2(found, place)
+
+    def do_run(self, rest: str) -> None:
+        run = subprocess.run(
+            self.inside(rest),
+            shell=True,
+            cwd=self.folder,
+            env=self.variables(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if run.returncode and "CI" not in os.environ and NO_INDEX.search(run.stderr):
+            pytest.skip("no package index can be reached")
+        assert run.returncode == 0, run.stderr
+
+    def do_env(self, rest: str) -> None:
+        for pair in shlex.split(rest):
+            name, _, value = pair.partition("=")
+            self.environment[name] = value.replace("$PATH", self.environment["PATH"])
+
+    def do_user(self, rest: str) -> None:
+        assert rest.isdigit()
+
+    def do_expose(self, rest: str) -> None:
+        assert rest == "8000"
+
+    def do_healthcheck(self, rest: str) -> None:
+        self.health = json.loads(rest.removeprefix("CMD "))
+
+    def do_cmd(self, rest: str) -> None:
+        self.command = json.loads(rest)
+
+    def run(self, command, **environment):
+        return subprocess.run(
+            command, cwd=self.folder, env=self.variables(**environment), capture_output=True, text=True, timeout=120
+        )
+
+    @contextmanager
+    def started(self, command, **environment):
+        with subprocess.Popen(command, cwd=self.folder, env=self.variables(**environment)) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def image():
+    root = run_folder() / f"image-{worker_name()}"
+    yield Image(root / "root")
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_the_image_serves_in_production_as_its_command_says(image, port):
+    settings = {"SECRET_KEY": "k" * 10 + worker_name() + os.urandom(24).hex(), "BASE_URL": f"http://127.0.0.1:{port}"}
+    settings |= {"PORT": str(port), "HOST": "127.0.0.1", "TRUSTED_PROXIES": "1", "MAIL_URL": "smtp://127.0.0.1:1"}
+    assert image.run(["flask", "db", "upgrade"], **settings).returncode == 0
+    asks = [part.replace(":8000", f":{port}") for part in image.health]
+    with image.started(image.command, **settings) as process:
+        deadline = time.monotonic() + 60
+        while (asked := image.run(asks)).returncode and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.2)
+        assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.slow
+def test_the_image_is_asked_as_on_github(image, port):
+    url = f"http://127.0.0.1:{port}"
+    settings = {"ENVIRONMENT": "development", "BASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1"}
+    password = "a quieter harbour"
+    with image.started(["flask", "up"], **settings):
+        code, said = smoke(url + "/", "--wait", "60")
+        assert (code, said.splitlines()[-1]) == (0, f"{url} serves as it should."), said
+        create = ["flask", "users", "create", "smoke@example.com", "--name", "Smoke", "--password-stdin"]
+        made = subprocess.run(
+            create, input=password, cwd=image.folder, env=image.variables(**settings), capture_output=True, text=True
+        )
+        assert made.returncode == 0, made.stderr
+        code, said = smoke(url, SMOKE_EMAIL="smoke@example.com", SMOKE_PASSWORD=password)
+        assert (code, "ok      An account signs in and out" in said) == (0, True), said
+        code, said = smoke(url, SMOKE_EMAIL="smoke@example.com", SMOKE_PASSWORD="another")
+        assert (code, "Wrong email address or password" in said) == (1, True), said
+        code, said = smoke(f"http://localhost:{port}")
+        assert (code, f"links in mails lead to {url}" in said) == (1, True), said
+
+
+def test_asking_where_nothing_serves_is_one_sentence(port):
+    code, said = smoke(f"http://127.0.0.1:{port}")
+    assert (code, said.count("FAILED"), "Traceback" in said) == (1, 1, False)
+    assert "does not answer" in said
+    assert smoke("accounts.example.com")[0] == 2
+
+
+def test_the_dockerfile_is_clean():
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if hadolint is None:
+        pytest.skip("there is no hadolint for this machine")
+    checked = subprocess.run([hadolint, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+# ── what runs elsewhere ──
+
+
+def test_the_workflow_runs_what_is_there_and_pins_what_it_takes():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    asked = {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
+    assert asked == {"check", "sbom", "smoke", "test"}
+    assert asked <= targets
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    # Expressions come into scripts as variables only, so that nobody's branch name is a command.
+    assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
+
+
+def test_the_hooks_run_tools_that_are_installed():
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    for hook in local["hooks"]:
+        name = hook["entry"].split()[0].removeprefix(".venv/bin/")
+        assert Path(sys.executable).with_name(name).exists()
+
+
+@pytest.mark.databases("sqlite")
+def test_the_composition_runs_commands_that_exist(flask):
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    commands = {
+        name: part["command"].split()[1:] for name, part in services.items() if "flask" in part.get("command", "")
+    }
+    assert commands == {"migrate": ["db", "upgrade"], "worker": ["jobs", "worker"], "schedule": ["jobs", "schedule"]}
+    for words in commands.values():
+        assert flask(*words, "--help").exit_code == 0
+    for name, part in services.items():
+        assert set(part["profiles"]) == ({"staging"} if name == "mailbox" else {"production", "staging"})
+    # Web, worker and schedule start when the migration is through.
+    for name in ("web", "worker", "schedule"):
+        assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+
+
+def test_the_bill_of_materials_names_every_pin_that_is_installed():
+    printed = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "sbom.py"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    bill = json.loads(printed)
+    pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;\\]+) (;?)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert bill["specVersion"] == "1.6"
+    named = {(part["name"], part["version"]) for part in bill["components"]}
+    assert named <= {(name, version) for name, version, _ in pins}
+    assert named >= {(name, version) for name, version, marker in pins if not marker}
+    licensed = {part["name"] for part in bill["components"] if part.get("licenses")}
+    assert {"flask", "sqlalchemy", "argon2-cffi"} <= licensed
+    (flask,) = [each["dependsOn"] for each in bill["dependencies"] if each["ref"].startswith("flask==")]
+    assert any(each.startswith("werkzeug==") for each in flask)
