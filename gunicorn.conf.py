@@ -1,14 +1,15 @@
 """The configuration of gunicorn for `wsgi:app`, from the application's settings."""
 
-import gc
 import sys
 from pathlib import Path
 from typing import Any
 
 chdir = str(Path(__file__).resolve().parent)
 sys.path.insert(0, chdir)  # gunicorn reads this file before it goes there.
+# On HUP this file is read again: new workers, which inherit what is imported here, are to run the code as it is then.
+for name in [name for name in sys.modules if name.split(".")[0] == "app"]:
+    del sys.modules[name]
 
-from app.extensions import db  # noqa: E402
 from app.metrics import metrics  # noqa: E402
 from app.settings import SettingsError, load_settings  # noqa: E402
 
@@ -21,8 +22,8 @@ bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{sett
 workers = settings.web_processes
 worker_class = "gthread"
 threads = settings.web_threads
-# Loaded once, in the master: workers start faster and share its memory.
-preload_app = True
+# Each worker loads the application, so that HUP rolls new code out (docs/operations.md, "Upgrades").
+preload_app = False
 
 # A worker without a heartbeat for `timeout` seconds is replaced; a stopping one has `graceful_timeout` seconds.
 timeout = 60
@@ -53,13 +54,5 @@ def on_starting(server: Any) -> None:
     metrics.sweep()
 
 
-def when_ready(server: Any) -> None:
-    """Exempt loaded objects from garbage collection, which would copy shared memory into every worker."""
-    gc.collect()
-    gc.freeze()
-
-
-def post_fork(server: Any, worker: Any) -> None:
-    """Each worker opens its own database connections; processes must not share one."""
-    with worker.app.wsgi().app_context():
-        db.engine.dispose(close=False)
+def on_reload(server: Any) -> None:
+    metrics.begin(settings.metrics_folder)

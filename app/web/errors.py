@@ -9,6 +9,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import ProgrammingError
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.errors import (
@@ -43,6 +44,7 @@ from app.errors import (
     WrongPassword,
 )
 from app.extensions import DATABASE_AWAY, db
+from app.schema import schema_state
 from app.web import csrf, envelope
 from app.web.access import record_refusal
 from app.web.identity import has_explicit_credential, is_api
@@ -126,6 +128,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(AccountError, _refused)
     for away in DATABASE_AWAY:
         app.register_error_handler(away, _database_away)
+    app.register_error_handler(ProgrammingError, _statement_refused)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -201,6 +204,12 @@ def _database_away(problem: Exception) -> ResponseReturnValue:
     response = answer(503)
     response.headers["Retry-After"] = "5"
     return response
+
+
+def _statement_refused(problem: ProgrammingError) -> ResponseReturnValue:
+    """A migration is still to come, or a newer one took something away; if not, the statement is wrong."""
+    db.session.rollback()
+    return _unexpected(problem) if schema_state() == ("ok", "ok") else _database_away(problem)
 
 
 def _unexpected(problem: Exception) -> ResponseReturnValue:

@@ -2,17 +2,21 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPException
 
 import psycopg
+import pytest
 from sqlalchemy import select
 
 from app.models import AuditEvent, User
+from app.settings import ROOT
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import PATIENCE_SECONDS, until
@@ -145,3 +149,83 @@ def asked(deployment):
     text = deployment.get("/metrics").decode()
     found = re.search(r'^gatehouse_http_requests_total{.*route="/robots.txt",status="200"} (\S+)', text, re.MULTILINE)
     return float(found[1])
+
+
+# ── a new release ──
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the code, which can change under its web."""
+    for name in ("app", "migrations", "wsgi.py", "gunicorn.conf.py"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / "tree" / name)
+    return tmp_path / "tree"
+
+
+def release(tree, name):
+    """A new release: another name in a module that gunicorn's master loads too."""
+    file = tree / "app" / "settings.py"
+    code, changed = re.subn(r'site_name: str = Field\("[^"]*"', f'site_name: str = Field("{name}"', file.read_text())
+    assert changed == 1
+    file.write_text(code)
+
+
+def shows_only(name, pages):
+    return len(pages) >= 50 and all(f"{name}</title>" in page for page in pages[-50:])
+
+
+@contextmanager
+def visitors(deployment, count=4):
+    """They ask without pause, a connection each time as behind a proxy; yields the pages and failures so far."""
+    pages, failures, stop = [], [], threading.Event()
+
+    def visit():
+        while not stop.is_set():
+            try:
+                pages.append(deployment.get("/auth/login").decode())
+            except (OSError, HTTPException) as failure:
+                failures.append(repr(failure))
+
+    threads = [threading.Thread(target=visit) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield pages, failures
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_new_release_is_rolled_out_under_load_without_a_failed_request(build, tree):
+    deployment = build(web_processes="2")
+    release(tree, "First")
+    web = deployment.start_web(tree=tree)
+    with visitors(deployment) as (pages, failures):
+        for name in ("Second", "The Third One"):
+            release(tree, name)
+            os.kill(web.pid, signal.SIGHUP)
+            until(partial(shows_only, name, pages), why=web.log.read_text)
+        assert failures == []
+    # Requests are still counted, in the new processes.
+    counted = re.search(
+        r'http_requests_total\{method="GET",route="/auth/login",status="200"\} (\d+)',
+        deployment.get("/metrics").decode(),
+    )
+    assert int(counted[1]) == len(pages)
+    assert len(web.children()) == 2
+
+
+def test_a_restart_under_load_fails_no_request_while_the_socket_stays_open(build, tree):
+    """As with a systemd socket unit: new libraries come with a restart."""
+    deployment = build(web_processes="2")
+    web = deployment.start_web(tree=tree)
+    with visitors(deployment) as (pages, failures):
+        release(tree, "Second")
+        until(lambda: len(pages) > 50)
+        web.terminate()
+        assert web.wait() == 0
+        deployment.start_web(tree=tree)
+        until(partial(shows_only, "Second", pages))
+        assert failures == []

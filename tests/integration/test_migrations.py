@@ -137,3 +137,71 @@ def test_what_is_looked_up_often_is_found_by_an_index(app, lookup, index):
 
     assert "SEARCH" in plan
     assert index in plan
+
+
+# ── upgrades while it runs ──
+
+
+def shape(app):
+    """Of each column whether it may be left out of an INSERT."""
+    with app.app_context():
+        found = inspect(db.engine)
+        return {
+            (table, column["name"]): bool(
+                column["nullable"] or column["default"] or column.get("autoincrement") is True
+            )
+            for table in found.get_table_names()
+            for column in found.get_columns(table)
+        }
+
+
+def contractions(before, after):
+    """What the previous release still uses and would miss: columns that are gone, or must now be filled in."""
+    tables = {table for table, _ in before}
+    gone = {f"-{table}.{column}" for table, column in before.keys() - after.keys()}
+    return gone | {
+        f"!{table}.{column}"
+        for (table, column), is_optional in after.items()
+        if table in tables and not is_optional and before.get((table, column), True)
+    }
+
+
+@pytest.mark.databases("sqlite")
+def test_no_migration_takes_away_what_the_previous_release_uses(fresh_app):
+    """What a release stops using, a later one's migration removes: an entry here says since when nothing uses it."""
+    found, before = {}, {}
+    for revision in sorted(known_revisions()):
+        flask(fresh_app, "db", "upgrade", revision)
+        after = shape(fresh_app)
+        if missed := contractions(before, after):
+            found[revision] = missed
+        before = after
+    keys = {"id", "kid", "private_jwk", "public_jwk", "created_at", "retired_at"}
+    assert found == {
+        # Before the first release.
+        "0004": {"-jobs.rung_at"},
+        "0005": {f"-signing_keys.{column}" for column in keys},
+        "0011": {"-jobs.progress"},
+    }
+
+
+def test_new_code_reads_a_database_that_is_not_migrated_yet(fresh_app):
+    flask(fresh_app, "db", "upgrade")
+    People(fresh_app).add("grace@example.com", roles=("administrator",))
+    browser = Browser(fresh_app)
+    browser.login("grace@example.com", "a quieter harbour")
+    browser.confirm("a quieter harbour")
+    flask(fresh_app, "db", "downgrade")
+
+    paths = {
+        rule.rule
+        for rule in fresh_app.url_map.iter_rules()
+        if "GET" in rule.methods and not rule.arguments and rule.endpoint != "static"
+    }
+    answers = {path: browser.send("GET", path) for path in sorted(paths)}
+    wait = {path for path, answer in answers.items() if answer.status_code == 503}
+    assert all(answers[path].headers["Retry-After"] for path in wait - {"/readyz"})
+    assert not [path for path, answer in answers.items() if answer.status_code == 500]
+    # What needs the new table. Everything else is as it was.
+    assert wait == {"/admin/settings", "/api/v1/invitations", "/readyz", "/users/import", "/users/invitations"}
+    assert len([path for path, answer in answers.items() if answer.status_code == 200]) > 40

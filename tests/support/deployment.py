@@ -69,13 +69,13 @@ class Process:
     """One of the deployment's programs, in a process group of its own, writing to a log of its own."""
 
     def __init__(
-        self, command: Sequence[str], *, environment: dict[str, str], log: Path, files: Sequence[int] = ()
+        self, command: Sequence[str], *, environment: dict[str, str], log: Path, files: Sequence[int], folder: Path
     ) -> None:
         self.log = log
         with log.open("ab") as told:
             self._process = subprocess.Popen(
                 dying_with_parent(command),
-                cwd=ROOT,
+                cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=told,
@@ -148,11 +148,11 @@ class Deployment:
 
     # ── its processes ──
 
-    def start_web(self, *, application: str = "wsgi") -> Process:
-        """Gunicorn on the deployment's own listener, once it answers."""
+    def start_web(self, *, application: str = "wsgi", tree: Path = ROOT) -> Process:
+        """Gunicorn on the deployment's own listener, once it answers; `tree` is where the code is."""
         file = self._listener.fileno()
         serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", f"{application}:app"]
-        web = self.run("web", serve, files=[file])
+        web = self.run("web", serve, files=[file], tree=tree)
         until(lambda: self._answers() or not web.is_alive())
         assert web.is_alive(), self.told()
         return web
@@ -173,9 +173,10 @@ class Deployment:
         """A `flask` command that runs beside the test."""
         return self.run(name, [*FLASK, *arguments])
 
-    def run(self, name: str, command: Sequence[str], *, files: Sequence[int] = ()) -> Process:
+    def run(self, name: str, command: Sequence[str], *, files: Sequence[int] = (), tree: Path = ROOT) -> Process:
         """Any program that belongs to it."""
-        started = Process(command, environment=self.environment, log=self.folder / f"{name}.log", files=files)
+        log = self.folder / f"{name}.log"
+        started = Process(command, environment=self.environment, log=log, files=files, folder=tree)
         self.processes.append(started)
         return started
 
