@@ -58,7 +58,7 @@ class Caller:
 
     def token(self, path: str) -> str:
         """The CSRF token of the form at `path`."""
-        return Page(self.get(path).text).find('main input[name="csrf_token"]').attrs["value"]
+        return token_in(self.get(path))
 
     def send(self, path: str, **fields: str) -> Answer:
         return self._send(path, urlencode(fields).encode())
@@ -83,6 +83,10 @@ class Caller:
         except urllib.error.HTTPError as answer:
             with answer:
                 return _read(answer.code, answer.headers, answer.read())
+
+
+def token_in(answer: Answer) -> str:
+    return Page(answer.text).find('main input[name="csrf_token"]').attrs["value"]
 
 
 def _read(status: int, headers: HTTPMessage, body: bytes) -> Answer:

@@ -11,7 +11,7 @@ from http.client import HTTPException
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.faults.caller import Caller
+from tests.faults.caller import Caller, token_in
 from tests.faults.chaos.rig import Rig
 from tests.support.deployment import task_of
 
@@ -65,7 +65,13 @@ def sign_people_up(rig: Rig, promises: Promises, over: threading.Event) -> None:
             caller = Caller(rig.deployment.url)
             answer = caller.get("/auth/register")
             if answer.status == 200:
-                answer = caller.register(address)
+                form = {
+                    "csrf_token": token_in(answer),
+                    "email": address,
+                    "name": "Ada",
+                    "password": "a quieter harbour",
+                }
+                answer = caller.send("/auth/register", **form)
                 if answer.status == 303:
                     promises.addresses.add(address)
             promises.answers[answer.status] += answer.status != 200
