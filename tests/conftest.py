@@ -33,6 +33,7 @@ from tests.support.databases import (  # noqa: E402
     copied,
     emptied,
     forget_environment,
+    fresh_database,
     let_go,
     migrated,
     postgres_server,
@@ -229,6 +230,12 @@ def app(
     app.extensions["clock"] = clock
     yield app
     let_go(app)
+
+
+@pytest.fixture
+def fresh_app(make_app: Callable[..., Flask], database_url: str, tmp_path: Path) -> Flask:
+    """The application on an empty database of its own."""
+    return make_app(database_url=fresh_database(database_url, tmp_path))
 
 
 @pytest.fixture

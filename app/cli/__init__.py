@@ -18,6 +18,7 @@ from app.settings import SettingsError
 
 COMMANDS = {
     "audit": "app.cli.audit:audit",
+    "backup": "app.cli.backup:backup",
     "db": "app.cli.database:migrations",
     "doctor": "app.cli.doctor:doctor",
     "invitations": "app.cli.invitations:invitations",
@@ -25,6 +26,7 @@ COMMANDS = {
     "keys": "app.cli.keys:keys",
     "maintenance": "app.cli.site:maintenance",
     "mail": "app.cli.mail:mail",
+    "restore": "app.cli.backup:restore",
     "roles": "app.cli.roles:roles",
     "up": "app.cli.up:up",
     "users": "app.cli.imports:users",

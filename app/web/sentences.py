@@ -49,6 +49,7 @@ SENTENCES = {
     "schedule.paused": "The schedule entry {entry} was paused.",
     "schedule.resumed": "The schedule entry {entry} was resumed.",
     "schedule.run": "The schedule entry {entry} was run as job {job}.",
+    "site.restored": "The site was restored from a backup.",
     "site.changed": "The settings of the site were changed.",
     "session.confirmed": "The password was given to confirm a change.",
     "session.ended": "A session was ended.",

@@ -17,19 +17,6 @@ from tests.support.commands import flask_command
 from tests.support.people import People
 
 
-@pytest.fixture
-def fresh_app(make_app, database_url, tmp_path):
-    """The application on an empty database of its own."""
-    if database_url.startswith("sqlite"):
-        return make_app(database_url=f"sqlite:///{tmp_path / 'fresh.db'}")
-    app = make_app()
-    with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA IF EXISTS fresh CASCADE"))
-        connection.execute(text("CREATE SCHEMA fresh"))
-    separator = "&" if "?" in database_url else "?"
-    return make_app(database_url=f"{database_url}{separator}options=-csearch_path%3Dfresh")
-
-
 def flask(app, *arguments):
     result = flask_command(app, *arguments)
     assert result.exit_code == 0, result.output

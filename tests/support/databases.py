@@ -82,6 +82,16 @@ def emptied(database_url: str) -> str:
     return database_url
 
 
+def fresh_database(beside: str, folder: Path) -> str:
+    """The URL of a database without tables: a new SQLite file, or a schema in the PostgreSQL database `beside`."""
+    if beside.startswith("sqlite"):
+        return f"sqlite:///{folder / 'fresh.db'}"
+    with psycopg.connect(beside) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS fresh CASCADE")
+        connection.execute("CREATE SCHEMA fresh")
+    return f"{beside}{'&' if '?' in beside else '?'}options=-csearch_path%3Dfresh"
+
+
 def copied(template: Path, folder: Path) -> str:
     """The URL of a fresh copy of a migrated SQLite file."""
     file = folder / "gatehouse.db"

@@ -1,0 +1,75 @@
+"""The drill: saved while people register and workers work, everything lost, restored elsewhere, and on it goes."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select
+
+from app.models import AuditEvent, User
+from tests.faults.caller import Caller
+from tests.support.databases import emptied, fresh_database
+from tests.support.deployment import until
+
+ADA = "ada@example.com"
+
+
+def told(deployment):
+    with deployment.look() as look:
+        users = set(look.session.scalars(select(User.id).where(User.email != ADA)))
+        events = set(look.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
+    return users, events, {job.arguments["user_id"] for job in deployment.jobs("answer_registration")}
+
+
+def command(deployment, *arguments):
+    """A `flask` command that ends well."""
+    run = deployment.start(arguments[0], *arguments)
+    assert run.wait() == 0, run.log.read_text()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_what_was_saved_under_writes_is_restored_elsewhere_and_goes_on(
+    build, request, tmp_path, database, sqlite_template
+):
+    server = request.getfixturevalue("postgres") if database == "postgresql" else "sqlite://"
+    lived = {"database_url": emptied(server)} if database == "postgresql" else {}
+    old = build(**lived, job_lease_seconds="3")
+    old.valkey.start()
+    old.add_user(ADA, password="a quieter harbour")
+    old.start_web()
+    old.start_worker()
+    over, file = threading.Event(), tmp_path / "backup.zip"
+
+    def register(which):
+        number = 0
+        while not over.wait(0.1):
+            number += 1
+            assert Caller(old.url).register(f"person{which}-{number}@example.com").status == 303
+
+    with ThreadPoolExecutor(3) as people:
+        visitors = [people.submit(register, which) for which in range(3)]
+        until(lambda: len(told(old)[0]) >= 5)
+        command(old, "backup", str(file))
+        at_least = len(told(old)[0])
+        over.set()
+        for visitor in visitors:
+            visitor.result()
+    before = told(old)
+    old.close()
+
+    new = build(database_url=fresh_database(server, tmp_path), job_lease_seconds="3")
+    new.valkey.start()
+    command(new, "restore", str(file))
+    users, events, jobs = told(new)
+    # A moment in the middle of all that: each registration is there as a whole, or not at all.
+    assert users == events == jobs
+    assert 5 <= len(users) <= at_least
+    assert users <= before[0]
+
+    new.start_web()
+    new.start_worker()
+    new.start_schedule()
+    assert Caller(new.url).login(ADA).status == 302
+    assert Caller(new.url).register("next@example.com").status == 303
+    until(lambda: all(job.finished_at for job in new.jobs("answer_registration")))
+    assert "next@example.com" in {mail.recipient for mail in new.mails() if mail.status == "sent"}

@@ -1,0 +1,194 @@
+"""`flask backup` and `flask restore`: what was saved comes back, into whichever database, and never over anything."""
+
+import json
+import stat
+from zipfile import ZipFile
+
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import AuditEvent, Base, Session, User
+from app.schema import newest_revision
+from app.tasks import NoOperation
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.commands import flask_command
+from tests.support.databases import fresh_database
+from tests.support.mailbox import work_off
+from tests.support.people import People
+from tests.support.program import Program
+
+
+def rows(app):
+    """Every row of every table, by table."""
+    with app.app_context(), db.engine.connect() as connection:
+        return {
+            each.name: [tuple(row) for row in connection.execute(select(each).order_by(*each.primary_key))]
+            for each in Base.metadata.sorted_tables
+        }
+
+
+@pytest.fixture
+def lived_in(app, admin, ada, mailbox):
+    """Some of everything: sessions, keys, tokens, mails, files, an import, jobs, an ended session's id."""
+    browser = Browser(app)
+    browser.login(ada)
+    browser.forgot_password(ada.email)
+    browser.confirm(ada.password)
+    browser.post("/account/data/copy", {}, page="/account/data")
+    grace = Program(app).login(admin)
+    grace.post("/api-keys", {"name": "Reporter", "scopes": ["users:read"]})
+    grace.post("/invitations", {"email": "new@example.com", "roles": ["member"]})
+    Browser(app).login(admin.email, "not the password")
+    work_off(app)
+    with app.app_context(), unit_of_work() as work:
+        work.enqueue(NoOperation())
+        work.site_settings.change(announcement="Soon")
+    return app
+
+
+@pytest.fixture
+def backup(tmp_path):
+    """Back an application up; returns the file."""
+
+    def backup(app):
+        file = tmp_path / f"backup{len([*tmp_path.glob('*.zip')])}.zip"
+        done = flask_command(app, "backup", str(file))
+        assert done.exit_code == 0, done.output
+        return file
+
+    return backup
+
+
+def restored(app, file):
+    done = flask_command(app, "restore", str(file))
+    assert done.exit_code == 0, done.output
+    return app
+
+
+def refused(app, *arguments):
+    done = flask_command(app, *arguments)
+    assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
+    return done.output
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+def test_every_row_comes_back_in_either_database(lived_in, backup, make_app, target, postgres, tmp_path):
+    before = rows(lived_in)
+    assert not [name for name in ("sessions", "jobs", "file_chunks", "sent_mails", "api_keys") if not before[name]]
+    file = backup(lived_in)
+    beside = postgres if target == "postgresql" else "sqlite://"
+    app = restored(make_app(database_url=fresh_database(beside, tmp_path), instance_path=tmp_path / "new"), file)
+    after = rows(app)
+
+    ended = [dict(zip(Session.__table__.columns.keys(), row, strict=True)) for row in after.pop("sessions")]
+    live = [dict(zip(Session.__table__.columns.keys(), row, strict=True)) for row in before.pop("sessions")]
+    assert [row["token_hash"] for row in ended] == [row["token_hash"] for row in live]
+    assert all(row["ended_at"] for row in ended)
+    for name in ("audit_events", "audit_details"):
+        assert after.pop(name)[: len(before[name])] == before.pop(name)
+    assert after == before
+    with app.app_context():
+        newest = select(AuditEvent.kind).order_by(AuditEvent.id.desc()).limit(2)
+        assert db.session.scalars(newest).all() == ["site.restored", "session.ended_all"]
+
+
+def test_what_was_restored_goes_on(lived_in, admin, backup, fresh_app):
+    app = restored(fresh_app, backup(lived_in))
+    browser = Browser(app)
+    assert browser.login(admin).status_code == 302
+    assert work_off(app) == 1
+    assert flask_command(app, "audit", "verify").exit_code == 0
+
+
+def test_no_id_is_given_out_twice(app, backup, fresh_app):
+    people = People(app)
+    people.add("ada@example.com")
+    last = people.add("gone@example.com").id
+    with app.app_context(), unit_of_work() as work:
+        work.session.execute(User.__table__.delete().where(User.id == last))
+    restored(fresh_app, backup(app))
+    assert People(fresh_app).add("next@example.com").id == last + 1
+
+
+def test_the_generated_key_and_own_templates_come_back(app, backup, fresh_app, tmp_path, make_app):
+    folder = app.extensions["settings"].instance_path
+    (folder / "templates" / "auth").mkdir(parents=True)
+    (folder / "templates" / "auth" / "login.html").write_text("ours")
+    (folder / "secret_key").write_text("k" * 43)
+    file = backup(app)
+    new = make_app(instance_path=tmp_path / "new", database_url=fresh_app.extensions["settings"].database_url)
+    restored(new, file)
+    assert (tmp_path / "new" / "templates" / "auth" / "login.html").read_text() == "ours"
+    assert (tmp_path / "new" / "secret_key").read_text() == "k" * 43
+    assert stat.S_IMODE((tmp_path / "new" / "secret_key").stat().st_mode) == 0o600
+
+
+def changed(file, tmp_path, change):
+    """A copy of the backup with something else in it."""
+    other = tmp_path / "other.zip"
+    with ZipFile(file) as source, ZipFile(other, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "manifest.json":
+                manifest = json.loads(content)
+                change(manifest)
+                content = json.dumps(manifest).encode()
+            target.writestr(name, content)
+    return str(other)
+
+
+def test_an_older_backup_is_brought_to_this_releases_schema(app, ada, backup, fresh_app, tmp_path):
+    def change(manifest):
+        manifest["revision"] = "0015"
+        manifest["tables"] = [each for each in manifest["tables"] if each["name"] != "site_settings"]
+
+    restored(fresh_app, changed(backup(app), tmp_path, change))
+    with fresh_app.app_context():
+        assert db.session.scalars(select(User.email)).all() == [ada.email]
+    assert Browser(fresh_app).get("/readyz").json["migrations"] == "ok"
+
+
+def test_nothing_is_overwritten(app, ada, backup, fresh_app, tmp_path):
+    file = backup(app)
+    mode = stat.S_IMODE(file.stat().st_mode)
+    assert mode == 0o600
+    assert "is there already" in refused(app, "backup", str(file))
+    assert "The database is in use" in refused(app, "restore", str(file))
+    assert "No such file" in refused(app, "backup", str(tmp_path / "nowhere" / "x.zip"))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+    folder = fresh_app.extensions["settings"].instance_path
+    (folder / "templates").mkdir(parents=True)
+    (folder / "templates" / "home.html").write_text("theirs")
+    own = changed(file, tmp_path, lambda manifest: manifest["files"].append("templates/home.html"))
+    assert "is there already" in refused(fresh_app, "restore", own)
+    outside = changed(file, tmp_path, lambda manifest: manifest["files"].append("../outside"))
+    assert "does not belong" in refused(fresh_app, "restore", outside)
+
+
+def test_a_backup_that_is_not_whole_leaves_nothing_and_another_one_can_be_restored(
+    app, ada, backup, fresh_app, tmp_path
+):
+    file = backup(app)
+    (tmp_path / "text.zip").write_text("no archive")
+    assert "not a whole backup" in refused(fresh_app, "restore", str(tmp_path / "text.zip"))
+
+    def count_one_more(manifest):
+        manifest["tables"][-1]["rows"] += 1
+
+    for change in (count_one_more, lambda manifest: manifest.pop("tables")):
+        assert "not a whole backup" in refused(fresh_app, "restore", changed(file, tmp_path, change))
+    newer = changed(file, tmp_path, lambda manifest: manifest.update(revision="9999", release="2.0"))
+    assert "made by a newer release (2.0)" in refused(fresh_app, "restore", newer)
+
+    restored(fresh_app, file)
+    assert Browser(fresh_app).login(ada).status_code == 302
+
+
+def test_only_this_releases_schema_is_backed_up(fresh_app, tmp_path):
+    assert "flask db upgrade" in refused(fresh_app, "backup", str(tmp_path / "x.zip"))
+    flask_command(fresh_app, "db", "upgrade", "0015")
+    assert "flask db upgrade" in refused(fresh_app, "backup", str(tmp_path / "x.zip"))
+    assert newest_revision() != "0015"
