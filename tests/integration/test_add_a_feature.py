@@ -51,7 +51,7 @@ def test_a_step_that_does_not_fit_the_tree_is_a_failure(text: str, tmp_path: Pat
 def copy_of_the_tree(place: Path) -> Path:
     """What is needed to run and test, with the environment that runs this test."""
     place.mkdir()
-    for folder in ("app", "docs", "migrations", "ops", "tests"):
+    for folder in (".github", "app", "docs", "migrations", "ops", "tests"):
         shutil.copytree(ROOT / folder, place / folder, ignore=LEFT_BEHIND)
     for file in ROOT.iterdir():
         if file.is_file() and file.name != ".env" and not file.name.startswith(".coverage"):
