@@ -26,6 +26,7 @@ from app.api import openapi as api_openapi
 from app.api import roles as api_roles
 from app.api import sessions as api_sessions
 from app.api import users as api_users
+from app.auth import forward as auth_forward
 from app.auth import links as auth_links
 from app.auth import routes as auth_routes
 from app.cli import Commands
@@ -74,6 +75,7 @@ __all__ = [
     "api_roles",
     "api_sessions",
     "api_users",
+    "auth_forward",
     "auth_links",
     "auth_routes",
     "create_app",

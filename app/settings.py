@@ -62,6 +62,8 @@ class Settings(BaseModel):
     allowed_hosts: list[str] = []
     trusted_proxies: int = Field(0, ge=0, le=10)
     cors_origins: list[str] = []
+    return_hosts: list[str] = []
+    cookie_domain: str = ""
 
     mail_url: SecretStr = SecretStr("")
     mail_from: str = ""
@@ -138,7 +140,7 @@ class Settings(BaseModel):
 
     # ── parsing ──────────────────────────────────────────────────────────────
 
-    @field_validator("secret_key_fallbacks", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator("secret_key_fallbacks", "allowed_hosts", "cors_origins", "return_hosts", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -215,6 +217,26 @@ class Settings(BaseModel):
         except ValueError:
             raise ValueError(advice) from None
 
+    @field_validator("return_hosts")
+    @classmethod
+    def _hosts_of_apps(cls, value: list[str]) -> list[str]:
+        advice = "list hosts like wiki.example.com or wiki.example.com:8443, without https:// and without a path"
+        try:
+            origins = [urls.origin(f"https://{host}") for host in value if not re.search(r"[/@\s*]", host)]
+        except ValueError:
+            raise ValueError(advice) from None
+        if len(origins) != len(value):
+            raise ValueError(advice)
+        return [origin.removeprefix("https://") for origin in origins]
+
+    @field_validator("cookie_domain")
+    @classmethod
+    def _domain(cls, value: str) -> str:
+        domain = value.removeprefix(".").lower()
+        if value and (not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*", domain)):
+            raise ValueError("use a domain like example.com")
+        return domain
+
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: str) -> str:
@@ -269,6 +291,7 @@ class Settings(BaseModel):
         base = urlsplit(self.base_url)
         if self.is_live and base.scheme == "http" and not is_loopback(base.hostname or ""):
             raise ValueError("BASE_URL must begin with https:// in production and staging; passwords travel over it")
+        self._check_apps()
         if self.is_live and self.debug:
             raise ValueError("DEBUG shows code and secrets to strangers; it cannot be on in production or staging")
         if self.breach_check == "file" and not (self.breach_check_file and self.breach_check_file.is_file()):
@@ -278,6 +301,18 @@ class Settings(BaseModel):
         if self.is_live and (self.argon2_memory_kib < 7168 or self.argon2_memory_kib * self.argon2_time_cost < 35840):
             raise ValueError("ARGON2_MEMORY_KIB and ARGON2_TIME_COST are below OWASP's minimum (19456 and 2)")
         return self
+
+    def _check_apps(self) -> None:
+        """Whether the cookie for other apps reaches them."""
+        own, domain = self.public_host, self.cookie_domain
+        if domain and not f".{own}".endswith(f".{domain}"):
+            raise ValueError(f"COOKIE_DOMAIN must be {own}, the host of BASE_URL, or a domain above it")
+        for host in self.return_hosts:
+            name = urlsplit(f"//{host}").hostname or ""
+            if name != own and not (domain and f".{name}".endswith(f".{domain}")):
+                raise ValueError(
+                    f"RETURN_HOSTS: {host} gets no cookie; set COOKIE_DOMAIN to a domain above it and {own}"
+                )
 
     def _check_secrets(self) -> None:
         token = self.metrics_token.get_secret_value()
@@ -333,6 +368,11 @@ class Settings(BaseModel):
     def is_https(self) -> bool:
         """Whether browsers use TLS; always assumed in production and staging."""
         return self.is_live or self.public_url.startswith("https://")
+
+    @property
+    def return_origins(self) -> list[str]:
+        """The origins of the apps that people come from to sign in."""
+        return [urls.origin(f"{'https' if self.is_https else 'http'}://{host}") for host in self.return_hosts]
 
     @property
     def trusted_hosts(self) -> list[str]:

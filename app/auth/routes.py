@@ -25,7 +25,7 @@ from app.web.credentials import check_password, new_password, sign_in
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.redirects import done, next_page
+from app.web.redirects import done, next_page, onward
 
 REGISTERED_HERE = "registered"
 
@@ -88,8 +88,10 @@ def resend_verification() -> ResponseReturnValue:
 @limited("login")
 def login() -> ResponseReturnValue:
     form = LoginForm(next=request.args.get("next"))
-    if identity.principal() and request.method == "GET":
-        return redirect(next_page(form.next.data, otherwise="account.profile"))
+    who = identity.principal()
+    if who and request.method == "GET":
+        identity.keep_forward(who.account_id, who.session_id)
+        return onward(form.next.data)
     unverified = False
     if form.validate_on_submit():
         try:
@@ -101,7 +103,7 @@ def login() -> ResponseReturnValue:
             form.refuse(None, refusal)
             unverified = isinstance(refusal, EmailNotVerified)
         else:
-            return redirect(next_page(form.next.data, otherwise="account.profile"))
+            return onward(form.next.data)
     return page("auth/login.html", form, unverified=unverified)
 
 

@@ -36,7 +36,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": PERMISSIONS_POLICY,
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Content-Security-Policy": content_security_policy(settings),
     }
     if settings.is_https:
         always["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
@@ -62,6 +62,12 @@ def init_app(app: Flask, settings: Settings) -> None:
         response.headers.extend([(name, value) for name, value in wanted.items() if name.title() not in own])
         _log(response)
         return response
+
+
+def content_security_policy(settings: Settings) -> str:
+    """Chromium also checks where the answer to a form leads: after signing in, back to another app."""
+    apps = " ".join(settings.return_origins)
+    return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {apps}".rstrip())
 
 
 def for_everyone(response: Response, *, seconds: int) -> Response:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar, cast
 from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
 from app.cache import cache
 from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
-from app.security.access_tokens import BadToken, read_token
+from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
 from app.security.tokens import new_token
 from app.services.audit import Origin
@@ -99,7 +99,7 @@ def _address(text: str | None) -> str | None:
 
 
 def _load(request: Request) -> Principal | None:
-    found = _by_header(request) if has_explicit_credential() else _by_cookie()
+    found = _by_header(request) if has_explicit_credential() else _by_forward_cookie() or _by_cookie()
     if isinstance(found, Expired):
         _expire(found)
         return None
@@ -143,6 +143,17 @@ def _by_cookie() -> Found | Expired | None:
     if not isinstance(found, Found):
         session.pop(TOKEN, None)
     return found
+
+
+def _by_forward_cookie() -> Found | Expired | None:
+    """The principal of the cookie that other apps pass on; it counts where they ask, and nowhere else."""
+    value = request.cookies.get(forward_cookie_name(), "") if request.endpoint == "auth.forward" else ""
+    try:
+        session_id, user_id = _forward_signer().loads(value)
+    except (BadData, TypeError, ValueError):
+        return None
+    with one_read().connect() as connection:
+        return find_by_access_token(connection, Access(user_id=user_id, session_id=session_id), at=now())
 
 
 def _by_header(request: Request) -> Found | Expired | None:
@@ -209,6 +220,7 @@ def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
     session[TOKEN] = signed_in.token
     session.permanent = remember
     keep_device(device)
+    keep_forward(signed_in.user_id, signed_in.session_id)
 
 
 def keep_token(token: str) -> None:
@@ -220,6 +232,39 @@ def keep_token(token: str) -> None:
 
 def drop_session() -> None:
     session.clear()
+    if forward_cookie_name() in request.cookies:
+        _set_forward("", max_age=0)
+
+
+def forward_cookie_name() -> str:
+    if not settings().is_https:
+        return "forward"
+    return "__Secure-forward" if settings().cookie_domain else "__Host-forward"
+
+
+def keep_forward(user_id: int, session_id: int) -> None:
+    """The cookie for other apps, if there are any: it names the session, ends with it, and does nothing else."""
+    if settings().return_hosts:
+        _set_forward(_forward_signer().dumps([session_id, user_id]))
+
+
+def _set_forward(value: str, *, max_age: int | None = None) -> None:
+    @after_this_request
+    def _set(response: Response) -> Response:
+        response.set_cookie(
+            forward_cookie_name(),
+            value,
+            max_age=max_age,
+            domain=settings().cookie_domain or None,
+            secure=settings().is_https,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+
+def _forward_signer() -> URLSafeSerializer:
+    return URLSafeSerializer([*reversed(settings().signing_keys)], salt="forward")
 
 
 def keep_device(token: str) -> None:

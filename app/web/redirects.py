@@ -11,13 +11,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from app.errors import DeadLink
+from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
 from app.web.identity import LINK
 
 # Only characters of our own URLs: no white space, no backslash, no control character, no second slash.
 _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")
+_URL = re.compile(r"(https?://[a-z0-9.-]+(?::\d+)?)/[A-Za-z0-9/_.~%&=+,:;!'()*@$?\[\]-]*")
 LONGEST_PATH = 512
+LONGEST_URL = 2000
 MOST_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
 
 
@@ -36,9 +39,23 @@ def is_own_path(target: str) -> bool:
     return str(endpoint) != "static"
 
 
+def is_return_url(target: str) -> bool:
+    """Whether `target` is a page of an app in RETURN_HOSTS."""
+    found = _URL.fullmatch(target)
+    return found is not None and len(target) <= LONGEST_URL and found[1] in settings().return_origins
+
+
 def next_page(target: str | None, *, otherwise: str) -> str:
     """`target` if it is ours, or the page of the endpoint `otherwise`."""
     return target if target and is_own_path(target) else url_for(otherwise)
+
+
+def onward(target: str | None) -> Response:
+    """After signing in: to `target`, a page of ours or of an app in RETURN_HOSTS, or to the account."""
+    is_elsewhere = bool(target) and is_return_url(target or "")
+    return make_response(
+        redirect(target if is_elsewhere and target else next_page(target, otherwise="account.profile"))
+    )
 
 
 def here() -> str | None:

@@ -21,7 +21,7 @@ KEPT_SECONDS = 10
 BACK_AFTER_SECONDS = "120"
 # Signing in, so that administrators can come in; what is not the site itself; and what machines ask for.
 STAYS_OPEN = {
-    *("static", "auth.login", "auth.logout", "auth.confirm", "api.login", "api.refresh", "api.logout"),
+    *("static", "auth.forward", "auth.login", "auth.logout", "auth.confirm", "api.login", "api.refresh", "api.logout"),
     *("health.healthz", "health.readyz", "health.metrics"),
     *("home.theme", "home.favicon", "home.robots", "home.security_txt", "home.jwks", "home.change_password"),
 }

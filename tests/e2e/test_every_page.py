@@ -35,6 +35,7 @@ NOT_PAGES = {
     "users.export",
     "users.import_report",
     "api.openapi",
+    "auth.forward",
     "dev.mail_html",
     "dev.mailbox_json",
     "health.healthz",

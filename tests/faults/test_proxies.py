@@ -1,19 +1,27 @@
 """Behind nginx, which keeps or strips the path, and behind PgBouncer in transaction mode."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.cookies import SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from app.settings import ROOT
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import until
+from tests.support.pages import Page
 from tests.support.workspace import run_folder, worker_name
 
 ADA = "ada@example.com"
@@ -24,7 +32,7 @@ HEADERS = """
       proxy_set_header X-Forwarded-For $remote_addr:$remote_port;
       proxy_set_header X-Forwarded-Host $http_host;
       proxy_set_header X-Forwarded-Proto $scheme;"""
-CONFIG = """
+MAIN = """
 {user}
 daemon off;
 pid {folder}/nginx.pid;
@@ -34,12 +42,15 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location /accounts/ {{
-      proxy_pass {upstream};
-      {headers}
-    }}
+  {servers}
+}}
+"""
+SUB_PATH = """
+server {{
+  listen 127.0.0.1:{port};
+  location /accounts/ {{
+    proxy_pass {upstream};
+    {headers}
   }}
 }}
 """
@@ -80,15 +91,12 @@ def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
     deployment.add_user(ADA, name="Ada", password="a quieter harbour")
     deployment.start_web()
     config = tmp_path / "nginx.conf"
-    config.write_text(
-        CONFIG.format(
-            user="user root;" if os.getuid() == 0 else "",
-            folder=tmp_path,
-            port=port,
-            upstream=deployment.url + ("" if prefix == "kept" else "/"),
-            headers=HEADERS + ("proxy_set_header X-Forwarded-Prefix /accounts;" if prefix.endswith("told") else ""),
-        )
+    server = SUB_PATH.format(
+        port=port,
+        upstream=deployment.url + ("" if prefix == "kept" else "/"),
+        headers=HEADERS + ("proxy_set_header X-Forwarded-Prefix /accounts;" if prefix.endswith("told") else ""),
     )
+    config.write_text(MAIN.format(user="user root;" if os.getuid() == 0 else "", folder=tmp_path, servers=server))
     with running([NGINX, "-c", config, "-e", tmp_path / "nginx.log"], port=port):
         caller = Caller(f"http://127.0.0.1:{port}")
         asked = caller.get("/accounts/account")
@@ -104,6 +112,117 @@ def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
         assert "127.0.0.1" in caller.get("/accounts/account/sessions").text
         assert caller.get("/accounts/nowhere").status == 404
         assert caller.get("/accounts/api/v1/users/me").status == 200
+
+
+class Echo(BaseHTTPRequestHandler):
+    """An app that knows nothing of accounts, and says what it was told."""
+
+    def do_GET(self):
+        told = {name: value for name, value in self.headers.items() if name.startswith("X-Auth")}
+        body = json.dumps({"path": self.path, **told}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name is the library's
+
+    def log_message(self, *_):
+        pass
+
+
+class Person:
+    """A browser that finds every name on this machine, and keeps cookies by their domain."""
+
+    def __init__(self, port):
+        self._port, self._cookies = port, {}
+
+    def ask(self, method, host, path, body=None, **headers):
+        known = "; ".join(f"{name}={value}" for name, (value, domain) in self._cookies.items() if host.endswith(domain))
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
+        sent = {"Host": f"{host}:{self._port}", "Cookie": known, **headers}
+        connection.request(method, path, body and urlencode(body), sent)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        for header in answer.msg.get_all("Set-Cookie", []):
+            for name, morsel in SimpleCookie(header).items():
+                self._cookies[name] = (morsel.value, morsel["domain"] or host)
+        return answer, text
+
+    def follow(self, answer):
+        location = urlsplit(answer.headers["Location"])
+        return self.ask("GET", location.hostname, f"{location.path}?{location.query}".rstrip("?"))
+
+
+def server_of(heading):
+    """The first nginx server below this heading of docs/operations.md."""
+    section = (ROOT / "docs/operations.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return section.partition("```nginx\n")[2].partition("```")[0]
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+def test_another_app_is_told_who_is_signed_in_through_nginx_as_documented(build, tmp_path):
+    port, form = free_port(), {"Content-Type": "application/x-www-form-urlencoded"}
+    accounts, wiki = "accounts.gatehouse.test", "wiki.gatehouse.test"
+    deployment = build(
+        base_url=f"http://{accounts}:{port}",
+        cookie_domain="gatehouse.test",
+        return_hosts=f"{wiki}:{port}",
+        trusted_proxies="1",
+    )
+    ada = deployment.add_user(ADA, name="Ada", password="a quieter harbour", roles=["member"])
+    deployment.start_web()
+    app = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=app.serve_forever).start()
+    documented = server_of("In front of other apps").replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    for name, ours in (
+        ("accounts.example.com", f"{accounts}:{port}"),
+        ("wiki.example.com", wiki),
+        ("127.0.0.1:8000", f"127.0.0.1:{deployment.port}"),
+        ("127.0.0.1:3000", f"127.0.0.1:{app.server_port}"),
+    ):
+        documented = documented.replace(name, ours)
+    # Its own site, as documented elsewhere: all paths are ours.
+    own = f"server {{ listen 127.0.0.1:{port}; server_name {accounts}; location / {{ proxy_pass {deployment.url}; {HEADERS} }} }}"
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        MAIN.format(user="user root;" if os.getuid() == 0 else "", folder=tmp_path, servers=own + documented)
+    )
+    try:
+        with running([NGINX, "-c", config, "-e", tmp_path / "nginx.log"], port=port):
+            person, stranger = Person(port), Person(port)
+            asked, _ = person.ask("GET", wiki, "/page?a=1&b=2")
+            assert asked.status == 302
+            sign_in, page = person.follow(asked)
+            assert sign_in.status == 200
+            fields = {each.attrs["name"]: each.attrs.get("value", "") for each in Page(page).find_all("main input")}
+            typed = fields | {"email": ADA, "password": "a quieter harbour"}
+            back, _ = person.ask("POST", accounts, "/auth/login", typed, **form)
+            assert back.headers["Location"] == f"http://{wiki}:{port}/page?a=1&b=2"
+            there, told = person.follow(back)
+            assert (there.status, json.loads(told)) == (
+                200,
+                {"path": "/page?a=1&b=2", "X-Auth-User": str(ada), "X-Auth-Email": ADA, "X-Auth-Roles": "member"},
+            )
+            _, told = person.ask(
+                "POST",
+                wiki,
+                "/save",
+                {"text": "x" * 5000},
+                **form,
+                **{"X-Auth-User": "1", "X-Auth-Roles": "administrator"},
+            )
+            assert json.loads(told)["X-Auth-User"] == str(ada)
+            assert json.loads(told)["X-Auth-Roles"] == "member"
+            assert stranger.ask("GET", wiki, "/", **{"X-Auth-User": "1"})[0].status == 302
+            assert stranger.ask("GET", wiki, "/who-is-it")[0].status == 404
+
+            with deployment.work() as work:
+                work.sessions.end_all(ada, reason="test")
+            assert person.ask("GET", wiki, "/page")[0].status == 302
+    finally:
+        app.shutdown()
+        app.server_close()
 
 
 @pytest.fixture

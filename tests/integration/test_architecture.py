@@ -32,6 +32,7 @@ PUBLIC = {
     "auth.check_your_mail",
     "auth.confirm_email_change",
     "auth.forgot_password",
+    "auth.forward",
     "auth.invitation",
     "auth.login",
     "auth.logout",

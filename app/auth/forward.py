@@ -1,0 +1,62 @@
+"""Who is signed in, for proxies in front of other apps: nginx's `auth_request`, Caddy's and Traefik's forward auth."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Response, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app import urls
+from app.auth import bp
+from app.extensions import settings
+from app.principal import Principal
+from app.web import identity
+from app.web.access import public
+from app.web.redirects import is_return_url
+
+
+@bp.get("/forward")
+@public
+def forward() -> ResponseReturnValue:
+    """200 with X-Auth-User, X-Auth-Email and X-Auth-Roles; or 401, or a redirect to the sign-in page, or 403.
+
+    Each `?role=` must be held, and each `?permission=`.
+    """
+    who = identity.principal()
+    if who is None:
+        return _ask_to_sign_in()
+    if not _may_enter(who):
+        return Response("Your account may not use this.\n", 403, mimetype="text/plain")
+    headers = {"X-Auth-User": str(who.user_id), "X-Auth-Roles": ",".join(who.roles)}
+    # A header is ASCII, and an address may not be.
+    headers["X-Auth-Email"] = quote(who.email, safe="!#$&'*+/=?^`{|}@")
+    return Response(status=200, headers=headers)
+
+
+def _may_enter(who: Principal) -> bool:
+    """Not while acting as somebody else: the other app could not tell."""
+    return (
+        who.impersonator_id is None
+        and set(request.args.getlist("role")) <= set(who.roles)
+        and all(who.has(permission) for permission in request.args.getlist("permission"))
+    )
+
+
+def _ask_to_sign_in() -> Response:
+    """nginx takes 401 only, and has the address from Location; Caddy and Traefik pass a redirect on to the browser."""
+    address = urls.origin(settings().public_url) + url_for("auth.login", next=_wanted_page())
+    asked = request.headers
+    is_page = asked.get("X-Forwarded-Method", "GET") in {"GET", "HEAD"} and "text/html" in asked.get("Accept", "")
+    if "X-Forwarded-Uri" in asked and "X-Original-URL" not in asked and is_page:
+        return Response(status=302, headers={"Location": address})
+    headers = {"Location": address, "WWW-Authenticate": 'Session realm="accounts"'}
+    return Response("Sign in first.\n", 401, headers, "text/plain")
+
+
+def _wanted_page() -> str | None:
+    """The page that the browser asked for, as its proxy says; None unless its host is one of RETURN_HOSTS."""
+    page = request.headers.get("X-Original-URL") or request.host_url.rstrip("/") + request.headers.get(
+        "X-Forwarded-Uri", ""
+    )
+    return page if is_return_url(page) else None

@@ -1,0 +1,256 @@
+"""Other apps ask who is signed in; people come back to them, and to nobody else."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.services.roles import RoleSpec
+from app.settings import Settings, SettingsError, load_settings
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.statements import statements
+
+FORWARD = "/auth/forward"
+OURS = "https://accounts.example.com"
+WIKI = "https://wiki.example.com"
+APPS = pytest.mark.settings(
+    base_url=OURS,
+    cookie_domain="example.com",
+    return_hosts=["wiki.example.com", "shop.example.com:8443"],
+    trusted_proxies=1,
+)
+
+
+def ask(browser, path=FORWARD, **headers):
+    return browser.send("GET", path, headers=headers)
+
+
+def asked_by_caddy(browser, uri="/page?a=1&b=2", host="wiki.example.com", **headers):
+    forwarded = {
+        "X-Forwarded-Uri": uri,
+        "X-Forwarded-Method": "GET",
+        "X-Forwarded-Host": host,
+        "X-Forwarded-Proto": "https",
+    }
+    return browser.send("GET", FORWARD, headers={"Accept": "text/html,*/*", **forwarded, **headers})
+
+
+def holder(app):
+    """A browser that sends the cookies that it is told to."""
+    browser = Browser(app)
+    browser.http = app.test_client(use_cookies=False)
+    return browser
+
+
+def next_of(answer):
+    location = urlsplit(answer.headers["Location"])
+    assert (f"{location.scheme}://{location.netloc}", location.path) == (OURS, "/auth/login")
+    return parse_qs(location.query).get("next", [None])[0]
+
+
+@pytest.fixture
+def editor(app, people):
+    """Somebody with a role of two permissions."""
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read", "roles:read"})), by=None)
+    return people.add("ada@example.com", roles=("editor", "member"))
+
+
+def test_it_says_who_is_signed_in_with_one_query(app, editor, clock):
+    browser = Browser(app)
+    browser.login(editor)
+    with statements() as asked:
+        answer = ask(browser)
+    assert len(asked) == 1
+    assert (answer.status_code, answer.data) == (200, b"")
+    told = {name: value for name, value in answer.headers.items() if name.startswith("X-Auth")}
+    assert told == {"X-Auth-User": str(editor.id), "X-Auth-Email": editor.email, "X-Auth-Roles": "editor,member"}
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("?role=editor", 200),
+        ("?role=editor&role=member", 200),
+        ("?role=administrator", 403),
+        ("?role=editor&role=administrator", 403),
+        ("?permission=users:read", 200),
+        ("?permission=users:read&permission=users:edit", 403),
+        ("?permission=nothing:known", 403),
+        ("?role=editor&permission=users:edit", 403),
+        ("?role=", 403),
+    ],
+)
+def test_each_role_and_permission_must_be_held(app, editor, query, status):
+    browser = Browser(app)
+    browser.login(editor)
+    answer = ask(browser, f"{FORWARD}{query}")
+    assert answer.status_code == status
+    assert ("X-Auth-User" in answer.headers) == (status == 200)
+
+
+@APPS
+def test_nginx_gets_401_with_the_address_of_the_sign_in_page(app):
+    wanted = f"{WIKI}/page?a=1&b=2"
+    answer = ask(Browser(app), **{"X-Original-URL": wanted})
+    assert answer.status_code == 401
+    assert next_of(answer) == wanted
+    assert answer.headers["WWW-Authenticate"]
+
+
+@APPS
+def test_caddy_and_traefik_get_a_redirect_for_pages_and_401_for_the_rest(app):
+    answer = asked_by_caddy(Browser(app))
+    assert answer.status_code == 302
+    assert next_of(answer) == f"{WIKI}/page?a=1&b=2"
+    assert asked_by_caddy(Browser(app), **{"X-Forwarded-Method": "POST"}).status_code == 401
+    assert asked_by_caddy(Browser(app), Accept="application/json").status_code == 401
+    other_port = asked_by_caddy(Browser(app), host="shop.example.com:8443")
+    assert next_of(other_port) == "https://shop.example.com:8443/page?a=1&b=2"
+
+
+@APPS
+def test_a_host_of_an_app_is_known_here_only(app):
+    browser = Browser(app)
+    other = {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Proto": "https"}
+    assert browser.send("GET", "/auth/login", headers=other).status_code == 400
+    assert asked_by_caddy(browser, host="evil.example.com").status_code == 400
+
+
+@APPS
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://evil.example/",
+        "https://evil.example.com/",
+        "https://wiki.example.com.evil.test/",
+        "https://wiki.example.com@evil.test/",
+        "https://wiki.example.com:8443/",
+        "https://shop.example.com/",
+        "http://wiki.example.com/",
+        "//wiki.example.com/",
+        "https:wiki.example.com/",
+        "https://wiki.example.com",
+        "https://wiki.example.com/\\@evil.test",
+        "https://wiki.example.com/ x",
+        "https://wiki.example.com/\nx",
+        "https://WIKI.example.com/",
+        "javascript:alert(1)//https://wiki.example.com/",
+        f"https://wiki.example.com/{'a' * 2000}",
+    ],
+)
+def test_nobody_is_sent_to_another_place(app, ada, page):
+    if page.isprintable():
+        assert next_of(ask(Browser(app), **{"X-Original-URL": page})) is None
+    browser = Browser(app)
+    assert signed_in_from(browser, ada, page).location == "/account"
+    assert browser.send("GET", "/auth/login", query_string={"next": page}).location == "/account"
+
+
+def signed_in_from(browser, person, page):
+    """Sign in on the page that another app led to."""
+    token = browser.token()
+    data = {"csrf_token": token, "email": person.email, "password": person.password, "next": page}
+    return browser.send("POST", "/auth/login", data=data, headers={"Origin": OURS})
+
+
+@APPS
+def test_people_sign_in_come_back_and_are_known_there_by_a_cookie_that_can_do_nothing_else(app, ada):
+    browser = Browser(app)
+    wanted = f"{WIKI}/page?a=1&b=2"
+    answer = signed_in_from(browser, ada, wanted)
+    assert (answer.status_code, answer.location) == (302, wanted)
+    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Secure-forward=")]
+    for attribute in ("Domain=example.com", "Secure", "HttpOnly", "Path=/", "SameSite=Lax"):
+        assert attribute in cookie.split("; ")
+    (session,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Host-session=")]
+    assert "Domain" not in session
+
+    only = {"Cookie": cookie.partition(";")[0]}
+    assert asked_by_caddy(holder(app), **only).headers["X-Auth-User"] == str(ada.id)
+    assert holder(app).send("GET", "/account", headers=only).status_code == 302
+    assert holder(app).send("GET", "/api/v1/users/me", headers=only).status_code == 401
+    # Who is signed in already goes on at once, with a new cookie.
+    again = browser.send("GET", "/auth/login", query_string={"next": wanted})
+    assert again.location == wanted
+    assert any("__Secure-forward=" in each for each in again.headers.getlist("Set-Cookie"))
+
+
+@APPS
+def test_signing_out_ends_it_there_too(app, ada):
+    browser = Browser(app)
+    answer = signed_in_from(browser, ada, f"{WIKI}/")
+    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Secure-forward=")]
+    only = {"Cookie": cookie.partition(";")[0]}
+    out = browser.send("POST", "/auth/logout", data={"csrf_token": browser.token("/account")}, headers={"Origin": OURS})
+    assert any("__Secure-forward=;" in each and "Max-Age=0" in each for each in out.headers.getlist("Set-Cookie"))
+    assert asked_by_caddy(holder(app), **only).status_code == 302
+
+
+@APPS
+@pytest.mark.parametrize("value", ["", "x", "W1sxLDFdXQ.x", "WzEsMV0.AAAA"])
+def test_a_forged_cookie_is_nobody(app, ada, value):
+    assert asked_by_caddy(holder(app), Cookie=f"__Secure-forward={value}").status_code == 302
+
+
+@APPS
+def test_forms_may_lead_to_the_apps(app):
+    policy = Browser(app).send("GET", "/auth/login").headers["Content-Security-Policy"]
+    assert f"form-action 'self' {WIKI} https://shop.example.com:8443;" in policy
+
+
+def test_during_maintenance_the_other_apps_go_on(app, ada, flask):
+    browser = Browser(app)
+    browser.login(ada)
+    flask("maintenance", "on")
+    assert browser.get("/account").status_code == 503
+    assert ask(browser).status_code == 200
+
+
+def test_who_acts_as_somebody_is_not_let_in(app, admin, ada):
+    browser = Browser(app)
+    browser.login(admin)
+    browser.confirm(admin.password)
+    browser.post(f"/users/{ada.id}/impersonate", {"reason": "to help"}, page=f"/users/{ada.id}")
+    assert "You act as" in browser.get("/account").text
+    assert ask(browser).status_code == 403
+
+
+def test_an_address_beyond_ascii_is_encoded(app, people):
+    browser = Browser(app)
+    browser.login(people.add("zoë%1@example.com"))
+    assert ask(browser).headers["X-Auth-Email"] == "zo%C3%AB%251@example.com"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"COOKIE_DOMAIN": "example.org"}, "COOKIE_DOMAIN must be accounts.example.com"),
+        ({"COOKIE_DOMAIN": "ample.com"}, "COOKIE_DOMAIN must be accounts.example.com"),
+        ({"COOKIE_DOMAIN": "com"}, "COOKIE_DOMAIN: use a domain like"),
+        ({"COOKIE_DOMAIN": "10.0.0.1"}, "COOKIE_DOMAIN: use a domain like"),
+        ({"RETURN_HOSTS": "wiki.example.com"}, "gets no cookie"),
+        ({"RETURN_HOSTS": "wiki.example.org", "COOKIE_DOMAIN": "example.com"}, "gets no cookie"),
+        ({"RETURN_HOSTS": "https://wiki.example.com"}, "RETURN_HOSTS: list hosts like"),
+        ({"RETURN_HOSTS": "wiki.example.com:x"}, "RETURN_HOSTS: list hosts like"),
+        ({"RETURN_HOSTS": "*.example.com"}, "RETURN_HOSTS: list hosts like"),
+    ],
+)
+def test_wrong_hosts_stop_the_start(monkeypatch, tmp_path, settings, words):
+    for name, value in ({"ENVIRONMENT": "testing", "BASE_URL": OURS} | settings).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=words):
+        load_settings(tmp_path / ".env")
+
+
+def test_hosts_are_read_from_a_list(tmp_path):
+    found = Settings(
+        environment="testing",
+        base_url=OURS,
+        cookie_domain=".Example.com",
+        return_hosts="Wiki.example.com:443, bücher.example.com",
+    )
+    assert found.cookie_domain == "example.com"
+    assert found.return_origins == [WIKI, "https://xn--bcher-kva.example.com"]
