@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": "app.cli.audit:audit",
     "backup": "app.cli.backup:backup",
     "db": "app.cli.database:migrations",
+    "demo": "app.cli.demo:demo",
     "doctor": "app.cli.doctor:doctor",
     "invitations": "app.cli.invitations:invitations",
     "jobs": "app.jobs.commands:jobs",

@@ -17,7 +17,7 @@ from sqlalchemy.orm import joinedload
 from app.models import AuditDetail, AuditEvent
 from app.principal import Principal, Visit
 from app.security.tokens import new_salt
-from app.services.statements import insert_once, insert_rows
+from app.services.statements import insert_once, insert_rows, next_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,9 @@ class AuditLog:
         )
         return event_id
 
-    def record_all(self, kind: str, subjects: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    def record_all(
+        self, kind: str, subjects: Sequence[tuple[int, dict[str, Any]]], *, by_themselves: bool = False
+    ) -> None:
         """An event of this kind for each subject, with its values, in two statements."""
         if not subjects:
             return
@@ -103,19 +105,23 @@ class AuditLog:
         entry = {} if self.origin.entry_point == "web" else {"entry_point": self.origin.entry_point}
         details: list[dict[str, Any]] = [
             {
+                "event_id": event_id,
                 "subject_id": subject_id,
                 "salt": new_salt(),
                 "address": visit.address,
                 "user_agent": visit.user_agent,
                 "values": values | entry,
             }
-            for subject_id, values in subjects
+            for event_id, (subject_id, values) in zip(
+                next_ids(self.session, AuditEvent, len(subjects)), subjects, strict=True
+            )
         ]
         events: list[dict[str, Any]] = [
             {
+                "id": each["event_id"],
                 "at": now,
                 "kind": kind,
-                "actor_id": principal.account_id if principal else None,
+                "actor_id": each["subject_id"] if by_themselves else principal.account_id if principal else None,
                 "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
                 "subject_id": each["subject_id"],
                 "session_id": principal.session_id if principal else None,
@@ -124,10 +130,7 @@ class AuditLog:
             }
             for each in details
         ]
-        made = self.session.execute(insert(AuditEvent).returning(AuditEvent.id, AuditEvent.digest), events)
-        ids = {row.digest: row.id for row in made}  # In any order; the salt makes each digest another.
-        for event, each in zip(events, details, strict=True):
-            each["event_id"] = ids[event["digest"]]
+        insert_rows(self.session, AuditEvent, events)
         insert_rows(self.session, AuditDetail, details)
         self.noted[kind] += len(details)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
@@ -283,7 +283,7 @@ class UserImportRun:
                 for row in made
                 for role in {*row.roles} or {MEMBER}
             ]
-            self.session.execute(insert(user_roles), pairs)
+            insert_rows(self.session, user_roles, pairs)
         self.audit.record_all(
             "user.imported",
             [

@@ -1,0 +1,271 @@
+"""`flask demo`: made-up people with a year behind them, to see how pages, searches and reports do with many."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sys
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import delete, func, insert, select
+
+from app.extensions import credentials, now, settings
+from app.models import (
+    ADMINISTRATOR,
+    MEMBER,
+    Job,
+    JobState,
+    MailStatus,
+    Role,
+    SentMail,
+    Session,
+    Statistic,
+    User,
+    UserWord,
+    user_roles,
+)
+from app.models.user import words_of
+from app.principal import Visit
+from app.security.tokens import new_token, token_hash
+from app.services.audit import Origin
+from app.services.statements import insert_rows, next_ids
+from app.tasks import AnswerRegistration, CountStatistics, SealAuditEvents
+from app.unit_of_work import Work, unit_of_work
+
+ADMIN = "demo@example.com"
+DAYS = 365
+# About a day each where there are many people: enough for reports, and few transactions.
+BATCHES = 400
+LIVELY_DAYS = 30
+FIRST = """
+Ada Alan Amara Anders Anita Aoife Barbara Bjørn Carla Chidi Chloé Dagmar Deniz Edsger Elif Emeka Fatima Femi Frances
+Gabriel Grace Hana Hedy Hiroshi Ingrid Ivan Jade Jonas Juan Katherine Kenji Lars Lena Linus Lucía Mae Margaret Mei Nadia
+Noor Olga Oscar Priya Radia Rosa Sanjay Sofía Tariq Thandi Ursula Viktor Wei Yara Yusuf Zoë
+""".split()  # noqa: SIM905 - a list would take a page
+LAST = """
+Adeyemi Andersen Bauer Becker Bianchi Borg Castillo Chen Cohen Costa Dijkstra Dubois Eriksson Fischer García Gupta
+Haddad Hamilton Hopper Horvat Ito Ivanova Johnson Kaya Keller Kim Kowalski Lamarr Larsen Lovelace Martin Mbeki Meyer
+Moreau Mäkinen Nakamura Nguyen Novák Okafor Olsen Patel Perlman Rossi Santos Schmidt Silva Singh Smith Suzuki Tanaka
+Turing Weber Wilson Wong Yilmaz Zhang
+""".split()  # noqa: SIM905
+BROWSERS = """
+Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36
+Mozilla/5.0 (Macintosh; Intel Mac OS X 15_0) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15
+Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0
+Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/604.1
+""".strip().splitlines()
+REASONS = ("Left the company", "Asked for it by phone", "Sent advertisements")
+
+
+@click.command()
+@click.option("--users", "count", type=click.IntRange(1, 1_000_000), default=1000, show_default=True)
+@with_appcontext
+def demo(count: int) -> None:
+    """Add made-up people with sessions, events, jobs and mails of a year; never in production.
+
+    All of them have the same new password, which is printed; one is an administrator. Nothing is mailed.
+    """
+    if settings().environment == "production":
+        raise click.ClickException("This is production; made-up people with a known password have no place here.")
+    password = secrets.token_urlsafe(12)
+    hashed = credentials.policy.prepare(password, words=()).hashed
+    crowd = Crowd(hashed, now())
+    with unit_of_work() as work:
+        crowd.begin(work)
+    with click.progressbar(length=count, label="Adding people", file=sys.stderr) as shown:
+        for some in crowd.batches(count):
+            with unit_of_work(origin=Origin(crowd.visit())) as work:
+                crowd.add(work, some)
+            shown.update(some.count)
+    with unit_of_work() as work:
+        work.session.execute(delete(Statistic))
+        work.enqueue(CountStatistics())
+        work.enqueue(SealAuditEvents())
+    click.echo(f"Added {crowd.added:,} people. Sign in as {ADMIN}, or as any of them, with {password}")
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """How many people join at this moment, and whether more come after it."""
+
+    count: int
+    at: datetime
+
+
+class Crowd:
+    def __init__(self, hashed: str, today: datetime) -> None:
+        self._hashed, self._today = hashed, today
+        # Reproducible pages are not wanted here, and nothing secret depends on it.
+        self._random = random.Random()  # noqa: S311
+        self._ids: list[int] = []
+        self._number = 0
+        self._roles: dict[str, int] = {}
+        self.added = 0
+
+    def begin(self, work: Work) -> None:
+        """The administrator, if there is none yet of that address; and what is there already."""
+        self._roles = {role.name: role.id for role in work.session.scalars(select(Role))}
+        self._number = work.session.scalar(select(func.max(User.id))) or 0
+        found = work.session.scalar(select(User).where(User.email == ADMIN))
+        if found is None:
+            (user_id,) = self._insert(
+                work, [self._person("Demo Administrator", ADMIN, self._today - timedelta(days=DAYS))]
+            )
+            work.session.execute(insert(user_roles), [{"user_id": user_id, "role_id": self._roles[ADMINISTRATOR]}])
+        else:
+            found.hashed_password = self._hashed
+
+    def batches(self, count: int) -> Iterator[Some]:
+        """More and more join, in the order of time."""
+        size = -(-count // BATCHES)
+        for first in range(0, count, size):
+            share = 1 - ((first + size / 2) / count) ** 0.6 if count > 1 else 0
+            yield Some(min(size, count - first), self._today - max(share, 0) * timedelta(days=DAYS))
+
+    def visit(self) -> Visit:
+        """Somebody's browser, at an address that is kept for documentation (RFC 5737)."""
+        network = self._random.choice(("192.0.2", "198.51.100", "203.0.113"))
+        return Visit(address=f"{network}.{self._random.randint(1, 254)}", user_agent=self._random.choice(BROWSERS))
+
+    def add(self, work: Work, some: Some) -> None:
+        work.clock = lambda: some.at
+        people = [self._stranger(some.at) for _ in range(some.count)]
+        ids = self._insert(work, people)
+        self._ids += ids
+        self.added += len(ids)
+        member, managers = self._roles[MEMBER], self._roles.get("manager")
+        pairs = [{"user_id": user_id, "role_id": member} for user_id in ids]
+        if managers and len(self._ids) - len(ids) < 3:
+            pairs += [{"user_id": user_id, "role_id": managers} for user_id in ids[:3]]
+        insert_rows(work.session, user_roles, pairs)
+        self._tell(work, dict(zip(ids, people, strict=True)))
+        if self._today - some.at < timedelta(days=LIVELY_DAYS):
+            self._leave_traces(work, dict(zip(ids, people, strict=True)), some.at)
+
+    def _stranger(self, at: datetime) -> dict[str, Any]:
+        self._number += 1
+        name = f"{self._random.choice(FIRST)} {self._random.choice(LAST)}"
+        plain = unicodedata.normalize("NFKD", name.lower().replace("ø", "o")).encode("ascii", "ignore").decode()
+        person = self._person(name, f"{plain.replace(' ', '.')}.{self._number}@example.com", at)
+        chance = self._random.random()
+        if chance < 0.02:
+            person |= {"is_active": False, "deactivated_at": at, "deactivation_reason": self._random.choice(REASONS)}
+        elif chance < 0.1 and self._today - at < timedelta(days=5):
+            person |= {"email_verified_at": None, "last_seen_at": None}
+        return person
+
+    def _person(self, name: str, email: str, at: datetime) -> dict[str, Any]:
+        # Most were here lately, some never came back.
+        seen = at + (self._today - at) * self._random.random() ** 0.25
+        return {
+            "email": email,
+            "name": name,
+            "hashed_password": self._hashed,
+            "is_active": True,
+            "email_verified_at": at,
+            "last_seen_at": seen,
+            "deactivated_at": None,
+            "deactivation_reason": None,
+            "created_at": at,
+            "updated_at": at,
+            "version": 1,
+        }
+
+    def _insert(self, work: Work, people: list[dict[str, Any]]) -> list[int]:
+        ids = next_ids(work.session, User, len(people))
+        for user_id, each in zip(ids, people, strict=True):
+            each["id"] = user_id
+        insert_rows(work.session, User, people)
+        words = [{"user_id": each["id"], "word": word} for each in people for word in words_of(each["name"])]
+        insert_rows(work.session, UserWord, words)
+        return ids
+
+    def _tell(self, work: Work, people: dict[int, dict[str, Any]]) -> None:
+        """The events of this moment: those of who is new, and sign-ins of who was there before."""
+        work.audit.record_all("user.registered", [(user_id, {}) for user_id in people], by_themselves=True)
+        confirmed: list[tuple[int, dict[str, Any]]] = [
+            (user_id, {}) for user_id, each in people.items() if each["email_verified_at"]
+        ]
+        work.audit.record_all("user.verified", confirmed, by_themselves=True)
+        for user_id, each in people.items():
+            if not each["is_active"]:
+                work.audit.record(
+                    "user.deactivated", subject_id=user_id, reason=each["deactivation_reason"], until=None
+                )
+        back = self._random.sample(self._ids, min(len(self._ids), len(people) + 1))
+        work.audit.record_all(
+            "session.started", [(user_id, {"method": "password"}) for user_id in back], by_themselves=True
+        )
+        wrong = back[: len(back) // 12 + (self._random.random() < 0.1)]
+        work.audit.record_all("session.refused", [(user_id, {}) for user_id in wrong])
+
+    def _leave_traces(self, work: Work, people: dict[int, dict[str, Any]], at: datetime) -> None:
+        """Sessions of who was seen lately, and the jobs and mails that confirmed addresses."""
+        lately = [user_id for user_id, each in people.items() if each["is_active"] and each["last_seen_at"]]
+        others = self._random.sample(self._ids, min(len(self._ids), 2 * len(people)))
+        insert_rows(work.session, Session, [self._session(user_id, at) for user_id in {*lately, *others}])
+        jobs = [
+            self._job(job_id, user_id, at)
+            for job_id, user_id in zip(next_ids(work.session, Job, len(people)), people, strict=True)
+        ]
+        insert_rows(work.session, Job, jobs)
+        mails = [self._mail(job["id"], job["owner_id"], people[job["owner_id"]]["email"], at) for job in jobs]
+        insert_rows(work.session, SentMail, mails)
+
+    def _session(self, user_id: int, at: datetime) -> dict[str, Any]:
+        visit, span = self.visit(), timedelta(days=30)
+        is_over = self._random.random() < 0.5
+        return {
+            "user_id": user_id,
+            "token_hash": token_hash(new_token()),
+            "address": visit.address,
+            "user_agent": visit.user_agent,
+            "remembered": True,
+            "created_at": at,
+            "last_seen_at": at,
+            "confirmed_at": at,
+            "idle_seconds": int(span.total_seconds()),
+            "expires_at": at + 3 * span,
+            "ended_at": at + timedelta(hours=1) if is_over else None,
+            "end_reason": "signed_out" if is_over else None,
+        }
+
+    def _job(self, job_id: int, user_id: int, at: datetime) -> dict[str, Any]:
+        task = AnswerRegistration(user_id=user_id)
+        is_dead = self._random.random() < 0.01
+        return {
+            "id": job_id,
+            "kind": task.kind(),
+            "arguments": task.arguments(),
+            "queue": task.queue,
+            "state": JobState.DEAD if is_dead else JobState.DONE,
+            "run_after": at,
+            "attempts": 1,
+            "max_attempts": task.max_attempts,
+            "outcome": "550 5.1.1 No such mailbox" if is_dead else None,
+            "owner_id": user_id,
+            "created_at": at,
+            "started_at": at,
+            "claimed_at": at,
+            "finished_at": at + timedelta(seconds=1),
+        }
+
+    def _mail(self, job_id: int, user_id: int, email: str, at: datetime) -> dict[str, Any]:
+        return {
+            "job_id": job_id,
+            "user_id": user_id,
+            "kind": "verify_email",
+            "recipient": email,
+            "subject": "Confirm your email address",
+            "message_id": f"<{new_token()}@example.com>",
+            "status": MailStatus.SENT,
+            "answer": "250 2.0.0 OK",
+            "created_at": at,
+            "sent_at": at + timedelta(seconds=1),
+        }

@@ -1,0 +1,81 @@
+"""`flask demo`: made-up people, who look and work like real ones."""
+
+import re
+from collections import Counter
+
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import AuditEvent, Job, JobState, SentMail, Session, User
+from app.unit_of_work import reading
+from tests.support.browser import Browser
+from tests.support.commands import flask_command
+from tests.support.mailbox import work_off
+
+
+def password_of(result):
+    assert result.exit_code == 0, result.output
+    return re.search(r"with (\S+)$", result.output.strip())[1]
+
+
+def counts(app):
+    with app.app_context():
+        return [db.session.scalar(select(func.count()).select_from(each)) for each in (User, Session, Job, SentMail)]
+
+
+def test_people_are_there_found_and_can_sign_in(app, flask):
+    password = password_of(flask("demo", "--users", "60"))
+    users, sessions, jobs, mails = counts(app)
+    assert users == 61
+    assert sessions
+    assert jobs >= mails > 0
+
+    grace = Browser(app)
+    grace.post("/auth/login", {"email": "demo@example.com", "password": password})
+    with app.app_context():
+        (somebody,) = db.session.scalars(
+            select(User).where(User.is_active, User.email_verified_at.is_not(None)).limit(1)
+        )
+        email, word = somebody.email, somebody.name.split()[-1].lower()
+    assert email in grace.page(f"/users?q={word}").text("main")
+    other = Browser(app)
+    assert other.post("/auth/login", {"email": email, "password": password}).status_code == 302
+    assert other.get("/users").status_code in {200, 403}
+
+
+def test_a_year_has_passed_in_order_and_is_in_the_reports(app, flask):
+    flask("demo", "--users", "60")
+    work_off(app)
+    with app.app_context():
+        events = db.session.execute(select(AuditEvent.at, AuditEvent.kind).order_by(AuditEvent.id)).all()
+        kinds = Counter(event.kind for event in events)
+        past = [event.at for event in events if event.kind in {"user.registered", "user.verified", "session.started"}]
+        assert past == sorted(past)
+        assert (past[-1] - past[0]).days > 200
+        assert kinds["user.registered"] == 60
+        assert kinds["session.started"] >= 60
+        report = reading().statistics.report("month")
+        assert sum(row.sign_ups for row in report) == 60
+        assert db.session.scalars(select(Job.state).where(Job.kind == "count_statistics")).all() == [JobState.DONE]
+    assert flask("audit", "verify").exit_code == 0
+
+
+def test_a_second_time_more_come_and_the_password_is_another(app, admin, flask):
+    first = password_of(flask("demo", "--users", "3"))
+    second = password_of(flask("demo", "--users", "1"))
+    assert first != second
+    assert counts(app)[0] == 1 + 1 + 3 + 1
+    assert Browser(app).post("/auth/login", {"email": "demo@example.com", "password": first}).status_code == 422
+    assert Browser(app).post("/auth/login", {"email": "demo@example.com", "password": second}).status_code == 302
+
+
+@pytest.mark.databases("sqlite")
+def test_it_is_refused_in_production(make_app):
+    app = make_app(
+        environment="production", base_url="https://accounts.example.com", argon2_memory_kib=19456, argon2_time_cost=2
+    )
+    result = flask_command(app, "demo")
+    assert result.exit_code == 1
+    assert "This is production" in result.output
+    assert counts(app)[0] == 0
