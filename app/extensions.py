@@ -27,7 +27,7 @@ from app.security.breaches import by_file, by_service, never
 from app.security.passwords import Passwords
 from app.services.job_queue import DueJob
 from app.services.password_policy import PasswordPolicy
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -146,6 +146,8 @@ def breach_check(settings: Settings) -> Callable[[str], bool]:
 # What is raised when the database is away, busy, full, or takes no writes (a standby: InternalError).
 DATABASE_AWAY = (OperationalError, InternalError, PoolTimeout)
 
+NETWORK_FILE_SYSTEMS = {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
+
 db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
 login_manager = LoginManager()
 csrf = CSRFProtect()
@@ -169,6 +171,7 @@ def init_database(app: Flask, settings: Settings) -> None:
     """Bind the database, and create its read and write engines once: creating each takes as long as a query."""
     if settings.database.get_backend_name() == "sqlite":
         settings.make_instance()
+        _refuse_network(settings.database.database)
         _make_private(settings.database.database)
     db.init_app(app)
     with app.app_context():
@@ -180,6 +183,26 @@ def init_database(app: Flask, settings: Settings) -> None:
     event.listen(engine, "checkin", lambda *_: metrics.connections(-1))
     app.extensions["one_read"] = engine.execution_options(single_read=True)
     app.extensions["one_write"] = engine.execution_options(begin_immediate=True)
+
+
+def _refuse_network(path: str | None) -> None:
+    """Raises SettingsError for a SQLite file on a network file system, whose locks lose data."""
+    kind = file_system(Path(path or "/"))
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise SettingsError(
+            f"DATABASE_URL: {path} is on {kind}, where SQLite loses data; use PostgreSQL or a local disk."
+        )
+
+
+def file_system(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The type of the file system that `path` is on, as Linux names it; empty elsewhere."""
+    try:
+        lines = [line.split() for line in mounts.read_text().splitlines()]
+    except OSError:
+        return ""
+    target = str(path.absolute())
+    found = [(where, kind) for _, where, kind, *_ in lines if f"{target}/".startswith(f"{where.rstrip('/')}/")]
+    return max(found, key=lambda each: len(each[0]), default=("", ""))[1]
 
 
 def _make_private(path: str | None) -> None:

@@ -10,19 +10,26 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import NO_CLUSTER, notifier, settings
+from app.cli.outside import Unreachable, looked_at
+from app.emails.sender import check_server
+from app.extensions import NO_CLUSTER, db, notifier, now, settings
 from app.models import ADMINISTRATOR, JobState
 from app.schema import schema_state
 from app.services.job_board import JobFilter
 from app.unit_of_work import reading
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
+OLDEST_POSTGRESQL = 14
+MOST_SKEW_SECONDS = 5
+HEARD_WITHIN = timedelta(minutes=2)  # A worker reports itself once a minute.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,27 @@ def check_database() -> Iterator[Finding]:
         "pending": "run `flask db upgrade`",
         "newer": "the database is newer than this code; deploy the newer code",
     }
-    yield Finding("database", "ok")
+    yield from _about_database()
     yield Finding("migrations", "ok" if migrations == "ok" else "error", advice.get(migrations, ""))
+
+
+def _about_database() -> Iterator[Finding]:
+    with db.engine.connect() as connection:
+        dialect, driver = connection.dialect.name, connection.dialect
+        if dialect == "sqlite":
+            yield Finding(f"database: SQLite {'.'.join(map(str, driver.server_version_info or ()))}", "ok")
+            return
+        version = driver.server_version_info or ()
+        is_old = version < (OLDEST_POSTGRESQL,)
+        advice = f"use PostgreSQL {OLDEST_POSTGRESQL} or newer" if is_old else ""
+        yield Finding(f"database: PostgreSQL {'.'.join(map(str, version))}", "error" if is_old else "ok", advice)
+        skew = (connection.execute(select(func.clock_timestamp())).scalar_one() - now()).total_seconds()
+    if abs(skew) > MOST_SKEW_SECONDS:
+        yield Finding(
+            f"the database's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}",
+            "warning",
+            "run an NTP client on both machines; links and sessions end by these clocks",
+        )
 
 
 def check_administrator() -> Iterator[Finding]:
@@ -103,6 +129,22 @@ def check_queue() -> Iterator[Finding]:
         yield Finding("queue eviction", "error", f"maxmemory-policy is {policy}; set noeviction, or jobs are lost")
 
 
+def check_workers() -> Iterator[Finding]:
+    crew = notifier.crew()
+    if crew is None or settings().environment == "testing":
+        return
+    alive = [each for each in crew.workers if each.seen_at and now() - each.seen_at < HEARD_WITHIN]
+    state = "ok" if alive else "warning"
+    yield Finding(f"workers: {len(alive)}", state, "" if alive else "mails and jobs wait; start `flask jobs worker`")
+    if crew.last_round_at is None:
+        yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs schedule`")
+    hosts = sorted({each.name.rpartition(":")[0] for each in alive} | {socket.gethostname()})
+    if settings().database.get_backend_name() == "sqlite" and len(hosts) > 1:
+        yield Finding(
+            f"SQLite with several hosts ({', '.join(hosts)})", "error", "each has a database of its own; use PostgreSQL"
+        )
+
+
 def check_overdue_jobs() -> Iterator[Finding]:
     try:
         dead = len(reading().job_board.list(JobFilter((JobState.DEAD,)), limit=1000))
@@ -121,15 +163,26 @@ def check_mail() -> Iterator[Finding]:
         yield Finding("mail goes to the dev mailbox", "ok")
         return
     parts = urlsplit(url)
-    port = parts.port or (465 if parts.scheme == "smtps" else 587)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=5).close()
-    except OSError as problem:
-        yield Finding(
-            "mail server", "error", f"{parts.hostname}:{port} cannot be reached ({problem.strerror or problem})"
-        )
+    problem = check_server(settings())
+    advice = f"it takes no mail at {parts.hostname}: {problem}; check MAIL_URL" if problem else ""
+    yield Finding("mail server", "error" if problem else "ok", advice)
+
+
+def check_outside() -> Iterator[Finding]:
+    """Only where people come from elsewhere."""
+    known = settings()
+    if not known.is_live or not known.base_url:
         return
-    yield Finding("mail server", "ok")
+    try:
+        address, wrong = looked_at(known)
+    except Unreachable as problem:
+        advice = f"{problem}; start web and proxy and ask again, or look from another machine with `make smoke`"
+        yield Finding(f"{known.public_url} does not answer from here", "warning", advice)
+        return
+    for what, advice in wrong:
+        yield Finding(what, "error", advice)
+    if address:
+        yield Finding(f"{known.public_url} sees this machine as {address}", "ok")
 
 
 def check_instance() -> Iterator[Finding]:
@@ -157,6 +210,8 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_database,
     check_administrator,
     check_queue,
+    check_workers,
     check_overdue_jobs,
     check_mail,
+    check_outside,
 )

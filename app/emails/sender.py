@@ -53,6 +53,17 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
     return "accepted"
 
 
+def check_server(settings: Settings) -> str:
+    """Connect and log in as for a mail, and send none; returns what is wrong, empty if nothing is."""
+    try:
+        _quit(_connect(settings))
+    except smtplib.SMTPResponseException as refusal:
+        return str(_refusal(refusal.smtp_code, refusal.smtp_error))
+    except (MailDelayed, smtplib.SMTPException, OSError) as problem:
+        return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return ""
+
+
 def _quit(server: smtplib.SMTP) -> None:
     """Whether the mail was accepted is decided already; the reply to QUIT changes nothing."""
     try:

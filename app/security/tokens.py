@@ -6,6 +6,9 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
+
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 
 def new_token() -> str:
@@ -29,6 +32,19 @@ def keyed_hash(key: str, *parts: str | bytes) -> str:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         mac.update(len(data).to_bytes(4, "big") + data)
     return base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
+
+
+def doctor_token(secret_keys: Sequence[str]) -> str:
+    """Shows `flask doctor` to a site with the same SECRET_KEY, for a minute."""
+    return URLSafeTimedSerializer(secret_keys[0], salt="doctor").dumps("")
+
+
+def is_doctor_token(token: str, secret_keys: Sequence[str]) -> bool:
+    try:
+        URLSafeTimedSerializer([*reversed(secret_keys)], salt="doctor").loads(token, max_age=60)
+    except BadData:
+        return False
+    return True
 
 
 def is_same(one: str, other: str) -> bool:

@@ -1,0 +1,91 @@
+"""How the site is seen from outside, for `flask doctor`: it asks BASE_URL as a browser would, through all proxies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from email.message import Message
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from app import urls
+from app.security.tokens import doctor_token
+from app.settings import Settings
+
+Wrong = tuple[str, str]
+"""What is wrong, and what to do."""
+
+
+class Unreachable(Exception):
+    """Nobody answers at BASE_URL, as seen from this machine."""
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *request: Any) -> None:
+        return None
+
+
+def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
+    """How the site sees this machine, and what is wrong. Raises Unreachable."""
+    status, _, body = _get(
+        f"{settings.public_url}/healthz?{urlencode({'doctor': doctor_token(settings.signing_keys)})}"
+    )
+    try:
+        seen = json.loads(body)
+    except ValueError:
+        seen = {}
+    if status == 400:
+        return "", [("the host of BASE_URL is not accepted", "let the proxy send it on as Host or X-Forwarded-Host")]
+    if not isinstance(seen, dict) or "address" not in seen:
+        advice = "it is another site, or runs with another SECRET_KEY or an older release"
+        return "", [(f"what answers at BASE_URL ({status}) is not this installation", advice)]
+    return str(seen["address"]), [
+        *_proxies(settings, seen["proxies"]),
+        *_url(settings, seen["url"]),
+        *_headers(settings),
+    ]
+
+
+def _proxies(settings: Settings, count: int) -> Iterator[Wrong]:
+    if count < settings.trusted_proxies:
+        what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, and {count} wrote X-Forwarded-For"
+        yield (
+            what,
+            f"anybody can pretend to come from any address; set TRUSTED_PROXIES={count}, or let each proxy write it",
+        )
+    elif count > settings.trusted_proxies:
+        what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, and {count} wrote X-Forwarded-For"
+        yield what, f"everybody seems to come from a proxy and shares its limits; set TRUSTED_PROXIES={count}"
+
+
+def _url(settings: Settings, seen: str) -> Iterator[Wrong]:
+    wanted = urls.origin(settings.public_url)
+    if urls.origin(seen) != wanted:
+        yield (
+            f"the site sees itself as {urls.origin(seen)}, and BASE_URL is {wanted}",
+            "let the proxy send X-Forwarded-Proto and X-Forwarded-Host, and set TRUSTED_PROXIES",
+        )
+
+
+def _headers(settings: Settings) -> Iterator[Wrong]:
+    _, headers, _ = _get(f"{settings.public_url}/auth/login")
+    if settings.is_https and len(headers.get_all("Strict-Transport-Security", [])) != 1:
+        yield "Strict-Transport-Security does not arrive once", "let the proxy pass on ours, and add none of its own"
+    for cookie in headers.get_all("Set-Cookie", []):
+        flags = {flag.strip().lower() for flag in cookie.split(";")}
+        if "httponly" not in flags or (settings.is_https and "secure" not in flags):
+            yield f"the cookie {cookie.partition('=')[0]} lost Secure or HttpOnly", "let the proxy leave cookies alone"
+
+
+def _get(url: str) -> tuple[int, Message, bytes]:
+    try:
+        with build_opener(_Stay).open(Request(url), timeout=5) as answer:  # noqa: S310 - BASE_URL is http or https
+            return answer.status, answer.headers, answer.read(65536)
+    except HTTPError as refused:
+        with refused:
+            return refused.code, refused.headers, refused.read(65536)
+    except (OSError, HTTPException) as problem:
+        raise Unreachable(str(getattr(problem, "reason", problem))) from None

@@ -1,0 +1,213 @@
+"""`flask doctor`: what deployers get wrong, each with what to do about it."""
+
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from app.cli.outside import Unreachable, looked_at
+from app.extensions import file_system
+from app.queue import SeenWorker
+from app.security.tokens import doctor_token
+from app.settings import Settings, SettingsError
+from tests.support.commands import flask_command
+from tests.support.databases import SIGNING_KEY
+from tests.support.smtp_server import running_smtp_server
+
+
+def test_a_healthy_database_is_named_with_its_version(flask, database_url):
+    said = flask("doctor").output
+    assert ("database: SQLite 3." in said) == database_url.startswith("sqlite")
+    assert ("database: PostgreSQL " in said) == database_url.startswith("postgresql")
+    assert "clock" not in said
+
+
+@pytest.mark.databases("postgresql")
+def test_clocks_that_differ_are_told(flask, clock):
+    clock.advance(seconds=-40)
+    said = flask("doctor").output
+    assert "the database's clock is 40 s ahead" in said or "the database's clock is 41 s ahead" in said
+    clock.advance(seconds=100)
+    assert "behind" in flask("doctor").output
+
+
+@pytest.mark.databases("sqlite")
+def test_a_wrong_password_of_the_mail_server_is_told_before_a_mail_waits(make_app):
+    with running_smtp_server(password_of={"mailer": "right"}, auth_require_tls=False) as server:
+        good = make_app(mail_url=f"smtp://mailer:right@127.0.0.1:{server.port}")
+        bad = make_app(mail_url=f"smtp://mailer:wrong@127.0.0.1:{server.port}")
+        assert "ok       mail server" in flask_command(good, "doctor").output
+        said = flask_command(bad, "doctor").output
+        assert server.received == []
+    assert "error    mail server: it takes no mail at 127.0.0.1: 535" in said
+    assert "wrong" not in said
+
+
+# ── from outside ──
+
+
+class Proxy:
+    """WSGI middleware that does to requests and answers what proxies do."""
+
+    def __init__(self, app, *, headers=None, drop=(), add=()):
+        self._app, self._headers, self._drop, self._add = app, headers or {}, drop, add
+
+    def __call__(self, environ, start_response):
+        environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in self._headers.items()}
+
+        def start(status, headers, *rest):
+            kept = [(name, value) for name, value in headers if name not in self._drop]
+            return start_response(status, [*kept, *self._add], *rest)
+
+        return self._app(environ, start)
+
+
+@contextmanager
+def served(app, **how):
+    """The application's own settings, asked at the address of a server in front of it."""
+    server = make_server("127.0.0.1", 0, Proxy(app.wsgi_app, **how), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def seen(make_app, *, asks=None, trusted=0, **how):
+    """What `looked_at` finds with these proxies; `asks` changes the settings of who asks."""
+    app = make_app(trusted_proxies=trusted, base_url="http://127.0.0.1")
+    with served(app, **how) as url:
+        changed = {"base_url": url, "trusted_proxies": trusted, **(asks or {})}
+        known = Settings(**(app.extensions["settings"].model_dump() | changed))
+        if not (asks or {}).get("base_url"):
+            # The port is known only now.
+            object.__setattr__(app.extensions["settings"], "base_url", url)
+        return looked_at(known)
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "words"),
+    [
+        (0, None, None),
+        (1, "203.0.113.9", None),
+        (2, "203.0.113.9, 10.0.0.1", None),
+        (0, "203.0.113.9", "set TRUSTED_PROXIES=1"),
+        (1, "203.0.113.9, 10.0.0.1", "set TRUSTED_PROXIES=2"),
+        (1, None, "pretend"),
+        (2, "203.0.113.9", "pretend"),
+    ],
+)
+def test_the_number_of_proxies_is_counted(make_app, trusted, forwarded, words):
+    address, wrong = seen(make_app, trusted=trusted, headers={"X-Forwarded-For": forwarded} if forwarded else None)
+    assert address in {"127.0.0.1", "203.0.113.9", "10.0.0.1"}
+    assert [advice for _, advice in wrong if words and words in advice] or not wrong
+    assert bool(wrong) == bool(words)
+
+
+@pytest.mark.databases("sqlite")
+def test_a_proxy_that_hides_https_or_the_host_is_told(make_app):
+    hides = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    _, ((what, advice),) = seen(make_app, trusted=1, headers=hides)
+    assert "the site sees itself as https://127.0.0.1" in what
+    assert "X-Forwarded-Proto" in advice
+    _, ((what, _),) = seen(make_app, headers={"Host": "other.example"})
+    assert "host of BASE_URL is not accepted" in what
+
+
+@pytest.mark.databases("sqlite")
+def test_a_proxy_that_changes_cookies_is_told(make_app):
+    _, ((what, _),) = seen(make_app, add=[("Set-Cookie", "route=1; Path=/")])
+    assert what == "the cookie route lost Secure or HttpOnly"
+
+
+@pytest.mark.databases("sqlite")
+def test_another_site_or_key_and_nobody_are_told(make_app):
+    other = {"secret_key": "another-key-of-40-characters-Xy7-Qw9-Zt5"}
+    address, ((what, advice),) = seen(make_app, asks=other)
+    assert (address, "is not this installation" in what, "SECRET_KEY" in advice) == ("", True, True)
+    with pytest.raises(Unreachable, match="refused"):
+        looked_at(Settings(environment="testing", secret_key=SIGNING_KEY, base_url="http://127.0.0.1:9"))
+
+
+@pytest.mark.databases("sqlite")
+def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
+    assert client.get("/healthz").json == {"status": "ok"}
+    assert client.get("/healthz?doctor=x").json == {"status": "ok"}
+    told = client.get(f"/healthz?doctor={doctor_token([SIGNING_KEY])}").json
+    assert told == {"status": "ok", "address": "203.0.113.7", "url": "http://gatehouse.test/", "proxies": 0}
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(
+    environment="production",
+    base_url="https://127.0.0.1:9",
+    argon2_memory_kib=19456,
+    argon2_time_cost=2,
+    trusted_proxies=1,
+)
+def test_in_production_it_asks_base_url(flask):
+    said = flask("doctor").output
+    assert "warning  https://127.0.0.1:9 does not answer from here" in said
+
+
+# ── workers, hosts and disks ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.own_app
+def test_workers_and_the_schedule_are_looked_for(make_app, clock, monkeypatch):
+    app = make_app(environment="development")
+    said = flask_command(app, "doctor").output
+    assert "warning  workers: 0: mails and jobs wait" in said
+    assert "warning  schedule" in said
+
+    here = [
+        SeenWorker("elsewhere:1", ("default",), clock.now, clock.now),
+        SeenWorker("old:1", (), None, clock.now - timedelta(hours=1)),
+    ]
+    crew = type("Crew", (), {"workers": here, "last_round_at": clock.now})
+    monkeypatch.setattr("app.extensions.QueueNotifier.crew", lambda self: crew)
+    found = flask_command(app, "doctor")
+    assert "ok       workers: 1" in found.output
+    assert "error    SQLite with several hosts" in found.output
+    assert "elsewhere" in found.output
+    assert "old" not in found.output
+    assert found.exit_code == 1
+
+
+MOUNTS = """\
+overlay / overlay rw 0 0
+server:/export /srv nfs4 rw 0 0
+/dev/sda1 /srv/local ext4 rw 0 0
+//nas/share /mnt/share cifs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/gatehouse.db", "overlay"),
+        ("/srv/gatehouse/gatehouse.db", "nfs4"),
+        ("/srv/local/gatehouse.db", "ext4"),
+        ("/srvother/gatehouse.db", "overlay"),
+        ("/mnt/share/gatehouse.db", "cifs"),
+    ],
+)
+def test_the_file_system_of_a_path_is_known(tmp_path, path, kind):
+    (tmp_path / "mounts").write_text(MOUNTS)
+    assert file_system(Path(path), mounts=tmp_path / "mounts") == kind
+    assert file_system(Path(path), mounts=tmp_path / "none") == ""
+
+
+@pytest.mark.databases("sqlite")
+def test_sqlite_on_a_network_file_system_is_refused(make_app, monkeypatch):
+    monkeypatch.setattr("app.extensions.file_system", lambda path: "nfs4")
+    with pytest.raises(SettingsError, match="is on nfs4, where SQLite loses data"):
+        make_app()
