@@ -46,6 +46,13 @@ class ReadOnlySession(FlaskSession):
         if self.new or self.dirty or self.deleted:
             raise RuntimeError("open `with unit_of_work()` to write")
 
+    def close(self) -> None:
+        """Also where the database has gone since: nothing was written, and the page may be ready to be sent."""
+        try:
+            super().close()
+        except DATABASE_AWAY:
+            self.invalidate()
+
 
 class QueueNotifier:
     """Notifies the workers through RQ. It stores nothing: the scheduler repeats a lost notification."""

@@ -7,9 +7,12 @@ import re
 from pathlib import Path
 
 import brotli
+import psycopg
 import pytest
 from flask_compress.compat import compression
+from sqlalchemy import text
 
+from app.extensions import db
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 
@@ -247,6 +250,25 @@ def test_a_database_that_takes_no_writes_is_a_503_for_forms_and_pages_go_on(clie
 
 
 @pytest.mark.databases("postgresql")
+@pytest.mark.databases("postgresql")
+def test_a_database_that_stops_when_the_page_is_ready_takes_nothing_from_it(make_app, database_url):
+    """The transaction it was read in cannot be rolled back then; there is nothing to roll back."""
+    app = make_app()
+    ended = []
+
+    @app.after_request
+    def stop(response):
+        with psycopg.connect(database_url, autocommit=True) as other:
+            pid = db.session.execute(text("SELECT pg_backend_pid()")).scalar()
+            ended.append(other.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone())
+        return response
+
+    browser = Browser(app)
+    assert browser.get("/auth/register").status_code == 200
+    assert ended == [(True,)]
+    assert browser.get("/auth/register").status_code == 200
+
+
 def test_before_its_migrations_pages_without_data_and_metrics_are_there(make_app, database_url):
     """As new code is, for a moment, on the schema of the release before."""
     early = Browser(make_app(database_url=f"{database_url}&options=-csearch_path%3Dnowhere"), address="127.0.0.1")
