@@ -249,18 +249,7 @@ def keep_forward(user_id: int, session_id: int) -> None:
 
 
 def _set_forward(value: str, *, max_age: int | None = None) -> None:
-    @after_this_request
-    def _set(response: Response) -> Response:
-        response.set_cookie(
-            forward_cookie_name(),
-            value,
-            max_age=max_age,
-            domain=settings().cookie_domain or None,
-            secure=settings().is_https,
-            httponly=True,
-            samesite="Lax",
-        )
-        return response
+    _set_cookie(forward_cookie_name(), value, max_age=max_age, domain=settings().cookie_domain or None)
 
 
 def _forward_signer() -> URLSafeSerializer:
@@ -268,15 +257,12 @@ def _forward_signer() -> URLSafeSerializer:
 
 
 def keep_device(token: str) -> None:
+    path = settings().path_prefix or "/"
+    _set_cookie(device_cookie_name(), token, max_age=DEVICE_COOKIE_SECONDS, path=path)
+
+
+def _set_cookie(name: str, value: str, **how: Any) -> None:
     @after_this_request
     def _set(response: Response) -> Response:
-        response.set_cookie(
-            device_cookie_name(),
-            token,
-            max_age=DEVICE_COOKIE_SECONDS,
-            path=settings().path_prefix or "/",
-            secure=settings().is_https,
-            httponly=True,
-            samesite="Lax",
-        )
+        response.set_cookie(name, value, secure=settings().is_https, httponly=True, samesite="Lax", **how)
         return response
