@@ -21,7 +21,22 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 import click
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from sqlalchemy import JSON, Connection, LargeBinary, Table, column, delete, func, insert, inspect, select, table, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    LargeBinary,
+    Table,
+    Update,
+    column,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.types import NullType, TypeEngine
 
 from app.cli.database import init_migrate
@@ -90,11 +105,13 @@ def restore(file: Path) -> None:
                 connection.execute(delete(table(each["name"])))
             for each in manifest["tables"]:
                 _load(archive, connection, each)
+            ended = connection.execute(_end_sessions()).rowcount
         upgrade()
         for name in manifest["files"]:
             _write(settings().instance_path / name, archive.read(f"files/{name}"))
     with unit_of_work() as work:
-        work.sessions.end_all(None, reason="restored")
+        if ended:
+            work.audit.record("session.ended_all", subject_id=None, reason="restored", count=ended)
         work.audit.record("site.restored", subject_id=None, made_at=manifest["made_at"])
     rows = sum(each["rows"] for each in manifest["tables"])
     click.echo(
@@ -231,6 +248,12 @@ def _load(archive: ZipFile, connection: Connection, saved: Described) -> None:
     if count != saved["rows"]:
         raise ValueError(f"{saved['name']} has {count} rows instead of {saved['rows']}")
     _go_on_after(connection, saved)
+
+
+def _end_sessions() -> Update:
+    """By columns that every revision has: the schema is the backup's still."""
+    sessions = table("sessions", column("ended_at", UtcTime()), column("end_reason"))
+    return update(sessions).where(sessions.c.ended_at.is_(None)).values(ended_at=now(), end_reason="restored")
 
 
 def _row(line: bytes, kinds: dict[str, str]) -> dict[str, Any]:

@@ -115,11 +115,9 @@ class Sessions:
         except SessionNotFound:
             return
 
-    def end_all(self, user_id: int | None, *, reason: str, keep: int | None = None) -> int:
-        """End every session of `user_id`, or of everybody for None, but `keep`; returns how many."""
-        query = update(Session).where(Session.ended_at.is_(None))
-        if user_id is not None:
-            query = query.where(Session.user_id == user_id)
+    def end_all(self, user_id: int, *, reason: str, keep: int | None = None) -> int:
+        """End every session of `user_id` but `keep`; returns how many."""
+        query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
         if keep is not None:
             query = query.where(Session.id != keep)
         ended = affected(self.session, query.values(ended_at=self.clock(), end_reason=reason))

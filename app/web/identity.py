@@ -99,7 +99,7 @@ def _address(text: str | None) -> str | None:
 
 
 def _load(request: Request) -> Principal | None:
-    found = _by_header(request) if has_explicit_credential() else _by_forward_cookie() or _by_cookie()
+    found = _by_header(request) if has_explicit_credential() else _by_some_cookie()
     if isinstance(found, Expired):
         _expire(found)
         return None
@@ -132,6 +132,12 @@ def has_explicit_credential() -> bool:
 def is_api() -> bool:
     """Whether the answer is JSON: the path decides, never the Accept header."""
     return request.path.startswith("/api/") and request.path != "/api/docs"
+
+
+def _by_some_cookie() -> Found | Expired | None:
+    """Where other apps ask, the cookie for them counts first; here at home the session's own may be good still."""
+    forward = _by_forward_cookie()
+    return forward if isinstance(forward, Found) else _by_cookie() or forward
 
 
 def _by_cookie() -> Found | Expired | None:

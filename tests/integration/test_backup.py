@@ -2,8 +2,10 @@
 
 import json
 import stat
+import sys
 from zipfile import ZipFile
 
+import flask_migrate as migrate
 import pytest
 from sqlalchemy import select
 
@@ -92,6 +94,21 @@ def test_every_row_comes_back_in_either_database(lived_in, backup, make_app, tar
     with app.app_context():
         newest = select(AuditEvent.kind).order_by(AuditEvent.id.desc()).limit(2)
         assert db.session.scalars(newest).all() == ["site.restored", "session.ended_all"]
+
+
+def test_no_session_comes_back_from_a_restore_that_was_killed_after_its_rows_were_in(
+    lived_in, backup, fresh_app, monkeypatch
+):
+    file = backup(lived_in)
+
+    def stops(revision=None):
+        return migrate.upgrade(revision=revision) if revision else sys.exit("killed")
+
+    monkeypatch.setattr("app.cli.backup.upgrade", stops)
+    assert flask_command(fresh_app, "restore", str(file)).exit_code == 1
+    with fresh_app.app_context():
+        assert db.session.scalars(select(Session.ended_at)).all()
+        assert None not in db.session.scalars(select(Session.ended_at)).all()
 
 
 def test_what_was_restored_goes_on(lived_in, admin, backup, fresh_app):

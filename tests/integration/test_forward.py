@@ -188,6 +188,20 @@ def test_signing_out_ends_it_there_too(app, ada):
     assert asked_by_caddy(holder(app), **only).status_code == 302
 
 
+def cookie_of(answer, name):
+    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith(f"{name}=")]
+    return cookie.partition(";")[0]
+
+
+@APPS
+def test_an_expired_cookie_for_apps_does_not_hide_a_session_that_is_good(app, ada, clock):
+    expired = cookie_of(signed_in_from(Browser(app), ada, f"{WIKI}/"), "__Secure-forward")
+    clock.advance(hours=13)
+    good = cookie_of(signed_in_from(Browser(app), ada, f"{WIKI}/"), "__Host-session")
+    assert asked_by_caddy(holder(app), Cookie=f"{expired}; {good}").status_code == 200
+    assert asked_by_caddy(holder(app), Cookie=expired).status_code == 302
+
+
 @APPS
 @pytest.mark.parametrize("value", ["", "x", "W1sxLDFdXQ.x", "WzEsMV0.AAAA"])
 def test_a_forged_cookie_is_nobody(app, ada, value):
