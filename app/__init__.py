@@ -7,6 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
 from app import account, admin, api, auth, cache, dev, health, home, users
+from app.account import connections as account_connections
 from app.account import data as account_data
 from app.account import keys as account_keys
 from app.account import routes as account_routes
@@ -28,6 +29,7 @@ from app.api import sessions as api_sessions
 from app.api import users as api_users
 from app.auth import forward as auth_forward
 from app.auth import links as auth_links
+from app.auth import oauth as auth_oauth
 from app.auth import routes as auth_routes
 from app.cli import Commands
 from app.dev import routes as dev_routes
@@ -57,6 +59,7 @@ from app.web import (
 from app.web.logs import init_logs
 
 __all__ = [
+    "account_connections",
     "account_data",
     "account_keys",
     "account_routes",
@@ -77,6 +80,7 @@ __all__ = [
     "api_users",
     "auth_forward",
     "auth_links",
+    "auth_oauth",
     "auth_routes",
     "create_app",
     "dev_routes",

@@ -111,6 +111,28 @@ class RegistrationClosed(AccountError):
     message = "Registration is closed here."
 
 
+class DeadChallenge(AccountError):
+    """What a browser was asked to prove was proved already, has expired, or was asked of another browser."""
+
+    code = "dead_challenge"
+    message = "This was used already, took too long, or was begun in another browser. Start again."
+
+
+class NotUsable(CommittedRefusal):
+    code = "not_usable"
+    message = "That account cannot be used at the moment. Ask an administrator."
+
+
+class IdentityTaken(AccountError):
+    code = "identity_taken"
+    message = "It is connected to another account here. Sign in with it, and disconnect it there first."
+
+
+class LastWayIn(AccountError):
+    code = "last_way_in"
+    message = "You could not sign in any more. Set a password first."
+
+
 class DeadLink(AccountError):
     """A one-time link that was used, has expired, was replaced by a newer one, or never existed."""
 
@@ -197,6 +219,10 @@ class JobNotFound(NotFound):
 
 class SessionNotFound(NotFound):
     message = "That session has already ended."
+
+
+class ConnectionNotFound(NotFound):
+    message = "There is no such connection."
 
 
 class ApiKeyNotFound(NotFound):

@@ -29,6 +29,7 @@ from sqlalchemy import URL
 from zxcvbn_rs_py import zxcvbn
 
 from app import urls
+from app.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
@@ -83,6 +84,7 @@ class Settings(BaseModel):
     terms_url: str = ""
     privacy_url: str = ""
     registration: Literal["open", "invite", "closed"] = "open"
+    oauth_providers: list[Provider] = []  # From OAUTH_<NAME>_CLIENT_ID and so on.
 
     password_min_length: int = Field(12, ge=8, le=64)
     password_max_length: int = Field(256, ge=64, le=1024)
@@ -369,6 +371,9 @@ class Settings(BaseModel):
         """Whether browsers use TLS; always assumed in production and staging."""
         return self.is_live or self.public_url.startswith("https://")
 
+    def find_provider(self, name: str) -> Provider | None:
+        return next((each for each in self.oauth_providers if each.name == name), None)
+
     @property
     def return_origins(self) -> list[str]:
         """The origins of the apps that people come from to sign in."""
@@ -485,9 +490,8 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
     """
     try:
         written = _said(dotenv_values(env_file)) | _said(os.environ)
-        return Settings.model_validate(
-            {name: value for name, value in written.items() if name in Settings.model_fields}
-        )
+        values: dict[str, Any] = {name: value for name, value in written.items() if name in Settings.model_fields}
+        return Settings.model_validate(values | _providers(written))
     except ValidationError as refused:
         raise SettingsError("\n".join(_sentence(error) for error in refused.errors())) from None
     except OSError as problem:
@@ -504,6 +508,15 @@ def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
         if name.startswith("limit_") and name not in limits:  # A misspelt one would silently have no effect.
             raise SettingsError(f"{name.upper()} is not a limit; the limits are {', '.join(sorted(limits)).upper()}.")
     return said
+
+
+def _providers(written: Mapping[str, str]) -> dict[str, list[Provider]]:
+    """Raises SettingsError."""
+    try:
+        found = read_providers(written)
+    except ValueError as problem:
+        raise SettingsError(str(problem)) from None
+    return {"oauth_providers": found} if found else {}
 
 
 def _sentence(error: Any) -> str:

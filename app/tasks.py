@@ -79,6 +79,20 @@ class SendPasswordChanged(MailTask):
 
 
 @dataclass(frozen=True)
+class SendConnectionAdded(MailTask):
+    """Notice that a provider's identity can sign in to the account from now on; `event_id` says which and when."""
+
+    user_id: int
+    event_id: int
+
+
+@dataclass(frozen=True)
+class SendConnectionRemoved(MailTask):
+    user_id: int
+    event_id: int
+
+
+@dataclass(frozen=True)
 class SendNewDevice(MailTask):
     user_id: int
     session_id: int

@@ -23,6 +23,8 @@ from app.services.audit import AuditLog, Origin
 from app.services.audit_chain import AuditChain
 from app.services.audit_search import AuditSearch
 from app.services.bulk import Bulk
+from app.services.challenges import Challenges
+from app.services.connections import Connections
 from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
 from app.services.files import Files
@@ -114,6 +116,8 @@ class Work:
     audit_chain = _service(AuditChain)
     audit_search = _service(AuditSearch)
     bulk = _service(Bulk)
+    challenges = _service(Challenges)
+    connections = _service(Connections)
     directory = _service(Directory)
     email_changes = _service(EmailChanges)
     files = _service(Files)

@@ -82,7 +82,8 @@ def password() -> ResponseReturnValue:
             form.refuse(None, refusal)
         else:
             return done("Your password is changed, and every other session has ended.", to="account.password")
-    return page("account/password.html", form)
+    has_password = reading().connections.has_password(identity.signed_in().user_id)
+    return page("account/password.html", form, has_password=has_password)
 
 
 def _change_password(form: PasswordForm) -> None:

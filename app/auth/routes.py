@@ -16,7 +16,8 @@ from app.errors import (
     WeakPassword,
     WrongPassword,
 )
-from app.extensions import credentials
+from app.extensions import credentials, settings
+from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
@@ -92,19 +93,28 @@ def login() -> ResponseReturnValue:
     if who and request.method == "GET":
         identity.keep_forward(who.account_id, who.session_id)
         return onward(form.next.data)
-    unverified = False
+    unverified, status, retry_after = False, None, None
     if form.validate_on_submit():
         try:
             sign_in(form.email.canonical, form.password.data or "", remember=bool(form.remember.data))
         except TooManyTries as refusal:
             form.refuse(None, refusal)
-            return page("auth/login.html", form, status=429, retry_after=refusal.retry_after, unverified=False)
+            status, retry_after = 429, refusal.retry_after
         except (InvalidCredentials, EmailNotVerified, Busy) as refusal:
             form.refuse(None, refusal)
             unverified = isinstance(refusal, EmailNotVerified)
         else:
+            if settings().oauth_providers:
+                identity.keep_method("password")
             return onward(form.next.data)
-    return page("auth/login.html", form, unverified=unverified)
+    return page(
+        "auth/login.html",
+        form,
+        status=status,
+        retry_after=retry_after,
+        unverified=unverified,
+        last_method=identity.last_method(),
+    )
 
 
 @bp.post("/logout")
@@ -142,7 +152,16 @@ def confirm() -> ResponseReturnValue:
                 token = work.sessions.confirm(who)
             identity.keep_token(token)
             return redirect(next_page(form.next.data, otherwise="account.profile"))
-    return page("auth/confirm.html", form)
+    return page("auth/confirm.html", form, ways=_providers_of(who.user_id))
+
+
+def _providers_of(user_id: int) -> list[Provider] | None:
+    """Those that somebody without a password can prove with who they are; None for who has one."""
+    work = reading()
+    if work.connections.has_password(user_id):
+        return None
+    names = {each.provider for each in work.connections.list_of(user_id)}
+    return [each for each in settings().oauth_providers if each.name in names]
 
 
 @bp.post("/password-strength")

@@ -25,6 +25,7 @@ from app.models import ADMINISTRATOR, JobState
 from app.schema import schema_state
 from app.services.job_board import JobFilter
 from app.unit_of_work import reading
+from app.web.providers import callback_url, client_of, openid
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
 OLDEST_POSTGRESQL = 14
@@ -168,6 +169,18 @@ def check_mail() -> Iterator[Finding]:
     yield Finding("mail server", "error" if problem else "ok", advice)
 
 
+def check_providers() -> Iterator[Finding]:
+    for each in settings().oauth_providers:
+        where = f"{each.name}: its redirect URI is {callback_url(each)}"
+        try:
+            client_of(each).check()
+        except (openid().ProviderAway, openid().ProviderRefused) as problem:
+            advice = f"{problem}; check OAUTH_{each.name.upper().replace('-', '_')}_DISCOVERY_URL and what it answers"
+            yield Finding(where, "error", advice)
+        else:
+            yield Finding(where, "ok")
+
+
 def check_outside() -> Iterator[Finding]:
     """Only where people come from elsewhere."""
     known = settings()
@@ -213,5 +226,6 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_workers,
     check_overdue_jobs,
     check_mail,
+    check_providers,
     check_outside,
 )

@@ -57,6 +57,24 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
     )
 
 
+def connection_changed(
+    user: User, *, label: str, is_added: bool, at: datetime, device: str | None, address: str | None
+) -> Message:
+    what = "was connected to" if is_added else "was disconnected from"
+    return compose(
+        "connection_changed",
+        user,
+        subject=f"Your account with {settings().site_name} {what} {label}",
+        label=label,
+        is_added=is_added,
+        at=at,
+        device=device,
+        address=address,
+        connections_url=address_of("/account/connections"),
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
 def new_device(user: User, *, at: datetime, device: str, address: str | None) -> Message:
     return compose(
         "new_device",

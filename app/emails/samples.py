@@ -38,6 +38,7 @@ SAMPLES: dict[str, Callable[[], Message]] = {
     "api_key_expires": lambda: messages.api_key_expires(_ada(), **KEY),
     "api_key_made": lambda: messages.api_key_made(_ada(), **KEY, scopes=["users:read"]),
     "confirm_email_change": lambda: messages.confirm_email_change(_ada(), **CHANGE),
+    "connection_changed": lambda: messages.connection_changed(_ada(), label="Google", is_added=True, **DEVICE),
     "email_change_requested": lambda: messages.email_change_requested(_ada(), old_address="ada@example.com", **CHANGE),
     "email_changed": lambda: messages.email_changed(_ada(), old_address="ada@example.com", **CHANGE),
     "failed_sign_ins": lambda: messages.failed_sign_ins(_ada(), count=10),

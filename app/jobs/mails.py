@@ -10,6 +10,7 @@ from sqlalchemy import select
 from app.emails import Message, messages
 from app.emails.samples import SAMPLES
 from app.errors import Pointless
+from app.extensions import settings
 from app.jobs.registry import handles
 from app.models import (
     ApiKey,
@@ -34,6 +35,8 @@ from app.tasks import (
     SendApiKeyExpires,
     SendApiKeyMade,
     SendConfirmEmailChange,
+    SendConnectionAdded,
+    SendConnectionRemoved,
     SendEmailChanged,
     SendEmailChangeRequested,
     SendFailedSignIns,
@@ -79,6 +82,16 @@ def send_password_changed(work: Work, task: SendPasswordChanged, claim: Claim) -
     user, event = _active(work, task.user_id), _event(work, task.event_id)
     device, address = _visit(event)
     return messages.password_changed(user, at=event.at, device=device, address=address)
+
+
+@handles(SendConnectionAdded)
+def send_connection_added(work: Work, task: SendConnectionAdded, claim: Claim) -> Message:
+    return _connection_changed(work, task.user_id, task.event_id, is_added=True)
+
+
+@handles(SendConnectionRemoved)
+def send_connection_removed(work: Work, task: SendConnectionRemoved, claim: Claim) -> Message:
+    return _connection_changed(work, task.user_id, task.event_id, is_added=False)
 
 
 @handles(SendNewDevice)
@@ -220,6 +233,16 @@ def send_sample(work: Work, task: SendSample, claim: Claim) -> Message:
 
 
 # ── reading ──
+
+
+def _connection_changed(work: Work, user_id: int, event_id: int, *, is_added: bool) -> Message:
+    user, event = _active(work, user_id), _event(work, event_id)
+    device, address = _visit(event)
+    name = str(event.detail.values.get("provider")) if event.detail else ""
+    provider = settings().find_provider(name)
+    return messages.connection_changed(
+        user, label=provider.label if provider else name, is_added=is_added, at=event.at, device=device, address=address
+    )
 
 
 def _user(work: Work, user_id: int | None) -> User:

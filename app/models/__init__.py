@@ -3,6 +3,7 @@
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.base import Base, complete_indexes
+from app.models.connection import OAuthIdentity, SpentChallenge
 from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
@@ -41,6 +42,7 @@ __all__ = [
     "Job",
     "JobState",
     "MailStatus",
+    "OAuthIdentity",
     "OneTimeLink",
     "Outcome",
     "Phase",
@@ -52,6 +54,7 @@ __all__ = [
     "SentMail",
     "Session",
     "SiteSetting",
+    "SpentChallenge",
     "Statistic",
     "StoredFile",
     "Throttle",

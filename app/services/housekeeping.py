@@ -20,6 +20,7 @@ from app.models import (
     RefreshToken,
     SentMail,
     Session,
+    SpentChallenge,
     StoredFile,
     Throttle,
     UserImport,
@@ -49,6 +50,7 @@ class Housekeeping:
             + self._delete(ApiKey, or_(ApiKey.expires_at < ended, ApiKey.ended_at < ended), at_most)
             + self._delete(IdempotentAnswer, IdempotentAnswer.created_at < now - KEPT_FOR, at_most)
             + self._delete(OneTimeLink, OneTimeLink.expires_at < ended, at_most)
+            + self._delete(SpentChallenge, SpentChallenge.expires_at < now, at_most)
             + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self.lifetimes.failures_forgotten, at_most)
             + self._delete(Job, Job.finished_at < now - self.lifetimes.finished_job, at_most)
             + self._delete(StoredFile, StoredFile.expires_at < now, at_most)

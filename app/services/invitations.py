@@ -130,14 +130,29 @@ class Invitations:
         user = self.session.scalar(query.options(selectinload(User.roles)).with_for_update(key_share=True))
         if user is None or user.is_verified():
             raise DeadLink
-        now = self.clock()
         user.name, user.hashed_password = name, password.hashed
-        user.email_verified_at = user.updated_at = now
+        self._welcome(user)
+        return user
+
+    def accept_by_address(self, user: User, *, name: str) -> User | None:
+        """Accept for a user (locked) whose address somebody else has confirmed, as its owner; no password is set.
+
+        None if no invitation to them is open. A name that they were invited with stays, unless `name` is another.
+        """
+        open_ones = self._pending().where(Invitation.user_id == user.id, Invitation.expires_at > self.clock())
+        if user.hashed_password is not None or self.session.scalar(open_ones) is None:
+            return None
+        user.name = name or user.name
+        self._welcome(user)
+        return user
+
+    def _welcome(self, user: User) -> None:
+        """Confirm the address, and give the roles."""
+        user.email_verified_at = user.updated_at = self.clock()
         self.links.end_all(user.id, *Purpose)
         self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
         for role in self._redeem(user):
             self.roles.give(user, role)
-        return user
 
     def _redeem(self, user: User) -> list[str]:
         """The roles that are still the inviter's to give, or `member`; the invitation goes."""

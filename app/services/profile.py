@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import DeadLink, EmailTaken, SameAddress, UserNotFound, WrongPassword
-from app.models import ENDED_BY_SAFETY, EmailChange, OneTimeLink, Purpose, User
+from app.models import ENDED_BY_SAFETY, EmailChange, OAuthIdentity, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
@@ -119,7 +119,7 @@ class Profile:
         self.job_queue.enqueue(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
-        """Restore the old address, remove the password, and end every session, link and key.
+        """Restore the old address, remove the password and the connections, and end every session, link and key.
 
         The link of an earlier change stays valid, in case this address was not the owner's either.
         Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
@@ -138,6 +138,7 @@ class Profile:
             self.audit.record("email.change_undone", subject_id=user.id)
         # Whoever asked for the change knew the password; the owner chooses a new one with a link to the old address.
         user.hashed_password = None
+        self.session.execute(delete(OAuthIdentity).where(OAuthIdentity.user_id == user.id))
         self.sessions.forget_devices(user.id)
         self.email_changes.cancel(user.id)
         self.links.end_all(user.id, *ENDED_BY_SAFETY)

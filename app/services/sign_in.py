@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import EmailNotVerified, InvalidCredentials, UserNotFound, WrongPassword
+from app.errors import EmailNotVerified, InvalidCredentials, NotUsable, UserNotFound, WrongPassword
 from app.models import Device, User
 from app.principal import Visit
 from app.security.tokens import token_hash
@@ -109,7 +110,7 @@ class SignIn:
         ).first()
         if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed:
             raise self.refuse(attempt)
-        if not (user.is_active or (user.deleted_by_owner and self._take_back(attempt.user_id))):
+        if not self._is_usable(user, attempt.user_id):
             raise self.refuse(attempt)
         self.accept(attempt)
         if user.email_verified_at is None:
@@ -117,7 +118,23 @@ class SignIn:
             raise EmailNotVerified
         seen = update(User).where(User.id == attempt.user_id).values(last_seen_at=self.clock())
         self.session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
-        return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token)
+        return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token, method="password")
+
+    def finish_elsewhere(self, user_id: int, *, visit: Visit, device_token: str, method: str) -> SignedIn:
+        """A provider has proved who it is: begin a session. Raises NotUsable."""
+        user = self.session.execute(
+            select(User.is_active, User.email_verified_at, User.deleted_by_owner)
+            .where(User.id == user_id)
+            .with_for_update(key_share=True)
+        ).one()
+        if user.email_verified_at is None or not self._is_usable(user, user_id):
+            self.audit.record("session.refused", subject_id=user_id, method=method)
+            raise NotUsable
+        self.session.execute(update(User).where(User.id == user_id).values(last_seen_at=self.clock()))
+        return self._open(user_id, visit=visit, remember=False, device_token=device_token, method=method)
+
+    def _is_usable(self, user: Any, user_id: int) -> bool:
+        return user.is_active or (user.deleted_by_owner and self._take_back(user_id))
 
     def _take_back(self, user_id: int) -> bool:
         """Undo the deletion of one's own account, unless it was deactivated before; returns whether it is active."""
@@ -130,15 +147,13 @@ class SignIn:
         self.job_queue.enqueue(SendAccountActivated(user_id=user_id))
         return True
 
-    def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None) -> SignedIn:
+    def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None, method: str) -> SignedIn:
         is_known = self.sessions.find_device(user_id, device_token) is not None
         had_others = not is_known and self.sessions.has_devices(user_id)
         session_id, token = self.sessions.start(user_id, visit=visit, remember=remember)
         if device_token is not None:
             self.sessions.remember_device(user_id, device_token)
-        self.audit.record(
-            "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method="password"
-        )
+        self.audit.record("session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method=method)
         if had_others:
             self.job_queue.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)

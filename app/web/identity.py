@@ -20,6 +20,7 @@ from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
 from app.security.tokens import new_token
 from app.services.audit import Origin
+from app.services.connections import Identity
 from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
 from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
@@ -29,6 +30,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
+PENDING = "pending"
+PENDING_SECONDS = 15 * 60
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
 
@@ -207,6 +210,25 @@ def _note_use(found: Found) -> None:
         db.session.rollback()
 
 
+# ── what a provider said of who uses this browser, until they say whose account it is ──
+
+
+def keep_pending(known: Identity) -> None:
+    session[PENDING] = [known.provider, known.issuer, known.subject, known.email, int(now().timestamp())]
+
+
+def pending() -> Identity | None:
+    """The identity that was proved in this browser within the last quarter of an hour and connected to nothing."""
+    kept = session.get(PENDING)
+    if not isinstance(kept, list) or now().timestamp() - kept[-1] > PENDING_SECONDS:
+        return None
+    return Identity(*kept[:-1])
+
+
+def drop_pending() -> None:
+    session.pop(PENDING, None)
+
+
 # ── cookies ──
 
 
@@ -218,11 +240,12 @@ def device_token() -> str:
 def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
     """Store the session's token in a cleared cookie, against session fixation.
 
-    Opened links stay: their forms may be open in other tabs.
+    Opened links stay: their forms may be open in other tabs. So does a provider's identity, which its owner connects
+    after signing in.
     """
-    links = {name: value for name, value in session.items() if name.startswith(LINK)}
+    kept = {name: value for name, value in session.items() if name.startswith(LINK) or name == PENDING}
     session.clear()
-    session.update(links)
+    session.update(kept)
     session[TOKEN] = signed_in.token
     session.permanent = remember
     keep_device(device)
@@ -234,6 +257,19 @@ def keep_token(token: str) -> None:
     session[TOKEN] = token
     session.pop("csrf_token", None)
     g.pop("csrf_token", None)
+
+
+def method_cookie_name() -> str:
+    return settings().cookie_name("method")
+
+
+def keep_method(method: str) -> None:
+    """How this browser was signed in last, for a hint on the sign-in page."""
+    _set_cookie(method_cookie_name(), method, max_age=DEVICE_COOKIE_SECONDS, path=settings().path_prefix or "/")
+
+
+def last_method() -> str:
+    return request.cookies.get(method_cookie_name(), "")
 
 
 def drop_session() -> None:

@@ -41,16 +41,16 @@ def _want_text() -> None:
         abort(400, "What was sent is no UTF-8 text.")
 
 
-def limited(what: str) -> Callable[[View], View]:
-    """At most LIMIT_<WHAT> POSTs, counted together for all routes of that name; GET is not counted."""
-    limit = limiter.shared_limit(_value(what), scope=what, key_func=network, methods=["POST"])
+def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:
+    """At most LIMIT_<WHAT> requests of this method, counted together for all routes of that name."""
+    limit = limiter.shared_limit(_value(what), scope=what, key_func=network, methods=[method])
 
     def mark(view: View) -> View:
         counted = limit(view)
 
         @wraps(view)
         def choose(**values: Any) -> Any:
-            return (counted if request.method == "POST" else view)(**values)
+            return (counted if request.method == method else view)(**values)
 
         return cast(View, choose)
 

@@ -90,6 +90,7 @@ def deployed(known: Settings) -> SimpleNamespace:
         terms_url=known.terms_url or None,
         privacy_url=known.privacy_url or None,
         password_min_length=known.password_min_length,
+        providers=[SimpleNamespace(name=each.name, label=each.label) for each in known.oauth_providers],
         environment=known.environment,
         is_development=known.is_development,
     )

@@ -36,6 +36,9 @@ NOT_PAGES = {
     "users.import_report",
     "api.openapi",
     "auth.forward",
+    # They lead to a provider, and from there on.
+    "auth.oauth",
+    "auth.callback",
     "dev.mail_html",
     "dev.mailbox_json",
     "health.healthz",
@@ -90,6 +93,7 @@ opened("auth.confirm", "/auth/confirm", signed_in=True)
 opened("account.profile", "/account", signed_in=True)
 opened("account.email", "/account/email", signed_in=True)
 opened("account.password", "/account/password", signed_in=True)
+opened("account.connections: none", "/account/connections", signed_in=True)
 opened("account.activity", "/account/activity", signed_in=True)
 opened("account.api_keys", "/account/api-keys", signed_in=True)
 opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrator",))
@@ -112,6 +116,34 @@ opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
 opened("error: 404", "/there-is-nothing", status=404)
 opened("error: 410", "/auth/verify-email/spent-long-ago", status=410)
+
+
+@way("account.connections")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.comes_from_acme()
+    visitor.press("Connect Acme")
+    visitor.comes_from_acme(sub="another")
+    assert visitor.heading == "Connections"
+
+
+@way("auth.confirm: without a password")
+def _(visitor: Visitor) -> None:
+    visitor.comes_from_acme()
+    visitor.open("/auth/confirm")
+    assert "Sign in to Acme again" in visitor.says()
+
+
+@way("account.password: none")
+def _(visitor: Visitor) -> None:
+    visitor.comes_from_acme()
+    visitor.open("/account/password")
+    assert "You have no password" in visitor.says()
+
+
+@way("error: a provider's answer that is not believed")
+def _(visitor: Visitor) -> None:
+    assert visitor.open("/auth/oauth/acme/callback?state=none").status == 400
 
 
 @way("auth.login: refused")

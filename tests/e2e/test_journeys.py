@@ -265,6 +265,49 @@ def test_the_strength_of_a_password_is_told_while_it_is_typed(visitor):
     assert advice.inner_text() == ""
 
 
+def test_somebody_from_a_company_provider(visitor, arrive):
+    visitor.deployment.provider.people = [
+        {"sub": visitor.email, "email": visitor.email, "email_verified": True, "name": "Ada Byron"}
+    ]
+    visitor.open("/account/sessions")
+    visitor.follow("Continue with Acme")
+    visitor.press(visitor.email)
+    assert (visitor.path, visitor.heading) == ("/account/sessions", "Sessions")
+    visitor.sign_out()
+    assert "Used last" in visitor.says()
+
+    # Without a password of their own they may not remove the only way in; with one they may.
+    visitor.follow("Continue with Acme Used last")
+    visitor.press(visitor.email)
+    visitor.follow("Connections")
+    visitor.press(f"Disconnect Acme, {visitor.email}")
+    assert "Set a password first" in visitor.says()
+    visitor.follow("Set one")
+    visitor.press("Send the link")
+    visitor.open(visitor.link_in("Reset your password"))
+    visitor.fill(password=PASSWORD)
+    visitor.press("Change password")
+    visitor.sign_in()
+    visitor.follow("Connections")
+    visitor.press(f"Disconnect Acme, {visitor.email}")
+    assert "It is disconnected" in visitor.says()
+    assert "It was not you?" in str(visitor.mail("Your account with Gatehouse was disconnected")["text"])
+
+
+def test_an_account_that_is_there_already_is_connected_by_its_owner(visitor):
+    visitor.has_account()
+    visitor.comes_from_acme()
+    assert f"There is an account with {visitor.email} here already" in visitor.says()
+    visitor.fill(email=visitor.email, password=PASSWORD)
+    visitor.press("Sign in")
+    assert f"signed in to Acme as {visitor.email}" in visitor.says()
+    visitor.press("Connect Acme")
+    assert "You can sign in with Acme from now on." in visitor.says()
+    visitor.sign_out()
+    visitor.comes_from_acme()
+    assert visitor.heading == "Profile"
+
+
 def test_a_weak_password_is_refused_with_a_reason_and_the_rest_is_kept(visitor):
     visitor.register(password="gatehouse gatehouse")
 

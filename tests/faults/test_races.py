@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from app.models import ApiKey, AuditEvent, EmailChange, Purpose, RefreshToken, Session, User
+from app.models import ApiKey, AuditEvent, EmailChange, OAuthIdentity, Purpose, RefreshToken, Session, User
+from app.services.connections import Identity
 from app.tasks import AnswerForgotPassword
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import until
+from tests.support.provider import running_provider
 
 ADA = "ada@example.com"
 PASSWORD = "a quieter harbour"
@@ -20,10 +22,16 @@ AT_ONCE = 50
 API = "/api/v1"
 
 
+@pytest.fixture
+def provider():
+    with running_provider() as provider:
+        yield provider
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def deployment(build, request):
+def deployment(build, provider, request):
     elsewhere = {"database_url": emptied(request.getfixturevalue("postgres"))} if request.param == "postgresql" else {}
-    deployment = build(web_processes="2", **elsewhere)
+    deployment = build(web_processes="2", **provider.environment(), **elsewhere)
     web = deployment.start_web()
     until(lambda: len(web.children()) == 2)
     return deployment
@@ -182,6 +190,58 @@ def test_an_invitation_that_all_accept_is_used_once(deployment):
     with deployment.look() as look:
         ada = look.users.get_by_email(ADA)
         assert (ada.name, [role.name for role in ada.roles]) == (f"Ada {chosen}", ["manager"])
+
+
+def path_of(url):
+    return url.partition("/auth/")[2].join(["/auth/", ""])
+
+
+def test_a_provider_s_answer_that_comes_many_times_signs_in_once(deployment, provider):
+    browser = Caller(deployment.url)
+    begun = browser.get("/auth/oauth/acme")
+    path = path_of(provider.answer(begun.headers["Location"]))
+    cookie = begun.headers["Set-Cookie"].partition(";")[0]
+    callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
+
+    answers = all_at_once([lambda caller=caller: caller.ask("GET", path, Cookie=cookie) for caller in callers])
+
+    assert Counter(answer.status for answer in answers) == {302: 1, 400: AT_ONCE - 1}
+    assert provider.asked.count("POST /token") == 1
+    with deployment.look() as look:
+        assert look.session.scalar(select(func.count()).select_from(Session)) == 1
+
+
+def test_one_identity_that_comes_from_many_browsers_is_one_account(deployment, provider):
+    callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
+    paths = [path_of(provider.answer(caller.get("/auth/oauth/acme").headers["Location"])) for caller in callers]
+
+    answers = all_at_once([lambda each=each: each[0].get(each[1]) for each in zip(callers, paths, strict=True)])
+
+    # Some may find too many others waiting for the provider.
+    assert 302 in {answer.status for answer in answers} <= {302, 503}
+    with deployment.look() as look:
+        assert look.session.scalar(select(func.count()).select_from(User)) == 1
+        assert look.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
+
+
+def test_of_two_last_ways_in_that_are_removed_at_once_one_stays(deployment, provider):
+    browser = Caller(deployment.url)
+    browser.get(path_of(provider.answer(browser.get("/auth/oauth/acme").headers["Location"])))
+    with deployment.work() as work:
+        user = work.users.get_by_email(provider.people[0]["email"])
+        other = Identity("acme", provider.url, "another", None)
+        ids = [work.connections.list_of(user.id)[0].id, work.connections.connect(user.id, other).id]
+    token = browser.token("/account")
+
+    all_at_once(
+        [
+            lambda each=each: browser.send(f"/account/connections/{each}/disconnect", csrf_token=token)
+            for each in ids * (AT_ONCE // 2)
+        ]
+    )
+
+    with deployment.look() as look:
+        assert look.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
 
 
 def test_of_administrators_who_all_remove_one_another_one_is_left(deployment):

@@ -36,6 +36,8 @@ PUBLIC = {
     "auth.invitation",
     "auth.login",
     "auth.logout",
+    "auth.oauth",
+    "auth.callback",
     "auth.open_email_change",
     "auth.open_invitation",
     "auth.open_reset_link",
@@ -165,6 +167,7 @@ LOAD_LATER = {
     "app/metrics.py",
     "app/security/access_tokens.py",
     "app/services/addresses.py",
+    "app/web/providers.py",
 }
 
 

@@ -15,6 +15,7 @@ from app.security.tokens import doctor_token
 from app.settings import Settings, SettingsError
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
+from tests.support.provider import running_provider
 from tests.support.smtp_server import running_smtp_server
 
 
@@ -188,6 +189,17 @@ server:/export /srv nfs4 rw 0 0
 /dev/sda1 /srv/local ext4 rw 0 0
 //nas/share /mnt/share cifs rw 0 0
 """
+
+
+@pytest.mark.databases("sqlite")
+def test_providers_are_asked_and_their_redirect_uris_told(make_app):
+    with running_provider() as provider:
+        gone = provider.settings("gone", discovery_url="http://127.0.0.1:9/.well-known/openid-configuration")
+        lines = flask_command(make_app(oauth_providers=[provider.settings(), gone]), "doctor").output.splitlines()
+    (good,) = [line for line in lines if "http://gatehouse.test/auth/oauth/acme/callback" in line]
+    (bad,) = [line for line in lines if "http://gatehouse.test/auth/oauth/gone/callback" in line]
+    assert good.startswith("ok")
+    assert "OAUTH_GONE_DISCOVERY_URL" in bad
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,8 @@ def target(app, people):
             "mail_id": made_mail,
             "template": lambda: "invitation",
             "job_id": made_job,
+            "provider": lambda: "github",
+            "connection_id": lambda: number,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
                 lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=None)
@@ -224,6 +226,8 @@ def word(answer, *, is_public):
     return {403: "no", 404: "hidden"}.get(answer.status_code, "yes")
 
 
+# GitHub, because the way to it is known without asking it.
+@pytest.mark.settings(oauth_providers=[{"name": "github", "label": "GitHub", "client_id": "x"}])
 @pytest.mark.unmeasured
 def test_the_document_says_who_may_enter_where(app, people, target):
     lines = [

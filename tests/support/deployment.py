@@ -26,6 +26,7 @@ from app import create_app
 from app.embedded_valkey import EmbeddedValkey, dying_with_parent
 from app.extensions import credentials
 from app.models import Job, SentMail
+from app.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
 from tests.support.databases import SIGNING_KEY, let_go
@@ -128,6 +129,10 @@ class Deployment:
             **settings,
         }
 
+    def _settings(self, **changes: str) -> Settings:
+        own = {name: value for name, value in self.settings.items() if not name.startswith("oauth_")}
+        return Settings(**own | changes, oauth_providers=read_providers(self.settings))
+
     def stop(self) -> None:
         """Stop all processes, and wait for them."""
         running = [process for process in self.processes if process.is_alive()]
@@ -142,7 +147,7 @@ class Deployment:
             process.kill()
         self.valkey.kill()
         self._listener.close()
-        shutil.rmtree(Settings(**self.settings).metrics_folder, ignore_errors=True)
+        shutil.rmtree(self._settings().metrics_folder, ignore_errors=True)
         if "app" in self.__dict__:
             let_go(self.app)
 
@@ -192,7 +197,7 @@ class Deployment:
     @cached_property
     def app(self) -> Flask:
         """An application of this process on the same database and queue."""
-        return create_app(Settings(**self.settings | {"sentry_dsn": ""}))
+        return create_app(self._settings(sentry_dsn=""))
 
     @contextmanager
     def work(self) -> Iterator[Work]:

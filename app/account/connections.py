@@ -1,0 +1,81 @@
+"""One's own connections to providers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from flask.typing import ResponseReturnValue
+
+from app.account import bp
+from app.errors import ConnectionNotFound, IdentityTaken, LastWayIn
+from app.extensions import settings
+from app.models import OAuthIdentity
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed
+from app.web.pages import page
+from app.web.redirects import done
+
+
+@bp.get("/connections")
+def connections() -> ResponseReturnValue:
+    who = identity.signed_in()
+    work = reading()
+    pending = identity.pending()
+    return page(
+        "account/connections.html",
+        connections=[_shown(each) for each in work.connections.list_of(who.user_id)],
+        pending=pending and SimpleNamespace(label=_label(pending.provider), email=pending.email),
+        has_password=work.connections.has_password(who.user_id),
+    )
+
+
+@bp.post("/connections/connect")
+@confirmed
+def connect() -> ResponseReturnValue:
+    """Connect the identity that this browser has just proved at its provider."""
+    pending = identity.pending()
+    if pending is None:
+        return done("That took too long. Start again.", to="account.connections", kind="error")
+    try:
+        with unit_of_work() as work:
+            work.connections.connect(identity.signed_in().user_id, pending)
+    except IdentityTaken as refusal:
+        identity.drop_pending()
+        return done(str(refusal), to="account.connections", kind="error")
+    identity.drop_pending()
+    return done(f"You can sign in with {_label(pending.provider)} from now on.", to="account.connections")
+
+
+@bp.post("/connections/dismiss")
+def dismiss() -> ResponseReturnValue:
+    identity.drop_pending()
+    return done("It is not connected.", to="account.connections")
+
+
+@bp.post("/connections/<id:connection_id>/disconnect")
+@confirmed
+def disconnect(connection_id: int) -> ResponseReturnValue:
+    try:
+        with unit_of_work() as work:
+            work.connections.disconnect(identity.signed_in().user_id, connection_id)
+    except ConnectionNotFound:
+        return done("That connection was gone already.", to="account.connections")
+    except LastWayIn as refusal:
+        return done(str(refusal), to="account.connections", kind="error")
+    return done("It is disconnected, and cannot sign in to your account any more.", to="account.connections")
+
+
+def _shown(row: OAuthIdentity) -> SimpleNamespace:
+    return SimpleNamespace(
+        id=row.id,
+        label=_label(row.provider),
+        email=row.email,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+    )
+
+
+def _label(name: str) -> str:
+    found = settings().find_provider(name)
+    return found.label if found else name

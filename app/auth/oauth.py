@@ -1,0 +1,219 @@
+"""Sign-in with a provider: to it, back from it, and what follows from who it says it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from flask import abort, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.auth import bp
+from app.errors import DeadChallenge, EmailTaken, NotUsable, RegistrationClosed
+from app.extensions import now, settings
+from app.principal import Principal
+from app.providers import Provider
+from app.security.tokens import keyed_hash, new_token
+from app.services.connections import Identity
+from app.services.sign_in import SignedIn
+from app.unit_of_work import reading, unit_of_work
+from app.web import challenges, identity
+from app.web.access import public
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.providers import client_of, openid
+from app.web.redirects import LONGEST_PATH, done, next_page, onward
+
+if TYPE_CHECKING:
+    from app.openid import Claims
+
+log = logging.getLogger(__name__)
+
+SIGN_IN, CONFIRM = "sign-in", "confirm"
+FRESH_SECONDS = 300
+TRIED_AGAIN_SECONDS = 5
+
+
+@bp.get("/oauth/<provider>")
+@public
+@limited("login", method="GET")
+def oauth(provider: str) -> ResponseReturnValue:
+    """To the provider; with `?for=confirm` to prove there again who one is."""
+    chosen = _get(provider)
+    purpose = CONFIRM if request.args.get("for") == CONFIRM and identity.principal() else SIGN_IN
+    wanted = request.args.get("next", "")
+    state = challenges.begin("oauth", chosen.name, purpose, wanted if len(wanted) <= LONGEST_PATH else "")
+    try:
+        url = client_of(chosen).authorization_url(
+            state=state, nonce=_nonce(state), verifier=_verifier(state), afresh=purpose == CONFIRM
+        )
+    except (openid().ProviderAway, openid().ProviderRefused) as problem:
+        return _failed(chosen, problem)
+    return redirect(url, code=303)
+
+
+@bp.get("/oauth/<provider>/callback")
+@public
+@limited("login", method="GET")
+def callback(provider: str) -> ResponseReturnValue:
+    """Back from the provider. Its code is exchanged once, and only for the browser that began."""
+    g.referrer_policy = "no-referrer"  # The address has the code in it.
+    chosen = _get(provider)
+    state, code = request.args.get("state", ""), request.args.get("code", "")
+    try:
+        began_with, purpose, wanted = challenges.spend("oauth", state)
+    except DeadChallenge as refusal:
+        return _refused(chosen, str(refusal))
+    if began_with != chosen.name:
+        return _refused(chosen, str(DeadChallenge()))
+    if not code:
+        return _without_a_code(chosen, wanted)
+    try:
+        claims = client_of(chosen).identify(
+            code=code, issuer=request.args.get("iss"), nonce=_nonce(state), verifier=_verifier(state), at=now()
+        )
+    except (openid().ProviderAway, openid().ProviderRefused) as problem:
+        return _failed(chosen, problem)
+    if not chosen.lets_in(claims.email):
+        return _refused(chosen, f"Only addresses at {' or '.join(chosen.email_domains)} may sign in with it.", 403)
+    who = identity.principal()
+    known = Identity(chosen.name, claims.issuer, claims.subject, claims.email, claims.name)
+    if who is None:
+        return _sign_in(chosen, known, wanted)
+    return _confirm(chosen, known, claims, who, wanted) if purpose == CONFIRM else _offer(chosen, known, who, wanted)
+
+
+def _sign_in(chosen: Provider, known: Identity, wanted: str) -> ResponseReturnValue:
+    try:
+        signed_in, device = _session_of(known)
+    except NotUsable as refusal:
+        return _refused(chosen, str(refusal), 403)
+    except EmailTaken:
+        return _ask_whose(
+            chosen,
+            known,
+            f"There is an account with {known.email} here already. Sign in to it to connect {chosen.label}.",
+        )
+    except RegistrationClosed:
+        return _ask_whose(
+            chosen,
+            known,
+            f"Registration is closed here. If you have an account, sign in to connect {chosen.label} to it.",
+        )
+    identity.keep_session(signed_in, remember=False, device=device)
+    identity.keep_method(chosen.name)
+    return onward(wanted)
+
+
+def _session_of(known: Identity) -> tuple[SignedIn, str]:
+    """A session for who is known, or for a new account, and its device's token.
+
+    Raises NotUsable, EmailTaken, RegistrationClosed.
+    """
+    with unit_of_work() as work:
+        found = work.connections.find(known) or work.connections.sign_up(known)
+        work.connections.note_use(found, known)
+        visit = identity.visit()
+        is_known = work.sessions.find_device(found.user_id, visit.device_token) is not None
+        device = identity.device_token() if is_known else new_token()
+        return work.sign_in.finish_elsewhere(
+            found.user_id, visit=visit, device_token=device, method=known.provider
+        ), device
+
+
+def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnValue:
+    """It is nobody's yet: its owner signs in in another way, which proves the account, and connects it then."""
+    if known.email is None and reading().registration_open:
+        text = (
+            f"{chosen.label} has not confirmed your address. Sign in in another way, or create an account, "
+            f"and connect {chosen.label} to it then."
+        )
+    identity.keep_pending(known)
+    return done(text, to="auth.login", kind="info", next=url_for("account.connections"))
+
+
+def _offer(chosen: Provider, known: Identity, who: Principal, wanted: str) -> ResponseReturnValue:
+    """Who is signed in may connect it, by a button: the way here could have been somebody else's doing."""
+    found = reading().connections.find(known)
+    if found is None:
+        identity.keep_pending(known)
+        return redirect(url_for("account.connections"), code=303)
+    if found.user_id != who.user_id:
+        return done(
+            f"That {chosen.label} account is connected to another account here.", to="account.connections", kind="error"
+        )
+    return done(f"{chosen.label} is connected already.", to="account.connections")
+
+
+def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal, wanted: str) -> ResponseReturnValue:
+    """For an account without a password: they have proved it there a moment ago, as far as the provider says."""
+    said = claims.authenticated_at
+    is_fresh = said is None or now().timestamp() - said < FRESH_SECONDS
+    with unit_of_work() as work:
+        found = work.connections.find(known)
+        may = found is not None and found.user_id == who.user_id and not work.connections.has_password(who.user_id)
+        token = work.sessions.confirm(who) if may and is_fresh and who.impersonator_id is None else None
+    if token is None:
+        return _refused(
+            chosen, f"That did not confirm who you are. Sign in with the {chosen.label} account that is connected.", 403
+        )
+    identity.keep_token(token)
+    return redirect(next_page(wanted, otherwise="account.profile"), code=303)
+
+
+# ── refusals ──
+
+
+def _without_a_code(chosen: Provider, wanted: str) -> ResponseReturnValue:
+    _log(chosen, "access_denied" if request.args.get("error") == "access_denied" else "no code")
+    if identity.principal():
+        return done(f"Nothing has changed: {chosen.label} did not let you in.", to="account.connections", kind="info")
+    return done(
+        f"{chosen.label} did not let you in. Try again, or sign in in another way.",
+        to="auth.login",
+        kind="info",
+        next=wanted or None,
+    )
+
+
+def _failed(chosen: Provider, problem: Exception) -> ResponseReturnValue:
+    _log(chosen, str(problem))
+    if isinstance(problem, openid().ProviderAway):
+        text = f"{chosen.label} does not answer. Try again in a moment, or sign in in another way."
+        return _refused(chosen, text, 503, retry_after=TRIED_AGAIN_SECONDS)
+    return _refused(chosen, f"What {chosen.label} answered cannot be believed. Start again.")
+
+
+def _refused(chosen: Provider, text: str, status: int = 400, *, retry_after: int | None = None) -> ResponseReturnValue:
+    is_in = identity.principal() is not None
+    return page(
+        "auth/dead_link.html",
+        status=status,
+        retry_after=retry_after,
+        heading=f"Signing in with {chosen.label} did not work",
+        text=text,
+        again_url=url_for("auth.oauth", provider=chosen.name),
+        again_text="Try again",
+        other_url=url_for("account.connections" if is_in else "auth.login"),
+        other_text="Your connections" if is_in else "Sign in in another way",
+    )
+
+
+def _log(chosen: Provider, reason: str) -> None:
+    log.warning("a sign-in with a provider failed", extra={"provider": chosen.name, "reason": reason})
+
+
+# ── what the flow is made of ──
+
+
+def _get(name: str) -> Provider:
+    return settings().find_provider(name) or abort(404)
+
+
+def _nonce(state: str) -> str:
+    return keyed_hash(settings().signing_keys[0], "nonce", state)
+
+
+def _verifier(state: str) -> str:
+    """The code verifier (RFC 7636): derived, so that the cookie need not hold it."""
+    return keyed_hash(settings().signing_keys[0], "code verifier", state)

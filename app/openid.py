@@ -1,0 +1,311 @@
+"""The client's side of OAuth 2.0 (RFC 6749, 7636, 9207) and OpenID Connect: what a provider says of who signs in.
+
+Authlib speaks the protocol, joserfc checks signatures; here is what may be asked, for how long, and what is believed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from threading import BoundedSemaphore
+from typing import Any
+
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+from requests import RequestException, Response, Session
+
+from app.errors import InvalidAddress, InvalidName
+from app.providers import GITHUB, Provider, is_safe
+from app.services.addresses import canonical_address, clean_name
+
+WAIT_SECONDS = 1.0
+CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 3.0, 5.0, 8.0
+LARGEST_ANSWER = 256 * 1024
+LEEWAY_SECONDS = 120
+KEPT_SECONDS = 3600
+KEYS_AGAIN_SECONDS = 60
+LONGEST_SUBJECT = 255
+# Asymmetric ones only: with HS256 whoever knows a public key could sign.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+MICROSOFT = "https://login.microsoftonline.com/"
+GITHUB_ENDPOINTS = {
+    "issuer": "https://github.com",
+    "authorization_endpoint": "https://github.com/login/oauth/authorize",
+    "token_endpoint": "https://github.com/login/oauth/access_token",
+    "userinfo_endpoint": "https://api.github.com/user",
+    "token_endpoint_auth_methods_supported": ["client_secret_post"],
+}
+Document = dict[str, Any]
+
+
+class ProviderAway(Exception):
+    """It did not answer in time, or with what is no answer; the message is a reason for the log."""
+
+
+class ProviderRefused(Exception):
+    """What it said is not to be believed, or it refused; the message is a reason for the log, without a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Who signs in, by (issuer, subject). `email` is canonical, and None unless the provider has confirmed it.
+
+    `authenticated_at` is when they last proved it there, in seconds since 1970, if it says so.
+    """
+
+    issuer: str
+    subject: str
+    email: str | None
+    name: str
+    authenticated_at: float | None = None
+
+
+class Client:
+    """One provider's client. Its documents are kept for an hour; `at_once` bounds how many threads wait for it."""
+
+    def __init__(self, provider: Provider, *, redirect_uri: str, at_once: BoundedSemaphore) -> None:
+        self._provider = provider
+        self._redirect_uri = redirect_uri
+        self._at_once = at_once
+        self._kept: dict[str, tuple[float, Document]] = {}
+
+    def authorization_url(self, *, state: str, nonce: str, verifier: str, afresh: bool = False) -> str:
+        """Where to send the browser; `afresh` asks them to prove there again who they are. Raises ProviderAway,
+        ProviderRefused.
+        """
+        extra: dict[str, Any] = {"prompt": "login", "max_age": 0} if afresh else {}
+        if not self._is_github:
+            extra["nonce"] = nonce
+        with self._answers() as session:
+            endpoint = _endpoint(self._metadata(session), "authorization_endpoint")
+            url, _ = session.create_authorization_url(endpoint, state=state, code_verifier=verifier, **extra)
+        return str(url)
+
+    def identify(self, *, code: str, issuer: str | None, nonce: str, verifier: str, at: datetime) -> Claims:
+        """Exchange the code, and return who it is; `issuer` is the callback's `iss`. Raises ProviderAway,
+        ProviderRefused.
+        """
+        with self._answers() as session:
+            metadata = self._metadata(session)
+            self._check_issuer(metadata, issuer)
+            session.token_endpoint_auth_method = self._auth_method(metadata)
+            session.fetch_token(
+                _endpoint(metadata, "token_endpoint"),
+                grant_type="authorization_code",
+                code=code,
+                code_verifier=verifier,
+                allow_redirects=False,
+            )
+            if self._is_github:
+                return self._github_user(session, metadata)
+            return self._openid_user(session, metadata, nonce=nonce, at=at)
+
+    def check(self) -> None:
+        """Fetch its documents. Raises ProviderAway, ProviderRefused."""
+        with self._answers() as session:
+            _endpoint(self._metadata(session), "authorization_endpoint")
+
+    @property
+    def _is_github(self) -> bool:
+        return self._provider.name == GITHUB
+
+    @contextmanager
+    def _answers(self) -> Iterator[OAuth2Session]:
+        """A session whose answers are limited in size and time; what goes wrong becomes one of the two exceptions."""
+        if not self._at_once.acquire(timeout=WAIT_SECONDS):
+            raise ProviderAway("too many wait for a provider")
+        try:
+            with OAuth2Session(
+                self._provider.client_id,
+                self._provider.client_secret.get_secret_value() or None,
+                scope="user:email" if self._is_github else "openid email profile",
+                redirect_uri=self._redirect_uri,
+                code_challenge_method="S256",
+                default_timeout=(CONNECT_SECONDS, READ_SECONDS),
+            ) as session:
+                session.headers["Accept-Encoding"] = "identity"
+                session.stream = True
+                session.hooks["response"].append(_read)
+                yield session
+        except RequestException as problem:
+            raise ProviderAway(type(problem).__name__) from None
+        except (AuthlibBaseError, JoseError) as problem:
+            raise ProviderRefused(_reason(problem)) from None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as problem:
+            # The libraries raise these for answers in a form that no provider should send.
+            raise ProviderRefused(type(problem).__name__) from None
+        finally:
+            self._at_once.release()
+
+    # ── documents ──
+
+    def _metadata(self, session: Session) -> Document:
+        """The provider's own description (OpenID Connect Discovery 1.0), whose issuer must be the one of its URL."""
+        if self._is_github:
+            return GITHUB_ENDPOINTS
+        url = self._provider.discovery_url
+        found = self._document(session, url)
+        issuer, _, rest = url.partition("/.well-known/")
+        said = found.get("issuer")
+        is_template = url.startswith(MICROSOFT) and said == f"{MICROSOFT}{{tenantid}}/v2.0"
+        if not isinstance(said, str) or not rest or not (said.rstrip("/") == issuer or is_template):
+            raise ProviderRefused("the issuer is not the one of the discovery URL")
+        return found
+
+    def _document(self, session: Session, url: str, *, at_most: float = KEPT_SECONDS) -> Document:
+        fetched_at, document = self._kept.get(url, (0.0, {}))
+        if document and time.monotonic() - fetched_at < at_most:
+            return document
+        document = _json(session.get(url, withhold_token=True, allow_redirects=False))  # type: ignore[call-arg]
+        self._kept[url] = (time.monotonic(), document)
+        return document
+
+    @staticmethod
+    def _check_issuer(metadata: Document, issuer: str | None) -> None:
+        """RFC 9207: an answer of another provider, or one without `iss` where it is promised, is refused."""
+        if issuer is None and metadata.get("authorization_response_iss_parameter_supported") is True:
+            raise ProviderRefused("the answer names no issuer")
+        if issuer is not None and issuer != metadata["issuer"] and "{tenantid}" not in metadata["issuer"]:
+            raise ProviderRefused("the answer is of another issuer")
+
+    def _auth_method(self, metadata: Document) -> str:
+        if not self._provider.client_secret.get_secret_value():
+            return "none"
+        known = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        return "client_secret_basic" if "client_secret_basic" in known else "client_secret_post"
+
+    # ── what it says ──
+
+    def _openid_user(self, session: OAuth2Session, metadata: Document, *, nonce: str, at: datetime) -> Claims:
+        claims = self._id_token(session, metadata, nonce=nonce, at=at)
+        said: Mapping[str, Any] = claims
+        if "email" not in claims and "userinfo_endpoint" in metadata:
+            said = _json(session.get(_endpoint(metadata, "userinfo_endpoint"), allow_redirects=False))
+            if said.get("sub") != claims["sub"]:
+                raise ProviderRefused("the user info is of somebody else")
+        verified = said.get("email_verified")
+        is_confirmed = self._provider.trust_email or verified is True or verified == "true"
+        when = claims.get("auth_time")
+        return Claims(
+            issuer=claims["iss"],
+            subject=_subject(claims["sub"]),
+            email=_email(said.get("email")) if is_confirmed else None,
+            name=_name(said.get("name")),
+            authenticated_at=float(when) if when is not None else None,
+        )
+
+    def _id_token(self, session: OAuth2Session, metadata: Document, *, nonce: str, at: datetime) -> CodeIDToken:
+        """The claims of the ID token, checked as OpenID Connect Core 1.0, section 3.1.3.7 says."""
+        token = session.token
+        offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
+        signed = JWSRegistry(algorithms=[each for each in ALGORITHMS if each in offered], strict_check_header=False)
+        decoded = self._decode(session, metadata, str(token["id_token"]), signed)
+        issuer = metadata["issuer"]
+        if "{tenantid}" in issuer:
+            tenant = decoded.claims.get("tid")
+            if not isinstance(tenant, str) or not re.fullmatch(r"[0-9a-f-]{36}", tenant):
+                raise ProviderRefused("the tenant is missing")
+            issuer = issuer.replace("{tenantid}", tenant)
+        client_id = self._provider.client_id
+        claims = CodeIDToken(
+            decoded.claims,
+            decoded.header,
+            {"iss": {"essential": True, "value": issuer}, "aud": {"essential": True, "value": client_id}},
+            {"nonce": nonce, "client_id": client_id, "access_token": token["access_token"]},
+        )
+        claims.validate(now=int(at.timestamp()), leeway=LEEWAY_SECONDS)
+        if claims["aud"] not in (client_id, [client_id]):
+            raise ProviderRefused("the token is for others, too")
+        return claims
+
+    def _decode(self, session: Session, metadata: Document, token: str, signed: JWSRegistry) -> jwt.Token:
+        """With the key that the token names; a new one may have come since the keys were fetched."""
+        url = _endpoint(metadata, "jwks_uri")
+        try:
+            return jwt.decode(token, _keys(self._document(session, url)), registry=signed)
+        except (InvalidKeyIdError, ValueError):
+            return jwt.decode(token, _keys(self._document(session, url, at_most=KEYS_AGAIN_SECONDS)), registry=signed)
+
+    @staticmethod
+    def _github_user(session: Session, metadata: Document) -> Claims:
+        user = _json(session.get(metadata["userinfo_endpoint"], allow_redirects=False))
+        listed = session.get(f"{metadata['userinfo_endpoint']}/emails", allow_redirects=False).json()
+        mine = [each["email"] for each in listed if each["primary"] is True and each["verified"] is True]
+        return Claims(
+            issuer=metadata["issuer"],
+            # Logins change hands; ids do not.
+            subject=_subject(str(int(user["id"]))),
+            email=_email(mine[0]) if mine else None,
+            name=_name(user.get("name")),
+        )
+
+
+def _read(response: Response, *_: Any, **__: Any) -> None:
+    """Read the body within the limits, whatever pace and size the provider chooses."""
+    body, until = bytearray(), time.monotonic() + WHOLE_SECONDS
+    while piece := response.raw.read1(16 * 1024):
+        body += piece
+        if len(body) > LARGEST_ANSWER or time.monotonic() > until:
+            response.close()
+            raise RequestException("too large or too slow")
+    response._content = bytes(body)
+
+
+def _json(response: Response) -> Document:
+    """Raises ProviderAway unless it is a JSON object with status 200."""
+    if response.status_code != 200:
+        raise ProviderAway(f"status {response.status_code}")
+    found = response.json()
+    if not isinstance(found, dict):
+        raise ProviderAway("no JSON object")
+    return found
+
+
+def _endpoint(metadata: Document, name: str) -> str:
+    url = metadata.get(name)
+    if not isinstance(url, str) or not is_safe(url):
+        raise ProviderRefused(f"{name} is missing or not https")
+    return url
+
+
+def _keys(document: Document) -> KeySet:
+    """Those that sign, of the kinds that we know."""
+    listed = [each for each in document["keys"] if each.get("kty") in {"RSA", "EC"} and each.get("use") != "enc"]
+    return KeySet.import_key_set({"keys": listed})
+
+
+def _subject(subject: Any) -> str:
+    if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+        raise ProviderRefused("the subject is missing or too long")
+    return subject
+
+
+def _email(given: Any) -> str | None:
+    """Canonical; None if that is more than lower case: what the provider has confirmed could be another mailbox."""
+    try:
+        canonical = canonical_address(given) if isinstance(given, str) else ""
+    except InvalidAddress:
+        return None
+    return canonical if canonical and canonical == given.lower() else None
+
+
+def _name(given: Any) -> str:
+    try:
+        return clean_name(given) if isinstance(given, str) else ""
+    except InvalidName:
+        return ""
+
+
+def _reason(problem: Exception) -> str:
+    """The error code that the standard defines; descriptions are the provider's words."""
+    code = str(getattr(problem, "error", "") or type(problem).__name__)
+    return code if re.fullmatch(r"[a-z_]{1,60}", code) else type(problem).__name__

@@ -1,0 +1,103 @@
+"""The providers that people may sign in with: what `OAUTH_<NAME>_...` says of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from app import urls
+
+GITHUB = "github"
+LABELS = {"google": "Google", "microsoft": "Microsoft", GITHUB: "GitHub"}
+DISCOVERY_URLS = {
+    "google": "https://accounts.google.com/.well-known/openid-configuration",
+    "microsoft": "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration",
+}
+_NAME = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*?"
+
+
+class Provider(BaseModel):
+    """One provider. `name` is the last part of `/auth/oauth/<name>`; `email_domains`, if any, are the only ones let in.
+
+    GitHub has no discovery document (it speaks OAuth 2.0 only); every other provider speaks OpenID Connect.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    client_id: str = Field(min_length=1, max_length=500)
+    client_secret: SecretStr = SecretStr("")
+    discovery_url: str = ""
+    label: str = Field("", max_length=40)
+    email_domains: list[str] = []
+    trust_email: bool = False
+
+    @field_validator("discovery_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not is_safe(value):
+            raise ValueError("use an https address like https://idp.example.com/.well-known/openid-configuration")
+        return value
+
+    @field_validator("email_domains", mode="before")
+    @classmethod
+    def _domains(cls, value: Any) -> Any:
+        listed = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not all(re.fullmatch(r"[^\s@/:*]+\.[^\s@/:*]+", each) for each in listed):
+            raise ValueError("list domains like example.com, without @ and without *")
+        return [urls.ascii_host(each) for each in listed]
+
+    def lets_in(self, email: str | None) -> bool:
+        """Whether a confirmed address (canonical; None if there is none) is of an allowed domain, exactly."""
+        return not self.email_domains or (email or "").rpartition("@")[2] in self.email_domains
+
+
+def is_safe(url: Any) -> bool:
+    """Whether a provider may be asked there: https without user name, or http on this machine."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        _ = parts.port
+    except ValueError:
+        return False
+    if not parts.hostname or parts.username is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"})
+
+
+def read_providers(environment: Mapping[str, str]) -> list[Provider]:
+    """Those that the settings (by lower-case name) name, in alphabetical order.
+
+    Raises ValueError with a sentence that names the setting.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    parts = "|".join(each for each in Provider.model_fields if each != "name")
+    for setting, value in environment.items():
+        if not setting.startswith("oauth_"):
+            continue
+        match = re.fullmatch(rf"oauth_({_NAME})_({parts})", setting)
+        if match is None:
+            raise ValueError(f"{setting.upper()} is unknown; use OAUTH_<NAME>_CLIENT_ID, ..._CLIENT_SECRET and so on.")
+        found.setdefault(match[1], {})[match[2]] = value
+    return [_provider(name, values) for name, values in sorted(found.items())]
+
+
+def _provider(name: str, values: dict[str, Any]) -> Provider:
+    known = {"label": LABELS.get(name) or name.replace("_", " ").title(), "name": name.replace("_", "-")}
+    if name != GITHUB:
+        known["discovery_url"] = DISCOVERY_URLS.get(name, "")
+    elif "discovery_url" in values:
+        raise ValueError("OAUTH_GITHUB_DISCOVERY_URL: GitHub has none; leave it out.")
+    prefix = f"OAUTH_{name.upper()}"
+    for wanted in ("client_id", *(["discovery_url"] if not known.get("discovery_url") and name != GITHUB else [])):
+        if wanted not in values:
+            raise ValueError(f"{prefix}_{wanted.upper()} is not set, but another {prefix}_... is.")
+    try:
+        return Provider.model_validate(known | values)
+    except ValidationError as refused:
+        error = refused.errors()[0]
+        what = str(error["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"{prefix}_{str(error['loc'][0]).upper()}: {what}.") from None

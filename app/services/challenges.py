@@ -1,0 +1,36 @@
+"""Challenges: single-use values that a browser holds in its signed cookie, spent in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import DeadChallenge
+from app.models import SpentChallenge
+from app.security.tokens import token_hash
+from app.services.statements import insert_once
+
+LIVES = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenges:
+    session: DbSession
+    clock: Callable[[], datetime]
+
+    def spend(self, challenge: str, *, begun_at: datetime) -> None:
+        """Spend one that began at `begun_at`; a unique index decides who is first. Raises DeadChallenge.
+
+        The cookie alone could be sent again, with the same answer beside it.
+        """
+        expires_at = begun_at + LIVES
+        if expires_at <= self.clock():
+            raise DeadChallenge
+        row = insert_once(self.session, SpentChallenge).values(
+            challenge_hash=token_hash(challenge), expires_at=expires_at
+        )
+        if self.session.execute(row.on_conflict_do_nothing().returning(SpentChallenge.id)).scalar() is None:
+            raise DeadChallenge

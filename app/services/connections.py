@@ -1,0 +1,141 @@
+"""Connections: identities at providers (OAuth 2.0, OpenID Connect) that an account can be signed in to with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import selectinload
+
+from app.errors import ConnectionNotFound, EmailTaken, IdentityTaken, LastWayIn, RegistrationClosed
+from app.models import OAuthIdentity, Purpose, User
+from app.services.audit import AuditLog
+from app.services.invitations import Invitations
+from app.services.job_queue import JobQueue
+from app.services.links import OneTimeLinks
+from app.services.registration import Registration
+from app.services.statements import serialise
+from app.tasks import SendConnectionAdded, SendConnectionRemoved
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is at a provider. `email` is canonical and confirmed there; None if it is not."""
+
+    provider: str
+    issuer: str
+    subject: str
+    email: str | None
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    session: DbSession
+    audit: AuditLog
+    invitations: Invitations
+    job_queue: JobQueue
+    links: OneTimeLinks
+    registration: Registration
+    registration_open: bool
+    clock: Callable[[], datetime]
+
+    def list_of(self, user_id: int) -> list[OAuthIdentity]:
+        query = select(OAuthIdentity).where(OAuthIdentity.user_id == user_id).order_by(OAuthIdentity.id)
+        return list(self.session.scalars(query))
+
+    def has_password(self, user_id: int) -> bool:
+        return self.session.scalar(select(User.hashed_password.is_not(None)).where(User.id == user_id)) or False
+
+    def find(self, identity: Identity) -> OAuthIdentity | None:
+        """The connection of this identity, by issuer and subject alone; others wait until the transaction ends."""
+        serialise(self.session, f"{identity.issuer} {identity.subject}")
+        known = (OAuthIdentity.issuer == identity.issuer, OAuthIdentity.subject == identity.subject)
+        return self.session.scalar(select(OAuthIdentity).where(*known))
+
+    def sign_up(self, identity: Identity) -> OAuthIdentity:
+        """Create an account for an address that the provider has confirmed, or take the one that waits for it.
+
+        An invitation is accepted, and an account that was never confirmed starts anew, without the password that
+        a stranger may have chosen. Raises EmailTaken, RegistrationClosed.
+        """
+        if identity.email is None:
+            raise EmailTaken
+        user = self._waiting(identity.email) or self._new(identity.email)
+        if self.invitations.accept_by_address(user, name=identity.name) is None:
+            if not self.registration_open:
+                raise RegistrationClosed
+            now = self.clock()
+            user.name, user.hashed_password, user.created_at = identity.name, None, now
+            self.links.end_all(user.id, *Purpose)
+            self.audit.record("user.registered", subject_id=user.id, provider=identity.provider)
+            self.registration.mark_verified(user)
+        return self._add(user.id, identity)
+
+    def connect(self, user_id: int, identity: Identity) -> OAuthIdentity:
+        """Connect it to the account of who is signed in, and notify them. Raises IdentityTaken."""
+        found = self.find(identity)
+        if found is not None:
+            if found.user_id != user_id:
+                raise IdentityTaken
+            return found
+        added = self._add(user_id, identity)
+        event_id = self.audit.record("connection.added", subject_id=user_id, provider=identity.provider)
+        self.job_queue.enqueue(SendConnectionAdded(user_id=user_id, event_id=event_id))
+        return added
+
+    def disconnect(self, user_id: int, connection_id: int) -> None:
+        """Remove one, unless it is the last way in. Raises ConnectionNotFound, LastWayIn."""
+        # The user's row is locked, so that of two that are left only one can be removed.
+        user = self.session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
+        mine = self.list_of(user_id)
+        found = next((each for each in mine if each.id == connection_id), None)
+        if found is None:
+            raise ConnectionNotFound
+        if user.hashed_password is None and len(mine) == 1:
+            raise LastWayIn
+        self.session.delete(found)
+        event_id = self.audit.record("connection.removed", subject_id=user_id, provider=found.provider)
+        self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))
+
+    def note_use(self, connection: OAuthIdentity, identity: Identity) -> None:
+        connection.last_used_at = self.clock()
+        connection.email = identity.email or connection.email
+
+    def _waiting(self, email: str) -> User | None:
+        """The account with this address that was never confirmed, locked. Raises EmailTaken for any other."""
+        query = select(User).where(User.email == email).options(selectinload(User.roles))
+        user = self.session.scalar(query.with_for_update(key_share=True))
+        if user is not None and (user.is_verified() or not user.is_active):
+            raise EmailTaken
+        return user
+
+    def _new(self, email: str) -> User:
+        """Raises EmailTaken where a simultaneous sign-up was first: the next try finds its account."""
+        if not self.registration_open:
+            raise RegistrationClosed
+        now = self.clock()
+        user = User(email=email, name="", hashed_password=None, created_at=now, updated_at=now, roles=[])
+        try:
+            with self.session.begin_nested():
+                self.session.add(user)
+        except IntegrityError:
+            raise EmailTaken from None
+        return user
+
+    def _add(self, user_id: int, identity: Identity) -> OAuthIdentity:
+        added = OAuthIdentity(
+            user_id=user_id,
+            provider=identity.provider,
+            issuer=identity.issuer,
+            subject=identity.subject,
+            email=identity.email,
+            created_at=self.clock(),
+        )
+        self.session.add(added)
+        self.session.flush()
+        return added

@@ -1,0 +1,43 @@
+"""Challenges of this browser: what it was asked to prove, held in its signed session cookie until it answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import session
+
+from app.errors import DeadChallenge
+from app.extensions import now
+from app.security.tokens import is_same, new_token
+from app.unit_of_work import unit_of_work
+
+MOST_AT_ONCE = 2  # For each purpose, as in two tabs: browsers limit a cookie to 4 KiB.
+
+
+def begin(purpose: str, *kept: Any) -> str:
+    """A new challenge of 256 bits, with what is `kept` beside it (JSON) until it is answered."""
+    challenge = new_token()
+    session[_key(purpose)] = [*_held(purpose), [challenge, int(now().timestamp()), *kept]][-MOST_AT_ONCE:]
+    return challenge
+
+
+def spend(purpose: str, challenge: str) -> list[Any]:
+    """What was kept beside a challenge of this purpose and browser, once. Raises DeadChallenge."""
+    found = [each for each in _held(purpose) if is_same(each[0], challenge)]
+    if not found:
+        raise DeadChallenge
+    session[_key(purpose)] = [each for each in _held(purpose) if each not in found]
+    begun_at, kept = found[0][1], [*found[0][2:]]
+    with unit_of_work() as work:
+        work.challenges.spend(challenge, begun_at=datetime.fromtimestamp(begun_at, UTC))
+    return kept
+
+
+def _held(purpose: str) -> list[Any]:
+    held = session.get(_key(purpose))
+    return held if isinstance(held, list) else []
+
+
+def _key(purpose: str) -> str:
+    return f"challenge:{purpose}"

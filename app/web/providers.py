@@ -1,0 +1,37 @@
+"""The clients of the providers in the settings: one for each process, made when somebody first signs in with it."""
+
+from __future__ import annotations
+
+from threading import BoundedSemaphore
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+from app.extensions import settings
+from app.providers import Provider
+
+if TYPE_CHECKING:
+    from app.openid import Client
+
+
+def client_of(provider: Provider) -> Client:
+    """Kept, because it keeps the provider's documents. At most half of the web threads wait for providers."""
+    kept = current_app.extensions
+    at_once = kept.setdefault("oauth_at_once", BoundedSemaphore(max(1, settings().web_threads // 2)))
+    clients = kept.setdefault("oauth_clients", {})
+    if provider.name not in clients:
+        clients[provider.name] = openid().Client(provider, redirect_uri=callback_url(provider), at_once=at_once)
+    return cast("Client", clients[provider.name])
+
+
+def callback_url(provider: Provider) -> str:
+    """The redirect URI, to be registered at the provider exactly so."""
+    return f"{settings().public_url}/auth/oauth/{provider.name}/callback"
+
+
+def openid() -> ModuleType:
+    """The module that speaks the protocol; it loads Authlib and requests."""
+    from app import openid  # noqa: PLC0415
+
+    return openid

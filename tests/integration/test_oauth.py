@@ -1,0 +1,685 @@
+"""Sign-in with a provider: who it says it is, is believed only as far as it can be proved."""
+
+import base64
+import hmac
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Response, redirect
+from joserfc.jwk import ECKey, RSAKey
+
+from app.extensions import db
+from app.models import OAuthIdentity, User
+from app.services.roles import RoleSpec
+from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
+from tests.support.mailbox import Mailbox
+from tests.support.pages import attributes
+from tests.support.people import People
+from tests.support.provider import CLIENT_ID, ada, running_provider
+
+START = "/auth/oauth/acme"
+
+
+@pytest.fixture(scope="module")
+def _provider():
+    with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider):
+    _provider.reset()
+    return _provider
+
+
+@pytest.fixture
+def site(make_app, provider, database_url, tmp_path):
+    """Make an application with this provider; settings of the provider by `acme_...`."""
+
+    def make(**settings):
+        own = {name.removeprefix("acme_"): settings.pop(name) for name in [*settings] if name.startswith("acme_")}
+        return make_app(
+            database_url=database_url, instance_path=tmp_path, oauth_providers=[provider.settings(**own)], **settings
+        )
+
+    return make
+
+
+def begin(browser, path=START):
+    """Where the provider's page is."""
+    answer = browser.get(path)
+    assert answer.status_code == 303, answer.text
+    return answer.location
+
+
+def sign_in(browser, provider, path=START, person=0):
+    return browser.get(provider.answer(begin(browser, path), person))
+
+
+def users(app):
+    with app.app_context():
+        return {user.email: user for user in db.session.query(User)}
+
+
+def test_a_confirmed_address_gets_an_account_and_comes_back_to_it(site, provider):
+    app = site()
+    browser = Browser(app)
+    answer = sign_in(browser, provider, f"{START}?next=/account/sessions")
+    assert (answer.status_code, answer.location) == (302, "/account/sessions")
+    assert browser.is_signed_in()
+    (found,) = users(app).values()
+    assert (found.email, found.name, found.is_verified(), found.hashed_password) == (
+        "ada@corp.example",
+        "Ada",
+        True,
+        None,
+    )
+    again = Browser(app)
+    assert sign_in(again, provider).location == "/account"
+    assert len(users(app)) == 1
+
+
+def test_the_browser_is_sent_with_what_the_standards_ask_for(site, provider):
+    browser = Browser(site())
+    url = begin(browser)
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    assert asked == {
+        "response_type": "code",
+        "client_id": CLIENT_ID,
+        "redirect_uri": f"{browser.app.extensions['settings'].public_url}/auth/oauth/acme/callback",
+        "scope": "openid email profile",
+        "state": asked["state"],
+        "nonce": asked["nonce"],
+        "code_challenge": asked["code_challenge"],
+        "code_challenge_method": "S256",
+    }
+    assert len({asked["state"], asked["nonce"], asked["code_challenge"]}) == 3
+
+
+def test_another_email_of_the_same_subject_is_the_same_account(site, provider):
+    app = site()
+    sign_in(Browser(app), provider)
+    provider.people = [ada(email="other@corp.example")]
+    sign_in(Browser(app), provider)
+    assert [*users(app)] == ["ada@corp.example"]
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).one().email == "other@corp.example"
+
+
+# ── what was begun here, once, and for this provider ──
+
+
+def callback(browser, **values):
+    return browser.send("GET", f"{START}/callback", query_string=values)
+
+
+def is_nobody(browser, answer, status=400):
+    assert answer.status_code == status, answer.text
+    assert "did not work" in answer.text
+    assert not browser.is_signed_in()
+    return True
+
+
+def test_what_was_not_begun_in_this_browser_is_refused(site, provider):
+    app = site()
+    mine, other = Browser(app), Browser(app)
+    url = provider.answer(begin(mine))
+    assert is_nobody(other, other.get(url))
+    begin(other)
+    assert is_nobody(other, other.get(url))
+    assert is_nobody(other, callback(other))
+    assert is_nobody(other, callback(other, state="", code="x"))
+    assert mine.get(url).location == "/account"
+    assert not [each for each in provider.asked if each == "POST /token"][1:]
+
+
+def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(site, provider):
+    app = site()
+    browser = Browser(app)
+    url = provider.answer(begin(browser))
+    copy = browser.cookie("session").value
+    assert browser.get(url).location == "/account"
+    browser.logout()
+    thief = Browser(app)
+    thief.http.set_cookie("session", copy, domain="gatehouse.test")
+    provider.asked.clear()
+    assert is_nobody(thief, thief.get(url))
+    assert provider.asked == []
+
+
+def test_it_has_to_be_answered_in_ten_minutes(site, provider, clock):
+    browser = Browser(site())
+    url = provider.answer(begin(browser))
+    clock.advance(minutes=11)
+    assert is_nobody(browser, browser.get(url))
+
+
+def test_two_tabs_can_be_open(site, provider):
+    browser = Browser(site())
+    first, second = begin(browser), begin(browser)
+    assert browser.get(provider.answer(first)).location == "/account"
+    assert browser.is_signed_in()
+    assert browser.get(provider.answer(second)).status_code == 400
+
+
+def test_the_answer_of_one_provider_is_not_taken_for_the_other(make_app, provider, database_url):
+    app = make_app(oauth_providers=[provider.settings(), provider.settings("other")])
+    browser = Browser(app)
+    url = provider.answer(begin(browser, "/auth/oauth/other"))
+    assert is_nobody(browser, browser.get(url.replace("/other/", "/acme/")))
+
+
+@pytest.mark.parametrize("issuer", [None, "https://evil.example", ""])
+def test_the_answer_has_to_name_its_issuer(site, provider, issuer):
+    browser = Browser(site())
+    provider.sends_issuer = False
+    url = provider.answer(begin(browser)) + ("" if issuer is None else f"&iss={issuer}")
+    assert is_nobody(browser, browser.get(url))
+    assert "POST /token" not in provider.asked
+
+
+def test_who_says_no_there_is_told_so_here(site, provider):
+    browser = Browser(site())
+    state = parse_qs(urlsplit(begin(browser, f"{START}?next=/account/email")).query)["state"][0]
+    answer = callback(browser, state=state, error="access_denied", error_description="<script>")
+    assert answer.location == "/auth/login?next=/account/email"
+    page = browser.get(answer.location).text
+    assert "did not let you in" in page
+    assert "script>" not in page.partition("did not let you in")[2].partition("</div>")[0]
+
+
+@pytest.mark.parametrize("path", ["/auth/oauth/nobody", "/auth/oauth/nobody/callback", "/auth/oauth/Acme"])
+def test_an_unknown_provider_is_not_there(site, path):
+    assert Browser(site()).get(path).status_code == 404
+
+
+# ── hostile answers ──
+
+
+def forged(key):
+    return RSAKey.generate_key(2048, {"kid": key.kid})
+
+
+def in_base64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unsigned(claims, **header):
+    return ".".join(in_base64(json.dumps(each).encode()) for each in (header or {"alg": "none"}, claims)) + "."
+
+
+def by_shared_secret(provider, claims):
+    """Signed with the public key, as if it were the secret of an HMAC."""
+    begun = unsigned(claims, alg="HS256", kid=provider.key.kid)[:-1]
+    return f"{begun}.{in_base64(hmac.digest(provider.key.as_pem(private=False), begun.encode(), 'sha256'))}"
+
+
+WRONG_CLAIMS = {
+    "another audience": {"aud": "somebody else"},
+    "more audiences": {"aud": [CLIENT_ID, "somebody else"], "azp": CLIENT_ID},
+    "another party": {"azp": "somebody else"},
+    "another issuer": {"iss": "https://accounts.google.com"},
+    "another nonce": {"nonce": "of another flow"},
+    "no nonce": {"nonce": None},
+    "expired": {"exp": 1},
+    "from the future": {"iat": 32503680000},
+    "no subject": {"sub": None},
+    "empty subject": {"sub": ""},
+    "a number as subject": {"sub": 42},
+    "a long subject": {"sub": "x" * 256},
+    "a subject with a line break": {"sub": "a\nb"},
+    "another access token": {"at_hash": "x" * 22},
+    "no expiry": {"exp": None},
+    "text as expiry": {"exp": "tomorrow"},
+    "endless expiry": {"exp": 1e400},
+    "a list as expiry": {"exp": [1]},
+}
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("change", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS.keys())
+def test_wrong_claims_are_refused(site, provider, change):
+    browser = Browser(site())
+    provider.claims = lambda claims: {name: value for name, value in (claims | change).items() if value is not None}
+    assert is_nobody(browser, sign_in(browser, provider))
+    assert users(browser.app) == {}
+
+
+WRONG_SIGNATURES = {
+    "another key": lambda p, c: p.sign(c, key=forged(p.key)),
+    "no signature": lambda p, c: unsigned(c),
+    "the public key as a secret": by_shared_secret,
+    "a key that is nowhere": lambda p, c: p.sign(c, kid="nowhere"),
+    "a cut signature": lambda p, c: p.sign(c)[:-9],
+    "other claims": lambda p, c: ".".join([p.sign(c).split(".")[0], unsigned(c | {"sub": "x"}).split(".")[1], p.sign(c).split(".")[2]]),
+    "no token": lambda p, c: None,
+    "no text": lambda p, c: 7,
+    "words": lambda p, c: "certainly it is me",
+}  # fmt: skip
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("make", WRONG_SIGNATURES.values(), ids=WRONG_SIGNATURES.keys())
+def test_wrong_signatures_are_refused(site, provider, make):
+    browser = Browser(site())
+
+    def answer(token):
+        claims = json.loads(base64.urlsafe_b64decode(token["id_token"].split(".")[1] + "=="))
+        return {**token, "id_token": make(provider, claims)}
+
+    provider.token = answer
+    assert is_nobody(browser, sign_in(browser, provider))
+    assert users(browser.app) == {}
+
+
+def slowly():
+    yield b"{"
+    for _ in range(100):
+        yield b" " * 4096
+
+
+WRONG_ANSWERS = {
+    "an error page": (503, lambda t: ("<h1>Oops</h1>", 500)),
+    "no JSON": (400, lambda t: "hello"),
+    "a list": (400, lambda t: []),
+    "a refusal": (400, lambda t: ({"error": "invalid_grant", "error_description": "used"}, 400)),
+    "an odd error": (400, lambda t: ({"error": {"a": 1}}, 400)),
+    "too much": (503, lambda t: Response(slowly())),
+    "elsewhere": (400, lambda t: redirect("http://169.254.169.254/latest/meta-data/")),
+    "no access token": (400, lambda t: {name: value for name, value in t.items() if name != "access_token"}),
+    "nothing": (400, lambda t: {}),
+}  # fmt: skip
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(("status", "make"), WRONG_ANSWERS.values(), ids=WRONG_ANSWERS.keys())
+def test_wrong_answers_of_the_token_endpoint_are_refused(site, provider, status, make):
+    browser = Browser(site())
+    provider.token = make
+    answer = sign_in(browser, provider)
+    assert is_nobody(browser, answer, status)
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    assert "169.254" not in answer.text
+
+
+WRONG_DOCUMENTS = {
+    "another issuer": lambda d: d | {"issuer": "https://accounts.google.com"},
+    "no issuer": lambda d: {name: value for name, value in d.items() if name != "issuer"},
+    "a number": lambda d: d | {"issuer": 1},
+    "plain http": lambda d: d | {"authorization_endpoint": "http://idp.example/authorize"},
+    "a script": lambda d: d | {"authorization_endpoint": "javascript:alert(1)"},
+    "a user name": lambda d: d | {"authorization_endpoint": "https://us@idp.example/"},
+    "a number as endpoint": lambda d: d | {"authorization_endpoint": 5},
+    "a list": lambda d: [d],
+    "words": lambda d: "words",
+}  # fmt: skip
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("make", WRONG_DOCUMENTS.values(), ids=WRONG_DOCUMENTS.keys())
+def test_wrong_documents_lead_nowhere(site, provider, make):
+    provider.documents["/.well-known/openid-configuration"] = make
+    answer = Browser(site()).get(START)
+    assert answer.status_code in {400, 503}
+    assert "did not work" in answer.text
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("endpoint", ["token_endpoint", "jwks_uri"])
+def test_a_secret_goes_nowhere_else(site, provider, endpoint):
+    provider.documents["/.well-known/openid-configuration"] = lambda d: d | {endpoint: "http://169.254.169.254/"}
+    browser = Browser(site())
+    assert is_nobody(browser, sign_in(browser, provider))
+
+
+@pytest.mark.databases("sqlite")
+def test_a_provider_that_is_away_is_said_so_and_the_rest_goes_on(make_app, provider, database_url):
+    gone = provider.settings(discovery_url="http://127.0.0.1:9/.well-known/openid-configuration")
+    browser = Browser(make_app(oauth_providers=[gone]))
+    answer = browser.get(START)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "Acme does not answer" in answer.text
+    assert browser.get("/auth/login").status_code == 200
+
+
+@pytest.mark.databases("sqlite")
+def test_a_slow_provider_holds_up_only_some(site, provider, monkeypatch):
+    monkeypatch.setattr("app.openid.WAIT_SECONDS", 0.01)
+    app = site()
+    browser = Browser(app)
+    url = provider.answer(begin(browser))
+    for _ in range(2):
+        assert app.extensions["oauth_at_once"].acquire(blocking=False)
+    assert not app.extensions["oauth_at_once"].acquire(blocking=False)
+    assert browser.get(url).status_code == 503
+
+
+@pytest.mark.databases("sqlite")
+def test_new_keys_are_fetched_when_a_token_names_one(site, provider, monkeypatch):
+    monkeypatch.setattr("app.openid.KEYS_AGAIN_SECONDS", 0)
+    app = site()
+    assert sign_in(Browser(app), provider).location == "/account"
+    provider.key = ECKey.generate_key("P-256", {"kid": "ec-2", "use": "sig"})
+    assert sign_in(Browser(app), provider).location == "/account"
+    provider.asked.clear()
+    assert sign_in(Browser(app), provider).location == "/account"
+    assert provider.asked == ["POST /authorize", "POST /token"]
+
+
+# ── whose account it is ──
+
+
+@pytest.mark.parametrize("verified", [False, None, "yes", 1])
+def test_an_address_that_the_provider_has_not_confirmed_is_not_believed(site, provider, verified):
+    app = site()
+    provider.people = [ada(email_verified=verified)]
+    browser = Browser(app)
+    answer = sign_in(browser, provider)
+    assert answer.location == "/auth/login?next=/account/connections"
+    assert "has not confirmed your address" in browser.get(answer.location).text
+    assert users(app) == {}
+
+
+@pytest.mark.databases("sqlite")
+def test_where_the_operator_trusts_the_provider_its_addresses_count(site, provider):
+    app = site(acme_trust_email=True)
+    provider.people = [ada(email_verified=None)]
+    assert sign_in(Browser(app), provider).location == "/account"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("email", ["\uff41da@corp.example", "ada@corp.ex\u00e4mple", "ada", 7, "", "a b@corp.example"])
+def test_an_address_that_would_have_to_be_changed_is_none(site, provider, email):
+    app = site()
+    provider.people = [ada(email=email)]
+    sign_in(Browser(app), provider)
+    assert users(app) == {}
+
+
+@pytest.mark.databases("sqlite")
+def test_what_only_the_user_info_says_counts_if_it_is_theirs(site, provider):
+    app = site()
+    provider.claims = lambda claims: {name: value for name, value in claims.items() if not name.startswith("email")}
+    provider.documents["/userinfo"] = lambda person: person | {"sub": "somebody else"}
+    browser = Browser(app)
+    assert is_nobody(browser, sign_in(browser, provider))
+    provider.documents.clear()
+    assert sign_in(browser, provider).location == "/account"
+    assert [*users(app)] == ["ada@corp.example"]
+
+
+def test_an_account_with_that_address_is_connected_only_by_its_owner(site, provider, clock):
+    app = site()
+    owner = People(app).add("ada@corp.example")
+    browser = Browser(app)
+    answer = sign_in(browser, provider)
+    assert answer.location == "/auth/login?next=/account/connections"
+    assert "There is an account with ada@corp.example here already" in browser.get(answer.location).text
+    assert not browser.is_signed_in()
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).all() == []
+
+    # The owner proves it with their password, and then says yes.
+    browser.login(owner, next="/account/connections")
+    assert "You have just signed in to Acme" in browser.get("/account/connections").text
+    assert browser.post("/account/connections/connect", page="/account/connections").status_code == 302
+    assert "Acme" in browser.get("/account/connections").text
+    (mail,) = [each for each in mails(app) if "was connected" in each.subject]
+    assert "It was not you?" in mail.text
+    other = Browser(app)
+    assert sign_in(other, provider).location == "/account"
+    assert len(users(app)) == 1
+
+
+def mails(app):
+    return Mailbox(app).all()
+
+
+def test_what_waits_to_be_connected_is_forgotten_soon(site, provider, clock):
+    app = site()
+    owner = People(app).add("ada@corp.example")
+    browser = Browser(app)
+    sign_in(browser, provider)
+    clock.advance(minutes=16)
+    browser.login(owner)
+    assert "just signed in" not in browser.get("/account/connections").text
+    browser.post("/account/connections/connect", page="/account/connections")
+    assert sign_in(Browser(app), provider).location != "/account"
+
+
+def test_somebody_elses_unconfirmed_account_starts_anew(site, provider):
+    """A stranger registers with the victim's address and waits for them to come in with their provider."""
+    app = site()
+    stranger = Browser(app)
+    stranger.register("ada@corp.example", "the stranger's password", name="Stranger")
+    (mail,) = mails(app)
+    assert sign_in(Browser(app), provider).location == "/account"
+    user = users(app)["ada@corp.example"]
+    assert (user.name, user.hashed_password) == ("Ada", None)
+    assert stranger.login("ada@corp.example", "the stranger's password").status_code == 422
+    assert stranger.verify_email(mail.link, "the stranger's password").status_code == 410
+
+
+@pytest.mark.parametrize("mode", ["invite", "closed"])
+def test_sign_up_obeys_registration(site, provider, mode):
+    app = site(registration=mode)
+    browser = Browser(app)
+    answer = sign_in(browser, provider)
+    assert answer.location == "/auth/login?next=/account/connections"
+    assert "Registration is closed" in browser.get(answer.location).text
+    assert users(app) == {}
+
+
+def test_who_was_invited_comes_in_with_their_provider(site, provider):
+    app = site(registration="invite")
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=None)
+        work.invitations.invite(email="ada@corp.example", name="", roles=["editor"], by=None)
+    (mail,) = mails(app)
+    browser = Browser(app)
+    assert sign_in(browser, provider).location == "/account"
+    assert browser.get("/users").status_code == 200
+    assert browser.get(mail.link).status_code == 410
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    "email", ["ada@sub.corp.example", "ada@corp.example.evil.test", "ada@evilcorp.example", "ada@evil.test"]
+)
+def test_the_list_of_domains_is_exact(site, provider, email):
+    app = site(acme_email_domains="Corp.example")
+    provider.people = [ada(email=email), ada(email_verified=False), ada()]
+    for person in (0, 1):
+        browser = Browser(app)
+        assert is_nobody(browser, sign_in(browser, provider, person=person), 403)
+    assert sign_in(Browser(app), provider, person=2).location == "/account"
+
+
+@pytest.mark.parametrize("act", ["deactivate", "delete"])
+def test_an_account_that_may_not_sign_in_may_not_this_way_either(site, provider, act):
+    app = site()
+    sign_in(Browser(app), provider)
+    with app.app_context(), unit_of_work() as work:
+        user = work.users.get_by_email("ada@corp.example", lock=True)
+        work.users.deactivate(user, by=None, reason="x") if act == "deactivate" else work.users.delete(user, by=None)
+    browser = Browser(app)
+    assert is_nobody(browser, sign_in(browser, provider), 403)
+
+
+def test_who_closed_their_account_undoes_that_by_signing_in(site, provider):
+    app = site()
+    browser = Browser(app)
+    sign_in(browser, provider)
+    with app.app_context(), unit_of_work() as work:
+        work.users.delete_own(users_id(app))
+    assert sign_in(Browser(app), provider).location == "/account"
+    assert users(app)["ada@corp.example"].is_active
+
+
+def users_id(app):
+    return users(app)["ada@corp.example"].id
+
+
+# ── connections ──
+
+
+def test_an_identity_of_another_account_is_not_moved(site, provider):
+    app = site()
+    sign_in(Browser(app), provider)
+    grace = People(app).add("grace@example.com")
+    browser = Browser(app)
+    browser.login(grace)
+    answer = sign_in(browser, provider)
+    assert "connected to another account" in browser.get(answer.location).text
+    assert browser.page("/account").text  # She is still herself.
+    assert "grace@example.com" in browser.get("/account").text
+
+
+def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(site, provider):
+    app = site()
+    grace = People(app).add("grace@example.com")
+    browser = Browser(app)
+    browser.login(grace)
+    answer = sign_in(browser, provider)
+    assert answer.location == "/account/connections"
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).all() == []
+    browser.post("/account/connections/dismiss", page="/account/connections")
+    browser.post("/account/connections/connect", page="/account/connections")
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).all() == []
+
+
+def connection_of(app):
+    with app.app_context():
+        return db.session.query(OAuthIdentity).one().id
+
+
+def test_the_last_way_in_stays(site, provider):
+    app = site()
+    browser = Browser(app)
+    sign_in(browser, provider)
+    path = f"/account/connections/{connection_of(app)}/disconnect"
+    answer = browser.post(path, page="/account/connections")
+    assert "Set a password first" in browser.get(answer.location).text
+
+    browser.post("/auth/forgot-password", {"email": "ada@corp.example"})
+    browser.reset_password(mails(app)[-1].link, "seven lamps at dusk")
+    browser.login("ada@corp.example", "seven lamps at dusk")
+    browser.post(path, page="/account/connections")
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).all() == []
+    assert any("was disconnected" in each.subject for each in mails(app))
+    assert browser.post(path, page="/account/connections").location == "/account/connections"
+
+
+def test_nobody_disconnects_what_is_somebody_elses(site, provider):
+    app = site()
+    sign_in(Browser(app), provider)
+    browser = Browser(app)
+    browser.login(People(app).add("grace@example.com"))
+    browser.post(f"/account/connections/{connection_of(app)}/disconnect", page="/account/connections")
+    assert connection_of(app)
+
+
+def test_who_has_no_password_confirms_at_the_provider(site, provider, clock):
+    app = site()
+    browser = Browser(app)
+    sign_in(browser, provider)
+    clock.advance(minutes=11)
+    asked = browser.get("/account/email")
+    assert asked.location == "/auth/confirm?next=/account/email"
+    link = browser.page(asked.location).find(".providers a")
+    url = begin(browser, attributes(link)["href"])
+    query = parse_qs(urlsplit(url).query)
+    assert (query["prompt"], query["max_age"]) == (["login"], ["0"])
+    provider.people = [ada(auth_time=int(clock().timestamp()))]
+    assert browser.get(provider.answer(url)).location == "/account/email"
+    assert browser.get("/account/email").status_code == 200
+
+
+def test_a_stale_proof_and_somebody_elses_confirm_nothing(site, provider, clock):
+    app = site()
+    browser = Browser(app)
+    sign_in(browser, provider)
+    clock.advance(minutes=11)
+    for person in (ada(auth_time=int(clock().timestamp()) - 600), ada(sub="somebody else")):
+        provider.people = [person]
+        assert sign_in(browser, provider, f"{START}?for=confirm&next=/account/email").status_code == 403
+        assert browser.get("/account/email").status_code == 302
+
+
+def test_who_has_a_password_confirms_with_it(site, provider, clock):
+    app = site()
+    owner = People(app).add("ada@corp.example")
+    browser = Browser(app)
+    sign_in(browser, provider)
+    browser.login(owner)
+    browser.post("/account/connections/connect", page="/account/connections")
+    clock.advance(minutes=11)
+    assert sign_in(browser, provider, f"{START}?for=confirm").status_code == 403
+    assert browser.get("/account/email").status_code == 302
+
+
+def test_an_undone_change_of_address_disconnects_what_a_thief_may_have_connected(site, provider):
+    app = site()
+    owner = People(app).add("owner@example.com")
+    thief = Browser(app)
+    thief.login(owner)
+    sign_in(thief, provider)
+    thief.post("/account/connections/connect", page="/account/connections")
+    thief.post("/account/email", {"email": "thief@example.com"})
+    undo = next(each for each in mails(app) if "about to change" in each.subject)
+    Browser(app).open_and_send(undo.link)
+    answer = sign_in(Browser(app), provider)
+    assert answer.status_code == 302
+    assert users(app)["owner@example.com"].hashed_password is None
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).filter_by(user_id=owner.id).all() == []
+
+
+# ── pages ──
+
+
+@pytest.mark.databases("sqlite")
+def test_the_sign_in_page_shows_the_providers_and_which_was_used_last(site, provider):
+    app = site()
+    browser = Browser(app)
+    page = browser.get("/auth/login?next=/account/sessions").text
+    assert f'href="{START}?next=/account/sessions"' in page
+    assert "Used last" not in page
+    sign_in(browser, provider)
+    browser.logout()
+    assert "Used last" in browser.get("/auth/login").text
+    assert START in browser.get("/auth/register").text
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("wanted", ["//evil.test", "https://evil.test/", "/account/" + "x" * 8000, "/nowhere"])
+def test_the_way_back_is_only_to_this_site(site, provider, wanted):
+    browser = Browser(site())
+    answer = browser.send("GET", START, query_string={"next": wanted})
+    assert max(len(each) for each in answer.headers.getlist("Set-Cookie")) < 4096
+    assert browser.get(provider.answer(answer.location)).location == "/account"
+
+
+@pytest.mark.databases("sqlite")
+def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog, tmp_path):
+    app = site()
+    seen = []
+    provider.token = lambda token: seen.append(token["access_token"]) or token
+    browser = Browser(app)
+    answer = sign_in(browser, provider)
+    with app.app_context(), db.engine.connect() as connection:
+        stored = "".join(str(line) for line in connection.connection.driver_connection.iterdump())
+    for secret in (*seen, "a secret/of the+client"):
+        assert secret not in stored + caplog.text + str(answer.headers)
+
+
+@pytest.mark.databases("sqlite")
+def test_begun_too_often_is_too_often(make_app, provider):
+    app = make_app(oauth_providers=[provider.settings()], limit_scale=1, limit_login="2 per hour")
+    browser = Browser(app)
+    assert [browser.get(START).status_code for _ in range(3)] == [303, 303, 429]
