@@ -11,6 +11,7 @@ from app.account import connections as account_connections
 from app.account import data as account_data
 from app.account import keys as account_keys
 from app.account import routes as account_routes
+from app.account import security as account_security
 from app.admin import audit as admin_audit
 from app.admin import jobs as admin_jobs
 from app.admin import mail as admin_mail
@@ -31,6 +32,7 @@ from app.auth import forward as auth_forward
 from app.auth import links as auth_links
 from app.auth import oauth as auth_oauth
 from app.auth import routes as auth_routes
+from app.auth import two_factor as auth_two_factor
 from app.cli import Commands
 from app.dev import routes as dev_routes
 from app.extensions import credentials, init_database, notifier
@@ -63,6 +65,7 @@ __all__ = [
     "account_data",
     "account_keys",
     "account_routes",
+    "account_security",
     "admin_audit",
     "admin_jobs",
     "admin_mail",
@@ -82,6 +85,7 @@ __all__ = [
     "auth_links",
     "auth_oauth",
     "auth_routes",
+    "auth_two_factor",
     "create_app",
     "dev_routes",
     "health_routes",

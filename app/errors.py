@@ -111,6 +111,45 @@ class RegistrationClosed(AccountError):
     message = "Registration is closed here."
 
 
+class SecondFactorRequired(CommittedRefusal):
+    """The password was right, or a provider's word, and a second factor is set. `proof` is of the password it was."""
+
+    code = "two_factor_required"
+    message = "A code from your authenticator app is needed as well."
+
+    def __init__(self, user_id: int, proof: str) -> None:
+        super().__init__()
+        self.user_id = user_id
+        self.proof = proof
+
+
+class WrongCode(CommittedRefusal):
+    code = "wrong_code"
+    message = "That code is not right, or was used already. Wait for the next one."
+
+
+class AuthenticatorLocked(CommittedRefusal):
+    code = "authenticator_locked"
+    message = "After a hundred wrong codes no more are taken. Use another way, or ask an administrator."
+
+
+class NotSetUp(AccountError):
+    code = "not_set_up"
+    message = "That is not set up, or was set up anew meanwhile. Start again."
+
+
+class FactorRequired(AccountError):
+    code = "factor_required"
+    message = "One of your roles requires a second factor, so the last one cannot be removed."
+
+
+class SetUpRequired(AccountError):
+    """A role demands a second factor, and the person has none."""
+
+    code = "two_factor_setup_required"
+    message = "One of your roles requires a second factor. Set one up on the pages of your account first."
+
+
 class DeadChallenge(AccountError):
     """What a browser was asked to prove was proved already, has expired, or was asked of another browser."""
 

@@ -11,9 +11,10 @@ from typing import Literal
 class Principal:
     """A signed-in person and the credential they came with.
 
-    `authenticated_at` is when the session began, `confirmed_at` when a password was last given in it. `via` is the
-    kind of credential; with an API key `session_id` is 0 and `key_id` says which, otherwise `key_id` is 0.
-    `impersonator_id` is the administrator who acts as this person in their own session.
+    `authenticated_at` is when the session began, `confirmed_at` when its owner last proved in it who they are. `via` is
+    the kind of credential; with an API key `session_id` is 0 and `key_id` says which, otherwise `key_id` is 0.
+    `impersonator_id` is the administrator who acts as this person in their own session. Whoever `lacks_factor` has a
+    role that demands a second factor, and none: they can do nothing before they have set one up.
     The `is_*` properties and `get_id` are the interface that Flask-Login expects.
     """
 
@@ -30,6 +31,7 @@ class Principal:
     key_id: int = 0
     impersonator_id: int | None = None
     impersonated_until: datetime | None = None
+    lacks_factor: bool = False
 
     @property
     def account_id(self) -> int:

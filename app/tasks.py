@@ -93,6 +93,14 @@ class SendConnectionRemoved(MailTask):
 
 
 @dataclass(frozen=True)
+class SendFactorChanged(MailTask):
+    """Notice of a change or use of a second factor, or of wrong codes; `event_id` says which."""
+
+    user_id: int
+    event_id: int
+
+
+@dataclass(frozen=True)
 class SendNewDevice(MailTask):
     user_id: int
     session_id: int

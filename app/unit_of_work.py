@@ -27,6 +27,7 @@ from app.services.challenges import Challenges
 from app.services.connections import Connections
 from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
+from app.services.factors import Factors
 from app.services.files import Files
 from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
@@ -120,6 +121,7 @@ class Work:
     connections = _service(Connections)
     directory = _service(Directory)
     email_changes = _service(EmailChanges)
+    factors = _service(Factors)
     files = _service(Files)
     housekeeping = _service(Housekeeping)
     idempotency = _service(Idempotency)

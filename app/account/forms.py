@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from wtforms import SelectField, SelectMultipleField
+from wtforms import BooleanField, SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
+from wtforms.validators import InputRequired
 
-from app.web.forms import Address, ChosenPassword, CurrentPassword, Form, Name
+from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 
 
 class ProfileForm(Form):
@@ -17,6 +18,14 @@ class EmailForm(Form):
 class PasswordForm(Form):
     current_password = CurrentPassword("Current password")
     password = ChosenPassword("New password")
+
+
+class CodeForm(Form):
+    code = Code()
+
+
+class TurnOffForm(Form):
+    sure = BooleanField("I know that my password alone will let me in", validators=[InputRequired("Say so first.")])
 
 
 class ApiKeyForm(Form):

@@ -17,16 +17,20 @@ from app.api.schemas import (
     VerifyEmailIn,
 )
 from app.errors import (
+    AuthenticatorLocked,
     BadRefreshToken,
     Busy,
     DeadLink,
     EmailNotVerified,
     InvalidCredentials,
     InvalidInput,
+    NotUsable,
     Problem,
     RegistrationClosed,
+    SecondFactorRequired,
     TokenReused,
     WeakPassword,
+    WrongCode,
     WrongPassword,
 )
 from app.extensions import now, settings
@@ -73,10 +77,23 @@ def verify_email(body: VerifyEmailIn) -> Answer:
 @bp.post("/v1/auth/login")
 @public
 @limited("login")
-@endpoint(TokensOut, body=LoginIn, refuses=(InvalidCredentials, EmailNotVerified, Busy), tag="auth")
+@endpoint(
+    TokensOut,
+    body=LoginIn,
+    refuses=(
+        InvalidCredentials,
+        SecondFactorRequired,
+        WrongCode,
+        AuthenticatorLocked,
+        EmailNotVerified,
+        NotUsable,
+        Busy,
+    ),
+    tag="auth",
+)
 def login(body: LoginIn) -> TokensOut:
-    """Sign in."""
-    signed_in = open_session(body.email, body.password, remember=True)
+    """Sign in. Where a second factor is set, `code` is one of the authenticator app, or a recovery code."""
+    signed_in = open_session(body.email, body.password, code=body.code, remember=True)
     with unit_of_work() as work:
         refresh_token = work.refresh_tokens.start(signed_in.session_id)
     access_token, seconds = _access_token(signed_in.user_id, signed_in.session_id)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from wtforms import BooleanField
 
-from app.web.forms import Address, ChosenPassword, CurrentPassword, Form, Name, NextPage
+from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name, NextPage
 
 
 class RegisterForm(Form):
@@ -41,6 +41,16 @@ class ResetPasswordForm(Form):
 class ConfirmForm(Form):
     password = CurrentPassword()
     next = NextPage()
+
+
+class ConfirmByCodeForm(Form):
+    code = Code()
+    next = NextPage()
+
+
+class TwoFactorForm(Form):
+    code = Code()
+    trust = BooleanField("Trust this browser for 30 days")
 
 
 class InvitationForm(Form):

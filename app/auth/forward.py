@@ -26,6 +26,8 @@ def forward() -> ResponseReturnValue:
     who = identity.principal()
     if who is None:
         return _ask_to_sign_in()
+    if who.lacks_factor:
+        return Response("Set up a second factor in your account first.\n", 403, mimetype="text/plain")
     if not _may_enter(who):
         return Response("Your account may not use this.\n", 403, mimetype="text/plain")
     headers = {"X-Auth-User": str(who.user_id), "X-Auth-Roles": ",".join(who.roles)}

@@ -9,7 +9,8 @@ from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
-from app.errors import DeadChallenge, EmailTaken, NotUsable, RegistrationClosed
+from app.auth.two_factor import ask_for_factor
+from app.errors import DeadChallenge, EmailTaken, NotUsable, RegistrationClosed, SecondFactorRequired
 from app.extensions import now, settings
 from app.principal import Principal
 from app.providers import Provider
@@ -88,6 +89,8 @@ def _sign_in(chosen: Provider, known: Identity, wanted: str) -> ResponseReturnVa
         signed_in, device = _session_of(known)
     except NotUsable as refusal:
         return _refused(chosen, str(refusal), 403)
+    except SecondFactorRequired as asked:
+        return ask_for_factor(asked, method=chosen.name, remember=False, target=wanted)
     except EmailTaken:
         return _ask_whose(
             chosen,
@@ -108,7 +111,7 @@ def _sign_in(chosen: Provider, known: Identity, wanted: str) -> ResponseReturnVa
 def _session_of(known: Identity) -> tuple[SignedIn, str]:
     """A session for who is known, or for a new account, and its device's token.
 
-    Raises NotUsable, EmailTaken, RegistrationClosed.
+    Raises NotUsable, SecondFactorRequired, EmailTaken, RegistrationClosed.
     """
     with unit_of_work() as work:
         found = work.connections.find(known) or work.connections.sign_up(known)
@@ -151,7 +154,8 @@ def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal, 
     is_fresh = said is None or now().timestamp() - said < FRESH_SECONDS
     with unit_of_work() as work:
         found = work.connections.find(known)
-        may = found is not None and found.user_id == who.user_id and not work.connections.has_password(who.user_id)
+        is_theirs = found is not None and found.user_id == who.user_id
+        may = is_theirs and not work.connections.has_password(who.user_id) and not work.factors.has_any(who.user_id)
         token = work.sessions.confirm(who) if may and is_fresh and who.impersonator_id is None else None
     if token is None:
         return _refused(

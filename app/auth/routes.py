@@ -6,14 +6,18 @@ from flask import jsonify, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
-from app.auth.forms import AddressForm, ConfirmForm, LoginForm, RegisterForm
+from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
+from app.auth.two_factor import ask_for_factor
 from app.errors import (
+    AuthenticatorLocked,
     Busy,
     EmailNotVerified,
     InvalidCredentials,
+    SecondFactorRequired,
     SessionNotFound,
     TooManyTries,
     WeakPassword,
+    WrongCode,
     WrongPassword,
 )
 from app.extensions import credentials, settings
@@ -21,8 +25,8 @@ from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import by_oneself, public
-from app.web.credentials import check_password, new_password, sign_in
+from app.web.access import by_oneself, public, sets_up
+from app.web.credentials import check_code, check_password, new_password, sign_in
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
@@ -100,6 +104,8 @@ def login() -> ResponseReturnValue:
         except TooManyTries as refusal:
             form.refuse(None, refusal)
             status, retry_after = 429, refusal.retry_after
+        except SecondFactorRequired as asked:
+            return ask_for_factor(asked, method="password", remember=bool(form.remember.data), target=form.next.data)
         except (InvalidCredentials, EmailNotVerified, Busy) as refusal:
             form.refuse(None, refusal)
             unverified = isinstance(refusal, EmailNotVerified)
@@ -136,23 +142,28 @@ def logout() -> ResponseReturnValue:
 
 
 @bp.route("/confirm", methods=["GET", "POST"])
+@sets_up
 @by_oneself
 @limited("password")
 def confirm() -> ResponseReturnValue:
-    """Ask for the password again before a sensitive action."""
+    """Ask again who it is before a sensitive action: by a second factor where one is set, or else by the password."""
     who = identity.signed_in()
-    form = ConfirmForm(next=request.args.get("next"))
+    by_code = reading().factors.has_any(who.user_id)
+    form = (ConfirmByCodeForm if by_code else ConfirmForm)(next=request.args.get("next"))
     if form.validate_on_submit():
         try:
-            check_password(who.user_id, form.password.data or "", purpose="confirm")
-        except (WrongPassword, Busy) as refusal:
-            form.refuse("password", refusal)
+            if by_code:
+                check_code(who.user_id, form.code.data or "")
+            else:
+                check_password(who.user_id, form.password.data or "", purpose="confirm")
+        except (WrongPassword, WrongCode, AuthenticatorLocked, Busy) as refusal:
+            form.refuse("code" if by_code else "password", refusal)
         else:
             with unit_of_work() as work:
                 token = work.sessions.confirm(who)
             identity.keep_token(token)
             return redirect(next_page(form.next.data, otherwise="account.profile"))
-    return page("auth/confirm.html", form, ways=_providers_of(who.user_id))
+    return page("auth/confirm.html", form, by_code=by_code, ways=None if by_code else _providers_of(who.user_id))
 
 
 def _providers_of(user_id: int) -> list[Provider] | None:

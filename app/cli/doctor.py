@@ -111,6 +111,16 @@ def check_administrator() -> Iterator[Finding]:
     yield Finding("an administrator who can sign in", "ok" if found else "warning", "" if found else advice)
 
 
+def check_seeds() -> Iterator[Finding]:
+    try:
+        lost = reading().factors.count_lost()
+    except SQLAlchemyError:
+        return
+    if lost:
+        advice = "put the key that made them into SECRET_KEY_FALLBACKS, or their owners need recovery codes"
+        yield Finding(f"{lost} authenticator apps were set up with another SECRET_KEY", "error", advice)
+
+
 def check_queue() -> Iterator[Finding]:
     if notifier.connection is None:
         yield Finding("queue", "warning", "set REDIS_URL; jobs wait until the schedule and workers run")
@@ -222,6 +232,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_instance,
     check_database,
     check_administrator,
+    check_seeds,
     check_queue,
     check_workers,
     check_overdue_jobs,

@@ -75,6 +75,43 @@ def connection_changed(
     )
 
 
+# By the kind of the event: the subject's end, and what happened.
+FACTOR_CHANGES = {
+    "factor.added": ("A second factor was set up", "An authenticator app was set up for your account."),
+    "factor.removed": (
+        "A second factor was removed",
+        "The authenticator app of your account was removed. Your password alone lets you in now.",
+    ),
+    "factor.recovery_made": (
+        "New recovery codes",
+        "New recovery codes were made for your account; earlier ones are dead.",
+    ),
+    "factor.recovery_used": ("A recovery code was used", "A recovery code was used to get into your account."),
+    "factor.refused": (
+        "Wrong codes for your account",
+        "Somebody who got past your password typed wrong codes several times. They did not get in.",
+    ),
+}
+
+
+def factor_changed(
+    user: User, *, what: str, left: int | None, at: datetime, device: str | None, address: str | None
+) -> Message:
+    subject, text = FACTOR_CHANGES[what]
+    return compose(
+        "factor_changed",
+        user,
+        subject=f"{subject} ({settings().site_name})",
+        text=text,
+        left=left,
+        at=at,
+        device=device,
+        address=address,
+        security_url=address_of("/account/security"),
+        reset_url=address_of("/auth/forgot-password"),
+    )
+
+
 def new_device(user: User, *, at: datetime, device: str, address: str | None) -> Message:
     return compose(
         "new_device",

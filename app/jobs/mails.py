@@ -39,6 +39,7 @@ from app.tasks import (
     SendConnectionRemoved,
     SendEmailChanged,
     SendEmailChangeRequested,
+    SendFactorChanged,
     SendFailedSignIns,
     SendImpersonated,
     SendInvitation,
@@ -92,6 +93,14 @@ def send_connection_added(work: Work, task: SendConnectionAdded, claim: Claim) -
 @handles(SendConnectionRemoved)
 def send_connection_removed(work: Work, task: SendConnectionRemoved, claim: Claim) -> Message:
     return _connection_changed(work, task.user_id, task.event_id, is_added=False)
+
+
+@handles(SendFactorChanged)
+def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Message:
+    user, event = _active(work, task.user_id), _event(work, task.event_id)
+    device, address = _visit(event)
+    left = event.detail.values.get("left") if event.detail else None
+    return messages.factor_changed(user, what=event.kind, left=left, at=event.at, device=device, address=address)
 
 
 @handles(SendNewDevice)

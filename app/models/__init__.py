@@ -2,6 +2,7 @@
 
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal
+from app.models.authenticator import Authenticator, Factor
 from app.models.base import Base, complete_indexes
 from app.models.connection import OAuthIdentity, SpentChallenge
 from app.models.file import FileChunk, StoredFile
@@ -32,9 +33,11 @@ __all__ = [
     "AuditDetail",
     "AuditEvent",
     "AuditSeal",
+    "Authenticator",
     "Base",
     "Device",
     "EmailChange",
+    "Factor",
     "FileChunk",
     "Grant",
     "IdempotentAnswer",

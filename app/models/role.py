@@ -24,7 +24,7 @@ user_roles = Table(
 class Role(Base):
     """A named set of permissions. `version` increases with every change.
 
-    `requires_second_factor` is stored and shown; it acts once second factors exist.
+    Holders of a role that `requires_second_factor` can do nothing before they have one.
     """
 
     __tablename__ = "roles"

@@ -47,7 +47,8 @@ class Session(Base):
 class Device(Base):
     """A browser that has signed in to this account before; recognised by its own cookie, stored as a hash.
 
-    `last_seen_at` is when its cookie was last set; the row is needed until that cookie expires.
+    `last_seen_at` is when its cookie was last set; the row is needed until that cookie expires. Until `trusted_until`
+    its owner needs no second factor in it; `user_agent` is what it called itself when they said so.
     """
 
     __tablename__ = "devices"
@@ -58,3 +59,5 @@ class Device(Base):
     token_hash: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+    trusted_until: Mapped[datetime | None]
+    user_agent: Mapped[str | None] = mapped_column(String(500))

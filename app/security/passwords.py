@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from base64 import b64encode
-from collections.abc import Callable
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from secrets import token_bytes
 from threading import BoundedSemaphore
 from typing import TypeVar
 
-from argon2 import PasswordHasher, Type
+from argon2 import Parameters, PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
-from argon2.low_level import ARGON2_VERSION
+from argon2.low_level import ARGON2_VERSION, hash_secret
 
 from app.errors import Busy
 
@@ -68,6 +68,17 @@ class Passwords:
         """
         return self._in_turn(lambda: self._verdict(self._dummy if hashed is None else hashed, password))
 
+    def derive(self, secrets: Sequence[str], *, like: str | None = None) -> list[str]:
+        """PHC strings of several secrets under one salt: a new one, or parameters and salt of `like`. Raises Busy.
+
+        What is looked up by its hash needs the same salt as the rest of its set.
+        """
+        if like is None:
+            used, salt = extract_parameters(self._dummy), token_bytes(self._hasher.salt_len)
+        else:
+            used, salt = extract_parameters(like), _salt_of(like)
+        return self._in_turn(lambda: [_derived(each, salt, used) for each in secrets])
+
     def _verdict(self, stored: str, password: str) -> Verdict:
         if self._fits(stored, normalised(password)):
             return Verdict.OUTDATED if self._hasher.check_needs_rehash(stored) else Verdict.RIGHT
@@ -103,6 +114,17 @@ def _dummy_hash(hasher: PasswordHasher) -> str:
     salt, key = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
     cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${key}"
+
+
+def _salt_of(phc: str) -> bytes:
+    text = phc.split("$")[4]
+    return b64decode(text + "=" * (-len(text) % 4))
+
+
+def _derived(secret: str, salt: bytes, used: Parameters) -> str:
+    return hash_secret(
+        _bytes(secret), salt, used.time_cost, used.memory_cost, used.parallelism, used.hash_len, used.type, used.version
+    ).decode()
 
 
 def _bytes(password: str) -> bytes:

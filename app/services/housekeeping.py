@@ -26,6 +26,7 @@ from app.models import (
     UserImport,
     UserImportRow,
 )
+from app.services.factors import Factors
 from app.services.idempotency import KEPT_FOR
 from app.services.lifetimes import Lifetimes
 from app.services.statements import affected
@@ -36,11 +37,16 @@ KEPT_AFTER_END = timedelta(days=30)
 @dataclass(frozen=True, kw_only=True)
 class Housekeeping:
     session: DbSession
+    factors: Factors
     lifetimes: Lifetimes
     clock: Callable[[], datetime]
 
     def purge(self, *, at_most: int = 5000) -> int:
-        """Delete what is past its retention, `at_most` rows of each table; returns how many."""
+        """Delete what is past its retention, `at_most` rows of each table; returns how many.
+
+        And seal with the current key what an earlier one has sealed: not every seed is used before that key is gone.
+        """
+        self.factors.reseal()
         now = self.clock()
         ended = now - KEPT_AFTER_END
         return (

@@ -16,6 +16,7 @@ from app.models import (
     ApiKey,
     AuditDetail,
     AuditEvent,
+    Authenticator,
     Base,
     Device,
     EmailChange,
@@ -36,13 +37,14 @@ from app.tasks import ExportOwnData
 PURPOSE = "own-data"
 LIVES = timedelta(days=7)
 # What stands for a credential stays here: whoever gets the copy must not be able to sign in with it.
-SECRET = {"hashed_password", "token_hash", "key_hash", "salt", "digest", "once_key"}
+SECRET = {"hashed_password", "token_hash", "key_hash", "salt", "digest", "once_key", "secret", "code_hash"}
 NOWHERE: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
 # Each table with rows of a person, and the column that says whose.
 TABLES: tuple[tuple[str, type[Base], Any], ...] = (
     ("sessions", Session, Session.user_id),
     ("devices", Device, Device.user_id),
     ("api_keys", ApiKey, ApiKey.user_id),
+    ("authenticators", Authenticator, Authenticator.user_id),
     ("connections", OAuthIdentity, OAuthIdentity.user_id),
     ("email_changes", EmailChange, EmailChange.user_id),
     ("grants", Grant, Grant.user_id),

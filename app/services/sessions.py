@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import SessionNotFound
-from app.models import ApiKey, Device, Role, Session, User, user_roles
+from app.models import ApiKey, Authenticator, Device, Factor, Role, Session, User, user_roles
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access
 from app.security.tokens import new_token, token_hash
@@ -153,7 +153,12 @@ class Sessions:
 
 # One Core statement for each request: credential, user and roles. Built once; creates no ORM objects.
 _USER = (User.id.label("user_id"), User.name, User.email, User.created_at.label("member_since"))
-_ROLE = (Role.name.label("role"), Role.permissions)
+_ROLE = (Role.name.label("role"), Role.permissions, Role.requires_second_factor)
+_ANY_FACTOR = select(Authenticator.id).where(
+    Authenticator.user_id == bindparam("user_id"),
+    Authenticator.confirmed_at.is_not(None),
+    Authenticator.kind != Factor.RECOVERY,
+)
 _BY_SESSION = (
     select(
         Session.id,
@@ -223,7 +228,7 @@ class Expired:
 def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
     """The principal of the session `token`; None if there is none or it was ended."""
     rows = connection.execute(_BY_COOKIE, {"token_hash": token_hash(token)}).all()
-    found = _found(rows, at, via="cookie")
+    found = _found(connection, rows, at, via="cookie")
     if isinstance(found, Found) and rows[0].impersonated_id is not None:
         return _acting_as(connection, found, rows[0], at)
     return found
@@ -232,7 +237,7 @@ def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found
 def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | Expired | None:
     """The principal of a verified access token; None if its session was ended."""
     values = {"session_id": access.session_id, "user_id": access.user_id}
-    return _found(connection.execute(_BY_ACCESS_TOKEN, values).all(), at, via="access_token")
+    return _found(connection, connection.execute(_BY_ACCESS_TOKEN, values).all(), at, via="access_token")
 
 
 def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | Expired | None:
@@ -259,12 +264,17 @@ def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found 
         confirmed_at=at,
         via="api_key",
         key_id=first.id,
+        lacks_factor=_lacks_factor(connection, rows),
     )
     return Found(principal, first.last_used_at)
 
 
 def _found(
-    rows: Sequence[Row[*tuple[Any, ...]]], at: datetime, *, via: Literal["cookie", "access_token"]
+    connection: Connection,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    at: datetime,
+    *,
+    via: Literal["cookie", "access_token"],
 ) -> Found | Expired | None:
     if not rows:
         return None
@@ -283,6 +293,7 @@ def _found(
         authenticated_at=first.created_at,
         confirmed_at=first.confirmed_at,
         via=via,
+        lacks_factor=_lacks_factor(connection, rows),
     )
     return Found(principal, first.last_seen_at, first.idle_seconds)
 
@@ -308,6 +319,13 @@ def _acting_as(connection: Connection, found: Found, row: Row[*tuple[Any, ...]],
         impersonated_until=row.impersonated_until,
     )
     return replace(found, principal=acting)
+
+
+def _lacks_factor(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> bool:
+    """Asks only for somebody whose role demands one."""
+    if not any(row.requires_second_factor for row in rows):
+        return False
+    return connection.execute(_ANY_FACTOR, {"user_id": rows[0].user_id}).first() is None
 
 
 def _held(rows: Sequence[Row[*tuple[Any, ...]]]) -> tuple[tuple[str, ...], frozenset[str]]:

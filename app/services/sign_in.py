@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,11 +10,19 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import EmailNotVerified, InvalidCredentials, NotUsable, UserNotFound, WrongPassword
+from app.errors import (
+    EmailNotVerified,
+    InvalidCredentials,
+    NotUsable,
+    SecondFactorRequired,
+    UserNotFound,
+    WrongPassword,
+)
 from app.models import Device, User
 from app.principal import Visit
-from app.security.tokens import token_hash
+from app.security.tokens import is_same, keyed_hash, token_hash
 from app.services.audit import AuditLog
+from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
@@ -46,7 +54,9 @@ class SignedIn:
 class SignIn:
     session: DbSession
     audit: AuditLog
+    factors: Factors
     job_queue: JobQueue
+    secret_keys: Sequence[str]
     sessions: Sessions
     throttles: Throttles
     clock: Callable[[], datetime]
@@ -95,13 +105,22 @@ class SignIn:
         self.throttles.refund(attempt.throttle_id)
 
     def finish(
-        self, attempt: Attempt, *, visit: Visit, remember: bool, device_token: str | None, new_hash: str | None
+        self,
+        attempt: Attempt,
+        *,
+        visit: Visit,
+        remember: bool,
+        device_token: str | None,
+        new_hash: str | None,
+        has_factor: bool = False,
     ) -> SignedIn:
         """The password was right: begin a session. `new_hash` replaces one with outdated parameters.
 
-        Without a `device_token`, the browser stays unknown at its next sign-in.
+        Without a `device_token`, the browser stays unknown at its next sign-in. With `has_factor` a second factor was
+        proved already.
 
-        Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified.
+        Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified,
+        SecondFactorRequired.
         """
         user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
@@ -110,30 +129,64 @@ class SignIn:
         ).first()
         if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed:
             raise self.refuse(attempt)
-        if not self._is_usable(user, attempt.user_id):
+        if not _may_be_usable(user):
             raise self.refuse(attempt)
         self.accept(attempt)
         if user.email_verified_at is None:
             self.audit.record("session.refused_unverified", subject_id=attempt.user_id)
             raise EmailNotVerified
-        seen = update(User).where(User.id == attempt.user_id).values(last_seen_at=self.clock())
-        self.session.execute(seen.values(hashed_password=new_hash) if new_hash else seen)
+        if new_hash:
+            self.session.execute(update(User).where(User.id == attempt.user_id).values(hashed_password=new_hash))
+        if not has_factor:
+            self._check_factor(
+                attempt.user_id, new_hash or user.hashed_password, visit=visit, is_browser=device_token is not None
+            )
+        if not self._is_usable(user, attempt.user_id):
+            raise self.refuse(attempt)
         return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token, method="password")
 
-    def finish_elsewhere(self, user_id: int, *, visit: Visit, device_token: str, method: str) -> SignedIn:
-        """A provider has proved who it is: begin a session. Raises NotUsable."""
+    def finish_elsewhere(
+        self,
+        user_id: int,
+        *,
+        visit: Visit,
+        device_token: str | None,
+        method: str,
+        remember: bool = False,
+        proof: str | None = None,
+    ) -> SignedIn:
+        """A provider has proved who it is, or with `proof` a second factor what was begun: begin a session.
+
+        `proof` is that of SecondFactorRequired; it is good until the password changes. Raises NotUsable,
+        SecondFactorRequired.
+        """
         user = self.session.execute(
-            select(User.is_active, User.email_verified_at, User.deleted_by_owner)
+            select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
             .where(User.id == user_id)
             .with_for_update(key_share=True)
-        ).one()
-        if user.email_verified_at is None or not self._is_usable(user, user_id):
+        ).first()
+        is_stale = proof is not None and (
+            user is None or not is_same(proof, self._proof(user_id, user.hashed_password))
+        )
+        may_be = user is not None and not is_stale and user.email_verified_at is not None and _may_be_usable(user)
+        if user is not None and may_be and proof is None:
+            self._check_factor(user_id, user.hashed_password, visit=visit, is_browser=True)
+        if not may_be or not self._is_usable(user, user_id):
             self.audit.record("session.refused", subject_id=user_id, method=method)
             raise NotUsable
-        self.session.execute(update(User).where(User.id == user_id).values(last_seen_at=self.clock()))
-        return self._open(user_id, visit=visit, remember=False, device_token=device_token, method=method)
+        return self._open(user_id, visit=visit, remember=remember, device_token=device_token, method=method)
+
+    def _check_factor(self, user_id: int, hashed: str | None, *, visit: Visit, is_browser: bool) -> None:
+        """Raises SecondFactorRequired, unless there is none or this browser is trusted."""
+        if not self.factors.has_any(user_id) or (is_browser and self.factors.is_trusted(user_id, visit.device_token)):
+            return
+        raise SecondFactorRequired(user_id, self._proof(user_id, hashed))
+
+    def _proof(self, user_id: int, hashed: str | None) -> str:
+        return keyed_hash(self.secret_keys[0], "half signed in", str(user_id), hashed or "")
 
     def _is_usable(self, user: Any, user_id: int) -> bool:
+        """Whether it may sign in; last of all, because that takes back a deletion."""
         return user.is_active or (user.deleted_by_owner and self._take_back(user_id))
 
     def _take_back(self, user_id: int) -> bool:
@@ -148,6 +201,7 @@ class SignIn:
         return True
 
     def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None, method: str) -> SignedIn:
+        self.session.execute(update(User).where(User.id == user_id).values(last_seen_at=self.clock()))
         is_known = self.sessions.find_device(user_id, device_token) is not None
         had_others = not is_known and self.sessions.has_devices(user_id)
         session_id, token = self.sessions.start(user_id, visit=visit, remember=remember)
@@ -157,3 +211,7 @@ class SignIn:
         if had_others:
             self.job_queue.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
         return SignedIn(user_id, session_id, token)
+
+
+def _may_be_usable(user: Any) -> bool:
+    return bool(user.is_active or user.deleted_by_owner)

@@ -12,6 +12,11 @@ for (const tabs of document.querySelectorAll('[data-tabs]')) {
   }
 }
 
+for (const button of document.querySelectorAll('[data-print]')) {
+  button.hidden = false;
+  button.addEventListener('click', () => window.print());
+}
+
 // What is shown once can be copied; without this, it is selected as a whole by a click.
 for (const button of document.querySelectorAll('[data-copy]')) {
   button.hidden = !navigator.clipboard;

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response, abort, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import ConfirmationRequired, NotAllowed
+from app.errors import ConfirmationRequired, NotAllowed, SetUpRequired
 from app.extensions import now, settings
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
@@ -44,6 +44,12 @@ def confirmed(view: View) -> View:
     return view
 
 
+def sets_up(view: View) -> View:
+    """Also for who has yet to set up a second factor that a role of theirs demands."""
+    view.sets_up = True  # type: ignore[attr-defined]
+    return view
+
+
 def by_oneself(view: View) -> View:
     """Never while an administrator acts as the user; what is `confirmed` is so, too."""
     view.is_by_oneself = True  # type: ignore[attr-defined]
@@ -65,6 +71,13 @@ def guard() -> ResponseReturnValue | None:
     who = principal()
     if who is None:
         return _ask_to_sign_in()
+    if who.lacks_factor and not getattr(view, "sets_up", False):
+        return _ask_to_set_up()
+    return _check(who, view)
+
+
+def _check(who: Principal, view: Callable[..., Any]) -> ResponseReturnValue | None:
+    """What the view asks of who is signed in."""
     permission = getattr(view, "permission", None)
     if permission is not None and not who.has(permission):
         raise NotAllowed(permission=permission)
@@ -88,6 +101,13 @@ def _ask_to_sign_in() -> ResponseReturnValue:
     sign_in = url_for("auth.login", next=here())
     # htmx would put the sign-in page where a part of this one belongs.
     return Response(headers={"HX-Redirect": sign_in}) if "HX-Request" in request.headers else redirect(sign_in)
+
+
+def _ask_to_set_up() -> ResponseReturnValue:
+    if is_api():
+        raise SetUpRequired
+    to = url_for("account.security")
+    return Response(headers={"HX-Redirect": to}) if "HX-Request" in request.headers else redirect(to)
 
 
 def record_refusal(permission: str) -> None:

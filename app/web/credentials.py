@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from app.errors import Busy
+from app.errors import Busy, SecondFactorRequired
 from app.extensions import credentials
 from app.principal import Principal
+from app.security.codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.security.passwords import Verdict
 from app.security.tokens import new_token
 from app.services.password_policy import NewPassword
@@ -21,12 +22,14 @@ def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
     return _sign_in(email, password, remember=remember, previous=identity.principal(), in_browser=True)
 
 
-def open_session(email: str, password: str, *, remember: bool) -> SignedIn:
-    """Begin a session for a program, which uses it with tokens. Raises as `sign_in` does."""
-    return _sign_in(email, password, remember=remember, previous=None, in_browser=False)
+def open_session(email: str, password: str, *, code: str | None, remember: bool) -> SignedIn:
+    """Begin a session for a program, which uses it with tokens. Raises as `sign_in` does, and as `check_code`."""
+    return _sign_in(email, password, remember=remember, previous=None, in_browser=False, code=code)
 
 
-def _sign_in(email: str, password: str, *, remember: bool, previous: Principal | None, in_browser: bool) -> SignedIn:
+def _sign_in(
+    email: str, password: str, *, remember: bool, previous: Principal | None, in_browser: bool, code: str | None = None
+) -> SignedIn:
     visit = identity.visit()
     with unit_of_work() as work:
         attempt = work.sign_in.begin(email, visit=visit)
@@ -39,13 +42,48 @@ def _sign_in(email: str, password: str, *, remember: bool, previous: Principal |
     if in_browser:
         # A token unknown to this account could have been planted by somebody else.
         device = identity.device_token() if attempt.is_known_device else new_token()
-    with unit_of_work() as work:
-        if previous is not None:
-            work.sessions.replace(previous)
-        signed_in = work.sign_in.finish(attempt, visit=visit, remember=remember, device_token=device, new_hash=new_hash)
+    signed_in = None
+    try:
+        with unit_of_work() as work:
+            signed_in = work.sign_in.finish(
+                attempt, visit=visit, remember=remember, device_token=device, new_hash=new_hash
+            )
+            if previous is not None:
+                work.sessions.replace(previous)
+    except SecondFactorRequired as half:
+        if code is None:
+            raise
+        check_code(half.user_id, code)
+        with unit_of_work() as work:
+            signed_in = work.sign_in.finish_elsewhere(
+                half.user_id, visit=visit, device_token=None, method="password", remember=remember, proof=half.proof
+            )
     if device is not None:
         identity.keep_session(signed_in, remember=remember, device=device)
     return signed_in
+
+
+def check_code(user_id: int, typed: str) -> None:
+    """Accept a code as the second factor of `user_id`, once: of an authenticator app, or a recovery code.
+
+    Raises WrongCode, AuthenticatorLocked, TooManyTries, Busy.
+    """
+    code = plain(typed)
+    if len(code) < RECOVERY_LENGTH:
+        with unit_of_work() as work:
+            work.factors.use_totp(user_id, code)
+        return
+    with unit_of_work() as work:
+        attempt = work.factors.begin_recovery(user_id)
+    right = as_recovery_code(code)
+    try:
+        hashed = credentials.passwords.derive([right], like=attempt.like)[0] if right else None
+    except Busy:
+        with unit_of_work() as work:
+            work.factors.refund(attempt)
+        raise
+    with unit_of_work() as work:
+        work.factors.use_recovery(user_id, attempt, hashed)
 
 
 def check_password(user_id: int, password: str, *, purpose: str) -> str | None:

@@ -121,6 +121,18 @@ class CurrentPassword(PasswordField):
         )
 
 
+class Code(StringField):
+    """A code of an authenticator app, or a recovery code; spaces, dashes and capitals do not matter."""
+
+    def __init__(self, label: str = "Code", **kwargs: Any) -> None:
+        super().__init__(
+            label,
+            validators=[InputRequired("Type the code."), Length(max=64, message="That is too long to be a code.")],
+            render_kw={"autocomplete": "one-time-code", "inputmode": "numeric", "maxlength": 64, "spellcheck": "false"},
+            **kwargs,
+        )
+
+
 class ChosenPassword(PasswordField):
     """A new password; the policy checks it, the form only that it is not empty."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeVar, cast
@@ -30,6 +31,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
+HALF = "half"
+HALF_SECONDS = 10 * 60
 PENDING = "pending"
 PENDING_SECONDS = 15 * 60
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
@@ -227,6 +230,32 @@ def pending() -> Identity | None:
 
 def drop_pending() -> None:
     session.pop(PENDING, None)
+
+
+# ── half signed in: a password or a provider has been believed, and a second factor is still asked for ──
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """`proof` is good until the password changes; `method` is what was proved, `target` where to go on."""
+
+    user_id: int
+    proof: str
+    method: str
+    remember: bool
+    target: str
+
+
+def keep_half(half: Half) -> None:
+    session[HALF] = [*astuple(half), int(now().timestamp())]
+
+
+def half() -> Half | None:
+    """What was begun in this browser within the last ten minutes."""
+    kept = session.get(HALF)
+    if not isinstance(kept, list) or now().timestamp() - kept[-1] > HALF_SECONDS:
+        return None
+    return Half(*kept[:-1])
 
 
 # ── cookies ──

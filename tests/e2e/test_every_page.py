@@ -93,6 +93,7 @@ opened("auth.confirm", "/auth/confirm", signed_in=True)
 opened("account.profile", "/account", signed_in=True)
 opened("account.email", "/account/email", signed_in=True)
 opened("account.password", "/account/password", signed_in=True)
+opened("account.security: none", "/account/security", signed_in=True)
 opened("account.connections: none", "/account/connections", signed_in=True)
 opened("account.activity", "/account/activity", signed_in=True)
 opened("account.api_keys", "/account/api-keys", signed_in=True)
@@ -116,6 +117,74 @@ opened("admin.new_role", "/admin/roles/new", roles=("administrator",))
 opened("error: 403", "/users", signed_in=True, status=403)
 opened("error: 404", "/there-is-nothing", status=404)
 opened("error: 410", "/auth/verify-email/spent-long-ago", status=410)
+
+
+@way("auth.two_factor")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.context.clear_cookies()
+    visitor.sign_in()
+    assert visitor.heading == "Second step"
+
+
+@way("auth.two_factor: a recovery code is refused")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.context.clear_cookies()
+    visitor.sign_in()
+    visitor.follow("Lost your phone? Use a recovery code")
+    visitor.fill(code="abcd-efgh-jkmn-pqrs")
+    visitor.press("Sign in")
+
+
+@way("auth.confirm: by a code")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.open("/auth/confirm")
+    assert "recovery code" in visitor.says()
+
+
+@way("account.codes")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(at="/account/security")
+    visitor.press("Set up")
+    assert visitor.heading == "Set up your authenticator app"
+
+
+@way("account.security: set up, with a trusted browser")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    _, codes = visitor.sets_up_codes()
+    visitor.sign_out()
+    visitor.sign_in()
+    visitor.page.get_by_label("Trust this browser for 30 days").check()
+    visitor.fill(code=codes[0])
+    visitor.press("Sign in")
+    visitor.open("/account/security")
+    assert "9 of 10 are left" in visitor.says()
+
+
+@way("account.codes: the recovery codes")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    assert visitor.heading == "Your recovery codes"
+
+
+@way("account.turn_off")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.open("/account/security/turn-off")
+
+
+@way("account.security: required")
+def _(visitor: Visitor) -> None:
+    visitor.needs_a_factor()
+    assert "One of your roles requires it." in visitor.says()
 
 
 @way("account.connections")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from itertools import count
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, WebError
 
+from app.services.roles import RoleSpec
+from tests.support.authenticator import App
 from tests.support.browser import CHROME, Browser
 from tests.support.deployment import Deployment, until
 
@@ -101,6 +104,22 @@ class Visitor:
         self.open("/auth/login")
         self.fill(email=email or self.email, password=password)
         self.press("Sign in")
+
+    def sets_up_codes(self) -> tuple[App, list[str]]:
+        """Set up an authenticator app on the pages of their account; returns it and the recovery codes."""
+        self.open("/account/security")
+        self.press("Set up")
+        app = App(self.page.locator("code.secret").inner_text().replace(" ", ""), lambda: datetime.now(UTC))
+        self.fill(code=app.code())
+        self.press("Turn on")
+        return app, self.page.locator("code.secret").all_inner_texts()
+
+    def needs_a_factor(self) -> None:
+        """Signed in, with a role that demands a second factor."""
+        with self.deployment.work() as work:
+            if not any(role.name == "keeper" for role in work.roles.list_all()):
+                work.roles.make(RoleSpec(name="keeper", requires_second_factor=True), by=None)
+        self.is_signed_in(roles=("keeper", "member"), at="/account")
 
     def comes_from_acme(self, *, path: str = "/auth/oauth/acme", **said: object) -> None:
         """Sign in at the provider as somebody whom it knows by this address, and come back."""

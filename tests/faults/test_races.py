@@ -3,12 +3,18 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
+import pyotp
 import pytest
 from sqlalchemy import func, select
 
+from app.extensions import credentials
 from app.models import ApiKey, AuditEvent, EmailChange, OAuthIdentity, Purpose, RefreshToken, Session, User
+from app.principal import NOWHERE
+from app.security.codes import plain
 from app.services.connections import Identity
+from app.services.sessions import find_by_cookie
 from app.tasks import AnswerForgotPassword
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
@@ -19,6 +25,7 @@ ADA = "ada@example.com"
 PASSWORD = "a quieter harbour"
 OTHER_PASSWORD = "seven lamps at dusk"
 AT_ONCE = 50
+CODES = ["0000-1111-2222-3333", "4444-5555-6666-7777"]
 API = "/api/v1"
 
 
@@ -242,6 +249,72 @@ def test_of_two_last_ways_in_that_are_removed_at_once_one_stays(deployment, prov
 
     with deployment.look() as look:
         assert look.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
+
+
+@pytest.fixture
+def seed(deployment):
+    """The seed of Ada's authenticator app; her recovery codes are CODES."""
+    user_id = deployment.add_user(ADA, password=PASSWORD)
+    with deployment.app.app_context():
+        hashes = credentials.passwords.derive([plain(each) for each in CODES])
+    with deployment.work() as work:
+        work.factors.begin_totp(user_id)
+        seed = work.factors.get_pending_seed(user_id)
+    with deployment.work() as work:
+        who = find_by_cookie(
+            work.session.connection(), work.sessions.start(user_id, visit=NOWHERE, remember=False)[1], at=work.clock()
+        )
+        earlier = pyotp.TOTP(seed).at(work.clock(), counter_offset=-1)
+        work.factors.confirm_totp(who.principal, earlier, recovery=hashes)
+    return seed
+
+
+def half_signed_in(deployment):
+    """Fifty browsers that have got past Ada's password."""
+    callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
+    assert {caller.login(ADA, PASSWORD).headers["Location"] for caller in callers} == {"/auth/two-factor"}
+    return callers
+
+
+def sessions_of_browsers(deployment):
+    with deployment.look() as look:
+        found = select(func.count()).select_from(Session).where(Session.ended_at.is_(None), Session.user_agent != "")
+        return look.session.scalar(found)
+
+
+def test_a_code_that_all_send_signs_in_once(deployment, seed):
+    callers = half_signed_in(deployment)
+    # The next one counts already, and for longer than this takes.
+    code = pyotp.TOTP(seed).at(datetime.now(UTC), counter_offset=1)
+    spelt = [code, f"{code[:3]} {code[3:]}", "".join(chr(ord(each) + 0xFEE0) for each in code)]
+    forms = [each.fill_in("/auth/two-factor", code=spelt[number % 3]) for number, each in enumerate(callers)]
+
+    answers = Counter(answer.status for answer in all_at_once(forms))
+
+    assert answers[302] == 1
+    assert set(answers) <= {302, 422, 429}
+    assert sessions_of_browsers(deployment) == 1
+
+
+def test_a_recovery_code_that_all_send_signs_in_once(deployment, seed):
+    forms = [each.fill_in("/auth/two-factor", code=CODES[0]) for each in half_signed_in(deployment)]
+
+    answers = Counter(answer.status for answer in all_at_once(forms))
+
+    assert answers[302] == 1
+    assert set(answers) <= {302, 422, 429}
+    assert sessions_of_browsers(deployment) == 1
+    with deployment.look() as look:
+        assert look.factors.recovery_left(look.users.get_by_email(ADA).id) == len(CODES) - 1
+
+
+def test_wrong_codes_that_all_send_are_counted_before_the_delay_stops_them(deployment, seed):
+    forms = [each.fill_in("/auth/two-factor", code="000000") for each in half_signed_in(deployment)]
+
+    answers = Counter(answer.status for answer in all_at_once(forms))
+
+    assert answers[422] < 10
+    assert answers[422] + answers[429] == AT_ONCE
 
 
 def test_of_administrators_who_all_remove_one_another_one_is_left(deployment):

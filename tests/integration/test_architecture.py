@@ -47,6 +47,7 @@ PUBLIC = {
     "auth.register",
     "auth.resend_verification",
     "auth.reset_password",
+    "auth.two_factor",
     "auth.undo_email_change",
     "auth.verify_email",
     "health.healthz",
@@ -166,6 +167,7 @@ LOAD_LATER = {
     "app/jobs/commands.py",
     "app/metrics.py",
     "app/security/access_tokens.py",
+    "app/security/sealed.py",
     "app/services/addresses.py",
     "app/web/providers.py",
 }

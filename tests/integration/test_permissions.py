@@ -191,6 +191,7 @@ def target(app, people):
             "job_id": made_job,
             "provider": lambda: "github",
             "connection_id": lambda: number,
+            "device_id": lambda: number,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
                 lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=None)

@@ -1,0 +1,129 @@
+"""One's own second factors: set up, renew, remove; and the browsers that are trusted without them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from flask import redirect, url_for
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+
+from app.account import bp
+from app.account.forms import CodeForm, TurnOffForm
+from app.errors import Busy, FactorRequired, NotSetUp, WrongCode
+from app.extensions import credentials, settings
+from app.models import Factor
+from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
+from app.unit_of_work import reading, unit_of_work
+from app.web import identity
+from app.web.access import confirmed, sets_up
+from app.web.devices import device_name
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import done
+
+
+@bp.get("/security")
+@sets_up
+def security() -> ResponseReturnValue:
+    who, factors = identity.signed_in(), reading().factors
+    totp = factors.find(who.user_id, Factor.TOTP)
+    return page(
+        "account/security.html",
+        totp=totp and SimpleNamespace(confirmed_at=totp.confirmed_at, last_used_at=totp.last_used_at),
+        left=factors.recovery_left(who.user_id),
+        of=RECOVERY_CODES,
+        is_missing=who.lacks_factor,
+        browsers=[
+            SimpleNamespace(id=each.id, name=device_name(each.user_agent or ""), until=each.trusted_until)
+            for each in factors.list_trusted(who.user_id)
+        ],
+    )
+
+
+@bp.post("/security/begin")
+@sets_up
+@confirmed
+def begin() -> ResponseReturnValue:
+    with unit_of_work() as work:
+        work.factors.begin_totp(identity.signed_in().user_id)
+    return redirect(url_for("account.codes"), code=303)
+
+
+@bp.route("/security/codes", methods=["GET", "POST"])
+@sets_up
+@confirmed
+@limited("password")
+def codes() -> ResponseReturnValue:
+    """Shows the seed until the first right code; the answer to that shows the recovery codes once."""
+    who = identity.signed_in()
+    form = CodeForm()
+    try:
+        seed = reading().factors.get_pending_seed(who.user_id)
+        if form.validate_on_submit():
+            return _confirm(form)
+    except NotSetUp as refusal:
+        return done(str(refusal), to="account.security", kind="info")
+    except WrongCode as refusal:
+        form.refuse("code", refusal)
+    except Busy as refusal:
+        form.refuse(None, refusal)
+    uri = seed_uri(seed, account=who.email, issuer=settings().site_name)
+    spaced = " ".join(seed[at : at + 4] for at in range(0, len(seed), 4))
+    return page("account/codes.html", form, seed=spaced, uri=uri, picture=Markup(qr_code(uri)))  # noqa: S704 - ours.
+
+
+def _confirm(form: CodeForm) -> ResponseReturnValue:
+    """Raises NotSetUp, WrongCode, Busy."""
+    who = identity.signed_in()
+    is_first = not reading().factors.has_any(who.user_id)
+    made = new_recovery_codes() if is_first else []
+    hashes = credentials.passwords.derive([plain(each) for each in made]) if made else []
+    with unit_of_work() as work:
+        token = work.factors.confirm_totp(who, plain(form.code.data or ""), recovery=hashes)
+    identity.keep_token(token)
+    if not made:
+        return done("Codes of the new app count from now on.", to="account.security")
+    return _shown(made, is_first=True)
+
+
+@bp.post("/security/recovery-codes")
+@confirmed
+@limited("password")
+def recovery_codes() -> ResponseReturnValue:
+    """The answer shows the new codes once: only hashes are stored."""
+    made = new_recovery_codes()
+    try:
+        hashes = credentials.passwords.derive([plain(each) for each in made])
+        with unit_of_work() as work:
+            work.factors.renew_recovery(identity.signed_in().user_id, hashes)
+    except (NotSetUp, Busy) as refusal:
+        return done(str(refusal), to="account.security", kind="error")
+    return _shown(made, is_first=False)
+
+
+def _shown(made: list[str], *, is_first: bool) -> ResponseReturnValue:
+    return page("account/recovery_codes.html", codes=made, is_first=is_first)
+
+
+@bp.route("/security/turn-off", methods=["GET", "POST"])
+@confirmed
+@limited("password")
+def turn_off() -> ResponseReturnValue:
+    form = TurnOffForm()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                work.factors.remove_totp(identity.signed_in().user_id)
+        except (FactorRequired, NotSetUp) as refusal:
+            return done(str(refusal), to="account.security", kind="error")
+        return done("Codes are turned off. Your password alone lets you in.", to="account.security")
+    return page("account/turn_off.html", form)
+
+
+@bp.post("/security/browsers/<id:device_id>/distrust")
+@confirmed
+def distrust(device_id: int) -> ResponseReturnValue:
+    with unit_of_work() as work:
+        work.factors.distrust(identity.signed_in().user_id, device_id)
+    return done("That browser has to show a second factor again.", to="account.security")

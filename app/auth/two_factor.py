@@ -1,0 +1,85 @@
+"""The second step of a sign-in: a code of an authenticator app, or a recovery code."""
+
+from __future__ import annotations
+
+from flask import redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.auth import bp
+from app.auth.forms import TwoFactorForm
+from app.errors import AuthenticatorLocked, Busy, NotUsable, SecondFactorRequired, TooManyTries, WrongCode
+from app.extensions import settings
+from app.security.tokens import new_token
+from app.unit_of_work import unit_of_work
+from app.web import identity
+from app.web.access import public
+from app.web.credentials import check_code
+from app.web.identity import Half
+from app.web.limits import limited
+from app.web.pages import page
+from app.web.redirects import LONGEST_PATH, done, onward
+
+
+def ask_for_factor(
+    asked: SecondFactorRequired, *, method: str, remember: bool, target: str | None
+) -> ResponseReturnValue:
+    """Go on to the second step, which this browser alone can take, for ten minutes."""
+    wanted = target if target and len(target) <= LONGEST_PATH else ""
+    identity.keep_half(Half(asked.user_id, asked.proof, method, remember, wanted))
+    return redirect(url_for("auth.two_factor"), code=303)
+
+
+@bp.route("/two-factor", methods=["GET", "POST"])
+@public
+@limited("login")
+def two_factor() -> ResponseReturnValue:
+    half = identity.half()
+    if half is None:
+        return done("That took too long. Sign in again.", to="auth.login", kind="info")
+    form, status, retry_after = TwoFactorForm(), None, None
+    uses_recovery = request.args.get("use") == "recovery"
+    if uses_recovery:
+        form.code.label.text = "Recovery code"
+        form.code.render_kw |= {"inputmode": "text", "autocomplete": "off"}
+    if form.validate_on_submit():
+        try:
+            check_code(half.user_id, form.code.data or "")
+            _finish(half, trust=bool(form.trust.data))
+        except NotUsable:
+            return done("Something has changed meanwhile. Sign in again.", to="auth.login", kind="info")
+        except TooManyTries as refusal:
+            form.refuse(None, refusal)
+            status, retry_after = 429, refusal.retry_after
+        except (WrongCode, AuthenticatorLocked, Busy) as refusal:
+            form.refuse("code", refusal)
+        else:
+            return onward(half.target)
+    return page(
+        "auth/two_factor.html",
+        form,
+        status=status,
+        retry_after=retry_after,
+        uses_recovery=uses_recovery,
+    )
+
+
+def _finish(half: Half, *, trust: bool) -> None:
+    previous, visit = identity.principal(), identity.visit()
+    with unit_of_work() as work:
+        is_known = work.sessions.find_device(half.user_id, visit.device_token) is not None
+        device = identity.device_token() if is_known else new_token()
+        signed_in = work.sign_in.finish_elsewhere(
+            half.user_id,
+            visit=visit,
+            device_token=device,
+            method=half.method,
+            remember=half.remember,
+            proof=half.proof,
+        )
+        if trust:
+            work.factors.trust(half.user_id, device, visit=visit)
+        if previous is not None:
+            work.sessions.replace(previous)
+    identity.keep_session(signed_in, remember=half.remember, device=device)
+    if settings().oauth_providers:
+        identity.keep_method(half.method)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigId
+
+
+class Factor(StrEnum):
+    """The kinds of authenticator. A recovery code stands in for another; it is none that somebody could begin with."""
+
+    TOTP = "totp"
+    RECOVERY = "recovery"
+
+
+class Authenticator(Base):
+    """Something that proves a person besides their password. It counts once it is confirmed.
+
+    `secret` is the sealed seed of one-time codes and `last_step` the newest time step that was accepted; `code_hash`
+    is a recovery code's, and a used one has `last_used_at`. `failures` counts wrong codes in a row.
+    """
+
+    __tablename__ = "authenticators"
+    __table_args__ = (Index("ix_authenticators_user_id", "user_id", "kind"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))
+    secret: Mapped[str | None] = mapped_column(String(255))
+    last_step: Mapped[int | None]
+    code_hash: Mapped[str | None] = mapped_column(String(255))
+    failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]

@@ -1,0 +1,71 @@
+"""One-time codes: by time (TOTP, RFC 6238), and recovery codes."""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from datetime import datetime
+
+import pyotp
+import segno
+
+STEP_SECONDS = 30
+DRIFT = 1  # Steps that a clock may be wrong by, in both directions.
+DIGITS = 6
+# Crockford's alphabet: no letter that could be taken for a digit.
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+RECOVERY_LENGTH = 16  # 80 bits.
+RECOVERY_CODES = 10
+
+
+def new_seed() -> str:
+    """160 random bits in base32 (RFC 4226, section 4, requirement R6)."""
+    return pyotp.random_base32(32)
+
+
+def seed_uri(seed: str, *, account: str, issuer: str) -> str:
+    """The `otpauth://` address that authenticator apps read."""
+    return pyotp.TOTP(seed).provisioning_uri(name=account, issuer_name=issuer)
+
+
+def qr_code(text: str) -> str:
+    """`text` as an inline SVG, dark on light whatever the page's colours are."""
+    made = segno.make(text, error="m", micro=False)
+    drawn: str = made.svg_inline(
+        scale=5, border=4, dark="#000", light="#fff", omitsize=True, svgclass="qr", lineclass=None
+    )
+    return drawn
+
+
+def matching_step(seed: str, code: str, *, at: datetime) -> int | None:
+    """The time step that `code` (six ASCII digits) is of, at most DRIFT away from now; None if there is none."""
+    now = int(at.timestamp()) // STEP_SECONDS
+    totp = pyotp.TOTP(seed)
+    found = None
+    for step in range(now - DRIFT, now + DRIFT + 1):
+        if secrets.compare_digest(totp.generate_otp(step), code):
+            found = step
+    return found
+
+
+def plain(typed: str) -> str:
+    """A code without what people and keyboards add: spaces, dashes, capitals, digits of other scripts, look-alikes."""
+    kept = "".join(each for each in unicodedata.normalize("NFKC", typed).lower() if each.isalnum())
+    return "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in kept)
+
+
+def is_time_code(code: str) -> bool:
+    return len(code) == DIGITS and code.isascii() and code.isdigit()
+
+
+def as_recovery_code(code: str) -> str | None:
+    """A plain code with look-alikes put right, if it can be a recovery code."""
+    right = code.translate(str.maketrans("oil", "011"))
+    return right if len(right) == RECOVERY_LENGTH and set(right) <= set(ALPHABET) else None
+
+
+def new_recovery_codes() -> list[str]:
+    """Ten, as they are shown: four groups of four."""
+    return [
+        "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(4)) for _ in range(RECOVERY_CODES)
+    ]

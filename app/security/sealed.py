@@ -1,0 +1,51 @@
+"""Secrets that have to be read again, encrypted at rest (AES-256-GCM) under a key derived from SECRET_KEY."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+
+from app.security.tokens import keyed_hash
+
+NONCE_BYTES = 12
+ID_LENGTH = 8
+
+
+class CannotOpen(Exception):
+    """No key of ours sealed it, or not for this purpose."""
+
+
+def seal(secret: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
+    """`secret` under the current key, with the key's id; it opens for the same `purpose` only."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - loaded with the first secret.
+
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    box = AESGCM(_key(secret_keys[0])).encrypt(nonce, secret.encode(), purpose.encode())
+    return f"{key_id(secret_keys[0])}.{base64.urlsafe_b64encode(nonce + box).decode()}"
+
+
+def unseal(sealed: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
+    """What was sealed, under the current key or an earlier one. Raises CannotOpen."""
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+    wanted, _, text = sealed.partition(".")
+    box = base64.urlsafe_b64decode(text)
+    for each in secret_keys:
+        if key_id(each) == wanted:
+            try:
+                opened = AESGCM(_key(each)).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], purpose.encode())
+            except InvalidTag:
+                break
+            return opened.decode()
+    raise CannotOpen
+
+
+def key_id(secret_key: str) -> str:
+    """Says which key sealed something, and nothing of the key."""
+    return keyed_hash(secret_key, "id of the sealing key")[:ID_LENGTH]
+
+
+def _key(secret_key: str) -> bytes:
+    return base64.urlsafe_b64decode(keyed_hash(secret_key, "sealing key") + "=")

@@ -1,0 +1,48 @@
+"""Authenticators, and browsers that are trusted without a second factor for a while.
+
+Revision ID: 0018
+Revises: 0017
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from app.models.base import UtcTime
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "authenticators",
+        sa.Column("id", BigId, primary_key=True),
+        sa.Column("user_id", BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("secret", sa.String(255)),
+        sa.Column("last_step", BigId),
+        sa.Column("code_hash", sa.String(255)),
+        sa.Column("failures", BigId, nullable=False, server_default=sa.text("0")),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("confirmed_at", UtcTime()),
+        sa.Column("last_used_at", UtcTime()),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_authenticators_user_id", "authenticators", ["user_id", "kind"])
+    with op.batch_alter_table("devices") as devices:
+        devices.add_column(sa.Column("trusted_until", UtcTime()))
+        devices.add_column(sa.Column("user_agent", sa.String(500)))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("devices") as devices:
+        devices.drop_column("user_agent")
+        devices.drop_column("trusted_until")
+    op.drop_table("authenticators")

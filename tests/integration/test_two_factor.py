@@ -1,0 +1,480 @@
+"""Second factors: one-time codes and recovery codes, at sign-in, to confirm, and from programs."""
+
+import re
+
+import pytest
+from sqlalchemy import select, update
+
+from app.extensions import db
+from app.models import Authenticator, Device, Session
+from app.services.factors import MOST_FAILURES
+from app.services.roles import RoleSpec
+from app.unit_of_work import unit_of_work
+from tests.support.authenticator import App, set_up
+from tests.support.browser import Browser
+from tests.support.commands import flask_command
+from tests.support.program import Program
+
+SECURITY = "/account/security"
+
+
+@pytest.fixture
+def own(app, ada):
+    """Ada's browser, signed in just now."""
+    browser = Browser(app)
+    browser.login(ada)
+    return browser
+
+
+@pytest.fixture
+def factor(own, clock):
+    """Ada's app and recovery codes."""
+    return set_up(own, clock)
+
+
+@pytest.fixture
+def phone(factor):
+    return factor[0]
+
+
+def half(app, person, **more):
+    """A browser that has got past the password."""
+    browser = Browser(app)
+    answer = browser.login(person, **more)
+    assert (answer.status_code, answer.location) == (303, "/auth/two-factor")
+    assert not browser.is_signed_in()
+    return browser
+
+
+def authenticators(app, **which):
+    with app.app_context():
+        return db.session.scalars(select(Authenticator).filter_by(**which)).all()
+
+
+# ── setting up ──
+
+
+def test_codes_count_from_the_first_right_one(app, own, ada, clock, mailbox):
+    own.post(f"{SECURITY}/begin", page=SECURITY)
+    page = own.get(f"{SECURITY}/codes").text
+    seed = re.search(r'<code class="secret">([A-Z2-7 ]{39})</code>', page)[1].replace(" ", "")
+    assert "<svg" in page
+    assert f"secret={seed}" in page
+    phone = App(seed, clock)
+    assert own.post(f"{SECURITY}/codes", {"code": phone.wrong()}).status_code == 422
+    assert Browser(app).login(ada).location == "/account"
+
+    shown = own.post(f"{SECURITY}/codes", {"code": phone.code()}).text
+    assert len(set(re.findall(r"[0-9a-z]{4}(?:-[0-9a-z]{4}){3}", shown))) == 10
+    assert own.get(f"{SECURITY}/codes").location == SECURITY
+    assert seed not in own.get(SECURITY).text
+    assert half(app, ada)
+    assert "An authenticator app was set up" in mailbox.last_to(ada.email).text
+
+
+def test_the_first_factor_ends_every_other_session_and_trust(app, own, ada, clock):
+    other, program = Browser(app), Program(app).login(ada)
+    other.login(ada)
+    set_up(own, clock)
+    assert own.is_signed_in()
+    assert not other.is_signed_in()
+    assert program.get("/users/me").status_code == 401
+
+
+def test_a_seed_is_sealed_and_of_no_use_to_another(app, factor, people, clock, flask):
+    (found,) = authenticators(app, kind="totp")
+    assert not re.fullmatch(r"[A-Z2-7]{32}", found.secret)
+    thief = people.add("thief@example.com")
+    browser = Browser(app)
+    browser.login(thief)
+    set_up(browser, clock)
+    with app.app_context(), unit_of_work() as work:
+        moved = update(Authenticator).where(Authenticator.user_id == thief.id, Authenticator.kind == "totp")
+        work.session.execute(moved.values(secret=found.secret))
+    assert authenticators(app, user_id=thief.id, kind="totp")[0].secret == found.secret
+    answer = half(app, thief).post("/auth/two-factor", {"code": factor[0].code()})
+    assert answer.status_code == 422
+    assert "authenticator apps" not in flask("doctor").output
+
+
+def test_the_doctor_misses_the_key_of_seeds(factor, make_app):
+    said = flask_command(make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0"), "doctor").output
+    assert "1 authenticator apps were set up with another SECRET_KEY" in said
+
+
+def test_setting_up_wants_a_fresh_confirmation(app, own, clock):
+    clock.advance(minutes=11)
+    assert own.post(f"{SECURITY}/begin", page=SECURITY).location.startswith("/auth/confirm")
+    assert own.get(f"{SECURITY}/codes").location.startswith("/auth/confirm")
+    assert authenticators(app) == []
+
+
+def test_another_phone_takes_the_place_of_the_first(app, own, ada, phone, clock):
+    other, codes = set_up(own, clock)
+    assert codes == []  # The recovery codes stay.
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+    assert half(app, ada).post("/auth/two-factor", {"code": other.code()}).location == "/account"
+
+
+def test_what_was_begun_in_another_tab_is_said_so(app, own):
+    own.post(f"{SECURITY}/begin", page=SECURITY)
+    with app.app_context(), unit_of_work() as work:
+        work.session.execute(update(Authenticator).values(confirmed_at=work.clock()))
+    assert own.get(f"{SECURITY}/codes").location == SECURITY
+
+
+# ── signing in ──
+
+
+@pytest.mark.parametrize(
+    "spelling", ["{}", " {} ", "{0[0]}{0[1]}{0[2]} {0[3]}{0[4]}{0[5]}", "{0[0]}-{0[1]}-{0[2]}{0[3]}{0[4]}{0[5]}"]
+)
+def test_a_code_signs_in_however_it_is_spelt_and_once(app, ada, phone, spelling):
+    browser = half(app, ada, next="/account/sessions")
+    typed = spelling.format(phone.code())
+    assert browser.post("/auth/two-factor", {"code": typed}).location == "/account/sessions"
+    assert browser.is_signed_in()
+    for again in (phone.code(), typed, full_width(phone.code())):
+        assert half(app, ada).post("/auth/two-factor", {"code": again}).status_code == 422
+
+
+def full_width(code):
+    return "".join(chr(ord(each) + 0xFEE0) for each in code)
+
+
+def test_full_width_digits_are_digits(app, ada, phone):
+    assert half(app, ada).post("/auth/two-factor", {"code": full_width(phone.code())}).location == "/account"
+
+
+@pytest.mark.parametrize(("steps", "status"), [(-2, 422), (-1, 302), (0, 302), (1, 302), (2, 422)])
+def test_one_step_of_drift_is_allowed(app, ada, phone, clock, steps, status):
+    clock.advance(seconds=60)
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.code(steps=steps)}).status_code == status
+
+
+def test_an_earlier_step_is_dead_once_a_later_one_was_used(app, ada, phone, clock):
+    clock.advance(seconds=60)
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.code(steps=1)}).status_code == 302
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["", "x", "12345", "1234567", "\u2460\u2461\u2462\u2463\u2464\u2465", "abcd-efgh-jkmn-pqrs", "9" * 65, "\x00"],
+)
+def test_what_is_no_code_is_refused(app, ada, phone, code):
+    answer = half(app, ada).post("/auth/two-factor", {"code": code})
+    assert answer.status_code == 422
+
+
+def test_the_second_step_needs_the_first(app, ada, phone):
+    for browser in (Browser(app), Browser(app)):
+        assert browser.get("/auth/two-factor").location == "/auth/login"
+        assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
+        assert not browser.is_signed_in()
+
+
+def test_the_second_step_has_to_follow_in_ten_minutes(app, ada, phone, clock):
+    browser = half(app, ada)
+    clock.advance(minutes=11)
+    assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
+    assert not browser.is_signed_in()
+
+
+def test_a_new_password_ends_what_was_half_begun(app, own, ada, phone, clock):
+    browser = half(app, ada)
+    own.post("/account/password", {"current_password": ada.password, "password": "seven lamps at dusk"})
+    assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
+    assert not browser.is_signed_in()
+
+
+def test_a_reset_does_not_get_around_it(app, ada, phone, mailbox):
+    browser = Browser(app)
+    browser.forgot_password(ada.email)
+    browser.reset_password(mailbox.last_to(ada.email).link, "seven lamps at dusk")
+    assert not browser.is_signed_in()
+    assert browser.login(ada.email, "seven lamps at dusk").location == "/auth/two-factor"
+
+
+def test_a_closed_account_is_taken_back_only_with_both(app, own, ada, phone):
+    with app.app_context(), unit_of_work() as work:
+        work.users.delete_own(ada.id)
+    browser = half(app, ada)
+    with app.app_context():
+        assert db.session.scalar(select(Session.id).where(Session.ended_at.is_(None))) is None
+    assert browser.post("/auth/two-factor", {"code": phone.wrong()}).status_code == 422
+    assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+    assert browser.is_signed_in()
+
+
+# ── recovery codes ──
+
+
+def test_a_recovery_code_signs_in_once_and_the_owner_is_told(app, ada, factor, mailbox):
+    _, codes = factor
+    browser = half(app, ada)
+    assert "Recovery code" in browser.get("/auth/two-factor?use=recovery").text
+    spelt = codes[0].upper().replace("-", " ").replace("0", "o").replace("1", "I")
+    assert browser.post("/auth/two-factor", {"code": spelt}).location == "/account"
+    (mail,) = [each for each in mailbox.to(ada.email) if "A recovery code was used" in each.subject]
+    assert "Recovery codes left: 9" in mail.text
+    assert "9 of 10 are left" in browser.get(SECURITY).text
+    assert half(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 422
+
+
+def test_recovery_codes_are_stored_as_slow_hashes(app, factor):
+    stored = authenticators(app, kind="recovery")
+    assert len(stored) == 10
+    assert all(each.code_hash.startswith("$argon2id$") for each in stored)
+    assert len({each.code_hash for each in stored}) == 10
+
+
+def test_new_recovery_codes_are_shown_once_and_the_earlier_ones_are_dead(app, own, ada, factor):
+    shown = own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
+    new = re.findall(r'<code class="secret">([^<]+)</code>', shown.text)
+    assert len(new) == 10
+    assert "no-store" in shown.headers["Cache-Control"]
+    assert half(app, ada).post("/auth/two-factor", {"code": factor[1][0]}).status_code == 422
+    assert half(app, ada).post("/auth/two-factor", {"code": new[0]}).status_code == 302
+
+
+def test_without_a_factor_there_are_no_recovery_codes(app, own):
+    own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
+    assert authenticators(app) == []
+
+
+# ── limits ──
+
+
+def test_wrong_codes_are_delayed_also_after_the_password_was_given_again_and_from_programs(
+    app, ada, phone, clock, mailbox
+):
+    browser = half(app, ada)
+    answers = [browser.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(5)]
+    assert answers == [422] * 5
+    for again in (browser, half(app, ada)):
+        answer = again.post("/auth/two-factor", {"code": phone.code()})
+        assert answer.status_code == 429
+        assert answer.headers["Retry-After"]
+    answer = Program(app).post("/auth/login", {"email": ada.email, "password": ada.password, "code": phone.code()})
+    assert answer.status_code == 429
+    assert "Somebody who got past your password" in mailbox.last_to(ada.email).text
+    clock.advance(minutes=1)
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+
+
+def test_after_a_hundred_wrong_codes_in_a_row_no_more_are_taken(app, ada, factor, clock):
+    phone, codes = factor
+    with app.app_context(), unit_of_work() as work:
+        counted = update(Authenticator).where(Authenticator.kind == "totp")
+        work.session.execute(counted.values(failures=MOST_FAILURES - 1))
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.wrong()}).status_code == 422
+    answer = half(app, ada).post("/auth/two-factor", {"code": phone.code()})
+    assert answer.status_code == 422
+    assert "After a hundred wrong codes" in answer.text
+    clock.advance(days=3)
+    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+    assert half(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 302
+
+
+def test_a_right_code_begins_the_count_anew(app, ada, phone):
+    browser = half(app, ada)
+    browser.post("/auth/two-factor", {"code": phone.wrong()})
+    browser.post("/auth/two-factor", {"code": phone.code()})
+    assert authenticators(app, kind="totp")[0].failures == 0
+
+
+# ── trusted browsers ──
+
+
+@pytest.fixture
+def trusted(app, ada, phone, clock):
+    """A browser of Ada's that needs no code for 30 days."""
+    browser = half(app, ada)
+    browser.post("/auth/two-factor", {"code": phone.code(), "trust": "y"})
+    browser.logout()
+    clock.advance(minutes=1)
+    return browser
+
+
+def test_a_trusted_browser_needs_no_code_for_thirty_days(app, ada, trusted, clock):
+    assert trusted.login(ada).location == "/account"
+    trusted.logout()
+    assert half(app, ada)
+    clock.advance(days=31)
+    assert trusted.login(ada).location == "/auth/two-factor"
+
+
+def test_trust_is_listed_and_can_be_taken_back(app, own, ada, trusted):
+    page = own.page(SECURITY)
+    assert "Firefox on Linux" in page.text("#browsers ~ ul")
+    with app.app_context():
+        device = db.session.scalar(select(Device).where(Device.trusted_until.is_not(None)))
+    own.post(f"{SECURITY}/browsers/{device.id}/distrust", page=SECURITY)
+    assert trusted.login(ada).location == "/auth/two-factor"
+
+
+def test_trust_ends_with_a_new_password(app, own, ada, trusted):
+    own.post("/account/password", {"current_password": ada.password, "password": "seven lamps at dusk"})
+    assert trusted.login(ada.email, "seven lamps at dusk").location == "/auth/two-factor"
+
+
+@pytest.mark.parametrize("change", ["recovery-codes", "another phone"])
+def test_trust_ends_with_a_change_of_factors(own, ada, trusted, clock, change):
+    if change == "another phone":
+        set_up(own, clock)
+    else:
+        own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
+    assert trusted.login(ada).location == "/auth/two-factor"
+
+
+def test_nobody_distrusts_somebody_elses_browser(app, ada, trusted, people):
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    with app.app_context():
+        device = db.session.scalar(select(Device).where(Device.trusted_until.is_not(None)))
+    other.post(f"{SECURITY}/browsers/{device.id}/distrust", page=SECURITY)
+    assert trusted.login(ada).location == "/account"
+
+
+# ── confirming ──
+
+
+def test_where_a_factor_is_set_it_confirms_and_the_password_does_not(app, own, ada, phone, clock):
+    clock.advance(minutes=11)
+    assert own.get("/account/email").location == "/auth/confirm?next=/account/email"
+    assert own.post("/auth/confirm", {"password": ada.password}).status_code == 422
+    assert own.post("/auth/confirm", {"code": phone.wrong()}).status_code == 422
+    assert own.post("/auth/confirm", {"code": phone.code(), "next": "/account/email"}).location == "/account/email"
+    assert own.get("/account/email").status_code == 200
+    assert own.post("/auth/confirm", {"code": phone.code()}).status_code == 422
+
+
+def test_a_code_of_somebody_else_confirms_nothing(app, own, people, phone, clock):
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    theirs, _ = set_up(other, clock)
+    clock.advance(minutes=11)
+    assert own.post("/auth/confirm", {"code": theirs.code()}).status_code == 422
+
+
+# ── turning off ──
+
+
+def test_turning_off_wants_to_be_meant_and_leaves_nothing(app, own, ada, phone, mailbox):
+    assert own.post(f"{SECURITY}/turn-off").status_code == 422
+    assert own.post(f"{SECURITY}/turn-off", {"sure": "y"}).location == SECURITY
+    assert authenticators(app) == []
+    assert "was removed" in mailbox.last_to(ada.email).text
+    assert Browser(app).login(ada).location == "/account"
+    assert own.post(f"{SECURITY}/turn-off", {"sure": "y"}).location == SECURITY
+
+
+# ── roles that demand one ──
+
+
+@pytest.fixture
+def demanding(app):
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(
+            RoleSpec(name="keeper", permissions=frozenset({"users:read"}), requires_second_factor=True), by=None
+        )
+
+
+@pytest.fixture
+def keeper(demanding, people):
+    return people.add("keeper@example.com", roles=("keeper", "member"))
+
+
+def test_who_needs_a_factor_is_led_to_it_before_anything_else(app, keeper, clock):
+    browser, program = Browser(app), Program(app)
+    assert browser.login(keeper, next="/users").location == "/users"
+    for path in ("/users", "/account", "/account/email", "/account/api-keys"):
+        assert browser.get(path).location == SECURITY
+    assert "One of your roles requires it." in browser.get(SECURITY).text
+    program.login(keeper)
+    refused = program.get("/users/me")
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (403, "two_factor_setup_required")
+    assert browser.send("GET", "/auth/forward").status_code == 403
+
+    set_up(browser, clock)
+    assert browser.get("/users").status_code == 200
+    assert program.get("/users/me").status_code == 401
+    assert browser.send("GET", "/auth/forward").status_code == 200
+
+
+def test_an_api_key_of_somebody_who_lacks_a_factor_is_refused(app, people, demanding):
+    person = people.add("keeper@example.com")
+    key = Program(app).login(person).post("/api-keys", {"name": "Reporter"}).json["data"]["key"]
+    program = Program(app, token=key)
+    assert program.get("/users/me").status_code == 200
+    with app.app_context(), unit_of_work() as work:
+        work.roles.give(work.users.get(person.id), "keeper")
+    assert program.get("/users/me").json["errors"][0]["code"] == "two_factor_setup_required"
+
+
+def test_the_last_factor_of_somebody_who_needs_one_stays(app, keeper, clock):
+    browser = Browser(app)
+    browser.login(keeper)
+    set_up(browser, clock)
+    answer = browser.post(f"{SECURITY}/turn-off", {"sure": "y"})
+    assert "requires a second factor" in browser.get(answer.location).text
+    assert authenticators(app, kind="totp")
+
+
+def test_who_may_sign_out_before_setting_up(app, keeper):
+    browser = Browser(app)
+    browser.login(keeper)
+    browser.post("/auth/logout", page=SECURITY)
+    assert browser.get(SECURITY).location.startswith("/auth/login")
+
+
+# ── programs ──
+
+
+def test_a_program_needs_both(app, ada, factor):
+    phone, codes = factor
+    sent = {"email": ada.email, "password": ada.password}
+    program = Program(app)
+    answer = program.post("/auth/login", sent)
+    assert (answer.status_code, answer.json["errors"][0]["code"]) == (401, "two_factor_required")
+    answer = program.post("/auth/login", sent | {"code": phone.wrong()})
+    assert (answer.status_code, answer.json["errors"][0]["code"]) == (401, "wrong_code")
+    answer = program.post("/auth/login", sent | {"password": "not the password", "code": phone.code()})
+    assert (answer.status_code, answer.json["errors"][0]["code"]) == (401, "invalid_credentials")
+    assert program.post("/auth/login", sent | {"code": phone.code()}).status_code == 200
+    assert program.post("/auth/login", sent | {"code": phone.code()}).status_code == 401
+    assert program.post("/auth/login", sent | {"code": codes[0]}).status_code == 200
+
+
+def test_a_code_that_is_not_needed_does_no_harm(app, ada):
+    sent = {"email": ada.email, "password": ada.password, "code": "123456"}
+    assert Program(app).post("/auth/login", sent).status_code == 200
+
+
+def test_no_key_is_made_from_a_session_without_a_fresh_factor(app, own, ada, phone, clock):
+    clock.advance(minutes=11)
+    assert own.get("/account/api-keys").location.startswith("/auth/confirm")
+
+
+# ── secrets ──
+
+
+@pytest.mark.databases("sqlite")
+def test_a_seed_outlives_a_change_of_secret_key(app, ada, factor, make_app, settings, clock):
+    phone, _ = factor
+    new, old = "fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", settings.secret_key
+    both = make_app(secret_key=new, secret_key_fallbacks=[old])
+    assert half(both, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+    with both.app_context(), unit_of_work() as work:
+        work.housekeeping.purge()
+    clock.advance(minutes=1)
+    only = make_app(secret_key=new)
+    assert half(only, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+
+
+def test_one_s_own_data_has_no_seed_and_no_hash(app, ada, factor):
+    with app.app_context(), unit_of_work() as work:
+        sections = dict(work.own_data.sections(ada.id))
+    assert len(sections["authenticators"]) == 11
+    assert not {"secret", "code_hash"} & set(sections["authenticators"][0])
