@@ -31,6 +31,7 @@ from app.api import users as api_users
 from app.auth import forward as auth_forward
 from app.auth import links as auth_links
 from app.auth import oauth as auth_oauth
+from app.auth import passkey as auth_passkey
 from app.auth import routes as auth_routes
 from app.auth import two_factor as auth_two_factor
 from app.cli import Commands
@@ -84,6 +85,7 @@ __all__ = [
     "auth_forward",
     "auth_links",
     "auth_oauth",
+    "auth_passkey",
     "auth_routes",
     "auth_two_factor",
     "create_app",

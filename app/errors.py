@@ -128,6 +128,16 @@ class WrongCode(CommittedRefusal):
     message = "That code is not right, or was used already. Wait for the next one."
 
 
+class BadPasskey(AccountError):
+    code = "bad_passkey"
+    message = "That passkey could not be used. Try again, or use another way."
+
+
+class PasskeyTaken(AccountError):
+    code = "passkey_taken"
+    message = "That passkey is in use already."
+
+
 class AuthenticatorLocked(CommittedRefusal):
     code = "authenticator_locked"
     message = "After a hundred wrong codes no more are taken. Use another way, or ask an administrator."
@@ -141,6 +151,11 @@ class NotSetUp(AccountError):
 class FactorRequired(AccountError):
     code = "factor_required"
     message = "One of your roles requires a second factor, so the last one cannot be removed."
+
+
+class LastFactor(AccountError):
+    code = "last_factor"
+    message = "It is your last one: say that you mean it."
 
 
 class SetUpRequired(AccountError):

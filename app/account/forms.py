@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from wtforms import BooleanField, SelectField, SelectMultipleField
+from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
-from wtforms.validators import InputRequired
+from wtforms.validators import InputRequired, Length
 
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 
@@ -24,8 +24,15 @@ class CodeForm(Form):
     code = Code()
 
 
-class TurnOffForm(Form):
-    sure = BooleanField("I know that my password alone will let me in", validators=[InputRequired("Say so first.")])
+class PasskeyForm(Form):
+    name = Name(required="Give the passkey a name, so that you know it again.", autocomplete="off")
+    credential = HiddenField(validators=[InputRequired("Use the button once more."), Length(max=64 * 1024)])
+
+
+class RemoveForm(Form):
+    """`sure` is asked for the last one only."""
+
+    sure = BooleanField("I know that my password alone will let me in")
 
 
 class ApiKeyForm(Form):

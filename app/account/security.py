@@ -9,8 +9,8 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from app.account import bp
-from app.account.forms import CodeForm, TurnOffForm
-from app.errors import Busy, FactorRequired, NotSetUp, WrongCode
+from app.account.forms import CodeForm, PasskeyForm, RemoveForm
+from app.errors import BadPasskey, Busy, FactorRequired, LastFactor, LastWayIn, NotSetUp, PasskeyTaken, WrongCode
 from app.extensions import credentials, settings
 from app.models import Factor
 from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
@@ -20,6 +20,7 @@ from app.web.access import confirmed, sets_up
 from app.web.devices import device_name
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.passkeys import options_to_add, read_new
 from app.web.redirects import done
 
 
@@ -30,7 +31,12 @@ def security() -> ResponseReturnValue:
     totp = factors.find(who.user_id, Factor.TOTP)
     return page(
         "account/security.html",
-        totp=totp and SimpleNamespace(confirmed_at=totp.confirmed_at, last_used_at=totp.last_used_at),
+        totp=totp and SimpleNamespace(id=totp.id, confirmed_at=totp.confirmed_at, last_used_at=totp.last_used_at),
+        passkeys=[
+            SimpleNamespace(id=each.id, name=each.name, created_at=each.created_at, last_used_at=each.last_used_at)
+            for each in factors.list_passkeys(who.user_id)
+        ],
+        has_factor=factors.has_any(who.user_id),
         left=factors.recovery_left(who.user_id),
         of=RECOVERY_CODES,
         is_missing=who.lacks_factor,
@@ -76,14 +82,47 @@ def codes() -> ResponseReturnValue:
 def _confirm(form: CodeForm) -> ResponseReturnValue:
     """Raises NotSetUp, WrongCode, Busy."""
     who = identity.signed_in()
-    is_first = not reading().factors.has_any(who.user_id)
-    made = new_recovery_codes() if is_first else []
-    hashes = credentials.passwords.derive([plain(each) for each in made]) if made else []
+    made, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.confirm_totp(who, plain(form.code.data or ""), recovery=hashes)
     identity.keep_token(token)
     if not made:
         return done("Codes of the new app count from now on.", to="account.security")
+    return _shown(made, is_first=True)
+
+
+def _codes_for_first(user_id: int) -> tuple[list[str], list[str]]:
+    """Recovery codes and their hashes, for whoever has no factor yet. Raises Busy."""
+    made = [] if reading().factors.has_any(user_id) else new_recovery_codes()
+    return made, credentials.passwords.derive([plain(each) for each in made]) if made else []
+
+
+@bp.route("/security/passkeys", methods=["GET", "POST"])
+@sets_up
+@confirmed
+@limited("password")
+def passkeys() -> ResponseReturnValue:
+    who = identity.signed_in()
+    form = PasskeyForm()
+    if form.validate_on_submit():
+        try:
+            return _add_passkey(form)
+        except (BadPasskey, PasskeyTaken, Busy) as refusal:
+            form.refuse(None, refusal)
+    options = options_to_add(who, reading().factors.list_passkeys(who.user_id))
+    return page("account/passkeys.html", form, options=options)
+
+
+def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
+    """Raises BadPasskey, PasskeyTaken, Busy."""
+    who = identity.signed_in()
+    new = read_new(form.credential.data or "", user_id=who.user_id)
+    made, hashes = _codes_for_first(who.user_id)
+    with unit_of_work() as work:
+        token = work.factors.add_passkey(who, new, name=form.name.clean, recovery=hashes)
+    identity.keep_token(token)
+    if not made:
+        return done("You can sign in with the new passkey from now on.", to="account.security")
     return _shown(made, is_first=True)
 
 
@@ -106,19 +145,28 @@ def _shown(made: list[str], *, is_first: bool) -> ResponseReturnValue:
     return page("account/recovery_codes.html", codes=made, is_first=is_first)
 
 
-@bp.route("/security/turn-off", methods=["GET", "POST"])
+@bp.route("/security/<id:authenticator_id>/remove", methods=["GET", "POST"])
 @confirmed
 @limited("password")
-def turn_off() -> ResponseReturnValue:
-    form = TurnOffForm()
-    if form.validate_on_submit():
-        try:
+def remove(authenticator_id: int) -> ResponseReturnValue:
+    """The last one wants to be meant: afterwards a password is enough."""
+    who, factors = identity.signed_in(), reading().factors
+    form = RemoveForm()
+    try:
+        found = factors.get(who.user_id, authenticator_id)
+        name, is_last = found.name or "your authenticator app", factors.is_last(found)
+        if form.validate_on_submit():
             with unit_of_work() as work:
-                work.factors.remove_totp(identity.signed_in().user_id)
-        except (FactorRequired, NotSetUp) as refusal:
-            return done(str(refusal), to="account.security", kind="error")
-        return done("Codes are turned off. Your password alone lets you in.", to="account.security")
-    return page("account/turn_off.html", form)
+                work.factors.remove(who.user_id, authenticator_id, also_last=bool(form.sure.data))
+            return done("It is removed, and lets nobody in any more.", to="account.security")
+    except LastFactor as refusal:
+        form.refuse("sure", refusal)
+        is_last = True
+    except NotSetUp:
+        return done("It is gone already.", to="account.security")
+    except (FactorRequired, LastWayIn) as refusal:
+        return done(str(refusal), to="account.security", kind="error")
+    return page("account/remove.html", form, name=name, is_last=is_last)
 
 
 @bp.post("/security/browsers/<id:device_id>/distrust")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from wtforms import BooleanField
+from wtforms import BooleanField, HiddenField
+from wtforms.validators import InputRequired, Length
 
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name, NextPage
 
@@ -51,6 +52,13 @@ class ConfirmByCodeForm(Form):
 class TwoFactorForm(Form):
     code = Code()
     trust = BooleanField("Trust this browser for 30 days")
+
+
+class PasskeyForm(Form):
+    credential = HiddenField(validators=[InputRequired(), Length(max=16 * 1024)])
+    purpose = HiddenField()
+    trust = BooleanField("Trust this browser for 30 days")
+    next = NextPage()
 
 
 class InvitationForm(Form):

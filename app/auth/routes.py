@@ -21,6 +21,7 @@ from app.errors import (
     WrongPassword,
 )
 from app.extensions import credentials, settings
+from app.models import Factor
 from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
@@ -30,6 +31,7 @@ from app.web.credentials import check_code, check_password, new_password, sign_i
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.passkeys import CONFIRM, options_to_prove, options_to_sign_in
 from app.web.redirects import done, next_page, onward
 
 REGISTERED_HERE = "registered"
@@ -120,6 +122,7 @@ def login() -> ResponseReturnValue:
         retry_after=retry_after,
         unverified=unverified,
         last_method=identity.last_method(),
+        options=options_to_sign_in(),
     )
 
 
@@ -163,7 +166,18 @@ def confirm() -> ResponseReturnValue:
                 token = work.sessions.confirm(who)
             identity.keep_token(token)
             return redirect(next_page(form.next.data, otherwise="account.profile"))
-    return page("auth/confirm.html", form, by_code=by_code, ways=None if by_code else _providers_of(who.user_id))
+    factors = reading().factors
+    has_totp = factors.find(who.user_id, Factor.TOTP) is not None
+    if by_code and not has_totp:
+        form.code.takes_recovery_only()
+    return page(
+        "auth/confirm.html",
+        form,
+        by_code=by_code,
+        has_totp=has_totp,
+        ways=None if by_code else _providers_of(who.user_id),
+        options=options_to_prove(CONFIRM, who.user_id, factors.list_passkeys(who.user_id)),
+    )
 
 
 def _providers_of(user_id: int) -> list[Provider] | None:

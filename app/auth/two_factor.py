@@ -9,14 +9,16 @@ from app.auth import bp
 from app.auth.forms import TwoFactorForm
 from app.errors import AuthenticatorLocked, Busy, NotUsable, SecondFactorRequired, TooManyTries, WrongCode
 from app.extensions import settings
+from app.models import Factor
 from app.security.tokens import new_token
-from app.unit_of_work import unit_of_work
+from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import public
 from app.web.credentials import check_code
 from app.web.identity import Half
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.passkeys import TWO_FACTOR, options_to_prove
 from app.web.redirects import LONGEST_PATH, done, onward
 
 
@@ -37,14 +39,15 @@ def two_factor() -> ResponseReturnValue:
     if half is None:
         return done("That took too long. Sign in again.", to="auth.login", kind="info")
     form, status, retry_after = TwoFactorForm(), None, None
-    uses_recovery = request.args.get("use") == "recovery"
+    factors = reading().factors
+    has_totp = factors.find(half.user_id, Factor.TOTP) is not None
+    uses_recovery = not has_totp or request.args.get("use") == "recovery"
     if uses_recovery:
-        form.code.label.text = "Recovery code"
-        form.code.render_kw |= {"inputmode": "text", "autocomplete": "off"}
+        form.code.takes_recovery_only()
     if form.validate_on_submit():
         try:
             check_code(half.user_id, form.code.data or "")
-            _finish(half, trust=bool(form.trust.data))
+            finish_half(half, trust=bool(form.trust.data))
         except NotUsable:
             return done("Something has changed meanwhile. Sign in again.", to="auth.login", kind="info")
         except TooManyTries as refusal:
@@ -60,10 +63,13 @@ def two_factor() -> ResponseReturnValue:
         status=status,
         retry_after=retry_after,
         uses_recovery=uses_recovery,
+        has_totp=has_totp,
+        options=options_to_prove(TWO_FACTOR, half.user_id, reading().factors.list_passkeys(half.user_id)),
     )
 
 
-def _finish(half: Half, *, trust: bool) -> None:
+def finish_half(half: Half, *, trust: bool) -> None:
+    """A second factor was proved: begin the session. Raises NotUsable."""
     previous, visit = identity.principal(), identity.visit()
     with unit_of_work() as work:
         is_known = work.sessions.find_device(half.user_id, visit.device_token) is not None

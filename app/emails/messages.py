@@ -77,10 +77,14 @@ def connection_changed(
 
 # By the kind of the event: the subject's end, and what happened.
 FACTOR_CHANGES = {
-    "factor.added": ("A second factor was set up", "An authenticator app was set up for your account."),
+    "factor.added": ("A second factor was set up", "{factor} was set up for your account."),
     "factor.removed": (
         "A second factor was removed",
-        "The authenticator app of your account was removed. Your password alone lets you in now.",
+        "{factor} of your account was removed. If it was the last, your password alone lets you in now.",
+    ),
+    "factor.counter_fell": (
+        "One of your passkeys may have a copy",
+        "A passkey was used whose counter did not grow, as if there were a copy. If you do not know why, remove it.",
     ),
     "factor.recovery_made": (
         "New recovery codes",
@@ -94,15 +98,18 @@ FACTOR_CHANGES = {
 }
 
 
+FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}
+
+
 def factor_changed(
-    user: User, *, what: str, left: int | None, at: datetime, device: str | None, address: str | None
+    user: User, *, what: str, factor: str, left: int | None, at: datetime, device: str | None, address: str | None
 ) -> Message:
     subject, text = FACTOR_CHANGES[what]
     return compose(
         "factor_changed",
         user,
         subject=f"{subject} ({settings().site_name})",
-        text=text,
+        text=text.format(factor=FACTORS.get(factor, "A second factor")),
         left=left,
         at=at,
         device=device,

@@ -99,8 +99,16 @@ def send_connection_removed(work: Work, task: SendConnectionRemoved, claim: Clai
 def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Message:
     user, event = _active(work, task.user_id), _event(work, task.event_id)
     device, address = _visit(event)
-    left = event.detail.values.get("left") if event.detail else None
-    return messages.factor_changed(user, what=event.kind, left=left, at=event.at, device=device, address=address)
+    values = event.detail.values if event.detail else {}
+    return messages.factor_changed(
+        user,
+        what=event.kind,
+        factor=str(values.get("factor")),
+        left=values.get("left"),
+        at=event.at,
+        device=device,
+        address=address,
+    )
 
 
 @handles(SendNewDevice)

@@ -6,13 +6,14 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, BigId
+from app.models.base import Base, BigId, by_bytes
 
 
 class Factor(StrEnum):
     """The kinds of authenticator. A recovery code stands in for another; it is none that somebody could begin with."""
 
     TOTP = "totp"
+    PASSKEY = "passkey"
     RECOVERY = "recovery"
 
 
@@ -20,7 +21,8 @@ class Authenticator(Base):
     """Something that proves a person besides their password. It counts once it is confirmed.
 
     `secret` is the sealed seed of one-time codes and `last_step` the newest time step that was accepted; `code_hash`
-    is a recovery code's, and a used one has `last_used_at`. `failures` counts wrong codes in a row.
+    is a recovery code's, and a used one has `last_used_at`. `failures` counts wrong codes in a row. A passkey has a
+    name, its id (base64url), public key (COSE), counter, and how browsers reach it.
     """
 
     __tablename__ = "authenticators"
@@ -32,6 +34,11 @@ class Authenticator(Base):
     secret: Mapped[str | None] = mapped_column(String(255))
     last_step: Mapped[int | None]
     code_hash: Mapped[str | None] = mapped_column(String(255))
+    name: Mapped[str] = mapped_column(String(100), default="")
+    credential_id: Mapped[str | None] = mapped_column(by_bytes(1400), unique=True)
+    public_key: Mapped[bytes | None]
+    sign_count: Mapped[int | None]
+    transports: Mapped[list[str] | None]
     failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]

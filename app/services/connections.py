@@ -14,6 +14,7 @@ from sqlalchemy.orm import selectinload
 from app.errors import ConnectionNotFound, EmailTaken, IdentityTaken, LastWayIn, RegistrationClosed
 from app.models import OAuthIdentity, Purpose, User
 from app.services.audit import AuditLog
+from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
@@ -37,6 +38,7 @@ class Identity:
 class Connections:
     session: DbSession
     audit: AuditLog
+    factors: Factors
     invitations: Invitations
     job_queue: JobQueue
     links: OneTimeLinks
@@ -96,7 +98,7 @@ class Connections:
         found = next((each for each in mine if each.id == connection_id), None)
         if found is None:
             raise ConnectionNotFound
-        if user.hashed_password is None and len(mine) == 1:
+        if user.hashed_password is None and len(mine) == 1 and not self.factors.list_passkeys(user_id):
             raise LastWayIn
         self.session.delete(found)
         event_id = self.audit.record("connection.removed", subject_id=user_id, provider=found.provider)

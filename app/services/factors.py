@@ -1,4 +1,4 @@
-"""Second factors: one-time codes (TOTP, RFC 6238) and recovery codes.
+"""Authenticators: one-time codes (TOTP, RFC 6238), passkeys (WebAuthn) and recovery codes.
 
 Whoever changes or uses one locks the row of its user first: of several at once each sees what the one before has done,
 and none waits for another that waits for it.
@@ -7,16 +7,27 @@ and none waits for another that waits for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import AuthenticatorLocked, FactorRequired, NotSetUp, WrongCode
-from app.models import Authenticator, Device, Factor, Role, User, user_roles
+from app.errors import (
+    AuthenticatorLocked,
+    BadPasskey,
+    FactorRequired,
+    LastFactor,
+    LastWayIn,
+    NotSetUp,
+    PasskeyTaken,
+    WrongCode,
+)
+from app.models import Authenticator, Device, Factor, OAuthIdentity, Role, User, user_roles
 from app.principal import Principal, Visit
 from app.security.codes import is_time_code, matching_step, new_seed
+from app.security.passkeys import NewPasskey
 from app.security.sealed import CannotOpen, key_id, seal, unseal
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
@@ -104,8 +115,7 @@ class Factors:
         self.session.execute(delete(Authenticator).where(*_confirmed(user_id, Factor.TOTP)))
         pending.confirmed_at, pending.last_step, pending.last_used_at = now, step, now
         if is_first:
-            self._keep_recovery(user_id, recovery)
-            self.sessions.end_all(user_id, reason="factor_added", keep=principal.session_id)
+            self._begin_with(principal, recovery)
         self.session.flush()
         self._changed(user_id, self.audit.record("factor.added", subject_id=user_id, factor=Factor.TOTP.value))
         return self.sessions.confirm(principal)
@@ -118,23 +128,104 @@ class Factors:
         self._keep_recovery(user_id, hashes)
         self._changed(user_id, self.audit.record("factor.recovery_made", subject_id=user_id))
 
-    def remove_totp(self, user_id: int) -> None:
-        """Remove it; with the last factor the recovery codes go, too. Raises NotSetUp, FactorRequired."""
-        self._lock(user_id)
-        if self.find(user_id, Factor.TOTP) is None:
+    def get(self, user_id: int, authenticator_id: int) -> Authenticator:
+        """An authenticator app or a passkey of theirs. Raises NotSetUp."""
+        found = self.session.get(Authenticator, authenticator_id)
+        if found is None or found.user_id != user_id or found.confirmed_at is None or found.kind == Factor.RECOVERY:
             raise NotSetUp
-        if self.are_required(user_id):
+        return found
+
+    def is_last(self, found: Authenticator) -> bool:
+        """Whether a password would be enough without it."""
+        others = select(Authenticator.id).where(
+            *_confirmed(found.user_id), Authenticator.kind != Factor.RECOVERY, Authenticator.id != found.id
+        )
+        return self.session.scalar(others.limit(1)) is None
+
+    def remove(self, user_id: int, authenticator_id: int, *, also_last: bool) -> None:
+        """Remove one; with the last the recovery codes go, too.
+
+        Raises NotSetUp, FactorRequired, LastFactor, LastWayIn.
+        """
+        self._lock(user_id)
+        found = self.get(user_id, authenticator_id)
+        is_last, kind, name = self.is_last(found), found.kind, found.name
+        if is_last and self.are_required(user_id):
             raise FactorRequired
-        self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.TOTP)))
-        if not self.has_any(user_id):
+        if is_last and not also_last:
+            raise LastFactor
+        if kind == Factor.PASSKEY and not self._has_another_way_in(found):
+            raise LastWayIn
+        self.session.delete(found)
+        self.session.flush()
+        if is_last:
             self.session.execute(delete(Authenticator).where(Authenticator.user_id == user_id))
-        self._changed(user_id, self.audit.record("factor.removed", subject_id=user_id, factor=Factor.TOTP.value))
+        self._changed(user_id, self.audit.record("factor.removed", subject_id=user_id, factor=kind, name=name))
+
+    def _has_another_way_in(self, found: Authenticator) -> bool:
+        """A password, a connection, or another passkey."""
+        with_password = select(User.id).where(User.id == found.user_id, User.hashed_password.is_not(None))
+        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == found.user_id).limit(1)
+        return (
+            len(self.list_passkeys(found.user_id)) > 1
+            or self.session.scalar(with_password) is not None
+            or self.session.scalar(connected) is not None
+        )
+
+    # ── passkeys ──
+
+    def list_passkeys(self, user_id: int) -> list[Authenticator]:
+        mine = select(Authenticator).where(*_confirmed(user_id, Factor.PASSKEY))
+        return list(self.session.scalars(mine.order_by(Authenticator.id)))
+
+    def find_passkey(self, credential_id: str) -> Authenticator | None:
+        return self.session.scalar(select(Authenticator).where(Authenticator.credential_id == credential_id))
+
+    def add_passkey(self, principal: Principal, new: NewPasskey, *, name: str, recovery: Sequence[str]) -> str:
+        """Let it prove from now on who `principal` is. As the first factor, it does what `confirm_totp` says.
+
+        Returns this session's new token. Raises PasskeyTaken.
+        """
+        user_id, now = principal.user_id, self.clock()
+        self._lock(user_id)
+        is_first = not self.has_any(user_id)
+        try:
+            with self.session.begin_nested():
+                self.session.add(
+                    Authenticator(
+                        user_id=user_id, kind=Factor.PASSKEY, name=name, created_at=now, confirmed_at=now, **asdict(new)
+                    )
+                )
+        except IntegrityError:
+            raise PasskeyTaken from None
+        if is_first:
+            self._begin_with(principal, recovery)
+        event_id = self.audit.record("factor.added", subject_id=user_id, factor=Factor.PASSKEY.value, name=name)
+        self._changed(user_id, event_id)
+        return self.sessions.confirm(principal)
+
+    def use_passkey(self, passkey: Authenticator, *, sign_count: int) -> None:
+        """Note its use, and a counter that did not grow: there could be a copy. Raises BadPasskey if it is gone."""
+        self._lock(passkey.user_id)
+        found = self.session.get(Authenticator, passkey.id)
+        if found is None:
+            raise BadPasskey
+        if (sign_count or found.sign_count) and sign_count <= (found.sign_count or 0):
+            event_id = self.audit.record("factor.counter_fell", subject_id=found.user_id, name=found.name)
+            self.job_queue.enqueue(SendFactorChanged(user_id=found.user_id, event_id=event_id))
+        found.sign_count, found.last_used_at = sign_count, self.clock()
+
+    def _begin_with(self, principal: Principal, recovery: Sequence[str]) -> None:
+        """What comes with the first factor."""
+        self._keep_recovery(principal.user_id, recovery)
+        self.sessions.end_all(principal.user_id, reason="factor_added", keep=principal.session_id)
 
     def _keep_recovery(self, user_id: int, hashes: Sequence[str]) -> None:
         self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
         now = self.clock()
         made = {"user_id": user_id, "kind": Factor.RECOVERY, "created_at": now, "confirmed_at": now}
-        self.session.execute(insert(Authenticator), [made | {"code_hash": each} for each in hashes])
+        if hashes:
+            self.session.execute(insert(Authenticator), [made | {"code_hash": each} for each in hashes])
 
     def _changed(self, user_id: int, event_id: int) -> None:
         """Nothing is trusted any more, and the owner is told."""

@@ -112,12 +112,10 @@ class SignIn:
         remember: bool,
         device_token: str | None,
         new_hash: str | None,
-        has_factor: bool = False,
     ) -> SignedIn:
         """The password was right: begin a session. `new_hash` replaces one with outdated parameters.
 
-        Without a `device_token`, the browser stays unknown at its next sign-in. With `has_factor` a second factor was
-        proved already.
+        Without a `device_token`, the browser stays unknown at its next sign-in.
 
         Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified,
         SecondFactorRequired.
@@ -137,10 +135,9 @@ class SignIn:
             raise EmailNotVerified
         if new_hash:
             self.session.execute(update(User).where(User.id == attempt.user_id).values(hashed_password=new_hash))
-        if not has_factor:
-            self._check_factor(
-                attempt.user_id, new_hash or user.hashed_password, visit=visit, is_browser=device_token is not None
-            )
+        self._check_factor(
+            attempt.user_id, new_hash or user.hashed_password, visit=visit, is_browser=device_token is not None
+        )
         if not self._is_usable(user, attempt.user_id):
             raise self.refuse(attempt)
         return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token, method="password")
@@ -154,11 +151,12 @@ class SignIn:
         method: str,
         remember: bool = False,
         proof: str | None = None,
+        has_factor: bool = False,
     ) -> SignedIn:
-        """A provider has proved who it is, or with `proof` a second factor what was begun: begin a session.
+        """A provider or a passkey has proved who it is, or with `proof` a second factor: begin a session.
 
-        `proof` is that of SecondFactorRequired; it is good until the password changes. Raises NotUsable,
-        SecondFactorRequired.
+        `proof` is that of SecondFactorRequired; it is good until the password changes. With `has_factor` no second
+        factor is asked for. Raises NotUsable, SecondFactorRequired.
         """
         user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
@@ -169,7 +167,7 @@ class SignIn:
             user is None or not is_same(proof, self._proof(user_id, user.hashed_password))
         )
         may_be = user is not None and not is_stale and user.email_verified_at is not None and _may_be_usable(user)
-        if user is not None and may_be and proof is None:
+        if user is not None and may_be and proof is None and not has_factor:
             self._check_factor(user_id, user.hashed_password, visit=visit, is_browser=True)
         if not may_be or not self._is_usable(user, user_id):
             self.audit.record("session.refused", subject_id=user_id, method=method)

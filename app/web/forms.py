@@ -132,6 +132,11 @@ class Code(StringField):
             **kwargs,
         )
 
+    def takes_recovery_only(self) -> None:
+        """No app shows codes for it."""
+        self.label.text = "Recovery code"
+        self.render_kw |= {"inputmode": "text", "autocomplete": "off"}
+
 
 class ChosenPassword(PasswordField):
     """A new password; the policy checks it, the form only that it is not empty."""

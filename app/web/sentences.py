@@ -16,6 +16,7 @@ SENTENCES = {
     "browser.distrusted": "A browser is not trusted any more.",
     "browser.trusted": "A browser was trusted for 30 days without a second factor.",
     "factor.added": "A second factor was set up: {factor}.",
+    "factor.counter_fell": "The counter of the passkey “{name}” did not grow: there could be a copy of it.",
     "factor.recovery_made": "New recovery codes were made.",
     "factor.recovery_used": "A recovery code was used; {left} are left.",
     "factor.refused": "A wrong code was given as a second factor.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from app.models.base import UtcTime
+from app.models.base import UtcTime, by_bytes
 
 revision = "0018"
 down_revision = "0017"
@@ -29,6 +29,11 @@ def upgrade() -> None:
         sa.Column("secret", sa.String(255)),
         sa.Column("last_step", BigId),
         sa.Column("code_hash", sa.String(255)),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("credential_id", by_bytes(1400), unique=True),
+        sa.Column("public_key", sa.LargeBinary()),
+        sa.Column("sign_count", BigId),
+        sa.Column("transports", sa.JSON()),
         sa.Column("failures", BigId, nullable=False, server_default=sa.text("0")),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("confirmed_at", UtcTime()),

@@ -174,11 +174,61 @@ def _(visitor: Visitor) -> None:
     assert visitor.heading == "Your recovery codes"
 
 
-@way("account.turn_off")
+@way("account.remove")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
-    visitor.open("/account/security/turn-off")
+    visitor.open("/account/security")
+    visitor.follow("Turn off")
+    visitor.press("Remove")
+    assert "say that you mean it" in visitor.says()
+
+
+@way("account.passkeys: at an address")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(at="/account/security")
+    visitor.follow("Add a passkey")
+    assert "host name" in visitor.says()
+
+
+@way("auth.login: with a passkey")
+def _(visitor: Visitor) -> None:
+    visitor.open(f"{visitor.site}/auth/login")
+    visitor.page.get_by_role("button", name="Sign in with a passkey").wait_for()
+
+
+@way("account.passkeys")
+def _(visitor: Visitor) -> None:
+    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
+
+
+@way("auth.two_factor: a passkey")
+def _(visitor: Visitor) -> None:
+    visitor.has_authenticator(transport="usb", verifies=False)
+    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
+    visitor.fill(name="Key on my ring")
+    visitor.press("Add the passkey")
+    visitor.sign_out()
+    visitor.signs_in_where_passkeys_are(then="/account/security")
+    assert visitor.heading == "Second step"
+
+
+@way("auth.confirm: a passkey")
+def _(visitor: Visitor) -> None:
+    visitor.has_authenticator(transport="usb", verifies=False)
+    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
+    visitor.fill(name="Key on my ring")
+    visitor.press("Add the passkey")
+    visitor.open(f"{visitor.site}/auth/confirm")
+
+
+@way("account.security: a passkey")
+def _(visitor: Visitor) -> None:
+    visitor.has_authenticator(transport="usb", verifies=False)
+    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
+    visitor.fill(name="A name that is as long as a name may be and goes on and on until it ends")
+    visitor.press("Add the passkey")
+    visitor.open(f"{visitor.site}/account/security")
 
 
 @way("account.security: required")

@@ -308,6 +308,69 @@ def test_an_account_that_is_there_already_is_connected_by_its_owner(visitor):
     assert visitor.heading == "Profile"
 
 
+def test_a_passkey_in_two_clicks_and_then_no_password(arrive):
+    visitor = arrive().has_account()
+    visitor.has_authenticator()
+    visitor.signs_in_where_passkeys_are(then="/account/security")
+    visitor.follow("Add a passkey")
+    visitor.fill(name="Work laptop")
+    visitor.press("Add the passkey")
+    assert visitor.heading == "Your recovery codes"
+    visitor.follow("I have kept them")
+    assert "Work laptop" in visitor.says()
+
+    # The browser offers it by itself, as Chromium's authenticator takes whatever is offered; or a button does.
+    visitor.sign_out()
+    visitor.page.wait_for_url("**/account")
+    assert visitor.heading == "Profile"
+    visitor.open(f"{visitor.site}/account/security")
+    assert "Last used" in visitor.says()
+    assert "was set up for your account" in str(visitor.mail("A second factor was set up")["text"])
+
+
+def test_a_security_key_is_the_second_step(arrive):
+    visitor = arrive().has_account()
+    visitor.has_authenticator(transport="usb", verifies=False)
+    visitor.signs_in_where_passkeys_are(then="/account/security/passkeys")
+    visitor.fill(name="Key on my ring")
+    visitor.press("Add the passkey")
+    assert visitor.heading == "Your recovery codes"
+    visitor.sign_out()
+
+    visitor.fill(email=visitor.email, password=PASSWORD)
+    visitor.press("Sign in")
+    assert visitor.heading == "Second step"
+    visitor.page.get_by_label("Trust this browser for 30 days").check()
+    visitor.press("Use a passkey")
+    assert visitor.heading == "Profile"
+    visitor.sign_out()
+    visitor.fill(email=visitor.email, password=PASSWORD)
+    visitor.press("Sign in")
+    assert visitor.heading == "Profile"
+
+
+def test_somebody_without_their_phone_comes_in_with_a_recovery_code(visitor):
+    visitor.is_signed_in()
+    _, codes = visitor.sets_up_codes()
+    visitor.follow("I have kept them")
+    visitor.sign_out()
+    visitor.sign_in()
+    visitor.follow("Lost your phone? Use a recovery code")
+    visitor.fill(code=codes[3])
+    visitor.press("Sign in")
+    assert visitor.heading == "Profile"
+    assert "Recovery codes left: 9" in str(visitor.mail("A recovery code was used")["text"])
+
+
+def test_whoever_needs_a_second_factor_sets_it_up_without_javascript(arrive):
+    visitor = arrive(java_script_enabled=False)
+    visitor.needs_a_factor()
+    assert visitor.path == "/account/security"
+    visitor.sets_up_codes()
+    visitor.open("/account")
+    assert visitor.heading == "Profile"
+
+
 def test_a_weak_password_is_refused_with_a_reason_and_the_rest_is_kept(visitor):
     visitor.register(password="gatehouse gatehouse")
 

@@ -114,6 +114,30 @@ class Visitor:
         self.press("Turn on")
         return app, self.page.locator("code.secret").all_inner_texts()
 
+    def has_authenticator(self, *, transport: str = "internal", verifies: bool = True) -> None:
+        """An authenticator of Chromium's own at this browser, whose user agrees to everything."""
+        devices = self.context.new_cdp_session(self.page)
+        devices.send("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": transport,
+            "hasResidentKey": verifies,
+            "hasUserVerification": verifies,
+            "isUserVerified": verifies,
+            "automaticPresenceSimulation": True,
+        }
+        devices.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+
+    @property
+    def site(self) -> str:
+        """Where passkeys can be used: they need a host name."""
+        return self.deployment.url.replace("127.0.0.1", "localhost")
+
+    def signs_in_where_passkeys_are(self, *, then: str) -> None:
+        self.open(f"{self.site}/auth/login?next={then}")
+        self.fill(email=self.email, password=PASSWORD)
+        self.press("Sign in")
+
     def needs_a_factor(self) -> None:
         """Signed in, with a role that demands a second factor."""
         with self.deployment.work() as work:

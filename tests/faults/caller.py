@@ -63,6 +63,11 @@ class Caller:
     def send(self, path: str, **fields: str) -> Answer:
         return self._send(path, urlencode(fields).encode())
 
+    def send_with(self, cookie: str, path: str, **fields: str) -> Answer:
+        """As `send`, with a cookie that this caller was never given."""
+        headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+        return self._send(path, urlencode(fields).encode(), headers=headers)
+
     def register(self, email: str) -> Answer:
         return self.post("/auth/register", email=email, name="Ada", password="a quieter harbour")
 

@@ -13,10 +13,12 @@ from app.extensions import credentials
 from app.models import ApiKey, AuditEvent, EmailChange, OAuthIdentity, Purpose, RefreshToken, Session, User
 from app.principal import NOWHERE
 from app.security.codes import plain
+from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
 from app.services.connections import Identity
 from app.services.sessions import find_by_cookie
 from app.tasks import AnswerForgotPassword
-from tests.faults.caller import Caller
+from tests.faults.caller import Caller, token_in
+from tests.support.authenticator import Passkey, passkey_options
 from tests.support.databases import emptied
 from tests.support.deployment import until
 from tests.support.provider import running_provider
@@ -306,6 +308,30 @@ def test_a_recovery_code_that_all_send_signs_in_once(deployment, seed):
     assert sessions_of_browsers(deployment) == 1
     with deployment.look() as look:
         assert look.factors.recovery_left(look.users.get_by_email(ADA).id) == len(CODES) - 1
+
+
+def test_a_passkey_s_answer_that_comes_many_times_signs_in_once(deployment):
+    user_id = deployment.add_user(ADA, password=PASSWORD)
+    site = deployment.url.replace("127.0.0.1", "localhost")
+    party, key = RelyingParty("localhost", site), Passkey(site)
+    made = key.create(
+        creation_options(party, challenge="x", user_id=user_id, email=ADA, name="", site_name="", known=[])
+    )
+    with deployment.work() as work:
+        token = work.sessions.start(user_id, visit=NOWHERE, remember=False)[1]
+        who = find_by_cookie(work.session.connection(), token, at=work.clock()).principal
+        work.factors.add_passkey(who, verify_new(read_assertion(made), party), name="Key", recovery=[])
+    opened = Caller(site).get("/auth/login")
+    cookie = opened.headers["Set-Cookie"].partition(";")[0]
+    form = {"csrf_token": token_in(opened), "purpose": "sign-in", "credential": key.get(passkey_options(opened.text))}
+    callers = [Caller(site) for _ in range(AT_ONCE)]
+
+    answers = all_at_once(
+        [lambda caller=caller: caller.send_with(cookie, "/auth/passkey", **form) for caller in callers]
+    )
+
+    assert Counter(answer.headers["Location"] for answer in answers) == {"/account": 1, "/auth/login": AT_ONCE - 1}
+    assert sessions_of_browsers(deployment) == 1
 
 
 def test_wrong_codes_that_all_send_are_counted_before_the_delay_stops_them(deployment, seed):

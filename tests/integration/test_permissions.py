@@ -192,6 +192,7 @@ def target(app, people):
             "provider": lambda: "github",
             "connection_id": lambda: number,
             "device_id": lambda: number,
+            "authenticator_id": lambda: number,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
                 lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=None)

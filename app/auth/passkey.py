@@ -1,0 +1,80 @@
+"""A passkey: as the only step of a sign-in, as its second step, or to confirm who it is."""
+
+from __future__ import annotations
+
+from flask import redirect
+from flask.typing import ResponseReturnValue
+
+from app.auth import bp
+from app.auth.forms import PasskeyForm
+from app.auth.two_factor import finish_half
+from app.errors import BadPasskey, NotUsable
+from app.security.tokens import new_token
+from app.unit_of_work import unit_of_work
+from app.web import identity
+from app.web.access import public
+from app.web.limits import limited
+from app.web.passkeys import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
+from app.web.redirects import done, next_page, onward
+
+
+@bp.post("/passkey")
+@public
+@limited("login")
+def passkey() -> ResponseReturnValue:
+    """What a browser's authenticator has signed, for one of the three pages that ask for it."""
+    form = PasskeyForm()
+    wanted = form.next.data or None
+    if not form.validate():
+        return done("That passkey could not be used. Try again.", to="auth.login", kind="error", next=wanted)
+    purpose = form.purpose.data
+    try:
+        if purpose == TWO_FACTOR:
+            return _as_second_step(form)
+        if purpose == CONFIRM:
+            return _to_confirm(form)
+        return _to_sign_in(form)
+    except (BadPasskey, NotUsable) as refusal:
+        back = {TWO_FACTOR: "auth.two_factor", CONFIRM: "auth.confirm"}.get(purpose or "", "auth.login")
+        return done(str(refusal), to=back, kind="error", next=wanted)
+
+
+def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
+    """The device has verified its user, so it stands for both factors. Raises BadPasskey, NotUsable."""
+    found, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
+    previous, visit = identity.principal(), identity.visit()
+    with unit_of_work() as work:
+        work.factors.use_passkey(found, sign_count=count)
+        is_known = work.sessions.find_device(found.user_id, visit.device_token) is not None
+        device = identity.device_token() if is_known else new_token()
+        signed_in = work.sign_in.finish_elsewhere(
+            found.user_id, visit=visit, device_token=device, method="passkey", has_factor=True
+        )
+        if previous is not None:
+            work.sessions.replace(previous)
+    identity.keep_session(signed_in, remember=False, device=device)
+    identity.keep_method("passkey")
+    return onward(form.next.data)
+
+
+def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
+    half = identity.half()
+    if half is None:
+        return done("That took too long. Sign in again.", to="auth.login", kind="info")
+    found, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=half.user_id)
+    with unit_of_work() as work:
+        work.factors.use_passkey(found, sign_count=count)
+    finish_half(half, trust=bool(form.trust.data))
+    return onward(half.target)
+
+
+def _to_confirm(form: PasskeyForm) -> ResponseReturnValue:
+    who = identity.principal()
+    if who is None or who.impersonator_id is not None:
+        return done("Sign in first.", to="auth.login", kind="info")
+    found, count = read_proof(form.credential.data or "", purpose=CONFIRM, user_id=who.user_id)
+    with unit_of_work() as work:
+        work.factors.use_passkey(found, sign_count=count)
+        token = work.sessions.confirm(who)
+    identity.keep_token(token)
+    return redirect(next_page(form.next.data, otherwise="account.profile"), code=303)

@@ -1,0 +1,114 @@
+"""Passkeys of whoever uses this browser: challenges for its pages, and its answers checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import request
+
+from app import urls
+from app.errors import BadPasskey, DeadChallenge
+from app.extensions import settings
+from app.models import Authenticator
+from app.principal import Principal
+from app.security.passkeys import (
+    Assertion,
+    NewPasskey,
+    RelyingParty,
+    creation_options,
+    read_assertion,
+    request_options,
+    user_handle,
+    verify,
+    verify_new,
+)
+from app.unit_of_work import reading
+from app.web import challenges
+
+SIGN_IN, TWO_FACTOR, CONFIRM, ADD = "sign-in", "two-factor", "confirm", "add"
+NOBODY = 0
+
+
+def relying_party() -> RelyingParty | None:
+    """BASE_URL's, or in development that of localhost; None where it is an address, which has no passkeys."""
+    at_localhost = not settings().is_live and urlsplit(request.host_url).hostname == "localhost"
+    address = request.host_url if at_localhost else settings().public_url
+    host = urlsplit(address).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return RelyingParty(host, urls.origin(address))
+    return None
+
+
+def options_to_sign_in() -> str | None:
+    """JSON for the browser: any passkey that it has for this site, which has to verify its user."""
+    party = relying_party()
+    if party is None:
+        return None
+    return json.dumps(request_options(party, challenge=_begin(SIGN_IN, NOBODY), known=None))
+
+
+def options_to_prove(purpose: str, user_id: int, mine: Sequence[Authenticator]) -> str | None:
+    """JSON for the browser: one of these passkeys; None if there are none."""
+    party = relying_party()
+    if party is None or not mine:
+        return None
+    known = [(each.credential_id or "", each.transports or []) for each in mine]
+    return json.dumps(request_options(party, challenge=_begin(purpose, user_id), known=known))
+
+
+def options_to_add(who: Principal, mine: Sequence[Authenticator]) -> str | None:
+    party = relying_party()
+    if party is None:
+        return None
+    options = creation_options(
+        party,
+        challenge=_begin(ADD, who.user_id),
+        user_id=who.user_id,
+        email=who.email,
+        name=who.name,
+        site_name=settings().site_name,
+        known=[each.credential_id or "" for each in mine],
+    )
+    return json.dumps(options)
+
+
+def read_new(sent: str, *, user_id: int) -> NewPasskey:
+    """The passkey that this browser has just made for `user_id`. Raises BadPasskey."""
+    assertion, party = _answer(sent, ADD, user_id)
+    return verify_new(assertion, party)
+
+
+def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authenticator, int]:
+    """The passkey that has signed this browser's challenge, and its counter; of `user_id`, if that is given.
+
+    As a first factor it has to have verified its user. Raises BadPasskey.
+    """
+    assertion, party = _answer(sent, purpose, user_id)
+    found = reading().factors.find_passkey(assertion.credential_id)
+    if found is None or user_id not in {NOBODY, found.user_id}:
+        raise BadPasskey("That passkey is not known here. It may have been removed.")
+    if assertion.user_handle not in {None, user_handle(party, found.user_id)}:
+        raise BadPasskey
+    count = verify(assertion, party, public_key=found.public_key or b"", verifies_user=purpose == SIGN_IN)
+    return found, count
+
+
+def _begin(purpose: str, user_id: int) -> str:
+    return challenges.begin(f"passkey:{purpose}", user_id)
+
+
+def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingParty]:
+    """Spends the challenge before anything else is looked at."""
+    assertion, party = read_assertion(sent), relying_party()
+    try:
+        bound_to = challenges.spend(f"passkey:{purpose}", assertion.challenge)
+    except DeadChallenge as refusal:
+        raise BadPasskey(str(refusal)) from None
+    if bound_to != [user_id] or party is None:
+        raise BadPasskey
+    return assertion, party

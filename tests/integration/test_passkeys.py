@@ -1,0 +1,356 @@
+"""Passkeys: as the only step of a sign-in, as its second step, and to confirm."""
+
+import json
+
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import AuditEvent, Authenticator
+from app.security.passkeys import encoded
+from app.unit_of_work import reading
+from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
+from tests.support.browser import Browser
+from tests.support.program import Program
+
+SECURITY = "/account/security"
+ADD = f"{SECURITY}/passkeys"
+
+
+@pytest.fixture
+def own(app, ada):
+    """Ada's browser, signed in just now."""
+    browser = Browser(app)
+    browser.login(ada)
+    return browser
+
+
+@pytest.fixture
+def passkey(own):
+    return add_passkey(own)[0]
+
+
+def stored(app, **which):
+    with app.app_context():
+        return db.session.scalars(select(Authenticator).filter_by(kind="passkey", **which)).all()
+
+
+def sign_in(browser, passkey, **how):
+    """On the sign-in page, with the browser's passkey."""
+    options = passkey_options(browser.get("/auth/login").text)
+    return send(browser, passkey.get(options, **how))
+
+
+def send(browser, credential, purpose="sign-in", **more):
+    return browser.post(
+        "/auth/passkey", {"credential": credential, "purpose": purpose, **more}, page="/auth/forgot-password"
+    )
+
+
+def is_refused(browser, answer):
+    assert (answer.status_code, answer.location.partition("?")[0]) == (302, "/auth/login"), answer.text
+    assert not browser.is_signed_in()
+    return True
+
+
+# ── adding ──
+
+
+def test_a_passkey_signs_in_without_a_name_and_a_password(app, own, ada, mailbox):
+    passkey, codes = add_passkey(own)
+    assert len(set(codes)) == 10
+    assert "passkey was set up" in mailbox.last_to(ada.email).text
+    browser = Browser(app)
+    assert sign_in(browser, passkey).location == "/account"
+    assert ada.email in browser.get("/account").text
+    page = browser.get(SECURITY).text
+    assert "Laptop" in page
+    assert "Last used" in page
+    assert "10 of 10 are left" in page
+
+
+def test_the_browser_is_asked_for_what_the_standard_says(own, ada, passkey):
+    options = passkey_options(own.get(ADD).text)
+    assert options["rp"] == {"id": "gatehouse.test", "name": "Gatehouse"}
+    assert (options["user"]["name"], options["attestation"]) == (ada.email, "none")
+    assert len(options["challenge"]) == 58  # 43 characters that hold 256 bits.
+    assert options["excludeCredentials"] == [{"type": "public-key", "id": encoded(passkey.id)}]
+    asked = passkey_options(own.get("/auth/confirm").text)
+    assert [each["id"] for each in asked["allowCredentials"]] == [encoded(passkey.id)]
+    at_sign_in = passkey_options(Browser(own.app).get("/auth/login").text)
+    assert (at_sign_in["allowCredentials"], at_sign_in["userVerification"]) == ([], "required")
+
+
+def test_the_first_passkey_ends_other_sessions_and_is_asked_for_after_the_password(app, own, ada):
+    other, program = Browser(app), Program(app).login(ada)
+    other.login(ada)
+    add_passkey(own)
+    assert own.is_signed_in()
+    assert not other.is_signed_in()
+    assert program.get("/users/me").status_code == 401
+    assert Browser(app).login(ada).location == "/auth/two-factor"
+    refused = program.post("/auth/login", {"email": ada.email, "password": ada.password})
+    assert refused.json["errors"][0]["code"] == "two_factor_required"
+
+
+def test_a_passkey_is_added_once(app, own, ada, passkey, people):
+    page = own.get(ADD).text
+    again = {"name": "Again", "credential": passkey.create(passkey_options(page))}
+    assert own.post(ADD, again, page="/account").status_code == 422
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    page = other.get(ADD).text
+    theirs = {"name": "Mine", "credential": passkey.create(passkey_options(page))}
+    assert "in use already" in other.post(ADD, theirs, page="/account").text
+    assert len(stored(app)) == 1
+
+
+def test_adding_wants_a_fresh_confirmation_and_a_challenge_of_this_person(app, own, people, clock):
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    passkey = Passkey()
+    theirs = passkey.create(passkey_options(other.get(ADD).text))
+    assert own.post(ADD, {"name": "x", "credential": theirs}, page="/account").status_code == 422
+    mine = passkey.create(passkey_options(own.get(ADD).text))
+    assert own.post(ADD, {"name": "", "credential": mine}, page="/account").status_code == 422
+    clock.advance(minutes=11)
+    assert own.post(ADD, {"name": "x", "credential": mine}, page="/account").location.startswith("/auth/confirm")
+    assert stored(app) == []
+
+
+WRONG_CLIENTS = {
+    "another site": {"origin": "https://evil.test"},
+    "plain http": {"origin": "http://gatehouse.test:81"},
+    "another challenge": {"challenge": encoded(b"x" * 43)},
+    "no challenge": {"challenge": None},
+    "a number": {"challenge": 5},
+    "another act": {"type": "webauthn.get"},
+}
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("client", WRONG_CLIENTS.values(), ids=WRONG_CLIENTS.keys())
+def test_a_wrong_answer_adds_nothing(app, own, client):
+    credential = Passkey().create(passkey_options(own.get(ADD).text), **client)
+    assert own.post(ADD, {"name": "x", "credential": credential}, page="/account").status_code == 422
+    assert stored(app) == []
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    "credential",
+    [
+        "",
+        "x",
+        "[]",
+        "{}",
+        '{"id": 1}',
+        '{"id": "a", "response": {"clientDataJSON": "e30"}}',
+        "9" * 70_000,
+        "[" * 9000,
+        '"\\ud800"',
+    ],
+)
+def test_what_is_no_answer_is_refused(app, own, credential):
+    assert own.post(ADD, {"name": "x", "credential": credential}, page="/account").status_code == 422
+    browser = Browser(app)
+    browser.get("/auth/login")
+    assert is_refused(browser, send(browser, credential))
+
+
+# ── signing in ──
+
+
+def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(app, passkey):
+    browser = Browser(app)
+    credential = passkey.get(passkey_options(browser.get("/auth/login").text))
+    browser.token()
+    copy = browser.cookie("session").value
+    assert send(browser, credential).location == "/account"
+    thief = Browser(app)
+    thief.http.set_cookie("session", copy, domain="gatehouse.test")
+    assert is_refused(thief, send(thief, credential))
+
+
+def test_a_challenge_is_of_one_browser_one_purpose_and_ten_minutes(app, own, ada, passkey, clock):
+    browser, other = Browser(app), Browser(app)
+    credential = passkey.get(passkey_options(browser.get("/auth/login").text))
+    other.get("/auth/login")
+    assert is_refused(other, send(other, credential))
+    half = Browser(app)
+    half.login(ada)
+    second = passkey.get(passkey_options(half.get("/auth/two-factor").text))
+    assert is_refused(half, send(half, second))  # As a first factor it was not asked for.
+    credential = passkey.get(passkey_options(browser.get("/auth/login").text))
+    clock.advance(minutes=11)
+    assert is_refused(browser, send(browser, credential))
+
+
+def test_challenges_are_random(app):
+    browser = Browser(app)
+    seen = {passkey_options(browser.get("/auth/login").text)["challenge"] for _ in range(50)}
+    assert len(seen) == 50
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("client", [*[*WRONG_CLIENTS.values()][:-1], {"type": "webauthn.create"}])
+def test_a_wrong_answer_signs_nobody_in(app, passkey, client):
+    browser = Browser(app)
+    assert is_refused(browser, sign_in(browser, passkey, **client))
+
+
+@pytest.mark.databases("sqlite")
+def test_another_key_under_the_same_id_signs_nobody_in(app, passkey):
+    forged = Passkey()
+    forged.id, forged.user_handle = passkey.id, passkey.user_handle
+    browser = Browser(app)
+    assert is_refused(browser, sign_in(browser, forged))
+
+
+@pytest.mark.databases("sqlite")
+def test_a_passkey_that_says_it_is_somebody_elses_is_refused(app, passkey):
+    browser = Browser(app)
+    assert is_refused(browser, sign_in(browser, passkey, handle=encoded(b"somebody else")))
+
+
+@pytest.mark.databases("sqlite")
+def test_an_unknown_passkey_is_said_to_be_so(app):
+    stranger = Passkey()
+    stranger.user_handle = ""
+    browser = Browser(app)
+    answer = sign_in(browser, stranger)
+    assert "not known here" in browser.get(answer.location).text
+
+
+def test_a_device_that_does_not_verify_its_user_is_a_second_factor_only(app, own, ada):
+    key, _ = add_passkey(own, Passkey(verifies=False))
+    browser = Browser(app)
+    assert is_refused(browser, sign_in(browser, key))
+    browser.login(ada, next="/account/sessions")
+    page = browser.get("/auth/two-factor").text
+    answer = send(browser, key.get(passkey_options(page)), "two-factor", trust="y")
+    assert answer.location == "/account/sessions"
+    assert browser.is_signed_in()
+    browser.logout()
+    assert browser.login(ada).location == "/account"
+
+
+def test_a_passkey_of_somebody_else_is_no_second_factor(app, own, ada, passkey, people):
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    theirs, _ = add_passkey(other)
+    browser = Browser(app)
+    browser.login(ada)
+    page = browser.get("/auth/two-factor").text
+    assert send(browser, theirs.get(passkey_options(page)), "two-factor").location == "/auth/two-factor"
+    assert not browser.is_signed_in()
+
+
+def test_the_second_step_needs_the_first(app, own, passkey):
+    browser = Browser(app)
+    credential = passkey.get(passkey_options(browser.get("/auth/login").text))
+    assert is_refused(browser, send(browser, credential, "two-factor"))
+
+
+def test_a_counter_that_does_not_grow_is_noted_and_told(app, ada, passkey, mailbox):
+    assert sign_in(Browser(app), passkey).location == "/account"
+    passkey.count = 0
+    assert sign_in(Browser(app), passkey).location == "/account"
+    assert any("may have a copy" in each.subject for each in mailbox.to(ada.email))
+    with app.app_context():
+        assert db.session.scalar(select(AuditEvent.kind).where(AuditEvent.kind == "factor.counter_fell"))
+
+
+def test_a_synced_passkey_without_a_counter_is_nothing_strange(app, ada, passkey):
+    for _ in range(2):
+        passkey.count = -1
+        assert sign_in(Browser(app), passkey).location == "/account"
+    with app.app_context():
+        assert not db.session.scalar(select(AuditEvent.kind).where(AuditEvent.kind == "factor.counter_fell"))
+
+
+def test_a_deactivated_account_is_not_let_in(app, ada, passkey, flask):
+    flask("users", "deactivate", ada.email, "--reason", "x")
+    browser = Browser(app)
+    assert is_refused(browser, sign_in(browser, passkey))
+
+
+# ── confirming, removing ──
+
+
+def test_a_passkey_confirms_for_its_owner(app, own, passkey, people, clock):
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    theirs, _ = add_passkey(other)
+    clock.advance(minutes=11)
+    page = own.get("/auth/confirm?next=/account/email").text
+    assert send(own, theirs.get(passkey_options(page)), "confirm").location == "/auth/confirm"
+    assert own.get("/account/email").status_code == 302
+    page = own.get("/auth/confirm?next=/account/email").text
+    answer = send(own, passkey.get(passkey_options(page)), "confirm", next="/account/email")
+    assert answer.location == "/account/email"
+    assert own.get("/account/email").status_code == 200
+
+
+def test_a_removed_passkey_is_dead_at_once(app, own, ada, passkey):
+    browser = Browser(app)
+    credential = passkey.get(passkey_options(browser.get("/auth/login").text))
+    path = f"{SECURITY}/{stored(app)[0].id}/remove"
+    assert own.post(path).status_code == 422
+    assert own.post(path, {"sure": "y"}).location == SECURITY
+    assert is_refused(browser, send(browser, credential))
+    assert Browser(app).login(ada).location == "/account"
+
+
+def test_beside_another_factor_it_is_removed_without_a_question(app, own, ada, passkey, clock):
+    set_up(own, clock)
+    assert own.post(f"{SECURITY}/{stored(app)[0].id}/remove").location == SECURITY
+    assert Browser(app).login(ada).location == "/auth/two-factor"
+
+
+def test_nobody_removes_what_is_somebody_elses(app, passkey, people):
+    other = Browser(app)
+    other.login(people.add("grace@example.com"))
+    path = f"{SECURITY}/{stored(app)[0].id}/remove"
+    assert other.get(path).location == SECURITY
+    other.post(path, {"sure": "y"}, page="/account")
+    assert len(stored(app)) == 1
+
+
+def test_the_last_way_in_stays(app, own, ada, passkey, flask):
+    with app.app_context():
+        db.session.close()
+    from_table = Authenticator.__table__
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE users SET hashed_password = NULL")
+        assert connection.execute(select(from_table.c.id)).first()
+    answer = own.post(f"{SECURITY}/{stored(app)[0].id}/remove", {"sure": "y"})
+    assert "Set a password first" in own.get(answer.location).text
+    assert stored(app)
+
+
+# ── where ──
+
+
+@pytest.mark.settings(base_url="http://127.0.0.1:8000")
+@pytest.mark.databases("sqlite")
+def test_an_address_has_no_passkeys_but_localhost_has(app, ada):
+    assert "data-passkey" not in Browser(app).get("/auth/login").text
+    browser = Browser(app, base_url="http://localhost:8000")
+    assert passkey_options(browser.get("/auth/login").text)["rpId"] == "localhost"
+
+
+@pytest.mark.settings(base_url="https://accounts.example.com/in")
+@pytest.mark.databases("sqlite")
+def test_the_site_is_that_of_base_url(app):
+    browser = Browser(app, base_url="https://accounts.example.com/in")
+    assert passkey_options(browser.get("/auth/login").text)["rpId"] == "accounts.example.com"
+
+
+def test_one_s_own_data_names_the_passkey(app, ada, passkey):
+
+    with app.app_context():
+        rows = dict(reading().own_data.sections(ada.id))["authenticators"]
+    (mine,) = [row for row in rows if row["kind"] == "passkey"]
+    assert json.dumps(mine, default=str)
+    assert mine["name"] == "Laptop"
