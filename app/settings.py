@@ -115,6 +115,7 @@ class Settings(BaseModel):
     deleted_account_days: int = Field(30, ge=1, le=3660)
     own_deletion_days: int = Field(14, ge=1, le=3660)
     audit_event_days: int = Field(0, ge=0, le=36600)
+    factor_reset_hours: int = Field(24, ge=1, le=31 * 24)
     impersonation_minutes: int = Field(30, ge=1, le=240)
     impersonation_notice: bool = True
     sign_in_free_tries: int = Field(5, ge=1, le=100)

@@ -101,6 +101,22 @@ class SendFactorChanged(MailTask):
 
 
 @dataclass(frozen=True)
+class SendFactorReset(MailTask):
+    """Notice that second factors are going to be removed: to the account's address, or that of a connection or of an
+    earlier change."""
+
+    queue: ClassVar[str] = URGENT
+    reset_id: int
+    connection_id: int | None
+    change_id: int | None
+
+
+@dataclass(frozen=True)
+class ResetFactors(Task):
+    reset_id: int
+
+
+@dataclass(frozen=True)
 class SendNewDevice(MailTask):
     user_id: int
     session_id: int

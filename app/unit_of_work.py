@@ -27,6 +27,7 @@ from app.services.challenges import Challenges
 from app.services.connections import Connections
 from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
+from app.services.factor_resets import FactorResets
 from app.services.factors import Factors
 from app.services.files import Files
 from app.services.housekeeping import Housekeeping
@@ -121,6 +122,7 @@ class Work:
     connections = _service(Connections)
     directory = _service(Directory)
     email_changes = _service(EmailChanges)
+    factor_resets = _service(FactorResets)
     factors = _service(Factors)
     files = _service(Files)
     housekeeping = _service(Housekeeping)
@@ -225,6 +227,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         email_change_link=timedelta(hours=settings.email_change_link_hours),
         email_undo_link=timedelta(days=settings.email_undo_link_days),
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
+        factor_reset=timedelta(hours=settings.factor_reset_hours),
         impersonation=timedelta(minutes=settings.impersonation_minutes),
         deleted_account=timedelta(days=settings.deleted_account_days),
         own_deletion=timedelta(days=settings.own_deletion_days),

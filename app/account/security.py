@@ -16,7 +16,7 @@ from app.models import Factor
 from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import confirmed, sets_up
+from app.web.access import by_oneself, confirmed, sets_up
 from app.web.devices import device_name
 from app.web.limits import limited
 from app.web.pages import page
@@ -40,6 +40,7 @@ def security() -> ResponseReturnValue:
         left=factors.recovery_left(who.user_id),
         of=RECOVERY_CODES,
         is_missing=who.lacks_factor,
+        reset=reading().factor_resets.find_open(who.user_id),
         browsers=[
             SimpleNamespace(id=each.id, name=device_name(each.user_agent or ""), until=each.trusted_until)
             for each in factors.list_trusted(who.user_id)
@@ -167,6 +168,22 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
     except (FactorRequired, LastWayIn) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return page("account/remove.html", form, name=name, is_last=is_last)
+
+
+@bp.post("/security/keep-factors")
+@by_oneself
+def keep_factors() -> ResponseReturnValue:
+    """Say no to a reset that somebody else has begun."""
+    who = identity.signed_in()
+    try:
+        with unit_of_work() as work:
+            work.factor_resets.cancel(work.users.get(who.user_id, lock=True), by=who)
+    except NotSetUp as refusal:
+        return done(str(refusal), to="account.security", kind="info")
+    return done(
+        "It is cancelled; nothing is removed. Tell whoever runs this site if you did not ask for it.",
+        to="account.security",
+    )
 
 
 @bp.post("/security/browsers/<id:device_id>/distrust")

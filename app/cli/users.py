@@ -207,6 +207,29 @@ def send_reset(email: str) -> None:
     click.echo(f"A mail to {email} is on its way.")
 
 
+@users.command(name="reset-factors")
+@email_argument
+@click.option("--reason", help="How you know that it is them; needed unless --cancel.")
+@click.option("--now", is_flag=True, help="Without the wait of FACTOR_RESET_HOURS.")
+@click.option("--cancel", is_flag=True, help="Stop one that waits.")
+def reset_factors(email: str, reason: str | None, now: bool, cancel: bool) -> None:
+    """Remove the second factors of somebody who has lost them, after a wait in which they can say no."""
+    if not cancel and (not (reason or "").strip() or len(reason or "") > LONGEST_REASON):
+        raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+    with unit_of_work(origin=AS_OPERATOR) as work:
+        user = work.users.get_by_email(email, lock=True)
+        if cancel:
+            work.factor_resets.cancel(user, by=None)
+            click.echo("Nothing is removed.")
+            return
+        reset = work.factor_resets.begin(user, reason=(reason or "").strip(), by=None)
+        if now:
+            reset.due_at = work.clock()
+            work.session.flush()
+            work.factor_resets.finish(reset.id)
+    click.echo(f"The second factors of {email} are removed{'' if now else f' at {reset.due_at:%Y-%m-%d %H:%M} UTC'}.")
+
+
 @users.command(name="send-confirmation")
 @email_argument
 def send_confirmation(email: str) -> None:

@@ -82,6 +82,10 @@ FACTOR_CHANGES = {
         "A second factor was removed",
         "{factor} of your account was removed. If it was the last, your password alone lets you in now.",
     ),
+    "factor.reset": (
+        "Your second factors were removed",
+        "An administrator removed the second factors of your account, as was announced. Sign in and set up new ones.",
+    ),
     "factor.counter_fell": (
         "One of your passkeys may have a copy",
         "A passkey was used whose counter did not grow, as if there were a copy. If you do not know why, remove it.",
@@ -116,6 +120,18 @@ def factor_changed(
         address=address,
         security_url=address_of("/account/security"),
         reset_url=address_of("/auth/forgot-password"),
+    )
+
+
+def factor_reset(user: User, *, to: str, due_at: datetime) -> Message:
+    return compose(
+        "factor_reset",
+        user,
+        to=to,
+        subject=f"Your second factors for {settings().site_name} are about to be removed",
+        email=user.email,
+        due_at=due_at,
+        security_url=address_of("/account/security"),
     )
 
 

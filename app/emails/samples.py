@@ -42,6 +42,7 @@ SAMPLES: dict[str, Callable[[], Message]] = {
     "email_change_requested": lambda: messages.email_change_requested(_ada(), old_address="ada@example.com", **CHANGE),
     "email_changed": lambda: messages.email_changed(_ada(), old_address="ada@example.com", **CHANGE),
     "factor_changed": lambda: messages.factor_changed(_ada(), what="factor.recovery_used", factor="", left=9, **DEVICE),
+    "factor_reset": lambda: messages.factor_reset(_ada(), to="ada@example.com", due_at=AT),
     "failed_sign_ins": lambda: messages.failed_sign_ins(_ada(), count=10),
     "impersonated": lambda: messages.impersonated(
         _ada(), actor=_grace(), reason="You asked for help with your name.", at=AT

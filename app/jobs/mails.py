@@ -16,6 +16,8 @@ from app.models import (
     ApiKey,
     AuditEvent,
     EmailChange,
+    FactorReset,
+    OAuthIdentity,
     OneTimeLink,
     Purpose,
     Session,
@@ -40,6 +42,7 @@ from app.tasks import (
     SendEmailChanged,
     SendEmailChangeRequested,
     SendFactorChanged,
+    SendFactorReset,
     SendFailedSignIns,
     SendImpersonated,
     SendInvitation,
@@ -109,6 +112,23 @@ def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Me
         device=device,
         address=address,
     )
+
+
+@handles(SendFactorReset)
+def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Message:
+    reset = work.session.get(FactorReset, task.reset_id)
+    if reset is None or reset.ended_at is not None:
+        raise Pointless("it was cancelled or is done")
+    user, address = _active(work, reset.user_id), ""
+    if task.connection_id is not None:
+        connection = work.session.get(OAuthIdentity, task.connection_id)
+        address = (connection.email or "") if connection else ""
+    elif task.change_id is not None:
+        change = work.session.get(EmailChange, task.change_id)
+        address = change.old_email if change else ""
+    if address == user.email or (not address and (task.connection_id or task.change_id)):
+        raise Pointless("that address is gone, or is the account's")
+    return messages.factor_reset(user, to=address or user.email, due_at=reset.due_at)
 
 
 @handles(SendNewDevice)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from app.cache import cache
+from app.errors import Pointless
 from app.jobs.registry import Run, handles, handles_in_steps
 from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
@@ -16,6 +17,7 @@ from app.tasks import (
     NoteUses,
     PurgeExpired,
     PurgeUnconfirmed,
+    ResetFactors,
     SealAuditEvents,
     SendWeeklyReport,
     SendWeeklyReports,
@@ -91,6 +93,12 @@ def count_statistics(run: Run, task: CountStatistics) -> None:
 def send_weekly_reports(work: Work, task: SendWeeklyReports, claim: Claim) -> None:
     for user_id in work.statistics.list_subscribers():
         work.enqueue(SendWeeklyReport(user_id))
+
+
+@handles(ResetFactors)
+def reset_factors(work: Work, task: ResetFactors, claim: Claim) -> None:
+    if not work.factor_resets.finish(task.reset_id):
+        raise Pointless("it was cancelled")
 
 
 @handles(NoOperation)

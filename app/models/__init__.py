@@ -2,7 +2,7 @@
 
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal
-from app.models.authenticator import Authenticator, Factor
+from app.models.authenticator import Authenticator, Factor, FactorReset
 from app.models.base import Base, complete_indexes
 from app.models.connection import OAuthIdentity, SpentChallenge
 from app.models.file import FileChunk, StoredFile
@@ -38,6 +38,7 @@ __all__ = [
     "Device",
     "EmailChange",
     "Factor",
+    "FactorReset",
     "FileChunk",
     "Grant",
     "IdempotentAnswer",

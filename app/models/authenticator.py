@@ -6,7 +6,9 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, BigId, by_bytes
+from app.models.base import Base, BigId, by_bytes, partial_index
+
+WAITING = text("ended_at IS NULL")
 
 
 class Factor(StrEnum):
@@ -43,3 +45,21 @@ class Authenticator(Base):
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+
+class FactorReset(Base):
+    """A reset of somebody's second factors that waits, was done, or was cancelled."""
+
+    __tablename__ = "factor_resets"
+    __table_args__ = (
+        # At most one waits for each user.
+        partial_index("uq_factor_resets_waiting", "user_id", unique=True, where=WAITING),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    reason: Mapped[str] = mapped_column(String(500))
+    begun_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

@@ -162,6 +162,12 @@ class Factors:
             self.session.execute(delete(Authenticator).where(Authenticator.user_id == user_id))
         self._changed(user_id, self.audit.record("factor.removed", subject_id=user_id, factor=kind, name=name))
 
+    def remove_all(self, user_id: int) -> None:
+        """Remove every one, for somebody who has lost them."""
+        self._lock(user_id)
+        self.session.execute(delete(Authenticator).where(Authenticator.user_id == user_id))
+        self._changed(user_id, self.audit.record("factor.reset", subject_id=user_id))
+
     def _has_another_way_in(self, found: Authenticator) -> bool:
         """A password, a connection, or another passkey."""
         with_password = select(User.id).where(User.id == found.user_id, User.hashed_password.is_not(None))

@@ -60,8 +60,8 @@ class JobQueue:
     def today(self) -> str:
         return self.clock().date().isoformat()
 
-    def enqueue(self, task: Task, *, dedupe_key: str | None = None) -> int | None:
-        """Add the job and return its id; None when a job with that key was enqueued before."""
+    def enqueue(self, task: Task, *, dedupe_key: str | None = None, run_after: datetime | None = None) -> int | None:
+        """Add the job, for now or for later, and return its id; None when one with that key was enqueued before."""
         now = self.clock()
         job_id: int | None = self.session.execute(
             insert_once(self.session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
@@ -70,7 +70,7 @@ class JobQueue:
                 "arguments": task.arguments(),
                 "queue": task.queue,
                 "state": JobState.WAITING,
-                "run_after": now,
+                "run_after": run_after or now,
                 "dedupe_key": dedupe_key,
                 "attempts": 0,
                 "max_attempts": task.max_attempts,
@@ -80,7 +80,7 @@ class JobQueue:
                 "notified_at": now,
             },
         ).scalar()
-        if job_id is not None:
+        if job_id is not None and run_after is None:
             self.notify(DueJob(job_id, task.queue))
         return job_id
 

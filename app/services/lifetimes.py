@@ -18,6 +18,7 @@ class Lifetimes:
     email_undo_link: timedelta = timedelta(days=14)
     unconfirmed_account: timedelta = timedelta(days=7)
     impersonation: timedelta = timedelta(minutes=30)
+    factor_reset: timedelta = timedelta(hours=24)
     deleted_account: timedelta = timedelta(days=30)
     own_deletion: timedelta = timedelta(days=14)
     invitation_link: timedelta = timedelta(days=7)

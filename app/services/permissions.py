@@ -50,6 +50,7 @@ USERS_EDIT = permission("users:edit", "Change other people's names and propose n
 USERS_DEACTIVATE = permission("users:deactivate", "Deactivate and reactivate accounts.")
 USERS_SUPPORT = permission("users:support", "Send links to reset and to confirm, and end sessions.")
 USERS_IMPERSONATE = permission("users:impersonate", "Act as another user for a while, with a reason.")
+USERS_RESET_FACTORS = permission("users:reset-factors", "Begin to remove the second factors of people who lost them.")
 USERS_DELETE = permission("users:delete", "Delete accounts, and undo that.")
 AUDIT_READ = permission("audit:read", "Read and export the audit log.")
 ROLES_READ = permission("roles:read", "See the roles and what they may do.")

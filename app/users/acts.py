@@ -15,6 +15,7 @@ from app.errors import (
     InThePast,
     LastAdministrator,
     NotActive,
+    NotSetUp,
     SameAddress,
     TooManyChanges,
 )
@@ -28,6 +29,7 @@ from app.services.permissions import (
     USERS_EDIT,
     USERS_IMPERSONATE,
     USERS_READ,
+    USERS_RESET_FACTORS,
     USERS_SUPPORT,
     granted,
 )
@@ -153,7 +155,7 @@ def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: s
     try:
         with unit_of_work() as work:
             act(work, work.users.get(user_id, lock=True, deleted=is_undone), identity.signed_in())
-    except (LastAdministrator, NotActive, AlreadyConfirmed) as refusal:
+    except (LastAdministrator, NotActive, AlreadyConfirmed, NotSetUp) as refusal:
         return done(str(refusal), to="users.show", kind="error", user_id=user_id)
     return done(said, to="users.show", user_id=user_id)
 
@@ -180,6 +182,33 @@ def impersonate(user_id: int) -> ResponseReturnValue:
             return redirect(url_for("account.profile"))
     minutes = int(look.lifetimes.impersonation.total_seconds() // 60)
     return page("users/impersonate.html", form, user=shown(user), minutes=minutes)
+
+
+@bp.route("/<id:user_id>/reset-factors", methods=["GET", "POST"])
+@requires(USERS_RESET_FACTORS)
+@confirmed
+def reset_factors(user_id: int) -> ResponseReturnValue:
+    who, look = identity.signed_in(), reading()
+    user = look.users.get(user_id)
+    look.policy.check(who, USERS_RESET_FACTORS, user)
+    form = ReasonForm()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                found = work.users.get(user_id, lock=True)
+                work.factor_resets.begin(found, reason=(form.reason.data or "").strip(), by=who)
+        except NotSetUp as refusal:
+            form.refuse(None, refusal)
+        else:
+            return done("Every address of theirs is told now.", to="users.show", user_id=user_id)
+    hours = int(look.lifetimes.factor_reset.total_seconds() // 3600)
+    return page("users/reset_factors.html", form, user=shown(user), hours=hours)
+
+
+@bp.post("/<id:user_id>/keep-factors")
+@requires(USERS_RESET_FACTORS)
+def keep_factors(user_id: int) -> ResponseReturnValue:
+    return _do(user_id, lambda work, user, who: work.factor_resets.cancel(user, by=who), said="Nothing is removed.")
 
 
 @bp.post("/stop-impersonating")

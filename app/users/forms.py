@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField
-from wtforms.validators import InputRequired, Length, Optional
+from wtforms.validators import DataRequired, Length, Optional
 
 from app.models import LONGEST_REASON
 from app.web.forms import Address, Form, Name
@@ -39,7 +39,7 @@ class ReasonForm(Form):
     reason = TextAreaField(
         "Reason",
         validators=[
-            InputRequired("Say why: the person is told."),
+            DataRequired("Say why: the person is told."),  # Blanks are no reason.
             Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters."),
         ],
         render_kw={"maxlength": LONGEST_REASON, "rows": 3},

@@ -20,6 +20,7 @@ from app.services.permissions import (
     USERS_EDIT,
     USERS_IMPERSONATE,
     USERS_READ,
+    USERS_RESET_FACTORS,
     USERS_SUPPORT,
     granted,
 )
@@ -79,6 +80,8 @@ def show(user_id: int) -> ResponseReturnValue:
         user=shown(user),
         may=_may(who, look, user),
         is_oneself=user.id == who.user_id,
+        has_factor=look.factors.has_any(user.id),
+        factor_reset=look.factor_resets.find_open(user.id),
         erased_at=look.users.erased_at(user),
         sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
         keys=[_shown_key(key) for key in look.api_keys.list_active(user.id)],
@@ -186,6 +189,7 @@ def _may(who: Principal, look: Work, user: User) -> SimpleNamespace:
         "support": USERS_SUPPORT,
         "delete": USERS_DELETE,
         "impersonate": USERS_IMPERSONATE,
+        "reset_factors": USERS_RESET_FACTORS,
     }
     return SimpleNamespace(**{name: bool(look.policy.may(who, action, user)) for name, action in asked.items()})
 

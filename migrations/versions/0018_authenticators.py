@@ -1,4 +1,4 @@
-"""Authenticators, and browsers that are trusted without a second factor for a while.
+"""Authenticators and their resets, and browsers that are trusted without a second factor for a while.
 
 Revision ID: 0018
 Revises: 0017
@@ -41,6 +41,26 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_authenticators_user_id", "authenticators", ["user_id", "kind"])
+    op.create_table(
+        "factor_resets",
+        sa.Column("id", BigId, primary_key=True),
+        sa.Column("user_id", BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("reason", sa.String(500), nullable=False),
+        sa.Column("begun_at", UtcTime(), nullable=False),
+        sa.Column("due_at", UtcTime(), nullable=False),
+        sa.Column("ended_at", UtcTime()),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_factor_resets_user_id", "factor_resets", ["user_id"])
+    waiting = sa.text("ended_at IS NULL")
+    op.create_index(
+        "uq_factor_resets_waiting",
+        "factor_resets",
+        ["user_id"],
+        unique=True,
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
     with op.batch_alter_table("devices") as devices:
         devices.add_column(sa.Column("trusted_until", UtcTime()))
         devices.add_column(sa.Column("user_agent", sa.String(500)))
@@ -50,4 +70,5 @@ def downgrade() -> None:
     with op.batch_alter_table("devices") as devices:
         devices.drop_column("user_agent")
         devices.drop_column("trusted_until")
+    op.drop_table("factor_resets")
     op.drop_table("authenticators")

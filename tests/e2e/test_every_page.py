@@ -13,7 +13,7 @@ from flask import abort
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.models import Purpose
+from app.models import Authenticator, Purpose
 from app.settings import Settings
 from app.tasks import NoOperation
 from app.web.access import public
@@ -229,6 +229,39 @@ def _(visitor: Visitor) -> None:
     visitor.fill(name="A name that is as long as a name may be and goes on and on until it ends")
     visitor.press("Add the passkey")
     visitor.open(f"{visitor.site}/account/security")
+
+
+@way("account.security: about to be reset")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    with visitor.deployment.work() as work:
+        work.factor_resets.begin(work.users.get_by_email(visitor.email), reason="They called.", by=None)
+    visitor.open("/account/security")
+    assert "They called." in visitor.says()
+
+
+@way("users.show: with a reset of factors")
+def _(visitor: Visitor) -> None:
+    lost = has_factor(visitor)
+    with visitor.deployment.work() as work:
+        work.factor_resets.begin(work.users.get(lost), reason="They called.", by=None)
+    visitor.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
+    assert "Cancel it" in visitor.says()
+
+
+@way("users.reset_factors")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at=f"/users/{has_factor(visitor)}/reset-factors")
+
+
+def has_factor(visitor: Visitor) -> int:
+    """Somebody else, who has an authenticator app."""
+    user_id: int = visitor.deployment.add_user(new_address("lost"), name="Grace Hopper", password=PASSWORD)
+    with visitor.deployment.work() as work:
+        now = work.clock()
+        work.session.add(Authenticator(user_id=user_id, kind="totp", created_at=now, confirmed_at=now))
+    return user_id
 
 
 @way("account.security: required")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.tasks import ResetFactors
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, new_address
 
 
@@ -360,6 +361,30 @@ def test_somebody_without_their_phone_comes_in_with_a_recovery_code(visitor):
     visitor.press("Sign in")
     assert visitor.heading == "Profile"
     assert "Recovery codes left: 9" in str(visitor.mail("A recovery code was used")["text"])
+
+
+def test_somebody_who_lost_everything_is_helped(visitor, arrive):
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.sign_out()
+    with visitor.deployment.look() as look:
+        lost = look.users.get_by_email(visitor.email).id
+    helper = arrive()
+    helper.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
+    helper.follow("Reset second factors")
+    helper.fill(reason="They came to my desk.")
+    helper.press("Begin")
+    assert "Their second factors will be removed" in helper.says()
+    assert "They came" not in str(visitor.mail("Your second factors for Gatehouse are about to be removed")["text"])
+
+    # A day later.
+    with visitor.deployment.work() as work:
+        reset = work.factor_resets.find_open(lost)
+        reset.due_at = work.clock()
+        work.enqueue(ResetFactors(reset_id=reset.id))
+    visitor.mail("Your second factors were removed")
+    visitor.sign_in()
+    assert visitor.heading == "Profile"
 
 
 def test_whoever_needs_a_second_factor_sets_it_up_without_javascript(arrive):

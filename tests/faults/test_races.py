@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.extensions import credentials
-from app.models import ApiKey, AuditEvent, EmailChange, OAuthIdentity, Purpose, RefreshToken, Session, User
+from app.models import ApiKey, AuditEvent, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
 from app.principal import NOWHERE
 from app.security.codes import plain
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
@@ -332,6 +332,30 @@ def test_a_passkey_s_answer_that_comes_many_times_signs_in_once(deployment):
 
     assert Counter(answer.headers["Location"] for answer in answers) == {"/account": 1, "/auth/login": AT_ONCE - 1}
     assert sessions_of_browsers(deployment) == 1
+
+
+def test_of_resets_that_all_begin_one_waits_and_is_done_once(deployment, seed):
+    with deployment.look() as look:
+        ada = look.users.get_by_email(ADA).id
+    deployment.add_user("grace@example.com", password=PASSWORD, roles=("administrator",))
+    helper = Caller(deployment.url)
+    helper.login("grace@example.com")
+    token = helper.token("/account")
+    path = f"/users/{ada}/reset-factors"
+
+    answers = all_at_once([lambda: helper.send(path, csrf_token=token, reason="They called.")] * AT_ONCE)
+
+    assert {answer.status for answer in answers} == {302}
+    with deployment.work() as work:
+        (reset,) = work.session.scalars(select(FactorReset)).all()
+        reset.due_at = work.clock()
+        reset_id = reset.id
+
+    def finish():
+        with deployment.work() as work:
+            return work.factor_resets.finish(reset_id)
+
+    assert Counter(all_at_once([finish] * 8)) == {True: 1, False: 7}
 
 
 def test_wrong_codes_that_all_send_are_counted_before_the_delay_stops_them(deployment, seed):

@@ -17,7 +17,7 @@ from tests.support.browser import Browser
 from tests.support.mailbox import Mailbox
 from tests.support.pages import attributes
 from tests.support.people import People
-from tests.support.provider import CLIENT_ID, ada, running_provider
+from tests.support.provider import CLIENT_ID, CLIENT_SECRET, ada, running_provider
 
 START = "/auth/oauth/acme"
 
@@ -520,6 +520,100 @@ def test_who_closed_their_account_undoes_that_by_signing_in(site, provider):
 
 def users_id(app):
     return users(app)["ada@corp.example"].id
+
+
+# ── providers with ways of their own ──
+
+
+def at_github(monkeypatch, provider, user, emails):
+    """GitHub, as it answers, at the local provider's address."""
+    known = {
+        "issuer": "https://github.com",
+        "authorization_endpoint": f"{provider.url}/authorize",
+        "token_endpoint": f"{provider.url}/token",
+        "userinfo_endpoint": f"{provider.url}/user",
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+    }
+    monkeypatch.setattr("app.openid.GITHUB_ENDPOINTS", known)
+    provider.sends_issuer = False
+    provider.documents |= {"/user": lambda _: user, "/user/emails": lambda _: emails}
+
+
+GITHUB = {"name": "github", "label": "GitHub", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+OCTOCAT = {"id": 583231, "login": "octocat", "name": "Octo Cat", "email": "public@evil.test"}
+MAIN = {"email": "octo@corp.example", "primary": True, "verified": True}
+OTHER = {"email": "other@corp.example", "primary": False, "verified": True}
+
+
+@pytest.mark.databases("sqlite")
+def test_github_is_asked_who_it_is_and_which_address_is_confirmed(make_app, provider, monkeypatch):
+    app = make_app(oauth_providers=[GITHUB])
+    at_github(monkeypatch, provider, OCTOCAT, [OTHER, MAIN])
+    browser = Browser(app)
+    url = begin(browser, "/auth/oauth/github")
+    assert parse_qs(urlsplit(url).query)["scope"] == ["user:email"]
+    assert browser.get(provider.answer(url)).location == "/account"
+    assert [*users(app)] == ["octo@corp.example"]
+    with app.app_context():
+        found = db.session.query(OAuthIdentity).one()
+    assert (found.issuer, found.subject) == ("https://github.com", "583231")
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("user", "emails"),
+    [
+        (OCTOCAT, [OTHER]),
+        (OCTOCAT, [MAIN | {"verified": False}]),
+        (OCTOCAT, [MAIN | {"verified": "true"}]),
+        (OCTOCAT, []),
+        (OCTOCAT, {"message": "rate limit"}),
+        (OCTOCAT, ["octo@corp.example"]),
+        (OCTOCAT | {"id": None}, [MAIN]),
+        (OCTOCAT | {"id": "octocat"}, [MAIN]),
+        ({}, [MAIN]),
+        ([], [MAIN]),
+    ],
+)
+def test_what_github_does_not_say_is_not_guessed(make_app, provider, monkeypatch, user, emails):
+    app = make_app(oauth_providers=[GITHUB])
+    at_github(monkeypatch, provider, user, emails)
+    browser = Browser(app)
+    answer = browser.get(provider.answer(begin(browser, "/auth/oauth/github")))
+    assert answer.status_code in {302, 400, 503}
+    assert not browser.is_signed_in()
+    assert users(app) == {}
+
+
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"tid": TENANT, "iss": "{url}/" + TENANT + "/v2.0"}, 302),
+        ({"tid": TENANT, "iss": "{url}/" + TENANT[::-1] + "/v2.0"}, 400),
+        ({"tid": "../common", "iss": "{url}/../common/v2.0"}, 400),
+        ({"iss": "{url}/" + TENANT + "/v2.0"}, 400),
+        ({"tid": TENANT, "iss": "{url}/{tenantid}/v2.0"}, 400),
+    ],
+)
+def test_microsoft_s_issuer_is_that_of_the_token_s_tenant(make_app, provider, monkeypatch, claims, status):
+    monkeypatch.setattr("app.openid.MICROSOFT", f"{provider.url}/")
+    provider.documents["/.well-known/openid-configuration"] = lambda d: (
+        d
+        | {
+            "issuer": f"{provider.url}/{{tenantid}}/v2.0",
+            "authorization_response_iss_parameter_supported": False,
+        }
+    )
+    provider.sends_issuer = False
+    provider.claims = lambda said: said | claims | {"iss": claims["iss"].replace("{url}", provider.url)}
+    app = make_app(oauth_providers=[provider.settings("microsoft", trust_email=True)])
+    browser = Browser(app)
+    assert browser.get(provider.answer(begin(browser, "/auth/oauth/microsoft"))).status_code == status
+    assert browser.is_signed_in() == (status == 302)
 
 
 # ── connections ──

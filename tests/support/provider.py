@@ -234,6 +234,11 @@ def _documents(app: Flask, provider: Provider) -> None:
     def jwks() -> Any:
         return said(KeySet([provider.key]).as_dict(private=False))
 
+    @app.get("/user")
+    @app.get("/user/emails")
+    def github() -> Any:
+        return jsonify(said({}))
+
     @app.get("/userinfo")
     def userinfo() -> Any:
         return said(provider.people[0])

@@ -1,0 +1,92 @@
+"""Resets of second factors, for people who have lost everything: begun by somebody else, told to every address, and
+done after a wait in which the owner can say no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import NotSetUp
+from app.models import EmailChange, FactorReset, OAuthIdentity, User
+from app.principal import Principal
+from app.services.audit import AuditLog
+from app.services.factors import Factors
+from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
+from app.services.permissions import USERS_RESET_FACTORS
+from app.services.policy import Policy
+from app.services.sessions import Sessions
+from app.services.statements import affected
+from app.tasks import ResetFactors, SendFactorReset
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorResets:
+    """`by` is who acts, None on the command line; what they may not do raises NotAllowed."""
+
+    session: DbSession
+    audit: AuditLog
+    factors: Factors
+    job_queue: JobQueue
+    lifetimes: Lifetimes
+    policy: Policy
+    sessions: Sessions
+    clock: Callable[[], datetime]
+
+    def find_open(self, user_id: int) -> FactorReset | None:
+        open_one = select(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
+        return self.session.scalar(open_one.order_by(FactorReset.id).limit(1))
+
+    def begin(self, user: User, *, reason: str, by: Principal | None) -> FactorReset:
+        """Begin the wait; one that was begun already goes on. `user` is locked. Raises NotSetUp."""
+        self.policy.check(by, USERS_RESET_FACTORS, user)
+        if not self.factors.has_any(user.id):
+            raise NotSetUp("They have no second factor.")
+        found = self.find_open(user.id)
+        if found is not None:
+            return found
+        now = self.clock()
+        begun = FactorReset(user_id=user.id, begun_at=now, due_at=now + self.lifetimes.factor_reset, reason=reason)
+        self.session.add(begun)
+        self.session.flush()
+        self.audit.record("factor.reset_begun", subject_id=user.id, reason=reason)
+        self._tell(begun)
+        self.job_queue.enqueue(ResetFactors(reset_id=begun.id), run_after=begun.due_at)
+        return begun
+
+    def cancel(self, user: User, *, by: Principal | None) -> None:
+        """End the wait, as somebody who may begin it, or as the owner. Raises NotSetUp if there is none."""
+        if by is None or by.user_id != user.id:
+            self.policy.check(by, USERS_RESET_FACTORS, user)
+        waiting = update(FactorReset).where(FactorReset.user_id == user.id, FactorReset.ended_at.is_(None))
+        if not affected(self.session, waiting.values(ended_at=self.clock())):
+            raise NotSetUp
+        self.audit.record("factor.reset_cancelled", subject_id=user.id)
+
+    def finish(self, reset_id: int) -> bool:
+        """Remove every factor, once the wait is over; every session ends. False if there is nothing to do."""
+        waiting = update(FactorReset).where(
+            FactorReset.id == reset_id, FactorReset.ended_at.is_(None), FactorReset.due_at <= self.clock()
+        )
+        if not affected(self.session, waiting.values(ended_at=self.clock())):
+            return False
+        user_id = self.session.scalars(select(FactorReset.user_id).where(FactorReset.id == reset_id)).one()
+        self.factors.remove_all(user_id)
+        self.sessions.end_all(user_id, reason="factors_reset")
+        return True
+
+    def _tell(self, begun: FactorReset) -> None:
+        """Every address that was theirs: the account's, those of connections, and one that they have left of late."""
+        user_id = begun.user_id
+        self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=None))
+        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == user_id, OAuthIdentity.email.is_not(None))
+        for connection_id in self.session.scalars(connected):
+            self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=connection_id, change_id=None))
+        since = self.clock() - self.lifetimes.email_undo_link
+        changed = select(EmailChange.id).where(EmailChange.user_id == user_id, EmailChange.confirmed_at > since)
+        for change_id in self.session.scalars(changed):
+            self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=change_id))

@@ -1,0 +1,159 @@
+"""People who have lost everything: their factors are removed after a wait, of which every address of theirs is told."""
+
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import AuditEvent, Authenticator, FactorReset, OAuthIdentity
+from app.services.roles import RoleSpec
+from app.unit_of_work import unit_of_work
+from tests.support.authenticator import add_passkey, set_up
+from tests.support.browser import Browser
+from tests.support.mailbox import work_off
+
+SECURITY = "/account/security"
+
+
+@pytest.fixture
+def own(app, ada, clock):
+    """Ada's browser, with an authenticator app and a passkey."""
+    browser = Browser(app)
+    browser.login(ada)
+    browser.phone, browser.codes = set_up(browser, clock)
+    add_passkey(browser)
+    return browser
+
+
+@pytest.fixture
+def helper(app, admin):
+    browser = Browser(app)
+    browser.login(admin)
+    return browser
+
+
+def begin(helper, person, reason="They called, and I know their voice."):
+    helper.confirm("a quieter harbour")
+    return helper.post(f"/users/{person.id}/reset-factors", {"reason": reason})
+
+
+def factors(app):
+    with app.app_context():
+        return len(db.session.scalars(select(Authenticator.id)).all())
+
+
+def waiting(app):
+    with app.app_context():
+        return db.session.scalar(select(FactorReset).where(FactorReset.ended_at.is_(None)))
+
+
+def test_factors_go_after_a_day_and_not_before(app, own, ada, helper, clock, mailbox):
+    assert begin(helper, ada).location == f"/users/{ada.id}"
+    assert "will be removed" in helper.get(f"/users/{ada.id}").text
+    mail = next(each for each in mailbox.to(ada.email) if "about to be removed" in each.subject)
+    assert "You did not? Sign in and cancel it" in mail.text
+    clock.advance(hours=23)
+    work_off(app)
+    assert factors(app) == 12
+    assert Browser(app).login(ada).location == "/auth/two-factor"
+
+    clock.advance(hours=1, seconds=1)
+    work_off(app)
+    assert factors(app) == 0
+    assert not own.is_signed_in()
+    assert Browser(app).login(ada).location == "/account"
+    assert any("Your second factors were removed" in each.subject for each in mailbox.to(ada.email))
+    with app.app_context():
+        kinds = db.session.scalars(select(AuditEvent.kind).where(AuditEvent.subject_id == ada.id)).all()
+    assert {"factor.reset_begun", "factor.reset"} <= set(kinds)
+    assert waiting(app) is None
+
+
+def test_the_owner_can_say_no(app, own, ada, helper, clock, mailbox):
+    begin(helper, ada, reason="Somebody called.")
+    assert "Somebody called." in own.get(SECURITY).text
+    own.post(f"{SECURITY}/keep-factors", page=SECURITY)
+    assert own.post(f"{SECURITY}/keep-factors", page="/account").location == SECURITY
+    assert "The removal of all second factors was cancelled." in own.get("/account/activity").text
+    clock.advance(hours=25)
+    work_off(app)
+    assert factors(app) == 12
+
+
+def test_whoever_began_it_can_stop_it(app, own, ada, helper, clock):
+    begin(helper, ada)
+    helper.post(f"/users/{ada.id}/keep-factors", page=f"/users/{ada.id}")
+    clock.advance(hours=25)
+    work_off(app)
+    assert factors(app) == 12
+
+
+def test_a_second_request_does_not_shorten_or_lengthen_the_wait(app, own, ada, helper, clock):
+    begin(helper, ada)
+    due = waiting(app).due_at
+    clock.advance(hours=12)
+    begin(helper, ada)
+    assert waiting(app).due_at == due
+
+
+def test_every_address_is_told(app, own, ada, helper, mailbox, clock):
+    with app.app_context(), unit_of_work() as work:
+        for number, email in enumerate(("ada@corp.example", None, ada.email)):
+            row = OAuthIdentity(user_id=ada.id, provider="acme", issuer="x", subject=str(number), email=email)
+            row.created_at = work.clock()
+            work.session.add(row)
+    own.post("/account/email", {"email": "ada@new.example"})
+    own.open_and_send(mailbox.last_to("ada@new.example").link)
+    begin(helper, ada)
+    told = [mail.to for mail in mailbox.all() if "about to be removed" in mail.subject]
+    assert sorted(told) == sorted(["ada@new.example", "ada@corp.example", ada.email, ada.email])
+
+
+def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people, clock):
+    with app.app_context(), unit_of_work() as work:
+        held = frozenset({"users:read", "users:reset-factors"})
+        work.roles.make(RoleSpec(name="helper", permissions=held), by=None)
+    boss = Browser(app)
+    boss.login(admin)
+    set_up(boss, clock)
+    browser, stranger = Browser(app), Browser(app)
+    browser.login(people.add("helper@example.com", roles=("helper",)))
+    stranger.login(people.add("stranger@example.com", roles=("manager",)))
+    assert (
+        stranger.send("POST", f"/users/{ada.id}/reset-factors", data={"csrf_token": stranger.token()}).status_code
+        == 403
+    )
+    assert browser.get(f"/users/{admin.id}/reset-factors").status_code == 403
+    assert begin(browser, ada).status_code == 302
+    assert waiting(app).user_id == ada.id
+
+
+def test_a_reason_and_a_fresh_confirmation_are_wanted_and_something_to_remove(app, own, ada, helper, people, clock):
+    helper.confirm("a quieter harbour")
+    assert helper.post(f"/users/{ada.id}/reset-factors", {"reason": " "}).status_code == 422
+    bare = people.add("bare@example.com")
+    assert helper.post(f"/users/{bare.id}/reset-factors", {"reason": "x"}).status_code == 422
+    clock.advance(minutes=11)
+    assert helper.get(f"/users/{ada.id}/reset-factors").location.startswith("/auth/confirm")
+    assert waiting(app) is None
+
+
+def test_operators_can_do_it_at_once(app, own, ada, flask):
+    assert flask("users", "reset-factors", ada.email).exit_code == 2
+    said = flask("users", "reset-factors", ada.email, "--reason", "seen in person")
+    assert "are removed at" in said.output
+    assert flask("users", "reset-factors", ada.email, "--cancel").output == "Nothing is removed.\n"
+    assert flask("users", "reset-factors", ada.email, "--cancel").exit_code == 1
+    assert factors(app) == 12
+    said = flask("users", "reset-factors", ada.email, "--reason", "seen in person", "--now")
+    assert (said.exit_code, said.output) == (0, f"The second factors of {ada.email} are removed.\n")
+    assert factors(app) == 0
+    refused = flask("users", "reset-factors", ada.email, "--reason", "again")
+    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+
+
+@pytest.mark.settings(factor_reset_hours=2)
+def test_the_wait_is_a_setting(app, own, ada, helper, clock):
+    begin(helper, ada)
+    clock.advance(hours=2, seconds=1)
+    work_off(app)
+    assert factors(app) == 0
