@@ -133,6 +133,16 @@ class BadPasskey(AccountError):
     message = "That passkey could not be used. Try again, or use another way."
 
 
+class TooManyPasskeys(AccountError):
+    code = "too_many_passkeys"
+    message = "You have as many passkeys as there can be. Remove one first."
+
+
+class TooManyConnections(AccountError):
+    code = "too_many_connections"
+    message = "You have as many connections as there can be. Disconnect one first."
+
+
 class PasskeyTaken(AccountError):
     code = "passkey_taken"
     message = "That passkey is in use already."

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from flask.typing import ResponseReturnValue
 
 from app.account import bp
-from app.errors import ConnectionNotFound, IdentityTaken, LastWayIn
+from app.errors import ConnectionNotFound, IdentityTaken, LastWayIn, TooManyConnections
 from app.extensions import settings
 from app.models import OAuthIdentity
 from app.unit_of_work import reading, unit_of_work
@@ -40,7 +40,7 @@ def connect() -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             work.connections.connect(identity.signed_in().user_id, pending)
-    except IdentityTaken as refusal:
+    except (IdentityTaken, TooManyConnections) as refusal:
         identity.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
     identity.drop_pending()

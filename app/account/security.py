@@ -10,7 +10,17 @@ from markupsafe import Markup
 
 from app.account import bp
 from app.account.forms import CodeForm, PasskeyForm, RemoveForm
-from app.errors import BadPasskey, Busy, FactorRequired, LastFactor, LastWayIn, NotSetUp, PasskeyTaken, WrongCode
+from app.errors import (
+    BadPasskey,
+    Busy,
+    FactorRequired,
+    LastFactor,
+    LastWayIn,
+    NotSetUp,
+    PasskeyTaken,
+    TooManyPasskeys,
+    WrongCode,
+)
 from app.extensions import credentials, settings
 from app.models import Factor
 from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
@@ -108,14 +118,14 @@ def passkeys() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             return _add_passkey(form)
-        except (BadPasskey, PasskeyTaken, Busy) as refusal:
+        except (BadPasskey, PasskeyTaken, TooManyPasskeys, Busy) as refusal:
             form.refuse(None, refusal)
     options = options_to_add(who, reading().factors.list_passkeys(who.user_id))
     return page("account/passkeys.html", form, options=options)
 
 
 def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
-    """Raises BadPasskey, PasskeyTaken, Busy."""
+    """Raises BadPasskey, PasskeyTaken, TooManyPasskeys, Busy."""
     who = identity.signed_in()
     new = read_new(form.credential.data or "", user_id=who.user_id)
     made, hashes = _codes_for_first(who.user_id)

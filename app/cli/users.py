@@ -230,6 +230,19 @@ def reset_factors(email: str, reason: str | None, now: bool, cancel: bool) -> No
     click.echo(f"The second factors of {email} are removed{'' if now else f' at {reset.due_at:%Y-%m-%d %H:%M} UTC'}.")
 
 
+@users.command()
+def reseal() -> None:
+    """Seal the seeds of authenticator apps with SECRET_KEY, which those in SECRET_KEY_FALLBACKS have sealed."""
+    sealed = 0
+    while True:
+        with unit_of_work(origin=AS_OPERATOR) as work:
+            some = work.factors.reseal()
+        sealed += some
+        if not some:
+            break
+    click.echo(f"Sealed anew: {sealed}.")
+
+
 @users.command(name="send-confirmation")
 @email_argument
 def send_confirmation(email: str) -> None:

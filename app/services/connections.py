@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import ConnectionNotFound, EmailTaken, IdentityTaken, LastWayIn, RegistrationClosed
+from app.errors import ConnectionNotFound, EmailTaken, IdentityTaken, LastWayIn, RegistrationClosed, TooManyConnections
 from app.models import OAuthIdentity, Purpose, User
 from app.services.audit import AuditLog
 from app.services.factors import Factors
@@ -21,6 +21,8 @@ from app.services.links import OneTimeLinks
 from app.services.registration import Registration
 from app.services.statements import serialise
 from app.tasks import SendConnectionAdded, SendConnectionRemoved
+
+MOST_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,15 @@ class Connections:
         return self._add(user.id, identity)
 
     def connect(self, user_id: int, identity: Identity) -> OAuthIdentity:
-        """Connect it to the account of who is signed in, and notify them. Raises IdentityTaken."""
+        """Connect it to the account of who is signed in, and notify them. Raises IdentityTaken, TooManyConnections."""
         found = self.find(identity)
         if found is not None:
             if found.user_id != user_id:
                 raise IdentityTaken
             return found
+        self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+        if len(self.list_of(user_id)) >= MOST_CONNECTIONS:
+            raise TooManyConnections
         added = self._add(user_id, identity)
         event_id = self.audit.record("connection.added", subject_id=user_id, provider=identity.provider)
         self.job_queue.enqueue(SendConnectionAdded(user_id=user_id, event_id=event_id))

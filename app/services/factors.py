@@ -22,6 +22,7 @@ from app.errors import (
     LastWayIn,
     NotSetUp,
     PasskeyTaken,
+    TooManyPasskeys,
     WrongCode,
 )
 from app.models import Authenticator, Device, Factor, OAuthIdentity, Role, User, user_roles
@@ -38,6 +39,7 @@ from app.services.throttles import Throttles
 from app.tasks import SendFactorChanged
 
 MOST_FAILURES = 100  # In a row, ever (NIST SP 800-63B-4, section 3.2.2).
+MOST_PASSKEYS = 20
 TELL_THE_OWNER_AT = 5
 TRUSTED_FOR = timedelta(days=30)
 
@@ -190,11 +192,13 @@ class Factors:
     def add_passkey(self, principal: Principal, new: NewPasskey, *, name: str, recovery: Sequence[str]) -> str:
         """Let it prove from now on who `principal` is. As the first factor, it does what `confirm_totp` says.
 
-        Returns this session's new token. Raises PasskeyTaken.
+        Returns this session's new token. Raises TooManyPasskeys, PasskeyTaken.
         """
         user_id, now = principal.user_id, self.clock()
         self._lock(user_id)
         is_first = not self.has_any(user_id)
+        if len(self.list_passkeys(user_id)) >= MOST_PASSKEYS:
+            raise TooManyPasskeys
         try:
             with self.session.begin_nested():
                 self.session.add(

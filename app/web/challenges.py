@@ -12,13 +12,14 @@ from app.extensions import now
 from app.security.tokens import is_same, new_token
 from app.unit_of_work import unit_of_work
 
-MOST_AT_ONCE = 2  # For each purpose, as in two tabs: browsers limit a cookie to 4 KiB.
 
+def begin(purpose: str, *kept: Any, at_once: int = 2) -> str:
+    """A new challenge of 256 bits, with what is `kept` beside it (JSON) until it is answered.
 
-def begin(purpose: str, *kept: Any) -> str:
-    """A new challenge of 256 bits, with what is `kept` beside it (JSON) until it is answered."""
+    At most so many are open `at_once`, as in several tabs: browsers limit a cookie to 4 KiB.
+    """
     challenge = new_token()
-    session[_key(purpose)] = [*_held(purpose), [challenge, int(now().timestamp()), *kept]][-MOST_AT_ONCE:]
+    session[_key(purpose)] = [*_held(purpose), [challenge, int(now().timestamp()), *kept]][-at_once:]
     return challenge
 
 

@@ -99,7 +99,7 @@ def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authe
 
 
 def _begin(purpose: str, user_id: int) -> str:
-    return challenges.begin(f"passkey:{purpose}", user_id)
+    return challenges.begin(f"passkey:{purpose}", user_id, at_once=4)
 
 
 def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingParty]:

@@ -81,6 +81,7 @@ def test_a_confirmed_address_gets_an_account_and_comes_back_to_it(site, provider
     assert len(users(app)) == 1
 
 
+@pytest.mark.databases("sqlite")
 def test_the_browser_is_sent_with_what_the_standards_ask_for(site, provider):
     browser = Browser(site())
     url = begin(browser)
@@ -149,6 +150,7 @@ def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(site, prov
     assert provider.asked == []
 
 
+@pytest.mark.databases("sqlite")
 def test_it_has_to_be_answered_in_ten_minutes(site, provider, clock):
     browser = Browser(site())
     url = provider.answer(begin(browser))
@@ -156,6 +158,7 @@ def test_it_has_to_be_answered_in_ten_minutes(site, provider, clock):
     assert is_nobody(browser, browser.get(url))
 
 
+@pytest.mark.databases("sqlite")
 def test_two_tabs_can_be_open(site, provider):
     browser = Browser(site())
     first, second = begin(browser), begin(browser)
@@ -164,6 +167,7 @@ def test_two_tabs_can_be_open(site, provider):
     assert browser.get(provider.answer(second)).status_code == 400
 
 
+@pytest.mark.databases("sqlite")
 def test_the_answer_of_one_provider_is_not_taken_for_the_other(make_app, provider, database_url):
     app = make_app(oauth_providers=[provider.settings(), provider.settings("other")])
     browser = Browser(app)
@@ -171,6 +175,7 @@ def test_the_answer_of_one_provider_is_not_taken_for_the_other(make_app, provide
     assert is_nobody(browser, browser.get(url.replace("/other/", "/acme/")))
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("issuer", [None, "https://evil.example", ""])
 def test_the_answer_has_to_name_its_issuer(site, provider, issuer):
     browser = Browser(site())
@@ -180,6 +185,7 @@ def test_the_answer_has_to_name_its_issuer(site, provider, issuer):
     assert "POST /token" not in provider.asked
 
 
+@pytest.mark.databases("sqlite")
 def test_who_says_no_there_is_told_so_here(site, provider):
     browser = Browser(site())
     state = parse_qs(urlsplit(begin(browser, f"{START}?next=/account/email")).query)["state"][0]
@@ -190,6 +196,7 @@ def test_who_says_no_there_is_told_so_here(site, provider):
     assert "script>" not in page.partition("did not let you in")[2].partition("</div>")[0]
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("path", ["/auth/oauth/nobody", "/auth/oauth/nobody/callback", "/auth/oauth/Acme"])
 def test_an_unknown_provider_is_not_there(site, path):
     assert Browser(site()).get(path).status_code == 404
@@ -371,6 +378,7 @@ def test_new_keys_are_fetched_when_a_token_names_one(site, provider, monkeypatch
 # ── whose account it is ──
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("verified", [False, None, "yes", 1])
 def test_an_address_that_the_provider_has_not_confirmed_is_not_believed(site, provider, verified):
     app = site()
@@ -631,6 +639,7 @@ def test_an_identity_of_another_account_is_not_moved(site, provider):
     assert "grace@example.com" in browser.get("/account").text
 
 
+@pytest.mark.databases("sqlite")
 def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(site, provider):
     app = site()
     grace = People(app).add("grace@example.com")
@@ -644,6 +653,17 @@ def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(
     browser.post("/account/connections/connect", page="/account/connections")
     with app.app_context():
         assert db.session.query(OAuthIdentity).all() == []
+
+
+@pytest.mark.databases("sqlite")
+def test_there_is_a_most(site, provider, monkeypatch):
+    monkeypatch.setattr("app.services.connections.MOST_CONNECTIONS", 0)
+    app = site()
+    browser = Browser(app)
+    browser.login(People(app).add("grace@example.com"))
+    sign_in(browser, provider)
+    answer = browser.post("/account/connections/connect", page="/account/connections")
+    assert "as many connections" in browser.get(answer.location).text
 
 
 def connection_of(app):
@@ -669,6 +689,7 @@ def test_the_last_way_in_stays(site, provider):
     assert browser.post(path, page="/account/connections").location == "/account/connections"
 
 
+@pytest.mark.databases("sqlite")
 def test_nobody_disconnects_what_is_somebody_elses(site, provider):
     app = site()
     sign_in(Browser(app), provider)
@@ -694,6 +715,7 @@ def test_who_has_no_password_confirms_at_the_provider(site, provider, clock):
     assert browser.get("/account/email").status_code == 200
 
 
+@pytest.mark.databases("sqlite")
 def test_a_stale_proof_and_somebody_elses_confirm_nothing(site, provider, clock):
     app = site()
     browser = Browser(app)
@@ -705,6 +727,7 @@ def test_a_stale_proof_and_somebody_elses_confirm_nothing(site, provider, clock)
         assert browser.get("/account/email").status_code == 302
 
 
+@pytest.mark.databases("sqlite")
 def test_who_has_a_password_confirms_with_it(site, provider, clock):
     app = site()
     owner = People(app).add("ada@corp.example")

@@ -69,6 +69,7 @@ def test_a_passkey_signs_in_without_a_name_and_a_password(app, own, ada, mailbox
     assert "10 of 10 are left" in page
 
 
+@pytest.mark.databases("sqlite")
 def test_the_browser_is_asked_for_what_the_standard_says(own, ada, passkey):
     options = passkey_options(own.get(ADD).text)
     assert options["rp"] == {"id": "gatehouse.test", "name": "Gatehouse"}
@@ -103,6 +104,14 @@ def test_a_passkey_is_added_once(app, own, ada, passkey, people):
     theirs = {"name": "Mine", "credential": passkey.create(passkey_options(page))}
     assert "in use already" in other.post(ADD, theirs, page="/account").text
     assert len(stored(app)) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_there_is_a_most(app, own, monkeypatch):
+    monkeypatch.setattr("app.services.factors.MOST_PASSKEYS", 1)
+    add_passkey(own)
+    second = Passkey().create(passkey_options(own.get(ADD).text))
+    assert "as many passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text
 
 
 def test_adding_wants_a_fresh_confirmation_and_a_challenge_of_this_person(app, own, people, clock):
@@ -186,6 +195,7 @@ def test_a_challenge_is_of_one_browser_one_purpose_and_ten_minutes(app, own, ada
     assert is_refused(browser, send(browser, credential))
 
 
+@pytest.mark.databases("sqlite")
 def test_challenges_are_random(app):
     browser = Browser(app)
     seen = {passkey_options(browser.get("/auth/login").text)["challenge"] for _ in range(50)}
@@ -246,6 +256,7 @@ def test_a_passkey_of_somebody_else_is_no_second_factor(app, own, ada, passkey, 
     assert not browser.is_signed_in()
 
 
+@pytest.mark.databases("sqlite")
 def test_the_second_step_needs_the_first(app, own, passkey):
     browser = Browser(app)
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
@@ -261,6 +272,7 @@ def test_a_counter_that_does_not_grow_is_noted_and_told(app, ada, passkey, mailb
         assert db.session.scalar(select(AuditEvent.kind).where(AuditEvent.kind == "factor.counter_fell"))
 
 
+@pytest.mark.databases("sqlite")
 def test_a_synced_passkey_without_a_counter_is_nothing_strange(app, ada, passkey):
     for _ in range(2):
         passkey.count = -1
@@ -269,6 +281,7 @@ def test_a_synced_passkey_without_a_counter_is_nothing_strange(app, ada, passkey
         assert not db.session.scalar(select(AuditEvent.kind).where(AuditEvent.kind == "factor.counter_fell"))
 
 
+@pytest.mark.databases("sqlite")
 def test_a_deactivated_account_is_not_let_in(app, ada, passkey, flask):
     flask("users", "deactivate", ada.email, "--reason", "x")
     browser = Browser(app)
@@ -308,6 +321,7 @@ def test_beside_another_factor_it_is_removed_without_a_question(app, own, ada, p
     assert Browser(app).login(ada).location == "/auth/two-factor"
 
 
+@pytest.mark.databases("sqlite")
 def test_nobody_removes_what_is_somebody_elses(app, passkey, people):
     other = Browser(app)
     other.login(people.add("grace@example.com"))
@@ -347,6 +361,7 @@ def test_the_site_is_that_of_base_url(app):
     assert passkey_options(browser.get("/auth/login").text)["rpId"] == "accounts.example.com"
 
 
+@pytest.mark.databases("sqlite")
 def test_one_s_own_data_names_the_passkey(app, ada, passkey):
 
     with app.app_context():

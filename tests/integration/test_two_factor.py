@@ -102,6 +102,7 @@ def test_the_doctor_misses_the_key_of_seeds(factor, make_app):
     assert "1 authenticator apps were set up with another SECRET_KEY" in said
 
 
+@pytest.mark.databases("sqlite")
 def test_setting_up_wants_a_fresh_confirmation(app, own, clock):
     clock.advance(minutes=11)
     assert own.post(f"{SECURITY}/begin", page=SECURITY).location.startswith("/auth/confirm")
@@ -116,6 +117,7 @@ def test_another_phone_takes_the_place_of_the_first(app, own, ada, phone, clock)
     assert half(app, ada).post("/auth/two-factor", {"code": other.code()}).location == "/account"
 
 
+@pytest.mark.databases("sqlite")
 def test_what_was_begun_in_another_tab_is_said_so(app, own):
     own.post(f"{SECURITY}/begin", page=SECURITY)
     with app.app_context(), unit_of_work() as work:
@@ -142,22 +144,26 @@ def full_width(code):
     return "".join(chr(ord(each) + 0xFEE0) for each in code)
 
 
+@pytest.mark.databases("sqlite")
 def test_full_width_digits_are_digits(app, ada, phone):
     assert half(app, ada).post("/auth/two-factor", {"code": full_width(phone.code())}).location == "/account"
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(("steps", "status"), [(-2, 422), (-1, 302), (0, 302), (1, 302), (2, 422)])
 def test_one_step_of_drift_is_allowed(app, ada, phone, clock, steps, status):
     clock.advance(seconds=60)
     assert half(app, ada).post("/auth/two-factor", {"code": phone.code(steps=steps)}).status_code == status
 
 
+@pytest.mark.databases("sqlite")
 def test_an_earlier_step_is_dead_once_a_later_one_was_used(app, ada, phone, clock):
     clock.advance(seconds=60)
     assert half(app, ada).post("/auth/two-factor", {"code": phone.code(steps=1)}).status_code == 302
     assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     "code",
     ["", "x", "12345", "1234567", "\u2460\u2461\u2462\u2463\u2464\u2465", "abcd-efgh-jkmn-pqrs", "9" * 65, "\x00"],
@@ -174,6 +180,7 @@ def test_the_second_step_needs_the_first(app, ada, phone):
         assert not browser.is_signed_in()
 
 
+@pytest.mark.databases("sqlite")
 def test_the_second_step_has_to_follow_in_ten_minutes(app, ada, phone, clock):
     browser = half(app, ada)
     clock.advance(minutes=11)
@@ -238,6 +245,7 @@ def test_new_recovery_codes_are_shown_once_and_the_earlier_ones_are_dead(app, ow
     assert half(app, ada).post("/auth/two-factor", {"code": new[0]}).status_code == 302
 
 
+@pytest.mark.databases("sqlite")
 def test_without_a_factor_there_are_no_recovery_codes(app, own):
     own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
     assert authenticators(app) == []
@@ -319,6 +327,7 @@ def test_trust_ends_with_a_new_password(app, own, ada, trusted):
     assert trusted.login(ada.email, "seven lamps at dusk").location == "/auth/two-factor"
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("change", ["recovery-codes", "another phone"])
 def test_trust_ends_with_a_change_of_factors(own, ada, trusted, clock, change):
     if change == "another phone":
@@ -340,6 +349,7 @@ def test_nobody_distrusts_somebody_elses_browser(app, ada, trusted, people):
 # ── confirming ──
 
 
+@pytest.mark.databases("sqlite")
 def test_where_a_factor_is_set_it_confirms_and_the_password_does_not(app, own, ada, phone, clock):
     clock.advance(minutes=11)
     assert own.get("/account/email").location == "/auth/confirm?next=/account/email"
@@ -350,6 +360,7 @@ def test_where_a_factor_is_set_it_confirms_and_the_password_does_not(app, own, a
     assert own.post("/auth/confirm", {"code": phone.code()}).status_code == 422
 
 
+@pytest.mark.databases("sqlite")
 def test_a_code_of_somebody_else_confirms_nothing(app, own, people, phone, clock):
     other = Browser(app)
     other.login(people.add("grace@example.com"))
@@ -428,6 +439,7 @@ def test_the_last_factor_of_somebody_who_needs_one_stays(app, keeper, clock):
     assert authenticators(app, kind="totp")
 
 
+@pytest.mark.databases("sqlite")
 def test_who_may_sign_out_before_setting_up(app, keeper):
     browser = Browser(app)
     browser.login(keeper)
@@ -453,11 +465,13 @@ def test_a_program_needs_both(app, ada, factor):
     assert program.post("/auth/login", sent | {"code": codes[0]}).status_code == 200
 
 
+@pytest.mark.databases("sqlite")
 def test_a_code_that_is_not_needed_does_no_harm(app, ada):
     sent = {"email": ada.email, "password": ada.password, "code": "123456"}
     assert Program(app).post("/auth/login", sent).status_code == 200
 
 
+@pytest.mark.databases("sqlite")
 def test_no_key_is_made_from_a_session_without_a_fresh_factor(app, own, ada, phone, clock):
     clock.advance(minutes=11)
     assert own.get("/account/api-keys").location.startswith("/auth/confirm")
@@ -472,11 +486,19 @@ def test_a_seed_outlives_a_change_of_secret_key(app, ada, factor, make_app, sett
     new, old = "fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", settings.secret_key
     both = make_app(secret_key=new, secret_key_fallbacks=[old])
     assert half(both, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
-    with both.app_context(), unit_of_work() as work:
-        work.housekeeping.purge()
+    assert flask_command(both, "users", "reseal").output == "Sealed anew: 1.\n"
+    assert flask_command(both, "users", "reseal").output == "Sealed anew: 0.\n"
     clock.advance(minutes=1)
     only = make_app(secret_key=new)
     assert half(only, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+
+
+@pytest.mark.databases("sqlite")
+def test_housekeeping_seals_anew(app, ada, factor, make_app, settings):
+    both = make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", secret_key_fallbacks=[settings.secret_key])
+    with both.app_context(), unit_of_work() as work:
+        work.housekeeping.purge()
+    assert flask_command(both, "users", "reseal").output == "Sealed anew: 0.\n"
 
 
 def test_one_s_own_data_has_no_seed_and_no_hash(app, ada, factor):
