@@ -128,17 +128,6 @@ def _(visitor: Visitor) -> None:
     assert visitor.heading == "Second step"
 
 
-@way("auth.two_factor: a recovery code is refused")
-def _(visitor: Visitor) -> None:
-    visitor.is_signed_in()
-    visitor.sets_up_codes()
-    visitor.context.clear_cookies()
-    visitor.sign_in()
-    visitor.follow("Lost your phone? Use a recovery code")
-    visitor.fill(code="abcd-efgh-jkmn-pqrs")
-    visitor.press("Sign in")
-
-
 @way("auth.confirm: by a code")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
@@ -184,13 +173,6 @@ def _(visitor: Visitor) -> None:
     assert "say that you mean it" in visitor.says()
 
 
-@way("account.passkeys: at an address")
-def _(visitor: Visitor) -> None:
-    visitor.is_signed_in(at="/account/security")
-    visitor.follow("Add a passkey")
-    assert "host name" in visitor.says()
-
-
 @way("auth.login: with a passkey")
 def _(visitor: Visitor) -> None:
     visitor.open(f"{visitor.site}/auth/login")
@@ -211,15 +193,6 @@ def _(visitor: Visitor) -> None:
     visitor.sign_out()
     visitor.signs_in_where_passkeys_are(then="/account/security")
     assert visitor.heading == "Second step"
-
-
-@way("auth.confirm: a passkey")
-def _(visitor: Visitor) -> None:
-    visitor.has_authenticator(transport="usb", verifies=False)
-    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
-    visitor.fill(name="Key on my ring")
-    visitor.press("Add the passkey")
-    visitor.open(f"{visitor.site}/auth/confirm")
 
 
 @way("account.security: a passkey")

@@ -293,8 +293,10 @@ def test_a_code_that_all_send_signs_in_once(deployment, seed):
 
     answers = Counter(answer.status for answer in all_at_once(forms))
 
+    # The others are counted before they are checked, so the delay stops most of them.
     assert answers[302] == 1
-    assert set(answers) <= {302, 422, 429}
+    assert answers[422] < 10
+    assert answers[422] + answers[429] == AT_ONCE - 1
     assert sessions_of_browsers(deployment) == 1
 
 
@@ -356,15 +358,6 @@ def test_of_resets_that_all_begin_one_waits_and_is_done_once(deployment, seed):
             return work.factor_resets.finish(reset_id)
 
     assert Counter(all_at_once([finish] * 8)) == {True: 1, False: 7}
-
-
-def test_wrong_codes_that_all_send_are_counted_before_the_delay_stops_them(deployment, seed):
-    forms = [each.fill_in("/auth/two-factor", code="000000") for each in half_signed_in(deployment)]
-
-    answers = Counter(answer.status for answer in all_at_once(forms))
-
-    assert answers[422] < 10
-    assert answers[422] + answers[429] == AT_ONCE
 
 
 def test_of_administrators_who_all_remove_one_another_one_is_left(deployment):

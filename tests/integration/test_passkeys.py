@@ -138,33 +138,33 @@ WRONG_CLIENTS = {
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("client", WRONG_CLIENTS.values(), ids=WRONG_CLIENTS.keys())
-def test_a_wrong_answer_adds_nothing(app, own, client):
-    credential = Passkey().create(passkey_options(own.get(ADD).text), **client)
-    assert own.post(ADD, {"name": "x", "credential": credential}, page="/account").status_code == 422
+def test_a_wrong_answer_adds_nothing(app, own):
+    for what, client in WRONG_CLIENTS.items():
+        credential = Passkey().create(passkey_options(own.get(ADD).text), **client)
+        answer = own.post(ADD, {"name": "x", "credential": credential}, page="/account")
+        assert answer.status_code == 422, what
     assert stored(app) == []
 
 
+NONSENSE = [
+    "",
+    "x",
+    "[]",
+    "{}",
+    '{"id": 1}',
+    '{"id": "a", "response": {"clientDataJSON": "e30"}}',
+    "9" * 70_000,
+    "[" * 9000,
+]
+
+
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize(
-    "credential",
-    [
-        "",
-        "x",
-        "[]",
-        "{}",
-        '{"id": 1}',
-        '{"id": "a", "response": {"clientDataJSON": "e30"}}',
-        "9" * 70_000,
-        "[" * 9000,
-        '"\\ud800"',
-    ],
-)
-def test_what_is_no_answer_is_refused(app, own, credential):
-    assert own.post(ADD, {"name": "x", "credential": credential}, page="/account").status_code == 422
+def test_what_is_no_answer_is_refused(app, own):
     browser = Browser(app)
-    browser.get("/auth/login")
-    assert is_refused(browser, send(browser, credential))
+    for credential in [*NONSENSE, '"\\ud800"']:
+        answer = own.post(ADD, {"name": "x", "credential": credential}, page="/account")
+        assert answer.status_code == 422, credential[:80]
+        assert is_refused(browser, send(browser, credential)), credential[:80]
 
 
 # ── signing in ──
@@ -203,10 +203,10 @@ def test_challenges_are_random(app):
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("client", [*[*WRONG_CLIENTS.values()][:-1], {"type": "webauthn.create"}])
-def test_a_wrong_answer_signs_nobody_in(app, passkey, client):
+def test_a_wrong_answer_signs_nobody_in(app, passkey):
     browser = Browser(app)
-    assert is_refused(browser, sign_in(browser, passkey, **client))
+    for what, client in (WRONG_CLIENTS | {"another act": {"type": "webauthn.create"}}).items():
+        assert is_refused(browser, sign_in(browser, passkey, **client)), what
 
 
 @pytest.mark.databases("sqlite")
