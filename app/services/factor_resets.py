@@ -48,6 +48,7 @@ class FactorResets:
             raise NotSetUp("They have no second factor.")
         found = self.find_open(user.id)
         if found is not None:
+            self._enqueue(found)  # Its job may have been cancelled, or run before its time.
             return found
         now = self.clock()
         begun = FactorReset(user_id=user.id, begun_at=now, due_at=now + self.lifetimes.factor_reset, reason=reason)
@@ -55,7 +56,7 @@ class FactorResets:
         self.session.flush()
         self.audit.record("factor.reset_begun", subject_id=user.id, reason=reason)
         self._tell(begun)
-        self.job_queue.enqueue(ResetFactors(reset_id=begun.id), run_after=begun.due_at)
+        self._enqueue(begun)
         return begun
 
     def cancel(self, user: User, *, by: Principal | None) -> None:
@@ -68,16 +69,22 @@ class FactorResets:
         self.audit.record("factor.reset_cancelled", subject_id=user.id)
 
     def finish(self, reset_id: int) -> bool:
-        """Remove every factor, once the wait is over; every session ends. False if there is nothing to do."""
+        """Remove every factor, once the wait is over; every session ends. False if there is nothing to do now."""
         waiting = update(FactorReset).where(
             FactorReset.id == reset_id, FactorReset.ended_at.is_(None), FactorReset.due_at <= self.clock()
         )
         if not affected(self.session, waiting.values(ended_at=self.clock())):
+            found = self.session.get(FactorReset, reset_id)
+            if found is not None and found.ended_at is None:
+                self._enqueue(found)
             return False
         user_id = self.session.scalars(select(FactorReset.user_id).where(FactorReset.id == reset_id)).one()
         self.factors.remove_all(user_id)
         self.sessions.end_all(user_id, reason="factors_reset")
         return True
+
+    def _enqueue(self, begun: FactorReset) -> None:
+        self.job_queue.enqueue(ResetFactors(reset_id=begun.id), run_after=begun.due_at)
 
     def _tell(self, begun: FactorReset) -> None:
         """Every address that was theirs: the account's, those of connections, and one that they have left of late."""

@@ -358,7 +358,7 @@ def test_an_apostrophe_in_the_query_comes_back_after_signing_in(client, admin):
 def test_the_same_mail_is_not_kept_from_an_erased_user(app, ada, work_off, mailbox):
     """A job whose user was erased meanwhile is done, with its reason, and says nothing."""
     with app.app_context(), unit_of_work() as work:
-        work.enqueue(SendEmailChanged(change_id=4711))
+        work.enqueue(SendEmailChanged(change_id=999999999))
     mailbox.all()
 
     assert [job.outcome for job in all_of(app, Job)] == ["the change was cancelled"]

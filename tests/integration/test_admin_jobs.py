@@ -244,7 +244,7 @@ def test_the_api_lists_shows_and_acts(app, root, enqueue, with_queue, clock):
     assert root.post(f"/jobs/{job_id}/retry").json["data"]["state"] == "waiting"
     assert root.post(f"/jobs/{job_id}/run").json["data"]["is_retrying"] is True
     assert root.post("/jobs/retry", {"kind": "no_operation"}).json["data"] == {"retried": 0}
-    assert root.get("/jobs/999").status_code == 404
+    assert root.get("/jobs/999999999").status_code == 404
 
 
 def test_the_api_pages_through_jobs(root, enqueue):

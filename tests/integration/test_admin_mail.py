@@ -82,7 +82,7 @@ def test_a_mail_on_its_way_is_not_sent_twice(app, grace, smtp_server):
     assert not grace.page(MAIL).has("main td form")
     answer = grace.post(f"{MAIL}/{mail.id}/resend", {}, page=MAIL)
     assert "on its way" in grace.page(answer.location).text("main")
-    assert grace.post(f"{MAIL}/999/resend", {}, page=MAIL).status_code == 404
+    assert grace.post(f"{MAIL}/999999999/resend", {}, page=MAIL).status_code == 404
 
 
 def test_only_those_who_may(app):

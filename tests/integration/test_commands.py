@@ -340,5 +340,5 @@ def test_why_says_which_rule_decides(flask, root, ada):
     told = json.loads(flask("users", "why", ada.email, "users:edit", "--json").output)
     assert (told["allowed"], told["rule"]) == (False, "permission")
     assert flask("users", "why", ada.email, "users:fly").exit_code == 2
-    nowhere = flask("users", "why", ada.email, "users:edit", "users:999")
-    assert (nowhere.exit_code, "There is no users:999" in nowhere.stderr) == (1, True)
+    nowhere = flask("users", "why", ada.email, "users:edit", "users:999999999")
+    assert (nowhere.exit_code, "There is no users:999999999" in nowhere.stderr) == (1, True)

@@ -1,10 +1,10 @@
 """People who have lost everything: their factors are removed after a wait, of which every address of theirs is told."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from app.extensions import db
-from app.models import AuditEvent, Authenticator, FactorReset, OAuthIdentity
+from app.models import AuditEvent, Authenticator, FactorReset, Job, OAuthIdentity
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import add_passkey, set_up
@@ -149,6 +149,23 @@ def test_operators_can_do_it_at_once(app, own, ada, flask):
     assert factors(app) == 0
     refused = flask("users", "reset-factors", ada.email, "--reason", "again")
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+
+
+def test_a_job_that_is_run_early_or_cancelled_neither_shortens_nor_forgets_the_wait(app, own, ada, helper, clock):
+    begin(helper, ada)
+    with app.app_context(), unit_of_work() as work:
+        work.session.execute(update(Job).where(Job.kind == "reset_factors").values(run_after=work.clock()))
+    work_off(app)
+    assert factors(app) == 12
+    clock.advance(hours=24, seconds=1)
+    with app.app_context(), unit_of_work() as work:
+        work.session.execute(delete(Job).where(Job.kind == "reset_factors"))
+    work_off(app)
+    assert factors(app) == 12
+    helper.login("grace@example.com", "a quieter harbour")
+    begin(helper, ada)
+    work_off(app)
+    assert factors(app) == 0
 
 
 @pytest.mark.settings(factor_reset_hours=2)

@@ -354,7 +354,7 @@ def test_a_job_is_done_once_however_often_it_is_called(app, client, mailbox):
 
 def test_a_call_for_a_job_that_is_gone_is_no_error(app):
     with app.app_context():
-        perform(12345)
+        perform(999999999)
 
 
 def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, monkeypatch):
@@ -568,7 +568,7 @@ def test_following_a_job_draws_a_bar_and_ends_with_it(app, flask):
 
     assert shown.exit_code == 0
     assert f"Job {job_id}" in shown.stderr
-    assert flask("jobs", "show", "999", "--follow").exit_code == 1
+    assert flask("jobs", "show", "999999999", "--follow").exit_code == 1
 
 
 # ── the queue holds ids and nothing else ──
