@@ -111,6 +111,7 @@ class Connections:
 
     def note_use(self, connection: OAuthIdentity, identity: Identity) -> None:
         connection.last_used_at = self.clock()
+        connection.provider = identity.provider  # It may have been renamed.
         connection.email = identity.email or connection.email
 
     def _waiting(self, email: str) -> User | None:

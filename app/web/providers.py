@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def client_of(provider: Provider) -> Client:
-    """Kept, because it keeps the provider's documents. At most half of the web threads wait for providers."""
+    """Kept, because it keeps the provider's documents. At most half of the web threads ask at once."""
     kept = current_app.extensions
     at_once = kept.setdefault("oauth_at_once", BoundedSemaphore(max(1, settings().web_threads // 2)))
     clients = kept.setdefault("oauth_clients", {})

@@ -109,6 +109,15 @@ def test_another_email_of_the_same_subject_is_the_same_account(site, provider):
         assert db.session.query(OAuthIdentity).one().email == "other@corp.example"
 
 
+def test_a_renamed_provider_keeps_its_connections(make_app, provider):
+    sign_in(Browser(make_app(oauth_providers=[provider.settings("old")])), provider, "/auth/oauth/old")
+    app = make_app(oauth_providers=[provider.settings("new")])
+    browser = Browser(app)
+    assert sign_in(browser, provider, "/auth/oauth/new").location == "/account"
+    assert len(users(app)) == 1
+    assert "Sign in to New again" in browser.get("/auth/confirm").text
+
+
 # ── what was begun here, once, and for this provider ──
 
 
