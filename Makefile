@@ -7,8 +7,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
+# As many workers as cores: each has an application, a Valkey and a database of its own.
+TEST = CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; exec $(BIN)/python -m pytest -n logical --dist=worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick chaos check smoke sbom format bench permissions screenshots lock
+.PHONY: help run test test-deep test-quick coverage chaos check smoke sbom format bench permissions snapshot screenshots lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -16,12 +19,17 @@ help: ## List the targets
 run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, scheduler and Valkey; Ctrl-C stops all
 	@exec $(BIN)/flask up
 
-test: .venv/for-test ## Run every test and check the coverage of app/ (ARGS= goes to pytest)
-	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; rm -f .coverage .coverage.*; \
-	exec $(BIN)/python -m pytest -n 4 --dist=worksteal --cov --cov-report=term $(ARGS)
+test: .venv/for-test ## Run the everyday tests: SQLite, and PostgreSQL where it matters, Valkey, a browser (ARGS= goes to pytest)
+	@$(TEST) -m "not deep" $(ARGS)
 
-test-quick: .venv/for-test ## Run the tests without browser, faults, PostgreSQL and coverage: about a minute
-	@exec $(BIN)/python -m pytest -n 4 --dist=worksteal -m "not slow" -k "not postgresql" $(ARGS) tests/unit tests/integration
+test-deep: .venv/for-test ## Run what `make test` leaves out: the other database, every page at every size, the long faults
+	@$(TEST) -m deep $(ARGS)
+
+test-quick: .venv/for-test ## Run the everyday tests without browser, processes and PostgreSQL: about a minute
+	@$(TEST) -m "not deep and not slow and not browser and not postgresql" $(ARGS)
+
+coverage: .venv/for-test ## Run all tests and measure the coverage of app/, which must be 95 % (on Python 3.14: COVERAGE_CORE=sysmon)
+	@rm -f .coverage .coverage.*; $(TEST) --cov --cov-report=term $(ARGS)
 
 chaos: .venv/for-test ## Kill and freeze all parts at random for minutes, then check (ARGS="--minutes 3 --database both")
 	@exec $(BIN)/python -m tests.faults.chaos $(ARGS)
@@ -49,6 +57,9 @@ bench: .venv/for-run ## Benchmark against bare Flask (ARGS= goes to the benchmar
 
 permissions: .venv/for-test ## Write docs/permissions.md anew: every route against every kind of visitor
 	@WRITE_DOCUMENTS=1 exec $(BIN)/python -m pytest -q tests/integration/test_permissions.py
+
+snapshot: .venv/for-test ## Write tests/snapshot.txt anew: all that databases, programs and scripts of others rely on
+	@exec $(BIN)/python -m tests.support.snapshot
 
 screenshots: .venv/for-test ## Retake the screenshots of README.md
 	@CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; PYTHONPATH=. exec $(BIN)/python docs/screenshots.py

@@ -6,16 +6,16 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import coverage
 import pytest
 from click.testing import Result
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
+from pydantic import SecretStr
 
 pytest.register_assert_rewrite("tests.support")
 
@@ -31,6 +31,7 @@ from tests.support.commands import flask_command  # noqa: E402
 from tests.support.databases import (  # noqa: E402
     SIGNING_KEY,
     copied,
+    databases,
     emptied,
     forget_environment,
     fresh_database,
@@ -40,18 +41,24 @@ from tests.support.databases import (  # noqa: E402
 )
 from tests.support.mailbox import Mailbox, work_off  # noqa: E402
 from tests.support.people import People, Person  # noqa: E402
+from tests.support.provider import Provider, running_provider  # noqa: E402
 from tests.support.smtp_server import SmtpServer, running_smtp_server  # noqa: E402
 from tests.support.workspace import run_folder, worker_name  # noqa: E402
 
-DATABASES = ("sqlite", "postgresql")
+MARKERS = (
+    "settings(**values): what the application of this test is set to",
+    "own_app: this test changes the application itself, so it gets one of its own",
+    "databases(*names): run on these in `make test`; without it on SQLite there and on PostgreSQL in `make test-deep`",
+    "postgresql: needs PostgreSQL; set for each test that runs on it",
+    "browser: needs a Chromium",
+    "slow: starts processes",
+    "deep: only `make test-deep` runs it",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "settings(**values): what the application of this test is set to")
-    config.addinivalue_line("markers", "own_app: this test changes the application itself, so it gets one of its own")
-    config.addinivalue_line("markers", "unmeasured: other tests run the same code; this one is long")
-    config.addinivalue_line("markers", "slow: it starts many processes; `make test-quick` leaves it out")
-    config.addinivalue_line("markers", "databases(*names): run on these only; otherwise on SQLite and PostgreSQL")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     forget_environment()
 
 
@@ -61,31 +68,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(run_folder(), ignore_errors=True)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Coverage is measured once: not again on PostgreSQL, with a browser, under faults, or where `unmeasured` says so.
-
-    Tracing doubles the time.
-    """
-    measured = coverage.Coverage.current()
-    database = getattr(item, "callspec", None) and item.callspec.params.get("database_url")
-    again = (
-        database == "postgresql" or {"e2e", "faults"} & set(item.path.parts) or item.get_closest_marker("unmeasured")
-    )
-    if measured is None or not again:
-        return (yield)
-    measured.stop()
-    try:
-        return (yield)
-    finally:
-        measured.start()
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Whatever touches a database runs on both, unless its marker names one."""
+    """Run whatever touches a database on both; on PostgreSQL in `make test-deep` only, unless a marker names it."""
     if "database_url" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("databases")
-        metafunc.parametrize("database_url", marker.args if marker else DATABASES, indirect=True)
+        metafunc.parametrize("database_url", databases(*(marker.args if marker else ())), indirect=True)
 
 
 # ── servers ──
@@ -108,7 +95,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[EmbeddedValkey]:
-    """This worker's Valkey."""
+    """This worker's Valkey, for tests that only read and write."""
     server = EmbeddedValkey(run_folder() / f"valkey-{worker_name()}")
     server.start()
     yield server
@@ -119,6 +106,19 @@ def valkey() -> Iterator[EmbeddedValkey]:
 def _smtp_server() -> Iterator[SmtpServer]:
     with running_smtp_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[Provider]:
+    with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider: Provider) -> Provider:
+    """A provider, Acme, that tells the truth unless told otherwise."""
+    _provider.reset()
+    return _provider
 
 
 @pytest.fixture
@@ -208,28 +208,40 @@ def _kept() -> dict[str, tuple[Flask, dict[str, Any]]]:
 
 
 @pytest.fixture
-def app(
-    request: pytest.FixtureRequest,
-    settings: Settings,
-    clock: Clock,
-    make_app: Callable[..., Flask],
-    _kept: dict[str, tuple[Flask, dict[str, Any]]],
-) -> Iterator[Flask]:
-    """The application. One for each database is kept for all tests that set and change nothing: making one takes
-    longer than most tests."""
-    if any(request.node.iter_markers("settings")) or any(request.node.iter_markers("own_app")):
-        yield make_app()
-        return
-    if settings.database_url not in _kept:
-        _kept[settings.database_url] = _make(settings), vars(limiter).copy()
-    app, limiter_state = _kept[settings.database_url]
-    # The limiter and the log are one for the process, and belong to whichever application was made last.
-    vars(limiter).update(limiter_state)
-    init_logs(settings)
-    settings.make_instance()
-    app.extensions["clock"] = clock
-    yield app
-    let_go(app)
+def keep_app(
+    settings: Settings, clock: Clock, _kept: dict[str, tuple[Flask, dict[str, Any]]]
+) -> Iterator[Callable[..., Flask]]:
+    """The application with some of its settings changed, kept for all tests that change the same and nothing else:
+    making one takes longer than most tests."""
+    used: list[Flask] = []
+
+    def keep(**changes: Any) -> Flask:
+        wanted = Settings(**(settings.model_dump() | changes)) if changes else settings
+        key = repr({name: _plain(value) for name, value in wanted.model_dump().items()})
+        if key not in _kept:
+            _kept[key] = _make(wanted), vars(limiter).copy()
+        app, limiter_state = _kept[key]
+        # The limiter and the log are one for the process, and belong to whichever application was made last.
+        vars(limiter).update(limiter_state)
+        init_logs(wanted)
+        wanted.make_instance()
+        app.extensions["clock"] = clock
+        used.append(app)
+        return app
+
+    yield keep
+    for app in used:
+        let_go(app)
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], keep_app: Callable[..., Flask]) -> Flask:
+    """The application, set as the test's markers say."""
+    return make_app() if any(request.node.iter_markers("own_app")) else keep_app()
 
 
 @pytest.fixture
@@ -278,7 +290,7 @@ def admin(people: People) -> Person:
 @pytest.fixture
 def signed_in(client: Browser, ada: Person) -> Browser:
     """Ada's browser, signed in."""
-    assert client.login(ada).status_code == 302
+    client.sign_in(ada)
     return client
 
 

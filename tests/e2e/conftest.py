@@ -10,7 +10,6 @@ from playwright.sync_api import sync_playwright
 from tests.e2e.visitor import Visitor
 from tests.support.databases import copied
 from tests.support.deployment import Deployment
-from tests.support.provider import running_provider
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Without a sandbox it runs as root too, as it does in containers; it opens nothing but our own pages.
@@ -47,19 +46,12 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def provider():
-    """Acme, where people have accounts with which they sign in here."""
-    with running_provider() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="session")
-def deployment(tmp_path_factory, sqlite_template, chromium, provider):
+def deployment(tmp_path_factory, sqlite_template, chromium, _provider):
     """One for each test process, in development, so that its mails can be read in the mailbox."""
     folder = tmp_path_factory.mktemp("deployment")
     copied(sqlite_template, folder)
-    deployment = Deployment(folder, environment="development", mail_url="", **provider.environment())
-    deployment.provider = provider
+    deployment = Deployment(folder, environment="development", mail_url="", **_provider.environment())
+    deployment.provider = _provider
     try:
         deployment.valkey.start()
         deployment.start_worker()

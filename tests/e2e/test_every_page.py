@@ -21,6 +21,8 @@ from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address
 from tests.support.deployment import until
 
+pytestmark = pytest.mark.browser
+
 # The rules of WCAG 2.2 at levels A and AA, and what axe's authors have found to matter besides.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 AXE = Axe()
@@ -701,6 +703,7 @@ def test_every_page_is_looked_at(deployment):
 
 
 @pytest.mark.parametrize("name", WAYS)
+@pytest.mark.deep
 def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visitor, name):
     WAYS[name](visitor)
 
@@ -708,12 +711,14 @@ def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visit
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 415, 429, 500, 503])
+@pytest.mark.deep
 def test_an_error_page_is_accessible_and_fits_a_phone(visitor, troubled, status):
     assert visitor.open(f"{troubled}/fails/{status}").status == status
 
     assert faults(visitor, f"error: {status}") == []
 
 
+@pytest.mark.deep
 def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visitor, troubled):
     visitor.open(f"{troubled}/auth/register")
 

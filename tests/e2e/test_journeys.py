@@ -7,6 +7,8 @@ import pytest
 from app.tasks import ResetFactors
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, new_address
 
+pytestmark = pytest.mark.browser
+
 
 def test_from_sign_up_to_sign_out(visitor):
     visitor.open("/")

@@ -5,6 +5,8 @@ import pytest
 from tests.e2e.conftest import NARROWEST, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD
 
+pytestmark = pytest.mark.browser
+
 FOCUSED = """() => {
   const it = document.activeElement;
   const style = getComputedStyle(it);

@@ -12,8 +12,8 @@ from tests.support.databases import copied
 from tests.support.deployment import Deployment
 
 
-@pytest.fixture
-def smtp_server() -> Iterator[FaultySmtpServer]:
+@pytest.fixture(scope="module")
+def _smtp_server() -> Iterator[FaultySmtpServer]:
     server = FaultySmtpServer()
     server.open()
     yield server
@@ -21,15 +21,37 @@ def smtp_server() -> Iterator[FaultySmtpServer]:
 
 
 @pytest.fixture
-def build(tmp_path, sqlite_template, smtp_server) -> Iterator[Callable[..., Deployment]]:
-    """Build a deployment whose mails go to the SMTP server; nothing in it runs yet."""
+def smtp_server(_smtp_server: FaultySmtpServer) -> Iterator[FaultySmtpServer]:
+    """A mail server that takes everything unless told otherwise."""
+    _smtp_server.reset()
+    yield _smtp_server
+    _smtp_server.release()
+
+
+@pytest.fixture(scope="module")
+def build_once(tmp_path_factory, sqlite_template, _smtp_server) -> Iterator[Callable[..., Deployment]]:
+    """Build a deployment whose mails go to the SMTP server, for all tests of the module; nothing in it runs yet."""
     built: list[Deployment] = []
 
     def make(**settings: Any) -> Deployment:
-        folder = tmp_path / f"deployment{len(built)}"
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("deployment")
         copied(sqlite_template, folder)
-        built.append(Deployment(folder, **{"mail_url": smtp_server.url, **settings}))
+        built.append(Deployment(folder, **{"mail_url": _smtp_server.url, **settings}))
+        return built[-1]
+
+    yield make
+    _smtp_server.release()
+    for deployment in built:
+        deployment.close()
+
+
+@pytest.fixture
+def build(build_once, smtp_server) -> Iterator[Callable[..., Deployment]]:
+    """Build a deployment for this test alone."""
+    built: list[Deployment] = []
+
+    def make(**settings: Any) -> Deployment:
+        built.append(build_once(**settings))
         return built[-1]
 
     yield make

@@ -33,6 +33,15 @@ class FaultySmtpServer(SmtpServer):
         self._may_go.set()
         self._controller: Controller | None = None
 
+    def reset(self) -> None:
+        """Forget what came and what was asked for; open again."""
+        super().reset()
+        self.release()
+        while not self.arrivals.empty():
+            self.arrivals.get()
+        if self._controller is None:
+            self.open()
+
     def open(self) -> None:
         """Always at the same address."""
         self._controller = OnAnyPort(self, hostname="127.0.0.1", port=self.port, ready_timeout=PATIENCE_SECONDS)

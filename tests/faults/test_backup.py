@@ -8,8 +8,10 @@ from sqlalchemy import select
 
 from app.models import AuditEvent, User
 from tests.faults.caller import Caller
-from tests.support.databases import emptied, fresh_database
+from tests.support.databases import databases, emptied, fresh_database
 from tests.support.deployment import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.deep]
 
 ADA = "ada@example.com"
 
@@ -27,7 +29,7 @@ def command(deployment, *arguments):
     assert run.wait() == 0, run.log.read_text()
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", databases())
 def test_what_was_saved_under_writes_is_restored_elsewhere_and_goes_on(
     build, request, tmp_path, database, sqlite_template
 ):

@@ -9,10 +9,13 @@ from tests.faults.chaos.checker import Evidence, gather, problems
 from tests.faults.chaos.faults import FAULTS, POSTGRES_FAULTS, kill, strike
 from tests.faults.chaos.load import Promises, load
 from tests.faults.chaos.rig import rigged
+from tests.support.databases import databases
 from tests.support.deployment import PATIENCE_SECONDS, until
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+
+@pytest.mark.parametrize("database", databases())
 def test_after_every_fault_nothing_is_lost_and_nothing_was_done_twice(database):
     faults = FAULTS | (POSTGRES_FAULTS if database == "postgresql" else {})
     order = random.Random(15).sample(sorted(faults), len(faults))  # noqa: S311 - only the order of what breaks.
@@ -26,6 +29,7 @@ def test_after_every_fault_nothing_is_lost_and_nothing_was_done_twice(database):
     assert found.promises.numbers
 
 
+@pytest.mark.deep
 def test_without_the_rescue_of_due_jobs_the_checker_fails():
     with rigged(database="sqlite", without_rescue=True) as rig:
         with load(rig) as promises:

@@ -11,14 +11,16 @@ from sqlalchemy import func, select
 
 from app.models import AuditEvent, JobState, Phase, User, UserImportRow, UserWord, user_roles
 from app.web.uploads import store
-from tests.support.databases import emptied
+from tests.support.databases import databases, emptied
 from tests.support.deployment import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.deep]
 
 ROWS = 6_000
 KILLS = 10
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=databases())
 def deployment(build, request):
     elsewhere = {"database_url": emptied(request.getfixturevalue("postgres"))} if request.param == "postgresql" else {}
     deployment = build(job_lease_seconds="1", **elsewhere)

@@ -9,16 +9,24 @@ from app.models import Job, JobState, MailStatus
 from app.tasks import AnswerForgotPassword
 from tests.support.deployment import until
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.com"
 
 
-@pytest.fixture
-def deployment(build):
-    """With a worker, and little patience for mail servers."""
-    deployment = build(mail_timeout_seconds="1")
+@pytest.fixture(scope="module")
+def _deployment(build_once):
+    deployment = build_once(mail_timeout_seconds="1")
     deployment.valkey.start()
     deployment.start_worker()
     return deployment
+
+
+@pytest.fixture
+def deployment(_deployment, smtp_server, sqlite_template):
+    """With a worker, and little patience for mail servers."""
+    _deployment.empty(sqlite_template)
+    return _deployment
 
 
 @pytest.fixture

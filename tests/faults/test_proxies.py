@@ -24,6 +24,8 @@ from tests.support.deployment import until
 from tests.support.pages import Page
 from tests.support.workspace import run_folder, worker_name
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.com"
 NGINX, PGBOUNCER = (shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin") for name in ("nginx", "pgbouncer"))
 
@@ -85,6 +87,7 @@ def answers(port):
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 @pytest.mark.parametrize("prefix", ["kept", "taken out", "taken out and told"])
+@pytest.mark.deep
 def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
     port = free_port()
     deployment = build(base_url=f"http://127.0.0.1:{port}/accounts", trusted_proxies="1")
@@ -252,6 +255,7 @@ default_pool_size = 3
 
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
+@pytest.mark.deep
 def test_pages_jobs_and_the_schedule_work_through_pgbouncer(build, pooled, smtp_server):
     deployment = build(database_url=pooled, web_processes="2")
     deployment.valkey.start()

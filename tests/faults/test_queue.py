@@ -8,6 +8,8 @@ from tests.faults.caller import Caller
 from tests.support.browser import Browser
 from tests.support.deployment import until
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.com"
 
 
@@ -16,6 +18,7 @@ def all_done(deployment):
     return jobs and all(job.state == JobState.DONE for job in jobs)
 
 
+@pytest.mark.deep
 def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_on(deployment, smtp_server):
     worker, schedule = deployment.start_worker(), deployment.start_schedule()
     with deployment.work() as work:
@@ -34,6 +37,7 @@ def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_o
     assert schedule.is_alive()
 
 
+@pytest.mark.deep
 def test_an_emptied_valkey_loses_nothing(deployment, smtp_server):
     Browser(deployment.app).register(ADA)
     deployment.app.extensions["queue"].flushall()
@@ -45,6 +49,7 @@ def test_an_emptied_valkey_loses_nothing(deployment, smtp_server):
     assert smtp_server.next_arrival().to == ADA
 
 
+@pytest.mark.deep
 def test_a_valkey_emptied_under_running_workers_stops_none_of_them(deployment, smtp_server):
     worker = deployment.start_worker()
     deployment.start_schedule()

@@ -19,9 +19,10 @@ from app.services.sessions import find_by_cookie
 from app.tasks import AnswerForgotPassword
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options
-from tests.support.databases import emptied
+from tests.support.databases import databases
 from tests.support.deployment import until
-from tests.support.provider import running_provider
+
+pytestmark = pytest.mark.slow
 
 ADA = "ada@example.com"
 PASSWORD = "a quieter harbour"
@@ -31,19 +32,26 @@ CODES = ["0000-1111-2222-3333", "4444-5555-6666-7777"]
 API = "/api/v1"
 
 
-@pytest.fixture
-def provider():
-    with running_provider() as provider:
-        yield provider
+@pytest.fixture(scope="module", params=databases("sqlite", "postgresql"))
+def database(request):
+    """What a deployment on this database is set to."""
+    return {"database_url": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def deployment(build, provider, request):
-    elsewhere = {"database_url": emptied(request.getfixturevalue("postgres"))} if request.param == "postgresql" else {}
-    deployment = build(web_processes="2", **provider.environment(), **elsewhere)
+@pytest.fixture(scope="module")
+def _deployment(build_once, _provider, database):
+    deployment = build_once(web_processes="2", **_provider.environment(), **database)
     web = deployment.start_web()
     until(lambda: len(web.children()) == 2)
-    return deployment
+    yield deployment
+    deployment.close()
+
+
+@pytest.fixture
+def deployment(_deployment, provider, sqlite_template):
+    """Two processes of the web on an empty database."""
+    _deployment.empty(sqlite_template)
+    return _deployment
 
 
 def all_at_once(senders):
@@ -109,7 +117,7 @@ def test_no_sign_in_with_the_old_password_outlives_a_reset(deployment):
     assert {stranger.get("/account").status for stranger in strangers} == {302}
 
 
-def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(deployment, smtp_server):
+def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(deployment):
     deployment.add_user(ADA, password=PASSWORD)
     forms = []
     for number in range(20):
@@ -124,7 +132,9 @@ def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(dep
         assert len(look.session.scalars(select(EmailChange).where(EmailChange.ended_at.is_(None))).all()) == 1
 
 
-def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(deployment, smtp_server):
+def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(build, database, smtp_server, sqlite_template):
+    deployment = build(**database)
+    deployment.empty(sqlite_template)
     deployment.valkey.start()
     deployment.add_user(ADA, password=PASSWORD)
     deployment.start_worker(processes=4)

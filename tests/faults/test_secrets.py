@@ -14,6 +14,8 @@ from tests.faults.caller import Caller
 from tests.support.databases import SIGNING_KEY
 from tests.support.deployment import task_of, until
 
+pytestmark = pytest.mark.slow
+
 TROUBLED = "tests.faults.troubled_app"
 ADA = "ada@example.com"
 PASSWORD = "canary password of ada"

@@ -21,6 +21,8 @@ from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import PATIENCE_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.com"
 
 
@@ -77,6 +79,7 @@ def is_being_written(connection):
     ).fetchone()[0]
 
 
+@pytest.mark.deep
 def test_under_a_barrage_of_kills_every_registration_is_whole(build):
     deployment = build()
     web = deployment.start_web()
@@ -131,6 +134,7 @@ def status_of(deployment, headers):
     return None
 
 
+@pytest.mark.deep
 def test_the_counts_of_all_workers_are_added_up_and_outlive_a_killed_one(build):
     deployment = build(web_processes="2")
     web = deployment.start_web()
@@ -198,6 +202,7 @@ def visitors(deployment, count=4):
             thread.join()
 
 
+@pytest.mark.deep
 def test_a_new_release_is_rolled_out_under_load_without_a_failed_request(build, tree):
     deployment = build(web_processes="2")
     release(tree, "First")
@@ -217,6 +222,7 @@ def test_a_new_release_is_rolled_out_under_load_without_a_failed_request(build, 
     assert len(web.children()) == 2
 
 
+@pytest.mark.deep
 def test_a_restart_under_load_fails_no_request_while_the_socket_stays_open(build, tree):
     """As with a systemd socket unit: new libraries come with a restart."""
     deployment = build(web_processes="2")

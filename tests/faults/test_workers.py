@@ -4,10 +4,14 @@ import os
 import signal
 from datetime import UTC, datetime
 
+import pytest
+
 from app.models import JobState, MailStatus
 from app.services.schedule import SCHEDULE
 from app.tasks import AnswerForgotPassword, NoOperation
 from tests.support.deployment import task_of, until
+
+pytestmark = pytest.mark.slow
 
 ADA = "ada@example.com"
 READER = "reader@example.com"
@@ -73,6 +77,7 @@ def was_told_to_stop(deployment):
     return any(queue.hexists(key, "shutdown_requested_date") for key in queue.smembers("rq:workers"))
 
 
+@pytest.mark.deep
 def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
     deployment = build(job_lease_seconds="1")
     deployment.valkey.start()
@@ -88,6 +93,7 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
     assert ended(deployment, harmless).state == JobState.DONE
 
 
+@pytest.mark.deep
 def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(deployment, smtp_server):
     smtp_server.hold(READER)
     with deployment.work() as work:
@@ -105,6 +111,7 @@ def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(deployme
         assert ended(deployment, each).state == JobState.DONE
 
 
+@pytest.mark.deep
 def test_one_worker_alone_takes_the_urgent_first(deployment, smtp_server):
     with deployment.work() as work:
         flood = [work.enqueue(task_of("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
@@ -116,6 +123,7 @@ def test_one_worker_alone_takes_the_urgent_first(deployment, smtp_server):
     assert min(done, key=lambda job: job.finished_at).id == reset
 
 
+@pytest.mark.deep
 def test_two_schedules_make_each_tick_once(build):
     deployment = build()
     began = datetime.now(UTC)

@@ -78,7 +78,7 @@ def test_the_password_is_changed_with_the_present_one(signed_in, new_browser, ad
 
 def test_changing_the_password_ends_every_other_session_and_changes_this_ones_token(signed_in, new_browser, ada, app):
     other = new_browser()
-    other.login(ada)
+    other.sign_in(ada)
     stolen = signed_in.cookie("session").value
 
     signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
@@ -226,7 +226,7 @@ def test_every_device_is_listed_and_this_one_is_marked(signed_in, new_browser, a
 
 def test_one_session_is_ended_and_counts_on_its_next_request(signed_in, new_browser, ada):
     phone = new_browser(user_agent=IPHONE)
-    phone.login(ada)
+    phone.sign_in(ada)
     page = signed_in.page("/account/sessions")
     (row,) = [row for row in page.find_all("main li") if "Safari on iOS" in row.to_text()]
 
@@ -247,7 +247,7 @@ def test_ending_the_session_of_this_browser_signs_out(signed_in):
 def test_all_others_are_ended_at_once(signed_in, new_browser, ada):
     others = [new_browser() for _ in range(3)]
     for other in others:
-        other.login(ada)
+        other.sign_in(ada)
 
     answer = signed_in.post("/account/sessions/end-others")
 
@@ -259,7 +259,7 @@ def test_all_others_are_ended_at_once(signed_in, new_browser, ada):
 def test_nobody_ends_the_session_of_somebody_else(signed_in, new_browser, people):
     bob = people.add("bob@example.com")
     his = new_browser()
-    his.login(bob)
+    his.sign_in(bob)
     (action,) = ids_on(his.page("/account/sessions"))
 
     answer = signed_in.post(action)
@@ -304,11 +304,12 @@ def test_short_limits_are_kept_as_exactly_as_long_ones(signed_in, clock):
 # ── activity ──
 
 
-def test_what_happened_is_told_in_plain_words(signed_in, ada):
-    signed_in.post("/account", {"name": "Augusta"})
-    signed_in.post("/account/password", {"current_password": "not that harbour", "password": NEW})
+def test_what_happened_is_told_in_plain_words(client, ada):
+    client.login(ada)
+    client.post("/account", {"name": "Augusta"})
+    client.post("/account/password", {"current_password": "not that harbour", "password": NEW})
 
-    page = signed_in.page("/account/activity")
+    page = client.page("/account/activity")
 
     told = page.texts("main .row-title")
     assert told[0] == "A wrong current password was given to change the password."

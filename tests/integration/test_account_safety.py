@@ -230,13 +230,14 @@ def test_one_change_of_address_waits_at_most(app, signed_in, ada, mailbox):
 # ── devices ──
 
 
-def test_a_new_password_forgets_every_browser_but_this_one(app, signed_in, new_browser, ada):
+def test_a_new_password_forgets_every_browser_but_this_one(app, client, new_browser, ada):
+    client.login(ada)
     new_browser().login(ada)
-    before = signed_in.cookie("device").value
-    signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
+    before = client.cookie("device").value
+    client.post("/account/password", {"current_password": ada.password, "password": NEW})
 
     assert len(all_of(app, Device)) == 1
-    assert signed_in.cookie("device").value != before
+    assert client.cookie("device").value != before
 
 
 def test_a_password_that_an_operator_sets_forgets_every_browser(app, signed_in, ada, flask):

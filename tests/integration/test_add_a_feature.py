@@ -35,6 +35,7 @@ class Step:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_the_guide_to_adding_a_feature_works_as_it_is_written(tmp_path: Path) -> None:
     tree = copy_of_the_tree(tmp_path / "gatehouse")
     follow_all(GUIDE.read_text(), tree)

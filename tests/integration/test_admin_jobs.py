@@ -38,7 +38,7 @@ def with_queue(app):
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 
@@ -60,7 +60,7 @@ def state_of(app, job_id):
 
 def test_only_those_who_may_see_the_board_and_only_some_act(client, people, enqueue):
     job_id = enqueue(NoOperation())
-    client.login(people.add("ada@example.com"))
+    client.sign_in(people.add("ada@example.com"))
     assert client.get(JOBS).status_code == 403
     assert client.get(f"{JOBS}/{job_id}").status_code == 403
     for act in ACTS:
@@ -73,7 +73,7 @@ def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
     with app.app_context(), unit_of_work() as work:
         work.roles.make(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=None)
     job_id = enqueue(NoOperation())
-    client.login(people.add("eve@example.com", roles=("watcher",)))
+    client.sign_in(people.add("eve@example.com", roles=("watcher",)))
 
     board, job = client.page(JOBS), client.page(f"{JOBS}/{job_id}")
 
@@ -81,6 +81,7 @@ def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
     assert not job.has("main form[method=post]")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_board_shows_each_job_and_what_became_of_it(grace, enqueue, with_queue):
     done, dead, later = (enqueue(NoOperation()) for _ in range(3))
     with_queue(lambda queue: queue.complete(queue.claim(done), outcome="all is well"))
@@ -173,6 +174,7 @@ def test_a_running_job_is_asked_to_stop(app, grace, enqueue, with_queue):
     assert not grace.page(page).has("form[action$='/cancel']")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_all_that_match_are_retried_at_once(app, grace, enqueue, with_queue):
     wanted = [enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
     other = enqueue(NoOperation())
@@ -191,6 +193,7 @@ def test_all_that_match_are_retried_at_once(app, grace, enqueue, with_queue):
     assert "nothing to retry" in told(grace, grace.post(f"{JOBS}/retry", sent, page=page))
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_schedule_is_shown_paused_resumed_and_run(app, grace):
     with app.app_context():
         tick()
@@ -247,6 +250,7 @@ def test_the_api_lists_shows_and_acts(app, root, enqueue, with_queue, clock):
     assert root.get("/jobs/999999999").status_code == 404
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_api_pages_through_jobs(root, enqueue):
     jobs = [enqueue(NoOperation()) for _ in range(5)]
     seen, cursor = [], ""

@@ -37,6 +37,7 @@ def newest(app):
         return reading().mail_log.list(MailFilter())[0]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_each_mail_is_listed_with_what_the_server_answered(app, grace, smtp_server):
     smtp_server.refuses["bad@example.com"] = "550 no such user here"
     for address in ("good@example.com", "bad@example.com"):

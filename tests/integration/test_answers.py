@@ -136,7 +136,7 @@ def test_part_of_a_file_and_a_picture_are_not_compressed(client):
 
 @pytest.mark.parametrize("path", ["/nowhere", "/users/99", f"/users/{2**80}", "/.git/HEAD", "/.env", "/console"])
 def test_what_is_not_there_is_a_404_with_a_way_out(client, admin, path):
-    client.login(admin)
+    client.sign_in(admin)
     answer = client.get(path)
 
     assert answer.status_code == 404
@@ -208,7 +208,7 @@ def test_the_token_of_another_browser_is_refused(client, new_browser):
 
 
 def test_the_owner_of_the_page_comes_back_from_a_post_without_a_page(client, ada):
-    client.login(ada)
+    client.sign_in(ada)
 
     assert client.send("POST", "/auth/logout").status_code == 400
     assert client.is_signed_in()
@@ -238,7 +238,7 @@ def test_a_database_that_was_never_migrated_is_not_ready(make_app, tmp_path):
 @pytest.mark.databases("postgresql")
 def test_a_database_that_takes_no_writes_is_a_503_for_forms_and_pages_go_on(client, ada, make_app, database_url, clock):
     """As a standby is, after a failover."""
-    client.login(ada)
+    client.sign_in(ada)
     standby = Browser(make_app(database_url=f"{database_url}&options=-cdefault_transaction_read_only%3Don"))
     standby.http._cookies.update(client.http._cookies)
     clock.advance(minutes=10)  # So that the session's last use would be written.
@@ -311,7 +311,7 @@ def test_well_known_files_are_there(client):
 
 def test_the_log_is_one_object_a_request_and_holds_no_secret(client, ada, mailbox, log):
     client.login(ada, "canary-wrong-password")
-    client.login(ada)
+    client.sign_in(ada)
     link = mailbox.link_from(client.forgot_password(ada.email))
     client.reset_password(link, "canary new password")
 
@@ -333,7 +333,7 @@ def test_a_page_of_ones_own_takes_the_place_of_ours(client, settings):
 
 @pytest.mark.settings(trusted_proxies=1)
 def test_the_address_of_a_client_comes_from_as_many_proxies_as_are_trusted(client, ada):
-    client.login(ada)
+    client.sign_in(ada)
     client.http.delete_cookie("session", domain="gatehouse.test")
     client.send("GET", "/", headers={"X-Forwarded-For": "1.1.1.1, 198.51.100.77"})
     token = client.token()

@@ -24,7 +24,7 @@ def made(manager, **body):
 
 
 def test_a_key_is_made_shown_once_renamed_and_ended_on_its_pages(app, client, admin, mailbox):
-    client.login(admin)
+    client.sign_in(admin)
     page = client.post("/account/api-keys", {"name": "Nightly report", "scopes": "users:read", "days": "30"})
     (key,) = re.findall(r"ghk_\w+", page.text)[:1]
     program = Program(app, token=key)
@@ -43,7 +43,7 @@ def test_a_key_is_made_shown_once_renamed_and_ended_on_its_pages(app, client, ad
 
 @pytest.mark.parametrize("typed", [{"name": " "}, {"name": "x", "scopes": "users:fly"}, {"name": "x", "days": "12"}])
 def test_a_key_that_cannot_be_is_refused_with_what_was_typed(client, admin, typed):
-    client.login(admin)
+    client.sign_in(admin)
 
     assert client.post("/account/api-keys", {"days": "30", **typed}).status_code == 422
 

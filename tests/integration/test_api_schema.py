@@ -289,6 +289,7 @@ def served(recorder):
 @pytest.mark.parametrize(
     "tag", ["auth", "users", "roles", "invitations", "audit", "imports", "jobs", "sessions", "api-keys"]
 )
+@pytest.mark.deep
 def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whole):
     found, answered = run(schema.include(tag=tag))
 
@@ -305,6 +306,7 @@ def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whol
     [["auth", "users", "roles", "sessions", "api-keys"], ["users", "roles", "jobs", "imports"]],
     ids=["people", "work"],
 )
+@pytest.mark.deep
 def test_so_do_stories_that_follow_its_links(schema, administrator, people, database_url, ada, tags):
     followed = Counter()
 

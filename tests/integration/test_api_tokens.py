@@ -120,7 +120,7 @@ def test_signing_out_kills_both_tokens_at_once(app, signed_in):
 
 def test_ending_the_session_from_a_browser_ends_the_tokens(app, signed_in, ada):
     browser = Browser(app)
-    browser.login(ada)
+    browser.sign_in(ada)
     with app.app_context():
         (session_id,) = db.session.scalars(select(Session.id).where(Session.user_agent == "gatehouse-tests/1"))
     browser.post(f"/account/sessions/{session_id}/end", page="/account/sessions")
@@ -252,7 +252,7 @@ def test_a_token_that_is_not_exactly_ours_opens_nothing(app, signed_in):
 
 def test_a_bad_header_is_not_helped_by_a_cookie(app, ada):
     browser = Browser(app)
-    browser.login(ada)
+    browser.sign_in(ada)
     assert browser.get("/api/v1/users/me").status_code == 200
     assert browser.get("/api/v1/users/me", headers={"Authorization": "Bearer nonsense"}).status_code == 401
 

@@ -77,6 +77,7 @@ def test_without_the_permission_others_are_hidden_and_the_list_is_refused(member
 
 @pytest.mark.parametrize("sort", ["created_at", "email", "name", "last_seen_at"])
 @pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_walk_through_the_pages_meets_everybody_once_and_in_order(manager, crowd, sort, sign):
     found = walk(manager, f"&sort={sign}{sort}")
 
@@ -87,6 +88,7 @@ def test_a_walk_through_the_pages_meets_everybody_once_and_in_order(manager, cro
     assert all(each[sort] is None for each in found[len(pairs) :])
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_page_stays_where_it_is_when_somebody_joins(manager, crowd, people):
     first = manager.get("/users?limit=5&sort=-created_at").json["data"]
     people.add("late@example.com")
@@ -108,6 +110,7 @@ def test_a_cursor_is_good_for_its_own_list_only(manager, crowd):
 
 
 @pytest.mark.usefixtures("matches")
+@pytest.mark.databases("sqlite", "postgresql")
 def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, crowd):
     assert len(walk(manager, "&q=person0")) == 10
     assert {each["name"].split()[1] for each in walk(manager, "&q=b")} == {"B"}
@@ -117,6 +120,7 @@ def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, c
     assert walk(manager, "&q=%25") == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_new_name_is_found_and_the_old_one_no_more(manager, crowd):
     person = crowd[0]
     assert manager.put(f"/users/{person.id}", {"name": "Zoë Ångström"}).status_code == 200
@@ -125,6 +129,7 @@ def test_a_new_name_is_found_and_the_old_one_no_more(manager, crowd):
 
 
 @pytest.mark.usefixtures("matches")
+@pytest.mark.databases("sqlite", "postgresql")
 def test_filters(manager, crowd, admin, client):
     manager.put(f"/users/{crowd[3].id}", {"name": "x", "is_active": False})
     client.register("waiting@example.com")
@@ -177,6 +182,7 @@ def test_postgresql_is_told_how_few_users_match(manager, admin):
 
 @pytest.mark.parametrize("sort", ["created_at", "last_seen_at"])
 @pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_page_of_the_list_takes_three_queries_at_most(manager, crowd, sort, filters):
     with statements() as asked:
         assert manager.get(f"/users?sort={sort}{filters}").status_code == 200
@@ -250,6 +256,7 @@ def test_a_new_address_is_only_proposed(member, ada, mailbox):
     assert "/auth/confirm-email-change/" in mailbox.last_to("countess@example.com").link
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_last_administrator_stays(manager, admin):
     for answer in (
         manager.put(f"/users/{admin.id}", {"name": "G", "is_active": False}),
@@ -311,11 +318,11 @@ def test_nobody_invites_beyond_what_they_hold(app, people, manager):
 
 def test_a_cookie_needs_the_token_of_its_page(app, ada):
     browser = Browser(app)
-    browser.login(ada)
+    browser.sign_in(ada)
     path, body = f"/api/v1/users/{ada.id}", {"name": "Ada"}
     refused = browser.send("PUT", path, json=body)
     assert (refused.status_code, refused.json["errors"][0]["code"]) == (403, "csrf")
-    token = browser.token("/account")
+    token = browser.token_on("/account")
     assert browser.send("PUT", path, json=body, headers={"X-CSRFToken": token}).status_code == 200
     elsewhere = {"X-CSRFToken": token, "Origin": "https://evil.test"}
     assert browser.send("PUT", path, json=body, headers=elsewhere).status_code == 403

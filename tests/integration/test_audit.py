@@ -15,11 +15,13 @@ from app.web.exports import COLUMNS, cell
 from tests.support.program import Program, code, codes
 from tests.support.statements import statements
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 

@@ -21,6 +21,8 @@ from tests.support.mailbox import work_off
 from tests.support.people import People
 from tests.support.program import Program
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def rows(app):
     """Every row of every table, by table."""

@@ -48,7 +48,7 @@ def fill_in(visitor, path, **values):
         visitor.logout()
     typed = {field: GOOD[field] for field in FORMS[path]} | values
     # Spelt by hand, because a test client would not send what no browser sends.
-    body = urlencode({"csrf_token": visitor.token(path), **typed}, doseq=True, errors="surrogatepass")
+    body = urlencode({"csrf_token": visitor.token_on(path), **typed}, doseq=True, errors="surrogatepass")
     return visitor.send("POST", path, data=body, content_type="application/x-www-form-urlencoded")
 
 
@@ -70,7 +70,7 @@ def test_every_field_refuses_what_no_keyboard_makes(visitor, path, field):
 def test_bytes_that_are_no_text_are_no_error_of_ours(visitor, path, field):
     assert fill_in(visitor, path, **{field: b"ada\xff\xfe@example.com"}).status_code < 500
     typed = {name: GOOD[name] for name in FORMS[path]} | {field: io.BytesIO(b"ada\xff\xfe@example.com")}
-    parts = {"csrf_token": visitor.token(path), **typed}
+    parts = {"csrf_token": visitor.token_on(path), **typed}
     assert visitor.send("POST", path, data=parts, content_type="multipart/form-data").status_code < 500
 
 
@@ -114,7 +114,7 @@ def test_a_body_that_does_not_say_its_length_is_refused(client):
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_thousand_fields_a_file_or_nonsense_are_no_error_of_ours(visitor, path):
-    token = visitor.token(path)
+    token = visitor.token()
     bodies = [
         {"data": {"csrf_token": token, **{f"field{number}": "x" for number in range(1000)}}},
         {"data": {"csrf_token": token, FORMS[path][0]: (io.BytesIO(b"x" * 100), "x.txt")}},

@@ -160,6 +160,7 @@ def port():
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_the_image_serves_in_production_as_its_command_says(image, port):
     settings = {"SECRET_KEY": "k" * 10 + worker_name() + os.urandom(24).hex(), "BASE_URL": f"http://127.0.0.1:{port}"}
     settings |= {"PORT": str(port), "HOST": "127.0.0.1", "TRUSTED_PROXIES": "1", "MAIL_URL": "smtp://127.0.0.1:1"}
@@ -173,6 +174,7 @@ def test_the_image_serves_in_production_as_its_command_says(image, port):
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_the_image_is_asked_as_on_github(image, port):
     url = f"http://127.0.0.1:{port}"
     settings = {"ENVIRONMENT": "development", "BASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1"}
@@ -216,7 +218,7 @@ def test_the_workflow_runs_what_is_there_and_pins_what_it_takes():
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     asked = {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
-    assert asked == {"check", "sbom", "smoke", "test"}
+    assert asked == {"check", "coverage", "sbom", "smoke", "test", "test-deep"}
     assert asked <= targets
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
     assert workflow["permissions"] == {"contents": "read"}

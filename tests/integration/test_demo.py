@@ -13,6 +13,8 @@ from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.mailbox import work_off
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def password_of(result):
     assert result.exit_code == 0, result.output

@@ -18,7 +18,7 @@ SECURITY = "/account/security"
 def own(app, ada, clock):
     """Ada's browser, with an authenticator app and a passkey."""
     browser = Browser(app)
-    browser.login(ada)
+    browser.sign_in(ada)
     browser.phone, browser.codes = set_up(browser, clock)
     add_passkey(browser)
     return browser
@@ -27,7 +27,7 @@ def own(app, ada, clock):
 @pytest.fixture
 def helper(app, admin):
     browser = Browser(app)
-    browser.login(admin)
+    browser.sign_in(admin)
     return browser
 
 
@@ -113,11 +113,11 @@ def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people
         held = frozenset({"users:read", "users:reset-factors"})
         work.roles.make(RoleSpec(name="helper", permissions=held), by=None)
     boss = Browser(app)
-    boss.login(admin)
+    boss.sign_in(admin)
     set_up(boss, clock)
     browser, stranger = Browser(app), Browser(app)
-    browser.login(people.add("helper@example.com", roles=("helper",)))
-    stranger.login(people.add("stranger@example.com", roles=("manager",)))
+    browser.sign_in(people.add("helper@example.com", roles=("helper",)))
+    stranger.sign_in(people.add("stranger@example.com", roles=("manager",)))
     assert (
         stranger.send("POST", f"/users/{ada.id}/reset-factors", data={"csrf_token": stranger.token()}).status_code
         == 403

@@ -183,7 +183,9 @@ def test_signing_out_ends_it_there_too(app, ada):
     answer = signed_in_from(browser, ada, f"{WIKI}/")
     (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Secure-forward=")]
     only = {"Cookie": cookie.partition(";")[0]}
-    out = browser.send("POST", "/auth/logout", data={"csrf_token": browser.token("/account")}, headers={"Origin": OURS})
+    out = browser.send(
+        "POST", "/auth/logout", data={"csrf_token": browser.token_on("/account")}, headers={"Origin": OURS}
+    )
     assert any("__Secure-forward=;" in each and "Max-Age=0" in each for each in out.headers.getlist("Set-Cookie"))
     assert asked_by_caddy(holder(app), **only).status_code == 302
 

@@ -15,7 +15,7 @@ PAGE = "/account"
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 
@@ -74,7 +74,7 @@ def test_the_person_is_told_and_can_read_why(acting, ada, new_browser, mailbox):
     assert "Grace Hopper" in mail.text
     assert "Asked for help." in mail.text
     browser = new_browser()
-    browser.login(ada)
+    browser.sign_in(ada)
     assert "An administrator began to act as this user: Asked for help." in browser.page("/account/activity").text(
         "main"
     )
@@ -92,7 +92,7 @@ def test_what_is_the_owners_alone_stays_out_of_reach(acting, ada):
         assert (refused.status_code, "while you act as somebody else" in refused.text) == (403, True), path
     for path in ("/account/email/cancel", "/account/sessions/end-others"):
         assert acting.post(path, {}, page=PAGE).status_code in {403, 404}, path
-    token = {"X-CSRFToken": acting.token(PAGE)}
+    token = {"X-CSRFToken": acting.token_on(PAGE)}
     changed = acting.send("PUT", f"/api/v1/users/{ada.id}", json={"name": "x", "email": "x@example.com"}, headers=token)
     assert (changed.status_code, changed.json["errors"][0]["code"]) == (403, "confirmation_required")
     for method, path in (
@@ -140,7 +140,7 @@ def test_one_that_has_run_out_is_told_of_when_the_next_begins(acting, ada, peopl
 def test_it_ends_on_the_next_request_when_it_is_no_longer_allowed(app, people, ada, client, flask, change):
     with app.app_context(), unit_of_work() as work:
         work.roles.make(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=None)
-    client.login(people.add("mary@example.com", name="Mary", roles=("helper",)))
+    client.sign_in(people.add("mary@example.com", name="Mary", roles=("helper",)))
     assert client.post(f"/users/{ada.id}/impersonate", {"reason": "x"}).status_code == 302
     assert banner(client)
 
@@ -166,7 +166,7 @@ def test_nobody_acts_as_who_holds_more_as_themself_or_as_who_cannot_sign_in(app,
     with app.app_context(), unit_of_work() as work:
         work.roles.make(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=None)
     mary = people.add("mary@example.com", name="Mary", roles=("helper",))
-    client.login(mary)
+    client.sign_in(mary)
     assert client.get(f"/users/{admin.id}/impersonate").status_code == 403
     assert client.post(f"/users/{mary.id}/impersonate", {"reason": "x"}).status_code == 403
     assert client.post(f"/users/{ada.id}/impersonate", {"reason": ""}).status_code == 422

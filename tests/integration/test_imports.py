@@ -24,7 +24,7 @@ MANAGES = {"users:read", "users:import", "users:export", "users:invite", "users:
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 
@@ -42,7 +42,7 @@ def clerk(client, people, make_role):
     """The browser of somebody who may import, and may not do everything."""
     make_role("clerk", *MANAGES)
     make_role("guest")
-    client.login(people.add("clerk@example.com", roles=("clerk",)))
+    client.sign_in(people.add("clerk@example.com", roles=("clerk",)))
     return client
 
 
@@ -95,6 +95,7 @@ boss@example.com,Boss,wizard,
 """
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role, upload):
     make_role("guest")
     people.add("ada@example.com", name="Ada Lovelace")
@@ -132,6 +133,7 @@ def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role,
     assert "The name changed from “Ada Lovelace” to “Ada King”" in events
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_new_people_set_a_password_with_a_link_to_their_address(app, grace, new_browser, mailbox, upload):
     page = upload(grace, "email,name\nnew@example.com,New Person\n")
     start(app, grace, page)
@@ -207,6 +209,7 @@ def test_who_may_import_no_more_stops_at_once(app, clerk, upload):
         assert "may import no users any more" in db.session.scalar(select(UserImport.problem))
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_accounts_that_came_or_went_since_the_check_are_not_overwritten(app, grace, people, upload):
     gone = people.add("gone@example.com", name="Gone")
     page = upload(grace, "email,name\nnew@example.com,New\ngone@example.com,Changed\n")
@@ -244,6 +247,7 @@ def test_the_last_administrator_stays_one(app, grace, admin, upload):
     assert "one active administrator" in report(grace, page)[2][1]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_out_and_in_again_changes_nothing(app, grace, people, clock, new_browser, upload):
     for number, name in enumerate(("=1+1", "'=x", 'O\'Hara, "Bob"', "+49", "Zoë", "")):
         people.add(f"u{number}@example.com", name=name, roles=("member", "manager"))
@@ -295,7 +299,7 @@ def test_without_a_file_the_form_asks_for_one(grace):
 def test_a_larger_file_than_allowed_is_refused_and_others_send_no_large_body(grace, new_browser, people, monkeypatch):
     large = {"file": (io.BytesIO(b"email\n" + b"a@example.com\n" * 25_000), "large.csv")}
     other = new_browser()
-    other.login(people.add("ada@example.com"))
+    other.sign_in(people.add("ada@example.com"))
     answer = other.post(IMPORT, large, page="/account", content_type="multipart/form-data")
     assert answer.status_code == 403
 
@@ -307,7 +311,7 @@ def test_a_larger_file_than_allowed_is_refused_and_others_send_no_large_body(gra
 def test_an_import_is_its_importers_alone(app, grace, new_browser, people, upload):
     page = upload(grace, "email\nnew@example.com\n")
     other = new_browser()
-    other.login(people.add("other@example.com", roles=("administrator",)))
+    other.sign_in(people.add("other@example.com", roles=("administrator",)))
 
     assert other.get(page).status_code == 404
     assert other.get(f"{page}/report.csv").status_code == 404
@@ -317,6 +321,7 @@ def test_an_import_is_its_importers_alone(app, grace, new_browser, people, uploa
     assert "people.csv" in grace.page(IMPORT).text("main")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_started_import_is_cancelled_and_goes_on_where_it_was(app, grace, upload, monkeypatch):
     monkeypatch.setattr("app.jobs.imports.BATCH", 2)
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(7)))
@@ -335,6 +340,7 @@ def test_a_started_import_is_cancelled_and_goes_on_where_it_was(app, grace, uplo
     assert "can be started" in start(app, grace, page)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grace, upload, monkeypatch, clock):
     monkeypatch.setattr("app.jobs.imports.BATCH", 3)
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(20)))
@@ -385,6 +391,7 @@ def test_looking_for_repeated_addresses_reads_no_more_than_their_rows(app, grace
     assert all("ix_user_import_rows_email (email=? AND import_id=?)" in step for step in plan), plan
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_old_imports_and_cut_off_files_are_deleted(app, grace, upload, clock):
     upload(grace, "email\nnew@example.com\n")
     with app.app_context(), unit_of_work() as work:

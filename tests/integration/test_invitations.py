@@ -17,7 +17,7 @@ BOB, GOOD = "bob@example.com", "a quieter harbour"
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 
@@ -77,7 +77,7 @@ def test_nobody_promises_more_than_they_hold(app, people, invite, flask):
     with app.app_context(), unit_of_work() as work:
         work.roles.make(RoleSpec(name="recruiter", permissions=frozenset({USERS_INVITE, USERS_READ})), by=None)
     browser = Browser(app)
-    browser.login(people.add("ivy@example.com", roles=("recruiter",)))
+    browser.sign_in(people.add("ivy@example.com", roles=("recruiter",)))
     page = browser.page("/users/invitations")
     (resend,) = [form.attrs["action"] for form in page.find_all('main form[action$="/resend"]')]
     for action in (resend, resend.replace("resend", "revoke")):
@@ -90,7 +90,7 @@ def test_an_invitation_is_listed_sent_again_and_revoked(invite, grace, mailbox, 
     for part in (BOB, "manager", f"by {admin.name}", "works until"):
         assert part in row
     clock.advance(days=8)
-    grace.login(admin)
+    grace.sign_in(admin)
     assert new_browser().get(first).status_code == 410
     assert "Expired" in grace.page("/users/invitations").text("main li")
 

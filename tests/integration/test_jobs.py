@@ -340,6 +340,7 @@ def test_wrong_credentials_can_be_mended_so_the_mail_waits(make_app, guarded_ser
 # ── the work itself ──
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_job_is_done_once_however_often_it_is_called(app, client, mailbox):
     client.register("new@example.com")
     (job,) = rows(app, Job)
@@ -371,6 +372,7 @@ def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, m
     assert (job.state, job.outcome) == ("waiting", "failed with RuntimeError")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
     def fail(work, task, claim):
         work.users.rename(work.users.get(ada.id), "Half done", by=None)
@@ -386,6 +388,7 @@ def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
     assert [job.kind for job in rows(app, Job)] == ["no_operation"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_to_the_other(
     app, monkeypatch, ada, clock
 ):
@@ -413,6 +416,7 @@ def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
     assert rows(app, Job)[0].outcome == "failed with KeyError"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, monkeypatch, clock, flask):
     def fail(work, task, claim):
         raise ValueError
@@ -477,6 +481,7 @@ def name_of(app, person):
         return db.session.get(User, person.id).name
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_each_step_is_kept_and_shown_before_the_next_begins(app, ada, rename_ten_times, clock, flask):
     seen = []
 
@@ -495,6 +500,7 @@ def test_each_step_is_kept_and_shown_before_the_next_begins(app, ada, rename_ten
     assert job.worker.endswith(f":{os.getpid()}")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_failed_step_is_undone_and_the_next_try_goes_on_there(app, ada, rename_ten_times, clock):
     tried = []
 
@@ -514,6 +520,7 @@ def test_a_failed_step_is_undone_and_the_next_try_goes_on_there(app, ada, rename
     assert [(job.state, job.attempts) for job in rows(app, Job)] == [("done", 2)]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_who_lost_the_lease_undoes_its_step_and_leaves_the_rest_to_the_other(app, ada, rename_ten_times, clock):
     def oversleep(number):
         if number == 3:
@@ -531,6 +538,7 @@ def test_who_lost_the_lease_undoes_its_step_and_leaves_the_rest_to_the_other(app
     assert (job.state, job.attempts, job.progress_done) == ("running", 2, 3)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_job_in_steps_is_cancelled_after_the_one_in_hand_and_goes_on_when_retried(app, ada, rename_ten_times, flask):
     def cancel(number):
         if number == 3:
@@ -640,6 +648,7 @@ def test_workers_are_not_notified_of_a_request_that_failed(app, redis_url):
 # ── the schedule and the upkeep ──
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_tick_of_a_period_is_made_once_and_the_next_period_makes_another(app, clock):
     clock.now = clock.now.replace(hour=0, minute=10)
     with app.app_context():
@@ -668,6 +677,7 @@ def test_a_long_queue_is_not_notified_again(app, redis_url, clock):
     connection.close()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_missed_periods_are_made_up_for_once(app, clock):
     with app.app_context():
         tick()
@@ -677,6 +687,7 @@ def test_missed_periods_are_made_up_for_once(app, clock):
     assert count(app, Job) == 2 * len(SCHEDULE)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app, client, ada, mailbox, clock):
     client.register("new@example.com")
     mailbox.all()
@@ -690,6 +701,7 @@ def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app,
     assert "new@example.com" not in str([vars(each) for each in rows(app, SentMail)])
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_what_does_not_fit_in_one_transaction_is_purged_in_the_next(app, clock):
     with app.app_context(), unit_of_work() as work:
         for number in range(1001):
@@ -703,9 +715,10 @@ def test_what_does_not_fit_in_one_transaction_is_purged_in_the_next(app, clock):
     assert (job.outcome, job.progress_done, job.attempts) == ("accounts erased: 1001", 1001, 1)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, new_browser, ada, mailbox, clock):
-    client.login(ada)
-    client.login(ada)
+    client.sign_in(ada)
+    client.sign_in(ada)
     new_browser().login(ada, "not that harbour")
     client.forgot_password(ada.email)
     mailbox.all()

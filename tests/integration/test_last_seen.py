@@ -17,6 +17,8 @@ from tests.support.mailbox import work_off
 from tests.support.program import Program
 from tests.support.statements import statements
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 USES = f"{PREFIX}uses"
 
 
@@ -51,7 +53,7 @@ def write_behind(app):
 def browser_and_program(app, admin):
     """Both have used the application just now."""
     browser, program = Browser(app), Program(app)
-    browser.login(admin)
+    browser.sign_in(admin)
     key = program.login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["users:read"]}).json["data"]["key"]
     program = Program(app, token=key)
     assert (browser.get("/account").status_code, program.get("/users").status_code) == (200, 200)

@@ -16,6 +16,8 @@ from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.people import People
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def flask(app, *arguments):
     result = flask_command(app, *arguments)

@@ -17,32 +17,24 @@ from tests.support.browser import Browser
 from tests.support.mailbox import Mailbox
 from tests.support.pages import attributes
 from tests.support.people import People
-from tests.support.provider import CLIENT_ID, CLIENT_SECRET, ada, running_provider
+from tests.support.provider import CLIENT_ID, CLIENT_SECRET, ada
 
 START = "/auth/oauth/acme"
 
 
-@pytest.fixture(scope="module")
-def _provider():
-    with running_provider() as provider:
-        yield provider
-
-
 @pytest.fixture
-def provider(_provider):
-    _provider.reset()
-    return _provider
-
-
-@pytest.fixture
-def site(make_app, provider, database_url, tmp_path):
+def site(keep_app, provider):
     """Make an application with this provider; settings of the provider by `acme_...`."""
 
     def make(**settings):
         own = {name.removeprefix("acme_"): settings.pop(name) for name in [*settings] if name.startswith("acme_")}
-        return make_app(
-            database_url=database_url, instance_path=tmp_path, oauth_providers=[provider.settings(**own)], **settings
-        )
+        app = keep_app(oauth_providers=[provider.settings(**own)], **settings)
+        for name in (
+            "oauth_clients",
+            "oauth_at_once",
+        ):  # What another test left: the provider's documents, taken places.
+            app.extensions.pop(name, None)
+        return app
 
     return make
 
@@ -255,7 +247,6 @@ WRONG_CLAIMS = {
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.unmeasured
 def test_wrong_claims_are_refused(site, provider):
     browser = Browser(site())
     for what, change in WRONG_CLAIMS.items():
@@ -280,7 +271,6 @@ WRONG_SIGNATURES = {
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.unmeasured
 def test_wrong_signatures_are_refused(site, provider):
     browser = Browser(site())
 
@@ -466,7 +456,7 @@ def test_what_waits_to_be_connected_is_forgotten_soon(site, provider, clock):
     browser = Browser(app)
     sign_in(browser, provider)
     clock.advance(minutes=16)
-    browser.login(owner)
+    browser.sign_in(owner)
     assert "just signed in" not in browser.get("/account/connections").text
     browser.post("/account/connections/connect", page="/account/connections")
     assert sign_in(Browser(app), provider).location != "/account"
@@ -646,7 +636,7 @@ def test_an_identity_of_another_account_is_not_moved(site, provider):
     sign_in(Browser(app), provider)
     grace = People(app).add("grace@example.com")
     browser = Browser(app)
-    browser.login(grace)
+    browser.sign_in(grace)
     answer = sign_in(browser, provider)
     assert "connected to another account" in browser.get(answer.location).text
     assert browser.page("/account").text  # She is still herself.
@@ -658,7 +648,7 @@ def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(
     app = site()
     grace = People(app).add("grace@example.com")
     browser = Browser(app)
-    browser.login(grace)
+    browser.sign_in(grace)
     answer = sign_in(browser, provider)
     assert answer.location == "/account/connections"
     with app.app_context():
@@ -747,7 +737,7 @@ def test_who_has_a_password_confirms_with_it(site, provider, clock):
     owner = People(app).add("ada@corp.example")
     browser = Browser(app)
     sign_in(browser, provider)
-    browser.login(owner)
+    browser.sign_in(owner)
     browser.post("/account/connections/connect", page="/account/connections")
     clock.advance(minutes=11)
     assert sign_in(browser, provider, f"{START}?for=confirm").status_code == 403
@@ -758,7 +748,7 @@ def test_an_undone_change_of_address_disconnects_what_a_thief_may_have_connected
     app = site()
     owner = People(app).add("owner@example.com")
     thief = Browser(app)
-    thief.login(owner)
+    thief.sign_in(owner)
     sign_in(thief, provider)
     thief.post("/account/connections/connect", page="/account/connections")
     thief.post("/account/email", {"email": "thief@example.com"})
@@ -797,7 +787,7 @@ def test_the_way_back_is_only_to_this_site(site, provider, wanted):
 
 
 @pytest.mark.databases("sqlite")
-def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog, tmp_path):
+def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog):
     app = site()
     seen = []
     provider.token = lambda token: seen.append(token["access_token"]) or token

@@ -42,6 +42,7 @@ def user(app, person):
 # ── a copy of everything ──
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_everything_is_downloaded_as_json_and_as_tables(app, signed_in, ada, admin, mailbox):
     Program(app).login(ada).post("/api-keys", {"name": "Reporter"})
     signed_in.post("/account", {"name": "=1+1"})
@@ -69,7 +70,7 @@ def test_everything_is_downloaded_as_json_and_as_tables(app, signed_in, ada, adm
 def test_a_mail_that_is_put_off_is_sent_later_with_the_same_copy(make_app, smtp_server, clock):
     app = make_app(mail_url=smtp_server.url)
     ada, browser = People(app).add("ada@example.com"), Browser(app)
-    browser.login(ada)
+    browser.sign_in(ada)
     smtp_server.answers += ["451 try again later"]
     browser.post(f"{DATA}/copy", {}, page=DATA)
     work_off(app)
@@ -82,7 +83,7 @@ def test_a_mail_that_is_put_off_is_sent_later_with_the_same_copy(make_app, smtp_
 
 def test_where_an_administrator_acted_from_stays_theirs(app, signed_in, ada, admin, new_browser):
     grace = new_browser(address="198.51.100.77")
-    grace.login(admin)
+    grace.sign_in(admin)
     page = f"/users/{ada.id}"
     grace.post(f"{page}/edit", {"name": "Ada King", "email": ada.email, "roles": "member", "version": "1"})
     signed_in.post(f"{DATA}/copy", {}, page=DATA)
@@ -99,13 +100,13 @@ def test_a_copy_is_its_owners_replaces_the_one_before_and_expires(app, signed_in
         signed_in.post(f"{DATA}/copy", {}, page=DATA)
     work_off(app)
     grace = new_browser()
-    grace.login(admin)
+    grace.sign_in(admin)
     assert grace.get(f"{DATA}/download").status_code == 404
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(StoredFile)) == 1
 
     clock.advance(days=8)
-    signed_in.login(ada)
+    signed_in.sign_in(ada)
     assert signed_in.get(f"{DATA}/download").status_code == 404
     enqueue(app, PurgeExpired())
     with app.app_context():
@@ -130,7 +131,7 @@ def delete(browser):
 def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_browser, mailbox, clock):
     key = Program(app).login(ada).post("/api-keys", {"name": "Reporter"}).json["data"]["key"]
     other = new_browser()
-    other.login(ada)
+    other.sign_in(ada)
     answer = delete(signed_in)
 
     assert answer.location == "/auth/login"
@@ -155,6 +156,7 @@ def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_bro
     assert any("active again" in mail.subject for mail in mailbox.to(ada.email))
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_after_two_weeks_everything_is_erased_but_the_proof_that_it_was(app, signed_in, ada, admin, mailbox, clock):
     delete(signed_in)
     clock.advance(days=14, minutes=1)
@@ -178,7 +180,7 @@ def test_an_administrators_deletion_is_not_undone_by_signing_in(app, ada, new_br
 
 
 def test_the_last_administrator_stays(client, admin, app):
-    client.login(admin)
+    client.sign_in(admin)
     answer = delete(client)
 
     assert answer.status_code == 422
@@ -204,7 +206,7 @@ def test_an_imported_row_of_somebody_who_is_erased_names_nobody(app, signed_in, 
 
 @pytest.mark.parametrize("path", [DATA, CLOSE, f"{DATA}/download"])
 def test_nobody_does_this_for_somebody_else(app, client, ada, admin, path):
-    client.login(admin)
+    client.sign_in(admin)
     client.post(f"/users/{ada.id}/impersonate", {"reason": "to see what they see"})
 
     assert client.get(path).status_code == 403

@@ -21,7 +21,7 @@ ADD = f"{SECURITY}/passkeys"
 def own(app, ada):
     """Ada's browser, signed in just now."""
     browser = Browser(app)
-    browser.login(ada)
+    browser.sign_in(ada)
     return browser
 
 
@@ -84,7 +84,7 @@ def test_the_browser_is_asked_for_what_the_standard_says(own, ada, passkey):
 
 def test_the_first_passkey_ends_other_sessions_and_is_asked_for_after_the_password(app, own, ada):
     other, program = Browser(app), Program(app).login(ada)
-    other.login(ada)
+    other.sign_in(ada)
     add_passkey(own)
     assert own.is_signed_in()
     assert not other.is_signed_in()
@@ -99,7 +99,7 @@ def test_a_passkey_is_added_once(app, own, ada, passkey, people):
     again = {"name": "Again", "credential": passkey.create(passkey_options(page))}
     assert own.post(ADD, again, page="/account").status_code == 422
     other = Browser(app)
-    other.login(people.add("grace@example.com"))
+    other.sign_in(people.add("grace@example.com"))
     page = other.get(ADD).text
     theirs = {"name": "Mine", "credential": passkey.create(passkey_options(page))}
     assert "in use already" in other.post(ADD, theirs, page="/account").text
@@ -116,7 +116,7 @@ def test_there_is_a_most(app, own, monkeypatch):
 
 def test_adding_wants_a_fresh_confirmation_and_a_challenge_of_this_person(app, own, people, clock):
     other = Browser(app)
-    other.login(people.add("grace@example.com"))
+    other.sign_in(people.add("grace@example.com"))
     passkey = Passkey()
     theirs = passkey.create(passkey_options(other.get(ADD).text))
     assert own.post(ADD, {"name": "x", "credential": theirs}, page="/account").status_code == 422
@@ -173,7 +173,7 @@ def test_what_is_no_answer_is_refused(app, own):
 def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(app, passkey):
     browser = Browser(app)
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
-    browser.token()
+    browser.get("/auth/login")
     copy = browser.cookie("session").value
     assert send(browser, credential).location == "/account"
     thief = Browser(app)
@@ -247,7 +247,7 @@ def test_a_device_that_does_not_verify_its_user_is_a_second_factor_only(app, own
 
 def test_a_passkey_of_somebody_else_is_no_second_factor(app, own, ada, passkey, people):
     other = Browser(app)
-    other.login(people.add("grace@example.com"))
+    other.sign_in(people.add("grace@example.com"))
     theirs, _ = add_passkey(other)
     browser = Browser(app)
     browser.login(ada)
@@ -293,7 +293,7 @@ def test_a_deactivated_account_is_not_let_in(app, ada, passkey, flask):
 
 def test_a_passkey_confirms_for_its_owner(app, own, passkey, people, clock):
     other = Browser(app)
-    other.login(people.add("grace@example.com"))
+    other.sign_in(people.add("grace@example.com"))
     theirs, _ = add_passkey(other)
     clock.advance(minutes=11)
     page = own.get("/auth/confirm?next=/account/email").text
@@ -324,7 +324,7 @@ def test_beside_another_factor_it_is_removed_without_a_question(app, own, ada, p
 @pytest.mark.databases("sqlite")
 def test_nobody_removes_what_is_somebody_elses(app, passkey, people):
     other = Browser(app)
-    other.login(people.add("grace@example.com"))
+    other.sign_in(people.add("grace@example.com"))
     path = f"{SECURITY}/{stored(app)[0].id}/remove"
     assert other.get(path).location == SECURITY
     other.post(path, {"sure": "y"}, page="/account")

@@ -230,7 +230,6 @@ def word(answer, *, is_public):
 
 # GitHub, because the way to it is known without asking it.
 @pytest.mark.settings(oauth_providers=[{"name": "github", "label": "GitHub", "client_id": "x"}])
-@pytest.mark.unmeasured
 def test_the_document_says_who_may_enter_where(app, people, target):
     lines = [
         f"| method | route | {' | '.join(kind.title for kind in KINDS)} |",

@@ -16,6 +16,8 @@ from app.unit_of_work import reading, unit_of_work
 from tests.support.mailbox import work_off
 from tests.support.statements import statements
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 REPORTS = "/admin/reports"
 
 

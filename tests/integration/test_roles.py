@@ -14,7 +14,7 @@ pytestmark = pytest.mark.databases("sqlite")
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 
@@ -90,7 +90,7 @@ def test_a_refused_role_keeps_what_was_typed(grace, sent, problem):
 def test_a_changed_role_counts_on_the_next_request_of_its_holders(grace, new_browser, people, make_role):
     role_id = make_role("clerk", USERS_READ)
     browser = new_browser()
-    browser.login(people.add("bob@example.com", roles=("clerk",)))
+    browser.sign_in(people.add("bob@example.com", roles=("clerk",)))
     assert browser.get("/users").status_code == 200
 
     form = grace.page(f"/admin/roles/{role_id}/edit")
@@ -148,7 +148,7 @@ def test_only_a_role_that_nobody_holds_is_deleted(grace, app, people, make_role,
 def test_an_editor_gives_what_they_hold_and_leaves_wider_roles_alone(client, app, people, make_role):
     make_role("editor", ROLES_READ, ROLES_EDIT)
     wide = make_role("wide", USERS_DELETE)
-    client.login(people.add("ed@example.com", roles=("editor",)))
+    client.sign_in(people.add("ed@example.com", roles=("editor",)))
 
     form = client.page("/admin/roles/new")
     assert form.has(f'input[value="{ROLES_READ}"]')

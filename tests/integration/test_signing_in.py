@@ -223,7 +223,7 @@ def test_who_is_signed_in_already_is_sent_on(signed_in):
 
 def test_signing_in_drops_what_the_browser_held_before(client, ada, app):
     """Whatever a stranger planted in this browser beforehand is worth nothing after."""
-    planted_token = client.token()
+    planted_token = client.token_on("/auth/login")
     planted = client.cookie("session").value
 
     client.login(ada)
@@ -344,7 +344,7 @@ def test_signing_out_twice_is_no_error(signed_in):
 
 
 def test_any_page_of_ours_signs_out_however_old_it_is(signed_in, ada, clock, settings):
-    page_of_yesterday = signed_in.token()
+    page_of_yesterday = signed_in.token_on("/account")
     for how in ({"data": {"csrf_token": page_of_yesterday}}, {"headers": {"Origin": settings.public_url}}):
         assert signed_in.login(ada).status_code == 302
         assert signed_in.send("POST", "/auth/logout", **how).status_code == 302
@@ -353,7 +353,9 @@ def test_any_page_of_ours_signs_out_however_old_it_is(signed_in, ada, clock, set
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_another_site_signs_nobody_out(signed_in, headers):
-    answer = signed_in.send("POST", "/auth/logout", data={"csrf_token": signed_in.token()}, headers=headers)
+    answer = signed_in.send(
+        "POST", "/auth/logout", data={"csrf_token": signed_in.token_on("/account")}, headers=headers
+    )
 
     assert answer.status_code == 400
     assert signed_in.is_signed_in()

@@ -28,7 +28,7 @@ def _asks_again():
 @pytest.fixture
 def grace(app, admin):
     browser = Browser(app)
-    browser.login(admin)
+    browser.sign_in(admin)
     browser.confirm(admin.password)
     return browser
 
@@ -89,7 +89,7 @@ def test_only_who_may_edit_the_site_sees_the_settings(app, signed_in, client):
 
 def test_maintenance_closes_the_site_for_all_but_administrators(app, grace, ada):
     visitor = Browser(app)
-    visitor.login(ada)
+    visitor.sign_in(ada)
     save(grace, maintenance="y", registration="closed")
 
     for path in ("/", "/account", "/auth/register", "/nowhere"):
@@ -111,7 +111,7 @@ def test_an_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, 
     assert "only administrators" in flask("maintenance", "on").output
     browser = Browser(app)
     assert browser.get("/").status_code == 503
-    browser.login(admin)
+    browser.sign_in(admin)
     assert browser.get("/account").status_code == 200
     assert "is open" in flask("maintenance", "off").output
     assert Browser(app).get("/").status_code == 200
@@ -231,7 +231,7 @@ def test_who_waits_in_vain_computes_and_a_failure_holds_nobody_up(app, connectio
 @pytest.mark.databases("sqlite")
 def test_a_report_is_kept_for_a_moment_and_what_cannot_be_read_is_computed(patient, admin, connection):
     grace = Browser(patient())
-    grace.login(admin)
+    grace.sign_in(admin)
     assert grace.get("/admin/reports").status_code == 200
     kept = f"{PREFIX}report:day"
     assert len(json.loads(connection.get(kept))["value"]) == 30

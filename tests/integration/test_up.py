@@ -150,6 +150,7 @@ def test_a_run_outlives_its_parts_and_its_own_death_and_stops_without_a_trace(ru
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_run_follows_its_code_and_its_settings_and_a_second_interrupt_ends_it_at_once(run):
     run.start()
     run.says("Ctrl-C stops it")

@@ -13,7 +13,7 @@ from tests.support.statements import statements
 @pytest.fixture
 def grace(client, admin):
     """An administrator's browser."""
-    client.login(admin)
+    client.sign_in(admin)
     return client
 
 
@@ -48,6 +48,7 @@ def test_an_administrator_sees_everybody_newest_first(grace, people):
     assert page.has('nav a[href="/users"][aria-current]')
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_browser, people, flask):
     people.add("gone@example.com", name="Gone")
     flask("users", "deactivate", "gone@example.com", "--reason", "left")
@@ -85,6 +86,7 @@ def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_brows
     ],
     ids=lambda each: ascii(each)[:30],
 )
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_search_finds_the_beginning_of_an_address_or_a_name(grace, people, typed, found):
     for other in {"ada@xn--bcher-kva.example", "straße@example.com"} & set(found):
         people.add(other, name="Zed")
@@ -105,6 +107,7 @@ def test_a_search_without_a_result_says_so_and_shows_a_way_back(grace):
     assert page.value("q") == "nobody"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_many_are_read_page_by_page_and_each_is_there_once(grace, app):
     with app.app_context(), unit_of_work() as work:
         for number in range(120):
@@ -181,6 +184,7 @@ def test_an_administrator_who_is_none_any_more_is_out_on_the_next_request(grace,
 # ── filters ──
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_filters_and_orders(grace, people, new_browser, flask, clock):
     people.add("ada@example.com", name="Ada", roles=("manager",))
     people.add("bob@example.com", name="Bob")
@@ -221,6 +225,7 @@ def test_a_filter_that_is_none_is_ignored(grace, query):
 
 
 @pytest.mark.parametrize("filters", ["", "?q=a", "?role=member&status=active", "?seen_before=2020-01-01"])
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_page_of_the_list_takes_the_same_few_queries_for_few_and_for_many(grace, people, filters):
     counts = []
     for _ in range(2):
@@ -286,7 +291,7 @@ def test_a_new_address_wants_a_password_given_a_moment_ago(grace, ada, clock):
 
 def test_a_user_is_deactivated_with_a_reason_and_an_end_and_activated(grace, ada, new_browser, mailbox, clock):
     browser = new_browser()
-    browser.login(ada)
+    browser.sign_in(ada)
     path = f"/users/{ada.id}/deactivate"
     yesterday, later = f"{clock.now.date() - timedelta(days=1)}", f"{clock.now.date() + timedelta(days=9)}"
     for wrong in (
@@ -307,11 +312,12 @@ def test_a_user_is_deactivated_with_a_reason_and_an_end_and_activated(grace, ada
     assert browser.login(ada).status_code == 302
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_deleted_user_is_hidden_until_that_is_undone_and_erased_in_the_end(
     grace, ada, new_browser, app, flask, clock, work_off
 ):
     browser = new_browser()
-    browser.login(ada)
+    browser.sign_in(ada)
     page = f"/users/{ada.id}"
     assert grace.post(f"{page}/delete", {}, page=page).status_code == 302
     assert not browser.is_signed_in()
@@ -340,7 +346,7 @@ def test_a_deactivation_outlives_a_deletion_that_was_undone(flask, ada, client):
 
 def test_help_is_a_link_by_mail_or_the_end_of_sessions(grace, ada, new_browser, mailbox):
     browser = new_browser()
-    browser.login(ada)
+    browser.sign_in(ada)
     page = f"/users/{ada.id}"
     grace.post(f"{page}/end-sessions", {}, page=page)
     assert not browser.is_signed_in()
@@ -367,7 +373,7 @@ def test_a_users_page_says_whether_they_may_and_why(grace, ada, admin):
 def manager(people, new_browser):
     """A manager's browser, who may neither delete nor give roles."""
     browser = new_browser()
-    browser.login(people.add("mary@example.com", name="Mary", roles=("manager",)))
+    browser.sign_in(people.add("mary@example.com", name="Mary", roles=("manager",)))
     return browser
 
 
@@ -387,6 +393,7 @@ def test_a_manager_helps_members_and_leaves_administrators_alone(manager, ada, a
         assert manager.post(f"/users/{admin.id}/{path}", {}, page="/users").status_code == 403
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_last_administrator_stays(grace, admin):
     page = f"/users/{admin.id}"
     refused = grace.post(f"{page}/delete", {}, page=page)
@@ -426,7 +433,7 @@ def test_a_preview_says_who_is_affected_and_changes_nothing(grace, people, admin
 
 def test_several_are_given_a_role_or_signed_out(grace, ada, new_browser):
     browser = new_browser()
-    browser.login(ada)
+    browser.sign_in(ada)
     grace.post("/users/bulk", {"act": "assign:manager", "users": [str(ada.id)], "go": "y"}, page="/users")
     assert browser.get("/users").status_code == 200
     grace.post("/users/bulk", {"act": "end_sessions", "users": [str(ada.id)], "go": "y"}, page="/users")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from flask import Flask
 
 from app import create_app
@@ -21,7 +24,17 @@ from tests.support.commands import flask_command
 from tests.support.workspace import one_worker_at_a_time, run_folder, worker_name
 
 SIGNING_KEY = "k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt"
+OLD = Path(__file__).parents[1] / "fixtures" / "database"
 ROLES: dict[str, bytes] = {}  # The rows that a migration created, for each database.
+
+
+def databases(*names: str) -> list[Any]:
+    """Parameters for a test on these databases, all of them in `make test`; none named: on PostgreSQL only in depth."""
+    on_postgresql = [pytest.mark.postgresql] if names else [pytest.mark.postgresql, pytest.mark.deep]
+    return [
+        pytest.param(name, marks=on_postgresql if name == "postgresql" else ())
+        for name in names or ("sqlite", "postgresql")
+    ]
 
 
 @contextmanager
@@ -82,6 +95,23 @@ def emptied(database_url: str) -> str:
     return database_url
 
 
+def emptied_file(file: Path, template: Path) -> None:
+    """Leave in a SQLite file, which processes may have open, what a migrated one holds."""
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as connection:
+        connection.execute("ATTACH ? AS template", [str(template)])
+        connection.execute("BEGIN IMMEDIATE")
+        # Without the triggers that keep the audit log from this.
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        for table in Base.metadata.tables:
+            connection.execute(f"DELETE FROM main.{table}")
+        connection.execute("INSERT INTO main.roles SELECT * FROM template.roles")
+        for _, trigger in triggers:
+            connection.execute(trigger)
+        connection.execute("COMMIT")
+
+
 def fresh_database(beside: str, folder: Path) -> str:
     """The URL of a database without tables: a new SQLite file, or a schema in the PostgreSQL database `beside`."""
     if beside.startswith("sqlite"):
@@ -90,6 +120,27 @@ def fresh_database(beside: str, folder: Path) -> str:
         connection.execute("DROP SCHEMA IF EXISTS fresh CASCADE")
         connection.execute("CREATE SCHEMA fresh")
     return f"{beside}{'&' if '?' in beside else '?'}options=-csearch_path%3Dfresh"
+
+
+def old_database(beside: str, folder: Path) -> tuple[str, dict[str, Any]]:
+    """The URL of a database as revision 0018 left it in November 2026, and the secrets that were in people's hands.
+
+    Made once, with the code of then; it is never made anew.
+    """
+    engine = "sqlite" if beside.startswith("sqlite") else "postgresql"
+    script = (OLD / f"{engine}.sql").read_text()
+    if engine == "sqlite":
+        url = f"sqlite:///{folder / 'old.db'}"
+        with closing(sqlite3.connect(folder / "old.db")) as file:
+            file.executescript(script)
+    else:
+        url = beside.replace(f"gatehouse_{worker_name()}", f"gatehouse_{worker_name()}_old")
+        with psycopg.connect(beside, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS gatehouse_{worker_name()}_old WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE gatehouse_{worker_name()}_old")
+        with psycopg.connect(url) as connection:
+            connection.execute(script.encode())
+    return url, json.loads((OLD / f"{engine}.json").read_text())
 
 
 def copied(template: Path, folder: Path) -> str:

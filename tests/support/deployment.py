@@ -29,7 +29,7 @@ from app.models import Job, SentMail
 from app.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
-from tests.support.databases import SIGNING_KEY, let_go
+from tests.support.databases import SIGNING_KEY, emptied, emptied_file, let_go
 
 PATIENCE_SECONDS = 120
 FLASK = [sys.executable, "-m", "flask"]
@@ -141,10 +141,19 @@ class Deployment:
         for process in running:
             process.wait()
 
+    def empty(self, template: Path) -> None:
+        """Delete all rows, for the next test of the module; `template` is a migrated SQLite file."""
+        url = self.settings.get("database_url", "")
+        if url:
+            emptied(url)
+        else:
+            emptied_file(self.folder / template.name, template)
+
     def close(self) -> None:
         """End what still runs, at once."""
         for process in self.processes:
             process.kill()
+        self.processes.clear()
         self.valkey.kill()
         self._listener.close()
         shutil.rmtree(self._settings().metrics_folder, ignore_errors=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from justhtml import JustHTML
+from justhtml import Element, JustHTML
 
 Node = Any
+Elements = list[tuple[Node, dict[str, str]]]
 
 UNLABELLED = {"hidden", "submit", "button", "reset", "image"}
 ADDRESSES = ("href", "src", "action", "formaction", "poster", "data")
-POINTERS = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "aria-owns")
+POINTERS = {"for", "aria-labelledby", "aria-describedby", "aria-controls", "aria-owns"}
+FIELDS = {"input", "select", "textarea"}
 
 
 class Page:
@@ -19,6 +23,10 @@ class Page:
     def __init__(self, html: str) -> None:
         self.html = html
         self._document = JustHTML(html, sanitize=False, collect_errors=True)
+
+    @property
+    def root(self) -> Node:
+        return self._document.root
 
     @property
     def errors(self) -> list[str]:
@@ -53,72 +61,77 @@ def folded(text: str) -> str:
 
 def complaints(page: Page) -> list[str]:
     """Every requirement that the page violates; empty for a good one."""
+    elements = [(node, attributes(node)) for node in _elements(page.root)]
     return [
         *(f"invalid HTML: {error}" for error in page.errors),
-        *_about_its_frame(page),
-        *_about_ids(page),
-        *_about_scripts(page),
-        *_about_forms(page),
+        *_about_its_frame(elements),
+        *_about_ids(elements),
+        *_about_scripts(elements),
+        *_about_labels(elements),
+        *_about_forms(elements),
     ]
 
 
-def _about_its_frame(page: Page) -> list[str]:
-    said = []
-    if not attributes(page.find("html")).get("lang"):
-        said.append("no language")
-    titles = page.texts("head > title")
-    if len(titles) != 1 or not titles[0]:
-        said.append(f"titles: {titles}")
-    descriptions = [attributes(node)["content"] for node in page.find_all("meta[name=description]")]
-    if len(descriptions) != 1 or not descriptions[0].strip():
-        said.append(f"descriptions: {descriptions}")
-    headings = page.texts("h1")
-    if len(headings) != 1 or not headings[0]:
-        said.append(f"first headings: {headings}")
-    return said
+def _elements(node: Node) -> Iterator[Node]:
+    """All elements below `node`, in the document's order."""
+    waiting = [*reversed(node.children)]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Element):
+            yield each
+            waiting += reversed(each.children)
 
 
-def _about_ids(page: Page) -> list[str]:
-    ids = [attributes(node)["id"] for node in page.find_all("[id]")]
-    said = [f"the id {name!r} is there twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
-    for pointer in POINTERS:
-        for node in page.find_all(f"[{pointer}]"):
-            lost = set(attributes(node)[pointer].split()) - set(ids)
-            said += [f"{pointer} points to {name!r}, which is not there" for name in sorted(lost)]
-    return said
+def _about_its_frame(elements: Elements) -> Iterator[str]:
+    if not any(node.name == "html" and known.get("lang") for node, known in elements):
+        yield "no language"
+    once = {
+        "title": [node.to_text() for node, _ in elements if node.name == "title" and node.parent.name == "head"],
+        "description": [
+            known["content"] for node, known in elements if (node.name, known.get("name")) == ("meta", "description")
+        ],
+        "first heading": [node.to_text() for node, _ in elements if node.name == "h1"],
+    }
+    yield from (f"{name}: {texts}" for name, texts in once.items() if len(texts) != 1 or not texts[0].strip())
 
 
-def _about_scripts(page: Page) -> list[str]:
-    said = [f"inline <{node.name}>" for node in page.find_all("style")]
-    for node in page.find_all("script"):
-        if not attributes(node).get("src"):
-            said.append("inline <script>")
-    for node in page.find_all("*"):
-        for name, value in attributes(node).items():
+def _about_ids(elements: Elements) -> Iterator[str]:
+    ids = Counter(known["id"] for _, known in elements if "id" in known)
+    yield from (f"the id {name!r} is there {times} times" for name, times in ids.items() if times > 1)
+    for _, known in elements:
+        for pointer in POINTERS & known.keys():
+            lost = set(known[pointer].split()) - set(ids)
+            yield from (f"{pointer} points to {name!r}, which is not there" for name in sorted(lost))
+
+
+def _about_scripts(elements: Elements) -> Iterator[str]:
+    for node, known in elements:
+        if node.name == "style" or (node.name == "script" and not known.get("src")):
+            yield f"inline <{node.name}>"
+        for name, value in known.items():
             if name == "style" or name.startswith("on"):
-                said.append(f"<{node.name} {name}>")
-            if name in ADDRESSES and (value or "").strip().lower().startswith(("javascript:", "data:", "//")):
-                said.append(f"<{node.name} {name}={value}>")
-    return said
+                yield f"<{node.name} {name}>"
+            if name in ADDRESSES and value.strip().lower().startswith(("javascript:", "data:", "//")):
+                yield f"<{node.name} {name}={value}>"
 
 
-def _about_forms(page: Page) -> list[str]:
-    labelled = {attributes(label).get("for") for label in page.find_all("label")}
-    said = []
-    for selector in ("input", "select", "textarea"):
-        for field in page.find_all(selector):
-            known = attributes(field)
-            if known.get("type") in UNLABELLED:
-                continue
-            if known.get("id") not in labelled and not known.get("aria-label") and not known.get("aria-labelledby"):
-                said.append(f"no label for {known.get('name')}")
-    for form in page.find_all("form"):
-        is_post = attributes(form).get("method", "get").lower() == "post"
-        if is_post and not form.query('input[name="csrf_token"]'):
-            said.append(f"no token in the form to {attributes(form).get('action')}")
-        if is_post and not form.query("button, input[type=submit]"):
-            said.append("a form without a button")
-    return said
+def _about_labels(elements: Elements) -> Iterator[str]:
+    labelled = {known.get("for") for node, known in elements if node.name == "label"}
+    for node, known in elements:
+        if node.name in FIELDS and known.get("type") not in UNLABELLED:
+            has_label = known.get("id") in labelled or known.get("aria-label") or known.get("aria-labelledby")
+            if not has_label:
+                yield f"no label for {known.get('name')}"
+
+
+def _about_forms(elements: Elements) -> Iterator[str]:
+    for form, known in elements:
+        if form.name == "form" and known.get("method", "get").lower() == "post":
+            inside = [(node.name, attributes(node)) for node in _elements(form)]
+            if ("input", "csrf_token") not in {(name, part.get("name")) for name, part in inside}:
+                yield f"no token in the form to {known.get('action')}"
+            if not any(name == "button" or part.get("type") == "submit" for name, part in inside):
+                yield "a form without a button"
 
 
 def attributes(node: Node) -> dict[str, str]:

@@ -1,0 +1,141 @@
+"""A database of November 2026, upgraded: what people had in their hands then still works."""
+
+import json
+from datetime import datetime
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from flask.sessions import SecureCookieSessionInterface
+
+from app.extensions import db
+from app.models import Job, JobState, User, UserImport
+from app.schema import current_revision, newest_revision
+from app.web.identity import TOKEN
+from tests.support.authenticator import App, Passkey, passkey_options
+from tests.support.browser import Browser
+from tests.support.clock import Clock
+from tests.support.commands import flask_command
+from tests.support.databases import old_database
+from tests.support.mailbox import Mailbox, work_off
+from tests.support.people import Person
+from tests.support.program import Program
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+NEW_PASSWORD = "seven lamps at dusk"
+
+
+class Upgraded:
+    """The application on that database, and what was known of it; it is still the same minute."""
+
+    def __init__(self, app, known, clock):
+        self.app, self.known, self.clock = app, known, clock
+
+    def flask(self, *arguments):
+        answer = flask_command(self.app, *arguments)
+        assert answer.exit_code == 0, answer.output
+        return answer.output
+
+    def person(self, name):
+        return Person(self.known["ids"][name], f"{name}@example.com", "", self.known["password"])
+
+    def user(self, email):
+        with self.app.app_context():
+            return db.session.query(User).filter_by(email=email).one()
+
+    def roles(self, email):
+        return json.loads(self.flask("users", "show", email, "--json"))["roles"]
+
+    def browser_with_the_old_cookie(self):
+        """Grace's browser of then."""
+        signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
+        browser = Browser(self.app)
+        # The signature's own age, of real time, is left out.
+        with browser.http.session_transaction(base_url="http://gatehouse.test") as session:
+            session.update(signer.loads(self.known["session_cookie"]))
+            assert session[TOKEN]
+        return browser
+
+
+@pytest.fixture
+def old(make_app, database_url, tmp_path):
+    url, known = old_database(database_url, tmp_path)
+    app = make_app(database_url=url, secret_key=known["secret_key"])
+    app.extensions["clock"] = clock = Clock(datetime.fromisoformat(known["at"]))
+    old = Upgraded(app, known, clock)
+    old.flask("db", "upgrade")
+    return old
+
+
+def test_the_schema_reaches_the_newest_revision_and_the_audit_log_verifies(old):
+    with old.app.app_context():
+        assert current_revision() == newest_revision()
+    old.flask("audit", "verify")
+
+
+def test_sessions_tokens_and_keys_still_work(old):
+    assert "Rear Admiral" in old.browser_with_the_old_cookie().get("/account").text
+    program = Program(old.app, token=old.known["access_token"])
+    assert program.get("/users/me").json["data"]["email"] == "grace@example.com"
+    program.refresh_token = old.known["refresh_token"]
+    assert program.refresh().status_code == 200
+    assert Program(old.app, token=old.known["api_key"]).get("/users").status_code == 200
+
+
+def test_people_sign_in_with_password_code_recovery_code_and_passkey(old):
+    for code in (App(old.known["totp_seed"], old.clock).code(steps=1), old.known["recovery_codes"][3]):
+        browser = Browser(old.app)
+        assert browser.login(old.person("ada")).location == "/auth/two-factor"
+        browser.post("/auth/two-factor", {"code": code})
+        assert browser.is_signed_in(), code
+
+    passkey, kept = Passkey(), old.known["passkey"]
+    passkey.key = ec.derive_private_key(int(kept["private"], 16), ec.SECP256R1())
+    passkey.id, passkey.count, passkey.user_handle = bytes.fromhex(kept["id"]), kept["count"], kept["user_handle"]
+    browser = Browser(old.app)
+    credential = passkey.get(passkey_options(browser.get("/auth/login").text))
+    browser.post("/auth/passkey", {"credential": credential, "purpose": "sign-in"})
+    assert browser.is_signed_in()
+
+
+def test_links_in_mails_still_work(old):
+    browser = old.browser_with_the_old_cookie()
+    assert browser.open_and_send(old.known["email_change"]).status_code == 302
+    assert old.user("grace@new.example").id == old.known["ids"]["grace"]
+    assert Browser(old.app).open_and_send(old.known["email_undo"]).status_code == 302
+    assert old.user("grace@example.com").id == old.known["ids"]["grace"]
+
+    assert Browser(old.app).verify_email(old.known["verification"], old.known["password"]).status_code == 302
+    assert old.user("charles@example.com").is_verified()
+
+    assert (
+        Browser(old.app).open_and_send(old.known["invitation"], {"name": "Eve", "password": NEW_PASSWORD}).status_code
+        == 302
+    )
+    assert old.roles("eve@example.com") == ["manager"]
+
+    assert Browser(old.app).reset_password(old.known["reset"], NEW_PASSWORD).status_code == 302
+    # Bob has a passkey, so that his new password is the first of two steps.
+    assert Browser(old.app).login("bob@example.com", NEW_PASSWORD).location == "/auth/two-factor"
+
+
+def test_waiting_jobs_run_and_dead_ones_can_be_retried(old):
+    mailbox = Mailbox(old.app)
+    assert (
+        Browser(old.app).verify_email(mailbox.last_to("waiting@example.com").link, old.known["password"]).status_code
+        == 302
+    )
+    old.flask("jobs", "retry", str(old.known["dead_job"]))
+    assert "/auth/reset-password/" in mailbox.last_to("ada@example.com").link
+    with old.app.app_context():
+        assert {job.state for job in db.session.query(Job)} == {JobState.DONE}
+
+
+def test_a_checked_import_can_be_started(old):
+    browser = old.browser_with_the_old_cookie()
+    answer = browser.post(f"{old.known['import_page']}/start", page=old.known["import_page"])
+    assert answer.status_code == 302, answer.text
+    work_off(old.app)
+    with old.app.app_context():
+        assert db.session.query(UserImport).one().phase == "done"
+    assert old.roles("dora@example.com") == ["member"]
