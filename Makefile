@@ -7,6 +7,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
+# Processes that start in dozens, in the tests and in `make run`, read compiled code.
+unexport PYTHONDONTWRITEBYTECODE
+
 # As many workers as cores: each has an application, a Valkey and a database of its own.
 TEST = CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; exec $(BIN)/python -m pytest -n logical --dist=worksteal
 

@@ -16,8 +16,8 @@ MAIL = "/admin/mail"
 
 
 @pytest.fixture
-def app(make_app, smtp_server):
-    return make_app(mail_url=smtp_server.url, mail_timeout_seconds=5)
+def app(keep_app, smtp_server):
+    return keep_app(mail_url=smtp_server.url, mail_timeout_seconds=5)
 
 
 @pytest.fixture

@@ -158,8 +158,7 @@ def examples(language):
 def test_the_shell_examples_of_the_guide_work(address, people):
     """What an answer holds is a variable of the next command."""
     ada = people.add("ada@example.com", roles=("administrator",))
-    for number in range(150):
-        people.add(f"person{number}@example.com")
+    people.add_all({"email": f"person{number}@example.com"} for number in range(150))
     environment = {**os.environ, "API": address}
     answers = []
     for example in examples("sh")[1:]:
@@ -177,8 +176,7 @@ def test_the_shell_examples_of_the_guide_work(address, people):
 @pytest.mark.databases("sqlite")
 def test_the_python_examples_of_the_guide_work(address, people):
     ada = people.add("ada@example.com", roles=("administrator",))
-    for number in range(150):
-        people.add(f"person{number}@example.com")
+    people.add_all({"email": f"person{number}@example.com"} for number in range(150))
     names = {}
     for example in examples("python"):
         exec(example.replace("https://accounts.example.com/api/v1", address), names)  # noqa: S102

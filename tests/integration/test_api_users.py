@@ -31,12 +31,14 @@ def manager(app, admin):
 @pytest.fixture
 def crowd(people, admin, clock):
     """Twelve people, two of a time."""
-    made = []
-    for number in range(12):
-        if number % 2 == 0:
-            clock.advance(seconds=1)
-        made.append(people.add(f"person{number:02}@example.com", name=f"Person {'ABC'[number % 3]} Number{number}"))
-    return made
+
+    def described():
+        for number in range(12):
+            if number % 2 == 0:
+                clock.advance(seconds=1)
+            yield {"email": f"person{number:02}@example.com", "name": f"Person {'ABC'[number % 3]} Number{number}"}
+
+    return people.add_all(described())
 
 
 def walk(program, query, limit=5):

@@ -16,6 +16,7 @@ from app.services.permissions import PERMISSIONS
 from app.settings import ROOT
 from app.web.access import requires
 from tests.support.browser import Browser
+from tests.support.sources import method_calls, nodes
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -118,11 +119,12 @@ def test_a_permission_that_is_not_declared_cannot_be_required():
 def test_every_permission_that_is_declared_is_required_somewhere(app):
     """By a view as a whole, or within one for a part of what it does."""
     required = {getattr(view, "permission", None) for view in app.view_functions.values()} - {None}
-    calls = [node for path in sources() for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    asks = [
-        call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in {"has", "check", "may"}
-    ]
-    asked = {word.id for call in asks for word in call.args if isinstance(word, ast.Name) and word.id.isupper()}
+    asked = {
+        word.id
+        for call in method_calls("has", "check", "may")
+        for word in call.args
+        if isinstance(word, ast.Name) and word.id.isupper()
+    }
     required |= {getattr(permissions, name) for name in asked if hasattr(permissions, name)}
 
     assert required == set(PERMISSIONS)
@@ -156,8 +158,8 @@ def test_the_layers_hold():
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-def sources():
-    return sorted((ROOT / "app").rglob("*.py"))
+def path_of(module):
+    return f"{module.replace('.', '/')}.py"
 
 
 # They import what costs much and is seldom used when it is used, so that every command starts at once.
@@ -177,10 +179,8 @@ LOAD_LATER = {
 
 def test_no_import_is_hidden_inside_a_function():
     hidden = {
-        str(source.relative_to(ROOT))
-        for source in sources()
-        for function in ast.walk(ast.parse(source.read_text()))
-        if isinstance(function, ast.FunctionDef)
+        path_of(module)
+        for module, function in nodes(ast.FunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
@@ -191,7 +191,9 @@ def test_no_import_is_hidden_inside_a_function():
 def test_every_module_and_template_is_used():
     """A template that no page extends, includes, imports or renders is dead."""
     folder = ROOT / "app" / "templates"
-    texts = [path.read_text() for path in [*sources(), *folder.rglob("*.html"), *folder.rglob("*.txt")]]
+    texts = [
+        path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *folder.rglob("*.html"), *folder.rglob("*.txt")]
+    ]
     named = set(re.findall(r"['\"](\w[\w/]*\.(?:html|txt))['\"]", "\n".join(texts)))
     kinds = set(re.findall(r"compose\(\s*\"(\w+)\"", (ROOT / "app" / "emails" / "messages.py").read_text()))
     named |= {f"emails/{kind}.{ending}" for kind in kinds for ending in ("txt", "html")}

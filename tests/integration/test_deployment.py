@@ -43,8 +43,8 @@ def sessions(app):
         ("2001:db8::10", "2001:db8::10"),
     ],
 )
-def test_the_port_of_a_client_is_cut_off(make_app, told, address):
-    app = make_app(trusted_proxies=1)
+def test_the_port_of_a_client_is_cut_off(keep_app, told, address):
+    app = keep_app(trusted_proxies=1)
     People(app).add("ada@example.com")
     browser = Browser(app)
     browser.send("GET", "/auth/login")
@@ -88,8 +88,8 @@ def test_a_limit_bites_whatever_port_a_client_comes_from(make_app):
         ("https://accounts.example.com", "x y", 400),
     ],
 )
-def test_a_host_is_known_however_it_is_written(make_app, base_url, host, status):
-    app = make_app(base_url=base_url)
+def test_a_host_is_known_however_it_is_written(keep_app, base_url, host, status):
+    app = keep_app(base_url=base_url)
     browser = Browser(app)
     origin = app.extensions["settings"].public_url
     answer = browser.send("POST", "/auth/logout", base_url=origin, headers={"Host": host, "Origin": origin})

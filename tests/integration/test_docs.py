@@ -18,6 +18,7 @@ from app.services.permissions import PERMISSIONS
 from app.settings import ROOT, Settings, load_settings
 from app.web.sentences import SENTENCES
 from tests.support.databases import SIGNING_KEY
+from tests.support.sources import method_calls, recorded_kinds
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECURITY = (ROOT / "docs" / "security.md").read_text()
@@ -146,28 +147,9 @@ def test_every_log_message_is_documented_and_no_other() -> None:
     assert told == set(logged_messages())
 
 
-def recorded_kinds() -> set[str]:
-    """Every word like `user.renamed` in a call of `record`."""
-    return {
-        constant.value
-        for call in calls()
-        if call.func.attr == "record" and call.args
-        for constant in ast.walk(call.args[0])
-        if isinstance(constant, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(constant.value))
-    }
-
-
 def logged_messages() -> Iterator[str]:
-    for call in calls():
-        if call.func.attr in LEVELS and getattr(call.func.value, "id", "") == "log":
+    for call in method_calls(*LEVELS):
+        if ast.unparse(call.func).startswith("log."):
             message = call.args[0]
             assert isinstance(message, ast.Constant)
             yield str(message.value)
-
-
-def calls() -> Iterator[ast.Call]:
-    """Every call of a method in the application."""
-    for path in (ROOT / "app").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                yield node

@@ -49,9 +49,9 @@ def enqueue(app, *tasks):
 
 
 @pytest.fixture
-def posting_app(make_app, smtp_server):
+def posting_app(keep_app, smtp_server):
     """The application with a mail server."""
-    return make_app(mail_url=smtp_server.url, mail_from="The Gate <gate@gatehouse.test>", mail_timeout_seconds=5)
+    return keep_app(mail_url=smtp_server.url, mail_from="The Gate <gate@gatehouse.test>", mail_timeout_seconds=5)
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ START = "/auth/oauth/acme"
 def site(keep_app, provider):
     """Make an application with this provider; settings of the provider by `acme_...`."""
 
-    def make(**settings):
+    def make(*providers, **settings):
         own = {name.removeprefix("acme_"): settings.pop(name) for name in [*settings] if name.startswith("acme_")}
-        app = keep_app(oauth_providers=[provider.settings(**own)], **settings)
+        app = keep_app(oauth_providers=[*providers] or [provider.settings(**own)], **settings)
         for name in (
             "oauth_clients",
             "oauth_at_once",
@@ -101,9 +101,9 @@ def test_another_email_of_the_same_subject_is_the_same_account(site, provider):
         assert db.session.query(OAuthIdentity).one().email == "other@corp.example"
 
 
-def test_a_renamed_provider_keeps_its_connections(make_app, provider):
-    sign_in(Browser(make_app(oauth_providers=[provider.settings("old")])), provider, "/auth/oauth/old")
-    app = make_app(oauth_providers=[provider.settings("new")])
+def test_a_renamed_provider_keeps_its_connections(site, provider):
+    sign_in(Browser(site(provider.settings("old"))), provider, "/auth/oauth/old")
+    app = site(provider.settings("new"))
     browser = Browser(app)
     assert sign_in(browser, provider, "/auth/oauth/new").location == "/account"
     assert len(users(app)) == 1
@@ -169,8 +169,8 @@ def test_two_tabs_can_be_open(site, provider):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_answer_of_one_provider_is_not_taken_for_the_other(make_app, provider, database_url):
-    app = make_app(oauth_providers=[provider.settings(), provider.settings("other")])
+def test_the_answer_of_one_provider_is_not_taken_for_the_other(site, provider):
+    app = site(provider.settings(), provider.settings("other"))
     browser = Browser(app)
     url = provider.answer(begin(browser, "/auth/oauth/other"))
     assert is_nobody(browser, browser.get(url.replace("/other/", "/acme/")))
@@ -347,9 +347,9 @@ def test_a_secret_goes_nowhere_else(site, provider, endpoint):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_provider_that_is_away_is_said_so_and_the_rest_goes_on(make_app, provider, database_url):
+def test_a_provider_that_is_away_is_said_so_and_the_rest_goes_on(site, provider):
     gone = provider.settings(discovery_url="http://127.0.0.1:9/.well-known/openid-configuration")
-    browser = Browser(make_app(oauth_providers=[gone]))
+    browser = Browser(site(gone))
     answer = browser.get(START)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "Acme does not answer" in answer.text
@@ -559,8 +559,8 @@ OTHER = {"email": "other@corp.example", "primary": False, "verified": True}
 
 
 @pytest.mark.databases("sqlite")
-def test_github_is_asked_who_it_is_and_which_address_is_confirmed(make_app, provider, monkeypatch):
-    app = make_app(oauth_providers=[GITHUB])
+def test_github_is_asked_who_it_is_and_which_address_is_confirmed(site, provider, monkeypatch):
+    app = site(GITHUB)
     at_github(monkeypatch, provider, OCTOCAT, [OTHER, MAIN])
     browser = Browser(app)
     url = begin(browser, "/auth/oauth/github")
@@ -587,8 +587,8 @@ UNCLEAR = [
 
 
 @pytest.mark.databases("sqlite")
-def test_what_github_does_not_say_is_not_guessed(make_app, provider, monkeypatch):
-    browser = Browser(make_app(oauth_providers=[GITHUB]))
+def test_what_github_does_not_say_is_not_guessed(site, provider, monkeypatch):
+    browser = Browser(site(GITHUB))
     for user, emails in UNCLEAR:
         at_github(monkeypatch, provider, user, emails)
         answer = browser.get(provider.answer(begin(browser, "/auth/oauth/github")))
@@ -611,7 +611,7 @@ TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
         ({"tid": TENANT, "iss": "{url}/{tenantid}/v2.0"}, 400),
     ],
 )
-def test_microsoft_s_issuer_is_that_of_the_token_s_tenant(make_app, provider, monkeypatch, claims, status):
+def test_microsoft_s_issuer_is_that_of_the_token_s_tenant(site, provider, monkeypatch, claims, status):
     monkeypatch.setattr("app.openid.MICROSOFT", f"{provider.url}/")
     provider.documents["/.well-known/openid-configuration"] = lambda d: (
         d
@@ -622,7 +622,7 @@ def test_microsoft_s_issuer_is_that_of_the_token_s_tenant(make_app, provider, mo
     )
     provider.sends_issuer = False
     provider.claims = lambda said: said | claims | {"iss": claims["iss"].replace("{url}", provider.url)}
-    app = make_app(oauth_providers=[provider.settings("microsoft", trust_email=True)])
+    app = site(provider.settings("microsoft", trust_email=True))
     browser = Browser(app)
     assert browser.get(provider.answer(begin(browser, "/auth/oauth/microsoft"))).status_code == status
     assert browser.is_signed_in() == (status == 302)
@@ -800,7 +800,7 @@ def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog):
 
 
 @pytest.mark.databases("sqlite")
-def test_begun_too_often_is_too_often(make_app, provider):
-    app = make_app(oauth_providers=[provider.settings()], limit_scale=1, limit_login="2 per hour")
+def test_begun_too_often_is_too_often(site):
+    app = site(limit_scale=1, limit_login="2 per hour")
     browser = Browser(app)
     assert [browser.get(START).status_code for _ in range(3)] == [303, 303, 429]

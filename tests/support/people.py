@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask
 
 from app.extensions import credentials
 from app.principal import NOWHERE
 from app.services.audit import Origin
+from app.services.password_policy import NewPassword
+from app.settings import Settings
 from app.unit_of_work import unit_of_work
+
+PREPARED: dict[tuple[str, int, int, int], NewPassword] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,27 @@ class People:
         roles: tuple[str, ...] = (),
     ) -> Person:
         """Somebody with a confirmed address and a known password."""
-        with self._app.app_context():
-            prepared = credentials.policy.prepare(password, words=())
-            with unit_of_work(origin=Origin(NOWHERE, entry_point="test")) as work:
-                user = work.users.create(email=email, name=name, roles=roles, password=prepared)
-            return Person(id=user.id, email=email, name=name, password=password)
+        return self.add_all([{"email": email, "name": name, "password": password, "roles": roles}])[0]
+
+    def add_all(self, persons: Iterable[dict[str, Any]]) -> list[Person]:
+        """Several in one transaction; each is described as `add` takes it."""
+        added = []
+        with self._app.app_context(), unit_of_work(origin=Origin(NOWHERE, entry_point="test")) as work:
+            for person in persons:
+                password = person.get("password", "a quieter harbour")
+                user = work.users.create(
+                    email=person["email"],
+                    name=person.get("name", ""),
+                    roles=person.get("roles", ()),
+                    password=self._prepared(password),
+                )
+                added.append(Person(id=user.id, email=user.email, name=user.name, password=password))
+        return added
+
+    def _prepared(self, password: str) -> NewPassword:
+        """The checked and hashed password; hashed once for each set of parameters."""
+        settings: Settings = self._app.extensions["settings"]
+        known = (password, settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism)
+        if known not in PREPARED:
+            PREPARED[known] = credentials.policy.prepare(password, words=())
+        return PREPARED[known]

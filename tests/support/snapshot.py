@@ -13,8 +13,6 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from app.tasks import QUEUES, Task
 from app.web.errors import STATUSES, STATUSES_OF_API
 from app.web.sentences import SENTENCES
 from tests.support.databases import SIGNING_KEY
+from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 
 FILE = ROOT / "tests" / "snapshot.txt"
 LONGEST = 200  # A part of the OpenAPI document that is longer as JSON is divided.
@@ -105,7 +104,7 @@ def _error_codes(app: Flask) -> Iterator[str]:
         if issubclass(error, errors.AccountError):
             statuses = [str(int(table[error])) for table in (STATUSES, STATUSES_OF_API) if error in table]
             yield f"{error.code} {name} {' '.join(statuses)}".rstrip()
-    yield from (f"{code} (an answer)" for code in _argument("answer", keyword="code") if "{" not in code)
+    yield from (f"{code} (an answer)" for code in argument("answer", keyword="code") if "{" not in code)
 
 
 def _tables(app: Flask) -> Iterator[str]:
@@ -124,14 +123,12 @@ def _tables(app: Flask) -> Iterator[str]:
 
 
 def _audit_kinds(app: Flask) -> set[str]:
-    kind = re.compile(r"[a-z_]+\.[a-z_]+")
-    recorded = {each for name in ("record", "record_all") for each in _strings(name, 0)}
-    return set(SENTENCES) | {each for each in recorded if kind.fullmatch(each)}
+    return set(SENTENCES) | recorded_kinds()
 
 
 def _cookies(app: Flask) -> Iterator[str]:
-    yield from (f"cookie {name}" for name in _argument("cookie_name", 0))
-    forward = {text for text in _constants() if re.fullmatch(r"(__(Host|Secure)-)?forward", text)}
+    yield from (f"cookie {name}" for name in argument("cookie_name", 0))
+    forward = {text for text in constants() if re.fullmatch(r"(__(Host|Secure)-)?forward", text)}
     yield from (f"cookie {name}" for name in forward)
     flags = flask_config(app.extensions["settings"])
     yield from (f"{name} = {value!r}" for name, value in flags.items() if name.startswith("SESSION_"))
@@ -141,131 +138,39 @@ def _cookies(app: Flask) -> Iterator[str]:
 def _session_keys() -> Iterator[str]:
     in_modules = {
         module
-        for module, node in _nodes(ast.ImportFrom)
+        for module, node in nodes(ast.ImportFrom)
         if node.module == "flask" and "session" in {each.name for each in node.names}
     }
-    for module, node in _nodes(ast.Subscript):
+    for module, node in nodes(ast.Subscript):
         if module in in_modules and ast.unparse(node.value) == "session":
-            yield _shown(module, node.slice)
+            yield shown(module, node.slice)
 
 
 def _purposes(app: Flask) -> Iterator[str]:
     yield from (f"link {purpose}" for purpose in Purpose)
-    yield from (f"keyed hash: {text}" for text in _argument("keyed_hash", 1))
+    yield from (f"keyed hash: {text}" for text in argument("keyed_hash", 1))
     for serializer in ("URLSafeSerializer", "URLSafeTimedSerializer"):
-        yield from (f"salt: {text}" for text in _argument(serializer, keyword="salt"))
-    yield from (f"sealed: {text}" for text in _returned("_purpose"))
+        yield from (f"salt: {text}" for text in argument(serializer, keyword="salt"))
+    yield from (f"sealed: {text}" for text in returned("_purpose"))
 
 
 def _stored_keys(app: Flask) -> Iterator[str]:
-    yield from (f"key {text}" for text in _constants() if text.startswith("gatehouse:"))
+    yield from (f"key {text}" for text in constants() if text.startswith("gatehouse:"))
     for method in ("read", "read_aside", "write", "collect", "take"):
-        yield from (f"cached {text}" for text in _argument(f"cache.{method}", 0))
-    yield from (f"lock {text}" for text in _argument("serialise", 1))
+        yield from (f"cached {text}" for text in argument(f"cache.{method}", 0))
+    yield from (f"lock {text}" for text in argument("serialise", 1))
 
 
 def _metrics(app: Flask) -> Iterator[str]:
     for kind in ("Counter", "Histogram", "Gauge", "Reading"):
-        for call, module in _calls(kind):
-            if call.args and (name := _shown(module, call.args[0])).startswith("gatehouse"):
-                labels = [_shown(module, each) for each in call.args[2:] if not isinstance(each, ast.Dict)]
+        for call, module in calls(kind):
+            if call.args and (name := shown(module, call.args[0])).startswith("gatehouse"):
+                labels = [shown(module, each) for each in call.args[2:] if not isinstance(each, ast.Dict)]
                 yield f"{name} {kind} {' '.join(labels)}".rstrip()
 
 
 def _emails(app: Flask) -> set[str]:
-    return set(_argument("compose", 0))
-
-
-@cache
-def _nodes(kind: type[ast.AST]) -> list[tuple[str, Any]]:
-    """Every part of the code of that kind, with the module that it is in."""
-    return [(module, node) for module, node in _all_nodes() if isinstance(node, kind)]
-
-
-@cache
-def _all_nodes() -> list[tuple[str, ast.AST]]:
-    found: list[tuple[str, ast.AST]] = []
-    for path in sorted((ROOT / "app").rglob("*.py")):
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found += [(module, node) for node in ast.walk(ast.parse(path.read_text()))]
-    return found
-
-
-@cache
-def _named_calls() -> list[tuple[str, ast.Call, str]]:
-    return [(f".{ast.unparse(call.func)}", call, module) for module, call in _nodes(ast.Call)]
-
-
-def _calls(function: str) -> Iterator[tuple[ast.Call, str]]:
-    """Every call of `function`, whatever it is an attribute of; with a dot in it, of that object's."""
-    yield from ((call, module) for name, call, module in _named_calls() if name.endswith(f".{function}"))
-
-
-def _argument(function: str, position: int | None = None, *, keyword: str = "") -> set[str]:
-    """What calls of `function` pass there."""
-    found = set()
-    for call, module in _calls(function):
-        given = [each.value for each in call.keywords if each.arg == keyword]
-        if position is not None:
-            given += call.args[position : position + 1]
-        found |= {_shown(module, each) for each in given}
-    return found
-
-
-def _strings(function: str, position: int) -> Iterator[str]:
-    """The strings within an argument, such as both of `"a" if x else "b"`."""
-    for call, _ in _calls(function):
-        for argument in call.args[position : position + 1]:
-            for node in ast.walk(argument):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield node.value
-
-
-def _returned(function: str, only_in: str = "") -> Iterator[str]:
-    """What functions of that name return."""
-    for module, node in _nodes(ast.FunctionDef):
-        if node.name == function and only_in in ("", module):
-            returns = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
-            yield from (_shown(module, value) for value in returns)
-
-
-@cache
-def _constants() -> set[str]:
-    """Every string and byte string."""
-    values = {node.value for _, node in _nodes(ast.Constant) if isinstance(node.value, str | bytes)}
-    return {each.decode(errors="replace") if isinstance(each, bytes) else each for each in values}
-
-
-def _shown(module: str, node: ast.expr) -> str:
-    """A constant's value, also by its name; what is only known when it runs is `{}`."""
-    match node:
-        case ast.Constant():
-            return str(node.value)
-        case ast.List() | ast.Tuple():
-            return ",".join(_shown(module, each) for each in node.elts)
-        case ast.JoinedStr():
-            return "".join(_shown(module, part) for part in node.values)
-        case ast.FormattedValue():
-            return _shown(module, node.value)
-        case ast.BinOp():
-            return _shown(module, node.left) + _shown(module, node.right)
-        case ast.Name():
-            known = getattr(import_module(module), node.id, None)
-            return known if isinstance(known, str) else _assigned(module, node.id)
-        case ast.Call(func=ast.Name()):
-            return next(_returned(node.func.id, module), "{}")
-        case _:
-            return "{}"
-
-
-def _assigned(module: str, name: str) -> str:
-    """What a local variable holds, if it is assigned a text once."""
-    values = [
-        node.value
-        for where, node in _nodes(ast.Assign)
-        if where == module and [ast.unparse(target) for target in node.targets] == [name]
-    ]
-    return _shown(module, values[0]) if len(values) == 1 and not isinstance(values[0], ast.Name) else "{}"
+    return set(argument("compose", 0))
 
 
 Lines = Callable[[Flask], Iterator[str] | set[str] | list[str]]

@@ -1,0 +1,111 @@
+"""The application's code as syntax trees, parsed once: for tests that hold documents and lists against it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from app.settings import ROOT
+
+
+@cache
+def nodes(kind: type[ast.AST]) -> list[tuple[str, Any]]:
+    """Every part of the code of that kind, with the module that it is in."""
+    return [(module, node) for module, node in _all_nodes() if isinstance(node, kind)]
+
+
+@cache
+def _all_nodes() -> list[tuple[str, ast.AST]]:
+    found: list[tuple[str, ast.AST]] = []
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found += [(module, node) for node in ast.walk(ast.parse(path.read_text()))]
+    return found
+
+
+@cache
+def _named_calls() -> list[tuple[str, ast.Call, str]]:
+    return [(f".{ast.unparse(call.func)}", call, module) for module, call in nodes(ast.Call)]
+
+
+def calls(function: str) -> Iterator[tuple[ast.Call, str]]:
+    """Every call of `function`, whatever it is an attribute of; with a dot in it, of that object's."""
+    yield from ((call, module) for name, call, module in _named_calls() if name.endswith(f".{function}"))
+
+
+def argument(function: str, position: int | None = None, *, keyword: str = "") -> set[str]:
+    """What calls of `function` pass there."""
+    found = set()
+    for call, module in calls(function):
+        given = [each.value for each in call.keywords if each.arg == keyword]
+        if position is not None:
+            given += call.args[position : position + 1]
+        found |= {shown(module, each) for each in given}
+    return found
+
+
+def recorded_kinds() -> set[str]:
+    """Every kind of audit event, like `user.renamed`, that a call of `record` or `record_all` names."""
+    return {
+        node.value
+        for call in [*method_calls("record"), *method_calls("record_all")]
+        for argument in call.args[:1]
+        for node in ast.walk(argument)
+        if isinstance(node, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(node.value))
+    }
+
+
+def method_calls(*names: str) -> list[ast.Call]:
+    """Every call of a method of these names."""
+    return [call for _, call in nodes(ast.Call) if isinstance(call.func, ast.Attribute) and call.func.attr in names]
+
+
+def returned(function: str, only_in: str = "") -> Iterator[str]:
+    """What functions of that name return."""
+    for module, node in nodes(ast.FunctionDef):
+        if node.name == function and only_in in ("", module):
+            returns = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
+            yield from (shown(module, value) for value in returns)
+
+
+@cache
+def constants() -> set[str]:
+    """Every string and byte string."""
+    values = {node.value for _, node in nodes(ast.Constant) if isinstance(node.value, str | bytes)}
+    return {each.decode(errors="replace") if isinstance(each, bytes) else each for each in values}
+
+
+def shown(module: str, node: ast.expr) -> str:
+    """A constant's value, also by its name; what is only known when it runs is `{}`."""
+    match node:
+        case ast.Constant():
+            return str(node.value)
+        case ast.List() | ast.Tuple():
+            return ",".join(shown(module, each) for each in node.elts)
+        case ast.JoinedStr():
+            return "".join(shown(module, part) for part in node.values)
+        case ast.FormattedValue():
+            return shown(module, node.value)
+        case ast.BinOp():
+            return shown(module, node.left) + shown(module, node.right)
+        case ast.Name():
+            known = getattr(import_module(module), node.id, None)
+            return known if isinstance(known, str) else _assigned(module, node.id)
+        case ast.Call(func=ast.Name()):
+            return next(returned(node.func.id, module), "{}")
+        case _:
+            return "{}"
+
+
+def _assigned(module: str, name: str) -> str:
+    """What a local variable holds, if it is assigned a text once."""
+    values = [
+        node.value
+        for where, node in nodes(ast.Assign)
+        if where == module and [ast.unparse(target) for target in node.targets] == [name]
+    ]
+    return shown(module, values[0]) if len(values) == 1 and not isinstance(values[0], ast.Name) else "{}"
