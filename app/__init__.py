@@ -60,6 +60,7 @@ from app.web import (
     uploads,
 )
 from app.web.logs import init_logs
+from app.web.routing import LazyRule
 
 __all__ = [
     "account_connections",
@@ -106,6 +107,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.from_mapping(flask_config(settings))
     app.extensions["settings"] = settings
     app.cli = Commands(app)
+    app.url_rule_class = LazyRule
 
     init_logs(settings)
     init_database(app, settings)

@@ -383,7 +383,7 @@ def test_a_code_of_somebody_else_confirms_nothing(app, own, people, phone, clock
 
 def test_turning_off_wants_to_be_meant_and_leaves_nothing(app, own, ada, phone, mailbox):
     path = removal_of(app)
-    assert own.post(path).status_code == 422
+    assert own.post(path, page=path).status_code == 422
     assert own.post(path, {"sure": "y"}).location == SECURITY
     assert authenticators(app) == []
     assert "was removed" in mailbox.last_to(ada.email).text

@@ -1,0 +1,21 @@
+"""URL rules that compile their URL builders on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from werkzeug.routing import Rule
+
+
+class LazyRule(Rule):
+    """Werkzeug compiles two functions for each rule at start; a process builds URLs for few of them."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled: list[Callable[..., tuple[str, str]]] = []
+
+        def build(rule: LazyRule, **values: object) -> tuple[str, str]:
+            if not compiled:
+                compiled.append(super()._compile_builder(append_unknown))
+            return compiled[0](rule, **values)
+
+        return build
