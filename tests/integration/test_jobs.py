@@ -4,9 +4,11 @@ import json
 import os
 import re
 import ssl
+import threading
 from datetime import timedelta
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from flask import g
 from rq import Queue
@@ -25,6 +27,7 @@ from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
+from tests.support.deployment import until
 from tests.support.mailbox import work_off
 from tests.support.smtp_server import running_smtp_server
 from tests.support.workspace import CERTIFICATE, KEY
@@ -151,6 +154,35 @@ def test_a_mail_that_is_put_off_does_not_use_up_its_own_quota(posting_app, poste
 
     assert len(smtp_server.received) == 1
     assert [record.status for record in rows(posting_app, SentMail)] == ["sent"]
+
+
+def waits_for_a_lock(database_url):
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        ).fetchone()[0]
+
+
+@pytest.mark.settings(mails_per_address_per_hour=1)
+@pytest.mark.databases("postgresql")
+def test_the_quota_of_an_address_is_counted_by_one_job_at_a_time(app, database_url):
+    first, second = enqueue(app, NoOperation(), NoOperation())
+    mail = {"kind": "x", "recipient": "ada@example.com"}
+    answers = []
+
+    def ask():
+        with app.app_context(), unit_of_work() as work:
+            answers.append(work.mails.is_below_quota(second, **mail))
+
+    other = threading.Thread(target=ask)
+    with app.app_context(), unit_of_work() as work:
+        assert work.mails.is_below_quota(first, **mail)
+        work.mails.open(job_id=first, user_id=None, subject="x", domain="x", **mail)
+        other.start()
+        until(lambda: answers or waits_for_a_lock(database_url))
+        assert answers == []
+    other.join()
+    assert answers == [False]
 
 
 @pytest.mark.databases("sqlite")
