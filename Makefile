@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-
 unexport PYTHONDONTWRITEBYTECODE
 
 # As many workers as cores: each has an application, a Valkey and a database of its own.
-TEST = CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; exec $(BIN)/python -m pytest -n logical --dist=worksteal
+TEST = CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; exec $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-deep test-quick coverage chaos check smoke sbom format bench permissions snapshot screenshots lock
@@ -28,7 +28,7 @@ test: .venv/for-test ## Run the everyday tests: SQLite, and PostgreSQL where it 
 test-deep: .venv/for-test ## Run what `make test` leaves out: the other database, every page at every size, the long faults
 	@$(TEST) -m deep $(ARGS)
 
-test-quick: .venv/for-test ## Run the everyday tests without browser, processes and PostgreSQL: about a minute
+test-quick: .venv/for-test ## Run the everyday tests without browser, processes and PostgreSQL: one or two minutes
 	@$(TEST) -m "not deep and not slow and not browser and not postgresql" $(ARGS)
 
 coverage: .venv/for-test ## Run all tests and measure the coverage of app/, which must be 95 % (on Python 3.14: COVERAGE_CORE=sysmon)

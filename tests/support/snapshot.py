@@ -100,10 +100,10 @@ def _tasks(app: Flask) -> Iterator[str]:
 
 
 def _error_codes(app: Flask) -> Iterator[str]:
-    for name, error in inspect.getmembers(errors, inspect.isclass):
+    for _, error in inspect.getmembers(errors, inspect.isclass):
         if issubclass(error, errors.AccountError):
             statuses = [str(int(table[error])) for table in (STATUSES, STATUSES_OF_API) if error in table]
-            yield f"{error.code} {name} {' '.join(statuses)}".rstrip()
+            yield f"{error.code} {' '.join(statuses)}".rstrip()
     yield from (f"{code} (an answer)" for code in argument("answer", keyword="code") if "{" not in code)
 
 
