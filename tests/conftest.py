@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of garbage collections: they took a tenth of the time."""
+    """Keep imported modules out of garbage collections, which took a tenth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
@@ -77,7 +77,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever touches a database on both; on PostgreSQL in `make test-deep` only, unless a marker names it."""
+    """Run each test that uses a database on both, on PostgreSQL only in `make test-deep` unless a marker names it."""
     if "database_url" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("databases")
         metafunc.parametrize("database_url", databases(*(marker.args if marker else ())), indirect=True)
@@ -103,7 +103,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[EmbeddedValkey]:
-    """This worker's Valkey, for tests that only read and write."""
+    """This worker's Valkey."""
     server = EmbeddedValkey(run_folder() / f"valkey-{worker_name()}")
     server.start()
     yield server
@@ -219,8 +219,10 @@ def _kept() -> dict[str, tuple[Flask, dict[str, Any]]]:
 def keep_app(
     settings: Settings, clock: Clock, _kept: dict[str, tuple[Flask, dict[str, Any]]]
 ) -> Iterator[Callable[..., Flask]]:
-    """The application with some of its settings changed, kept for all tests that change the same and nothing else:
-    making one takes longer than most tests."""
+    """Return an application with some settings changed, shared by all tests that change the same ones.
+
+    Creating one takes longer than most tests.
+    """
     used: list[Flask] = []
 
     def keep(**changes: Any) -> Flask:

@@ -8,7 +8,7 @@ from werkzeug.routing import Rule
 
 
 class LazyRule(Rule):
-    """Werkzeug compiles two functions for each rule at start; a process builds URLs for few of them."""
+    """A rule that compiles its URL builders on first use: a process builds URLs for few of its 170 rules."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         compiled: list[Callable[..., tuple[str, str]]] = []

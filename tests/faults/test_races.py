@@ -34,7 +34,7 @@ API = "/api/v1"
 
 @pytest.fixture(scope="module", params=databases("sqlite", "postgresql"))
 def database(request):
-    """What a deployment on this database is set to."""
+    """The settings of a deployment on this database."""
     return {"database_url": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
 
 
@@ -49,7 +49,7 @@ def _deployment(build_once, _provider, database):
 
 @pytest.fixture
 def deployment(_deployment, provider, sqlite_template):
-    """Two processes of the web on an empty database."""
+    """Two web processes on an empty database."""
     _deployment.empty(sqlite_template)
     return _deployment
 

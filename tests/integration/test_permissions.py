@@ -210,7 +210,7 @@ def target(app, people):
 
 @pytest.fixture
 def ask(app, people, target):
-    """Ask for a route as a kind of visitor; returns the word for what they are answered."""
+    """Request a route as one kind of visitor and return the word for the answer."""
     visitors = {}
 
     def ask(kind, method, rule):
@@ -225,7 +225,7 @@ def ask(app, people, target):
 
 
 def routes(app):
-    """Each method of each route, and how the document spells it."""
+    """Return each method of each route, with the beginning of its row in the document."""
     rules = sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule.startswith("/api/"), rule.rule))
     return [
         (method, rule, f"| {method} | `{re.sub(r'<[a-z]+:', '<', rule.rule)}` |")
@@ -243,13 +243,13 @@ def word(answer, *, is_public):
 
 
 def documented():
-    """The words of each row of the document, one for each kind of visitor."""
+    """Return the document's table: for each route, the word for each kind of visitor."""
     rows = re.findall(r"^(\| [A-Z]+ \| `[^`]+` \|) (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     return {route: dict(zip(KINDS, words.split(" | "), strict=True)) for route, words in rows}
 
 
 def decisive(words):
-    """The most powerful of those who are refused: whoever loosens a rule lets them in. If nobody is refused, a stranger."""
+    """Return the most powerful visitor who is refused, or a stranger if nobody is: a loosened rule admits this one first."""
     refused = [kind for kind in (Member, Manager, Administrator) if words[kind] in {"no", "hidden"}]
     return [SignedOut, *refused][-1]
 

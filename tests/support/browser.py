@@ -50,7 +50,7 @@ class Browser:
     def post(
         self, path: str, data: dict[str, Any] | None = None, *, page: str | None = None, **how: Any
     ) -> TestResponse:
-        """Send the form to `path`. Where `page` is named, it is fetched before, and must have a form."""
+        """Send a form to `path`. With `page`, fetch that page first and take the CSRF token from its form."""
         token = self.token_on(page) if page else self.token()
         return self.send("POST", path, data={"csrf_token": token, **(data or {})}, **how)
 
@@ -75,7 +75,7 @@ class Browser:
         return Page(response.text)
 
     def token(self) -> str:
-        """A CSRF token of this browser, as Flask-WTF signs it for a page's form."""
+        """Sign a CSRF token for this browser's session, as Flask-WTF does for a form."""
         with self.http.session_transaction(base_url=self._base_url) as session:
             secret = session.setdefault("csrf_token", hashlib.sha1(os.urandom(64)).hexdigest())  # noqa: S324 - as there.
         return str(URLSafeTimedSerializer(self.app.secret_key or "", salt="wtf-csrf-token").dumps(secret))
@@ -97,7 +97,7 @@ class Browser:
     # ── what people do ──
 
     def sign_in(self, person: Any) -> None:
-        """Be signed in without the form: a session's row, and its token in this browser's cookie."""
+        """Sign in without the form: write the session's row and put its token into this browser's cookie."""
         visit = Visit(address=self.address, user_agent=self.user_agent)
         with self.app.app_context(), unit_of_work(origin=Origin(visit, entry_point="test")) as work:
             _, token = work.sessions.start(person.id, visit=visit, remember=False)
@@ -149,7 +149,7 @@ _good: set[str] = set()
 
 
 def look_at(html: str, where: str) -> None:
-    """Check what every page has to fulfil; one that differs only in times and counts was checked before."""
+    """Check the page, unless one that differs only in its CSRF token, times and counts was checked before."""
     known = NUMBER_IN_TEXT.sub("0", CSRF_TOKEN.sub(r"\1token", html))
     if known not in _good:
         found = complaints(Page(html))

@@ -29,7 +29,7 @@ ROLES: dict[str, bytes] = {}  # The rows that a migration created, for each data
 
 
 def databases(*names: str) -> list[Any]:
-    """Parameters for a test on these databases, all of them in `make test`; none named: on PostgreSQL only in depth."""
+    """Return pytest parameters for these databases; without names, PostgreSQL only in `make test-deep`."""
     on_postgresql = [pytest.mark.postgresql] if names else [pytest.mark.postgresql, pytest.mark.deep]
     return [
         pytest.param(name, marks=on_postgresql if name == "postgresql" else ())
@@ -96,7 +96,7 @@ def emptied(database_url: str) -> str:
 
 
 def emptied_file(file: Path, template: Path) -> None:
-    """Leave in a SQLite file, which processes may have open, what a migrated one holds."""
+    """Reset a SQLite file, which processes may have open, to the rows of a migrated one."""
     with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as connection:
         connection.execute("ATTACH ? AS template", [str(template)])
         connection.execute("BEGIN IMMEDIATE")
@@ -123,9 +123,9 @@ def fresh_database(beside: str, folder: Path) -> str:
 
 
 def old_database(beside: str, folder: Path) -> tuple[str, dict[str, Any]]:
-    """The URL of a database as revision 0018 left it in November 2026, and the secrets that were in people's hands.
+    """Return the URL of a database of November 2026 (revision 0018) and the secrets that its users had.
 
-    Made once, with the code of then; it is never made anew.
+    The fixture was written once by the code of that time and is never generated again.
     """
     engine = "sqlite" if beside.startswith("sqlite") else "postgresql"
     script = (OLD / f"{engine}.sql").read_text()

@@ -30,7 +30,7 @@ class Page:
 
     @property
     def errors(self) -> list[str]:
-        """What is not valid HTML; looking for it takes five times as long as reading the page."""
+        """HTML errors, from a second parse: collecting them takes five times as long as parsing."""
         return [str(error) for error in JustHTML(self.html, sanitize=False, collect_errors=True).errors]
 
     def find_all(self, selector: str) -> list[Node]:

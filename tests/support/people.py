@@ -42,7 +42,7 @@ class People:
         return self.add_all([{"email": email, "name": name, "password": password, "roles": roles}])[0]
 
     def add_all(self, persons: Iterable[dict[str, Any]]) -> list[Person]:
-        """Several in one transaction; each is described as `add` takes it."""
+        """Add several people in one transaction; each dict holds arguments of `add`."""
         added = []
         with self._app.app_context(), unit_of_work(origin=Origin(NOWHERE, entry_point="test")) as work:
             for person in persons:
@@ -57,7 +57,7 @@ class People:
         return added
 
     def _prepared(self, password: str) -> NewPassword:
-        """The checked and hashed password; hashed once for each set of parameters."""
+        """Return the hashed password, hashed once for each set of parameters."""
         settings: Settings = self._app.extensions["settings"]
         known = (password, settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism)
         if known not in PREPARED:

@@ -1,7 +1,7 @@
-"""Everything that others rely on, as one text: `make snapshot` writes it, a test compares it with the code.
+"""The names that others rely on, as one text file: `make snapshot` writes it, and a test compares it with the code.
 
-Others are databases, queues and cookies that exist already, programs that call the API, scripts that run commands, and
-dashboards. A changed line of `tests/snapshot.txt` is a decision; a refactoring changes none.
+Existing databases, queues and cookies rely on them, and so do API clients, scripts and dashboards. A refactoring
+changes no line of `tests/snapshot.txt`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from app.settings import ROOT
 
 @cache
 def nodes(kind: type[ast.AST]) -> list[tuple[str, Any]]:
-    """Every part of the code of that kind, with the module that it is in."""
+    """Return every node of this kind in the application, each with its module."""
     return [(module, node) for module, node in _all_nodes() if isinstance(node, kind)]
 
 
@@ -33,12 +33,12 @@ def _named_calls() -> list[tuple[str, ast.Call, str]]:
 
 
 def calls(function: str) -> Iterator[tuple[ast.Call, str]]:
-    """Every call of `function`, whatever it is an attribute of; with a dot in it, of that object's."""
+    """Yield every call of `function` or of an attribute with that name (`read`, `cache.read`), with its module."""
     yield from ((call, module) for name, call, module in _named_calls() if name.endswith(f".{function}"))
 
 
 def argument(function: str, position: int | None = None, *, keyword: str = "") -> set[str]:
-    """What calls of `function` pass there."""
+    """Return what calls of `function` pass at that position or keyword."""
     found = set()
     for call, module in calls(function):
         given = [each.value for each in call.keywords if each.arg == keyword]
@@ -49,7 +49,7 @@ def argument(function: str, position: int | None = None, *, keyword: str = "") -
 
 
 def recorded_kinds() -> set[str]:
-    """Every kind of audit event, like `user.renamed`, that a call of `record` or `record_all` names."""
+    """Return every kind of audit event, like `user.renamed`, that `record` or `record_all` is called with."""
     return {
         node.value
         for call in [*method_calls("record"), *method_calls("record_all")]
@@ -60,12 +60,12 @@ def recorded_kinds() -> set[str]:
 
 
 def method_calls(*names: str) -> list[ast.Call]:
-    """Every call of a method of these names."""
+    """Return every call of a method with one of these names."""
     return [call for _, call in nodes(ast.Call) if isinstance(call.func, ast.Attribute) and call.func.attr in names]
 
 
 def returned(function: str, only_in: str = "") -> Iterator[str]:
-    """What functions of that name return."""
+    """Yield what functions of that name return."""
     for module, node in nodes(ast.FunctionDef):
         if node.name == function and only_in in ("", module):
             returns = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
@@ -74,13 +74,13 @@ def returned(function: str, only_in: str = "") -> Iterator[str]:
 
 @cache
 def constants() -> set[str]:
-    """Every string and byte string."""
+    """Return every string and byte string, as text."""
     values = {node.value for _, node in nodes(ast.Constant) if isinstance(node.value, str | bytes)}
     return {each.decode(errors="replace") if isinstance(each, bytes) else each for each in values}
 
 
 def shown(module: str, node: ast.expr) -> str:
-    """A constant's value, also by its name; what is only known when it runs is `{}`."""
+    """Return the text that an expression stands for, with `{}` for parts that are known only at run time."""
     match node:
         case ast.Constant():
             return str(node.value)
@@ -102,7 +102,7 @@ def shown(module: str, node: ast.expr) -> str:
 
 
 def _assigned(module: str, name: str) -> str:
-    """What a local variable holds, if it is assigned a text once."""
+    """Return the text of a variable that is assigned exactly once in the module."""
     values = [
         node.value
         for where, node in nodes(ast.Assign)
