@@ -20,7 +20,6 @@ from app.admin import roles as admin_roles
 from app.admin import site as admin_site
 from app.api import audit as api_audit
 from app.api import auth as api_auth
-from app.api import hooks as api_hooks
 from app.api import imports as api_imports
 from app.api import invitations as api_invitations
 from app.api import jobs as api_jobs
@@ -36,7 +35,7 @@ from app.auth import routes as auth_routes
 from app.auth import two_factor as auth_two_factor
 from app.cli import Commands
 from app.dev import routes as dev_routes
-from app.extensions import credentials, init_database, notifier
+from app.extensions import credentials, csrf, init_database, limiter, notifier
 from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
@@ -44,21 +43,7 @@ from app.users import acts as users_acts
 from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
-from app.web import (
-    access,
-    compression,
-    csrf,
-    errors,
-    front,
-    headers,
-    identity,
-    limits,
-    overrides,
-    pages,
-    rows,
-    site,
-    uploads,
-)
+from app.web import compression, cors, errors, front, headers, identity, overrides, pages, pipeline, rows
 from app.web.logs import init_logs
 from app.web.routing import LazyRule
 
@@ -115,21 +100,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     cache.cache.init_app(app, settings)
     credentials.init_app(app, settings)
 
-    # In this order for each request: request id and time, client and principal, maintenance, access, limits, CSRF.
+    limiter.init_app(app)
+    csrf.init_app(app)
+    identity.init_app(app)
     headers.init_app(app, settings)
     front.init_app(app, settings)
-    identity.init_app(app)
-    site.init_app(app)
-    access.init_app(app)
-    uploads.init_app(app)
-    limits.init_app(app)
-    api_hooks.init_app(app, settings)
-    csrf.init_app(app)
+    cors.init_app(app, settings)
     errors.init_app(app)
     pages.init_app(app, settings)
     overrides.init_app(app)
     compression.init_app(app)
     rows.init_app(app)
+    pipeline.init_app(app)
 
     for entry_point in (home, health, auth, account, users, admin, api):
         app.register_blueprint(entry_point.bp)

@@ -380,7 +380,7 @@ class Settings(BaseModel):
         """The origins of the apps that people come from to sign in."""
         return [urls.origin(f"{'https' if self.is_https else 'http'}://{host}") for host in self.return_hosts]
 
-    @property
+    @cached_property
     def trusted_hosts(self) -> list[str]:
         """The host names that are accepted, loopback included for local health checks."""
         return list(dict.fromkeys([self.public_host, *self.allowed_hosts, *LOOPBACK]))

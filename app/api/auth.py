@@ -40,7 +40,7 @@ from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import lifetimes_of, reading, unit_of_work
 from app.web import identity
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
 from app.web.credentials import check_password, new_password, open_session
 from app.web.limits import limited
 
@@ -76,6 +76,7 @@ def verify_email(body: VerifyEmailIn) -> Answer:
 
 @bp.post("/v1/auth/login")
 @public
+@open_in_maintenance
 @limited("login")
 @endpoint(
     TokensOut,
@@ -108,6 +109,7 @@ def login(body: LoginIn) -> TokensOut:
 
 @bp.post("/v1/auth/refresh")
 @public
+@open_in_maintenance
 @limited("refresh")
 @endpoint(PairOut, body=RefreshIn, refuses=(BadRefreshToken, TokenReused), tag="auth")
 def refresh(body: RefreshIn) -> PairOut:
@@ -119,6 +121,7 @@ def refresh(body: RefreshIn) -> PairOut:
 
 
 @bp.post("/v1/auth/logout")
+@open_in_maintenance
 @endpoint(None, tag="auth")
 def logout() -> Answer:
     """End this sign-in: its access and refresh tokens are invalid at once. An API key is ended by its id."""

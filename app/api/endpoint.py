@@ -13,12 +13,13 @@ from pydantic import BaseModel
 
 from app.api.answers import Answer, respond
 from app.api.bodies import read_body, read_query
-from app.api.hooks import spends_quota
 from app.errors import AccountError, InvalidInput, Problem
 from app.unit_of_work import as_one
 from app.web import identity
 from app.web.compression import compressed
 from app.web.envelope import envelope
+from app.web.limits import limited_by_key
+from app.web.views import mark_view
 
 View = Callable[..., Any]
 LONGEST_KEY = 255
@@ -76,9 +77,7 @@ def endpoint(
             response = respond(_answer(view(**values), status))
             return compressed(response) if lists else response
 
-        counted = spends_quota(answer)
-        counted.spec = spec  # type: ignore[attr-defined]
-        return counted
+        return limited_by_key(mark_view(spec=spec)(answer))
 
     return mark
 

@@ -12,12 +12,15 @@ from app.auth import bp
 from app.extensions import settings
 from app.principal import Principal
 from app.web import identity
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
+from app.web.front import for_other_apps
 from app.web.redirects import is_return_url
 
 
 @bp.get("/forward")
 @public
+@open_in_maintenance
+@for_other_apps
 def forward() -> ResponseReturnValue:
     """200 with X-Auth-User, X-Auth-Email and X-Auth-Roles; or 401, or a redirect to the sign-in page, or 403.
 

@@ -26,7 +26,7 @@ from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import by_oneself, public, sets_up
+from app.web.access import by_oneself, open_in_maintenance, public, sets_up
 from app.web.credentials import check_code, check_password, new_password, sign_in
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
@@ -92,6 +92,7 @@ def resend_verification() -> ResponseReturnValue:
 
 @bp.route("/login", methods=["GET", "POST"])
 @public
+@open_in_maintenance
 @limited("login")
 def login() -> ResponseReturnValue:
     form = LoginForm(next=request.args.get("next"))
@@ -128,6 +129,7 @@ def login() -> ResponseReturnValue:
 
 @bp.post("/logout")
 @public
+@open_in_maintenance
 @origin_suffices
 def logout() -> ResponseReturnValue:
     """End the session on the server and in the browser; it may have ended on the server already."""
@@ -147,6 +149,7 @@ def logout() -> ResponseReturnValue:
 @bp.route("/confirm", methods=["GET", "POST"])
 @sets_up
 @by_oneself
+@open_in_maintenance
 @limited("password")
 def confirm() -> ResponseReturnValue:
     """Ask again who it is before a sensitive action: by a second factor where one is set, or else by the password."""

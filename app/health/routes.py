@@ -14,13 +14,14 @@ from app.schema import schema_state
 from app.security.tokens import is_doctor_token
 from app.settings import is_loopback
 from app.unit_of_work import reading
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
 
 @bp.get("/healthz")
 @public
+@open_in_maintenance
 def healthz() -> ResponseReturnValue:
     """200 while the process runs; checks nothing else. It tells `flask doctor` how it sees the request."""
     if not is_doctor_token(request.args.get("doctor", ""), settings().signing_keys):
@@ -31,6 +32,7 @@ def healthz() -> ResponseReturnValue:
 
 @bp.get("/readyz")
 @public
+@open_in_maintenance
 def readyz() -> ResponseReturnValue:
     """503 without a fully migrated database; 200 with `degraded` without a working queue."""
     database, migrations = schema_state()
@@ -42,6 +44,7 @@ def readyz() -> ResponseReturnValue:
 
 @bp.get("/metrics", endpoint="metrics")
 @public
+@open_in_maintenance
 def show_metrics() -> ResponseReturnValue:
     """Prometheus' text format, for `Authorization: Bearer METRICS_TOKEN`, or without a token from this machine."""
     token = settings().metrics_token.get_secret_value()

@@ -10,7 +10,7 @@ from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
 from app.web import identity
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
 from app.web.headers import for_everyone
 from app.web.pages import page
 from app.web.theme import theme_css
@@ -26,6 +26,7 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/theme.css")
 @public
+@open_in_maintenance
 def theme() -> ResponseReturnValue:
     """The accent colour as custom properties with enough contrast in light and dark."""
     return _file(theme_css(settings().accent_color), "text/css")
@@ -33,12 +34,14 @@ def theme() -> ResponseReturnValue:
 
 @bp.get("/favicon.ico")
 @public
+@open_in_maintenance
 def favicon() -> ResponseReturnValue:
     return for_everyone(current_app.send_static_file("favicon.ico"), seconds=3600)
 
 
 @bp.get("/robots.txt")
 @public
+@open_in_maintenance
 def robots() -> ResponseReturnValue:
     return _file(
         "User-agent: *\nDisallow: /account\nDisallow: /users\nDisallow: /admin\nDisallow: /api\n", "text/plain"
@@ -47,6 +50,7 @@ def robots() -> ResponseReturnValue:
 
 @bp.get("/.well-known/security.txt")
 @public
+@open_in_maintenance
 def security_txt() -> ResponseReturnValue:
     """RFC 9116."""
     expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
@@ -61,6 +65,7 @@ def security_txt() -> ResponseReturnValue:
 
 @bp.get("/.well-known/jwks.json")
 @public
+@open_in_maintenance
 def jwks() -> ResponseReturnValue:
     """The public keys of access tokens (RFC 7517), for other services that verify them."""
     return _file(json.dumps(public_keys(settings().signing_keys)), "application/json", seconds=60)
@@ -68,6 +73,7 @@ def jwks() -> ResponseReturnValue:
 
 @bp.get("/.well-known/change-password")
 @public
+@open_in_maintenance
 def change_password() -> ResponseReturnValue:
     """Where password managers send people (W3C change-password URL)."""
     return redirect(url_for("account.password"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
 
-from flask import Flask, Response, abort, current_app, redirect, request, url_for
+from flask import Response, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import ConfirmationRequired, NotAllowed, SetUpRequired
@@ -16,14 +15,12 @@ from app.services.permissions import PERMISSIONS
 from app.unit_of_work import unit_of_work
 from app.web.identity import is_api, principal
 from app.web.redirects import here
-
-View = TypeVar("View", bound=Callable[..., Any])
+from app.web.views import View, mark_view, view_property
 
 
 def public(view: View) -> View:
     """Anyone may call the view. A test lists these views by name."""
-    view.is_public = True  # type: ignore[attr-defined]
-    return view
+    return mark_view(is_public=True)(view)
 
 
 def requires(permission: str) -> Callable[[View], View]:
@@ -31,58 +28,50 @@ def requires(permission: str) -> Callable[[View], View]:
     if permission not in PERMISSIONS:
         raise ValueError(f"the permission {permission} is not declared")
 
-    def mark(view: View) -> View:
-        view.permission = permission  # type: ignore[attr-defined]
-        return view
-
-    return mark
+    return mark_view(permission=permission)
 
 
 def confirmed(view: View) -> View:
     """Only shortly after the password was given; otherwise it is asked for first."""
-    view.wants_confirmation = True  # type: ignore[attr-defined]
-    return view
+    return mark_view(wants_confirmation=True)(view)
 
 
 def sets_up(view: View) -> View:
     """Also for who has yet to set up a second factor that a role of theirs demands."""
-    view.sets_up = True  # type: ignore[attr-defined]
-    return view
+    return mark_view(sets_up=True)(view)
 
 
 def by_oneself(view: View) -> View:
     """Never while an administrator acts as the user; what is `confirmed` is so, too."""
-    view.is_by_oneself = True  # type: ignore[attr-defined]
-    return view
+    return mark_view(is_by_oneself=True)(view)
 
 
-def init_app(app: Flask) -> None:
-    public(app.view_functions["static"])
-    app.before_request(guard)
+def open_in_maintenance(view: View) -> View:
+    """Also while maintenance is on: for signing in, for what other sites and programs rely on, and for checks."""
+    return mark_view(is_open_in_maintenance=True)(view)
 
 
-def guard() -> ResponseReturnValue | None:
-    """The guard: runs before every view."""
+def check_access() -> ResponseReturnValue | None:
+    """Let nobody call a view who may not."""
     if request.method == "OPTIONS":
         return None  # Flask answers OPTIONS itself. A CORS preflight has no credential.
-    view = current_app.view_functions.get(request.endpoint or "")
-    if view is None or getattr(view, "is_public", False):
+    if request.endpoint is None or view_property("is_public"):
         return None
     who = principal()
     if who is None:
         return _ask_to_sign_in()
-    if who.lacks_factor and not getattr(view, "sets_up", False):
+    if who.lacks_factor and not view_property("sets_up"):
         return _ask_to_set_up()
-    return _check(who, view)
+    return _check(who)
 
 
-def _check(who: Principal, view: Callable[..., Any]) -> ResponseReturnValue | None:
+def _check(who: Principal) -> ResponseReturnValue | None:
     """What the view asks of who is signed in."""
-    permission = getattr(view, "permission", None)
+    permission = view_property("permission")
     if permission is not None and not who.has(permission):
         raise NotAllowed(permission=permission)
-    wants_confirmation = getattr(view, "wants_confirmation", False)
-    if who.impersonator_id is not None and (wants_confirmation or getattr(view, "is_by_oneself", False)):
+    wants_confirmation = view_property("wants_confirmation")
+    if who.impersonator_id is not None and (wants_confirmation or view_property("is_by_oneself")):
         raise NotAllowed("This cannot be done while you act as somebody else.")
     if wants_confirmation and not is_fresh(who):
         if is_api():

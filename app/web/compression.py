@@ -5,6 +5,8 @@ from __future__ import annotations
 from flask import Flask, Response, request
 from flask_compress import Compress
 
+from app.web.views import view_property
+
 _compress = Compress()
 
 
@@ -13,9 +15,10 @@ def init_app(app: Flask) -> None:
     app.config["COMPRESS_ALGORITHM"] = ["zstd", "br", "gzip"]
     _compress.init_app(app)
 
-    @app.after_request
-    def _compress_file(response: Response) -> Response:
-        return compressed(response) if request.endpoint == "static" else response
+
+def compress_static_file(response: Response) -> None:
+    if view_property("is_static_file"):
+        compressed(response)
 
 
 def compressed(response: Response) -> Response:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app, g, make_response, request
+from flask import Response, current_app, g, make_response, request
 from flask_wtf.csrf import CSRFError
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from app import urls
 from app.extensions import csrf, settings
 from app.web.identity import has_explicit_credential, is_api
+from app.web.views import View, mark_view, view_property
 
 EXPIRED = "This page was open for too long. What you typed is still here; please send it again."
 NO_COOKIE = (
@@ -20,15 +19,8 @@ NO_COOKIE = (
     "What you typed is still here; please send it again."
 )
 
-View = TypeVar("View", bound=Callable[..., Any])
 
-
-def init_app(app: Flask) -> None:
-    csrf.init_app(app)
-    app.before_request(check)
-
-
-def check() -> None:
+def check_csrf() -> None:
     """Refuse a state-changing request without its token, or with an `Origin` of another site."""
     if request.method not in current_app.config["WTF_CSRF_METHODS"] or request.endpoint is None:
         return
@@ -37,8 +29,7 @@ def check() -> None:
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} or not _is_own_origin():
         g.is_cross_site = True
         raise CSRFError("This request came from another site.")
-    view = current_app.view_functions[request.endpoint]
-    if getattr(view, "origin_suffices", False) and (_tells_origin() or _has_token_of_ours()):
+    if view_property("origin_suffices") and (_tells_origin() or _has_token_of_ours()):
         return
     csrf.protect()
 
@@ -49,8 +40,7 @@ def origin_suffices(view: View) -> View:
     The browser says that the request comes from this site, or we signed the token, for any session at any time; and
     no browser sends a Lax cookie with another site's POST.
     """
-    view.origin_suffices = True  # type: ignore[attr-defined]
-    return view
+    return mark_view(origin_suffices=True)(view)
 
 
 def _tells_origin() -> bool:
@@ -79,8 +69,7 @@ def has_cookie() -> bool:
 
 def _is_sent_automatically() -> bool:
     """Whether the browser may have added the credential by itself. Public API endpoints use none."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    return not has_explicit_credential() and not getattr(view, "is_public", False)
+    return not has_explicit_credential() and not view_property("is_public")
 
 
 def _is_own_origin() -> bool:
@@ -106,9 +95,7 @@ def show_again() -> Response | None:
         return None
     request.method = "GET"
     g.shows_again = True
-    response = make_response(
-        current_app.ensure_sync(current_app.view_functions[rule.endpoint])(**(request.view_args or {}))
-    )
+    response = make_response(current_app.view_functions[rule.endpoint](**(request.view_args or {})))
     if response.status_code != 200:
         return response
     response.status_code = 400

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from flask import Flask, request
 from werkzeug.exceptions import SecurityError
 
+from app.extensions import settings
 from app.settings import Settings
 from app.urls import ascii_host
+from app.web.views import View, mark_view, view_property
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,18 +47,21 @@ class Front:
         return self._app(environ, start_response)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    app.wsgi_app = Front(app.wsgi_app, prefix=settings.path_prefix)  # type: ignore[method-assign]
-    trusted = settings.trusted_hosts
+def init_app(app: Flask, known: Settings) -> None:
+    app.wsgi_app = Front(app.wsgi_app, prefix=known.path_prefix)  # type: ignore[method-assign]
 
-    @app.before_request
-    def _check_host() -> None:
-        """Not by Flask's TRUSTED_HOSTS, which does not support IPv6 addresses (Werkzeug 3.2)."""
-        # Other apps' proxies ask for the hosts of these.
-        if request.endpoint == "auth.forward" and request.host in settings.return_hosts:
-            return
-        if not is_trusted(request.host, trusted):
-            raise SecurityError(f"Host {request.host!r} is not trusted.")
+
+def for_other_apps(view: View) -> View:
+    """Proxies of other apps call the view, with the hosts of those apps and the cookie that these apps receive."""
+    return mark_view(is_for_other_apps=True)(view)
+
+
+def check_host() -> None:
+    """Refuse other hosts; Flask's TRUSTED_HOSTS does not support IPv6 addresses (Werkzeug 3.2)."""
+    if view_property("is_for_other_apps") and request.host in settings().return_hosts:
+        return
+    if not is_trusted(request.host, settings().trusted_hosts):
+        raise SecurityError(f"Host {request.host!r} is not trusted.")
 
 
 def is_trusted(host: str, trusted: Iterable[str]) -> bool:

@@ -7,10 +7,12 @@ import re
 import time
 from secrets import token_hex
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
+from app.extensions import settings
 from app.metrics import metrics
 from app.settings import Settings
+from app.web.views import view_property
 
 log = logging.getLogger("app.requests")
 
@@ -29,44 +31,46 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 FOR_AN_HOUR = "public, max-age=3600"
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, known: Settings) -> None:
     always = {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": PERMISSIONS_POLICY,
-        "Content-Security-Policy": content_security_policy(settings),
+        "Content-Security-Policy": content_security_policy(known),
     }
-    if settings.is_https:
+    if known.is_https:
         always["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
 
-    @app.before_request
-    def _begin() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if settings.trusted_proxies and _REQUEST_ID.fullmatch(given) else token_hex(16)
-        g.began = time.perf_counter()
-
-    @app.after_request
-    def _finish(response: Response) -> Response:
-        wanted = {
-            **always,
-            "Referrer-Policy": g.get("referrer_policy", "same-origin"),
-            "X-Request-ID": g.get("request_id", ""),
-            "Cache-Control": "no-store",
-        }
-        if request.endpoint == "static" and response.status_code in {200, 206, 304}:
-            response.headers["Cache-Control"] = FOR_GOOD if "v" in request.args else FOR_AN_HOUR
-        # Existing headers stay; the others are added at once, which takes a tenth of the time of setting each.
-        own = {name.title() for name, _ in response.headers}
-        response.headers.extend([(name, value) for name, value in wanted.items() if name.title() not in own])
-        _log(response)
-        return response
+    app.extensions["security_headers"] = always
 
 
-def content_security_policy(settings: Settings) -> str:
+def start_request() -> None:
+    """Note the request's id and the time at which it began."""
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if settings().trusted_proxies and _REQUEST_ID.fullmatch(given) else token_hex(16)
+    g.began = time.perf_counter()
+
+
+def add_security_headers(response: Response) -> None:
+    """Add the headers that every answer has; those that the view has set stay."""
+    wanted = {
+        **current_app.extensions["security_headers"],
+        "Referrer-Policy": g.get("referrer_policy", "same-origin"),
+        "X-Request-ID": g.get("request_id", ""),
+        "Cache-Control": "no-store",
+    }
+    if view_property("is_static_file") and response.status_code in {200, 206, 304}:
+        response.headers["Cache-Control"] = FOR_GOOD if "v" in request.args else FOR_AN_HOUR
+    # Adding all at once takes a tenth of the time of setting each.
+    own = {name.title() for name, _ in response.headers}
+    response.headers.extend([(name, value) for name, value in wanted.items() if name.title() not in own])
+
+
+def content_security_policy(known: Settings) -> str:
     """Chromium also checks where the answer to a form leads: after signing in, back to another app."""
-    apps = " ".join(settings.return_origins)
+    apps = " ".join(known.return_origins)
     return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {apps}".rstrip())
 
 
@@ -78,7 +82,8 @@ def for_everyone(response: Response, *, seconds: int) -> Response:
     return response.make_conditional(request)  # type: ignore[return-value]
 
 
-def _log(response: Response) -> None:
+def log_request(response: Response) -> None:
+    """Count the request, and write its line of the log."""
     who = getattr(g.get("_login_user"), "user_id", None)
     # The path only: a query string can contain what people searched for. One-time tokens are left out of it too.
     rule = request.url_rule

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
+from flask import Flask, Request, Response, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
@@ -26,8 +25,7 @@ from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
 from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
-
-View = TypeVar("View", bound=Callable[..., Any])
+from app.web.views import View, mark_view, view_property
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
@@ -55,7 +53,6 @@ def init_app(app: Flask) -> None:
     app.session_interface = CookieSession()
     login_manager.init_app(app, add_context_processor=False)
     login_manager.request_loader(_load)
-    app.before_request(_note_visit)
 
 
 def principal() -> Principal | None:
@@ -80,7 +77,8 @@ def device_cookie_name() -> str:
     return settings().cookie_name("device")
 
 
-def _note_visit() -> None:
+def note_visit() -> None:
+    """Note where the request comes from, for the audit log and throttles."""
     g.origin = Origin(
         Visit(
             address=_address(request.remote_addr),
@@ -112,7 +110,8 @@ def _load(request: Request) -> Principal | None:
     if found is None:
         return None
     g.origin = Origin(visit(), found.principal)
-    if _refreshes_itself(request):
+    # Only where a view says so: elsewhere the header would be a way to use a session or a key without a sign.
+    if "X-Background" in request.headers and view_property("refreshes_itself"):
         return found.principal
     _note_use(found)
     return found.principal
@@ -120,14 +119,7 @@ def _load(request: Request) -> Principal | None:
 
 def refreshes_itself(view: View) -> View:
     """For pages that htmx fetches again and again: a forgotten tab must not keep its session alive."""
-    view.refreshes_itself = True  # type: ignore[attr-defined]
-    return view
-
-
-def _refreshes_itself(request: Request) -> bool:
-    """Only where a view says so: elsewhere the header would be a way to use a session or a key without a sign."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    return "X-Background" in request.headers and getattr(view, "refreshes_itself", False)
+    return mark_view(refreshes_itself=True)(view)
 
 
 def has_explicit_credential() -> bool:
@@ -159,7 +151,7 @@ def _by_cookie() -> Found | Expired | None:
 
 def _by_forward_cookie() -> Found | Expired | None:
     """The principal of the cookie that other apps pass on; it counts where they ask, and nowhere else."""
-    value = request.cookies.get(forward_cookie_name(), "") if request.endpoint == "auth.forward" else ""
+    value = request.cookies.get(forward_cookie_name(), "") if view_property("is_for_other_apps") else ""
     try:
         session_id, user_id = _forward_signer().loads(value)
     except (BadData, TypeError, ValueError):
@@ -333,7 +325,10 @@ def keep_device(token: str) -> None:
 
 
 def _set_cookie(name: str, value: str, **how: Any) -> None:
-    @after_this_request
-    def _set(response: Response) -> Response:
+    g.setdefault("cookies", []).append((name, value, how))
+
+
+def set_cookies(response: Response) -> None:
+    """Set the cookies that were asked for while the request was handled, besides Flask's session cookie."""
+    for name, value, how in g.get("cookies", ()):
         response.set_cookie(name, value, secure=settings().is_https, httponly=True, samesite="Lax", **how)
-        return response

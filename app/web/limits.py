@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+import math
+import time
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from functools import lru_cache
+from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
-from flask import Flask, abort, request
+from flask import Response, abort, g, request
 
 from app.extensions import limiter, settings
-
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def init_app(app: Flask) -> None:
-    """Limits are checked by the decorator at each route, so the extension's hook is not needed."""
-    app.before_request(_want_length)
-    app.before_request(_want_text)
-    limiter.init_app(app)
-    app.before_request_funcs[None].remove(limiter._check_request_limit)
+from app.web.identity import has_explicit_credential, principal, signed_in
+from app.web.views import View, mark_view, view_property
 
 
-def _want_length() -> None:
+def require_length() -> None:
     """Without Content-Length, a body would be cut off at MAX_CONTENT_LENGTH and taken for the whole."""
     if "Transfer-Encoding" in request.headers and request.content_length is None:
         abort(411)
 
 
-def _want_text() -> None:
+def require_text() -> None:
     """Bytes that are not UTF-8 would be stored as percent escapes or replacement characters."""
     sent = [request.query_string]
     if request.mimetype == "application/x-www-form-urlencoded":
@@ -42,23 +36,54 @@ def _want_text() -> None:
 
 
 def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:
-    """At most LIMIT_<WHAT> requests of this method, counted together for all routes of that name."""
-    limit = limiter.shared_limit(_value(what), scope=what, key_func=network, methods=[method])
-
-    def mark(view: View) -> View:
-        counted = limit(view)
-
-        @wraps(view)
-        def choose(**values: Any) -> Any:
-            return (counted if request.method == method else view)(**values)
-
-        return cast(View, choose)
-
-    return mark
+    """At most LIMIT_<WHAT> requests of this method (HEAD counts as GET), together for all views with that limit."""
+    return mark_view(limit=(_counter(what, network), method))
 
 
-def _value(what: str) -> Callable[[], str]:
-    return lambda: settings().limit(what)
+def limited_by_key(view: View) -> View:
+    """At most LIMIT_API requests with each API key, together for all views with that limit."""
+    return mark_view(is_limited_by_key=True)(view)
+
+
+def check_limits() -> None:
+    """Count the request against the limits of its view. Raises RateLimitExceeded.
+
+    On any server; without Redis, each process counts by itself.
+    """
+    count, method = view_property("limit", (None, ""))
+    if count and ("GET" if request.method == "HEAD" else request.method) == method:
+        count()
+    who = principal() if view_property("is_limited_by_key") and has_explicit_credential() else None
+    g.counts_key = who is not None and who.via == "api_key"
+    if g.counts_key:
+        _counter("api", _key_id)()
+
+
+def add_quota_headers(response: Response) -> None:
+    """draft-ietf-httpapi-ratelimit-headers: the key's requests in a window, and how many are left in this one."""
+    quota = limiter.current_limit if g.get("counts_key") else None
+    if quota is None:
+        return
+    seconds = max(0, math.ceil(quota.reset_at - time.time()))
+    response.headers["RateLimit-Policy"] = f'"key";q={quota.limit.amount};w={quota.limit.get_expiry()}'
+    response.headers["RateLimit"] = f'"key";r={max(0, quota.remaining)};t={seconds}'
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        response.headers["Retry-After"] = str(max(1, seconds))
+
+
+@lru_cache  # One for each limit: Flask-Limiter adds up those of the same name.
+def _counter(what: str, key: Callable[[], str]) -> Callable[[], None]:
+    """A function that counts one request, under a name of its own, by which Flask-Limiter finds its limit."""
+
+    def count() -> None:
+        """Flask-Limiter's decorator does the work."""
+
+    count.__qualname__ = f"count_{what}"
+    return limiter.shared_limit(lambda: settings().limit(what), scope=what, key_func=key)(count)
+
+
+def _key_id() -> str:
+    return f"api-key:{signed_in().key_id}"
 
 
 def network() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Response, g
 from sqlalchemy.exc import ProgrammingError
 
 from app.cache import cache
@@ -16,19 +16,10 @@ from app.services.site import Site
 from app.unit_of_work import reading, unit_of_work
 from app.web.errors import answer
 from app.web.identity import principal
+from app.web.views import view_property
 
 KEPT_SECONDS = 10
 BACK_AFTER_SECONDS = "120"
-# Signing in, so that administrators can come in; what is not the site itself; and what machines ask for.
-STAYS_OPEN = {
-    *("static", "auth.forward", "auth.login", "auth.logout", "auth.confirm", "api.login", "api.refresh", "api.logout"),
-    *("health.healthz", "health.readyz", "health.metrics"),
-    *("home.theme", "home.favicon", "home.robots", "home.security_txt", "home.jwks", "home.change_password"),
-}
-
-
-def init_app(app: Flask) -> None:
-    app.before_request(_close_for_maintenance)
 
 
 def site() -> Site:
@@ -67,8 +58,9 @@ def _read() -> tuple[int, dict[str, Any]]:
     return found.version, asdict(found)
 
 
-def _close_for_maintenance() -> Response | None:
-    if request.endpoint in STAYS_OPEN or not site().maintenance or _may_stay(principal()):
+def close_for_maintenance() -> Response | None:
+    """503 for everybody but administrators while maintenance is on, where the view is not `@open_in_maintenance`."""
+    if view_property("is_open_in_maintenance") or not site().maintenance or _may_stay(principal()):
         return None
     closed = answer(
         503,

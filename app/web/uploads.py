@@ -4,39 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import IO, Any, TypeVar
+from typing import IO
 
-from flask import Flask, current_app, request
+from flask import request
 
 from app.services.files import PIECE
 from app.unit_of_work import unit_of_work
-
-View = TypeVar("View", bound=Callable[..., Any])
+from app.web.views import View, mark_view, view_property
 
 KEPT_FOR = timedelta(days=1)
 # What a form adds to its file.
 AROUND = 64 * 1024
 
 
-def init_app(app: Flask) -> None:
-    app.before_request(_let_in)
-
-
-def _let_in() -> None:
-    """After the guard has run, so that nobody else can send a large body."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    if most_bytes := getattr(view, "most_bytes", None):
+def allow_large_body() -> None:
+    """Raise the limit of the body's size where the view accepts a file, for those who may call it."""
+    if most_bytes := view_property("most_bytes"):
         request.max_content_length = most_bytes
 
 
 def accepts_file(most_bytes: int) -> Callable[[View], View]:
     """Let a body of this size in."""
-
-    def mark(view: View) -> View:
-        view.most_bytes = most_bytes + AROUND  # type: ignore[attr-defined]
-        return view
-
-    return mark
+    return mark_view(most_bytes=most_bytes + AROUND)
 
 
 def store(stream: IO[bytes], *, name: str, owner_id: int | None) -> tuple[int, int]:

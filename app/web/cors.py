@@ -1,0 +1,37 @@
+"""CORS: which other sites' pages may read the API's answers (CORS_ORIGINS)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Flask, Response, current_app, request
+from flask_cors import cross_origin
+
+from app.settings import Settings
+
+EXPOSED = ["ETag", "Idempotency-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
+ALLOWED = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-CSRFToken"]
+DAY_SECONDS = 24 * 3600
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    if settings.cors_origins:
+        app.extensions["cors"] = _header_setter(settings.cors_origins)
+
+
+def add_cors_headers(response: Response) -> None:
+    add_headers = current_app.extensions.get("cors")
+    if add_headers and request.path.startswith("/api/v1/"):
+        add_headers(response)
+
+
+def _header_setter(origins: list[str]) -> Callable[[Response], Response]:
+    return cross_origin(
+        origins=origins,
+        supports_credentials="*" not in origins,
+        methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=ALLOWED,
+        expose_headers=EXPOSED,
+        max_age=DAY_SECONDS,
+        automatic_options=False,
+    )(lambda response: response)

@@ -1,0 +1,26 @@
+"""Properties of views: set by decorators beside the route, read by the request pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import current_app, request
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def mark_view(**properties: Any) -> Callable[[View], View]:
+    """Return a decorator that sets these attributes of a view; `functools.wraps` carries them over to a wrapper."""
+
+    def mark(view: View) -> View:
+        for name, value in properties.items():
+            setattr(view, name, value)
+        return view
+
+    return mark
+
+
+def view_property(name: str, default: Any = None) -> Any:
+    """The property of the view that this request is for; `default` if it has none, or if no URL matches."""
+    return getattr(current_app.view_functions.get(request.endpoint or ""), name, default)
