@@ -14,16 +14,17 @@ from app.errors import DeadChallenge, EmailTaken, NotUsable, RegistrationClosed,
 from app.extensions import now, settings
 from app.principal import Principal
 from app.providers import Provider
-from app.security.tokens import keyed_hash, new_token
+from app.security.tokens import keyed_hash
 from app.services.connections import Identity
-from app.services.sign_in import SignedIn
-from app.unit_of_work import reading, unit_of_work
+from app.services.sign_in import Authentication
+from app.unit_of_work import Work, reading, unit_of_work
 from app.web import challenges, identity
 from app.web.access import public
+from app.web.credentials import begin_session
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.providers import client_of, openid
-from app.web.redirects import LONGEST_PATH, done, next_page, onward
+from app.web.redirects import done, keep_next, kept_next, next_page, onward
 
 if TYPE_CHECKING:
     from app.openid import Claims
@@ -42,14 +43,14 @@ def oauth(provider: str) -> ResponseReturnValue:
     """To the provider; with `?for=confirm` to prove there again who one is."""
     chosen = _get(provider)
     purpose = CONFIRM if request.args.get("for") == CONFIRM and identity.principal() else SIGN_IN
-    wanted = request.args.get("next", "")
-    state = challenges.begin("oauth", chosen.name, purpose, wanted if len(wanted) <= LONGEST_PATH else "")
+    state = challenges.begin("oauth", chosen.name, purpose)
     try:
         url = client_of(chosen).authorization_url(
             state=state, nonce=_nonce(state), verifier=_verifier(state), afresh=purpose == CONFIRM
         )
     except (openid().ProviderAway, openid().ProviderRefused) as problem:
         return _failed(chosen, problem)
+    keep_next(request.args.get("next"))
     return redirect(url, code=303)
 
 
@@ -62,13 +63,13 @@ def callback(provider: str) -> ResponseReturnValue:
     chosen = _get(provider)
     state, code = request.args.get("state", ""), request.args.get("code", "")
     try:
-        began_with, purpose, wanted = challenges.spend("oauth", state)
+        began_with, purpose, *_ = challenges.spend("oauth", state)
     except DeadChallenge as refusal:
         return _refused(chosen, str(refusal))
     if began_with != chosen.name:
         return _refused(chosen, str(DeadChallenge()))
     if not code:
-        return _without_a_code(chosen, wanted)
+        return _without_a_code(chosen)
     try:
         claims = client_of(chosen).identify(
             code=code, issuer=request.args.get("iss"), nonce=_nonce(state), verifier=_verifier(state), at=now()
@@ -80,17 +81,24 @@ def callback(provider: str) -> ResponseReturnValue:
     who = identity.principal()
     known = Identity(chosen.name, claims.issuer, claims.subject, claims.email, claims.name)
     if who is None:
-        return _sign_in(chosen, known, wanted)
-    return _confirm(chosen, known, claims, who, wanted) if purpose == CONFIRM else _offer(chosen, known, who, wanted)
+        return _sign_in(chosen, known)
+    return _confirm(chosen, known, claims, who) if purpose == CONFIRM else _offer(chosen, known, who)
 
 
-def _sign_in(chosen: Provider, known: Identity, wanted: str) -> ResponseReturnValue:
+def _sign_in(chosen: Provider, known: Identity) -> ResponseReturnValue:
+    """For the account that is connected, or a new one."""
+
+    def prove(work: Work) -> Authentication:
+        found = work.connections.find(known) or work.connections.sign_up(known)
+        work.connections.note_use(found, known)
+        return Authentication(found.user_id, known.provider)
+
     try:
-        signed_in, device = _session_of(known)
+        begin_session(prove)
     except NotUsable as refusal:
         return _refused(chosen, str(refusal), 403)
     except SecondFactorRequired as asked:
-        return ask_for_factor(asked, method=chosen.name, remember=False, target=wanted)
+        return ask_for_factor(asked, method=chosen.name, remember=False, target=kept_next())
     except EmailTaken:
         return _ask_whose(
             chosen,
@@ -103,25 +111,7 @@ def _sign_in(chosen: Provider, known: Identity, wanted: str) -> ResponseReturnVa
             known,
             f"Registration is closed here. If you have an account, sign in to connect {chosen.label} to it.",
         )
-    identity.keep_session(signed_in, remember=False, device=device)
-    identity.keep_method(chosen.name)
-    return onward(wanted)
-
-
-def _session_of(known: Identity) -> tuple[SignedIn, str]:
-    """A session for who is known, or for a new account, and its device's token.
-
-    Raises NotUsable, SecondFactorRequired, EmailTaken, RegistrationClosed.
-    """
-    with unit_of_work() as work:
-        found = work.connections.find(known) or work.connections.sign_up(known)
-        work.connections.note_use(found, known)
-        visit = identity.visit()
-        is_known = work.sessions.find_device(found.user_id, visit.device_token) is not None
-        device = identity.device_token() if is_known else new_token()
-        return work.sign_in.finish_elsewhere(
-            found.user_id, visit=visit, device_token=device, method=known.provider
-        ), device
+    return onward(kept_next())
 
 
 def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnValue:
@@ -135,7 +125,7 @@ def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnVa
     return done(text, to="auth.login", kind="info", next=url_for("account.connections"))
 
 
-def _offer(chosen: Provider, known: Identity, who: Principal, wanted: str) -> ResponseReturnValue:
+def _offer(chosen: Provider, known: Identity, who: Principal) -> ResponseReturnValue:
     """Who is signed in may connect it, by a button: the way here could have been somebody else's doing."""
     found = reading().connections.find(known)
     if found is None:
@@ -148,7 +138,7 @@ def _offer(chosen: Provider, known: Identity, who: Principal, wanted: str) -> Re
     return done(f"{chosen.label} is connected already.", to="account.connections")
 
 
-def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal, wanted: str) -> ResponseReturnValue:
+def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal) -> ResponseReturnValue:
     """For an account without a password: they have proved it there a moment ago, as far as the provider says."""
     said = claims.authenticated_at
     is_fresh = said is None or now().timestamp() - said < FRESH_SECONDS
@@ -162,13 +152,13 @@ def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal, 
             chosen, f"That did not confirm who you are. Sign in with the {chosen.label} account that is connected.", 403
         )
     identity.keep_token(token)
-    return redirect(next_page(wanted, otherwise="account.profile"), code=303)
+    return redirect(next_page(kept_next(), otherwise="account.profile"), code=303)
 
 
 # ── refusals ──
 
 
-def _without_a_code(chosen: Provider, wanted: str) -> ResponseReturnValue:
+def _without_a_code(chosen: Provider) -> ResponseReturnValue:
     _log(chosen, "access_denied" if request.args.get("error") == "access_denied" else "no code")
     if identity.principal():
         return done(f"Nothing has changed: {chosen.label} did not let you in.", to="account.connections", kind="info")
@@ -176,7 +166,7 @@ def _without_a_code(chosen: Provider, wanted: str) -> ResponseReturnValue:
         f"{chosen.label} did not let you in. Try again, or sign in in another way.",
         to="auth.login",
         kind="info",
-        next=wanted or None,
+        next=kept_next(),
     )
 
 

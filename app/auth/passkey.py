@@ -9,13 +9,14 @@ from app.auth import bp
 from app.auth.forms import PasskeyForm
 from app.auth.two_factor import finish_half
 from app.errors import BadPasskey, NotUsable
-from app.security.tokens import new_token
-from app.unit_of_work import unit_of_work
+from app.services.sign_in import Authentication
+from app.unit_of_work import Work, unit_of_work
 from app.web import identity
 from app.web.access import public
+from app.web.credentials import begin_session
 from app.web.limits import limited
 from app.web.passkeys import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
-from app.web.redirects import done, next_page, onward
+from app.web.redirects import done, kept_next, next_page, onward
 
 
 @bp.post("/passkey")
@@ -42,18 +43,12 @@ def passkey() -> ResponseReturnValue:
 def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
     """The device has verified its user, so it stands for both factors. Raises BadPasskey, NotUsable."""
     found, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
-    previous, visit = identity.principal(), identity.visit()
-    with unit_of_work() as work:
+
+    def prove(work: Work) -> Authentication:
         work.factors.use_passkey(found, sign_count=count)
-        is_known = work.sessions.find_device(found.user_id, visit.device_token) is not None
-        device = identity.device_token() if is_known else new_token()
-        signed_in = work.sign_in.finish_elsewhere(
-            found.user_id, visit=visit, device_token=device, method="passkey", has_factor=True
-        )
-        if previous is not None:
-            work.sessions.replace(previous)
-    identity.keep_session(signed_in, remember=False, device=device)
-    identity.keep_method("passkey")
+        return Authentication(found.user_id, "passkey", has_second_factor=True)
+
+    begin_session(prove)
     return onward(form.next.data)
 
 
@@ -65,7 +60,7 @@ def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
     with unit_of_work() as work:
         work.factors.use_passkey(found, sign_count=count)
     finish_half(half, trust=bool(form.trust.data))
-    return onward(half.target)
+    return onward(kept_next())
 
 
 def _to_confirm(form: PasskeyForm) -> ResponseReturnValue:

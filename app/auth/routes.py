@@ -113,8 +113,6 @@ def login() -> ResponseReturnValue:
             form.refuse(None, refusal)
             unverified = isinstance(refusal, EmailNotVerified)
         else:
-            if settings().oauth_providers:
-                identity.keep_method("password")
             return onward(form.next.data)
     return page(
         "auth/login.html",

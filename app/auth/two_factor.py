@@ -8,26 +8,25 @@ from flask.typing import ResponseReturnValue
 from app.auth import bp
 from app.auth.forms import TwoFactorForm
 from app.errors import AuthenticatorLocked, Busy, NotUsable, SecondFactorRequired, TooManyTries, WrongCode
-from app.extensions import settings
 from app.models import Factor
-from app.security.tokens import new_token
-from app.unit_of_work import reading, unit_of_work
+from app.services.sign_in import Authentication
+from app.unit_of_work import reading
 from app.web import identity
 from app.web.access import public
-from app.web.credentials import check_code
+from app.web.credentials import begin_session, check_code
 from app.web.identity import Half
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import TWO_FACTOR, options_to_prove
-from app.web.redirects import LONGEST_PATH, done, onward
+from app.web.redirects import done, keep_next, kept_next, onward
 
 
 def ask_for_factor(
     asked: SecondFactorRequired, *, method: str, remember: bool, target: str | None
 ) -> ResponseReturnValue:
     """Go on to the second step, which this browser alone can take, for ten minutes."""
-    wanted = target if target and len(target) <= LONGEST_PATH else ""
-    identity.keep_half(Half(asked.user_id, asked.proof, method, remember, wanted))
+    identity.keep_half(Half(asked.user_id, asked.proof, method, remember))
+    keep_next(target)
     return redirect(url_for("auth.two_factor"), code=303)
 
 
@@ -56,7 +55,7 @@ def two_factor() -> ResponseReturnValue:
         except (WrongCode, AuthenticatorLocked, Busy) as refusal:
             form.refuse("code", refusal)
         else:
-            return onward(half.target)
+            return onward(kept_next())
     return page(
         "auth/two_factor.html",
         form,
@@ -70,22 +69,5 @@ def two_factor() -> ResponseReturnValue:
 
 def finish_half(half: Half, *, trust: bool) -> None:
     """A second factor was proved: begin the session. Raises NotUsable."""
-    previous, visit = identity.principal(), identity.visit()
-    with unit_of_work() as work:
-        is_known = work.sessions.find_device(half.user_id, visit.device_token) is not None
-        device = identity.device_token() if is_known else new_token()
-        signed_in = work.sign_in.finish_elsewhere(
-            half.user_id,
-            visit=visit,
-            device_token=device,
-            method=half.method,
-            remember=half.remember,
-            proof=half.proof,
-        )
-        if trust:
-            work.factors.trust(half.user_id, device, visit=visit)
-        if previous is not None:
-            work.sessions.replace(previous)
-    identity.keep_session(signed_in, remember=half.remember, device=device)
-    if settings().oauth_providers:
-        identity.keep_method(half.method)
+    proved = Authentication(half.user_id, half.method, remember=half.remember, first_factor=half.proof)
+    begin_session(lambda _: proved, trust=trust)

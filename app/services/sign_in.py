@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.models import Device, User
 from app.principal import Visit
-from app.security.tokens import is_same, keyed_hash, token_hash
+from app.security.tokens import is_same, keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
@@ -42,12 +42,31 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Authentication:
+    """What somebody has proved before a session begins.
+
+    `method` is `password`, `passkey` or a provider's name. `attempt` is that of a password, `new_hash` replaces one
+    with outdated parameters. `has_second_factor`: a passkey has verified its user. `first_factor` is the proof of
+    SecondFactorRequired, once a second factor was given; it is valid until the password changes.
+    """
+
+    user_id: int
+    method: str
+    remember: bool = False
+    attempt: Attempt | None = None
+    new_hash: str | None = None
+    has_second_factor: bool = False
+    first_factor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
-    """`token` is the session's, for the browser only."""
+    """A session that has begun. `token` and `device_token` (None for a program) are for its browser only."""
 
     user_id: int
     session_id: int
     token: str
+    device_token: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,81 +123,55 @@ class SignIn:
         """The password was right: refund the try."""
         self.throttles.refund(attempt.throttle_id)
 
-    def finish(
-        self,
-        attempt: Attempt,
-        *,
-        visit: Visit,
-        remember: bool,
-        device_token: str | None,
-        new_hash: str | None,
-    ) -> SignedIn:
-        """The password was right: begin a session. `new_hash` replaces one with outdated parameters.
+    def begin_session(self, proved: Authentication, *, visit: Visit, in_browser: bool = True) -> SignedIn:
+        """Begin a session: the only way, however somebody has proved who they are.
 
-        Without a `device_token`, the browser stays unknown at its next sign-in.
-
-        Raises InvalidCredentials when the account or its password changed meanwhile, EmailNotVerified,
-        SecondFactorRequired.
+        Not `in_browser`, nothing is kept to know the device by. Raises InvalidCredentials (after a password) or
+        NotUsable when the account or its password has changed meanwhile, EmailNotVerified, SecondFactorRequired.
         """
         user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
-            .where(User.id == attempt.user_id)
+            .where(User.id == proved.user_id)
             .with_for_update(key_share=True)  # Serialises with a simultaneous reset or deactivation.
         ).first()
-        if attempt.user_id is None or user is None or user.hashed_password != attempt.hashed:
-            raise self.refuse(attempt)
-        if not _may_be_usable(user):
-            raise self.refuse(attempt)
-        self.accept(attempt)
+        if user is None or not _may_be_usable(user) or self._is_outdated(proved, user.hashed_password):
+            raise self._refusal(proved)
+        if proved.attempt is not None:
+            self.accept(proved.attempt)
         if user.email_verified_at is None:
-            self.audit.record("session.refused_unverified", subject_id=attempt.user_id)
-            raise EmailNotVerified
-        if new_hash:
-            self.session.execute(update(User).where(User.id == attempt.user_id).values(hashed_password=new_hash))
-        self._check_factor(
-            attempt.user_id, new_hash or user.hashed_password, visit=visit, is_browser=device_token is not None
-        )
-        if not self._is_usable(user, attempt.user_id):
-            raise self.refuse(attempt)
-        return self._open(attempt.user_id, visit=visit, remember=remember, device_token=device_token, method="password")
+            raise self._refusal_unverified(proved)
+        if proved.new_hash:
+            self.session.execute(update(User).where(User.id == proved.user_id).values(hashed_password=proved.new_hash))
+        if not proved.has_second_factor and proved.first_factor is None:
+            hashed = proved.new_hash or user.hashed_password
+            self._check_factor(proved.user_id, hashed, device_token=visit.device_token if in_browser else None)
+        if not self._is_usable(user, proved.user_id):
+            raise self._refusal(proved)
+        return self._open(proved, visit=visit, in_browser=in_browser)
 
-    def finish_elsewhere(
-        self,
-        user_id: int,
-        *,
-        visit: Visit,
-        device_token: str | None,
-        method: str,
-        remember: bool = False,
-        proof: str | None = None,
-        has_factor: bool = False,
-    ) -> SignedIn:
-        """A provider or a passkey has proved who it is, or with `proof` a second factor: begin a session.
+    def _is_outdated(self, proved: Authentication, hashed: str | None) -> bool:
+        """Whether the password has changed since it, or what stood in for it, was proved."""
+        if proved.attempt is not None:
+            return hashed != proved.attempt.hashed
+        return proved.first_factor is not None and not is_same(proved.first_factor, self._proof(proved.user_id, hashed))
 
-        `proof` is that of SecondFactorRequired; it is good until the password changes. With `has_factor` no second
-        factor is asked for. Raises NotUsable, SecondFactorRequired.
-        """
-        user = self.session.execute(
-            select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
-            .where(User.id == user_id)
-            .with_for_update(key_share=True)
-        ).first()
-        is_stale = proof is not None and (
-            user is None or not is_same(proof, self._proof(user_id, user.hashed_password))
-        )
-        may_be = user is not None and not is_stale and user.email_verified_at is not None and _may_be_usable(user)
-        if user is not None and may_be and proof is None and not has_factor:
-            self._check_factor(user_id, user.hashed_password, visit=visit, is_browser=True)
-        if not may_be or not self._is_usable(user, user_id):
-            self.audit.record("session.refused", subject_id=user_id, method=method)
-            raise NotUsable
-        return self._open(user_id, visit=visit, remember=remember, device_token=device_token, method=method)
+    def _refusal(self, proved: Authentication) -> InvalidCredentials | WrongPassword | NotUsable:
+        if proved.attempt is not None:
+            return self.refuse(proved.attempt)
+        self.audit.record("session.refused", subject_id=proved.user_id, method=proved.method)
+        return NotUsable()
 
-    def _check_factor(self, user_id: int, hashed: str | None, *, visit: Visit, is_browser: bool) -> None:
+    def _refusal_unverified(self, proved: Authentication) -> Exception:
+        """Only whoever gave the right password learns that the address is not confirmed."""
+        if proved.attempt is None:
+            return self._refusal(proved)
+        self.audit.record("session.refused_unverified", subject_id=proved.user_id)
+        return EmailNotVerified()
+
+    def _check_factor(self, user_id: int, hashed: str | None, *, device_token: str | None) -> None:
         """Raises SecondFactorRequired, unless there is none or this browser is trusted."""
-        if not self.factors.has_any(user_id) or (is_browser and self.factors.is_trusted(user_id, visit.device_token)):
-            return
-        raise SecondFactorRequired(user_id, self._proof(user_id, hashed))
+        if self.factors.has_any(user_id) and not self.factors.is_trusted(user_id, device_token):
+            raise SecondFactorRequired(user_id, self._proof(user_id, hashed))
 
     def _proof(self, user_id: int, hashed: str | None) -> str:
         return keyed_hash(self.secret_keys[0], "half signed in", str(user_id), hashed or "")
@@ -198,17 +191,23 @@ class SignIn:
         self.job_queue.enqueue(SendAccountActivated(user_id=user_id))
         return True
 
-    def _open(self, user_id: int, *, visit: Visit, remember: bool, device_token: str | None, method: str) -> SignedIn:
+    def _open(self, proved: Authentication, *, visit: Visit, in_browser: bool) -> SignedIn:
+        user_id = proved.user_id
         self.session.execute(update(User).where(User.id == user_id).values(last_seen_at=self.clock()))
-        is_known = self.sessions.find_device(user_id, device_token) is not None
+        is_known = in_browser and self.sessions.find_device(user_id, visit.device_token) is not None
         had_others = not is_known and self.sessions.has_devices(user_id)
-        session_id, token = self.sessions.start(user_id, visit=visit, remember=remember)
-        if device_token is not None:
+        session_id, token = self.sessions.start(user_id, visit=visit, remember=proved.remember)
+        device_token = None
+        if in_browser:
+            # A token that this account does not know could have been planted by somebody else.
+            device_token = visit.device_token if is_known and visit.device_token else new_token()
             self.sessions.remember_device(user_id, device_token)
-        self.audit.record("session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method=method)
+        self.audit.record(
+            "session.started", subject_id=user_id, actor_id=user_id, session_id=session_id, method=proved.method
+        )
         if had_others:
             self.job_queue.enqueue(SendNewDevice(user_id=user_id, session_id=session_id))
-        return SignedIn(user_id, session_id, token)
+        return SignedIn(user_id, session_id, token, device_token)
 
 
 def _may_be_usable(user: Any) -> bool:

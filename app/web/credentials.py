@@ -1,66 +1,75 @@
-"""Password checks for the entry points: count the try, hash with no transaction open, then apply the result."""
+"""Signing in, and checks of passwords and codes: count the try, hash with no transaction open, apply the result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.errors import Busy, SecondFactorRequired
-from app.extensions import credentials
-from app.principal import Principal
+from app.extensions import credentials, settings
 from app.security.codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.security.passwords import Verdict
-from app.security.tokens import new_token
 from app.services.password_policy import NewPassword
-from app.services.sign_in import Attempt, SignedIn
-from app.unit_of_work import unit_of_work
+from app.services.sign_in import Attempt, Authentication, SignedIn
+from app.unit_of_work import Work, unit_of_work
 from app.web import identity
 
 
-def sign_in(email: str, password: str, *, remember: bool) -> SignedIn:
-    """Begin a session in this browser. `email` is canonical.
+def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = False) -> None:
+    """Begin a session in this browser: the only way, for a password, a second factor, a passkey and a provider.
 
-    Raises InvalidCredentials, EmailNotVerified, TooManyTries, Busy.
+    `prove` is called in the transaction that begins the session, so what it spends is spent together with it. The
+    session that this browser had ends. `trust`: no second factor is asked for in this browser for a while.
+
+    Raises what `prove` and SignIn.begin_session raise.
     """
-    return _sign_in(email, password, remember=remember, previous=identity.principal(), in_browser=True)
+    previous, visit = identity.principal(), identity.visit()
+    with unit_of_work() as work:
+        proved = prove(work)
+        signed_in = work.sign_in.begin_session(proved, visit=visit)
+        if trust and signed_in.device_token:
+            work.factors.trust(signed_in.user_id, signed_in.device_token, visit=visit)
+        if previous is not None:
+            work.sessions.replace(previous)
+    identity.keep_session(signed_in, remember=proved.remember)
+    if settings().oauth_providers:
+        identity.keep_method(proved.method)
+
+
+def sign_in(email: str, password: str, *, remember: bool) -> None:
+    """Begin a session in this browser by a password. `email` is canonical.
+
+    Raises InvalidCredentials, EmailNotVerified, TooManyTries, Busy, SecondFactorRequired.
+    """
+    proved = _prove_password(email, password, remember=remember)
+    begin_session(lambda _: proved)
 
 
 def open_session(email: str, password: str, *, code: str | None, remember: bool) -> SignedIn:
     """Begin a session for a program, which uses it with tokens. Raises as `sign_in` does, and as `check_code`."""
-    return _sign_in(email, password, remember=remember, previous=None, in_browser=False, code=code)
-
-
-def _sign_in(
-    email: str, password: str, *, remember: bool, previous: Principal | None, in_browser: bool, code: str | None = None
-) -> SignedIn:
     visit = identity.visit()
+    proved = _prove_password(email, password, remember=remember)
+    try:
+        with unit_of_work() as work:
+            return work.sign_in.begin_session(proved, visit=visit, in_browser=False)
+    except SecondFactorRequired as asked:
+        if code is None:
+            raise
+        check_code(asked.user_id, code)
+        proved = Authentication(asked.user_id, "password", remember=remember, first_factor=asked.proof)
     with unit_of_work() as work:
-        attempt = work.sign_in.begin(email, visit=visit)
+        return work.sign_in.begin_session(proved, visit=visit, in_browser=False)
+
+
+def _prove_password(email: str, password: str, *, remember: bool) -> Authentication:
+    """Raises InvalidCredentials, TooManyTries, Busy."""
+    with unit_of_work() as work:
+        attempt = work.sign_in.begin(email, visit=identity.visit())
     verdict = _verdict(attempt, password)
-    if not verdict:
+    if not verdict or attempt.user_id is None:
         with unit_of_work() as work:
             raise work.sign_in.refuse(attempt)
     new_hash = _hash_anew(password) if verdict is Verdict.OUTDATED else None
-    device = None
-    if in_browser:
-        # A token unknown to this account could have been planted by somebody else.
-        device = identity.device_token() if attempt.is_known_device else new_token()
-    signed_in = None
-    try:
-        with unit_of_work() as work:
-            signed_in = work.sign_in.finish(
-                attempt, visit=visit, remember=remember, device_token=device, new_hash=new_hash
-            )
-            if previous is not None:
-                work.sessions.replace(previous)
-    except SecondFactorRequired as half:
-        if code is None:
-            raise
-        check_code(half.user_id, code)
-        with unit_of_work() as work:
-            signed_in = work.sign_in.finish_elsewhere(
-                half.user_id, visit=visit, device_token=None, method="password", remember=remember, proof=half.proof
-            )
-    if device is not None:
-        identity.keep_session(signed_in, remember=remember, device=device)
-    return signed_in
+    return Authentication(attempt.user_id, "password", remember=remember, attempt=attempt, new_hash=new_hash)
 
 
 def check_code(user_id: int, typed: str) -> None:

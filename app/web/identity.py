@@ -18,7 +18,6 @@ from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, sett
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
-from app.security.tokens import new_token
 from app.services.audit import Origin
 from app.services.connections import Identity
 from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
@@ -229,13 +228,12 @@ def drop_pending() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """`proof` is good until the password changes; `method` is what was proved, `target` where to go on."""
+    """`proof` is valid until the password changes; `method` is what was proved."""
 
     user_id: int
     proof: str
     method: str
     remember: bool
-    target: str
 
 
 def keep_half(half: Half) -> None:
@@ -247,18 +245,13 @@ def half() -> Half | None:
     kept = session.get(HALF)
     if not isinstance(kept, list) or now().timestamp() - kept[-1] > HALF_SECONDS:
         return None
-    return Half(*kept[:-1])
+    return Half(*kept[:4])  # Earlier releases kept more.
 
 
 # ── cookies ──
 
 
-def device_token() -> str:
-    """This browser's device token; a new one if it has none."""
-    return visit().device_token or new_token()
-
-
-def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
+def keep_session(signed_in: SignedIn, *, remember: bool) -> None:
     """Store the session's token in a cleared cookie, against session fixation.
 
     Opened links stay: their forms may be open in other tabs. So does a provider's identity, which its owner connects
@@ -269,7 +262,7 @@ def keep_session(signed_in: SignedIn, *, remember: bool, device: str) -> None:
     session.update(kept)
     session[TOKEN] = signed_in.token
     session.permanent = remember
-    keep_device(device)
+    keep_device(signed_in.device_token or "")
     keep_forward(signed_in.user_id, signed_in.session_id)
 
 
@@ -286,7 +279,7 @@ def method_cookie_name() -> str:
 
 def keep_method(method: str) -> None:
     """How this browser was signed in last, for a hint on the sign-in page."""
-    _set_cookie(method_cookie_name(), method, max_age=DEVICE_COOKIE_SECONDS, path=settings().path_prefix or "/")
+    set_cookie(method_cookie_name(), method, max_age=DEVICE_COOKIE_SECONDS, path=settings().path_prefix or "/")
 
 
 def last_method() -> str:
@@ -312,7 +305,7 @@ def keep_forward(user_id: int, session_id: int) -> None:
 
 
 def _set_forward(value: str, *, max_age: int | None = None) -> None:
-    _set_cookie(forward_cookie_name(), value, max_age=max_age, domain=settings().cookie_domain or None)
+    set_cookie(forward_cookie_name(), value, max_age=max_age, domain=settings().cookie_domain or None)
 
 
 def _forward_signer() -> URLSafeSerializer:
@@ -321,10 +314,11 @@ def _forward_signer() -> URLSafeSerializer:
 
 def keep_device(token: str) -> None:
     path = settings().path_prefix or "/"
-    _set_cookie(device_cookie_name(), token, max_age=DEVICE_COOKIE_SECONDS, path=path)
+    set_cookie(device_cookie_name(), token, max_age=DEVICE_COOKIE_SECONDS, path=path)
 
 
-def _set_cookie(name: str, value: str, **how: Any) -> None:
+def set_cookie(name: str, value: str, **how: Any) -> None:
+    """Set a cookie with this answer, which scripts cannot read and other sites do not send."""
     g.setdefault("cookies", []).append((name, value, how))
 
 

@@ -14,13 +14,14 @@ from app.errors import DeadLink
 from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
-from app.web.identity import LINK
+from app.web.identity import LINK, set_cookie
 
 # Only characters of our own URLs: no white space, no backslash, no control character, no second slash.
 _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")
 _URL = re.compile(r"(https?://[a-z0-9.-]+(?::\d+)?)/[A-Za-z0-9/_.~%&=+,:;!'()*@$?\[\]-]*")
 LONGEST_PATH = 512
 LONGEST_URL = 2000
+NEXT_SECONDS = 15 * 60
 MOST_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
 
 
@@ -52,10 +53,31 @@ def next_page(target: str | None, *, otherwise: str) -> str:
 
 def onward(target: str | None) -> Response:
     """After signing in: to `target`, a page of ours or of an app in RETURN_HOSTS, or to the account."""
-    is_elsewhere = bool(target) and is_return_url(target or "")
-    return make_response(
-        redirect(target if is_elsewhere and target else next_page(target, otherwise="account.profile"))
-    )
+    keep_next(None)
+    if target and is_return_url(target):
+        return make_response(redirect(target))
+    return make_response(redirect(next_page(target, otherwise="account.profile")))
+
+
+def keep_next(target: str | None) -> None:
+    """Keep where somebody is going while they are at a provider or at the second step, in a cookie of its own.
+
+    The session cookie has no room for it: browsers limit each to 4 KiB.
+    """
+    wanted = target if target and (is_own_path(target) or is_return_url(target)) else ""
+    if wanted or next_cookie_name() in request.cookies:
+        set_cookie(
+            next_cookie_name(), wanted, max_age=NEXT_SECONDS if wanted else 0, path=settings().path_prefix or "/"
+        )
+
+
+def kept_next() -> str | None:
+    """Where somebody is going, as kept in this browser; whatever leads elsewhere is dropped when it is used."""
+    return request.cookies.get(next_cookie_name()) or None
+
+
+def next_cookie_name() -> str:
+    return settings().cookie_name("next")
 
 
 def here() -> str | None:

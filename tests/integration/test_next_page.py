@@ -1,8 +1,13 @@
 """Where one may be sent: only to pages of our own, as a browser reads an address and not as a library does."""
 
+from urllib.parse import quote
+
 import pytest
 
 from app.web.redirects import is_own_path, next_page
+from tests.support.authenticator import add_passkey, passkey_options, set_up
+from tests.support.browser import Browser
+from tests.support.people import People
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -105,3 +110,79 @@ def test_anything_else_leads_to_the_usual_page(app, target):
 def test_without_a_wish_one_goes_to_the_usual_page(app):
     with app.test_request_context():
         assert next_page(None, otherwise="account.profile") == "/account"
+
+
+# ── every way of signing in leads there ──
+
+ELSEWHERE = f"http://wiki.gatehouse.test/page?q={'x' * 1900}"
+
+
+@pytest.fixture
+def site(keep_app, provider):
+    app = keep_app(
+        oauth_providers=[provider.settings()], cookie_domain="gatehouse.test", return_hosts=["wiki.gatehouse.test"]
+    )
+    for name in ("oauth_clients", "oauth_at_once"):  # What another test left of the provider.
+        app.extensions.pop(name, None)
+    return app
+
+
+@pytest.fixture
+def factors(site, clock, provider):
+    """The authenticator app and passkey of somebody who has signed in with the provider and chosen no password."""
+    owner = Browser(site)
+    by_provider(owner, provider, "")
+    phone, _ = set_up(owner, clock)
+    return phone, add_passkey(owner)[0]
+
+
+def by_provider(browser, provider, target):
+    return browser.get(provider.answer(browser.get(f"/auth/oauth/acme?next={quote(target, safe='')}").location))
+
+
+def by_code(browser, phone, answer):
+    assert answer.location == "/auth/two-factor"
+    return browser.post("/auth/two-factor", {"code": phone.code()})
+
+
+def by_passkey(browser, passkey, purpose, page, **more):
+    signed = passkey.get(passkey_options(browser.get(page).text))
+    sent = {"credential": signed, "purpose": purpose, **more}
+    return browser.post("/auth/passkey", sent, page="/auth/forgot-password")
+
+
+@pytest.mark.parametrize("target", [ELSEWHERE, "/account/sessions", "//evil.test", "http://evil.test/"])
+def test_every_way_of_signing_in_leads_where_somebody_was_going(site, clock, provider, factors, target):
+    phone, passkey = factors
+    with_password = People(site).add("grace@example.com")
+    plain = Browser(site).login(with_password, next=target)
+    owner = Browser(site)
+    owner.login(with_password)
+    own_phone, _ = set_up(owner, clock)
+    password, second = Browser(site), Browser(site)
+
+    answers = [
+        plain,
+        by_code(password, own_phone, password.login(with_password, next=target)),
+        by_code(second, phone, by_provider(second, provider, target)),
+        by_passkey(Browser(site), passkey, "sign-in", "/auth/login", next=target),
+    ]
+    third = Browser(site)
+    by_provider(third, provider, target)
+    answers.append(by_passkey(third, passkey, "two-factor", "/auth/two-factor"))
+
+    is_ours = target in {ELSEWHERE, "/account/sessions"}
+    assert [answer.location for answer in answers] == [target if is_ours else "/account"] * 5
+
+
+def test_where_somebody_was_going_is_forgotten_once_they_are_there(site, clock, provider, factors):
+    phone, _ = factors
+    browser = Browser(site)
+    by_code(browser, phone, by_provider(browser, provider, "/account/sessions"))
+    assert browser.http.get_cookie("next") is None
+
+    by_provider(browser, provider, "/account/sessions")
+    again = Browser(site)
+    again.http.set_cookie("next", "/account/sessions")
+    clock.advance(seconds=30)
+    assert by_code(again, phone, by_provider(again, provider, "")).location == "/account"
