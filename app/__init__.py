@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, instance_path=str(settings.instance_path))
     app.config.from_mapping(flask_config(settings))
     app.extensions["settings"] = settings
-    app.cli = Commands(app)
+    app.cli = Commands()
     app.url_rule_class = LazyRule
 
     init_logs(settings)

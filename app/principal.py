@@ -1,4 +1,4 @@
-"""The authenticated principal, as one immutable value for all entry points and services."""
+"""Who acts and from where, as immutable values for all entry points and services."""
 
 from __future__ import annotations
 
@@ -55,6 +55,19 @@ class Principal:
 
     def has(self, permission: str) -> bool:
         return permission in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Whoever runs commands on the server. No rule of the policy stops them."""
+
+    user_id: None = None
+
+
+OPERATOR = Operator()
+
+# Who acts: a person, perhaps through an API key, perhaps with an impersonator behind them; or the command line.
+Actor = Principal | Operator
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,11 +56,11 @@ def _make(form: ApiKeyForm) -> SimpleNamespace:
 @confirmed
 def api_key(key_id: int) -> ResponseReturnValue:
     who = identity.signed_in()
-    key = reading().api_keys.get(key_id, user_id=who.user_id)
+    key = reading().api_keys.get(key_id, by=who)
     form = ApiKeyNameForm(name=key.name)
     if form.validate_on_submit():
         with unit_of_work() as work:
-            work.api_keys.rename(key_id, user_id=who.user_id, name=form.name.clean)
+            work.api_keys.rename(key_id, name=form.name.clean, by=who)
         return done("The name is saved.", to="account.api_keys")
     return page("account/api_key.html", form, key=_shown(key))
 
@@ -70,7 +70,7 @@ def api_key(key_id: int) -> ResponseReturnValue:
 def end_api_key(key_id: int) -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
-            work.api_keys.end(key_id, user_id=identity.signed_in().user_id)
+            work.api_keys.end(key_id, by=identity.signed_in())
     except ApiKeyNotFound:
         return done("That key had already ended.", to="account.api_keys")
     return done("The key has ended. What used it is refused from now on.", to="account.api_keys")

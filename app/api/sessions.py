@@ -105,7 +105,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 @endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
 def show_api_key(key_id: int) -> ApiKeyOut:
     """One of one's own active API keys."""
-    return ApiKeyOut.model_validate(reading().api_keys.get(key_id, user_id=identity.signed_in().user_id))
+    return ApiKeyOut.model_validate(reading().api_keys.get(key_id, by=identity.signed_in()))
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
@@ -114,7 +114,7 @@ def show_api_key(key_id: int) -> ApiKeyOut:
 def end_api_key(key_id: int) -> Answer:
     """End an API key: it is invalid from the next request on."""
     with unit_of_work() as work:
-        work.api_keys.end(key_id, user_id=identity.signed_in().user_id)
+        work.api_keys.end(key_id, by=identity.signed_in())
     return Answer(message="The key has ended.")
 
 

@@ -6,14 +6,16 @@ import sys
 from typing import Any
 
 import click
-from flask import Flask
-from flask.cli import AppGroup
+from flask import g
+from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
 from app.errors import AccountError
 from app.extensions import DATABASE_AWAY
+from app.principal import NOWHERE, OPERATOR
 from app.schema import first_line
+from app.services.audit import Origin
 from app.settings import SettingsError
 
 COMMANDS = {
@@ -37,27 +39,25 @@ COMMANDS = {
 class Commands(AppGroup):
     """A failure is one sentence on standard error and exit code 1; wrong usage is exit code 2."""
 
-    def __init__(self, app: Flask) -> None:
-        super().__init__()
-        self._app = app
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *COMMANDS})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in COMMANDS:
-            command: click.Command = import_string(COMMANDS[cmd_name])
-            return _in_one_sentence(command)
-        return super().get_command(ctx, cmd_name)
+        command: click.Command | None = (
+            import_string(COMMANDS[cmd_name]) if cmd_name in COMMANDS else super().get_command(ctx, cmd_name)
+        )
+        return command and _as_operator(command)
 
 
-def _in_one_sentence(command: click.Command) -> click.Command:
-    """The same command, with refusals as sentences instead of tracebacks."""
+def _as_operator(command: click.Command) -> click.Command:
+    """The same command: what it does is recorded as done by the operator, and a refusal is a sentence, no traceback."""
     inner = command.invoke
 
     def invoke(ctx: click.Context) -> Any:
         try:
-            return inner(ctx)
+            with ctx.ensure_object(ScriptInfo).load_app().app_context():
+                g.origin = Origin(NOWHERE, OPERATOR, entry_point="cli")
+                return inner(ctx)
         except (AccountError, SettingsError) as refusal:
             click.echo(f"Error: {refusal}", err=True)
             sys.exit(1)
@@ -66,7 +66,7 @@ def _in_one_sentence(command: click.Command) -> click.Command:
             click.echo(f"Error: The database cannot be used: {first_line(problem)}. {advice}", err=True)
             sys.exit(1)
 
-    if not getattr(command, "speaks_plainly", False):
+    if not getattr(command, "is_as_operator", False):
         command.invoke = invoke  # type: ignore[method-assign]
-        command.speaks_plainly = True  # type: ignore[attr-defined]
+        command.is_as_operator = True  # type: ignore[attr-defined]
     return command

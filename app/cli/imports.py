@@ -11,6 +11,7 @@ import click
 
 from app.cli.users import json_option, users
 from app.models import Phase, UserImport
+from app.principal import OPERATOR
 from app.services.directory import UserFilter
 from app.services.user_imports import MOST_BYTES
 from app.unit_of_work import reading, unit_of_work
@@ -40,14 +41,14 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
     with file.open("rb") as stream:
         file_id, lines = store(stream, name=file.name, owner_id=None)
     with unit_of_work() as work:
-        found = work.user_imports.begin(file_id, lines=lines, by=None)
+        found = work.user_imports.begin(file_id, lines=lines, by=OPERATOR)
     found = _followed(found, "Checking", Phase.CHECKED)
     has_work = bool(found.checked.get("new") or found.checked.get("changed"))
     if not as_json:
         _tell(found, found.checked, NAMES)
     if has_work and not dry_run and (yes or click.confirm("Start the import?", err=True)):
         with unit_of_work() as work:
-            found = work.user_imports.start(found.id, invites=invite, by=None)
+            found = work.user_imports.start(found.id, invites=invite, by=OPERATOR)
         found = _followed(found, "Importing", Phase.DONE)
         if not as_json:
             _tell(found, found.applied, DONE)
@@ -71,7 +72,7 @@ def _all() -> Iterator[tuple[Any, ...]]:
 def _followed(found: UserImport, label: str, phase: Phase) -> UserImport:
     """The import after its job. Raises ClickException if it did not come to `phase`."""
     job = follow_job(found.job_id or 0, label=label)
-    found = reading().user_imports.get(found.id, by=None)
+    found = reading().user_imports.get(found.id, by=OPERATOR)
     if found.phase != phase:
         raise click.ClickException(
             found.problem or f"The job ended {job.state}: {job.outcome or 'see flask jobs show'}."

@@ -8,8 +8,9 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import AS_OPERATOR, NAME, email_argument, json_option
+from app.cli.users import NAME, email_argument, json_option
 from app.models import Invitation
+from app.principal import OPERATOR
 from app.unit_of_work import reading, unit_of_work
 
 invitations = AppGroup("invitations", help="Invite people.")
@@ -23,8 +24,8 @@ invitations = AppGroup("invitations", help="Invite people.")
 )
 def send(email: str, name: str, roles: tuple[str, ...]) -> None:
     """Invite somebody by mail."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.invitations.invite(email=email, name=name, roles=roles, by=None)
+    with unit_of_work() as work:
+        work.invitations.invite(email=email, name=name, roles=roles, by=OPERATOR)
     click.echo(f"An invitation to {email} is on its way.")
 
 
@@ -47,8 +48,8 @@ def list_invitations(limit: int, as_json: bool) -> None:
 @email_argument
 def resend(email: str) -> None:
     """Mail another link, valid from now."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.invitations.resend(work.invitations.get_by_email(email), by=None)
+    with unit_of_work() as work:
+        work.invitations.resend(work.invitations.get_by_email(email), by=OPERATOR)
     click.echo(f"Another invitation to {email} is on its way.")
 
 
@@ -56,8 +57,8 @@ def resend(email: str) -> None:
 @email_argument
 def revoke(email: str) -> None:
     """End an invitation; its link no longer works."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.invitations.revoke(work.invitations.get_by_email(email), by=None)
+    with unit_of_work() as work:
+        work.invitations.revoke(work.invitations.get_by_email(email), by=OPERATOR)
     click.echo(f"Revoked the invitation to {email}.")
 
 

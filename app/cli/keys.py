@@ -8,8 +8,9 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import ADDRESS, AS_OPERATOR
+from app.cli.users import ADDRESS
 from app.models import ApiKey
+from app.principal import OPERATOR
 from app.unit_of_work import reading, unit_of_work
 
 keys = AppGroup("keys", help="List and end API keys.")
@@ -37,8 +38,8 @@ def list_keys(email: str | None, limit: int, as_json: bool) -> None:
 @click.argument("key_id", type=click.IntRange(1, 2**63 - 1))
 def end(key_id: int) -> None:
     """End an API key: it is invalid from the next request on."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        name = work.api_keys.end(key_id, user_id=None).name
+    with unit_of_work() as work:
+        name = work.api_keys.end(key_id, by=OPERATOR).name
     click.echo(f"Ended the API key {key_id} ({name}).")
 
 

@@ -12,9 +12,9 @@ import yaml
 from flask.cli import AppGroup
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from app.cli.users import AS_OPERATOR
 from app.errors import InvalidRole
 from app.models import Role
+from app.principal import OPERATOR
 from app.services.permissions import EVERYTHING, PERMISSIONS, granted
 from app.services.roles import MOST_COUNTED, RoleChange, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
@@ -81,8 +81,8 @@ def create(name: str, description: str, permissions: tuple[str, ...], requires_s
         permissions=frozenset(permissions),
         requires_second_factor=requires_second_factor,
     )
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.make(spec, by=None)
+    with unit_of_work() as work:
+        work.roles.make(spec, by=OPERATOR)
     click.echo(f"Made the role {name}.")
 
 
@@ -108,8 +108,8 @@ def revoke(role: str, permissions: tuple[str, ...]) -> None:
 @role_argument
 def delete(role: str) -> None:
     """Delete a role that nobody holds."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.delete(work.roles.get(role, lock=True), by=None)
+    with unit_of_work() as work:
+        work.roles.delete(work.roles.get(role, lock=True), by=OPERATOR)
     click.echo(f"Deleted the role {role}.")
 
 
@@ -146,8 +146,8 @@ def load(file: TextIO, yes: bool, dry_run: bool) -> None:
 
 
 def _load(wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange]) -> None:
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.load(wanted, seen=seen)
+    with unit_of_work() as work:
+        work.roles.load(wanted, seen=seen, by=OPERATOR)
 
 
 def read_file(file: TextIO) -> list[RoleSpec]:
@@ -167,11 +167,11 @@ def read_file(file: TextIO) -> list[RoleSpec]:
 
 
 def _change(name: str, *, added: frozenset[str] = frozenset(), removed: frozenset[str] = frozenset()) -> None:
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         role = work.roles.get(name, lock=True)
         before = spec_of(role)
         permissions = (granted(before.permissions) | added) - removed
-        work.roles.change(role, replace(before, permissions=permissions), by=None)
+        work.roles.change(role, replace(before, permissions=permissions), by=OPERATOR)
 
 
 def as_dict(role: Role) -> dict[str, Any]:

@@ -16,17 +16,14 @@ from app.emails.messages import address_of
 from app.errors import InvalidAddress, InvalidName
 from app.extensions import credentials, settings
 from app.models import LONGEST_REASON, User
-from app.principal import NOWHERE
+from app.principal import OPERATOR
 from app.services.addresses import canonical_address, clean_name
-from app.services.audit import Origin
 from app.services.directory import ListedUser, Status, UserFilter
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
 from app.unit_of_work import Work, reading, unit_of_work
 
 users = AppGroup("users", help="Manage accounts.")
-
-AS_OPERATOR = Origin(NOWHERE, entry_point="cli")
 
 
 class Address(click.ParamType):
@@ -66,10 +63,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JS
 def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
     """Create a user with a confirmed address."""
     password = ask_password(words=(email, name), from_stdin=password_stdin)
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         for role in roles:
             work.roles.get(role)
-        user = work.users.create(email=email, name=name, roles=roles, password=password)
+        user = work.users.create(email=email, name=name, roles=roles, password=password, by=OPERATOR)
         known = as_dict(user)
     click.echo(json.dumps(known, indent=2) if as_json else f"Created {email} ({', '.join(known['roles'])}).")
 
@@ -123,14 +120,14 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
     password = (
         ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
     )
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         user = work.users.get_by_email(email, lock=True)
         if name is not None:
-            work.users.rename(user, name, by=None)
+            work.users.rename(user, name, by=OPERATOR)
         if new_email is not None:
-            work.users.set_email(user, new_email)
+            work.users.set_email(user, new_email, by=OPERATOR)
         if password is not None:
-            work.users.set_password(user, password)
+            work.users.set_password(user, password, by=OPERATOR)
     click.echo(f"Changed {new_email or email}.")
 
 
@@ -145,8 +142,8 @@ def deactivate(email: str, reason: str, until: datetime | None) -> None:
     if not reason.strip() or len(reason) > LONGEST_REASON:
         raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
     ends = until.replace(tzinfo=UTC) if until else None
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.deactivate(work.users.get_by_email(email, lock=True), reason=reason.strip(), until=ends, by=None)
+    with unit_of_work() as work:
+        work.users.deactivate(work.users.get_by_email(email, lock=True), reason=reason.strip(), until=ends, by=OPERATOR)
     click.echo(f"Deactivated {email}.")
 
 
@@ -154,8 +151,8 @@ def deactivate(email: str, reason: str, until: datetime | None) -> None:
 @email_argument
 def activate(email: str) -> None:
     """Reactivate a deactivated account."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.activate(work.users.get_by_email(email, lock=True), by=None)
+    with unit_of_work() as work:
+        work.users.activate(work.users.get_by_email(email, lock=True), by=OPERATOR)
     click.echo(f"Activated {email}.")
 
 
@@ -171,12 +168,12 @@ def delete(email: str, now: bool, yes: bool) -> None:
     reading().users.get_by_email(email, deleted=now)
     if not yes:
         click.confirm(f"Erase {email}? This cannot be undone." if now else f"Delete {email}?", abort=True)
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         user = work.users.get_by_email(email, lock=True, deleted=now)
         if now:
-            work.users.erase(user)
+            work.users.erase(user, by=OPERATOR)
         else:
-            work.users.delete(user, by=None)
+            work.users.delete(user, by=OPERATOR)
     click.echo(f"{'Erased' if now else 'Deleted'} {email}.")
 
 
@@ -184,8 +181,8 @@ def delete(email: str, now: bool, yes: bool) -> None:
 @email_argument
 def restore(email: str) -> None:
     """Undo the deletion of a user."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.restore(work.users.get_by_email(email, lock=True, deleted=True), by=None)
+    with unit_of_work() as work:
+        work.users.restore(work.users.get_by_email(email, lock=True, deleted=True), by=OPERATOR)
     click.echo(f"Restored {email}.")
 
 
@@ -193,8 +190,8 @@ def restore(email: str) -> None:
 @email_argument
 def end_sessions(email: str) -> None:
     """End every session of a user."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        ended = work.users.end_sessions(work.users.get_by_email(email), by=None)
+    with unit_of_work() as work:
+        ended = work.users.end_sessions(work.users.get_by_email(email), by=OPERATOR)
     click.echo(f"Sessions ended: {ended}.")
 
 
@@ -202,8 +199,8 @@ def end_sessions(email: str) -> None:
 @email_argument
 def send_reset(email: str) -> None:
     """Mail a user a link to set a new password."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.send_reset(work.users.get_by_email(email), by=None)
+    with unit_of_work() as work:
+        work.users.send_reset(work.users.get_by_email(email), by=OPERATOR)
     click.echo(f"A mail to {email} is on its way.")
 
 
@@ -216,13 +213,13 @@ def reset_factors(email: str, reason: str | None, now: bool, cancel: bool) -> No
     """Remove the second factors of somebody who has lost them, after a wait in which they can say no."""
     if not cancel and (not (reason or "").strip() or len(reason or "") > LONGEST_REASON):
         raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         user = work.users.get_by_email(email, lock=True)
         if cancel:
-            work.factor_resets.cancel(user, by=None)
+            work.factor_resets.cancel(user, by=OPERATOR)
             click.echo("Nothing is removed.")
             return
-        reset = work.factor_resets.begin(user, reason=(reason or "").strip(), by=None)
+        reset = work.factor_resets.begin(user, reason=(reason or "").strip(), by=OPERATOR)
         if now:
             reset.due_at = work.clock()
             work.session.flush()
@@ -235,7 +232,7 @@ def reseal() -> None:
     """Seal the seeds of authenticator apps with SECRET_KEY, which those in SECRET_KEY_FALLBACKS have sealed."""
     sealed = 0
     while True:
-        with unit_of_work(origin=AS_OPERATOR) as work:
+        with unit_of_work() as work:
             some = work.factors.reseal()
         sealed += some
         if not some:
@@ -247,8 +244,8 @@ def reseal() -> None:
 @email_argument
 def send_confirmation(email: str) -> None:
     """Mail a user another link to confirm the address."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.users.resend_verification(work.users.get_by_email(email), by=None)
+    with unit_of_work() as work:
+        work.users.resend_verification(work.users.get_by_email(email), by=OPERATOR)
     click.echo(f"A mail to {email} is on its way.")
 
 
@@ -257,8 +254,8 @@ def send_confirmation(email: str) -> None:
 @click.argument("role")
 def assign(email: str, role: str) -> None:
     """Give a user a role."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.give(work.users.get_by_email(email, lock=True), role)
+    with unit_of_work() as work:
+        work.users.assign(work.users.get_by_email(email, lock=True), role, by=OPERATOR)
     click.echo(f"{email} is {role}.")
 
 
@@ -267,8 +264,8 @@ def assign(email: str, role: str) -> None:
 @click.argument("role")
 def unassign(email: str, role: str) -> None:
     """Take a role away from a user."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
-        work.roles.take(work.users.get_by_email(email, lock=True), role)
+    with unit_of_work() as work:
+        work.users.unassign(work.users.get_by_email(email, lock=True), role, by=OPERATOR)
     click.echo(f"{email} is no longer {role}.")
 
 
@@ -278,9 +275,9 @@ def unassign(email: str, role: str) -> None:
 @click.argument("resource")
 def grant(email: str, action: str, resource: str) -> None:
     """Let a user do ACTION (a permission) with one RESOURCE, like users:42."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         user = work.users.get_by_email(email)
-        work.policy.grant(user.id, action, work.policy.get_resource(resource), by=None)
+        work.policy.grant(user.id, action, work.policy.get_resource(resource), by=OPERATOR)
     click.echo(f"{email} has {action} on {resource}.")
 
 
@@ -290,9 +287,9 @@ def grant(email: str, action: str, resource: str) -> None:
 @click.argument("resource")
 def revoke(email: str, action: str, resource: str) -> None:
     """Take back what `grant` gave."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         user = work.users.get_by_email(email)
-        work.policy.revoke(user.id, action, work.policy.get_resource(resource), by=None)
+        work.policy.revoke(user.id, action, work.policy.get_resource(resource), by=OPERATOR)
     click.echo(f"{email} was not granted {action} on {resource}, or no longer.")
 
 
@@ -320,7 +317,7 @@ def why(email: str, action: str, resource: str | None, as_json: bool) -> None:
 @json_option
 def link(email: str, as_json: bool) -> None:
     """Create a link to set a new password, for a user whom no mail can reach. Pass it on safely."""
-    with unit_of_work(origin=AS_OPERATOR) as work:
+    with unit_of_work() as work:
         url, expires_at = _make_link(work, email)
     if as_json:
         click.echo(json.dumps({"link": url, "expires_at": expires_at.isoformat()}))
@@ -331,7 +328,8 @@ def link(email: str, as_json: bool) -> None:
 
 def _make_link(work: Work, email: str) -> tuple[str, datetime]:
     user = work.users.get_by_email(email)
-    made, token = work.users.make_link(user, lifetime=timedelta(minutes=settings().reset_link_minutes))
+    lifetime = timedelta(minutes=settings().reset_link_minutes)
+    made, token = work.users.make_link(user, lifetime=lifetime, by=OPERATOR)
     return address_of(f"/auth/reset-password/{token}"), made.expires_at
 
 

@@ -12,7 +12,7 @@ from flask import g
 
 from app.emails import Message
 from app.errors import HandedBack
-from app.principal import Principal, Visit
+from app.principal import Actor, Visit
 from app.services.audit import Origin
 from app.services.job_queue import Claim
 from app.tasks import Task
@@ -38,7 +38,7 @@ class Run:
     steps: list[None] = field(default_factory=list)
 
     @contextmanager
-    def step(self, *, by: Principal | None = None) -> Iterator[Work]:
+    def step(self, *, by: Actor | None = None) -> Iterator[Work]:
         """A unit of work that commits only while the lease is ours, together with `work.progress(...)`.
 
         `by` is on whose behalf, for the audit log. Raises LeaseLost, JobCancelled, and HandedBack before a step (never
@@ -93,5 +93,5 @@ def stops() -> bool:
     return asked is not None and asked()
 
 
-def origin_of(claim: Claim | None, *, by: Principal | None = None) -> Origin:
+def origin_of(claim: Claim | None, *, by: Actor | None = None) -> Origin:
     return Origin(Visit(request_id=claim.request_id if claim else None), by, entry_point="job")

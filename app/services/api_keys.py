@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select, true, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.models import ApiKey, User
-from app.principal import Principal
+from app.principal import Actor, Operator, Principal
 from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
@@ -55,34 +55,37 @@ class ApiKeys:
         self.job_queue.enqueue(SendApiKeyMade(key_id=key.id))
         return key, secret
 
-    def get(self, key_id: int, *, user_id: int | None) -> ApiKey:
-        """One active key of `user_id`, or of anybody for None. Raises ApiKeyNotFound."""
-        key = self.session.scalar(self._active(user_id).where(ApiKey.id == key_id))
+    def get(self, key_id: int, *, by: Actor) -> ApiKey:
+        """One's own active key, or anybody's for the command line. Raises ApiKeyNotFound."""
+        theirs = [] if isinstance(by, Operator) else [ApiKey.user_id == by.user_id]
+        key = self.session.scalar(self._active().where(ApiKey.id == key_id, *theirs))
         if key is None:
             raise ApiKeyNotFound
         return key
 
     def list_active(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
         """Newest first, those with an id under `before`."""
-        query = self._active(user_id).order_by(ApiKey.id.desc()).limit(limit)
+        query = self._active().where(ApiKey.user_id == user_id).order_by(ApiKey.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(ApiKey.id < before)))
 
     def list_with_owners(self, user_id: int | None, *, limit: int) -> list[tuple[ApiKey, str]]:
         """Active keys of `user_id`, or of all users for None, with their owners' addresses; newest first."""
-        query = self._active(user_id).add_columns(User.email).join(User).order_by(ApiKey.id.desc()).limit(limit)
+        query = self._active().add_columns(User.email).join(User).order_by(ApiKey.id.desc()).limit(limit)
+        if user_id is not None:
+            query = query.where(ApiKey.user_id == user_id)
         return [(key, email) for key, email in self.session.execute(query)]
 
-    def rename(self, key_id: int, *, user_id: int, name: str) -> ApiKey:
+    def rename(self, key_id: int, *, name: str, by: Actor) -> ApiKey:
         """Raises ApiKeyNotFound."""
-        key = self.get(key_id, user_id=user_id)
+        key = self.get(key_id, by=by)
         if key.name != name:
-            self.audit.record("api_key.renamed", subject_id=user_id, key_id=key.id, before=key.name, after=name)
+            self.audit.record("api_key.renamed", subject_id=key.user_id, key_id=key.id, before=key.name, after=name)
             key.name = name
         return key
 
-    def end(self, key_id: int, *, user_id: int | None) -> ApiKey:
-        """End a key of `user_id`, or of anybody for None: invalid from the next request on. Raises ApiKeyNotFound."""
-        key = self.get(key_id, user_id=user_id)
+    def end(self, key_id: int, *, by: Actor) -> ApiKey:
+        """End a key, as `get` finds it: it is invalid from the next request on. Raises ApiKeyNotFound."""
+        key = self.get(key_id, by=by)
         change = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None)).values(ended_at=self.clock())
         if affected(self.session, change) != 1:
             raise ApiKeyNotFound
@@ -115,10 +118,9 @@ class ApiKeys:
             self.job_queue.enqueue(SendApiKeyExpires(key_id=key.id))
         return len(keys)
 
-    def _active(self, user_id: int | None) -> Select[ApiKey]:
+    def _active(self) -> Select[ApiKey]:
         now = self.clock()
         return select(ApiKey).where(
-            true() if user_id is None else ApiKey.user_id == user_id,
             ApiKey.ended_at.is_(None),
             ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now),
         )

@@ -15,18 +15,28 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
 from app.models import AuditDetail, AuditEvent
-from app.principal import Principal, Visit
+from app.principal import Actor, Principal, Visit
 from app.security.tokens import new_salt
 from app.services.statements import insert_once, insert_rows, next_ids
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who acts and from where; `principal` is None for anonymous requests, jobs and the command line."""
+    """Who acts and from where; `actor` is None before somebody has signed in, and where a job acts by itself."""
 
     visit: Visit
-    principal: Principal | None = None
+    actor: Actor | None = None
     entry_point: str = "web"
+
+    @property
+    def principal(self) -> Principal | None:
+        return self.actor if isinstance(self.actor, Principal) else None
+
+    def values(self) -> dict[str, Any]:
+        """What an event says of it besides the ids in its columns: the entry point unless a page, and the API key."""
+        principal = self.principal
+        key = {"api_key": principal.key_id} if principal and principal.key_id else {}
+        return key if self.entry_point == "web" else {**key, "entry_point": self.entry_point}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +67,8 @@ class AuditLog:
         """
         visit, principal = self.origin.visit, self.origin.principal
         if principal is not None:
-            actor_id, session_id = actor_id or principal.account_id, session_id or principal.session_id
-        if self.origin.entry_point != "web":
-            values["entry_point"] = self.origin.entry_point
+            actor_id, session_id = actor_id or principal.account_id, session_id or principal.session_id or None
+        values |= self.origin.values()
         salt = new_salt()
         event_id: int | None = self.session.execute(
             insert_once(self.session, AuditEvent)
@@ -102,7 +111,6 @@ class AuditLog:
         if not subjects:
             return
         visit, principal, now = self.origin.visit, self.origin.principal, self.clock()
-        entry = {} if self.origin.entry_point == "web" else {"entry_point": self.origin.entry_point}
         details: list[dict[str, Any]] = [
             {
                 "event_id": event_id,
@@ -110,7 +118,7 @@ class AuditLog:
                 "salt": new_salt(),
                 "address": visit.address,
                 "user_agent": visit.user_agent,
-                "values": values | entry,
+                "values": values | self.origin.values(),
             }
             for event_id, (subject_id, values) in zip(
                 next_ids(self.session, AuditEvent, len(subjects)), subjects, strict=True
@@ -124,7 +132,7 @@ class AuditLog:
                 "actor_id": each["subject_id"] if by_themselves else principal.account_id if principal else None,
                 "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
                 "subject_id": each["subject_id"],
-                "session_id": principal.session_id if principal else None,
+                "session_id": principal.session_id or None if principal else None,
                 "request_id": visit.request_id,
                 "digest": personal_digest(each["salt"], visit.address, visit.user_agent, each["values"]),
             }

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import NotSetUp
 from app.models import EmailChange, FactorReset, OAuthIdentity, User
-from app.principal import Principal
+from app.principal import Actor
 from app.services.audit import AuditLog
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
@@ -26,7 +26,7 @@ from app.tasks import ResetFactors, SendFactorReset
 
 @dataclass(frozen=True, kw_only=True)
 class FactorResets:
-    """`by` is who acts, None on the command line; what they may not do raises NotAllowed."""
+    """`by` is who acts; what they may not do raises NotAllowed."""
 
     session: DbSession
     audit: AuditLog
@@ -41,7 +41,7 @@ class FactorResets:
         open_one = select(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
         return self.session.scalar(open_one.order_by(FactorReset.id).limit(1))
 
-    def begin(self, user: User, *, reason: str, by: Principal | None) -> FactorReset:
+    def begin(self, user: User, *, reason: str, by: Actor) -> FactorReset:
         """Begin the wait; one that was begun already goes on. `user` is locked. Raises NotSetUp."""
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
@@ -59,9 +59,9 @@ class FactorResets:
         self._enqueue(begun)
         return begun
 
-    def cancel(self, user: User, *, by: Principal | None) -> None:
+    def cancel(self, user: User, *, by: Actor) -> None:
         """End the wait, as somebody who may begin it, or as the owner. Raises NotSetUp if there is none."""
-        if by is None or by.user_id != user.id:
+        if by.user_id != user.id:
             self.policy.check(by, USERS_RESET_FACTORS, user)
         waiting = update(FactorReset).where(FactorReset.user_id == user.id, FactorReset.ended_at.is_(None))
         if not affected(self.session, waiting.values(ended_at=self.clock())):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from app.errors import DeadLink, EmailTaken, InvitationNotFound, RegistrationClosed
 from app.models import MEMBER, Invitation, Purpose, Role, User
-from app.principal import Principal
+from app.principal import Actor, Operator
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
@@ -27,7 +27,7 @@ from app.tasks import SendInvitation
 
 @dataclass(frozen=True, kw_only=True)
 class Invitations:
-    """`by` is who acts, None on the command line; what they may not do raises NotAllowed."""
+    """`by` is who acts; what they may not do raises NotAllowed."""
 
     session: DbSession
     audit: AuditLog
@@ -39,7 +39,7 @@ class Invitations:
     roles: Roles
     clock: Callable[[], datetime]
 
-    def invite(self, *, email: str, name: str, roles: Sequence[str], by: Principal | None) -> Invitation:
+    def invite(self, *, email: str, name: str, roles: Sequence[str], by: Actor) -> Invitation:
         """Create an account, and the job that sends the invitation. `email` is canonical.
 
         Raises RegistrationClosed, EmailTaken, RoleNotFound.
@@ -59,8 +59,8 @@ class Invitations:
             user = self._take_over(email, name)
         invitation = Invitation(
             user=user,
-            inviter_id=by.user_id if by else None,
-            by_operator=by is None,
+            inviter_id=by.user_id,
+            by_operator=isinstance(by, Operator),
             roles=sorted(set(roles)) or [MEMBER],
             created_at=now,
             expires_at=now + self.lifetimes.invitation_link,
@@ -91,7 +91,7 @@ class Invitations:
         query = self._pending().order_by(Invitation.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(Invitation.id < before)))
 
-    def resend(self, invitation: Invitation, *, by: Principal | None) -> None:
+    def resend(self, invitation: Invitation, *, by: Actor) -> None:
         """Mail another link, valid from now; the earlier one ends when it is sent."""
         self.policy.check(by, USERS_INVITE)
         self._check_rank(invitation.roles, by=by)
@@ -99,7 +99,7 @@ class Invitations:
         self.audit.record("invitation.resent", subject_id=invitation.user_id)
         self._send(invitation)
 
-    def revoke(self, invitation: Invitation, *, by: Principal | None) -> None:
+    def revoke(self, invitation: Invitation, *, by: Actor) -> None:
         """End it, and the account that waits for it."""
         self.policy.check(by, USERS_INVITE)
         self._check_rank(invitation.roles, by=by)
@@ -152,7 +152,7 @@ class Invitations:
         self.links.end_all(user.id, *Purpose)
         self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
         for role in self._redeem(user):
-            self.roles.give(user, role)
+            self.roles.give_promised(user, role)
 
     def _redeem(self, user: User) -> list[str]:
         """The roles that are still the inviter's to give, or `member`; the invitation goes."""
@@ -177,7 +177,7 @@ class Invitations:
     def _send(self, invitation: Invitation) -> None:
         self.job_queue.enqueue(SendInvitation(user_id=invitation.user_id, inviter_id=invitation.inviter_id))
 
-    def _check_rank(self, roles: Sequence[str], *, by: Principal | None) -> None:
+    def _check_rank(self, roles: Sequence[str], *, by: Actor) -> None:
         """Raises RoleNotFound."""
         for name in roles:
             self.policy.check_rank(by, granted(self.roles.get(name).permissions))

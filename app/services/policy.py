@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import NotAllowed, NotFound
 from app.models import Base, Grant, User
+from app.principal import Actor, Operator
 from app.services.audit import AuditLog
 from app.services.permissions import OF_OWNERS, PERMISSIONS, USERS_READ, granted, permissions_of
 from app.services.statements import affected, insert_once
@@ -84,9 +85,9 @@ class Policy:
             return _by_rank(who, permissions_of(resource.roles), otherwise=decision)
         return decision
 
-    def check(self, who: Holder | None, action: str, resource: Resource | None = None) -> None:
-        """Raises NotAllowed; None is the command line, which may do everything."""
-        if who is None:
+    def check(self, who: Actor, action: str, resource: Resource | None = None) -> None:
+        """Raises NotAllowed."""
+        if isinstance(who, Operator):
             return
         decision = self.may(who, action, resource)
         if not decision:
@@ -104,9 +105,15 @@ class Policy:
         return decision
 
     @staticmethod
-    def check_rank(who: Holder | None, held: frozenset[str]) -> None:
-        """Nobody gives or changes more than they hold. Raises NotAllowed; None is the command line."""
-        if who is not None and held - who.permissions:
+    def check_operator(who: Actor) -> None:
+        """For what is done on the server only, by no page and no API. Raises NotAllowed."""
+        if not isinstance(who, Operator):
+            raise NotAllowed
+
+    @staticmethod
+    def check_rank(who: Actor, held: frozenset[str]) -> None:
+        """Nobody gives or changes more than they hold. Raises NotAllowed."""
+        if not isinstance(who, Operator) and held - who.permissions:
             raise NotAllowed(_beyond(who, held))
 
     def _by_permission(self, who: Holder, action: str, resource: Resource | None) -> Decision:
@@ -119,11 +126,10 @@ class Policy:
 
     # ── grants ──
 
-    def grant(self, user_id: int, action: str, resource: Resource, *, by: Holder | None) -> None:
+    def grant(self, user_id: int, action: str, resource: Resource, *, by: Actor) -> None:
         """Let `user_id` do `action` with this resource; no change if granted. Raises NotAllowed.
 
-        `by` must be allowed it through a permission or as the owner: what was granted is not passed on. None is the
-        command line.
+        `by` must be allowed it through a permission or as the owner: what was granted is not passed on.
         """
         self._check_granting(by, action, resource)
         row = insert_once(self.session, Grant).values(
@@ -136,7 +142,7 @@ class Policy:
         if self.session.execute(row.on_conflict_do_nothing().returning(Grant.id)).scalar() is not None:
             self.audit.record("grant.given", subject_id=user_id, permission=action, resource=spelt(resource))
 
-    def revoke(self, user_id: int, action: str, resource: Resource, *, by: Holder | None) -> None:
+    def revoke(self, user_id: int, action: str, resource: Resource, *, by: Actor) -> None:
         """Take a grant away; no change if there is none. Raises NotAllowed."""
         self._check_granting(by, action, resource)
         if affected(self.session, delete(Grant).where(*_this(resource), Grant.user_id == user_id, _of(action))):
@@ -171,8 +177,8 @@ class Policy:
         mine = select(Grant.id).where(*_this(resource), Grant.user_id == user_id, _of(action))
         return self.session.scalar(mine) is not None
 
-    def _check_granting(self, by: Holder | None, action: str, resource: Resource) -> None:
-        if by is None:
+    def _check_granting(self, by: Actor, action: str, resource: Resource) -> None:
+        if isinstance(by, Operator):
             return
         decision = self.may(by, action, resource)
         if not decision or decision.rule is Rule.GRANT:

@@ -95,7 +95,7 @@ class Registration:
         if user.is_verified():
             return
         user.email_verified_at = user.updated_at = self.clock()
-        self.roles.give(user, MEMBER)
+        self.roles.give_promised(user, MEMBER)
         self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
 
     def purge_unconfirmed(self, *, at_most: int = 1000) -> int:

@@ -23,7 +23,7 @@ from app.errors import (
     RoleTaken,
 )
 from app.models import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role, User, user_roles
-from app.principal import Principal
+from app.principal import Actor
 from app.services.addresses import clean_name
 from app.services.audit import AuditLog
 from app.services.permissions import EVERYTHING, PERMISSIONS, granted
@@ -102,7 +102,7 @@ class Roles:
 
     # ── what a role is ──
 
-    def make(self, wanted: RoleSpec, *, by: Principal | None) -> Role:
+    def make(self, wanted: RoleSpec, *, by: Actor) -> Role:
         """Raises InvalidRole, RoleTaken, NotAllowed."""
         wanted = _checked(wanted)
         self.policy.check_rank(by, granted(wanted.permissions))
@@ -113,7 +113,7 @@ class Roles:
         self.audit.record("role.made", subject_id=None, role=role.name, changes=lines or "no permissions")
         return role
 
-    def change(self, role: Role, wanted: RoleSpec, *, by: Principal | None) -> None:
+    def change(self, role: Role, wanted: RoleSpec, *, by: Actor) -> None:
         """`role` was read with a lock. Raises InvalidRole, RoleTaken, RoleFixed, NotAllowed."""
         if role.keeps_its_name() and wanted.name != role.name:
             raise RoleFixed(f"The role {role.name} keeps its name: the application uses it.")
@@ -126,7 +126,7 @@ class Roles:
         self._store(role)
         self.audit.record("role.changed", subject_id=None, role=before.name, changes="; ".join(lines))
 
-    def delete(self, role: Role, *, by: Principal | None) -> None:
+    def delete(self, role: Role, *, by: Actor) -> None:
         """`role` was read with a lock, so that nobody gets it meanwhile. Raises RoleFixed, RoleInUse, NotAllowed."""
         if role.keeps_its_name():
             raise RoleFixed(f"The role {role.name} cannot be deleted: the application uses it.")
@@ -152,16 +152,16 @@ class Roles:
                 changes.append(RoleChange(role, spec, tuple(lines)))
         return changes
 
-    def load(self, wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange]) -> None:
+    def load(self, wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange], by: Actor) -> None:
         """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
         changes = self.compare(wanted)
         if [(each.wanted, each.lines) for each in changes] != [(each.wanted, each.lines) for each in seen]:
             raise Changed("The roles were changed in the meantime. Look at the difference again.")
         for each in changes:
             if each.role is None:
-                self.make(each.wanted, by=None)
+                self.make(each.wanted, by=by)
             else:
-                self.change(self.get_by_id(each.role.id, lock=True), each.wanted, by=None)
+                self.change(self.get_by_id(each.role.id, lock=True), each.wanted, by=by)
 
     def _store(self, role: Role) -> None:
         try:
@@ -172,16 +172,20 @@ class Roles:
 
     # ── who holds it ──
 
-    def give(self, user: User, name: str, *, by: Principal | None = None) -> None:
+    def give(self, user: User, name: str, *, by: Actor) -> None:
         """Assign the role; no change if `user` has it. Raises RoleNotFound, NotAllowed."""
+        self.policy.check_rank(by, granted(self.get(name, keep=True).permissions))
+        self.give_promised(user, name)
+
+    def give_promised(self, user: User, name: str) -> None:
+        """Assign a role that somebody of the right rank has promised, or that everybody gets. Raises RoleNotFound."""
         role = self.get(name, keep=True)
-        self.policy.check_rank(by, granted(role.permissions))
         row = insert_once(self.session, user_roles).values(user_id=user.id, role_id=role.id)
         if affected(self.session, row.on_conflict_do_nothing()):
             self._note(user, [*user.roles, role])
             self.audit.record("role.assigned", subject_id=user.id, role=name)
 
-    def take(self, user: User, name: str, *, by: Principal | None = None) -> None:
+    def take(self, user: User, name: str, *, by: Actor) -> None:
         """Remove the role; no change if `user` does not have it. Raises RoleNotFound, NotAllowed, LastAdministrator."""
         role = self.get(name)
         self.policy.check_rank(by, granted(role.permissions))
@@ -192,7 +196,7 @@ class Roles:
             self._note(user, [each for each in user.roles if each != role])
             self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
-    def set(self, user: User, names: Sequence[str], *, by: Principal | None) -> None:
+    def set(self, user: User, names: Sequence[str], *, by: Actor) -> None:
         """Set the roles of `user` to exactly these. Raises RoleNotFound, NotAllowed, LastAdministrator."""
         wanted, held = set(names), {role.name for role in user.roles}
         for name in sorted(wanted - held):

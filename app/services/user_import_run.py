@@ -29,7 +29,7 @@ from app.models import (
     user_roles,
     words_of,
 )
-from app.principal import Principal
+from app.principal import OPERATOR, Actor, Operator, Principal
 from app.services.addresses import LONGEST_ADDRESS, canonical_address, clean_name
 from app.services.audit import AuditLog
 from app.services.files import Files
@@ -71,7 +71,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class UserImportRun:
-    """`by` is the importer as `importer` gives them, None on the command line."""
+    """`by` is the importer as `importer` gives them."""
 
     session: DbSession
     audit: AuditLog
@@ -89,10 +89,10 @@ class UserImportRun:
         found = self.session.get(UserImport, import_id)
         return found if found is not None and found.phase == phase else None
 
-    def importer(self, found: UserImport) -> Principal | None:
-        """Who imports, with what they may do now; None is the command line. Raises UnreadableFile if they may not."""
+    def importer(self, found: UserImport) -> Actor:
+        """Who imports, with what they may do now. Raises UnreadableFile if they may not."""
         if found.by_operator:
-            return None
+            return OPERATOR
         user = self.session.get(User, found.owner_id, options=[selectinload(User.roles)]) if found.owner_id else None
         permissions = (
             permissions_of(user.roles) & set(found.permissions) if user and user.can_sign_in() else frozenset()
@@ -112,7 +112,7 @@ class UserImportRun:
             confirmed_at=now,
         )
 
-    def check(self, import_id: int, records: Sequence[Record], *, by: Principal | None) -> None:
+    def check(self, import_id: int, records: Sequence[Record], *, by: Actor) -> None:
         """Judge rows that were read, and store them."""
         found = self.session.get_one(UserImport, import_id)
         rows = [_understood(import_id, record) for record in records]
@@ -138,7 +138,7 @@ class UserImportRun:
         found.phase, found.problem, found.ended_at = Phase.REFUSED, problem[:500], self.clock()
         self._drop_file(found)
 
-    def apply(self, import_id: int, *, after: int, limit: int, by: Principal | None) -> tuple[int, int]:
+    def apply(self, import_id: int, *, after: int, limit: int, by: Actor) -> tuple[int, int]:
         """Apply the next rows of the file; returns how many there were, and the number of the last."""
         found = self.session.get_one(UserImport, import_id)
         rows = self._rows(import_id, after=after, limit=limit)
@@ -196,7 +196,7 @@ class UserImportRun:
         user: User | None,
         widths: dict[str, frozenset[str]],
         *,
-        by: Principal | None,
+        by: Actor,
     ) -> Verdict:
         if unknown := sorted(set(roles) - widths.keys()):
             return Verdict(Outcome.REFUSED, f"There is no role {', '.join(unknown)}."[:500])
@@ -208,7 +208,7 @@ class UserImportRun:
         except AccountError as refusal:
             return Verdict(Outcome.REFUSED, str(refusal))
 
-    def _check_new(self, roles: Sequence[str], widths: dict[str, frozenset[str]], *, by: Principal | None) -> None:
+    def _check_new(self, roles: Sequence[str], widths: dict[str, frozenset[str]], *, by: Actor) -> None:
         self.policy.check(by, USERS_INVITE)
         if roles:
             self.policy.check(by, ROLES_ASSIGN)
@@ -216,7 +216,7 @@ class UserImportRun:
             self.policy.check_rank(by, widths[role])
 
     def _judge_change(
-        self, name: str, roles: Sequence[str], user: User, widths: dict[str, frozenset[str]], *, by: Principal | None
+        self, name: str, roles: Sequence[str], user: User, widths: dict[str, frozenset[str]], *, by: Actor
     ) -> Verdict:
         held, changes = {role.name for role in user.roles}, []
         renames, assigns = bool(name) and name != user.name, bool(roles) and set(roles) != held
@@ -235,7 +235,7 @@ class UserImportRun:
                 self.policy.check_rank(by, widths[role])
         return Verdict(Outcome.CHANGED, "; ".join(changes)[:500])
 
-    def _update(self, row: _Row, user: User, *, by: Principal | None) -> None:
+    def _update(self, row: _Row, user: User, *, by: Actor) -> None:
         try:
             with self.session.begin_nested():
                 if row.name:
@@ -247,7 +247,7 @@ class UserImportRun:
         else:
             row.outcome = Outcome.UPDATED
 
-    def _add(self, found: UserImport, rows: Sequence[_Row], *, by: Principal | None) -> None:
+    def _add(self, found: UserImport, rows: Sequence[_Row], *, by: Actor) -> None:
         """Accounts with a confirmed address and no password, or with an invitation."""
         if not rows:
             return
@@ -292,13 +292,13 @@ class UserImportRun:
             ],
         )
 
-    def _invite(self, roles: dict[int, list[str]], *, by: Principal | None) -> None:
+    def _invite(self, roles: dict[int, list[str]], *, by: Actor) -> None:
         now = self.clock()
         invitations = [
             {
                 "user_id": user_id,
-                "inviter_id": by.user_id if by else None,
-                "by_operator": by is None,
+                "inviter_id": by.user_id,
+                "by_operator": isinstance(by, Operator),
                 "roles": sorted(set(names)) or [MEMBER],
                 "created_at": now,
                 "expires_at": now + self.lifetimes.invitation_link,
@@ -307,7 +307,7 @@ class UserImportRun:
         ]
         insert_rows(self.session, Invitation, invitations)
         for user_id in roles:
-            self.job_queue.enqueue(SendInvitation(user_id=user_id, inviter_id=by.user_id if by else None))
+            self.job_queue.enqueue(SendInvitation(user_id=user_id, inviter_id=by.user_id))
 
     # ── together ──
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import ImportNotFound, ImportNotReady
 from app.models import Phase, UserImport, UserImportRow
-from app.principal import Principal
+from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
 from app.services.files import Files
 from app.services.job_board import JobBoard
@@ -26,8 +26,6 @@ MOST_BYTES = 100 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class UserImports:
-    """`by` is who acts, None on the command line."""
-
     session: DbSession
     audit: AuditLog
     files: Files
@@ -37,14 +35,14 @@ class UserImports:
     policy: Policy
     clock: Callable[[], datetime]
 
-    def begin(self, file_id: int, *, lines: int, by: Principal | None) -> UserImport:
+    def begin(self, file_id: int, *, lines: int, by: Actor) -> UserImport:
         """Enqueue the check of a stored file; `lines` is about how many rows it has. Raises FileNotThere."""
         self.policy.check(by, USERS_IMPORT)
         file = self.files.get(file_id)
         found = UserImport(
-            owner_id=by.user_id if by else None,
-            by_operator=by is None,
-            permissions=sorted(by.permissions) if by else [],
+            owner_id=by.user_id,
+            by_operator=isinstance(by, Operator),
+            permissions=[] if isinstance(by, Operator) else sorted(by.permissions),
             file_id=file.id,
             file_name=file.name,
             invites=False,
@@ -62,10 +60,10 @@ class UserImports:
         self.audit.record("import.uploaded", subject_id=None, import_id=found.id, file=file.name, size=file.size)
         return found
 
-    def get(self, import_id: int, *, by: Principal | None) -> UserImport:
-        """One's own. Raises ImportNotFound."""
+    def get(self, import_id: int, *, by: Actor) -> UserImport:
+        """One's own; the command line's for the command line. Raises ImportNotFound."""
         found = self.session.get(UserImport, import_id)
-        if found is None or (by is not None and found.owner_id != by.user_id) or (by is None and not found.by_operator):
+        if found is None or found.owner_id != by.user_id or found.by_operator != isinstance(by, Operator):
             raise ImportNotFound
         return found
 
@@ -74,7 +72,7 @@ class UserImports:
         own = select(UserImport).where(UserImport.owner_id == by.user_id)
         return self.session.scalars(own.order_by(UserImport.id.desc()).limit(limit)).all()
 
-    def start(self, import_id: int, *, invites: bool, by: Principal | None) -> UserImport:
+    def start(self, import_id: int, *, invites: bool, by: Actor) -> UserImport:
         """Apply what the check found; with `invites`, new people are sent an invitation. Raises ImportNotReady."""
         self.policy.check(by, USERS_IMPORT)
         found = self.get(import_id, by=by)
@@ -94,12 +92,12 @@ class UserImports:
         self.audit.record("import.started", subject_id=None, import_id=found.id, rows=found.rows)
         return found
 
-    def cancel(self, import_id: int, *, by: Principal | None) -> None:
+    def cancel(self, import_id: int, *, by: Actor) -> None:
         """What was applied stays. Raises JobNotCancellable."""
         found = self.get(import_id, by=by)
         self.job_board.cancel(found.job_id or 0)
 
-    def resume(self, import_id: int, *, by: Principal | None) -> None:
+    def resume(self, import_id: int, *, by: Actor) -> None:
         """Go on after a cancellation or failure. Raises JobNotRetryable."""
         self.policy.check(by, USERS_IMPORT)
         self.job_board.retry(self.get(import_id, by=by).job_id or 0)

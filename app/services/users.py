@@ -1,6 +1,6 @@
 """User management for administrators and the command line.
 
-`by` is who acts, None on the command line; each method checks what they may do with this user and raises NotAllowed.
+`by` is who acts; each method checks what they may do with this user and raises NotAllowed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.orm import selectinload
 
 from app.errors import AlreadyConfirmed, EmailTaken, InThePast, NotActive, UserNotFound
 from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
-from app.principal import Principal
+from app.principal import Actor
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.job_queue import JobQueue
@@ -74,8 +74,11 @@ class Users:
             raise UserNotFound(f"The user with the address {email} is deleted; `flask users restore` undoes that.")
         return user
 
-    def create(self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None) -> User:
+    def create(
+        self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None, by: Actor
+    ) -> User:
         """Create an account with a confirmed address. Raises EmailTaken, RoleNotFound."""
+        self.policy.check_operator(by)
         now = self.clock()
         user = User(
             email=email,
@@ -92,22 +95,23 @@ class Users:
             raise EmailTaken(f"There is already a user with the address {email}.") from None
         self.audit.record("user.created", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
-            self.roles.give(user, role)
+            self.roles.give(user, role, by=by)
         return user
 
     # ── what is known of them ──
 
-    def rename(self, user: User, name: str, *, by: Principal | None) -> None:
+    def rename(self, user: User, name: str, *, by: Actor) -> None:
         self.policy.check(by, USERS_EDIT, user)
         self.profile.rename(user.id, name)
 
-    def propose_email(self, user: User, email: str, *, by: Principal) -> None:
+    def propose_email(self, user: User, email: str, *, by: Actor) -> None:
         """Send a link to the new address, which confirms the change there. Raises SameAddress, TooManyChanges."""
         self.policy.check(by, USERS_EDIT, user)
         self.profile.request_email_change(user.id, email)
 
-    def set_email(self, user: User, email: str) -> None:
-        """Set the address as a confirmed one, for the command line. Raises EmailTaken."""
+    def set_email(self, user: User, email: str, *, by: Actor) -> None:
+        """Set the address as a confirmed one. Raises EmailTaken."""
+        self.policy.check_operator(by)
         if email == user.email:
             return
         before = user.email
@@ -122,8 +126,9 @@ class Users:
         user.updated_at = self.clock()
         self.audit.record("email.changed", subject_id=user.id, before=before, after=email)
 
-    def set_password(self, user: User, password: NewPassword) -> None:
+    def set_password(self, user: User, password: NewPassword, *, by: Actor) -> None:
         """Replace the password, forget known browsers, end every session and link, and notify the user."""
+        self.policy.check_operator(by)
         user.hashed_password, user.updated_at = password.hashed, self.clock()
         self.links.end_all(user.id, *ENDED_BY_SAFETY)
         self.sessions.forget_devices(user.id)
@@ -132,24 +137,29 @@ class Users:
         event_id = self.audit.record("password.changed", subject_id=user.id)
         self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
-    def set_roles(self, user: User, names: Sequence[str], *, by: Principal | None) -> None:
+    def set_roles(self, user: User, names: Sequence[str], *, by: Actor) -> None:
         """Raises RoleNotFound, LastAdministrator."""
         self.policy.check(by, ROLES_ASSIGN, user)
         self.roles.set(user, names, by=by)
 
-    def assign(self, user: User, role: str, *, by: Principal) -> None:
+    def assign(self, user: User, role: str, *, by: Actor) -> None:
         """Raises RoleNotFound."""
         self.policy.check(by, ROLES_ASSIGN, user)
         self.roles.give(user, role, by=by)
 
+    def unassign(self, user: User, role: str, *, by: Actor) -> None:
+        """Raises RoleNotFound, LastAdministrator."""
+        self.policy.check(by, ROLES_ASSIGN, user)
+        self.roles.take(user, role, by=by)
+
     # ── help ──
 
-    def end_sessions(self, user: User, *, by: Principal | None) -> int:
+    def end_sessions(self, user: User, *, by: Actor) -> int:
         """End every session; returns how many."""
         self.policy.check(by, USERS_SUPPORT, user)
         return self.sessions.end_all(user.id, reason="ended_by_administrator")
 
-    def send_reset(self, user: User, *, by: Principal | None) -> None:
+    def send_reset(self, user: User, *, by: Actor) -> None:
         """Mail a link to set a new password. Raises NotActive."""
         self.policy.check(by, USERS_SUPPORT, user)
         if not user.is_active:
@@ -157,7 +167,7 @@ class Users:
         self.audit.record("password.reset_requested", subject_id=user.id)
         self.job_queue.enqueue(AnswerForgotPassword(user_id=user.id))
 
-    def resend_verification(self, user: User, *, by: Principal | None) -> None:
+    def resend_verification(self, user: User, *, by: Actor) -> None:
         """Mail another link to confirm the address. Raises NotActive, AlreadyConfirmed."""
         self.policy.check(by, USERS_SUPPORT, user)
         if not user.is_active:
@@ -167,8 +177,9 @@ class Users:
         self.audit.record("user.verification_requested", subject_id=user.id)
         self.job_queue.enqueue(AnswerResendVerification(user_id=user.id))
 
-    def make_link(self, user: User, *, lifetime: timedelta) -> tuple[OneTimeLink, str]:
+    def make_link(self, user: User, *, lifetime: timedelta, by: Actor) -> tuple[OneTimeLink, str]:
         """A link that sets a new password, for whoever runs the site to pass on; audited."""
+        self.policy.check_operator(by)
         link, token = self.links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
         self.links.supersede(link)
         self.audit.record("password.link_made", subject_id=user.id)
@@ -181,7 +192,7 @@ class Users:
 
     # ── in and out ──
 
-    def deactivate(self, user: User, *, reason: str, until: datetime | None = None, by: Principal | None) -> None:
+    def deactivate(self, user: User, *, reason: str, until: datetime | None = None, by: Actor) -> None:
         """End every session and link of `user`, refuse sign-in and keys, until `until` or `activate`.
 
         Raises InThePast, LastAdministrator.
@@ -195,13 +206,13 @@ class Users:
         self.audit.record("user.deactivated", subject_id=user.id, reason=reason, until=ends)
         self.job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
 
-    def activate(self, user: User, *, by: Principal | None) -> None:
+    def activate(self, user: User, *, by: Actor) -> None:
         """No change if `user` is active."""
         self.policy.check(by, USERS_DEACTIVATE, user)
         if not user.is_active:
             self._let_in(user)
 
-    def delete(self, user: User, *, by: Principal | None) -> None:
+    def delete(self, user: User, *, by: Actor) -> None:
         """Shut `user` out and hide them; `restore` undoes that, until they are erased. Raises LastAdministrator."""
         self.policy.check(by, USERS_DELETE, user)
         self._shut_out(user, reason="deleted")
@@ -222,7 +233,7 @@ class Users:
         lives = self.lifetimes.own_deletion if user.deleted_by_owner else self.lifetimes.deleted_account
         return user.deleted_at + lives if user.deleted_at else None
 
-    def restore(self, user: User, *, by: Principal | None) -> None:
+    def restore(self, user: User, *, by: Actor) -> None:
         """Undo a deletion; a deactivation before it stays. Raises UserNotFound if `user` is not deleted."""
         self.policy.check(by, USERS_DELETE, user)
         if user.deleted_at is None:
@@ -232,8 +243,12 @@ class Users:
         if user.is_active:
             self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
 
-    def erase(self, user: User) -> None:
+    def erase(self, user: User, *, by: Actor) -> None:
         """Erase the user's rows and the personal values of their audit events. Raises LastAdministrator."""
+        self.policy.check_operator(by)
+        self._erase(user)
+
+    def _erase(self, user: User) -> None:
         self.roles.keep_one_administrator(losing=user)
         self.policy.forget(user)
         self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
@@ -254,7 +269,7 @@ class Users:
             self._let_in(user)
         erased = self.session.scalars(over.limit(at_most).with_for_update(skip_locked=True)).all()
         for user in erased:
-            self.erase(user)
+            self._erase(user)
         return len(let_in) + len(erased)
 
     def _shut_out(self, user: User, *, reason: str) -> None:

@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 
 from app import create_app
 from app.models import Authenticator, Purpose
+from app.principal import OPERATOR
 from app.settings import Settings
 from app.tasks import NoOperation
 from app.web.access import public
@@ -211,7 +212,7 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
     with visitor.deployment.work() as work:
-        work.factor_resets.begin(work.users.get_by_email(visitor.email), reason="They called.", by=None)
+        work.factor_resets.begin(work.users.get_by_email(visitor.email), reason="They called.", by=OPERATOR)
     visitor.open("/account/security")
     assert "They called." in visitor.says()
 
@@ -220,7 +221,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     lost = has_factor(visitor)
     with visitor.deployment.work() as work:
-        work.factor_resets.begin(work.users.get(lost), reason="They called.", by=None)
+        work.factor_resets.begin(work.users.get(lost), reason="They called.", by=OPERATOR)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
     assert "Cancel it" in visitor.says()
 
@@ -473,7 +474,7 @@ def _(visitor: Visitor) -> None:
     visitor.deployment.add_user(gone, password=PASSWORD)
     with visitor.deployment.work() as work:
         user = work.users.get_by_email(gone)
-        work.users.deactivate(user, reason="asked for it by letter", by=None)
+        work.users.deactivate(user, reason="asked for it by letter", by=OPERATOR)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{user.id}")
 
 
@@ -481,7 +482,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at=None)
     with visitor.deployment.work() as work:
-        work.users.send_reset(work.users.get_by_email(visitor.email), by=None)
+        work.users.send_reset(work.users.get_by_email(visitor.email), by=OPERATOR)
     until(lambda: (mails := visitor.deployment.mails()) and all(mail.sent_at for mail in mails))
     visitor.open("/admin/mail")
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.extensions import credentials
 from app.models import ApiKey, AuditEvent, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
-from app.principal import NOWHERE
+from app.principal import NOWHERE, OPERATOR
 from app.security.codes import plain
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
 from app.services.connections import Identity
@@ -194,7 +194,7 @@ def test_a_repeated_request_that_all_send_is_done_once(deployment):
 
 def test_an_invitation_that_all_accept_is_used_once(deployment):
     with deployment.work() as work:
-        work.invitations.invite(email=ADA, name="Ada", roles=["manager"], by=None)
+        work.invitations.invite(email=ADA, name="Ada", roles=["manager"], by=OPERATOR)
     token = link_for(deployment, Purpose.INVITATION)
     forms = []
     for number in range(20):

@@ -4,6 +4,7 @@ import pytest
 
 from app.extensions import notifier
 from app.jobs.schedule import tick
+from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.tasks import NoOperation, PurgeExpired, SendNewDevice
 from app.unit_of_work import reading, unit_of_work
@@ -71,7 +72,7 @@ def test_only_those_who_may_see_the_board_and_only_some_act(client, people, enqu
 
 def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=None)
+        work.roles.make(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=OPERATOR)
     job_id = enqueue(NoOperation())
     client.sign_in(people.add("eve@example.com", roles=("watcher",)))
 

@@ -4,8 +4,11 @@ import json
 import re
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
-from app.models import ApiKey
+from app.extensions import db
+from app.models import ApiKey, AuditEvent
 from app.services.schedule import SCHEDULE
 from app.tasks import WarnOfExpiringKeys
 from app.unit_of_work import unit_of_work
@@ -59,6 +62,18 @@ def test_a_key_does_what_its_scopes_and_its_owner_allow(app, manager, people):
     assert "key" not in listed[0]
     assert manager.get(f"/api-keys/{key['id']}").json["data"]["last_used_at"] is not None
     assert program.post("/api-keys", {"name": "Another"}).status_code == 403
+
+
+def test_what_is_done_with_a_key_is_recorded_with_it(app, manager, ada):
+    key = made(manager, scopes=["users:read", "users:edit"])
+
+    assert Program(app, token=key["key"]).put(f"/users/{ada.id}", {"name": "Ada King"}).status_code == 200
+
+    with app.app_context():
+        event = db.session.scalars(
+            select(AuditEvent).options(joinedload(AuditEvent.detail)).where(AuditEvent.kind == "user.renamed")
+        ).one()
+        assert (event.detail.values["api_key"], event.session_id) == (key["id"], None)
 
 
 @pytest.mark.parametrize(

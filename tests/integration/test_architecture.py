@@ -130,6 +130,21 @@ def test_every_permission_that_is_declared_is_required_somewhere(app):
     assert required == set(PERMISSIONS)
 
 
+def test_no_service_takes_nobody_for_somebody_who_may_do_everything():
+    """`by` and `who` say who acts: an Actor, without a default."""
+    for module, function in nodes(ast.FunctionDef):
+        if not module.startswith("app.services."):
+            continue
+        arguments = function.args
+        with_default = {
+            a.arg for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None
+        }
+        for argument in (*arguments.args, *arguments.kwonlyargs):
+            if argument.arg in {"by", "who", "actor"} and argument.annotation is not None:
+                assert "None" not in ast.unparse(argument.annotation), f"{module}.{function.name}"
+                assert argument.arg not in with_default, f"{module}.{function.name}"
+
+
 def test_addresses_are_in_kebab_case_and_end_without_a_slash(app):
     for rule in app.url_map.iter_rules():
         if rule.rule != "/" and not rule.rule.startswith(("/static/", "/.well-known/")):

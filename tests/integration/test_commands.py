@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload
 
+from app.extensions import db
+from app.models import AuditEvent
 from app.services.schedule import SCHEDULE
 
 PASSWORD = "a quieter harbour\n"
@@ -342,3 +346,36 @@ def test_why_says_which_rule_decides(flask, root, ada):
     assert flask("users", "why", ada.email, "users:fly").exit_code == 2
     nowhere = flask("users", "why", ada.email, "users:edit", "users:999999999")
     assert (nowhere.exit_code, "There is no users:999999999" in nowhere.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("maintenance", "on"),
+        ("jobs", "pause", "note-uses"),
+        ("jobs", "start", "note-uses"),
+        ("users", "create", "new@example.com", "--password-stdin"),
+        ("users", "assign", "ada@example.com", "administrator"),
+        ("users", "end-sessions", "ada@example.com"),
+        ("users", "grant", "ada@example.com", "users:read", "users:1"),
+        ("roles", "create", "clerk"),
+        ("invitations", "send", "bob@example.com"),
+    ],
+)
+def test_what_a_command_does_is_recorded_as_the_operators(app, flask, signed_in, command):
+    before = event_count(app)
+
+    assert flask(*command, typed=PASSWORD).exit_code == 0
+
+    with app.app_context():
+        found = select(AuditEvent).options(joinedload(AuditEvent.detail)).order_by(AuditEvent.id).offset(before)
+        events = db.session.scalars(found).all()
+        assert events
+        for event in events:
+            assert event.actor_id is None
+            assert event.detail.values["entry_point"] == "cli", event.kind
+
+
+def event_count(app):
+    with app.app_context():
+        return db.session.scalar(select(func.count()).select_from(AuditEvent))

@@ -5,6 +5,7 @@ from sqlalchemy import delete, select, update
 
 from app.extensions import db
 from app.models import AuditEvent, Authenticator, FactorReset, Job, OAuthIdentity
+from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import add_passkey, set_up
@@ -111,7 +112,7 @@ def test_every_address_is_told(app, own, ada, helper, mailbox, clock):
 def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people, clock):
     with app.app_context(), unit_of_work() as work:
         held = frozenset({"users:read", "users:reset-factors"})
-        work.roles.make(RoleSpec(name="helper", permissions=held), by=None)
+        work.roles.make(RoleSpec(name="helper", permissions=held), by=OPERATOR)
     boss = Browser(app)
     boss.sign_in(admin)
     set_up(boss, clock)

@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.settings import Settings, SettingsError, load_settings
 from app.unit_of_work import unit_of_work
@@ -52,7 +53,7 @@ def next_of(answer):
 def editor(app, people):
     """Somebody with a role of two permissions."""
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read", "roles:read"})), by=None)
+        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read", "roles:read"})), by=OPERATOR)
     return people.add("ada@example.com", roles=("editor", "member"))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from app.extensions import db
 from app.models import AuditEvent, FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
+from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.services.user_import_run import UserImportRun
 from app.tasks import PurgeExpired
@@ -32,7 +33,7 @@ def grace(client, admin):
 def make_role(app):
     def make(name, *permissions):
         with app.app_context(), unit_of_work() as work:
-            work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=None)
+            work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=OPERATOR)
 
     return make
 
@@ -189,7 +190,7 @@ def test_what_the_importer_may_no_longer_do_is_not_done(app, clerk, people, uplo
     clerk.post(f"{page}/start", {}, page=page)
     with app.app_context(), unit_of_work() as work:
         role = work.roles.get("clerk", lock=True)
-        work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"roles:assign"}), by=None)
+        work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"roles:assign"}), by=OPERATOR)
     work_off(app)
 
     assert report(clerk, page) == {2: ("refused", "You may not do that."), 3: ("added", "")}
@@ -201,7 +202,7 @@ def test_who_may_import_no_more_stops_at_once(app, clerk, upload):
     clerk.post(f"{page}/start", {}, page=page)
     with app.app_context(), unit_of_work() as work:
         role = work.roles.get("clerk", lock=True)
-        work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"users:import"}), by=None)
+        work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"users:import"}), by=OPERATOR)
     work_off(app)
 
     assert "new@example.com" not in users(app)
@@ -215,7 +216,7 @@ def test_accounts_that_came_or_went_since_the_check_are_not_overwritten(app, gra
     page = upload(grace, "email,name\nnew@example.com,New\ngone@example.com,Changed\n")
     people.add("new@example.com", name="Quicker")
     with app.app_context(), unit_of_work() as work:
-        work.users.erase(work.users.get(gone.id, lock=True))
+        work.users.erase(work.users.get(gone.id, lock=True), by=OPERATOR)
     start(app, grace, page)
 
     assert report(grace, page) == {
@@ -230,7 +231,7 @@ def test_unconfirmed_and_deleted_accounts_get_nothing(app, grace, people, client
     work_off(app)
     away = people.add("away@example.com", name="Away")
     with app.app_context(), unit_of_work() as work:
-        work.users.delete(work.users.get(away.id, lock=True), by=None)
+        work.users.delete(work.users.get(away.id, lock=True), by=OPERATOR)
     page = upload(grace, "email,roles\nstranger@example.com,administrator\naway@example.com,administrator\n")
 
     assert report(grace, page) == {

@@ -22,6 +22,7 @@ from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import ENOUGH, tick
 from app.jobs.worker import perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
+from app.principal import OPERATOR
 from app.queue import connect
 from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
@@ -235,7 +236,7 @@ def test_a_user_who_is_erased_while_a_mail_is_on_its_way_is_no_error(posting_app
 
     def send(*_, **__):
         with posting_app.app_context(), unit_of_work() as work:
-            work.users.erase(work.users.get_by_email("ada@example.com"))
+            work.users.erase(work.users.get_by_email("ada@example.com"), by=OPERATOR)
         return "accepted"
 
     monkeypatch.setattr("app.jobs.worker.send", send)
@@ -407,7 +408,7 @@ def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, m
 @pytest.mark.databases("sqlite", "postgresql")
 def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
     def fail(work, task, claim):
-        work.users.rename(work.users.get(ada.id), "Half done", by=None)
+        work.users.rename(work.users.get(ada.id), "Half done", by=OPERATOR)
         work.enqueue(PurgeExpired())
         raise RuntimeError
 
@@ -425,7 +426,7 @@ def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_t
     app, monkeypatch, ada, clock
 ):
     def oversleep(work, task, claim):
-        work.users.rename(work.users.get(ada.id), "Too late", by=None)
+        work.users.rename(work.users.get(ada.id), "Too late", by=OPERATOR)
         raise LeaseLost
 
     monkeypatch.setitem(registry.HANDLERS, NoOperation, oversleep)
@@ -498,7 +499,7 @@ def rename_ten_times(app, ada, monkeypatch):
         first = (run.claim.position or {"next": 1})["next"]
         for number in range(first, 11):
             with run.step() as work:
-                work.users.rename(work.users.get(ada.id), f"Ada {number}", by=None)
+                work.users.rename(work.users.get(ada.id), f"Ada {number}", by=OPERATOR)
                 work.progress(number, 10, position={"next": number + 1})
             between.call(number)
         return "renamed"

@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from app.extensions import db
 from app.models import OAuthIdentity, User
+from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
@@ -488,8 +489,8 @@ def test_sign_up_obeys_registration(site, provider, mode):
 def test_who_was_invited_comes_in_with_their_provider(site, provider):
     app = site(registration="invite")
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=None)
-        work.invitations.invite(email="ada@corp.example", name="", roles=["editor"], by=None)
+        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=OPERATOR)
+        work.invitations.invite(email="ada@corp.example", name="", roles=["editor"], by=OPERATOR)
     (mail,) = mails(app)
     browser = Browser(app)
     assert sign_in(browser, provider).location == "/account"
@@ -516,7 +517,9 @@ def test_an_account_that_may_not_sign_in_may_not_this_way_either(site, provider,
     sign_in(Browser(app), provider)
     with app.app_context(), unit_of_work() as work:
         user = work.users.get_by_email("ada@corp.example", lock=True)
-        work.users.deactivate(user, by=None, reason="x") if act == "deactivate" else work.users.delete(user, by=None)
+        work.users.deactivate(user, by=OPERATOR, reason="x") if act == "deactivate" else work.users.delete(
+            user, by=OPERATOR
+        )
     browser = Browser(app)
     assert is_nobody(browser, sign_in(browser, provider), 403)
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from app.extensions import db
 from app.models import AuditDetail, AuditEvent, StoredFile, User, UserImportRow
+from app.principal import OPERATOR
 from app.tasks import PurgeExpired, SettleAccounts
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
@@ -173,7 +174,7 @@ def test_after_two_weeks_everything_is_erased_but_the_proof_that_it_was(app, sig
 
 def test_an_administrators_deletion_is_not_undone_by_signing_in(app, ada, new_browser):
     with app.app_context(), unit_of_work() as work:
-        work.users.delete(work.users.get(ada.id, lock=True), by=None)
+        work.users.delete(work.users.get(ada.id, lock=True), by=OPERATOR)
 
     assert new_browser().login(ada).status_code == 422
     assert user(app, ada).deleted_at is not None
@@ -193,7 +194,7 @@ def test_an_imported_row_of_somebody_who_is_erased_names_nobody(app, signed_in, 
         file = work.files.begin(name="p.csv", owner_id=None, lives=work.lifetimes.finished_job)
         work.files.append(file.id, 0, f"email,name\n{ada.email},Ada King\n".encode())
         work.files.finish(file.id)
-        work.user_imports.begin(file.id, lines=2, by=None)
+        work.user_imports.begin(file.id, lines=2, by=OPERATOR)
     work_off(app)
     delete(signed_in)
     clock.advance(days=15)

@@ -12,6 +12,7 @@ import pytest
 
 from app.extensions import db
 from app.models import User, UserImport
+from app.principal import OPERATOR
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
 from app.settings import ROOT
@@ -186,7 +187,7 @@ def target(app, people):
             "filename": lambda: "gatehouse.css",
             "token": lambda: "x" * 43,
             "user_id": lambda: people.add(f"target{number}@example.com").id,
-            "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=None)),
+            "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=OPERATOR)),
             "import_id": lambda: made_import(visitor),
             "mail_id": made_mail,
             "template": lambda: "invitation",
@@ -197,7 +198,7 @@ def target(app, people):
             "authenticator_id": lambda: number,
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
-                lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=None)
+                lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=OPERATOR)
             ),
             "key_id": lambda: program_of(visitor).post("/api-keys", {"name": "Theirs"}).json["data"]["id"],
             "session_id": lambda: program_of(visitor).get("/sessions").json["data"]["items"][0]["id"],

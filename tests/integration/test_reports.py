@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import Job, Statistic
+from app.principal import OPERATOR
 from app.services.schedule import SCHEDULE
 from app.services.statistics import begin_of
 from app.tasks import CountStatistics, NoOperation, SendWeeklyReports
@@ -194,7 +195,7 @@ def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mail
     grace.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page=REPORTS)
     other = people.add("other@example.com", roles=("administrator",))
     with app.app_context(), unit_of_work() as work:
-        work.users.set_roles(work.users.get(admin.id, lock=True), ["member"], by=None)
+        work.users.set_roles(work.users.get(admin.id, lock=True), ["member"], by=OPERATOR)
     send_reports(app)
     work_off(app)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.principal import OPERATOR
 from app.services.permissions import PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_DELETE, USERS_READ
 from app.services.roles import RoleSpec
 from app.unit_of_work import reading, unit_of_work
@@ -24,7 +25,7 @@ def make_role(app):
 
     def make(name, *permissions):
         with app.app_context(), unit_of_work() as work:
-            return work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=None).id
+            return work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=OPERATOR).id
 
     return make
 

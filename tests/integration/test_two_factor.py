@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 
 from app.extensions import db
 from app.models import Authenticator, Device, Session
+from app.principal import OPERATOR
 from app.services.factors import MOST_FAILURES
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
@@ -403,7 +404,7 @@ def removal_of(app, **which):
 def demanding(app):
     with app.app_context(), unit_of_work() as work:
         work.roles.make(
-            RoleSpec(name="keeper", permissions=frozenset({"users:read"}), requires_second_factor=True), by=None
+            RoleSpec(name="keeper", permissions=frozenset({"users:read"}), requires_second_factor=True), by=OPERATOR
         )
 
 
@@ -435,7 +436,7 @@ def test_an_api_key_of_somebody_who_lacks_a_factor_is_refused(app, people, deman
     program = Program(app, token=key)
     assert program.get("/users/me").status_code == 200
     with app.app_context(), unit_of_work() as work:
-        work.roles.give(work.users.get(person.id), "keeper")
+        work.roles.give(work.users.get(person.id), "keeper", by=OPERATOR)
     assert program.get("/users/me").json["errors"][0]["code"] == "two_factor_setup_required"
 
 

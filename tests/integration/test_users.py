@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.principal import OPERATOR
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page
 from tests.support.statements import statements
@@ -111,7 +112,7 @@ def test_a_search_without_a_result_says_so_and_shows_a_way_back(grace):
 def test_many_are_read_page_by_page_and_each_is_there_once(grace, app):
     with app.app_context(), unit_of_work() as work:
         for number in range(120):
-            work.users.create(email=f"user{number:03}@example.com", name=f"User {number:03}")
+            work.users.create(email=f"user{number:03}@example.com", name=f"User {number:03}", by=OPERATOR)
 
     seen, path = [], "/users?q=user"
     while path:

@@ -26,6 +26,7 @@ from app import create_app
 from app.embedded_valkey import EmbeddedValkey, dying_with_parent
 from app.extensions import credentials
 from app.models import Job, SentMail
+from app.principal import OPERATOR
 from app.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
@@ -239,7 +240,7 @@ class Deployment:
         with self.app.app_context():
             chosen = credentials.policy.prepare(password, words=(email, name))
         with self.work() as work:
-            return work.users.create(email=email, name=name, roles=roles, password=chosen).id
+            return work.users.create(email=email, name=name, roles=roles, password=chosen, by=OPERATOR).id
 
     def get(self, path: str, *, timeout: float = PATIENCE_SECONDS) -> bytes:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=timeout) as answer:

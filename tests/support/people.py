@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask
 
 from app.extensions import credentials
-from app.principal import NOWHERE
+from app.principal import NOWHERE, OPERATOR
 from app.services.audit import Origin
 from app.services.password_policy import NewPassword
 from app.settings import Settings
@@ -52,6 +52,7 @@ class People:
                     name=person.get("name", ""),
                     roles=person.get("roles", ()),
                     password=self._prepared(password),
+                    by=OPERATOR,
                 )
                 added.append(Person(id=user.id, email=user.email, name=user.name, password=password))
         return added

@@ -24,7 +24,7 @@ def test_an_event_says_what_happened_to_whom_and_from_where(audit, clock):
 
 
 def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, origin, ada, clock):
-    signed_in = dataclasses.replace(origin, principal=principal_of(ada, session_id=9, at=clock.now))
+    signed_in = dataclasses.replace(origin, actor=principal_of(ada, session_id=9, at=clock.now))
     audit = AuditLog(session=session, origin=signed_in, clock=clock)
 
     event = audit.find(audit.record("user.renamed", subject_id=7))

@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import NotAllowed, NotFound
 from app.models import ADMINISTRATOR, Grant
+from app.principal import OPERATOR
 from app.services.permissions import USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
 from app.services.policy import Policy, Rule, granted_ids
 from app.services.roles import RoleSpec
@@ -44,8 +45,8 @@ def test_an_owner_may_do_what_owners_may_and_no_more(policy, acting, ada):
 
 
 def test_nobody_changes_who_holds_more(policy, roles, acting, ada, bob):
-    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=None)
-    roles.give(bob, "clerk")
+    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
+    roles.give(bob, "clerk", by=OPERATOR)
 
     decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, bob)
 
@@ -77,7 +78,7 @@ def test_a_grant_counts_on_its_own_resource_only(policy, acting, session, clock,
 
 def test_a_grant_does_not_reach_beyond_rank(policy, roles, acting, ada, bob):
     policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
-    roles.give(bob, ADMINISTRATOR)
+    roles.give(bob, ADMINISTRATOR, by=OPERATOR)
 
     assert policy.may(acting(ada), USERS_EDIT, bob).rule is Rule.RANK
 
@@ -100,8 +101,8 @@ def test_grants_go_with_the_resource(policy, acting, session, ada, bob):
 
 
 def test_why_names_the_roles_that_decide_and_the_state_of_the_account(policy, roles, ada, bob, clock):
-    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=None)
-    roles.give(ada, "clerk")
+    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=OPERATOR)
+    roles.give(ada, "clerk", by=OPERATOR)
 
     assert policy.why(ada, USERS_EDIT, bob).reason == "Held through: clerk."
     assert policy.why(bob, USERS_EDIT, ada).rule is Rule.PERMISSION

@@ -13,6 +13,7 @@ from app.errors import (
     RoleTaken,
 )
 from app.models import ADMINISTRATOR, MEMBER, AuditEvent
+from app.principal import OPERATOR
 from app.services import roles as roles_module
 from app.services.permissions import EVERYTHING, PERMISSIONS, USERS_EDIT, USERS_READ, granted, permission
 from app.services.roles import RoleSpec, spec_of
@@ -22,52 +23,52 @@ from tests.unit.conftest import add_user, principal_of
 @pytest.fixture
 def admin(session, roles, clock):
     admin = add_user(session, "grace@example.com", at=clock.now)
-    roles.give(admin, ADMINISTRATOR)
+    roles.give(admin, ADMINISTRATOR, by=OPERATOR)
     return admin
 
 
 def test_a_role_is_given_once_and_taken_once(roles, ada):
     for _ in range(2):
-        roles.give(ada, MEMBER)
+        roles.give(ada, MEMBER, by=OPERATOR)
     assert [role.name for role in ada.roles] == [MEMBER]
 
     for _ in range(2):
-        roles.take(ada, MEMBER)
+        roles.take(ada, MEMBER, by=OPERATOR)
     assert ada.roles == []
 
 
 def test_a_role_that_does_not_exist_is_named_with_those_that_do(roles, ada):
     with pytest.raises(RoleNotFound, match=r"There is no role 'wizard'; there are administrator, member\."):
-        roles.give(ada, "wizard")
+        roles.give(ada, "wizard", by=OPERATOR)
 
 
 def test_the_last_administrator_stays_one(roles, admin):
     with pytest.raises(LastAdministrator):
-        roles.take(admin, ADMINISTRATOR)
+        roles.take(admin, ADMINISTRATOR, by=OPERATOR)
 
     assert admin.has_role(ADMINISTRATOR)
 
 
 def test_with_two_administrators_one_may_go(roles, admin, ada):
-    roles.give(ada, ADMINISTRATOR)
+    roles.give(ada, ADMINISTRATOR, by=OPERATOR)
 
-    roles.take(admin, ADMINISTRATOR)
+    roles.take(admin, ADMINISTRATOR, by=OPERATOR)
 
     with pytest.raises(LastAdministrator):
-        roles.take(ada, ADMINISTRATOR)
+        roles.take(ada, ADMINISTRATOR, by=OPERATOR)
 
 
 @pytest.mark.parametrize("lacks", ["is_active", "is_verified"])
 def test_an_administrator_who_cannot_sign_in_does_not_count(roles, admin, session, clock, lacks):
     other = add_user(session, "other@example.com", at=clock.now, is_verified=lacks != "is_verified")
-    roles.give(other, ADMINISTRATOR)
+    roles.give(other, ADMINISTRATOR, by=OPERATOR)
     if lacks == "is_active":
         other.deactivate(reason="left", at=clock.now)
     session.flush()
 
     with pytest.raises(LastAdministrator):
-        roles.take(admin, ADMINISTRATOR)
-    roles.take(other, ADMINISTRATOR)
+        roles.take(admin, ADMINISTRATOR, by=OPERATOR)
+    roles.take(other, ADMINISTRATOR, by=OPERATOR)
 
 
 def test_whoever_is_no_administrator_may_always_go(roles, admin, ada):
@@ -106,7 +107,7 @@ def test_every_permission_is_explained_in_a_sentence():
 @pytest.fixture
 def clerk(roles):
     return roles.make(
-        RoleSpec(name="clerk", description="Invites people.", permissions=frozenset({USERS_READ})), by=None
+        RoleSpec(name="clerk", description="Invites people.", permissions=frozenset({USERS_READ})), by=OPERATOR
     )
 
 
@@ -114,13 +115,13 @@ def test_a_role_is_made_changed_and_deleted(roles, clerk, session):
     assert (clerk.permissions, clerk.version) == ([USERS_READ], 1)
 
     roles.change(
-        clerk, replace(spec_of(clerk), permissions=frozenset({USERS_EDIT}), requires_second_factor=True), by=None
+        clerk, replace(spec_of(clerk), permissions=frozenset({USERS_EDIT}), requires_second_factor=True), by=OPERATOR
     )
     assert (clerk.permissions, clerk.requires_second_factor, clerk.version) == ([USERS_EDIT], True, 2)
-    roles.change(clerk, spec_of(clerk), by=None)
+    roles.change(clerk, spec_of(clerk), by=OPERATOR)
     assert clerk.version == 2
 
-    roles.delete(clerk, by=None)
+    roles.delete(clerk, by=OPERATOR)
     assert [role.name for role in roles.list_all()] == [ADMINISTRATOR, MEMBER]
     kinds = [event.kind for event in session.query(AuditEvent)]
     assert kinds == ["role.made", "role.changed", "role.deleted"]
@@ -142,25 +143,25 @@ def test_a_role_is_made_changed_and_deleted(roles, clerk, session):
 )
 def test_what_a_role_cannot_be_is_said_with_its_field(roles, changes, field):
     with pytest.raises(InvalidRole) as refusal:
-        roles.make(RoleSpec(**{"name": "checker", **changes}), by=None)
+        roles.make(RoleSpec(**{"name": "checker", **changes}), by=OPERATOR)
     assert refusal.value.field == field
 
 
 def test_a_name_is_taken_once(roles, clerk):
     with pytest.raises(RoleTaken):
-        roles.make(RoleSpec(name="clerk"), by=None)
-    other = roles.make(RoleSpec(name="other"), by=None)
+        roles.make(RoleSpec(name="clerk"), by=OPERATOR)
+    other = roles.make(RoleSpec(name="other"), by=OPERATOR)
     with pytest.raises(RoleTaken):
-        roles.change(other, RoleSpec(name="clerk"), by=None)
+        roles.change(other, RoleSpec(name="clerk"), by=OPERATOR)
 
 
 @pytest.mark.parametrize("permissions", [frozenset(), frozenset(PERMISSIONS) - {USERS_READ}])
 def test_the_administrator_keeps_everything(roles, permissions):
     administrator = roles.get(ADMINISTRATOR)
     with pytest.raises(RoleFixed):
-        roles.change(administrator, replace(spec_of(administrator), permissions=permissions), by=None)
+        roles.change(administrator, replace(spec_of(administrator), permissions=permissions), by=OPERATOR)
     spelt_out = RoleSpec(name=ADMINISTRATOR, permissions=frozenset(PERMISSIONS), requires_second_factor=True)
-    roles.change(administrator, spelt_out, by=None)
+    roles.change(administrator, spelt_out, by=OPERATOR)
     assert administrator.permissions == [EVERYTHING]
 
 
@@ -168,15 +169,15 @@ def test_roles_that_the_application_names_stay(roles):
     for name in (ADMINISTRATOR, MEMBER):
         role = roles.get(name)
         with pytest.raises(RoleFixed):
-            roles.change(role, replace(spec_of(role), name="other"), by=None)
+            roles.change(role, replace(spec_of(role), name="other"), by=OPERATOR)
         with pytest.raises(RoleFixed):
-            roles.delete(role, by=None)
+            roles.delete(role, by=OPERATOR)
 
 
 def test_a_role_that_somebody_holds_is_not_deleted(roles, clerk, ada):
-    roles.give(ada, "clerk")
+    roles.give(ada, "clerk", by=OPERATOR)
     with pytest.raises(RoleInUse):
-        roles.delete(clerk, by=None)
+        roles.delete(clerk, by=OPERATOR)
 
 
 def test_nobody_makes_changes_deletes_or_gives_a_role_wider_than_what_they_hold(roles, clerk, ada, clock):
@@ -206,23 +207,23 @@ def test_loading_makes_and_changes_what_differs_and_leaves_the_rest(roles, clerk
         ("new", (f"+ {USERS_EDIT}",)),
     ]
 
-    roles.load(wanted, seen=changes)
+    roles.load(wanted, seen=changes, by=OPERATOR)
 
     assert roles.compare(wanted) == []
     assert roles.get("new").permissions == [USERS_EDIT]
     with pytest.raises(Changed):
-        roles.load(wanted, seen=changes)
+        roles.load(wanted, seen=changes, by=OPERATOR)
 
 
 def test_loading_cannot_take_anything_from_the_administrator(roles):
     wanted = [RoleSpec(name=ADMINISTRATOR)]
     with pytest.raises(RoleFixed):
-        roles.load(wanted, seen=roles.compare(wanted))
+        roles.load(wanted, seen=roles.compare(wanted), by=OPERATOR)
 
 
 def test_holders_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch):
     for user in (admin, ada):
-        roles.give(user, MEMBER)
+        roles.give(user, MEMBER, by=OPERATOR)
     counts = {role.name: count for role, count in roles.list_with_holders()}
     assert counts == {ADMINISTRATOR: 1, MEMBER: 2, "clerk": 0}
     monkeypatch.setattr(roles_module, "MOST_COUNTED", 0)

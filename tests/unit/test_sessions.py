@@ -3,7 +3,7 @@ from sqlalchemy import select
 
 from app.errors import SessionNotFound
 from app.models import Device, Session
-from app.principal import Visit
+from app.principal import OPERATOR, Visit
 from app.security.tokens import token_hash
 from app.services.last_seen import LastSeen, Use
 from app.services.permissions import PERMISSIONS
@@ -84,8 +84,8 @@ def test_roles_are_what_they_are_now(sessions, roles, ada, who_is):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
     assert who_is(token).permissions == frozenset()
 
-    roles.give(ada, "member")
-    roles.give(ada, "administrator")
+    roles.give(ada, "member", by=OPERATOR)
+    roles.give(ada, "administrator", by=OPERATOR)
 
     assert who_is(token).roles == ("administrator", "member")
     assert who_is(token).permissions == frozenset(PERMISSIONS)
