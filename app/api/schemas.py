@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.errors import AccountError, WeakPassword
 from app.extensions import credentials, settings
-from app.models import LONGEST_DESCRIPTION, LONGEST_REASON, LONGEST_ROLE_NAME
+from app.models import LONGEST_DESCRIPTION, LONGEST_REASON, LONGEST_ROLE_NAME, Status
 from app.services.addresses import (
     LONGEST_ADDRESS,
     LONGEST_NAME,
@@ -288,9 +288,7 @@ class UsersQuery(UserQuery):
         ),
     ] = ""
     role: RoleName | None = None
-    status: Annotated[Literal["active", "deactivated", "unconfirmed", "deleted"], Field(examples=["active"])] | None = (
-        None
-    )
+    status: Annotated[Status, Field(examples=["active"])] | None = None
     seen_before: TimeIn | None = None
     sort: Annotated[Sort, Field(description="With `-`: descending.", examples=["-created_at"])] = "-created_at"
 

@@ -15,10 +15,10 @@ from flask.cli import AppGroup
 from app.emails.messages import address_of
 from app.errors import InvalidAddress, InvalidName
 from app.extensions import credentials, settings
-from app.models import LONGEST_REASON, User
+from app.models import LONGEST_REASON, Status, User
 from app.principal import OPERATOR
 from app.services.addresses import canonical_address, clean_name
-from app.services.directory import ListedUser, Status, UserFilter
+from app.services.directory import ListedUser, UserFilter
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
 from app.unit_of_work import Work, reading, unit_of_work
@@ -80,15 +80,12 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
 def list_users(search: str, role: str | None, status: Status | None, limit: int, as_json: bool) -> None:
     """List users, newest first."""
     page, _ = reading().directory.page(UserFilter(q=search, role=role, status=status, limit=limit))
-    found = [listed(user, user.roles) for user in page]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps([listed(user, user.roles) for user in page], indent=2))
         return
-    for user in found:
-        state = "active" if user["is_active"] else "deactivated"
-        state = state if user["email_verified_at"] else "unconfirmed"
-        click.echo(f"{user['id']:>8}  {user['email']:<40}  {state:<12}  {', '.join(user['roles'])}".rstrip())
-    if not found:
+    for user in page:
+        click.echo(f"{user.id:>8}  {user.email:<40}  {user.status:<12}  {', '.join(user.roles)}".rstrip())
+    if not page:
         click.echo("No users.")
 
 

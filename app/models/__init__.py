@@ -17,7 +17,7 @@ from app.models.site import LONGEST_ANNOUNCEMENT, SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
-from app.models.user import LONGEST_REASON, EmailChange, User, UserWord, keep_words, words_of
+from app.models.user import LONGEST_REASON, EmailChange, Status, User, UserWord, keep_words, words_of
 from app.models.user_import import Outcome, Phase, UserImport, UserImportRow
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "SiteSetting",
     "SpentChallenge",
     "Statistic",
+    "Status",
     "StoredFile",
     "Throttle",
     "User",

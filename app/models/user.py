@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal, Protocol
 
 from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, false, insert, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
@@ -9,6 +10,7 @@ from app.models.base import Base, BigId, by_bytes, partial_index
 from app.models.role import Role, user_roles
 
 LONGEST_REASON = 500
+Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
 DEACTIVATED = text("NOT is_active")
 PENDING = text("confirmed_at IS NULL AND ended_at IS NULL")
 UNCONFIRMED = text("is_active AND email_verified_at IS NULL")
@@ -57,6 +59,10 @@ class User(Base):
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, order_by=Role.name)
 
     @property
+    def status(self) -> Status:
+        return status_of(self)
+
+    @property
     def owner_id(self) -> int:
         """A user is a resource of their own (`app/services/policy.py`)."""
         return self.id
@@ -87,6 +93,26 @@ class User(Base):
         """As before the deletion: active unless it was deactivated."""
         self.is_active, self.deleted_at, self.updated_at = self.deactivated_at is None, None, at
         self.deleted_by_owner = False
+
+
+class HasStatus(Protocol):
+    """The columns that decide a user's status."""
+
+    @property
+    def is_active(self) -> bool: ...
+    @property
+    def email_verified_at(self) -> datetime | None: ...
+    @property
+    def deleted_at(self) -> datetime | None: ...
+
+
+def status_of(user: HasStatus) -> Status:
+    """The status of a user, for pages, the API, CSV and commands. `services/directory.py` filters by the same."""
+    if user.deleted_at is not None:
+        return "deleted"
+    if not user.is_active:
+        return "deactivated"
+    return "unconfirmed" if user.email_verified_at is None else "active"
 
 
 class UserWord(Base):

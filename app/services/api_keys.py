@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
@@ -16,7 +16,7 @@ from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
-from app.services.statements import affected
+from app.services.statements import affected, has_room
 from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
 MOST_ACTIVE = 50
@@ -37,7 +37,8 @@ class ApiKeys:
         missing = sorted(set(scopes) - owner.permissions)
         if missing:
             raise ScopeNotHeld(missing)
-        if len(self.list_active(owner.user_id)) >= MOST_ACTIVE:
+        theirs = (ApiKey.user_id == owner.user_id, *self._is_active())
+        if not has_room(self.session, *theirs, at_most=MOST_ACTIVE, lock=f"api_keys:{owner.user_id}"):
             raise TooManyApiKeys(f"You have {MOST_ACTIVE} keys. End one that you no longer need.")
         secret = new_api_key()
         key = ApiKey(
@@ -119,8 +120,7 @@ class ApiKeys:
         return len(keys)
 
     def _active(self) -> Select[ApiKey]:
-        now = self.clock()
-        return select(ApiKey).where(
-            ApiKey.ended_at.is_(None),
-            ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now),
-        )
+        return select(ApiKey).where(*self._is_active())
+
+    def _is_active(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return ApiKey.ended_at.is_(None), ApiKey.expires_at.is_(None) | (ApiKey.expires_at > self.clock())

@@ -19,7 +19,7 @@ from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.registration import Registration
-from app.services.statements import serialise
+from app.services.statements import has_room, serialise
 from app.tasks import SendConnectionAdded, SendConnectionRemoved
 
 MOST_CONNECTIONS = 20
@@ -87,8 +87,8 @@ class Connections:
             if found.user_id != user_id:
                 raise IdentityTaken
             return found
-        self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
-        if len(self.list_of(user_id)) >= MOST_CONNECTIONS:
+        theirs = OAuthIdentity.user_id == user_id
+        if not has_room(self.session, theirs, at_most=MOST_CONNECTIONS, lock=f"connections:{user_id}"):
             raise TooManyConnections
         added = self._add(user_id, identity)
         event_id = self.audit.record("connection.added", subject_id=user_id, provider=identity.provider)

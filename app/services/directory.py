@@ -31,8 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
-from app.models import Role, User, UserWord, user_roles, words_of
-from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED
+from app.models import Role, Status, User, UserWord, user_roles, words_of
+from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 from app.services.addresses import searched_address
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -45,7 +45,6 @@ MOST_WORDS = 5
 # Between the names of a user's roles in one column; names are one line.
 _BETWEEN = "\n"
 
-Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
 Order = Literal["created_at", "email", "name", "last_seen_at"]
 _COLUMNS: dict[Order, InstrumentedAttribute[Any]] = {
     "created_at": User.created_at,
@@ -107,6 +106,10 @@ class ListedUser:
     deleted_at: datetime | None
     version: int
     roles: tuple[str, ...]
+
+    @property
+    def status(self) -> Status:
+        return status_of(self)
 
 
 @dataclass(frozen=True, kw_only=True)

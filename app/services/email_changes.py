@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import TooManyChanges
@@ -14,7 +14,7 @@ from app.models import EmailChange, Purpose
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
-from app.services.statements import affected
+from app.services.statements import affected, has_room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,9 @@ class EmailChanges:
     def check_quota(self, user_id: int) -> None:
         """Each requested change sends a mail to each address. Raises TooManyChanges."""
         since = self.clock() - timedelta(hours=1)
-        asked = select(func.count()).where(EmailChange.user_id == user_id, EmailChange.requested_at > since)
-        if (self.session.scalar(asked) or 0) >= self.lifetimes.mails_per_hour:
+        asked = (EmailChange.user_id == user_id, EmailChange.requested_at > since)
+        at_most = self.lifetimes.mails_per_hour
+        if not has_room(self.session, *asked, at_most=at_most, lock=f"email_changes:{user_id}"):
             raise TooManyChanges
 
     def cancel(self, user_id: int) -> None:

@@ -34,7 +34,7 @@ from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
-from app.services.statements import affected
+from app.services.statements import affected, has_room
 from app.services.throttles import Throttles
 from app.tasks import SendFactorChanged
 
@@ -197,7 +197,8 @@ class Factors:
         user_id, now = principal.user_id, self.clock()
         self._lock(user_id)
         is_first = not self.has_any(user_id)
-        if len(self.list_passkeys(user_id)) >= MOST_PASSKEYS:
+        theirs = _confirmed(user_id, Factor.PASSKEY)
+        if not has_room(self.session, *theirs, at_most=MOST_PASSKEYS, lock=f"passkeys:{user_id}"):
             raise TooManyPasskeys
         try:
             with self.session.begin_nested():

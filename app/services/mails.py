@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
 from app.services.lifetimes import Lifetimes
-from app.services.statements import serialise
+from app.services.statements import has_room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,10 @@ class Mails:
         """
         if self.session.scalar(select(SentMail.id).where(SentMail.job_id == job_id)) is not None:
             return True
-        serialise(self.session, f"mail:{kind}:{recipient}")
         since = self.clock() - timedelta(hours=1)
-        sent = select(func.count()).select_from(SentMail)
-        recent = sent.where(SentMail.recipient == recipient, SentMail.kind == kind, SentMail.created_at > since)
-        return (self.session.scalar(recent) or 0) < self.lifetimes.mails_per_hour
+        recent = (SentMail.recipient == recipient, SentMail.kind == kind, SentMail.created_at > since)
+        at_most = self.lifetimes.mails_per_hour
+        return has_room(self.session, *recent, at_most=at_most, lock=f"mail:{kind}:{recipient}")
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:
         """Store the result; `answer` is the mail server's reply. The record is gone if its user was erased."""

@@ -97,8 +97,7 @@ class Policy:
         """What `may` would say if `user` were signed in, with the roles that decide. Raises ValueError as it does."""
         decision = self.may(_Account(user.id, permissions_of(user.roles)), action, resource)
         if not user.can_sign_in():
-            state = "deleted" if user.deleted_at else "deactivated" if not user.is_active else "not confirmed"
-            return Decision(False, Rule.ACCOUNT, f"The account is {state}, so it may do nothing.")
+            return Decision(False, Rule.ACCOUNT, f"The account is {user.status}, so it may do nothing.")
         if decision and decision.rule is Rule.PERMISSION:
             names = [role.name for role in user.roles if action in granted(role.permissions)]
             return Decision(True, Rule.PERMISSION, f"Held through: {', '.join(names)}.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, cast
 
-from sqlalchemy import Connection, CursorResult, Delete, Table, Update, func, insert, select, text
+from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Table, Update, func, insert, select, text
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
@@ -25,6 +25,17 @@ def serialise(session: DbSession, key: str) -> None:
     if session.get_bind().dialect.name == "postgresql":
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
         session.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def has_room(session: DbSession, *rows: ColumnElement[bool], at_most: int, lock: str) -> bool:
+    """Whether fewer than `at_most` rows match: every limit on a number of rows is judged here.
+
+    `lock` says which rows of whom, like `api_keys:42`. Other transactions with the same one wait until this one ends,
+    so each counts what the one before it has added.
+    """
+    serialise(session, lock)
+    found: int = session.scalars(select(func.count()).where(*rows)).one()
+    return found < at_most
 
 
 def affected(session: DbSession, statement: Update | Delete) -> int:

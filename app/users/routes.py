@@ -9,9 +9,9 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidInput, NotFound
-from app.models import ApiKey, Session, User
+from app.models import ApiKey, Session, Status, User
 from app.principal import Principal
-from app.services.directory import ListedUser, Order, Status, UserFilter
+from app.services.directory import ListedUser, Order, UserFilter
 from app.services.permissions import (
     PERMISSIONS,
     ROLES_ASSIGN,
@@ -150,12 +150,10 @@ def _listed(user: ListedUser) -> SimpleNamespace:
         "id",
         "name",
         "email",
-        "is_active",
-        "email_verified_at",
+        "status",
         "roles",
         "last_seen_at",
         "created_at",
-        "deleted_at",
     )
     return SimpleNamespace(**{name: getattr(user, name) for name in names})
 
@@ -169,6 +167,7 @@ def shown(user: User) -> SimpleNamespace:
         id=user.id,
         name=user.name,
         email=user.email,
+        status=user.status,
         is_active=user.is_active,
         email_verified_at=user.email_verified_at,
         roles=[role.name for role in user.roles],

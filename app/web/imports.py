@@ -18,9 +18,8 @@ CHUNK = 1000
 
 def exported(user: ListedUser) -> tuple[Any, ...]:
     """A user as a row of COLUMNS."""
-    status = "deactivated" if not user.is_active else "active" if user.email_verified_at else "unconfirmed"
     times = (at.isoformat() if at else None for at in (user.created_at, user.last_seen_at))
-    return user.email, user.name, " ".join(user.roles), status, *times
+    return user.email, user.name, " ".join(user.roles), user.status, *times
 
 
 def report_lines(look: Work, import_id: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from app.models import ApiKey, AuditEvent, EmailChange, FactorReset, OAuthIdenti
 from app.principal import NOWHERE, OPERATOR
 from app.security.codes import plain
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
+from app.services.api_keys import MOST_ACTIVE
 from app.services.connections import Identity
 from app.services.sessions import find_by_cookie
 from app.tasks import AnswerForgotPassword
@@ -152,6 +153,23 @@ def signed_in_program(deployment):
     answer = Caller(deployment.url).ask("POST", f"{API}/auth/login", {"email": ADA, "password": PASSWORD})
     assert answer.status == 200
     return answer.data
+
+
+def test_of_api_keys_that_are_made_at_once_no_more_than_fifty_are_active(deployment):
+    token = signed_in_program(deployment)["access_token"]
+    with deployment.work() as work:
+        owner_id = work.users.get_by_email(ADA).id
+        values = {"user_id": owner_id, "name": "x", "prefix": "ghk_x", "scopes": [], "created_at": work.clock()}
+        work.session.add_all(ApiKey(key_hash=f"{number}", **values) for number in range(MOST_ACTIVE - 5))
+
+    def make_key():
+        return Caller(deployment.url).ask(
+            "POST", f"{API}/api-keys", {"name": "One more"}, Authorization=f"Bearer {token}"
+        )
+
+    answers = all_at_once([make_key] * 20)
+
+    assert Counter(answer.status for answer in answers) == {201: 5, 422: 15}
 
 
 def test_a_refresh_token_that_all_use_has_one_successor(deployment):

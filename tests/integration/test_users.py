@@ -1,10 +1,14 @@
 """Other people's accounts, for those who may see them."""
 
+import csv
 import json
 from datetime import timedelta
+from itertools import product
 
 import pytest
+from sqlalchemy import update
 
+from app.models import User
 from app.principal import OPERATOR
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page
@@ -482,3 +486,36 @@ def test_a_manager_invites_without_giving_roles(manager):
     assert not manager.page("/users/new").has('[name="roles"]')
     assert manager.post("/users/new", {"email": "x@example.com", "roles": ["administrator"]}).status_code == 422
     assert manager.post("/users/new", {"email": "x@example.com"}).status_code == 302
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_pages_filters_csv_and_commands_derive_the_same_status(app, grace, people, flask, clock):
+    combinations = list(product([True, False], [True, False], [True, False]))
+    for number, (is_active, is_verified, is_deleted) in enumerate(combinations):
+        person = people.add(f"user{number}@example.com", name=f"User {number}")
+        values = {
+            "is_active": is_active,
+            "email_verified_at": clock() if is_verified else None,
+            "deleted_at": clock() if is_deleted else None,
+        }
+        with app.app_context(), unit_of_work() as work:
+            work.session.execute(update(User).where(User.id == person.id).values(**values))
+    expected = {
+        f"user{number}@example.com": "deleted" if deleted else "deactivated" if not active else by_address
+        for number, (active, verified, deleted) in enumerate(combinations)
+        for by_address in ["active" if verified else "unconfirmed"]
+    } | {"grace@example.com": "active"}
+
+    labels = {"active": "Active", "unconfirmed": "Not confirmed", "deactivated": "Deactivated", "deleted": "Deleted"}
+    for status, label in labels.items():
+        of_status = {email for email, its in expected.items() if its == status}
+        page = grace.page(f"/users?status={status}")
+        assert set(addresses(page)) == of_status
+        assert page.texts("tbody .badge") == [label] * len(of_status)
+        listed = flask("users", "list", "--status", status).output.splitlines()
+        assert {line.split()[1] for line in listed} == of_status
+        assert all(status in line.split() for line in listed)
+    exported = list(csv.DictReader(grace.get("/users/export.csv").text.removeprefix("\ufeff").splitlines()))
+    assert {row["email"]: row["status"] for row in exported} == {
+        email: status for email, status in expected.items() if status != "deleted"
+    }
