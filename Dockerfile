@@ -10,7 +10,7 @@ WORKDIR /srv/gatehouse
 COPY --from=build /srv/venv /srv/venv
 COPY app app
 COPY migrations migrations
-COPY wsgi.py gunicorn.conf.py ./
+COPY wsgi.py gunicorn.conf.py run.py Procfile Procfile.dev ./
 ENV PATH=/srv/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     FLASK_APP=wsgi \
@@ -20,5 +20,5 @@ ENV PATH=/srv/venv/bin:$PATH \
 USER 10001
 EXPOSE 8000
 HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
-# Web by default; the other commands are `flask jobs worker`, `flask jobs schedule` and `flask db upgrade`.
+# Web by default; the other commands are `flask jobs worker` and `flask db upgrade`.
 CMD ["gunicorn", "wsgi:app"]

@@ -19,8 +19,8 @@ TEST = CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; exec $(BIN)/python -m p
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/for-run ## Serve http://127.0.0.1:8000 with worker, scheduler and Valkey; Ctrl-C stops all
-	@exec $(BIN)/flask up
+run: .venv/for-run ## Serve http://localhost:8000 with a worker and Valkey; Ctrl-C stops all
+	@exec $(BIN)/python run.py
 
 test: .venv/for-test ## Run the everyday tests: SQLite, and PostgreSQL where it matters, Valkey, a browser (ARGS= goes to pytest)
 	@$(TEST) -m "not deep" $(ARGS)

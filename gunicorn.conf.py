@@ -18,7 +18,7 @@ try:
 except SettingsError as refused:
     sys.exit(str(refused))
 
-bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in settings.listen_addresses]
 workers = settings.web_processes
 worker_class = "gthread"
 threads = settings.web_threads

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import secrets
+import socket
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,7 @@ class Settings(BaseModel):
     secret_key_fallbacks: list[SecretStr] = []
     database_url: str = ""
     redis_url: str = ""
-    host: str = "127.0.0.1"
+    host: str = "localhost"
     port: int = Field(8000, ge=1, le=65535)
     base_url: str = ""
     allowed_hosts: list[str] = []
@@ -354,8 +355,14 @@ class Settings(BaseModel):
         """The URL of the site: an origin, and a path if it is mounted under one."""
         if self.base_url:
             return self.base_url
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, never bound to
+        host = "localhost" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, never bound to
         return urls.origin(f"http://{urls.ascii_host(host)}:{self.port}")
+
+    @cached_property
+    def listen_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each listening socket: `localhost` is the loopback of IPv4 and, if there is one, of IPv6."""
+        hosts = ["127.0.0.1", "::1"] if self.host == "localhost" and has_ipv6_loopback() else [self.host]
+        return [(host.replace("localhost", "127.0.0.1"), self.port) for host in hosts]
 
     @property
     def path_prefix(self) -> str:
@@ -585,6 +592,16 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
 
 def _limiter_storage(queue_url: str) -> str:
     return queue_url.replace("unix://", "redis+unix://", 1) if queue_url else "memory://"
+
+
+def has_ipv6_loopback() -> bool:
+    """Containers often have none, even where `localhost` resolves to it."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -19,9 +19,9 @@ from urllib.parse import urlencode
 
 from argon2 import PasswordHasher, Type
 
-from app.embedded_valkey import EmbeddedValkey
 from app.settings import Settings
 from bench.load import ask, request
+from run import EmbeddedValkey
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "a quieter harbour"

@@ -21,11 +21,11 @@ from pydantic import SecretStr
 pytest.register_assert_rewrite("tests.support")
 
 from app import create_app  # noqa: E402
-from app.embedded_valkey import EmbeddedValkey  # noqa: E402
 from app.extensions import limiter  # noqa: E402
 from app.queue import connect  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.web.logs import init_logs  # noqa: E402
+from run import EmbeddedValkey  # noqa: E402
 from tests.support.browser import Browser  # noqa: E402
 from tests.support.clock import Clock  # noqa: E402
 from tests.support.commands import flask_command  # noqa: E402

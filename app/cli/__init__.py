@@ -29,9 +29,9 @@ COMMANDS = {
     "keys": "app.cli.keys:keys",
     "maintenance": "app.cli.site:maintenance",
     "mail": "app.cli.mail:mail",
+    "prepare": "app.cli.prepare:prepare",
     "restore": "app.cli.backup:restore",
     "roles": "app.cli.roles:roles",
-    "up": "app.cli.up:up",
     "users": "app.cli.imports:users",
 }
 

@@ -148,7 +148,7 @@ def check_workers() -> Iterator[Finding]:
     state = "ok" if alive else "warning"
     yield Finding(f"workers: {len(alive)}", state, "" if alive else "mails and jobs wait; start `flask jobs worker`")
     if crew.last_round_at is None:
-        yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs schedule`")
+        yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs worker`")
     hosts = sorted({each.name.rpartition(":")[0] for each in alive} | {socket.gethostname()})
     if settings().database.get_backend_name() == "sqlite" and len(hosts) > 1:
         yield Finding(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
+import os
+import sys
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from app.extensions import DATABASE_AWAY, NO_CLUSTER, notifier, settings
-from app.jobs.schedule import tick
+from app.extensions import NO_CLUSTER, notifier, queue_client, settings
+from app.jobs.schedule import run_schedule, tick
 from app.models import JobState
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
 from app.unit_of_work import reading, unit_of_work
 from app.web.follow import follow_job
 from app.web.jobs import as_dict, as_entry, duration, json_text, progress_text, situation
-
-log = logging.getLogger(__name__)
 
 jobs = AppGroup("jobs", help="Run workers and the scheduler; list, retry and cancel jobs.")
 
@@ -29,41 +26,43 @@ kind_option = click.option("--kind", help="Only jobs of this task, like send_inv
 
 @jobs.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="The number of workers. Default: WORKER_PROCESSES.")
-@click.option("--burst", is_flag=True, help="Stop when no job is due.")
-def worker(processes: int | None, burst: bool) -> None:
-    """Run workers until TERM or Ctrl-C; the jobs they are running are finished first."""
-    from redis.exceptions import RedisError  # noqa: PLC0415 - only this command needs the workers and their client.
+@click.option("--schedule/--no-schedule", default=True, help="Also enqueue scheduled jobs, which is the default.")
+@click.option("--burst", is_flag=True, help="Stop when no job is due, and do not enqueue scheduled jobs.")
+def worker(processes: int | None, schedule: bool, burst: bool) -> None:
+    """Run workers and the schedule until TERM or Ctrl-C.
 
-    from app.jobs.pool import Pool  # noqa: PLC0415
+    The jobs that workers are running are finished first. HUP does the same and then starts again, with new code.
+    """
+    from app.jobs.pool import Pool  # noqa: PLC0415 - only this command needs the workers and their client.
 
     url = settings().queue_url
     if not url:
-        raise click.ClickException("There is no queue: set REDIS_URL, or start one with `flask up`.")
-    if notifier.state() == "cluster":
-        raise click.ClickException(NO_CLUSTER)
+        raise click.ClickException("There is no queue: set REDIS_URL, or start one with `make run`.")
+    _refuse_cluster(url)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    pool = Pool(app, url=url, processes=processes or settings().worker_processes)
+    count = processes or settings().worker_processes
+    if Pool(app, url=url, processes=count, schedule=schedule, burst=burst).run():
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
+
+
+def _refuse_cluster(url: str) -> None:
+    """With a client of its own, closed at once: workers are forked with nothing open."""
+    client = queue_client().connect(url)
     try:
-        pool.start(burst=burst, logging_level="WARNING")
-    except RedisError as problem:
-        raise click.ClickException(f"The queue cannot be used: {problem}. Check REDIS_URL.") from None
+        if queue_client().queue_state(client) == "cluster":
+            raise click.ClickException(NO_CLUSTER)
+    finally:
+        client.close()
 
 
 @jobs.command()
 @click.option("--once", is_flag=True, help="Run one round and stop.")
 def schedule(once: bool) -> None:
-    """Enqueue scheduled jobs, and notify workers again of due jobs. Any number of these may run."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.is_set():
-        try:
-            tick()
-        except DATABASE_AWAY:
-            log.exception("the database is away; the next round tries again")
-        if once:
-            return
-        stop.wait(settings().schedule_seconds)
+    """Enqueue scheduled jobs apart from workers (`flask jobs worker --no-schedule`). Any number of these may run."""
+    if once:
+        tick()
+    else:
+        run_schedule(current_app._get_current_object())  # type: ignore[attr-defined]
 
 
 @jobs.command(name="list")

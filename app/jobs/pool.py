@@ -1,29 +1,31 @@
-"""RQ's workers, running jobs in their own process and an application context, with little idle work."""
+"""The processes of `flask jobs worker`: RQ's workers, which run jobs in their own process, and the schedule."""
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import signal
 import sys
 import time
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
-from signal import pthread_sigmask
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from flask import Flask, g
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.worker_pool import WorkerData, WorkerPool
 
-from app.extensions import db, settings
+from app.extensions import settings
+from app.jobs.schedule import run_schedule
 from app.jobs.worker import perform
 from app.metrics import metrics
-from app.queue import LONGEST_JOB_SECONDS, PERFORM, connect
+from app.queue import LONGEST_JOB_SECONDS, PERFORM
 from app.tasks import BULK, QUEUES
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 LARGEST_ID = 2**63 - 1
 STOPS = {signal.SIGINT, signal.SIGTERM}
+HANDLED = {*STOPS, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM}
+RESTART_SECONDS = 1.0
 
 
 class OurJob(Job):
@@ -96,55 +100,108 @@ class Worker(SimpleWorker):
     def check_for_suspension(self, burst: bool) -> None:
         """Suspending is not used: operators stop workers, and the job queue keeps the jobs."""
 
+    def subscribe(self) -> None:
+        """RQ's commands are not used, so there is no second thread: a signal always interrupts the main one."""
 
-class Pool(WorkerPool):
-    """Several workers. With two or more, one does not take bulk jobs, so urgent mail never waits behind them."""
 
-    def __init__(self, app: Flask, *, url: str, processes: int) -> None:
-        super().__init__(list(QUEUES), connection=connect(url), num_workers=processes, worker_class=Worker)
+class Pool:
+    """Forks the workers and the schedule, and starts again what has ended, until it is told to stop.
+
+    With two or more workers, one does not take bulk jobs, so that urgent mail never waits behind them. Nothing is open
+    here when it forks: no connection, no client and no other thread.
+    """
+
+    def __init__(self, app: Flask, *, url: str, processes: int, schedule: bool, burst: bool) -> None:
         self._app = app
         self._url = url
+        self._burst = burst
+        without_bulk = [queue for queue in QUEUES if queue != BULK]
+        self._parts: dict[str, Callable[[], None]] = {
+            f"worker {number}": partial(self._work, without_bulk if number == 2 else [*QUEUES])
+            for number in range(1, processes + 1)
+        }
+        if schedule and not burst:
+            self._parts["schedule"] = partial(run_schedule, app)
+        self._running: dict[int, str] = {}
+        self._is_stopping = False
+        self._starts_anew = False
 
-    def start_worker(
-        self, count: int | None = None, burst: bool = True, _sleep: float = 0, logging_level: str = "INFO"
-    ) -> None:
-        """Start one worker process, without the scheduler that RQ's own pool starts in each."""
-        name = uuid4().hex
-        taken = {data.process.name for data in self.worker_dict.values()}
-        leaves_bulk = self.num_workers > 1 and "urgent worker" not in taken
-        queues = [queue for queue in QUEUES if not (leaves_bulk and queue == BULK)]
-        process: BaseProcess = get_context("fork").Process(
-            target=run_worker,
-            args=(self._app, self._url, queues, name, burst),
-            name="urgent worker" if leaves_bulk else "worker",
-        )
-        # A signal before the handlers are installed must stop it too, without output.
-        pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    def run(self) -> bool:
+        """Run until TERM or INT; returns whether HUP asked to start anew, with the code as it is then."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # One that is ignored might not be waited for.
+        gc.collect()
+        gc.freeze()  # Collections leave these objects alone, so their memory stays shared.
         try:
-            process.start()
+            for name in self._parts:
+                self._start(name)
+            while self._running or not (self._is_stopping or self._burst):
+                self._handle(signal.sigwait(HANDLED))
         finally:
-            pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        self.worker_dict[name] = WorkerData(name=name, pid=process.pid or 0, process=process)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self._starts_anew
 
+    def _handle(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number == signal.SIGALRM:
+            for name in self._parts.keys() - set(self._running.values()):
+                self._start(name)
+        else:
+            self._starts_anew = number == signal.SIGHUP
+            self._is_stopping = True
+            for pid in self._running:
+                os.kill(pid, signal.SIGTERM)
 
-def run_worker(app: Flask, url: str, queues: list[str], name: str, burst: bool) -> None:
-    """The main function of a worker process: its own connections, RQ's loop. On TERM it finishes the current job."""
-    for each in STOPS:
-        signal.signal(each, lambda *_: sys.exit(0))  # Until RQ's own handlers take over.
-    pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    with app.app_context():
-        db.engine.dispose(close=False)
-        metrics.begin(settings().metrics_folder)
-    connection = blocking_connection(url)
-    worker = Worker(
-        [Queue(queue, connection=connection, serializer=JSONSerializer, job_class=OurJob) for queue in queues],
-        name=name,
-        connection=connection,
-        serializer=JSONSerializer,
-        job_class=OurJob,
-    )
-    worker.app = app
-    worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
+    def _reap(self) -> None:
+        for pid in [*self._running]:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                del self._running[pid]
+        if len(self._running) < len(self._parts) and not (self._is_stopping or self._burst):
+            signal.setitimer(signal.ITIMER_REAL, RESTART_SECONDS)
+
+    def _start(self, name: str) -> None:
+        if self._is_stopping:
+            return
+        pid = os.fork()
+        if pid:
+            self._running[pid] = name
+            return
+        code = 1
+        try:
+            self._begin()
+            self._parts[name]()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except RedisError as problem:
+            log.warning("the queue is away; the worker tries again", extra={"reason": type(problem).__name__})
+        except Exception:
+            log.exception("a worker has failed")
+        finally:
+            os._exit(code)
+
+    def _begin(self) -> None:
+        """In the new process: until a worker or the schedule handles signals itself, one that stops it ends it."""
+        for number in STOPS:
+            signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        with self._app.app_context():
+            metrics.begin(settings().metrics_folder)
+
+    def _work(self, queues: list[str]) -> None:
+        connection = blocking_connection(self._url)
+        worker = Worker(
+            [Queue(queue, connection=connection, serializer=JSONSerializer, job_class=OurJob) for queue in queues],
+            name=uuid4().hex,
+            connection=connection,
+            serializer=JSONSerializer,
+            job_class=OurJob,
+        )
+        worker.app = self._app
+        worker.work(burst=self._burst, logging_level="WARNING", with_scheduler=False)
 
 
 def blocking_connection(url: str) -> Redis:

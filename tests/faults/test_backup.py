@@ -69,8 +69,7 @@ def test_what_was_saved_under_writes_is_restored_elsewhere_and_goes_on(
     assert users <= before[0]
 
     new.start_web()
-    new.start_worker()
-    new.start_schedule()
+    new.start_worker(schedule=True)
     assert Caller(new.url).login(ADA).status == 302
     assert Caller(new.url).register("next@example.com").status == 303
     until(lambda: all(job.finished_at for job in new.jobs("answer_registration")))

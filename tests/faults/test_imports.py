@@ -38,8 +38,7 @@ def content():
 
 def test_an_import_killed_ten_times_at_random_adds_up(deployment):
     chance = random.Random(15)  # noqa: S311 - it decides nothing but when to kill.
-    worker = deployment.start_worker()
-    deployment.start_schedule()
+    worker = deployment.start_worker(schedule=True)
     with deployment.app.app_context():
         file_id, lines = store(io.BytesIO("".join(content()).encode()), name="people.csv", owner_id=None)
     with deployment.work() as work:

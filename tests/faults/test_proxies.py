@@ -260,8 +260,7 @@ def test_pages_jobs_and_the_schedule_work_through_pgbouncer(build, pooled, smtp_
     deployment = build(database_url=pooled, web_processes="2")
     deployment.valkey.start()
     deployment.start_web()
-    deployment.start_worker(processes=2)
-    deployment.start_schedule()
+    deployment.start_worker(processes=2, schedule=True)
 
     for number in range(12):  # psycopg prepares what it has run five times.
         assert Caller(deployment.url).register(f"user{number}@example.com").status == 303

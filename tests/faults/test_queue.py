@@ -20,7 +20,7 @@ def all_done(deployment):
 
 @pytest.mark.deep
 def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_on(deployment, smtp_server):
-    worker, schedule = deployment.start_worker(), deployment.start_schedule()
+    worker = deployment.start_worker(schedule=True)
     with deployment.work() as work:
         work.enqueue(NoOperation())
     # The schedule is running, too: one that starts while there is no Valkey finds none.
@@ -34,7 +34,6 @@ def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_o
     until(lambda: all_done(deployment), why=deployment.told)
     assert smtp_server.next_arrival().to == ADA
     assert worker.is_alive()
-    assert schedule.is_alive()
 
 
 @pytest.mark.deep
@@ -42,8 +41,7 @@ def test_an_emptied_valkey_loses_nothing(deployment, smtp_server):
     Browser(deployment.app).register(ADA)
     deployment.app.extensions["queue"].flushall()
 
-    deployment.start_worker()
-    deployment.start_schedule()
+    deployment.start_worker(schedule=True)
 
     until(lambda: all_done(deployment), why=deployment.told)
     assert smtp_server.next_arrival().to == ADA
@@ -51,8 +49,7 @@ def test_an_emptied_valkey_loses_nothing(deployment, smtp_server):
 
 @pytest.mark.deep
 def test_a_valkey_emptied_under_running_workers_stops_none_of_them(deployment, smtp_server):
-    worker = deployment.start_worker()
-    deployment.start_schedule()
+    worker = deployment.start_worker(schedule=True)
     with deployment.work() as work:
         work.enqueue(NoOperation())
     until(lambda: all_done(deployment), why=deployment.told)
@@ -86,7 +83,6 @@ def test_without_a_valkey_the_pages_work_limits_count_and_jobs_wait(build, smtp_
     (waiting,) = deployment.jobs("answer_registration")
     assert (waiting.state, waiting.attempts) == (JobState.WAITING, 0)
     deployment.valkey.start()
-    deployment.start_worker()
-    deployment.start_schedule()
+    deployment.start_worker(schedule=True)
     assert smtp_server.next_arrival().to == "grace@example.com"
     until(lambda: all_done(deployment), why=deployment.told)

@@ -72,8 +72,7 @@ def test_no_secret_is_in_reports_traces_logs_metrics_audit_rows_jobs_or_valkey(b
     )
     deployment.valkey.start()
     deployment.start_web(application=TROUBLED)
-    deployment.start_worker(application=TROUBLED)
-    deployment.start_schedule(application=TROUBLED)
+    deployment.start_worker(application=TROUBLED, schedule=True)
     ada = deployment.add_user(ADA, name="Ada", password=PASSWORD)
 
     visitor = Caller(deployment.url)

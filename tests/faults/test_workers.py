@@ -4,6 +4,7 @@ import os
 import signal
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 
 from app.models import JobState, MailStatus
@@ -33,8 +34,7 @@ def ended(deployment, job_id):
 def test_a_mail_in_the_hands_of_a_killed_worker_is_sent_by_another_under_the_same_message_id(build, smtp_server):
     deployment = build(job_lease_seconds="1")
     deployment.valkey.start()
-    worker = deployment.start_worker()
-    deployment.start_schedule()
+    worker = deployment.start_worker(schedule=True)
     smtp_server.hold(ADA)
 
     job_id = enqueue_reset(deployment)
@@ -84,8 +84,7 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
     with deployment.work() as work:
         poison = work.enqueue(task_of("kill_its_worker", max_attempts=2))
         harmless = work.enqueue(NoOperation())
-    deployment.start_worker(application=TROUBLED)
-    deployment.start_schedule(application=TROUBLED)
+    deployment.start_worker(application=TROUBLED, schedule=True)
 
     dead = ended(deployment, poison)
 
@@ -121,6 +120,102 @@ def test_one_worker_alone_takes_the_urgent_first(deployment, smtp_server):
 
     done = [ended(deployment, each) for each in [*flood, reset]]
     assert min(done, key=lambda job: job.finished_at).id == reset
+
+
+def test_the_schedule_runs_with_the_workers_and_is_started_again(build):
+    deployment = build()
+    deployment.valkey.start()
+    worker = deployment.start_worker(schedule=True)
+    names = {entry.task.kind() for entry in SCHEDULE}
+    until(lambda: {job.kind for job in deployment.jobs() if job.state == JobState.DONE} == names, why=deployment.told)
+    before = worker.children()
+    assert len(before) == 2
+
+    for child in before:
+        os.kill(child, signal.SIGKILL)
+
+    until(lambda: len(worker.children()) == 2 and not set(before) & set(worker.children()), why=deployment.told)
+    with deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+    assert ended(deployment, job_id).state == JobState.DONE
+
+
+@pytest.mark.deep
+def test_without_a_schedule_the_workers_do_only_what_is_enqueued(deployment):
+    worker = deployment.start_worker()
+    with deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+
+    assert ended(deployment, job_id).state == JobState.DONE
+    assert [job.id for job in deployment.jobs()] == [job_id]
+    assert len(worker.children()) == 1
+
+
+def test_workers_are_forked_with_nothing_open_and_run_new_code_after_a_hang_up(build, tmp_path):
+    loads = tmp_path / "loads.txt"
+    (tmp_path / "counted_app.py").write_text(
+        f"from wsgi import app\nwith open({str(loads)!r}, 'a') as file:\n    file.write('loaded\\n')\n"
+    )
+    deployment = build()
+    deployment.environment["PYTHONPATH"] = str(tmp_path)
+    deployment.valkey.start()
+    worker = deployment.start_worker(schedule=True, application="counted_app")
+    before = until(lambda: len(found := worker.children()) == 2 and found, why=deployment.told)
+    parent = psutil.Process(worker.pid)
+    assert parent.num_threads() == 1
+    assert parent.net_connections("all") == []
+    assert loads.read_text().splitlines() == ["loaded"]
+
+    parent.send_signal(signal.SIGHUP)
+
+    after = until(lambda: len(found := worker.children()) == 2 and not set(found) & set(before) and found)
+    assert loads.read_text().splitlines() == ["loaded", "loaded"]
+    assert worker.is_alive()
+    with deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+    assert ended(deployment, job_id).state == JobState.DONE
+    worker.terminate()
+    assert worker.wait() == 0
+    until(lambda: not any(psutil.pid_exists(pid) for pid in after))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGTERM, 20), (signal.SIGINT, 4)])
+def test_an_idle_worker_stops_by_itself_whichever_processes_are_told_and_however_often(deployment, number, times):
+    for told in range(times):
+        stop_an_idle_worker(deployment, number, is_sent_to_all=told % 2 == 1)
+
+
+def stop_an_idle_worker(deployment, number, *, is_sent_to_all):
+    worker = deployment.start_worker(processes=2, schedule=True)
+    children = until(lambda: len(found := worker.children()) == 3 and found, why=deployment.told)
+    with deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+    assert ended(deployment, job_id).state == JobState.DONE
+
+    if is_sent_to_all:  # As systemd's default KillMode and a terminal do.
+        os.killpg(worker.pid, number)
+    os.kill(worker.pid, number)
+
+    assert worker.wait() == 0  # It is never killed: this waits for as long as a test waits for anything.
+    until(lambda: not any(psutil.pid_exists(pid) for pid in children))
+
+
+@pytest.mark.deep
+def test_workers_that_start_before_the_queue_take_jobs_when_it_is_there(build, tmp_path):
+    deployment = build()
+    deployment.settings["redis_url"] = deployment.valkey.url
+    worker = deployment.start_worker()
+    until(lambda: "the worker tries again" in deployment.told(), why=deployment.told)
+    with deployment.work() as work:
+        job_id = work.enqueue(NoOperation())
+
+    deployment.valkey.start()
+    deployment.start("schedule", "jobs", "schedule", "--once")
+
+    assert ended(deployment, job_id).state == JobState.DONE
+    assert worker.is_alive()
+    assert "Traceback" not in deployment.told()
 
 
 @pytest.mark.deep

@@ -241,13 +241,13 @@ def test_the_composition_runs_commands_that_exist(flask):
     commands = {
         name: part["command"].split()[1:] for name, part in services.items() if "flask" in part.get("command", "")
     }
-    assert commands == {"migrate": ["db", "upgrade"], "worker": ["jobs", "worker"], "schedule": ["jobs", "schedule"]}
+    assert commands == {"migrate": ["db", "upgrade"], "worker": ["jobs", "worker"]}
     for words in commands.values():
         assert flask(*words, "--help").exit_code == 0
     for name, part in services.items():
         assert set(part["profiles"]) == ({"staging"} if name == "mailbox" else {"production", "staging"})
-    # Web, worker and schedule start when the migration is through.
-    for name in ("web", "worker", "schedule"):
+    # Web and worker start when the migration is through.
+    for name in ("web", "worker"):
         assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 

@@ -11,7 +11,6 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
-from app.embedded_valkey import EmbeddedValkey
 from app.extensions import db
 from app.jobs.pool import OurJob, Worker
 from app.models import Job, Session
@@ -19,6 +18,7 @@ from app.queue import PERFORM, connect, queue_state
 from app.settings import ROOT
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
+from run import EmbeddedValkey
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.people import People

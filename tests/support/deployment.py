@@ -23,13 +23,13 @@ from flask import Flask
 from sqlalchemy import select
 
 from app import create_app
-from app.embedded_valkey import EmbeddedValkey, dying_with_parent
 from app.extensions import credentials
 from app.models import Job, SentMail
 from app.principal import OPERATOR
 from app.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
+from run import EmbeddedValkey
 from tests.support.databases import SIGNING_KEY, emptied, emptied_file, let_go
 
 PATIENCE_SECONDS = 120
@@ -52,6 +52,16 @@ QUICK = {
 Found = TypeVar("Found")
 
 
+# Becomes the program `argv[2:]`, which gets SIGTERM when its parent `argv[1]` ends (1 is PR_SET_PDEATHSIG, prctl(2)).
+# A `preexec_fn` could do the same, but forking Python is unsafe as soon as there are threads.
+LAUNCHER = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
     """Poll until something is found, and return it; `why` describes what there is instead."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -65,6 +75,13 @@ def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
 def task_of(kind: str, *, queue: str = "default", max_attempts: int = 8, **arguments: Any) -> Any:
     """A task as the job queue stores it, for tasks that only the workers' application knows."""
     return SimpleNamespace(kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
+
+
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """Return the command, ended by the kernel's SIGTERM when the thread that starts it is gone; Linux only."""
+    return (
+        [sys.executable, "-IS", "-c", LAUNCHER, str(os.getpid()), *command] if sys.platform == "linux" else [*command]
+    )
 
 
 class Process:
@@ -125,6 +142,7 @@ class Deployment:
             **QUICK,
             "environment": "testing",
             "instance_path": str(folder),
+            "host": "127.0.0.1",
             "port": str(self.port),
             "mail_url": "smtp://127.0.0.1:9",
             **settings,
@@ -178,11 +196,9 @@ class Deployment:
         except OSError:
             return False
 
-    def start_worker(self, *, processes: int = 1, application: str = "wsgi") -> Process:
-        return self.run("worker", [*FLASK, "--app", application, "jobs", "worker", "--processes", str(processes)])
-
-    def start_schedule(self, *, application: str = "wsgi") -> Process:
-        return self.run("schedule", [*FLASK, "--app", application, "jobs", "schedule"])
+    def start_worker(self, *, processes: int = 1, schedule: bool = False, application: str = "wsgi") -> Process:
+        options = ["--processes", str(processes), "--schedule" if schedule else "--no-schedule"]
+        return self.run("worker", [*FLASK, "--app", application, "jobs", "worker", *options])
 
     def start(self, name: str, *arguments: str) -> Process:
         """A `flask` command that runs beside the test."""

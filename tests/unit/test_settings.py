@@ -337,10 +337,11 @@ def test_without_a_queue_the_embedded_one_of_the_instance_is_found(load, tmp_pat
 @pytest.mark.parametrize(
     ("host", "port", "url"),
     [
+        ("localhost", "8000", "http://localhost:8000"),
         ("127.0.0.1", "8000", "http://127.0.0.1:8000"),
-        ("0.0.0.0", "9000", "http://127.0.0.1:9000"),
+        ("0.0.0.0", "9000", "http://localhost:9000"),
         ("::1", "9000", "http://[::1]:9000"),
-        ("::", "9000", "http://127.0.0.1:9000"),
+        ("::", "9000", "http://localhost:9000"),
         ("192.168.1.5", "80", "http://192.168.1.5"),
     ],
 )

@@ -12,7 +12,7 @@ from contextlib import suppress
 import psutil
 from redis.exceptions import RedisError
 
-from tests.faults.chaos.rig import LEASE_SECONDS, Rig
+from tests.faults.chaos.rig import LEASE_SECONDS, Rig, Valkey
 
 Mend = Callable[[], None]
 
@@ -43,7 +43,8 @@ def freeze_a_worker(rig: Rig) -> Mend:
 
 
 def freeze_valkey(rig: Rig) -> Mend:
-    return freeze([rig.deployment.valkey.pid] if rig.deployment.valkey.pid else [])
+    valkey = rig.parts["Valkey"]
+    return freeze([valkey.pid] if isinstance(valkey, Valkey) and valkey.is_alive() else [])
 
 
 def freeze(pids: Sequence[int]) -> Mend:
@@ -81,9 +82,8 @@ def limit_files(processes: Sequence[psutil.Process], size: str) -> None:
 
 FAULTS: dict[str, Callable[[Rig], Mend]] = {
     "kill the web": kill("web"),
-    "kill a worker": kill_a_worker,
+    "kill a worker or the schedule": kill_a_worker,
     "kill all workers": kill("workers"),
-    "kill the schedule": kill("schedule"),
     "kill Valkey": kill("Valkey"),
     "kill the mail server": kill("SMTP"),
     "freeze a worker past its lease": freeze_a_worker,

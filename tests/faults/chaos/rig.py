@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import sys
 import tempfile
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
+from redis import Redis
 from sqlalchemy import text
 
+from run import EmbeddedValkey
 from tests.support.databases import migrated, own_postgres
 from tests.support.deployment import PATIENCE_SECONDS, Deployment, Process, until
 
@@ -23,6 +26,21 @@ LEASE_SECONDS = 1
 class Part(Protocol):
     def is_alive(self) -> bool: ...
     def kill(self) -> None: ...
+
+
+class Valkey:
+    """The deployment's Valkey, started, with its process id."""
+
+    def __init__(self, valkey: EmbeddedValkey) -> None:
+        self._valkey = valkey
+        with Redis.from_url(valkey.start()) as client:
+            self.pid = int(client.info("server")["process_id"])
+
+    def is_alive(self) -> bool:
+        return self._valkey.is_alive()
+
+    def kill(self) -> None:
+        self._valkey.kill()
 
 
 class Postgres:
@@ -87,8 +105,7 @@ class Rig:
         self._starts |= {
             "SMTP": lambda: deployment.run("smtp", self._smtp),
             "web": deployment.start_web,
-            "workers": lambda: deployment.start_worker(processes=2, application=TROUBLED),
-            "schedule": lambda: deployment.start_schedule(application=TROUBLED),
+            "workers": lambda: deployment.start_worker(processes=2, schedule=True, application=TROUBLED),
         }
         with deployment.work() as work:
             work.session.execute(text("CREATE TABLE chaos_effects (number BIGINT NOT NULL)"))
@@ -99,11 +116,13 @@ class Rig:
                 self.parts[name] = start()
 
     def _start_valkey(self) -> Part:
-        self.deployment.valkey.start()
-        return self.deployment.valkey
+        return Valkey(self.deployment.valkey)
 
     def workers(self) -> list[int]:
-        return [each.pid for each in family(self.process("workers").pid)[1:]]
+        """The processes of workers and schedule, in any order."""
+        found = [each.pid for each in family(self.process("workers").pid)[1:]]
+        random.shuffle(found)
+        return found
 
     def process(self, name: str) -> Process:
         part = self.parts[name]

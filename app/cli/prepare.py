@@ -1,0 +1,195 @@
+"""`flask prepare`: what `make run` does before it starts the parts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+from flask_migrate import upgrade
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.retry import Retry
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.cli.database import init_migrate
+from app.extensions import NO_CLUSTER, db, settings
+from app.queue import queue_state
+from app.schema import current_revision, first_line, known_revisions, newest_revision
+from app.settings import Settings
+
+MIN_FREE_MEBIBYTES = 16
+GREETING = """
+  Gatehouse is starting at  {url}
+{emails}  Create an administrator:  {flask} users create you@example.com --name "You" --role administrator
+  Press Ctrl-C to stop.
+"""
+
+
+class CannotStart(click.ClickException):
+    """Something prevents the start; the message says what, and what to do."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Also print what to start, for `make run`.")
+@with_appcontext
+def prepare(as_json: bool) -> None:
+    """Check folder, port, database and queue, and migrate the database."""
+    known = settings()
+    check_folder(known.instance_path)
+    check_port(known)
+    if check_database(known):
+        migrate()
+    if not known.redis_url:
+        check_embedded_valkey(known)
+    elif warning := check_queue(known.redis_url):
+        click.echo(warning, err=True)
+    if as_json:
+        click.echo(greeting(known), err=True)
+        click.echo(json.dumps(what_to_start(known)))
+
+
+def what_to_start(known: Settings) -> dict[str, object]:
+    """The Procfile, the folder of the embedded Valkey (None with REDIS_URL), and the environment of the parts."""
+    return {
+        "procfile": "Procfile.dev" if known.is_development else "Procfile",
+        "valkey": None if known.redis_url else str(known.instance_path / "valkey"),
+        # gunicorn does not read .flaskenv.
+        "environment": {"ENVIRONMENT": known.environment},
+    }
+
+
+def check_folder(instance: Path) -> None:
+    """Raise CannotStart unless `instance` can be written to and its disk has room."""
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=instance) as probe:
+            probe.write(bytes(4096))
+        disk = os.statvfs(instance)
+    except OSError as problem:
+        if problem.errno == errno.ENOSPC:
+            raise CannotStart(f"The disk that holds {instance} is full; free some space.") from None
+        raise CannotStart(
+            f"Cannot write to {instance}: {problem.strerror}. Set INSTANCE_PATH to a folder that can be written."
+        ) from None
+    left = disk.f_bavail * disk.f_frsize // 2**20
+    if left < MIN_FREE_MEBIBYTES:
+        raise CannotStart(
+            f"The disk that holds {instance} is full: {left} MiB are left, {MIN_FREE_MEBIBYTES} are needed."
+        )
+
+
+def check_port(known: Settings) -> None:
+    """Raise CannotStart unless the web can listen on HOST and PORT."""
+    for host, port in known.listen_addresses:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+        except OSError as problem:
+            raise CannotStart(_why_no_listener(problem, known.host, port)) from None
+
+
+def check_database(known: Settings) -> bool:
+    """Whether it needs migrations. Raises CannotStart if it cannot be used, or is newer than this code."""
+    file = known.database.database
+    if known.database.get_backend_name() == "sqlite" and file and Path(file).exists() and not os.access(file, os.W_OK):
+        raise CannotStart(f"The database {file} cannot be written; change its owner or mode, or set DATABASE_URL.")
+    try:
+        revision = current_revision()
+    except SQLAlchemyError as problem:
+        raise CannotStart(
+            f"The database cannot be reached: {first_line(problem)}. DATABASE_URL says where it is."
+        ) from None
+    finally:
+        db.engine.dispose()
+    if revision is not None and revision not in known_revisions():
+        raise CannotStart(
+            f"The database has migration {revision}, which this code does not know: it comes from a newer version. "
+            "Run that version, or restore a backup made by this one."
+        )
+    return revision != newest_revision()
+
+
+def migrate() -> None:
+    """Raises CannotStart."""
+    init_migrate()
+    try:
+        upgrade()
+    except SQLAlchemyError as problem:
+        raise CannotStart(f"The database could not be migrated: {first_line(problem)}.") from None
+
+
+def check_embedded_valkey(known: Settings) -> None:
+    """Raise CannotStart if another run uses this folder, or an earlier one was killed and left its parts behind."""
+    if not known.queue_url:
+        return
+    with _client(known.queue_url) as client:
+        try:
+            pid = client.info("server")["process_id"]
+        except RedisError:
+            return  # It has ended without removing its URL.
+    raise CannotStart(
+        f"Gatehouse already runs on {known.instance_path} (its Valkey is process {pid}); "
+        "stop it first, or set INSTANCE_PATH to another folder."
+    )
+
+
+def check_queue(url: str) -> str | None:
+    """A warning about the queue at `url`, if any. Raises CannotStart if it can never work."""
+    client = _client(url)
+    state = queue_state(client)
+    if state == "cluster":
+        raise CannotStart(NO_CLUSTER)
+    try:
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "unknown")
+    except AuthenticationError:
+        raise CannotStart("The server at REDIS_URL refuses its user name or password.") from None
+    except ResponseError:
+        return "The server at REDIS_URL does not say its maxmemory-policy; make sure that it is noeviction."
+    except RedisError:
+        return "The server at REDIS_URL cannot be reached; pages work, and jobs wait until it is back."
+    finally:
+        client.close()
+    if policy != "noeviction":
+        raise CannotStart(
+            f"The server at REDIS_URL may throw jobs away: its maxmemory-policy is {policy}, and must be noeviction."
+        )
+    return "The server at REDIS_URL takes no writes; pages work, and jobs wait." if state == "unwritable" else None
+
+
+def greeting(known: Settings) -> str:
+    shows_emails = known.is_development and not known.mail_url.get_secret_value()
+    emails = f"  Emails are shown at       {known.public_url}/dev/mailbox\n" if shows_emails else ""
+    return GREETING.format(url=known.public_url, emails=emails, flask=_flask())
+
+
+def _flask() -> str:
+    """How to type this environment's `flask` command here, for the data of this run."""
+    path = Path(sys.executable).with_name("flask")
+    typed = shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    instance = os.environ.get("INSTANCE_PATH")
+    # The URL of a database may hold a password, which must not be printed.
+    database = 'DATABASE_URL="..." ' if os.environ.get("DATABASE_URL") else ""
+    return f"{f'INSTANCE_PATH={shlex.quote(instance)} ' if instance else ''}{database}{typed}"
+
+
+def _client(url: str) -> Redis:
+    return Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0))
+
+
+def _why_no_listener(problem: OSError, host: str, port: int) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken; choose another, for example: PORT={port % 65535 + 1} make run"
+    if problem.errno in {errno.EACCES, errno.EPERM}:
+        return f"Port {port} is not open to you; choose one above 1023, for example: PORT=8000 make run"
+    return f"HOST={host} is not an address of this machine: {problem.strerror or problem}."

@@ -1,0 +1,342 @@
+"""`make run`: one real run of all parts, and each thing in its way as one sentence."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from redis import Redis
+
+from app import create_app
+from app.cli import prepare
+from app.cli.prepare import CannotStart
+from app.settings import ROOT, Settings, has_ipv6_loopback
+from run import EmbeddedValkey
+from tests.faults.caller import Caller
+from tests.support.deployment import until
+
+# Settings of the machine that tests run on, which would lead a run away from its own folder.
+ELSEWHERE = {"BASE_URL", "DATABASE_URL", "HOST", "INSTANCE_PATH", "MAIL_URL", "REDIS_URL", "SECRET_KEY"}
+TREE = ("app", "migrations", "run.py", "wsgi.py", "gunicorn.conf.py", "Procfile", "Procfile.dev", ".flaskenv")
+
+
+class Run:
+    """`make run` in a copy of the tree, so that its code can change under it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.instance = root / "instance"
+        self.output_file = root.parent / "output.txt"
+        self.port = free_port()
+        for name in TREE:
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, root / name)
+
+    def start(self, **more: str) -> None:
+        self.output_file.write_text("")
+        with self.output_file.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "run.py"],
+                cwd=self.root,
+                env=self.environment(**more),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+        return kept | {"PORT": str(self.port), "WEB_PROCESSES": "1", "WORKER_PROCESSES": "1"} | more
+
+    def output(self) -> str:
+        return self.output_file.read_text()
+
+    def wait_until_it_serves(self) -> None:
+        until(lambda: self.answers() or self.process.poll() is not None, why=self.output)
+        assert self.answers(), self.output()
+
+    def answers(self, host: str = "127.0.0.1") -> bool:
+        try:
+            with urlopen(f"http://{host}:{self.port}/readyz", timeout=5) as answer:
+                return b'"queue":"ok"' in answer.read()
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+
+    def everyone(self) -> list[psutil.Process]:
+        """Every process of the run, itself included."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def find(self, *words: str) -> psutil.Process:
+        """The first process whose command line has these words."""
+
+        def found() -> psutil.Process | None:
+            for process in self.everyone():
+                with suppress(psutil.Error):
+                    if all(word in " ".join(process.cmdline()) for word in words):
+                        return process
+            return None
+
+        return until(found, why=self.output)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "tree").mkdir()
+    made = Run(tmp_path / "tree")
+    yield made
+    if made.process.poll() is None:
+        made.process.terminate()
+        made.process.wait(60)
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    return not [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+def test_a_run_serves_does_jobs_stops_without_a_trace_and_has_its_data_when_it_starts_again(run):
+    run.start()
+    run.wait_until_it_serves()
+    url = f"http://localhost:{run.port}"
+    assert url in run.output()
+    assert f"{url}/dev/mailbox" in run.output()
+    assert 'flask users create you@example.com --name "You" --role administrator' in run.output()
+    assert run.answers("[::1]") or not has_ipv6_loopback()
+    caller = Caller(url)
+    assert caller.register("ada@example.com").status == 303
+    until(lambda: json.loads(caller.get("/dev/mailbox.json").text), why=run.output)
+
+    everyone = run.everyone()
+    os.killpg(run.process.pid, signal.SIGINT)  # As a terminal sends it on Ctrl-C: to every process of the group.
+    assert run.process.wait(60) == 0
+    until(lambda: are_gone(everyone))
+    assert not (run.instance / "valkey" / "url").exists()
+    assert "Traceback" not in run.output()
+
+    run.start()
+    run.wait_until_it_serves()
+    assert json.loads(Caller(url).get("/dev/mailbox.json").text)[0]["to"] == "ada@example.com"
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+def test_changed_code_is_served_and_worked_with(run):
+    run.start()
+    run.wait_until_it_serves()
+    web, worker = (run.find(name).children()[0].pid for name in ("gunicorn", "watchfiles"))
+
+    os.utime(run.root / "app" / "__init__.py")
+
+    until(lambda: web not in [each.pid for each in run.find("gunicorn").children()], why=run.output)
+    until(lambda: worker not in [each.pid for each in run.find("watchfiles").children()], why=run.output)
+    run.wait_until_it_serves()
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+@pytest.mark.parametrize("part", ["gunicorn", "valkey-server"])
+def test_a_part_that_dies_ends_the_run_with_a_message(run, part):
+    run.start()
+    run.wait_until_it_serves()
+    everyone = run.everyone()
+
+    run.find(part).kill()
+
+    assert run.process.wait(60) == 1
+    assert "Everything was stopped, because one part has ended" in run.output()
+    assert ("web stopped" if part == "gunicorn" else "valkey stopped") in run.output()
+    until(lambda: are_gone(everyone))
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+def test_a_closed_terminal_ends_the_run(run):
+    run.start()
+    run.wait_until_it_serves()
+    everyone = run.everyone()
+
+    os.killpg(run.process.pid, signal.SIGHUP)
+
+    assert run.process.wait(60) == 0
+    until(lambda: are_gone(everyone))
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+def test_outside_development_the_parts_run_without_reloading(run):
+    run.start(ENVIRONMENT="testing", SECRET_KEY="k" * 8 + "Zq3v9Lx1Tw7Rb5Nc2Hd8Jf4Gm6Ps0Yu")
+    run.wait_until_it_serves()
+
+    assert "--reload" not in " ".join(run.find("gunicorn").cmdline())
+    assert not [each for each in run.everyone() if "watchfiles" in " ".join(each.cmdline())]
+
+
+@pytest.mark.slow
+def test_a_refusal_is_one_sentence_and_exit_code_1(run):
+    with socket.create_server(("127.0.0.1", run.port)):
+        run.start()
+
+        assert run.process.wait(60) == 1
+
+    expected = f"Error: Port {run.port} is taken; choose another, for example: PORT={run.port + 1} make run\n"
+    assert run.output() == expected
+
+
+# ── what is in the way ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CannotStart, match=r"Cannot write to .*: Not a directory\. Set INSTANCE_PATH"):
+        prepare.check_folder(tmp_path / "file" / "instance")
+
+
+def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=100, f_frsize=4096))
+    with pytest.raises(CannotStart, match="is full: 0 MiB are left"):
+        prepare.check_folder(tmp_path)
+
+    def no_space(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", no_space)
+    with pytest.raises(CannotStart, match="is full; free some space"):
+        prepare.check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_a_host_that_is_not_ours_is_refused(host):
+    with pytest.raises(CannotStart, match=f"HOST={host} is not an address of this machine"):
+        prepare.check_port(SimpleNamespace(host=host, listen_addresses=[(host, 8000)]))
+
+
+def test_a_port_that_is_not_open_to_us_is_refused(monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(CannotStart, match="Port 80 is not open to you"):
+        prepare.check_port(SimpleNamespace(host="localhost", listen_addresses=[("127.0.0.1", 80)]))
+
+
+@pytest.fixture
+def app_on(tmp_path):
+    def make(database_url: str):
+        settings = Settings(environment="development", instance_path=tmp_path, database_url=database_url)
+        return create_app(settings), settings
+
+    return make
+
+
+def test_a_database_that_cannot_be_reached_is_refused(app_on):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        app, settings = app_on(f"postgresql://user:hunter2@127.0.0.1:{closed.getsockname()[1]}/name")
+
+        with (
+            app.app_context(),
+            pytest.raises(CannotStart, match=r"The database cannot be reached: .*refused") as refusal,
+        ):
+            prepare.check_database(settings)
+
+    assert "hunter2" not in refusal.value.message
+
+
+def test_a_database_from_a_newer_version_is_refused_and_a_new_one_waits_for_migrations(app_on, tmp_path):
+    app, settings = app_on(f"sqlite:///{tmp_path / 'newer.db'}")
+    with app.app_context():
+        assert prepare.check_database(settings)
+
+        engine = app.extensions["sqlalchemy"].engine
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('fffffff')")
+
+        with pytest.raises(CannotStart, match="migration fffffff, which this code does not know"):
+            prepare.check_database(settings)
+        engine.dispose()
+
+
+def test_a_database_file_that_cannot_be_written_is_refused(app_on, tmp_path, monkeypatch):
+    (tmp_path / "kept.db").touch()
+    app, settings = app_on(f"sqlite:///{tmp_path / 'kept.db'}")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with app.app_context(), pytest.raises(CannotStart, match=r"kept\.db cannot be written"):
+        prepare.check_database(settings)
+
+
+def test_a_queue_that_may_throw_jobs_away_is_refused(tmp_path):
+    valkey = EmbeddedValkey(tmp_path / "with a space")
+    url = valkey.start()
+    try:
+        assert prepare.check_queue(url) is None
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            with pytest.raises(CannotStart, match="its maxmemory-policy is allkeys-lru, and must be noeviction"):
+                prepare.check_queue(url)
+
+            client.execute_command("ACL", "SETUSER", "guarded", "on", ">secret", "+@all", "-config")
+            assert "does not say" in prepare.check_queue(url.replace("unix://", "unix://guarded:secret@"))
+            with pytest.raises(CannotStart, match="refuses its user name or password"):
+                prepare.check_queue(url.replace("unix://", "unix://guarded:wrong@"))
+    finally:
+        valkey.stop()
+
+    assert "jobs wait until it is back" in prepare.check_queue(url)
+
+
+def test_a_folder_that_another_run_uses_is_refused_and_a_url_left_behind_is_not(tmp_path):
+    valkey = EmbeddedValkey(tmp_path / "valkey")
+    valkey.start()
+    try:
+        with pytest.raises(CannotStart, match=r"Gatehouse already runs on .* \(its Valkey is process \d+\)"):
+            prepare.check_embedded_valkey(settings_of(tmp_path))
+    finally:
+        valkey.stop()
+    (tmp_path / "valkey" / "url").write_text(valkey.url)
+
+    prepare.check_embedded_valkey(settings_of(tmp_path))
+
+
+def settings_of(instance: Path) -> Settings:
+    return Settings(environment="development", instance_path=instance)
+
+
+@pytest.mark.databases("sqlite")
+def test_a_new_database_is_migrated_and_what_to_start_is_said(flask, app):
+    done = flask("prepare", "--json")
+
+    assert done.exit_code == 0, done.output
+    started = json.loads(done.stdout)
+    assert (started["procfile"], started["environment"]) == ("Procfile", {"ENVIRONMENT": "testing"})
+
+
+# ── where it listens ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("has_ipv6", "hosts"), [(True, ["127.0.0.1", "::1"]), (False, ["127.0.0.1"])])
+def test_localhost_is_the_loopback_of_both_protocols_where_there_are_two(monkeypatch, has_ipv6, hosts):
+    monkeypatch.setattr("app.settings.has_ipv6_loopback", lambda: has_ipv6)
+
+    assert Settings(environment="development", port=8001).listen_addresses == [(host, 8001) for host in hosts]
+    assert Settings(environment="development", port=8001).public_url == "http://localhost:8001"
+    assert Settings(environment="development", host="0.0.0.0").listen_addresses == [("0.0.0.0", 8000)]
