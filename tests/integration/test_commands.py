@@ -357,15 +357,15 @@ def test_why_says_which_rule_decides(flask, root, ada):
         ("users", "create", "new@example.com", "--password-stdin"),
         ("users", "assign", "ada@example.com", "administrator"),
         ("users", "end-sessions", "ada@example.com"),
-        ("users", "grant", "ada@example.com", "users:read", "users:1"),
+        ("users", "grant", "ada@example.com", "users:read", "users:{ada}"),
         ("roles", "create", "clerk"),
         ("invitations", "send", "bob@example.com"),
     ],
 )
-def test_what_a_command_does_is_recorded_as_the_operators(app, flask, signed_in, command):
+def test_what_a_command_does_is_recorded_as_the_operators(app, flask, signed_in, ada, command):
     before = event_count(app)
 
-    assert flask(*command, typed=PASSWORD).exit_code == 0
+    assert flask(*(word.format(ada=ada.id) for word in command), typed=PASSWORD).exit_code == 0
 
     with app.app_context():
         found = select(AuditEvent).options(joinedload(AuditEvent.detail)).order_by(AuditEvent.id).offset(before)

@@ -179,7 +179,7 @@ def test_the_image_is_asked_as_on_github(image, port):
     url = f"http://127.0.0.1:{port}"
     settings = {"ENVIRONMENT": "development", "BASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1"}
     password = "a quieter harbour"
-    with image.started(["flask", "up"], **settings):
+    with image.started(["python", "run.py"], **settings):
         code, said = smoke(url + "/", "--wait", "60")
         assert (code, said.splitlines()[-1]) == (0, f"{url} serves as it should."), said
         create = ["flask", "users", "create", "smoke@example.com", "--name", "Smoke", "--password-stdin"]
