@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
-from app.extensions import DATABASE_AWAY, notifier, settings
+from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.jobs.registry import origin_of
-from app.unit_of_work import unit_of_work
+from app.services.schedule import next_start
+from app.unit_of_work import reading, unit_of_work
 
 log = logging.getLogger(__name__)
 
 ENOUGH = 500
+LONGEST_PAUSE = timedelta(seconds=30)
 
 
 def run_schedule(app: Flask) -> None:
@@ -22,13 +25,40 @@ def run_schedule(app: Flask) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    rounds = Rounds()
     with app.app_context():
         while not stop.is_set():
             try:
-                tick()
+                rounds.run_if_due()
             except DATABASE_AWAY:
                 log.exception("the database is away; the next round tries again")
             stop.wait(settings().schedule_seconds)
+
+
+class Rounds:
+    """Rounds of the schedule, run when there is something to do: most looks find nothing, and must cost little."""
+
+    def __init__(self) -> None:
+        self._next_at = datetime.min.replace(tzinfo=UTC)
+
+    def run_if_due(self) -> bool:
+        """Run one when a period begins, a job was forgotten, or the last is half a minute ago; returns whether it did.
+
+        The last also shows that the schedule is alive, and enqueues what was resumed meanwhile.
+        """
+        at = now()
+        if at < self._next_at and not _has_forgotten_jobs():
+            return False
+        tick()
+        self._next_at = min(next_start(at), at + LONGEST_PAUSE)
+        return True
+
+
+def _has_forgotten_jobs() -> bool:
+    try:
+        return reading().job_queue.has_forgotten()
+    finally:
+        db.session.close()
 
 
 def tick() -> int:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from secrets import SystemRandom
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import JobCancelled, LeaseLost
@@ -204,13 +204,7 @@ class JobQueue:
         )
         due = self.session.execute(
             select(Job.id, Job.queue)
-            .where(
-                OPEN,  # Word for word the condition of the partial index.
-                Job.queue.in_(queues),
-                self._is_free(now),
-                Job.run_after <= now,
-                or_(Job.notified_at.is_(None), Job.notified_at < now - self.lifetimes.notify_again),
-            )
+            .where(Job.queue.in_(queues), *self._is_forgotten(now))
             .order_by(Job.run_after)
             .limit(at_most)
             .with_for_update(skip_locked=True)
@@ -223,6 +217,22 @@ class JobQueue:
         for row in due:
             self.notify(DueJob(row.id, row.queue))
         return len(due)
+
+    def has_forgotten(self) -> bool:
+        """Whether `rescue` has something to do: one statement, which reads an index."""
+        now = self.clock()
+        given_up = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
+        some = select(Job.id).where(OPEN, or_(given_up, and_(*self._is_forgotten(now)))).limit(1)
+        return self.session.scalar(some) is not None
+
+    def _is_forgotten(self, now: datetime) -> tuple[ColumnElement[bool] | TextClause, ...]:
+        """Due, held by nobody, and not notified of, or too long ago."""
+        return (
+            OPEN,  # Word for word the condition of the partial index.
+            self._is_free(now),
+            Job.run_after <= now,
+            or_(Job.notified_at.is_(None), Job.notified_at < now - self.lifetimes.notify_again),
+        )
 
     def oldest_due(self) -> timedelta:
         """For how long the oldest due job has waited; nothing if none is due."""

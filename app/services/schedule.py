@@ -61,6 +61,11 @@ SCHEDULE = (
 )
 
 
+def next_start(at: datetime) -> datetime:
+    """When the next period of any entry begins."""
+    return min(entry.begin(at) + entry.every for entry in SCHEDULE)
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """An entry as it stands: its last job, of the schedule or started by hand, and when it runs next."""

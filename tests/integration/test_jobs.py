@@ -19,7 +19,7 @@ from app.errors import JobFailed, LeaseLost
 from app.extensions import db
 from app.jobs import registry
 from app.jobs.pool import Pool, Worker
-from app.jobs.schedule import ENOUGH, tick
+from app.jobs.schedule import ENOUGH, Rounds, tick
 from app.jobs.worker import perform
 from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
 from app.principal import OPERATOR
@@ -682,6 +682,33 @@ def test_a_tick_of_a_period_is_made_once_and_the_next_period_makes_another(app, 
     every_hour = [each for each in SCHEDULE if each.every <= timedelta(hours=1)]
     assert len(keys) == len(SCHEDULE) + len(every_hour)
     assert all(re.fullmatch(r"[a-z-]+:\d{4}-\d\d-\d\dT\d\d:\d\d", key) for key in keys)
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_round_is_run_when_a_period_begins_a_job_is_forgotten_or_half_a_minute_has_passed(app, redis_url, clock):
+    clock.now = clock.now.replace(hour=0, minute=11, second=0)
+    rounds = Rounds()
+    with app.app_context():
+        assert rounds.run_if_due()
+        assert not rounds.run_if_due()
+        clock.advance(seconds=29)
+        assert not rounds.run_if_due()
+        clock.advance(seconds=1)
+        assert rounds.run_if_due()  # It forgets nothing that was enqueued: each job was notified of half a minute ago.
+
+        clock.now = clock.now.replace(minute=14, second=50)
+        assert rounds.run_if_due()
+        clock.advance(seconds=10)
+        assert rounds.run_if_due()  # Periods of five minutes begin.
+
+        with unit_of_work() as work:
+            job_id = work.enqueue(NoOperation())
+            claim = work.job_queue.claim(job_id)
+            work.job_queue.retry_later(claim, outcome="not yet")
+        assert not rounds.run_if_due()
+        clock.advance(seconds=7)
+        assert rounds.run_if_due()  # Its time has come.
+        assert not rounds.run_if_due()
 
 
 def test_a_long_queue_is_not_notified_again(app, redis_url, clock):
