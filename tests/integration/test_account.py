@@ -349,3 +349,19 @@ def test_an_expired_token_never_skips_the_confirmation(signed_in, clock):
 
     assert answer.status_code == 302
     assert answer.location.startswith("/auth/confirm")
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"),
+    [
+        ("/account", "Profile"),
+        ("/account/close", "Your data"),
+        ("/account/security", "Security"),
+        ("/account/security/passkeys", "Security"),
+        ("/account/sessions", "Sessions"),
+    ],
+)
+def test_the_menu_marks_the_entry_that_a_page_belongs_to(client, ada, path, entry):
+    client.login(ada)
+
+    assert client.page(path).texts('nav[aria-label="Account"] [aria-current]') == [entry]
