@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(dev.bp)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     if settings.sentry_dsn.get_secret_value():
         import_string("app.web.sentry:init_sentry")(app, settings)
     return app

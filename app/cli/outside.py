@@ -45,6 +45,7 @@ def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
     return str(seen["address"]), [
         *_proxies(settings, seen["proxies"]),
         *_url(settings, seen["url"]),
+        *_prefix(settings, seen.get("prefix", False)),
         *_headers(settings),
     ]
 
@@ -67,6 +68,14 @@ def _url(settings: Settings, seen: str) -> Iterator[Wrong]:
         yield (
             f"the site sees itself as {urls.origin(seen)}, and BASE_URL is {wanted}",
             "let the proxy send X-Forwarded-Proto and X-Forwarded-Host, and set TRUSTED_PROXIES",
+        )
+
+
+def _prefix(settings: Settings, arrives: bool) -> Iterator[Wrong]:
+    if arrives and not settings.path_prefix:
+        yield (
+            "X-Forwarded-Prefix arrives and is ignored",
+            "put the path into BASE_URL, or let the proxy clear the header",
         )
 
 

@@ -27,7 +27,8 @@ def healthz() -> ResponseReturnValue:
     if not is_doctor_token(request.args.get("doctor", ""), settings().signing_keys):
         return jsonify(status="ok")
     proxies = len(request.headers.get("X-Forwarded-For", "").split(",")) if "X-Forwarded-For" in request.headers else 0
-    return jsonify(status="ok", address=request.remote_addr, url=request.host_url, proxies=proxies)
+    prefix = "X-Forwarded-Prefix" in request.headers
+    return jsonify(status="ok", address=request.remote_addr, url=request.host_url, proxies=proxies, prefix=prefix)
 
 
 @bp.get("/readyz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+log = logging.getLogger(__name__)
+
+FORWARDED_PREFIX = "HTTP_X_FORWARDED_PREFIX"
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
 _CLIENT_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?")
 
@@ -26,12 +30,14 @@ class Front:
     """WSGI middleware that runs after the proxies' headers were applied.
 
     Some proxies (Azure's among them) send the client's address with its port; left in, every request would count as a
-    different network. `prefix` is the path that we are mounted at, whether or not the proxy strips it.
+    different network. `prefix` is the path that we are mounted at, that of BASE_URL, whether or not the proxy strips
+    it; `X-Forwarded-Prefix` is ignored, because a client may have written it.
     """
 
     def __init__(self, app: WSGIApplication, *, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
+        self._has_warned = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = _CLIENT_WITH_PORT.fullmatch(environ.get("REMOTE_ADDR", ""))
@@ -39,11 +45,13 @@ class Front:
             environ["REMOTE_ADDR"] = found[1] or found[2]
         if "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _usual(environ["HTTP_HOST"])
-        if self._prefix:
-            path = environ.get("PATH_INFO", "")
-            if path == self._prefix or path.startswith(f"{self._prefix}/"):
-                environ["PATH_INFO"] = path[len(self._prefix) :] or "/"
-            environ["SCRIPT_NAME"] = self._prefix
+        environ["SCRIPT_NAME"] = self._prefix
+        path = environ.get("PATH_INFO", "")
+        if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):
+            environ["PATH_INFO"] = path[len(self._prefix) :] or "/"
+        if FORWARDED_PREFIX in environ and not self._prefix and not self._has_warned:
+            self._has_warned = True
+            log.warning("X-Forwarded-Prefix is ignored; a path belongs in BASE_URL")
         return self._app(environ, start_response)
 
 

@@ -7,11 +7,11 @@ from collections.abc import MutableMapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import flask.templating
 import jinja2
-from flask import Flask, Response, g, make_response, render_template, request, url_for
+from flask import Flask, Response, g, make_response, render_template, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
@@ -104,34 +104,28 @@ def _waiting_jobs() -> int:
 
 
 class Addresses:
-    """URLs for templates. Those that are the same on every page are built once for each mount path."""
+    """URLs for templates. Those that are the same on every page are built once: the mount path never changes."""
 
     def __init__(self, app: Flask, *, files_change: bool) -> None:
         self._static = Path(app.static_folder or "")
         self._files_change = files_change
-        self._pages: dict[tuple[str, str], str] = {}
-        self._files: dict[tuple[str, str], str] = {}
+        self._pages: dict[str, str] = {}
+        self._files: dict[str, str] = {}
 
     def page(self, endpoint: str, **values: Any) -> str:
         """`url_for` for templates."""
         if values or endpoint.startswith("."):
             return url_for(endpoint, **values)
-        key = (_mounted_at(), endpoint)
-        if key not in self._pages:
-            self._pages[key] = url_for(endpoint)
-        return self._pages[key]
+        if endpoint not in self._pages:
+            self._pages[endpoint] = url_for(endpoint)
+        return self._pages[endpoint]
 
     def file(self, name: str) -> str:
         """The URL of a static file with its content's hash, so that browsers may cache it for good."""
-        key = (_mounted_at(), name)
-        if key not in self._files or self._files_change:
+        if name not in self._files or self._files_change:
             content = (self._static / name).read_bytes()
-            self._files[key] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])
-        return self._files[key]
-
-
-def _mounted_at() -> str:
-    return cast(str, request.environ.get("SCRIPT_NAME", ""))
+            self._files[name] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])
+        return self._files[name]
 
 
 def moment(at: datetime | None) -> str | Markup:

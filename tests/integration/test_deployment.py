@@ -1,5 +1,7 @@
 """How it is put up: hosts, proxies, paths, files, queues and databases as they are outside."""
 
+import gc
+import logging
 import stat
 import subprocess
 import sys
@@ -153,6 +155,62 @@ def test_the_database_lies_where_it_was_named_and_is_private(make_app, tmp_path,
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert Browser(app).get("/readyz").json["database"] == "ok"
+
+
+# ── what a request says about where it came from ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("prefix", ["//evil.example", "https://evil.example", "/elsewhere"])
+@pytest.mark.parametrize("mounted_at", ["", "/accounts"])
+def test_the_mount_path_comes_from_base_url_alone(make_app, caplog, prefix, mounted_at):
+    browser = Browser(make_app(trusted_proxies=1, base_url=f"http://gatehouse.test{mounted_at}"))
+    logging.getLogger().addHandler(caplog.handler)  # Creating the application has replaced the handlers.
+    headers = {"X-Forwarded-Prefix": prefix, "X-Forwarded-For": "203.0.113.7"}
+
+    page = browser.send("GET", "/auth/login", headers=headers)
+    redirect = browser.send("GET", "/account", headers=headers)
+
+    assert prefix not in page.text
+    assert f'action="{mounted_at}/auth/' in page.text
+    assert redirect.location.startswith(f"{mounted_at}/auth/login")
+    warned = [record for record in caplog.records if "X-Forwarded-Prefix is ignored" in record.message]
+    assert len(warned) == (0 if mounted_at else 1)
+
+
+@pytest.mark.databases("sqlite")
+def test_nothing_in_a_process_grows_with_what_requests_say(make_app):
+    browser = Browser(make_app(trusted_proxies=1))
+
+    def ask(number):
+        said = f"{number}x{number * 7919}"
+        headers = {
+            "X-Forwarded-For": f"198.51.{number // 250 % 250}.{number % 250}",
+            "X-Forwarded-Prefix": f"/{said}",
+            "X-Forwarded-Host": "gatehouse.test",
+            "X-Request-ID": f"request-{said}",
+            "Accept-Language": f"x-{said}",
+            "Referer": f"http://gatehouse.test/{said}",
+            "Origin": f"http://{said}.example",
+            "Cookie": f"session={said}; device={said}",
+            "Authorization": f"Bearer {said}",
+        }
+        for path in ("/auth/login", f"/nowhere/{said}", f"/auth/reset-password/{said}", f"/api/v1/users/me?q={said}"):
+            browser.send("GET", f"{path}{'&' if '?' in path else '?'}next=/{said}", headers=headers)
+
+    for number in range(50):  # Fills what is bounded: caches of libraries, and of the application's own addresses.
+        ask(number)
+    before = held()
+    for number in range(50, 150):
+        ask(number)
+
+    assert held() - before < 1000
+
+
+def held():
+    """How many blocks of memory this process holds. Dictionaries of strings are not among the collector's objects."""
+    gc.collect()
+    return sys.getallocatedblocks()
 
 
 # ── queues ──

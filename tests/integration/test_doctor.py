@@ -123,6 +123,13 @@ def test_a_proxy_that_hides_https_or_the_host_is_told(make_app):
 
 
 @pytest.mark.databases("sqlite")
+def test_a_mount_path_that_only_a_header_tells_is_reported(make_app):
+    _, ((what, advice),) = seen(make_app, headers={"X-Forwarded-Prefix": "/accounts"})
+    assert what == "X-Forwarded-Prefix arrives and is ignored"
+    assert "BASE_URL" in advice
+
+
+@pytest.mark.databases("sqlite")
 def test_a_proxy_that_changes_cookies_is_told(make_app):
     _, ((what, _),) = seen(make_app, add=[("Set-Cookie", "route=1; Path=/")])
     assert what == "the cookie route lost Secure or HttpOnly"
@@ -142,7 +149,13 @@ def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/healthz?doctor=x").json == {"status": "ok"}
     told = client.get(f"/healthz?doctor={doctor_token([SIGNING_KEY])}").json
-    assert told == {"status": "ok", "address": "203.0.113.7", "url": "http://gatehouse.test/", "proxies": 0}
+    assert told == {
+        "status": "ok",
+        "address": "203.0.113.7",
+        "url": "http://gatehouse.test/",
+        "proxies": 0,
+        "prefix": False,
+    }
 
 
 @pytest.mark.databases("sqlite")
