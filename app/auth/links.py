@@ -22,7 +22,7 @@ from app.models import Purpose
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import public
+from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
 from app.web.credentials import check_password, new_password
 from app.web.csrf import has_cookie, origin_suffices
 from app.web.forms import Form
@@ -33,6 +33,7 @@ from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
 
 @bp.get("/verify-email/<token>")
 @public
+@by_oneself
 def open_verification(token: str) -> ResponseReturnValue:
     """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.VERIFY_EMAIL):
@@ -42,6 +43,7 @@ def open_verification(token: str) -> ResponseReturnValue:
 
 @bp.route("/verify-email", methods=["GET", "POST"])
 @public
+@by_oneself
 @origin_suffices
 @limited("link")
 def verify_email() -> ResponseReturnValue:
@@ -91,6 +93,7 @@ def forgot_password() -> ResponseReturnValue:
 
 @bp.get("/reset-password/<token>")
 @public
+@by_oneself
 def open_reset_link(token: str) -> ResponseReturnValue:
     """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.RESET_PASSWORD):
@@ -100,6 +103,7 @@ def open_reset_link(token: str) -> ResponseReturnValue:
 
 @bp.route("/reset-password", methods=["GET", "POST"])
 @public
+@by_oneself
 @origin_suffices
 @limited("link")
 def reset_password() -> ResponseReturnValue:
@@ -130,6 +134,7 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
 
 @bp.get("/invitation/<token>")
 @public
+@by_oneself
 def open_invitation(token: str) -> ResponseReturnValue:
     """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.INVITATION):
@@ -139,6 +144,7 @@ def open_invitation(token: str) -> ResponseReturnValue:
 
 @bp.route("/invitation", methods=["GET", "POST"])
 @public
+@by_oneself
 @origin_suffices
 @limited("link")
 def invitation() -> ResponseReturnValue:
@@ -170,6 +176,7 @@ def _accept(token: str, form: InvitationForm, *, email: str) -> None:
 
 @bp.get("/confirm-email-change/<token>")
 @public
+@by_oneself
 def open_email_change(token: str) -> ResponseReturnValue:
     """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.CHANGE_EMAIL):
@@ -179,6 +186,7 @@ def open_email_change(token: str) -> ResponseReturnValue:
 
 @bp.route("/confirm-email-change", methods=["GET", "POST"])
 @public
+@by_oneself
 @origin_suffices
 @limited("link")
 def confirm_email_change() -> ResponseReturnValue:
@@ -188,7 +196,12 @@ def confirm_email_change() -> ResponseReturnValue:
         change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
         # The mailbox alone is not enough: its owner would take over an account that is not theirs.
         who = identity.principal()
-        form = ButtonForm() if who and who.user_id == change.user_id else AccountPasswordForm()
+        is_owner = who is not None and who.user_id == change.user_id
+        if who is not None and is_owner and not is_fresh(who):
+            return ask_to_confirm()
+        if not is_owner and _must_sign_in(change.user_id):
+            return redirect(url_for("auth.login", next=url_for("auth.confirm_email_change")))
+        form = ButtonForm() if is_owner else AccountPasswordForm()
         if form.validate_on_submit():
             if isinstance(form, AccountPasswordForm):
                 check_password(change.user_id, form.password.data or "", purpose="confirm_email_change")
@@ -206,8 +219,15 @@ def confirm_email_change() -> ResponseReturnValue:
     return _page("auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=asks)
 
 
+def _must_sign_in(user_id: int) -> bool:
+    """Whether a password alone does not prove who somebody is: there is a second factor, or no password."""
+    look = reading()
+    return look.factors.has_any(user_id) or not look.connections.has_password(user_id)
+
+
 @bp.get("/undo-email-change/<token>")
 @public
+@by_oneself
 def open_undo_link(token: str) -> ResponseReturnValue:
     """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.UNDO_EMAIL_CHANGE):
@@ -217,6 +237,7 @@ def open_undo_link(token: str) -> ResponseReturnValue:
 
 @bp.route("/undo-email-change", methods=["GET", "POST"])
 @public
+@by_oneself
 @origin_suffices
 @limited("link")
 def undo_email_change() -> ResponseReturnValue:

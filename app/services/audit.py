@@ -61,13 +61,17 @@ class AuditLog:
         once: str | None = None,
         **values: Any,
     ) -> int:
-        """Add an event and return its id. `values` must hold no secret; `actor_id` defaults to who is signed in.
+        """Add an event and return its id. `values` must hold no secret.
 
-        A repetition under the same `once` is counted in the existing event.
+        The actor is who is signed in, or whoever has just proved to be `actor_id`, by a link or by signing in; but an
+        impersonator is the actor of all that happens in their session. A repetition under the same `once` is counted in
+        the existing event.
         """
         visit, principal = self.origin.visit, self.origin.principal
         if principal is not None:
-            actor_id, session_id = actor_id or principal.account_id, session_id or principal.session_id or None
+            is_impersonated = principal.impersonator_id is not None
+            actor_id = principal.account_id if is_impersonated else actor_id or principal.account_id
+            session_id = session_id or principal.session_id or None
         values |= self.origin.values()
         salt = new_salt()
         event_id: int | None = self.session.execute(

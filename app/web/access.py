@@ -55,7 +55,10 @@ def check_access() -> ResponseReturnValue | None:
     """Let nobody call a view who may not."""
     if request.method == "OPTIONS":
         return None  # Flask answers OPTIONS itself. A CORS preflight has no credential.
-    if request.endpoint is None or view_property("is_public"):
+    if request.endpoint is None:
+        return None
+    if view_property("is_public"):
+        _refuse_impersonator()
         return None
     who = principal()
     if who is None:
@@ -70,14 +73,23 @@ def _check(who: Principal) -> ResponseReturnValue | None:
     permission = view_property("permission")
     if permission is not None and not who.has(permission):
         raise NotAllowed(permission=permission)
-    wants_confirmation = view_property("wants_confirmation")
-    if who.impersonator_id is not None and (wants_confirmation or view_property("is_by_oneself")):
-        raise NotAllowed("This cannot be done while you act as somebody else.")
-    if wants_confirmation and not is_fresh(who):
-        if is_api():
-            raise ConfirmationRequired
-        return redirect(url_for("auth.confirm", next=here()))
-    return None
+    _refuse_impersonator()
+    return ask_to_confirm() if view_property("wants_confirmation") and not is_fresh(who) else None
+
+
+def _refuse_impersonator() -> None:
+    """Raises NotAllowed where only the person themselves may call the view."""
+    if view_property("wants_confirmation") or view_property("is_by_oneself"):
+        who = principal()
+        if who is not None and who.impersonator_id is not None:
+            raise NotAllowed("This cannot be done while you act as somebody else.")
+
+
+def ask_to_confirm() -> ResponseReturnValue:
+    """Send whoever is signed in to prove again who they are. Raises ConfirmationRequired in the API."""
+    if is_api():
+        raise ConfirmationRequired
+    return redirect(url_for("auth.confirm", next=here()))
 
 
 def is_fresh(who: Principal) -> bool:

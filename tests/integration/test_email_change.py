@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.authenticator import set_up
+
 NEW = "another fine harbour"
 WRONG = "not the password at all"
 
@@ -21,6 +23,36 @@ def test_the_address_changes_when_the_new_one_confirms(signed_in, new_browser, a
     assert "has changed" in mailbox.last_to(ada.email).subject
     assert new_browser().login("ada@new.example", ada.password).status_code == 302
     assert new_browser().login(ada).status_code == 422
+
+
+def test_an_owner_who_confirmed_long_ago_is_asked_again_before_the_address_moves(signed_in, ada, mailbox, clock):
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    link = mailbox.last_to("ada@new.example").link
+    clock.advance(minutes=11)
+
+    page = signed_in.get(signed_in.get(link).location)
+    assert page.location == "/auth/confirm?next=/auth/confirm-email-change"
+    answer = signed_in.post(page.location, {"password": ada.password})
+    assert answer.location == "/auth/confirm-email-change"
+    assert signed_in.post("/auth/confirm-email-change").location == "/account"
+    assert "ada@new.example" in signed_in.get("/account").text
+
+
+def test_a_second_factor_is_shown_before_the_address_moves_in_another_browser(
+    signed_in, new_browser, ada, mailbox, clock
+):
+    phone, _ = set_up(signed_in, clock)
+    signed_in.post("/account/email", {"email": "ada@new.example"})
+    link = mailbox.last_to("ada@new.example").link
+    other = new_browser()
+
+    page = other.get(other.get(link).location)
+    assert page.location == "/auth/login?next=/auth/confirm-email-change"
+    answer = other.post("/auth/confirm-email-change", {"password": ada.password}, page="/auth/login")
+    assert answer.location == "/auth/login?next=/auth/confirm-email-change"
+    assert other.login(ada, next="/auth/confirm-email-change").location == "/auth/two-factor"
+    assert other.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/confirm-email-change"
+    assert other.post("/auth/confirm-email-change").location == "/account"
 
 
 def test_the_old_address_undoes_the_change_and_ends_every_session(signed_in, new_browser, ada, mailbox):

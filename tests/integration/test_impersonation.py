@@ -1,6 +1,7 @@
 """Acting as somebody else: for a reason, for a while, within one's own rank, and seen by everybody concerned."""
 
 import json
+import re
 
 import pytest
 
@@ -196,3 +197,60 @@ def test_signing_in_as_another_ends_the_administrators_session(acting, people, a
         grace = work.users.get_by_email("grace@example.com")
         assert work.sessions.list_live(grace.id) == []
     assert Page(acting.get(PAGE).text).has("main")
+
+
+# What an impersonator may send a form to: nothing of it changes who can get in to the account.
+ALLOWED_FORMS = {
+    "account.dismiss",  # forgets what a provider said
+    "account.profile",  # the name
+    "auth.forgot_password",  # mails its owner
+    "auth.login",  # ends the session
+    "auth.logout",
+    "auth.passkey",  # as login; to confirm is refused
+    "auth.password_strength",
+    "auth.register",  # leads to the account
+    "auth.resend_verification",  # mails its owner
+    "auth.two_factor",  # as login
+    "users.stop_impersonating",
+}
+
+
+def test_no_form_that_changes_who_can_get_in_is_open_while_acting_as_somebody(app, acting):
+    token = {"csrf_token": acting.token()}
+    may_send = set()
+    for rule in app.url_map.iter_rules():
+        if "POST" not in rule.methods or not rule.endpoint.startswith(("account.", "auth.", "users.stop")):
+            continue
+        view = app.view_functions[rule.endpoint]
+        if not (getattr(view, "wants_confirmation", False) or getattr(view, "is_by_oneself", False)):
+            may_send.add(rule.endpoint)
+            continue
+        answer = acting.send("POST", re.sub(r"<[^>]+>", "1", rule.rule), data=token)
+        assert answer.status_code == 403, rule
+
+    assert may_send == ALLOWED_FORMS
+
+
+@pytest.mark.parametrize("purpose", ["verify-email", "reset-password", "invitation", "confirm-email-change"])
+def test_no_link_is_opened_while_acting_as_somebody(acting, purpose):
+    assert acting.get(f"/auth/{purpose}/{'x' * 43}").status_code == 403
+    assert acting.get(f"/auth/{purpose}").status_code == 403
+
+
+def test_an_address_cannot_be_moved_by_acting_as_its_owner(acting, ada, admin, mailbox, new_browser, flask):
+    stop(acting)
+    edit = f"/users/{ada.id}/edit"
+    sent = {"name": ada.name, "email": "helper@example.com", "roles": "member"}
+    answer = acting.post(edit, sent | {"version": acting.page(edit).value("version")})
+    assert answer.status_code == 302
+    link = mailbox.last_to("helper@example.com").link
+    acting.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."})
+
+    assert acting.get(link).status_code == 403
+    stop(acting)
+
+    # As themselves they are asked for the password of the account, like anybody.
+    assert acting.get(link).location == "/auth/confirm-email-change"
+    assert acting.page("/auth/confirm-email-change").has('input[type="password"]')
+    assert acting.post("/auth/confirm-email-change", {"password": "not her password"}).status_code == 422
+    assert events(flask, "--kind", "email.changed") == []

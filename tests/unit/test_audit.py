@@ -33,6 +33,15 @@ def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, orig
     assert audit.find(audit.record("user.renamed", subject_id=7, actor_id=5)).actor_id == 5
 
 
+def test_an_impersonator_is_the_actor_even_where_somebody_else_is_named(session, origin, ada, clock):
+    principal = dataclasses.replace(principal_of(ada, session_id=9, at=clock.now), impersonator_id=5)
+    audit = AuditLog(session=session, origin=dataclasses.replace(origin, actor=principal), clock=clock)
+
+    for named in (None, ada.id):
+        event = audit.find(audit.record("user.renamed", subject_id=ada.id, actor_id=named))
+        assert (event.actor_id, event.on_behalf_of_id, event.subject_id) == (5, ada.id, ada.id)
+
+
 def test_what_did_not_come_through_a_page_says_through_which_door_it_came(session, clock):
     audit = AuditLog(session=session, origin=Origin(Visit(), entry_point="cli"), clock=clock)
 
