@@ -47,6 +47,7 @@ from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
+from app.services.revocation import Revocation
 from app.services.roles import Roles
 from app.services.schedule import Schedule
 from app.services.sessions import Sessions
@@ -141,6 +142,7 @@ class Work:
     profile = _service(Profile)
     refresh_tokens = _service(RefreshTokens)
     registration = _service(Registration)
+    revocation = _service(Revocation)
     roles = _service(Roles)
     schedule = _service(Schedule)
     sessions = _service(Sessions)

@@ -93,6 +93,14 @@ class ApiKeys:
         self.audit.record("api_key.ended", subject_id=key.user_id, key_id=key_id)
         return key
 
+    def end_all(self, user_id: int, *, reason: str) -> int:
+        """End every key of a user; returns how many."""
+        active = update(ApiKey).where(ApiKey.user_id == user_id, ApiKey.ended_at.is_(None))
+        ended = affected(self.session, active.values(ended_at=self.clock()))
+        if ended:
+            self.audit.record("api_key.ended_all", subject_id=user_id, reason=reason, count=ended)
+        return ended
+
     def expire(self, key_id: int) -> None:
         """End what was found expired, so that a clock set back does not revive it."""
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))

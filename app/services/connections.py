@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
@@ -108,6 +108,12 @@ class Connections:
         self.session.delete(found)
         event_id = self.audit.record("connection.removed", subject_id=user_id, provider=found.provider)
         self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))
+
+    def remove_added_since(self, user_id: int, at: datetime) -> None:
+        """Remove those that were connected at this time or later."""
+        recent = (OAuthIdentity.user_id == user_id, OAuthIdentity.created_at >= at)
+        for provider in self.session.scalars(delete(OAuthIdentity).where(*recent).returning(OAuthIdentity.provider)):
+            self.audit.record("connection.removed", subject_id=user_id, provider=provider)
 
     def note_use(self, connection: OAuthIdentity, identity: Identity) -> None:
         connection.last_used_at = self.clock()

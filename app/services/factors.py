@@ -170,6 +170,17 @@ class Factors:
         self.session.execute(delete(Authenticator).where(Authenticator.user_id == user_id))
         self._changed(user_id, self.audit.record("factor.reset", subject_id=user_id))
 
+    def remove_added_since(self, user_id: int, at: datetime) -> None:
+        """Remove those that were set up, or begun, at this time or later."""
+        self._lock(user_id)
+        recent = (Authenticator.user_id == user_id, Authenticator.created_at >= at)
+        columns = (Authenticator.kind, Authenticator.name, Authenticator.confirmed_at)
+        for kind, name, confirmed_at in self.session.execute(delete(Authenticator).where(*recent).returning(*columns)):
+            if kind != Factor.RECOVERY and confirmed_at is not None:
+                self.audit.record("factor.removed", subject_id=user_id, factor=kind, name=name)
+        if not self.has_any(user_id):
+            self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
+
     def _has_another_way_in(self, found: Authenticator) -> bool:
         """A password, a connection, or another passkey."""
         with_password = select(User.id).where(User.id == found.user_id, User.hashed_password.is_not(None))

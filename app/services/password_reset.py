@@ -1,4 +1,4 @@
-"""Forgotten passwords: does not reveal who has an account; a reset ends all sessions, links and keys."""
+"""Forgotten passwords: does not reveal who has an account; a reset revokes all access."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import DeadLink
 from app.models import Purpose, User
 from app.services.audit import AuditLog
-from app.services.email_changes import EmailChanges
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.registration import Registration
+from app.services.revocation import Revocation
 from app.services.sessions import Sessions
 from app.tasks import AnswerForgotPassword, SendPasswordChanged
 
@@ -27,8 +27,8 @@ class PasswordReset:
     audit: AuditLog
     job_queue: JobQueue
     links: OneTimeLinks
-    email_changes: EmailChanges
     registration: Registration
+    revocation: Revocation
     sessions: Sessions
     clock: Callable[[], datetime]
 
@@ -44,7 +44,7 @@ class PasswordReset:
         return self._owner(link.user_id, link.address)
 
     def reset(self, token: str, *, password: NewPassword, device_token: str | None = None) -> User:
-        """Set the password, end every session and every other link, and notify the owner. Does not sign in.
+        """Set the password, revoke all access, and notify the owner. Does not sign in.
 
         The link was sent to the address, so it confirms the address as well; a name given before that is
         dropped. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
@@ -55,10 +55,7 @@ class PasswordReset:
         if not user.is_verified():
             user.name = ""
         self.registration.mark_verified(user)
-        self.links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
-        self.email_changes.cancel(user.id)
-        self.sessions.end_all(user.id, reason="password_reset")
-        self.sessions.forget_devices(user.id)
+        self.revocation.revoke_access(user.id, reason="password_reset")
         if device_token is not None:
             self.sessions.remember_device(user.id, device_token)
         event_id = self.audit.record("password.reset", subject_id=user.id, actor_id=user.id)

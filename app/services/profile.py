@@ -11,13 +11,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import DeadLink, EmailTaken, SameAddress, UserNotFound, WrongPassword
-from app.models import ENDED_BY_SAFETY, EmailChange, OAuthIdentity, OneTimeLink, Purpose, User
+from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
+from app.services.connections import Connections
 from app.services.email_changes import EmailChanges
+from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
+from app.services.revocation import Revocation
 from app.services.sessions import Sessions
 from app.services.statements import affected
 from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
@@ -27,9 +30,12 @@ from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeR
 class Profile:
     session: DbSession
     audit: AuditLog
+    connections: Connections
+    factors: Factors
     job_queue: JobQueue
     links: OneTimeLinks
     email_changes: EmailChanges
+    revocation: Revocation
     sessions: Sessions
     clock: Callable[[], datetime]
 
@@ -119,10 +125,10 @@ class Profile:
         self.job_queue.enqueue(SendEmailChanged(change_id=change.id))
 
     def undo_email_change(self, token: str) -> None:
-        """Restore the old address, remove the password and the connections, and end every session, link and key.
+        """Restore the old address, remove the password, revoke all access, and undo what was added since the change.
 
-        The link of an earlier change stays valid, in case this address was not the owner's either.
-        Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
+        Older factors and connections stay, and so does the link of an earlier change: this address might not be the
+        owner's either. Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
         """
         link = self.links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
         change = self._change_of(link)
@@ -138,12 +144,10 @@ class Profile:
             self.audit.record("email.change_undone", subject_id=user.id)
         # Whoever asked for the change knew the password; the owner chooses a new one with a link to the old address.
         user.hashed_password = None
-        self.session.execute(delete(OAuthIdentity).where(OAuthIdentity.user_id == user.id))
-        self.sessions.forget_devices(user.id)
-        self.email_changes.cancel(user.id)
-        self.links.end_all(user.id, *ENDED_BY_SAFETY)
+        self.connections.remove_added_since(user.id, change.requested_at)
+        self.factors.remove_added_since(user.id, change.requested_at)
         self.links.end_later_undos(link)
-        self.sessions.end_all(user.id, reason="email_change_undone")
+        self.revocation.revoke_access(user.id, reason="email_change_undone")
 
     def _move(self, user: User, email: str) -> None:
         now = self.clock()

@@ -26,6 +26,7 @@ from app.services.password_policy import NewPassword
 from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.services.policy import Policy
 from app.services.profile import Profile
+from app.services.revocation import Revocation
 from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.tasks import (
@@ -48,6 +49,7 @@ class Users:
     email_changes: EmailChanges
     policy: Policy
     profile: Profile
+    revocation: Revocation
     roles: Roles
     sessions: Sessions
     clock: Callable[[], datetime]
@@ -127,13 +129,10 @@ class Users:
         self.audit.record("email.changed", subject_id=user.id, before=before, after=email)
 
     def set_password(self, user: User, password: NewPassword, *, by: Actor) -> None:
-        """Replace the password, forget known browsers, end every session and link, and notify the user."""
+        """Replace the password, revoke all access, and notify the user."""
         self.policy.check_operator(by)
         user.hashed_password, user.updated_at = password.hashed, self.clock()
-        self.links.end_all(user.id, *ENDED_BY_SAFETY)
-        self.sessions.forget_devices(user.id)
-        self.email_changes.cancel(user.id)
-        self.sessions.end_all(user.id, reason="password_changed")
+        self.revocation.revoke_access(user.id, reason="password_changed")
         event_id = self.audit.record("password.changed", subject_id=user.id)
         self.job_queue.enqueue(SendPasswordChanged(user_id=user.id, event_id=event_id))
 
@@ -193,14 +192,15 @@ class Users:
     # ── in and out ──
 
     def deactivate(self, user: User, *, reason: str, until: datetime | None = None, by: Actor) -> None:
-        """End every session and link of `user`, refuse sign-in and keys, until `until` or `activate`.
+        """Revoke all access of `user` and refuse sign-in, until `until` or `activate`.
 
         Raises InThePast, LastAdministrator.
         """
         self.policy.check(by, USERS_DEACTIVATE, user)
         if until is not None and until <= self.clock():
             raise InThePast
-        self._shut_out(user, reason="deactivated")
+        self.roles.keep_one_administrator(losing=user)
+        self.revocation.revoke_access(user.id, reason="deactivated")
         user.deactivate(reason=reason, at=self.clock(), until=until)
         ends = until.isoformat() if until else None
         self.audit.record("user.deactivated", subject_id=user.id, reason=reason, until=ends)

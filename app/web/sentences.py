@@ -26,6 +26,7 @@ SENTENCES = {
     "factor.removed": "A second factor was removed: {factor}.",
     "audit.exported": "The audit log was exported.",
     "api_key.ended": "An API key was ended.",
+    "api_key.ended_all": "All API keys were revoked: {count}.",
     "api_key.made": "The API key “{name}” was made.",
     "api_key.renamed": "The API key “{before}” was renamed to “{after}”.",
     "connection.added": "The account was connected to {provider}.",

@@ -1,0 +1,31 @@
+"""Revoking whatever lets somebody into an account, for every way of getting one back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.models import ENDED_BY_SAFETY
+from app.services.api_keys import ApiKeys
+from app.services.email_changes import EmailChanges
+from app.services.links import OneTimeLinks
+from app.services.sessions import Sessions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revocation:
+    api_keys: ApiKeys
+    email_changes: EmailChanges
+    links: OneTimeLinks
+    sessions: Sessions
+
+    def revoke_access(self, user_id: int, *, reason: str) -> None:
+        """End every session with its tokens, API key, known or trusted browser, pending change of address and link.
+
+        Links that undo a change of address stay: with them, the previous owner gets the account back. So do second
+        factors, because whoever holds only the mailbox must not get past one.
+        """
+        self.sessions.end_all(user_id, reason=reason)
+        self.sessions.forget_devices(user_id)
+        self.api_keys.end_all(user_id, reason=reason)
+        self.email_changes.cancel(user_id)
+        self.links.end_all(user_id, *ENDED_BY_SAFETY)
