@@ -75,7 +75,9 @@ class Profile:
         self.sessions.remember_device(principal.user_id, device_token)
         event_id = self.audit.record("password.changed", subject_id=principal.user_id)
         self.job_queue.enqueue(SendPasswordChanged(user_id=principal.user_id, event_id=event_id))
-        return self.sessions.confirm(principal)
+        # Where there is a second factor, the password alone does not confirm a session.
+        has_factor = self.factors.has_any(principal.user_id)
+        return self.sessions.replace_token(principal) if has_factor else self.sessions.confirm(principal)
 
     # ── the address ──
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
@@ -23,6 +23,7 @@ from app.services.permissions import USERS_IMPERSONATE, granted
 from app.services.statements import affected, insert_once
 
 SIGNED_OUT = "signed_out"
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +33,11 @@ class Sessions:
     lifetimes: Lifetimes
     clock: Callable[[], datetime]
 
-    def start(self, user_id: int, *, visit: Visit, remember: bool) -> tuple[int, str]:
+    def start(self, user_id: int, *, visit: Visit, remember: bool, is_confirmed: bool = True) -> tuple[int, str]:
         """Begin a session; returns its id and its token, which is not stored.
 
-        Beyond `sessions_per_user` active ones, the least recently seen end.
+        One that is not `is_confirmed`, because a second factor was skipped, has to be confirmed before anything
+        sensitive. Beyond `sessions_per_user` active ones, the least recently seen end.
         """
         self._make_room(user_id)
         token, now, span = new_token(), self.clock(), self.lifetimes
@@ -52,7 +54,7 @@ class Sessions:
                 "remembered": remember,
                 "created_at": now,
                 "last_seen_at": now,
-                "confirmed_at": now,
+                "confirmed_at": now if is_confirmed else NEVER,
                 "idle_seconds": int(idle.total_seconds()),
                 "expires_at": now + absolute,
             },
@@ -76,17 +78,17 @@ class Sessions:
         self.session.execute(over.values(ended_at=self.clock(), end_reason="expired"))
 
     def confirm(self, principal: Principal) -> str:
-        """Note that the password was just given, and replace the token. Raises SessionNotFound."""
-        token = new_token()
-        confirmed = affected(
-            self.session,
-            update(Session)
-            .where(Session.id == principal.session_id, Session.ended_at.is_(None))
-            .values(token_hash=token_hash(token), confirmed_at=self.clock()),
-        )
-        if confirmed != 1:
-            raise SessionNotFound
+        """Note that its owner has just proved who they are, and replace the token. Raises SessionNotFound."""
+        token = self.replace_token(principal, confirmed_at=self.clock())
         self.audit.record("session.confirmed", subject_id=principal.user_id)
+        return token
+
+    def replace_token(self, principal: Principal, **values: datetime) -> str:
+        """Replace the token of a session, and change these columns with it. Raises SessionNotFound."""
+        token = new_token()
+        row = update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None))
+        if affected(self.session, row.values(token_hash=token_hash(token), **values)) != 1:
+            raise SessionNotFound
         return token
 
     def list_live(self, user_id: int) -> list[Session]:

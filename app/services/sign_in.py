@@ -142,12 +142,15 @@ class SignIn:
             raise self._refusal_unverified(proved)
         if proved.new_hash:
             self.session.execute(update(User).where(User.id == proved.user_id).values(hashed_password=proved.new_hash))
+        has_skipped_factor = False
         if not proved.has_second_factor and proved.first_factor is None:
             hashed = proved.new_hash or user.hashed_password
-            self._check_factor(proved.user_id, hashed, device_token=visit.device_token if in_browser else None)
+            has_skipped_factor = self._skip_factor(
+                proved.user_id, hashed, device_token=visit.device_token if in_browser else None
+            )
         if not self._is_usable(user, proved.user_id):
             raise self._refusal(proved)
-        return self._open(proved, visit=visit, in_browser=in_browser)
+        return self._open(proved, visit=visit, in_browser=in_browser, is_confirmed=not has_skipped_factor)
 
     def _is_outdated(self, proved: Authentication, hashed: str | None) -> bool:
         """Whether the password has changed since it, or what stood in for it, was proved."""
@@ -168,10 +171,16 @@ class SignIn:
         self.audit.record("session.refused_unverified", subject_id=proved.user_id)
         return EmailNotVerified()
 
-    def _check_factor(self, user_id: int, hashed: str | None, *, device_token: str | None) -> None:
-        """Raises SecondFactorRequired, unless there is none or this browser is trusted."""
-        if self.factors.has_any(user_id) and not self.factors.is_trusted(user_id, device_token):
+    def _skip_factor(self, user_id: int, hashed: str | None, *, device_token: str | None) -> bool:
+        """Whether a second factor is not asked for because this browser is trusted; False where there is none.
+
+        Raises SecondFactorRequired.
+        """
+        if not self.factors.has_any(user_id):
+            return False
+        if not self.factors.is_trusted(user_id, device_token):
             raise SecondFactorRequired(user_id, self._proof(user_id, hashed))
+        return True
 
     def _proof(self, user_id: int, hashed: str | None) -> str:
         return keyed_hash(self.secret_keys[0], "half signed in", str(user_id), hashed or "")
@@ -191,12 +200,14 @@ class SignIn:
         self.job_queue.enqueue(SendAccountActivated(user_id=user_id))
         return True
 
-    def _open(self, proved: Authentication, *, visit: Visit, in_browser: bool) -> SignedIn:
+    def _open(self, proved: Authentication, *, visit: Visit, in_browser: bool, is_confirmed: bool) -> SignedIn:
         user_id = proved.user_id
         self.session.execute(update(User).where(User.id == user_id).values(last_seen_at=self.clock()))
         is_known = in_browser and self.sessions.find_device(user_id, visit.device_token) is not None
         had_others = not is_known and self.sessions.has_devices(user_id)
-        session_id, token = self.sessions.start(user_id, visit=visit, remember=proved.remember)
+        session_id, token = self.sessions.start(
+            user_id, visit=visit, remember=proved.remember, is_confirmed=is_confirmed
+        )
         device_token = None
         if in_browser:
             # A token that this account does not know could have been planted by somebody else.

@@ -323,6 +323,38 @@ def test_a_trusted_browser_needs_no_code_for_thirty_days(app, ada, trusted, cloc
     assert trusted.login(ada).location == "/auth/two-factor"
 
 
+SENSITIVE = ["/account/api-keys", f"{SECURITY}/passkeys", f"{SECURITY}/codes", "/account/email", "/account/close"]
+
+
+@pytest.mark.parametrize("way", ["password", "a new password"])
+@pytest.mark.parametrize("path", SENSITIVE)
+def test_the_password_alone_confirms_nothing_in_a_trusted_browser(trusted, ada, phone, clock, way, path):
+    trusted.login(ada)
+    password = ada.password
+    if way == "a new password":
+        password = "seven lamps at dusk"
+        trusted.post("/account/password", {"current_password": ada.password, "password": password})
+
+    confirm = trusted.get(path).location
+    assert confirm.startswith("/auth/confirm?next=")
+    assert trusted.post(confirm, {"password": password}).status_code == 422
+
+    clock.advance(seconds=30)
+    assert trusted.post(confirm, {"code": phone.code()}).location == path
+    assert trusted.get(path).status_code in {200, 302}
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_the_last_factor_is_not_removed_with_the_password_alone(app, trusted, ada):
+    trusted.login(ada)
+    (factor,) = authenticators(app, kind="totp")
+
+    answer = trusted.post(f"{SECURITY}/{factor.id}/remove", {"sure": "y"}, page="/account")
+
+    assert answer.location.startswith("/auth/confirm")
+    assert authenticators(app, kind="totp")
+
+
 def test_trust_is_listed_and_can_be_taken_back(app, own, ada, trusted):
     page = own.page(SECURITY)
     assert "Firefox on Linux" in page.text("#browsers ~ ul")
