@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from datetime import UTC, datetime, timedelta
 
 from flask import Flask
@@ -21,18 +20,22 @@ LONGEST_PAUSE = timedelta(seconds=30)
 
 
 def run_schedule(app: Flask) -> None:
-    """Run rounds until TERM or INT. Any number of these may run: a period's job has a unique key."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    """Run rounds until TERM or INT. Any number of these may run: a period's job has a unique key.
+
+    The signals stay blocked and are waited for: a handler could run while the lock that it needs is held.
+    """
+    handled = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
     rounds = Rounds()
     with app.app_context():
-        while not stop.is_set():
+        while True:
             try:
                 rounds.run_if_due()
             except DATABASE_AWAY:
                 log.exception("the database is away; the next round tries again")
-            stop.wait(settings().schedule_seconds)
+            signal.setitimer(signal.ITIMER_REAL, settings().schedule_seconds)
+            if signal.sigwait(handled) != signal.SIGALRM:
+                return
 
 
 class Rounds:

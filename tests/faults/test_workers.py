@@ -193,8 +193,9 @@ def stop_an_idle_worker(deployment, number, *, is_sent_to_all):
         job_id = work.enqueue(NoOperation())
     assert ended(deployment, job_id).state == JobState.DONE
 
-    if is_sent_to_all:  # As systemd's default KillMode and a terminal do.
-        os.killpg(worker.pid, number)
+    if is_sent_to_all:  # As systemd's default KillMode and a terminal do; and again and again.
+        for _ in range(20):
+            os.killpg(worker.pid, number)
     os.kill(worker.pid, number)
 
     assert worker.wait() == 0  # It is never killed: this waits for as long as a test waits for anything.
