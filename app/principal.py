@@ -59,7 +59,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Whoever runs commands on the server. No rule of the policy stops them."""
+    """The person who runs commands on the server. The policy allows them everything."""
 
     user_id: None = None
 

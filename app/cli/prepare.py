@@ -137,7 +137,7 @@ def check_embedded_valkey(known: Settings) -> None:
         try:
             pid = client.info("server")["process_id"]
         except RedisError:
-            return  # It has ended without removing its URL.
+            return  # Valkey was killed and left its URL behind.
     raise CannotStart(
         f"Gatehouse already runs on {known.instance_path} (its Valkey is process {pid}); "
         "stop it first, or set INSTANCE_PATH to another folder."

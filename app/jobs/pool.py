@@ -105,7 +105,7 @@ class Worker(SimpleWorker):
 
 
 class Pool:
-    """Forks the workers and the schedule, and starts again what has ended, until it is told to stop.
+    """The parent of the workers and the schedule: forks them, and restarts each that ends, until it must stop.
 
     With two or more workers, one does not take bulk jobs, so that urgent mail never waits behind them. Nothing is open
     here when it forks: no connection, no client and no other thread.

@@ -22,7 +22,7 @@ from app.services.statements import insert_once, insert_rows, next_ids
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who acts and from where; `actor` is None before somebody has signed in, and where a job acts by itself."""
+    """Who acts and from where; `actor` is None for anonymous requests, and for jobs that no user started."""
 
     visit: Visit
     actor: Actor | None = None
@@ -33,7 +33,7 @@ class Origin:
         return self.actor if isinstance(self.actor, Principal) else None
 
     def values(self) -> dict[str, Any]:
-        """What an event says of it besides the ids in its columns: the entry point unless a page, and the API key."""
+        """Return what the details of an event add: the entry point, unless it is a page, and the id of the API key."""
         principal = self.principal
         key = {"api_key": principal.key_id} if principal and principal.key_id else {}
         return key if self.entry_point == "web" else {**key, "entry_point": self.entry_point}
@@ -63,9 +63,9 @@ class AuditLog:
     ) -> int:
         """Add an event and return its id. `values` must hold no secret.
 
-        The actor is who is signed in, or whoever has just proved to be `actor_id`, by a link or by signing in; but an
-        impersonator is the actor of all that happens in their session. A repetition under the same `once` is counted in
-        the existing event.
+        The actor is the user who is signed in, or `actor_id` for a user who has just used a link or signed in. In the
+        session of an impersonator, the actor is always the impersonator. A repetition under the same `once` is counted
+        in the existing event.
         """
         visit, principal = self.origin.visit, self.origin.principal
         if principal is not None:

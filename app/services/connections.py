@@ -110,7 +110,7 @@ class Connections:
         self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))
 
     def remove_added_since(self, user_id: int, at: datetime) -> None:
-        """Remove those that were connected at this time or later."""
+        """Remove the connections that were added at or after `at`."""
         recent = (OAuthIdentity.user_id == user_id, OAuthIdentity.created_at >= at)
         for provider in self.session.scalars(delete(OAuthIdentity).where(*recent).returning(OAuthIdentity.provider)):
             self.audit.record("connection.removed", subject_id=user_id, provider=provider)

@@ -171,7 +171,7 @@ class Factors:
         self._changed(user_id, self.audit.record("factor.reset", subject_id=user_id))
 
     def remove_added_since(self, user_id: int, at: datetime) -> None:
-        """Remove those that were set up, or begun, at this time or later."""
+        """Remove the factors that were added at or after `at`, confirmed or not."""
         self._lock(user_id)
         recent = (Authenticator.user_id == user_id, Authenticator.created_at >= at)
         columns = (Authenticator.kind, Authenticator.name, Authenticator.confirmed_at)

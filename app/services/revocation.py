@@ -1,4 +1,4 @@
-"""Revoking whatever lets somebody into an account, for every way of getting one back."""
+"""Revocation of all access to an account, for every kind of recovery."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Revocation:
     def revoke_access(self, user_id: int, *, reason: str) -> None:
         """End every session with its tokens, API key, known or trusted browser, pending change of address and link.
 
-        Links that undo a change of address stay: with them, the previous owner gets the account back. So do second
-        factors, because whoever holds only the mailbox must not get past one.
+        Links that undo a change of address stay valid: they return the account to its previous owner. Second factors
+        stay too: access to the mailbox must not be enough to remove them.
         """
         self.sessions.end_all(user_id, reason=reason)
         self.sessions.forget_devices(user_id)
