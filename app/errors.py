@@ -168,6 +168,21 @@ class LastFactor(AccountError):
     message = "It is your last one: say that you mean it."
 
 
+class FactorNeeded(AccountError):
+    """The account had a second factor before what a link undoes, and none that old was shown."""
+
+    code = "factor_needed"
+    message = "Use a second factor that you had before."
+
+
+class FactorTooNew(AccountError):
+    code = "factor_too_new"
+    message = (
+        "Only a second factor that you have had for at least a week longer can cancel this. Use the link in our email, "
+        "or contact an administrator."
+    )
+
+
 class SetUpRequired(AccountError):
     """A role demands a second factor, and the person has none."""
 

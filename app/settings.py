@@ -110,6 +110,7 @@ class Settings(BaseModel):
     access_token_minutes: int = Field(10, ge=1, le=60)
     email_change_link_hours: int = Field(24, ge=1, le=31 * 24)
     email_undo_link_days: int = Field(14, ge=1, le=366)
+    undo_link_hours: int = Field(72, ge=1, le=31 * 24)
     sessions_per_user: int = Field(100, ge=1, le=10_000)
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
     unconfirmed_account_days: int = Field(7, ge=1, le=3660)

@@ -18,6 +18,7 @@ from app.errors import CommittedRefusal
 from app.extensions import db, notifier, now, one_write, settings
 from app.metrics import metrics
 from app.principal import NOWHERE
+from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
 from app.services.audit_chain import AuditChain
@@ -114,6 +115,7 @@ class Work:
         """`open`, `invite` or `closed`: what administrators chose, or else what is deployed."""
         return self.site_settings.get().registration or settings().registration
 
+    additions = _service(Additions)
     api_keys = _service(ApiKeys)
     audit = _service(AuditLog)
     audit_chain = _service(AuditChain)
@@ -228,6 +230,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         reset_link=timedelta(minutes=settings.reset_link_minutes),
         email_change_link=timedelta(hours=settings.email_change_link_hours),
         email_undo_link=timedelta(days=settings.email_undo_link_days),
+        undo_link=timedelta(hours=settings.undo_link_hours),
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
         factor_reset=timedelta(hours=settings.factor_reset_hours),
         impersonation=timedelta(minutes=settings.impersonation_minutes),

@@ -14,6 +14,7 @@ from app.errors import (
     BadPasskey,
     Busy,
     FactorRequired,
+    FactorTooNew,
     LastFactor,
     LastWayIn,
     NotSetUp,
@@ -26,7 +27,7 @@ from app.models import Factor
 from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import by_oneself, confirmed, sets_up
+from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
 from app.web.devices import device_name
 from app.web.limits import limited
 from app.web.pages import page
@@ -183,17 +184,16 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
 @bp.post("/security/keep-factors")
 @by_oneself
 def keep_factors() -> ResponseReturnValue:
-    """Say no to a reset that somebody else has begun."""
+    """Cancel a reset that somebody else has started, with a factor that is older than it by a week."""
     who = identity.signed_in()
     try:
         with unit_of_work() as work:
             work.factor_resets.cancel(work.users.get(who.user_id, lock=True), by=who)
+    except FactorTooNew as refusal:
+        return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
     except NotSetUp as refusal:
         return done(str(refusal), to="account.security", kind="info")
-    return done(
-        "It is cancelled; nothing is removed. Tell whoever runs this site if you did not ask for it.",
-        to="account.security",
-    )
+    return done("Cancelled. Your second factors stay. Tell an administrator about it.", to="account.security")
 
 
 @bp.post("/security/browsers/<id:device_id>/distrust")

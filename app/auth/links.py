@@ -12,23 +12,40 @@ from app.auth.forms import (
     AccountPasswordForm,
     AddressForm,
     ButtonForm,
+    ConfirmByCodeForm,
     InvitationForm,
     ResetPasswordForm,
     VerifyWithPasswordForm,
 )
 from app.auth.routes import REGISTERED_HERE
-from app.errors import Busy, DeadLink, EmailTaken, WeakPassword, WrongPassword
-from app.models import Purpose
+from app.errors import (
+    AuthenticatorLocked,
+    BadPasskey,
+    Busy,
+    DeadLink,
+    EmailTaken,
+    FactorNeeded,
+    NotSetUp,
+    TooManyTries,
+    WeakPassword,
+    WrongCode,
+    WrongPassword,
+)
+from app.models import Factor, Purpose, Target
 from app.security.tokens import new_token
+from app.services.additions import Addition
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
-from app.web.credentials import check_password, new_password
+from app.web.credentials import check_code, check_password, new_password
 from app.web.csrf import has_cookie, origin_suffices
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.passkeys import UNDO, options_to_prove, read_proof
 from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
+
+RESET_OF = "reset_of"
 
 
 @bp.get("/verify-email/<token>")
@@ -113,7 +130,7 @@ def reset_password() -> ResponseReturnValue:
         owner = reading().password_reset.get_owner(token)
         if form.validate_on_submit():
             _reset(token, form.password.data or "", words=(owner.email, owner.name))
-            return done("Your password is changed. Sign in with it.", to="auth.login")
+            return _after_reset(owner.id)
     except WeakPassword as refusal:
         form.refuse("password", refusal)
     except Busy as refusal:
@@ -121,6 +138,23 @@ def reset_password() -> ResponseReturnValue:
     except DeadLink:
         return dead_link(again="auth.forgot_password", text="Ask for a new link")
     return _page("auth/reset_password.html", form, token, address=owner.email)
+
+
+def _after_reset(user_id: int) -> ResponseReturnValue:
+    if not reading().additions.list_ways_in(user_id):
+        return done("Password changed. You can now sign in.", to="auth.login")
+    session[RESET_OF] = user_id
+    return redirect(url_for("auth.password_changed"))
+
+
+@bp.get("/password-changed")
+@public
+def password_changed() -> ResponseReturnValue:
+    """Show once, after a reset, which other ways in the account has: a thief may have added some."""
+    user_id = session.pop(RESET_OF, None)
+    if not isinstance(user_id, int):
+        return redirect(url_for("auth.login"))
+    return page("auth/password_changed.html", ways=reading().additions.list_ways_in(user_id))
 
 
 def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
@@ -258,6 +292,118 @@ def undo_email_change() -> ResponseReturnValue:
     except DeadLink:
         return dead_link(again="auth.forgot_password", text="Reset your password")
     return _page("auth/undo_email_change.html", form, token, address=change.old_email)
+
+
+# By what a link undoes: the heading and button of its page, the page's subject, and what is said afterwards.
+UNDONE: dict[str | None, tuple[str, str, str]] = {
+    Factor.PASSKEY: ("Remove the passkey", "A passkey", "Passkey removed."),
+    Factor.TOTP: ("Remove the authenticator app", "An authenticator app", "Authenticator app removed."),
+    Target.CONNECTION: ("Disconnect the account", "A connected account", "Account disconnected."),
+    Target.API_KEY: ("Revoke the API key", "An API key", "API key revoked."),
+    None: ("Secure the account", "A second factor that is gone by now", "Account secured."),
+}
+
+
+@bp.get("/undo-addition/<token>")
+@public
+@by_oneself
+def open_undo_addition(token: str) -> ResponseReturnValue:
+    """Move the token out of the address bar, history and Referer before a page is shown."""
+    if not _is_live(token, Purpose.UNDO_ADDITION):
+        return dead_link(again="auth.forgot_password", text="Reset your password")
+    return keep_link(token, Purpose.UNDO_ADDITION, then="auth.undo_addition")
+
+
+@bp.route("/undo-addition", methods=["GET", "POST"])
+@public
+@by_oneself
+@origin_suffices
+@limited("login")
+def undo_addition() -> ResponseReturnValue:
+    """Remove a new way in to an account, with a second factor from before it where there is one."""
+    status, retry_after = None, None
+    try:
+        token = kept_link(Purpose.UNDO_ADDITION)
+        addition = reading().additions.get(token)
+        heading, what, said = UNDONE[addition.kind]
+        form: Form = ConfirmByCodeForm() if addition.older else ButtonForm()
+        credential = request.form.get("credential") if addition.older else None
+        if request.method == "POST" and (credential or form.validate()):
+            code = form["code"].data or "" if addition.older else ""
+            _undo(token, addition, credential=credential, code=code)
+            return done(f"{said} Everyone is signed out. Choose a new password now.", to="auth.forgot_password")
+    except TooManyTries as refusal:
+        form.refuse(None, refusal)
+        status, retry_after = 429, refusal.retry_after
+    except (WrongCode, AuthenticatorLocked) as refusal:
+        form.refuse("code", refusal)
+    except (BadPasskey, FactorNeeded, Busy) as refusal:
+        form.refuse(None, refusal)
+    except DeadLink:
+        return dead_link(again="auth.forgot_password", text="Reset your password")
+    if addition.older and not addition.had_app:
+        form["code"].takes_recovery_only()
+    owner = reading().users.get(addition.user_id, deleted=True)
+    options = options_to_prove(UNDO, owner.id, addition.older_passkeys)
+    return page(
+        "auth/undo_addition.html",
+        form,
+        status=status,
+        retry_after=retry_after,
+        link=link_handle(token),
+        addition=addition,
+        address=owner.email,
+        heading=heading,
+        button=heading,
+        what=what,
+        options=options,
+    )
+
+
+def _undo(token: str, addition: Addition, *, credential: str | None, code: str) -> None:
+    """Raises BadPasskey, WrongCode, AuthenticatorLocked, TooManyTries, FactorNeeded, Busy, DeadLink."""
+    proved = None
+    if credential:
+        found, count = read_proof(credential, purpose=UNDO, user_id=addition.user_id)
+        with unit_of_work() as work:
+            proved = work.factors.use_passkey(found, sign_count=count)
+    elif addition.older:
+        proved = check_code(addition.user_id, code, at=addition.at)
+    with unit_of_work() as work:
+        work.additions.undo(token, proved=proved)
+    identity.drop_session()
+
+
+@bp.get("/keep-factors/<token>")
+@public
+@by_oneself
+def open_keep_factors(token: str) -> ResponseReturnValue:
+    """Move the token out of the address bar, history and Referer before a page is shown."""
+    if not _is_live(token, Purpose.KEEP_FACTORS):
+        return dead_link(again="auth.login", text="Sign in")
+    return keep_link(token, Purpose.KEEP_FACTORS, then="auth.keep_factors")
+
+
+@bp.route("/keep-factors", methods=["GET", "POST"])
+@public
+@by_oneself
+@origin_suffices
+@limited("link")
+def keep_factors() -> ResponseReturnValue:
+    """Cancel the removal of all second factors, which an administrator has started."""
+    form = ButtonForm()
+    try:
+        token = kept_link(Purpose.KEEP_FACTORS)
+        waiting = reading().factor_resets.get_cancellable(token)
+        if form.validate_on_submit():
+            with unit_of_work() as work:
+                work.factor_resets.cancel_by_link(token)
+            drop_link(token, Purpose.KEEP_FACTORS)
+            return done("Cancelled. Your second factors stay. Tell an administrator about it.", to="auth.login")
+    except (DeadLink, NotSetUp):
+        return dead_link(again="auth.login", text="Sign in")
+    owner = reading().users.get(waiting.user_id, deleted=True)
+    return _page("auth/keep_factors.html", form, token, address=owner.email, due_at=waiting.due_at)
 
 
 def dead_verification() -> ResponseReturnValue:

@@ -45,8 +45,8 @@ def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
     found, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
 
     def prove(work: Work) -> Authentication:
-        work.factors.use_passkey(found, sign_count=count)
-        return Authentication(found.user_id, "passkey", has_second_factor=True)
+        factor = work.factors.use_passkey(found, sign_count=count)
+        return Authentication(found.user_id, "passkey", factor=factor)
 
     begin_session(prove)
     return onward(form.next.data)
@@ -58,8 +58,8 @@ def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
         return done("That took too long. Sign in again.", to="auth.login", kind="info")
     found, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=half.user_id)
     with unit_of_work() as work:
-        work.factors.use_passkey(found, sign_count=count)
-    finish_half(half, trust=bool(form.trust.data))
+        factor = work.factors.use_passkey(found, sign_count=count)
+    finish_half(half, factor, trust=bool(form.trust.data))
     return onward(kept_next())
 
 
@@ -69,7 +69,7 @@ def _to_confirm(form: PasskeyForm) -> ResponseReturnValue:
         return done("Sign in first.", to="auth.login", kind="info")
     found, count = read_proof(form.credential.data or "", purpose=CONFIRM, user_id=who.user_id)
     with unit_of_work() as work:
-        work.factors.use_passkey(found, sign_count=count)
-        token = work.sessions.confirm(who)
+        factor = work.factors.use_passkey(found, sign_count=count)
+        token = work.sessions.confirm(who, factor_added_at=factor.added_at)
     identity.keep_token(token)
     return redirect(next_page(form.next.data, otherwise="account.profile"), code=303)

@@ -155,16 +155,17 @@ def confirm() -> ResponseReturnValue:
     by_code = reading().factors.has_any(who.user_id)
     form = (ConfirmByCodeForm if by_code else ConfirmForm)(next=request.args.get("next"))
     if form.validate_on_submit():
+        added_at = None
         try:
             if by_code:
-                check_code(who.user_id, form.code.data or "")
+                added_at = check_code(who.user_id, form.code.data or "").added_at
             else:
                 check_password(who.user_id, form.password.data or "", purpose="confirm")
         except (WrongPassword, WrongCode, AuthenticatorLocked, Busy) as refusal:
             form.refuse("code" if by_code else "password", refusal)
         else:
             with unit_of_work() as work:
-                token = work.sessions.confirm(who)
+                token = work.sessions.confirm(who, factor_added_at=added_at)
             identity.keep_token(token)
             return redirect(next_page(form.next.data, otherwise="account.profile"))
     factors = reading().factors

@@ -9,6 +9,7 @@ from app.auth import bp
 from app.auth.forms import TwoFactorForm
 from app.errors import AuthenticatorLocked, Busy, NotUsable, SecondFactorRequired, TooManyTries, WrongCode
 from app.models import Factor
+from app.services.factors import ProvedFactor
 from app.services.sign_in import Authentication
 from app.unit_of_work import reading
 from app.web import identity
@@ -45,8 +46,8 @@ def two_factor() -> ResponseReturnValue:
         form.code.takes_recovery_only()
     if form.validate_on_submit():
         try:
-            check_code(half.user_id, form.code.data or "")
-            finish_half(half, trust=bool(form.trust.data))
+            factor = check_code(half.user_id, form.code.data or "")
+            finish_half(half, factor, trust=bool(form.trust.data))
         except NotUsable:
             return done("Something has changed meanwhile. Sign in again.", to="auth.login", kind="info")
         except TooManyTries as refusal:
@@ -67,7 +68,7 @@ def two_factor() -> ResponseReturnValue:
     )
 
 
-def finish_half(half: Half, *, trust: bool) -> None:
-    """A second factor was proved: begin the session. Raises NotUsable."""
-    proved = Authentication(half.user_id, half.method, remember=half.remember, first_factor=half.proof)
+def finish_half(half: Half, factor: ProvedFactor, *, trust: bool) -> None:
+    """Begin the session of who has shown a second factor. Raises NotUsable."""
+    proved = Authentication(half.user_id, half.method, remember=half.remember, factor=factor, first_factor=half.proof)
     begin_session(lambda _: proved, trust=trust)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from app.emails.message import Message, compose, harmless
 from app.extensions import settings
@@ -58,7 +59,7 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
 
 
 def connection_changed(
-    user: User, *, label: str, is_added: bool, at: datetime, device: str | None, address: str | None
+    user: User, *, label: str, is_added: bool, at: datetime, device: str | None, address: str | None, token: str | None
 ) -> Message:
     what = "was connected to" if is_added else "was disconnected from"
     return compose(
@@ -72,6 +73,7 @@ def connection_changed(
         address=address,
         connections_url=address_of("/account/connections"),
         reset_url=address_of("/auth/forgot-password"),
+        **undo_link(token),
     )
 
 
@@ -106,7 +108,15 @@ FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}
 
 
 def factor_changed(
-    user: User, *, what: str, factor: str, left: int | None, at: datetime, device: str | None, address: str | None
+    user: User,
+    *,
+    what: str,
+    factor: str,
+    left: int | None,
+    at: datetime,
+    device: str | None,
+    address: str | None,
+    token: str | None,
 ) -> Message:
     subject, text = FACTOR_CHANGES[what]
     return compose(
@@ -120,10 +130,17 @@ def factor_changed(
         address=address,
         security_url=address_of("/account/security"),
         reset_url=address_of("/auth/forgot-password"),
+        **undo_link(token),
     )
 
 
-def factor_reset(user: User, *, to: str, due_at: datetime) -> Message:
+def undo_link(token: str | None) -> dict[str, Any]:
+    """For a mail about a new way in to the account: the link that undoes exactly that."""
+    link = address_of(f"/auth/undo-addition/{token}") if token else None
+    return {"undo_link": link, "undo_hours": settings().undo_link_hours}
+
+
+def factor_reset(user: User, *, to: str, due_at: datetime, token: str | None) -> Message:
     return compose(
         "factor_reset",
         user,
@@ -131,6 +148,7 @@ def factor_reset(user: User, *, to: str, due_at: datetime) -> Message:
         subject=f"Your second factors for {settings().site_name} are about to be removed",
         email=user.email,
         due_at=due_at,
+        cancel_link=address_of(f"/auth/keep-factors/{token}") if token else None,
         security_url=address_of("/account/security"),
     )
 
@@ -231,7 +249,9 @@ def token_reused(user: User, *, at: datetime, device: str | None, address: str |
     )
 
 
-def api_key_made(user: User, *, key_name: str, prefix: str, scopes: list[str], at: datetime) -> Message:
+def api_key_made(
+    user: User, *, key_name: str, prefix: str, scopes: list[str], at: datetime, token: str | None
+) -> Message:
     return compose(
         "api_key_made",
         user,
@@ -241,7 +261,7 @@ def api_key_made(user: User, *, key_name: str, prefix: str, scopes: list[str], a
         scopes=scopes,
         at=at,
         keys_url=address_of("/account/api-keys"),
-        reset_url=address_of("/auth/forgot-password"),
+        **undo_link(token),
     )
 
 

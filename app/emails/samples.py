@@ -36,13 +36,17 @@ SAMPLES: dict[str, Callable[[], Message]] = {
     "account_deleted": lambda: messages.account_deleted(_ada(deleted_by_owner=True), erased_at=AT),
     "already_registered": lambda: messages.already_registered(_ada()),
     "api_key_expires": lambda: messages.api_key_expires(_ada(), **KEY),
-    "api_key_made": lambda: messages.api_key_made(_ada(), **KEY, scopes=["users:read"]),
+    "api_key_made": lambda: messages.api_key_made(_ada(), **KEY, scopes=["users:read"], token=TOKEN),
     "confirm_email_change": lambda: messages.confirm_email_change(_ada(), **CHANGE),
-    "connection_changed": lambda: messages.connection_changed(_ada(), label="Google", is_added=True, **DEVICE),
+    "connection_changed": lambda: messages.connection_changed(
+        _ada(), label="Google", is_added=True, token=TOKEN, **DEVICE
+    ),
     "email_change_requested": lambda: messages.email_change_requested(_ada(), old_address="ada@example.com", **CHANGE),
     "email_changed": lambda: messages.email_changed(_ada(), old_address="ada@example.com", **CHANGE),
-    "factor_changed": lambda: messages.factor_changed(_ada(), what="factor.recovery_used", factor="", left=9, **DEVICE),
-    "factor_reset": lambda: messages.factor_reset(_ada(), to="ada@example.com", due_at=AT),
+    "factor_changed": lambda: messages.factor_changed(
+        _ada(), what="factor.added", factor="passkey", left=None, token=TOKEN, **DEVICE
+    ),
+    "factor_reset": lambda: messages.factor_reset(_ada(), to="ada@example.com", due_at=AT, token=TOKEN),
     "failed_sign_ins": lambda: messages.failed_sign_ins(_ada(), count=10),
     "impersonated": lambda: messages.impersonated(
         _ada(), actor=_grace(), reason="You asked for help with your name.", at=AT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.emails import Message, messages
 from app.emails.samples import SAMPLES
@@ -21,11 +21,13 @@ from app.models import (
     OneTimeLink,
     Purpose,
     Session,
+    Target,
     Throttle,
     User,
     keep_words,
 )
 from app.services.job_queue import Claim
+from app.services.links import Undoable
 from app.services.permissions import REPORTS_READ, permissions_of
 from app.tasks import (
     AnswerForgotPassword,
@@ -90,12 +92,12 @@ def send_password_changed(work: Work, task: SendPasswordChanged, claim: Claim) -
 
 @handles(SendConnectionAdded)
 def send_connection_added(work: Work, task: SendConnectionAdded, claim: Claim) -> Message:
-    return _connection_changed(work, task.user_id, task.event_id, is_added=True)
+    return _connection_changed(work, task.user_id, task.event_id, claim, is_added=True)
 
 
 @handles(SendConnectionRemoved)
 def send_connection_removed(work: Work, task: SendConnectionRemoved, claim: Claim) -> Message:
-    return _connection_changed(work, task.user_id, task.event_id, is_added=False)
+    return _connection_changed(work, task.user_id, task.event_id, claim, is_added=False)
 
 
 @handles(SendFactorChanged)
@@ -111,6 +113,7 @@ def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Me
         at=event.at,
         device=device,
         address=address,
+        token=_undo_addition(work, claim, user, Undoable.read(Target.AUTHENTICATOR, values)),
     )
 
 
@@ -119,16 +122,28 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
     reset = work.session.get(FactorReset, task.reset_id)
     if reset is None or reset.ended_at is not None:
         raise Pointless("it was cancelled or is done")
-    user, address = _active(work, reset.user_id), ""
+    user = _active(work, reset.user_id)
+    address, since = user.email, _address_since(work, user, before=None)
     if task.connection_id is not None:
         connection = work.session.get(OAuthIdentity, task.connection_id)
-        address = (connection.email or "") if connection else ""
+        address, since = (connection.email or "", connection.created_at) if connection else ("", since)
     elif task.change_id is not None:
         change = work.session.get(EmailChange, task.change_id)
         address = change.old_email if change else ""
-    if address == user.email or (not address and (task.connection_id or task.change_id)):
+        since = _address_since(work, user, before=task.change_id)
+    if not address or (address == user.email and (task.connection_id or task.change_id)):
         raise Pointless("that address is gone, or is the account's")
-    return messages.factor_reset(user, to=address or user.email, due_at=reset.due_at)
+    token = None
+    if work.factor_resets.is_old_address(reset, since):
+        token = work.links.issue(
+            Purpose.KEEP_FACTORS,
+            user_id=user.id,
+            address=address,
+            lifetime=max(reset.due_at - work.clock(), timedelta()),
+            job_id=claim.job_id,
+            undoes=Undoable(Target.FACTOR_RESET, reset.id, reset.begun_at),
+        )[1]
+    return messages.factor_reset(user, to=address, due_at=reset.due_at, token=token)
 
 
 @handles(SendNewDevice)
@@ -240,7 +255,15 @@ def send_token_reused(work: Work, task: SendTokenReused, claim: Claim) -> Messag
 @handles(SendApiKeyMade)
 def send_api_key_made(work: Work, task: SendApiKeyMade, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
-    return messages.api_key_made(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at)
+    added = Undoable(Target.API_KEY, key.id, key.created_at)
+    return messages.api_key_made(
+        user,
+        key_name=key.name,
+        prefix=key.prefix,
+        scopes=key.scopes,
+        at=key.created_at,
+        token=_undo_addition(work, claim, user, added),
+    )
 
 
 @handles(SendApiKeyExpires)
@@ -272,13 +295,20 @@ def send_sample(work: Work, task: SendSample, claim: Claim) -> Message:
 # ── reading ──
 
 
-def _connection_changed(work: Work, user_id: int, event_id: int, *, is_added: bool) -> Message:
+def _connection_changed(work: Work, user_id: int, event_id: int, claim: Claim, *, is_added: bool) -> Message:
     user, event = _active(work, user_id), _event(work, event_id)
     device, address = _visit(event)
-    name = str(event.detail.values.get("provider")) if event.detail else ""
+    values = event.detail.values if event.detail else {}
+    name = str(values.get("provider", ""))
     provider = settings().find_provider(name)
     return messages.connection_changed(
-        user, label=provider.label if provider else name, is_added=is_added, at=event.at, device=device, address=address
+        user,
+        label=provider.label if provider else name,
+        is_added=is_added,
+        at=event.at,
+        device=device,
+        address=address,
+        token=_undo_addition(work, claim, user, Undoable.read(Target.CONNECTION, values)),
     )
 
 
@@ -356,6 +386,28 @@ def _verification(work: Work, user: User, claim: Claim) -> Message:
 def _link(work: Work, claim: Claim, purpose: Purpose, user: User, *, lifetime: timedelta) -> str:
     """The token of this job's link to the user's own address. Raises DeadLink if it has ended meanwhile."""
     return work.links.issue(purpose, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id)[1]
+
+
+def _undo_addition(work: Work, claim: Claim, user: User, added: Undoable | None) -> str | None:
+    """The token of the link that undoes what this job's mail announces; None if it announces no way in.
+
+    Raises DeadLink if the link was used.
+    """
+    if added is None:
+        return None
+    lifetime = work.lifetimes.undo_link
+    undo = Purpose.UNDO_ADDITION
+    return work.links.issue(
+        undo, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id, undoes=added
+    )[1]
+
+
+def _address_since(work: Work, user: User, *, before: int | None) -> datetime:
+    """Since when the account has had its address, or had the one that it left with the change of id `before`."""
+    confirmed = select(func.max(EmailChange.confirmed_at)).where(EmailChange.user_id == user.id)
+    if before is not None:
+        confirmed = confirmed.where(EmailChange.id < before)
+    return work.session.scalar(confirmed) or user.created_at
 
 
 def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:

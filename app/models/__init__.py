@@ -9,7 +9,7 @@ from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
 from app.models.job import OPEN, Job, JobState, SchedulePause
-from app.models.link import ENDED_BY_SAFETY, OneTimeLink, Purpose
+from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
@@ -29,6 +29,7 @@ __all__ = [
     "LONGEST_ROLE_NAME",
     "MEMBER",
     "OPEN",
+    "UNDOING",
     "ApiKey",
     "AuditDetail",
     "AuditEvent",
@@ -62,6 +63,7 @@ __all__ = [
     "Statistic",
     "Status",
     "StoredFile",
+    "Target",
     "Throttle",
     "User",
     "UserImport",

@@ -25,6 +25,8 @@ class Authenticator(Base):
     `secret` is the sealed seed of one-time codes and `last_step` the newest time step that was accepted; `code_hash`
     is a recovery code's, and a used one has `last_used_at`. `failures` counts wrong codes in a row. A passkey has a
     name, its id (base64url), public key (COSE), counter, and how browsers reach it.
+
+    A replaced app has no `confirmed_at`, but `replaced_at` and `replaced_by_id`. For a while it can come back.
     """
 
     __tablename__ = "authenticators"
@@ -45,6 +47,8 @@ class Authenticator(Base):
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    replaced_at: Mapped[datetime | None]
+    replaced_by_id: Mapped[int | None] = mapped_column(BigId)
 
 
 class FactorReset(Base):

@@ -17,17 +17,30 @@ class Purpose(StrEnum):
     CHANGE_EMAIL = "change_email"
     UNDO_EMAIL_CHANGE = "undo_email_change"
     INVITATION = "invitation"
+    UNDO_ADDITION = "undo_addition"
+    KEEP_FACTORS = "keep_factors"
 
 
-# Ended when an account is secured. Links that undo a change of address stay: with them, the previous owner gets the
-# account back.
-ENDED_BY_SAFETY = tuple(purpose for purpose in Purpose if purpose != Purpose.UNDO_EMAIL_CHANGE)
+# Each of these belongs to one act and undoes it. A newer one does not replace it, and it stays valid when an account is
+# secured: with it, the owner gets the account back.
+UNDOING = (Purpose.UNDO_EMAIL_CHANGE, Purpose.UNDO_ADDITION, Purpose.KEEP_FACTORS)
+ENDED_BY_SAFETY = tuple(purpose for purpose in Purpose if purpose not in UNDOING)
+
+
+class Target(StrEnum):
+    """What a link undoes."""
+
+    AUTHENTICATOR = "authenticator"
+    CONNECTION = "connection"
+    API_KEY = "api_key"
+    FACTOR_RESET = "factor_reset"
 
 
 class OneTimeLink(Base):
     """A link in a mail. Its token is a keyed hash of this row; only the hash of that token is stored.
 
-    `job_id` ties it to the job that sends it, so that a retried job sends the same link.
+    `job_id` ties it to the job that sends it, so that a retried job sends the same link. `target_kind` and `target_id`
+    name the row that it undoes, which was added at `target_at`; the row may be gone.
     """
 
     __tablename__ = "one_time_links"
@@ -44,6 +57,9 @@ class OneTimeLink(Base):
     salt: Mapped[bytes] = mapped_column(LargeBinary(16))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     email_change_id: Mapped[int | None] = mapped_column(ForeignKey("email_changes.id", ondelete="CASCADE"), index=True)
+    target_kind: Mapped[str | None] = mapped_column(String(16))
+    target_id: Mapped[int | None] = mapped_column(BigId)
+    target_at: Mapped[datetime | None]
     job_id: Mapped[int | None] = mapped_column(BigId, unique=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

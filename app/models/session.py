@@ -11,7 +11,10 @@ IMPERSONATING = text("impersonated_until IS NOT NULL")
 
 
 class Session(Base):
-    """One sign-in; what depends on it ends with it. Only the token's hash is stored."""
+    """One sign-in; what depends on it ends with it. Only the token's hash is stored.
+
+    `factor_added_at` is when the second factor was added that its owner has proved in it last; None without one.
+    """
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -30,6 +33,7 @@ class Session(Base):
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     confirmed_at: Mapped[datetime]
+    factor_added_at: Mapped[datetime | None] = mapped_column(deferred=True)
     idle_seconds: Mapped[int]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

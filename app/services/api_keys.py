@@ -101,6 +101,12 @@ class ApiKeys:
             self.audit.record("api_key.ended_all", subject_id=user_id, reason=reason, count=ended)
         return ended
 
+    def undo(self, user_id: int, key_id: int) -> None:
+        """End a key of this user, if it has not ended."""
+        theirs = (ApiKey.user_id == user_id, ApiKey.id == key_id, ApiKey.ended_at.is_(None))
+        if affected(self.session, update(ApiKey).where(*theirs).values(ended_at=self.clock())):
+            self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
+
     def expire(self, key_id: int) -> None:
         """End what was found expired, so that a clock set back does not revive it."""
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))

@@ -17,7 +17,7 @@ from app.services.audit import AuditLog
 from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
-from app.services.links import OneTimeLinks
+from app.services.links import OneTimeLinks, undoable
 from app.services.registration import Registration
 from app.services.statements import has_room, serialise
 from app.tasks import SendConnectionAdded, SendConnectionRemoved
@@ -91,7 +91,8 @@ class Connections:
         if not has_room(self.session, theirs, at_most=MOST_CONNECTIONS, lock=f"connections:{user_id}"):
             raise TooManyConnections
         added = self._add(user_id, identity)
-        event_id = self.audit.record("connection.added", subject_id=user_id, provider=identity.provider)
+        about = {"provider": identity.provider, **undoable(added)}
+        event_id = self.audit.record("connection.added", subject_id=user_id, **about)
         self.job_queue.enqueue(SendConnectionAdded(user_id=user_id, event_id=event_id))
         return added
 
@@ -114,6 +115,14 @@ class Connections:
         recent = (OAuthIdentity.user_id == user_id, OAuthIdentity.created_at >= at)
         for provider in self.session.scalars(delete(OAuthIdentity).where(*recent).returning(OAuthIdentity.provider)):
             self.audit.record("connection.removed", subject_id=user_id, provider=provider)
+
+    def undo(self, user_id: int, connection_id: int) -> None:
+        """Remove a connection, if it is still there. The owner is told."""
+        mine = (OAuthIdentity.user_id == user_id, OAuthIdentity.id == connection_id)
+        provider = self.session.scalar(delete(OAuthIdentity).where(*mine).returning(OAuthIdentity.provider))
+        if provider is not None:
+            event_id = self.audit.record("connection.removed", subject_id=user_id, provider=provider)
+            self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))
 
     def note_use(self, connection: OAuthIdentity, identity: Identity) -> None:
         connection.last_used_at = self.clock()

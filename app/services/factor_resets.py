@@ -1,27 +1,31 @@
-"""Resets of second factors, for people who have lost everything: begun by somebody else, told to every address, and
-done after a wait in which the owner can say no."""
+"""Resets of second factors for people who have lost them all: every address of theirs is told, and after a wait in
+which the owner can cancel it, the factors are removed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import NotSetUp
-from app.models import EmailChange, FactorReset, OAuthIdentity, User
-from app.principal import Actor
+from app.errors import DeadLink, FactorTooNew, NotSetUp
+from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
+from app.principal import Actor, Principal
 from app.services.audit import AuditLog
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
+from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
 from app.services.sessions import Sessions
 from app.services.statements import affected
 from app.tasks import ResetFactors, SendFactorReset
+
+# What is younger, a thief may have added: it cannot cancel a reset.
+OLDER_BY = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class FactorResets:
     factors: Factors
     job_queue: JobQueue
     lifetimes: Lifetimes
+    links: OneTimeLinks
     policy: Policy
     sessions: Sessions
     clock: Callable[[], datetime]
@@ -60,13 +65,47 @@ class FactorResets:
         return begun
 
     def cancel(self, user: User, *, by: Actor) -> None:
-        """End the wait, as somebody who may begin it, or as the owner. Raises NotSetUp if there is none."""
-        if by.user_id != user.id:
+        """End the wait, as somebody who may begin it, or as the owner in a session that `may_cancel`.
+
+        Raises NotSetUp if there is none, FactorTooNew.
+        """
+        if not isinstance(by, Principal) or by.user_id != user.id:
             self.policy.check(by, USERS_RESET_FACTORS, user)
-        waiting = update(FactorReset).where(FactorReset.user_id == user.id, FactorReset.ended_at.is_(None))
+        else:
+            waiting = self.find_open(user.id)
+            if waiting is not None and not self.may_cancel(waiting, by):
+                raise FactorTooNew
+        self._cancel(user.id)
+
+    def may_cancel(self, waiting: FactorReset, owner: Principal) -> bool:
+        """Whether the owner's session was confirmed with a factor that is older than the request by a week."""
+        session = self.session.get(Session, owner.session_id)
+        added_at = session.factor_added_at if session is not None else None
+        return added_at is not None and added_at <= waiting.begun_at - OLDER_BY
+
+    def get_cancellable(self, token: str) -> FactorReset:
+        """The reset that the link of `token` cancels. Raises DeadLink."""
+        link = self.links.get_live(token, Purpose.KEEP_FACTORS)
+        found = self.session.get(FactorReset, link.target_id)
+        if found is None or found.ended_at is not None:
+            raise DeadLink
+        return found
+
+    def cancel_by_link(self, token: str) -> None:
+        """End the wait with a link that was sent to an old address of the owner. Raises DeadLink, NotSetUp."""
+        found = self.get_cancellable(token)
+        self.links.spend(token, Purpose.KEEP_FACTORS)
+        self._cancel(found.user_id)
+
+    def is_old_address(self, waiting: FactorReset, since: datetime) -> bool:
+        """Whether an address that is the owner's `since` then may cancel a reset."""
+        return since <= waiting.begun_at - OLDER_BY
+
+    def _cancel(self, user_id: int) -> None:
+        waiting = update(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
         if not affected(self.session, waiting.values(ended_at=self.clock())):
             raise NotSetUp
-        self.audit.record("factor.reset_cancelled", subject_id=user.id)
+        self.audit.record("factor.reset_cancelled", subject_id=user_id)
 
     def finish(self, reset_id: int) -> bool:
         """Remove every factor, once the wait is over; every session ends. False if there is nothing to do now."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -25,7 +26,17 @@ from app.errors import (
     TooManyPasskeys,
     WrongCode,
 )
-from app.models import Authenticator, Device, Factor, OAuthIdentity, Role, User, user_roles
+from app.models import (
+    Authenticator,
+    Device,
+    Factor,
+    OAuthIdentity,
+    OneTimeLink,
+    Role,
+    Target,
+    User,
+    user_roles,
+)
 from app.principal import Principal, Visit
 from app.security.codes import is_time_code, matching_step, new_seed
 from app.security.passkeys import NewPasskey
@@ -33,6 +44,7 @@ from app.security.sealed import CannotOpen, key_id, seal, unseal
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
+from app.services.links import undoable
 from app.services.sessions import Sessions
 from app.services.statements import affected, has_room
 from app.services.throttles import Throttles
@@ -42,6 +54,7 @@ MOST_FAILURES = 100  # In a row, ever (NIST SP 800-63B-4, section 3.2.2).
 MOST_PASSKEYS = 20
 TELL_THE_OWNER_AT = 5
 TRUSTED_FOR = timedelta(days=30)
+PENDING_FOR = timedelta(minutes=15)  # How long a new seed waits for its first code.
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,14 @@ class RecoveryTry:
 
     throttle_id: int
     like: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedFactor:
+    """A second factor of `user_id` that was just shown, and when it was added."""
+
+    user_id: int
+    added_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +89,11 @@ class Factors:
         """Whether a password is not enough to sign in."""
         found = select(Authenticator.id).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
         return self.session.scalar(found.limit(1)) is not None
+
+    def list_all(self, user_id: int) -> list[Authenticator]:
+        """The confirmed ones, without recovery codes."""
+        theirs = select(Authenticator).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
+        return list(self.session.scalars(theirs.order_by(Authenticator.id)))
 
     def find(self, user_id: int, factor: Factor) -> Authenticator | None:
         """The confirmed one of this kind."""
@@ -91,8 +117,7 @@ class Factors:
     def begin_totp(self, user_id: int) -> None:
         """Make a seed, in place of one that was never confirmed."""
         self._lock(user_id)
-        pending = delete(Authenticator).where(*_of(user_id, Factor.TOTP), Authenticator.confirmed_at.is_(None))
-        self.session.execute(pending)
+        self.session.execute(delete(Authenticator).where(*_pending(user_id)))
         secret = seal(new_seed(), purpose=_purpose(user_id), secret_keys=self.secret_keys)
         self.session.add(Authenticator(user_id=user_id, kind=Factor.TOTP, secret=secret, created_at=self.clock()))
         self.session.flush()
@@ -104,8 +129,10 @@ class Factors:
     def confirm_totp(self, principal: Principal, code: str, *, recovery: Sequence[str]) -> str:
         """Use the pending seed from now on, instead of an earlier one. `code` is plain, `recovery` the hashes of codes.
 
-        The first factor ends every other session, and the recovery codes become valid. Returns this session's new
-        token. Raises NotSetUp, WrongCode.
+        The earlier one is kept for as long as the link in the mail about this can bring it back. The first factor ends
+        every other session, and the recovery codes become valid. Returns this session's new token.
+
+        Raises NotSetUp, WrongCode.
         """
         user_id, now = principal.user_id, self.clock()
         self._lock(user_id)
@@ -114,12 +141,15 @@ class Factors:
         if step is None:
             raise WrongCode
         is_first = not self.has_any(user_id)
-        self.session.execute(delete(Authenticator).where(*_confirmed(user_id, Factor.TOTP)))
-        pending.confirmed_at, pending.last_step, pending.last_used_at = now, step, now
+        replaced = update(Authenticator).where(*_confirmed(user_id, Factor.TOTP))
+        self.session.execute(replaced.values(confirmed_at=None, replaced_at=now, replaced_by_id=pending.id))
+        # It is as old as its first use: before that it was no factor.
+        pending.created_at = pending.confirmed_at = pending.last_used_at = now
+        pending.last_step = step
         if is_first:
             self._begin_with(principal, recovery)
         self.session.flush()
-        self._changed(user_id, self.audit.record("factor.added", subject_id=user_id, factor=Factor.TOTP.value))
+        self._added(pending)
         return self.sessions.confirm(principal)
 
     def renew_recovery(self, user_id: int, hashes: Sequence[str]) -> None:
@@ -161,7 +191,7 @@ class Factors:
         self.session.delete(found)
         self.session.flush()
         if is_last:
-            self.session.execute(delete(Authenticator).where(Authenticator.user_id == user_id))
+            self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
         self._changed(user_id, self.audit.record("factor.removed", subject_id=user_id, factor=kind, name=name))
 
     def remove_all(self, user_id: int) -> None:
@@ -171,15 +201,53 @@ class Factors:
         self._changed(user_id, self.audit.record("factor.reset", subject_id=user_id))
 
     def remove_added_since(self, user_id: int, at: datetime) -> None:
-        """Remove the factors that were added at or after `at`, confirmed or not."""
+        """Remove the factors that were added at or after `at`, confirmed or not, and bring back what they replaced."""
         self._lock(user_id)
-        recent = (Authenticator.user_id == user_id, Authenticator.created_at >= at)
-        columns = (Authenticator.kind, Authenticator.name, Authenticator.confirmed_at)
-        for kind, name, confirmed_at in self.session.execute(delete(Authenticator).where(*recent).returning(*columns)):
-            if kind != Factor.RECOVERY and confirmed_at is not None:
-                self.audit.record("factor.removed", subject_id=user_id, factor=kind, name=name)
+        recent = select(Authenticator.id).where(Authenticator.user_id == user_id, Authenticator.created_at >= at)
+        for authenticator_id in self.session.scalars(recent.order_by(Authenticator.id.desc())).all():
+            self._undo(user_id, authenticator_id)
+
+    def undo(self, user_id: int, authenticator_id: int) -> None:
+        """Remove a factor, if it is still there, and bring back the app that it replaced. The owner is told."""
+        self._lock(user_id)
+        event_id = self._undo(user_id, authenticator_id)
+        if event_id is not None:
+            self._changed(user_id, event_id)
+
+    def _undo(self, user_id: int, authenticator_id: int) -> int | None:
+        """Returns the id of the audit event, where a factor was removed."""
+        found, event_id = self.session.get(Authenticator, authenticator_id), None
+        if found is not None and found.user_id == user_id:
+            if found.confirmed_at is not None and found.kind != Factor.RECOVERY:
+                event_id = self.audit.record("factor.removed", subject_id=user_id, factor=found.kind, name=found.name)
+            self.session.delete(found)
+            self.session.flush()
+        self._bring_back(user_id, authenticator_id, removed=found)
         if not self.has_any(user_id):
             self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
+        return event_id
+
+    def _bring_back(self, user_id: int, authenticator_id: int, *, removed: Authenticator | None) -> None:
+        """Make the app that `authenticator_id` replaced the one in use again.
+
+        Where another app is in use by now, that one counts as having replaced it: its own link brings it back.
+        """
+        earlier = update(Authenticator).where(
+            Authenticator.user_id == user_id, Authenticator.replaced_by_id == authenticator_id
+        )
+        in_use = self.find(user_id, Factor.TOTP)
+        if removed is not None and removed.replaced_at is not None:
+            change: dict[str, Any] = {"replaced_at": removed.replaced_at, "replaced_by_id": removed.replaced_by_id}
+        elif in_use is not None:
+            change = {"replaced_at": in_use.created_at, "replaced_by_id": in_use.id}
+        else:
+            change = {"replaced_at": None, "replaced_by_id": None, "confirmed_at": Authenticator.created_at}
+        self.session.execute(earlier.values(change))
+
+    def list_older(self, user_id: int, at: datetime) -> list[Authenticator]:
+        """The second factors that were in use at `at`, one that was replaced since included; no recovery codes."""
+        theirs = select(Authenticator).where(*_in_use(user_id, at), Authenticator.kind != Factor.RECOVERY)
+        return list(self.session.scalars(theirs.order_by(Authenticator.id)))
 
     def _has_another_way_in(self, found: Authenticator) -> bool:
         """A password, a connection, or another passkey."""
@@ -211,22 +279,20 @@ class Factors:
         theirs = _confirmed(user_id, Factor.PASSKEY)
         if not has_room(self.session, *theirs, at_most=MOST_PASSKEYS, lock=f"passkeys:{user_id}"):
             raise TooManyPasskeys
+        added = Authenticator(
+            user_id=user_id, kind=Factor.PASSKEY, name=name, created_at=now, confirmed_at=now, **asdict(new)
+        )
         try:
             with self.session.begin_nested():
-                self.session.add(
-                    Authenticator(
-                        user_id=user_id, kind=Factor.PASSKEY, name=name, created_at=now, confirmed_at=now, **asdict(new)
-                    )
-                )
+                self.session.add(added)
         except IntegrityError:
             raise PasskeyTaken from None
         if is_first:
             self._begin_with(principal, recovery)
-        event_id = self.audit.record("factor.added", subject_id=user_id, factor=Factor.PASSKEY.value, name=name)
-        self._changed(user_id, event_id)
+        self._added(added)
         return self.sessions.confirm(principal)
 
-    def use_passkey(self, passkey: Authenticator, *, sign_count: int) -> None:
+    def use_passkey(self, passkey: Authenticator, *, sign_count: int) -> ProvedFactor:
         """Note its use, and a counter that did not grow: there could be a copy. Raises BadPasskey if it is gone."""
         self._lock(passkey.user_id)
         found = self.session.get(Authenticator, passkey.id)
@@ -236,6 +302,7 @@ class Factors:
             event_id = self.audit.record("factor.counter_fell", subject_id=found.user_id, name=found.name)
             self.job_queue.enqueue(SendFactorChanged(user_id=found.user_id, event_id=event_id))
         found.sign_count, found.last_used_at = sign_count, self.clock()
+        return ProvedFactor(found.user_id, found.created_at)
 
     def _begin_with(self, principal: Principal, recovery: Sequence[str]) -> None:
         """What comes with the first factor."""
@@ -249,6 +316,10 @@ class Factors:
         if hashes:
             self.session.execute(insert(Authenticator), [made | {"code_hash": each} for each in hashes])
 
+    def _added(self, added: Authenticator) -> None:
+        about = {"factor": added.kind, "name": added.name, **undoable(added)}
+        self._changed(added.user_id, self.audit.record("factor.added", subject_id=added.user_id, **about))
+
     def _changed(self, user_id: int, event_id: int) -> None:
         """Nothing is trusted any more, and the owner is told."""
         self.session.execute(update(Device).where(Device.user_id == user_id).values(trusted_until=None))
@@ -256,14 +327,19 @@ class Factors:
 
     # ── using ──
 
-    def use_totp(self, user_id: int, code: str) -> None:
-        """Accept a plain code, once. Raises TooManyTries, AuthenticatorLocked, WrongCode."""
-        throttle_id = self._charge(user_id, Factor.TOTP)
-        found = self.find(user_id, Factor.TOTP)
+    def use_totp(self, user_id: int, code: str, *, at: datetime | None = None) -> ProvedFactor:
+        """Accept a plain code, once: of the app in use now, or of the one that was in use `at` an earlier time.
+
+        Raises TooManyTries, AuthenticatorLocked, WrongCode.
+        """
+        which = _usable(user_id, Factor.TOTP, at)
+        throttle_id = self._charge(user_id, which)
+        found = self.session.scalar(select(Authenticator).where(*which).order_by(Authenticator.id.desc()).limit(1))
         step = self._matching_step(found, code) if found else None
         if found is None or step is None or not self._take_step(found, step):
             raise self._refuse(user_id, Factor.TOTP, throttle_id)
-        self._accept(user_id, Factor.TOTP, throttle_id)
+        self._accept(which, throttle_id)
+        return ProvedFactor(user_id, found.created_at)
 
     def _matching_step(self, found: Authenticator, code: str) -> int | None:
         """None also where the seed's key is gone; `flask doctor` says so."""
@@ -278,44 +354,51 @@ class Factors:
         taken = update(Authenticator).where(Authenticator.id == found.id, newer)
         return affected(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
 
-    def begin_recovery(self, user_id: int) -> RecoveryTry:
-        """Count a try. Raises TooManyTries, AuthenticatorLocked, WrongCode where there are no codes."""
-        throttle_id = self._charge(user_id, Factor.RECOVERY)
-        found = self.find(user_id, Factor.RECOVERY)
+    def begin_recovery(self, user_id: int, *, at: datetime | None = None) -> RecoveryTry:
+        """Count a try. Raises TooManyTries, AuthenticatorLocked, WrongCode where there are (or were) no codes."""
+        which = _usable(user_id, Factor.RECOVERY, at)
+        throttle_id = self._charge(user_id, which)
+        found = self.session.scalar(select(Authenticator).where(*which).limit(1))
         if found is None or found.code_hash is None:
             raise self._refuse(user_id, Factor.RECOVERY, throttle_id)
         return RecoveryTry(throttle_id, found.code_hash)
 
-    def use_recovery(self, user_id: int, attempt: RecoveryTry, hashed: str | None) -> None:
+    def use_recovery(
+        self, user_id: int, attempt: RecoveryTry, hashed: str | None, *, at: datetime | None = None
+    ) -> ProvedFactor:
         """Accept a recovery code by its hash, once, and tell the owner. None stands for what can be no code.
 
         Raises WrongCode.
         """
         self._lock(user_id)
-        unused = *_confirmed(user_id, Factor.RECOVERY), Authenticator.last_used_at.is_(None)
-        spent = update(Authenticator).where(*unused, Authenticator.code_hash == hashed)
-        if hashed is None or affected(self.session, spent.values(last_used_at=self.clock())) != 1:
+        which = _usable(user_id, Factor.RECOVERY, at)
+        code = (*which, Authenticator.last_used_at.is_(None), Authenticator.code_hash == hashed)
+        spent = update(Authenticator).where(*code).values(last_used_at=self.clock()).returning(Authenticator.created_at)
+        added_at = self.session.scalar(spent) if hashed is not None else None
+        if added_at is None:
             raise self._refuse(user_id, Factor.RECOVERY, attempt.throttle_id)
-        self._accept(user_id, Factor.RECOVERY, attempt.throttle_id)
+        self._accept(which, attempt.throttle_id)
         event_id = self.audit.record("factor.recovery_used", subject_id=user_id, left=self.recovery_left(user_id))
         self.job_queue.enqueue(SendFactorChanged(user_id=user_id, event_id=event_id))
+        return ProvedFactor(user_id, added_at)
 
     def refund(self, attempt: RecoveryTry) -> None:
         """The code could not be checked now."""
         self.throttles.refund(attempt.throttle_id)
 
-    def _charge(self, user_id: int, factor: Factor) -> int:
+    def _charge(self, user_id: int, which: Sequence[ColumnElement[bool]]) -> int:
         """Count a try before it is checked, so that simultaneous ones are all counted, of pages and API together."""
         self._lock(user_id)
         throttle = self.throttles.charge(f"factor:{user_id}", user_id=user_id)
-        of_factor = update(Authenticator).where(*_confirmed(user_id, factor))
-        one_more = of_factor.where(Authenticator.failures < MOST_FAILURES).values(failures=Authenticator.failures + 1)
-        if not affected(self.session, one_more) and self.find(user_id, factor) is not None:
+        one_more = update(Authenticator).where(*which, Authenticator.failures < MOST_FAILURES)
+        is_there = select(Authenticator.id).where(*which).limit(1)
+        counted = affected(self.session, one_more.values(failures=Authenticator.failures + 1))
+        if not counted and self.session.scalar(is_there) is not None:
             raise AuthenticatorLocked
         return throttle.id
 
-    def _accept(self, user_id: int, factor: Factor, throttle_id: int) -> None:
-        self.session.execute(update(Authenticator).where(*_confirmed(user_id, factor)).values(failures=0))
+    def _accept(self, which: Sequence[ColumnElement[bool]], throttle_id: int) -> None:
+        self.session.execute(update(Authenticator).where(*which).values(failures=0))
         self.throttles.refund(throttle_id)
 
     def _refuse(self, user_id: int, factor: Factor, throttle_id: int) -> WrongCode:
@@ -364,6 +447,18 @@ class Factors:
         self.session.flush()
         return len(found)
 
+    def purge(self, *, keep_replaced: timedelta) -> None:
+        """Delete seeds that never got their first code, and apps replaced so long ago that no link brings them back."""
+        now = self.clock()
+        undone_by = select(OneTimeLink.target_id).where(
+            OneTimeLink.target_kind == Target.AUTHENTICATOR, OneTimeLink.expires_at > now
+        )
+        of_apps = delete(Authenticator).where(Authenticator.kind == Factor.TOTP, Authenticator.confirmed_at.is_(None))
+        is_replaced = Authenticator.replaced_at < now - keep_replaced
+        pending = of_apps.where(Authenticator.replaced_at.is_(None), Authenticator.created_at < now - PENDING_FOR)
+        self.session.execute(pending)
+        self.session.execute(of_apps.where(is_replaced, Authenticator.replaced_by_id.not_in(undone_by)))
+
     def count_lost(self) -> int:
         """How many seeds were sealed with a key that is not here any more."""
         known = (Authenticator.secret.startswith(f"{key_id(each)}.", autoescape=True) for each in self.secret_keys)
@@ -374,8 +469,9 @@ class Factors:
         return unseal(found.secret or "", purpose=_purpose(found.user_id), secret_keys=self.secret_keys)
 
     def _pending(self, user_id: int) -> Authenticator:
-        pending = select(Authenticator).where(*_of(user_id, Factor.TOTP), Authenticator.confirmed_at.is_(None))
-        found = self.session.scalar(pending.order_by(Authenticator.id.desc()).limit(1))
+        """Raises NotSetUp."""
+        recent = select(Authenticator).where(*_pending(user_id), Authenticator.created_at > self.clock() - PENDING_FOR)
+        found = self.session.scalar(recent.order_by(Authenticator.id.desc()).limit(1))
         if found is None:
             raise NotSetUp
         return found
@@ -391,6 +487,21 @@ def _of(user_id: int, factor: Factor) -> tuple[ColumnElement[bool], ...]:
 def _confirmed(user_id: int, factor: Factor | None = None) -> tuple[ColumnElement[bool], ...]:
     mine = (Authenticator.user_id == user_id, Authenticator.confirmed_at.is_not(None))
     return mine if factor is None else (*mine, Authenticator.kind == factor)
+
+
+def _in_use(user_id: int, at: datetime) -> tuple[ColumnElement[bool], ...]:
+    """What counted at `at`: added before it, and confirmed, or replaced at or after it."""
+    counted = or_(Authenticator.confirmed_at.is_not(None), Authenticator.replaced_at >= at)
+    return Authenticator.user_id == user_id, Authenticator.created_at < at, counted
+
+
+def _usable(user_id: int, factor: Factor, at: datetime | None) -> tuple[ColumnElement[bool], ...]:
+    """Of one kind, those that count now, or that counted at `at`."""
+    return _confirmed(user_id, factor) if at is None else (*_in_use(user_id, at), Authenticator.kind == factor)
+
+
+def _pending(user_id: int) -> tuple[ColumnElement[bool], ...]:
+    return *_of(user_id, Factor.TOTP), Authenticator.confirmed_at.is_(None), Authenticator.replaced_at.is_(None)
 
 
 def _purpose(user_id: int) -> str:

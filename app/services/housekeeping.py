@@ -47,6 +47,7 @@ class Housekeeping:
         And seal with the current key what an earlier one has sealed: not every seed is used before that key is gone.
         """
         self.factors.reseal()
+        self.factors.purge(keep_replaced=self.lifetimes.undo_link)
         now = self.clock()
         ended = now - KEPT_AFTER_END
         return (

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import DeadLink
-from app.models import OneTimeLink, Purpose
+from app.models import UNDOING, ApiKey, Authenticator, OAuthIdentity, OneTimeLink, Purpose, Target
 from app.security.tokens import keyed_hash, new_salt, token_hash
 from app.services.statements import affected
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """What a link undoes: a row that was added `at`, and may be gone when the link is used."""
+
+    kind: Target
+    id: int
+    at: datetime
+
+    @classmethod
+    def read(cls, kind: Target, values: Mapping[str, Any]) -> Undoable | None:
+        """What the details of an audit event say of it; None for an event of an earlier release, or an erased one."""
+        if "added_id" not in values:
+            return None
+        return cls(kind, values["added_id"], datetime.fromisoformat(values["added_at"]))
+
+
+def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:
+    """For the details of the event that says that it was added."""
+    return {"added_id": added.id, "added_at": added.created_at.isoformat()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +54,7 @@ class OneTimeLinks:
         lifetime: timedelta,
         job_id: int | None = None,
         email_change_id: int | None = None,
+        undoes: Undoable | None = None,
     ) -> tuple[OneTimeLink, str]:
         """A new link and its token; older ones stay valid until `supersede`, when this one was sent.
 
@@ -51,6 +74,9 @@ class OneTimeLinks:
             token_hash=token_hash(token),
             job_id=job_id,
             email_change_id=email_change_id,
+            target_kind=undoes.kind if undoes else None,
+            target_id=undoes.id if undoes else None,
+            target_at=undoes.at if undoes else None,
             created_at=now,
             expires_at=now + lifetime,
         )
@@ -59,11 +85,8 @@ class OneTimeLinks:
         return link, token
 
     def supersede(self, link: OneTimeLink) -> None:
-        """This link was sent: end the older ones of its user and purpose.
-
-        A link that undoes a change of address is never replaced: each belongs to a different change.
-        """
-        if link.purpose != Purpose.UNDO_EMAIL_CHANGE:
+        """This link was sent: end the older ones of its user and purpose, unless each belongs to an act of its own."""
+        if link.purpose not in UNDOING:
             self._end(
                 OneTimeLink.user_id == link.user_id, OneTimeLink.purpose == link.purpose, OneTimeLink.id < link.id
             )

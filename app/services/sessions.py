@@ -33,11 +33,20 @@ class Sessions:
     lifetimes: Lifetimes
     clock: Callable[[], datetime]
 
-    def start(self, user_id: int, *, visit: Visit, remember: bool, is_confirmed: bool = True) -> tuple[int, str]:
+    def start(
+        self,
+        user_id: int,
+        *,
+        visit: Visit,
+        remember: bool,
+        is_confirmed: bool = True,
+        factor_added_at: datetime | None = None,
+    ) -> tuple[int, str]:
         """Begin a session; returns its id and its token, which is not stored.
 
         One that is not `is_confirmed`, because a second factor was skipped, has to be confirmed before anything
-        sensitive. Beyond `sessions_per_user` active ones, the least recently seen end.
+        sensitive. `factor_added_at` is when the factor that was shown was added. Beyond `sessions_per_user` active
+        ones, the least recently seen end.
         """
         self._make_room(user_id)
         token, now, span = new_token(), self.clock(), self.lifetimes
@@ -55,6 +64,7 @@ class Sessions:
                 "created_at": now,
                 "last_seen_at": now,
                 "confirmed_at": now if is_confirmed else NEVER,
+                "factor_added_at": factor_added_at,
                 "idle_seconds": int(idle.total_seconds()),
                 "expires_at": now + absolute,
             },
@@ -77,9 +87,13 @@ class Sessions:
         over = update(Session).where(Session.id == session_id, Session.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock(), end_reason="expired"))
 
-    def confirm(self, principal: Principal) -> str:
-        """Note that its owner has just proved who they are, and replace the token. Raises SessionNotFound."""
-        token = self.replace_token(principal, confirmed_at=self.clock())
+    def confirm(self, principal: Principal, *, factor_added_at: datetime | None = None) -> str:
+        """Note that its owner has just proved who they are, with the factor added then if it was one.
+
+        Replaces the token. Raises SessionNotFound.
+        """
+        factor = {"factor_added_at": factor_added_at} if factor_added_at else {}
+        token = self.replace_token(principal, confirmed_at=self.clock(), **factor)
         self.audit.record("session.confirmed", subject_id=principal.user_id)
         return token
 

@@ -22,7 +22,7 @@ from app.models import Device, User
 from app.principal import Visit
 from app.security.tokens import is_same, keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
-from app.services.factors import Factors
+from app.services.factors import Factors, ProvedFactor
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
@@ -46,8 +46,8 @@ class Authentication:
     """What somebody has proved before a session begins.
 
     `method` is `password`, `passkey` or a provider's name. `attempt` is that of a password, `new_hash` replaces one
-    with outdated parameters. `has_second_factor`: a passkey has verified its user. `first_factor` is the proof of
-    SecondFactorRequired, once a second factor was given; it is valid until the password changes.
+    with outdated parameters. `factor` is the second factor that was shown; a passkey that has verified its user is
+    one. `first_factor` is the proof of SecondFactorRequired, valid until the password changes.
     """
 
     user_id: int
@@ -55,7 +55,7 @@ class Authentication:
     remember: bool = False
     attempt: Attempt | None = None
     new_hash: str | None = None
-    has_second_factor: bool = False
+    factor: ProvedFactor | None = None
     first_factor: str | None = None
 
 
@@ -143,7 +143,7 @@ class SignIn:
         if proved.new_hash:
             self.session.execute(update(User).where(User.id == proved.user_id).values(hashed_password=proved.new_hash))
         has_skipped_factor = False
-        if not proved.has_second_factor and proved.first_factor is None:
+        if proved.factor is None or proved.factor.user_id != proved.user_id:
             hashed = proved.new_hash or user.hashed_password
             has_skipped_factor = self._skip_factor(
                 proved.user_id, hashed, device_token=visit.device_token if in_browser else None
@@ -206,7 +206,11 @@ class SignIn:
         is_known = in_browser and self.sessions.find_device(user_id, visit.device_token) is not None
         had_others = not is_known and self.sessions.has_devices(user_id)
         session_id, token = self.sessions.start(
-            user_id, visit=visit, remember=proved.remember, is_confirmed=is_confirmed
+            user_id,
+            visit=visit,
+            remember=proved.remember,
+            is_confirmed=is_confirmed,
+            factor_added_at=proved.factor.added_at if proved.factor else None,
         )
         device_token = None
         if in_browser:

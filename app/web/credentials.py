@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from app.errors import Busy, SecondFactorRequired
 from app.extensions import credentials, settings
 from app.security.codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.security.passwords import Verdict
+from app.services.factors import ProvedFactor
 from app.services.password_policy import NewPassword
 from app.services.sign_in import Attempt, Authentication, SignedIn
 from app.unit_of_work import Work, unit_of_work
@@ -54,8 +56,8 @@ def open_session(email: str, password: str, *, code: str | None, remember: bool)
     except SecondFactorRequired as asked:
         if code is None:
             raise
-        check_code(asked.user_id, code)
-        proved = Authentication(asked.user_id, "password", remember=remember, first_factor=asked.proof)
+        factor = check_code(asked.user_id, code)
+        proved = Authentication(asked.user_id, "password", remember=remember, factor=factor, first_factor=asked.proof)
     with unit_of_work() as work:
         return work.sign_in.begin_session(proved, visit=visit, in_browser=False)
 
@@ -72,18 +74,19 @@ def _prove_password(email: str, password: str, *, remember: bool) -> Authenticat
     return Authentication(attempt.user_id, "password", remember=remember, attempt=attempt, new_hash=new_hash)
 
 
-def check_code(user_id: int, typed: str) -> None:
+def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> ProvedFactor:
     """Accept a code as the second factor of `user_id`, once: of an authenticator app, or a recovery code.
+
+    With `at`, only what was set up before that time, an app that was replaced since included.
 
     Raises WrongCode, AuthenticatorLocked, TooManyTries, Busy.
     """
     code = plain(typed)
     if len(code) < RECOVERY_LENGTH:
         with unit_of_work() as work:
-            work.factors.use_totp(user_id, code)
-        return
+            return work.factors.use_totp(user_id, code, at=at)
     with unit_of_work() as work:
-        attempt = work.factors.begin_recovery(user_id)
+        attempt = work.factors.begin_recovery(user_id, at=at)
     right = as_recovery_code(code)
     try:
         hashed = credentials.passwords.derive([right], like=attempt.like)[0] if right else None
@@ -92,7 +95,7 @@ def check_code(user_id: int, typed: str) -> None:
             work.factors.refund(attempt)
         raise
     with unit_of_work() as work:
-        work.factors.use_recovery(user_id, attempt, hashed)
+        return work.factors.use_recovery(user_id, attempt, hashed, at=at)
 
 
 def check_password(user_id: int, password: str, *, purpose: str) -> str | None:

@@ -28,7 +28,7 @@ from app.security.passkeys import (
 from app.unit_of_work import reading
 from app.web import challenges
 
-SIGN_IN, TWO_FACTOR, CONFIRM, ADD = "sign-in", "two-factor", "confirm", "add"
+SIGN_IN, TWO_FACTOR, CONFIRM, ADD, UNDO = "sign-in", "two-factor", "confirm", "add", "undo"
 NOBODY = 0
 
 

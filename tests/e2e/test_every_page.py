@@ -13,8 +13,9 @@ from flask import abort
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.models import Authenticator, Purpose
+from app.models import Authenticator, Purpose, Target
 from app.principal import OPERATOR
+from app.services.links import Undoable
 from app.settings import Settings
 from app.tasks import NoOperation
 from app.web.access import public
@@ -57,7 +58,9 @@ NOT_PAGES = {
     # They take a token out of the address and go on to a page that is here.
     "auth.open_email_change",
     "auth.open_invitation",
+    "auth.open_keep_factors",
     "auth.open_reset_link",
+    "auth.open_undo_addition",
     "auth.open_undo_link",
     "auth.open_verification",
 }
@@ -335,6 +338,74 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     wants_another_address(visitor)
     visitor.open(token_link(visitor, Purpose.UNDO_EMAIL_CHANGE, "/auth/undo-email-change"))
+
+
+@way("auth.undo_addition")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.open(visitor.link_in("A second factor was set up"))
+    assert visitor.heading == "Remove the authenticator app"
+    assert "second factor that you had before" not in visitor.says()
+
+
+@way("auth.undo_addition: by a passkey from before")
+def _(visitor: Visitor) -> None:
+    visitor.has_authenticator(transport="usb", verifies=False)
+    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
+    visitor.fill(name="Key on my ring")
+    visitor.press("Add the passkey")
+    visitor.open(f"{visitor.site}/account/api-keys")
+    visitor.fill(name="backup")
+    visitor.press("Make the key")
+    link = visitor.link_in("A new API key").replace(visitor.deployment.url, visitor.site)
+    visitor.open(link)
+    visitor.fill(code="aaaa-bbbb-cccc-dddd")
+    visitor.press("Revoke the API key")
+    assert "That code is not right" in visitor.says()
+    visitor.press("Use a passkey")
+    assert visitor.heading == "Forgot your password?"
+    assert "API key revoked" in visitor.says()
+
+
+@way("auth.undo_addition: with a code from before")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.open("/account/api-keys")
+    visitor.fill(name="backup")
+    visitor.press("Make the key")
+    visitor.open(visitor.link_in("A new API key"))
+    visitor.fill(code="12345678")
+    visitor.press("Revoke the API key")
+    assert "second factor that you had before" in visitor.says()
+
+
+@way("auth.password_changed")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.open(token_link(visitor, Purpose.RESET_PASSWORD, "/auth/reset-password"))
+    visitor.fill(password=OTHER_PASSWORD)
+    visitor.press("Change password")
+    assert visitor.heading == "Password changed"
+
+
+@way("auth.keep_factors")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    with visitor.deployment.work() as work:
+        user = work.users.get_by_email(visitor.email, lock=True)
+        reset = work.factor_resets.begin(user, reason="They called.", by=OPERATOR)
+        _, token = work.links.issue(
+            Purpose.KEEP_FACTORS,
+            user_id=user.id,
+            address=user.email,
+            lifetime=work.lifetimes.factor_reset,
+            undoes=Undoable(Target.FACTOR_RESET, reset.id, reset.begun_at),
+        )
+    visitor.open(f"/auth/keep-factors/{token}")
 
 
 @way("account.profile: saved")

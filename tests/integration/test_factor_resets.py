@@ -8,7 +8,7 @@ from app.models import AuditEvent, Authenticator, FactorReset, Job, OAuthIdentit
 from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
-from tests.support.authenticator import add_passkey, set_up
+from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 
@@ -33,7 +33,7 @@ def helper(app, admin):
 
 
 def begin(helper, person, reason="They called, and I know their voice."):
-    helper.confirm("a quieter harbour")
+    helper.login("grace@example.com", "a quieter harbour")
     return helper.post(f"/users/{person.id}/reset-factors", {"reason": reason})
 
 
@@ -51,7 +51,7 @@ def test_factors_go_after_a_day_and_not_before(app, own, ada, helper, clock, mai
     assert begin(helper, ada).location == f"/users/{ada.id}"
     assert "will be removed" in helper.get(f"/users/{ada.id}").text
     mail = next(each for each in mailbox.to(ada.email) if "about to be removed" in each.subject)
-    assert "You did not? Sign in and cancel it" in mail.text
+    assert "If you didn't, someone is trying to get into the account." in mail.text
     clock.advance(hours=23)
     work_off(app)
     assert factors(app) == 12
@@ -69,8 +69,16 @@ def test_factors_go_after_a_day_and_not_before(app, own, ada, helper, clock, mai
     assert waiting(app) is None
 
 
-def test_the_owner_can_say_no(app, own, ada, helper, clock, mailbox):
+def confirm(own, clock):
+    own.login("ada@example.com", "a quieter harbour")
+    own.post("/auth/two-factor", {"code": own.phone.code()})
+    clock.advance(seconds=30)
+
+
+def test_owner_cancels_with_a_factor_that_is_older_by_a_week(app, own, ada, helper, clock, mailbox):
+    clock.advance(days=7)
     begin(helper, ada, reason="Somebody called.")
+    confirm(own, clock)
     assert "Somebody called." in own.get(SECURITY).text
     own.post(f"{SECURITY}/keep-factors", page=SECURITY)
     assert own.post(f"{SECURITY}/keep-factors", page="/account").location == SECURITY
@@ -78,6 +86,85 @@ def test_the_owner_can_say_no(app, own, ada, helper, clock, mailbox):
     clock.advance(hours=25)
     work_off(app)
     assert factors(app) == 12
+
+
+def test_factor_younger_than_a_week_cannot_cancel(app, own, ada, helper, clock, mailbox):
+    clock.advance(days=7)
+    own.sign_in(ada)
+    thief = add_passkey(own, Passkey(), name="Thief's")[0]
+    clock.advance(days=6)
+    begin(helper, ada)
+    with_passkey(own, thief)
+    refused = own.post(f"{SECURITY}/keep-factors", page=SECURITY)
+    assert refused.location == SECURITY
+    assert "at least a week longer" in own.get(SECURITY).text
+    assert waiting(app) is not None
+
+
+def test_session_confirmed_without_a_factor_is_asked_for_one(app, ada, helper, clock):
+    browser = Browser(app)
+    browser.sign_in(ada)
+    set_up(browser, clock)
+    clock.advance(days=30)
+    begin(helper, ada)
+    again = Browser(app)
+    again.sign_in(ada)
+    clock.advance(minutes=11)
+    asked = again.post(f"{SECURITY}/keep-factors", page=SECURITY)
+    assert asked.location.startswith("/auth/confirm")
+    assert waiting(app) is not None
+
+
+def with_passkey(browser, passkey):
+    signed = passkey.get(passkey_options(browser.get("/auth/login").text))
+    assert browser.post("/auth/passkey", {"credential": signed, "purpose": "sign-in"}).location == "/account"
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_link_to_an_old_address_cancels(app, ada, helper, clock, mailbox):
+    browser = Browser(app)
+    browser.sign_in(ada)
+    set_up(browser, clock)
+    clock.advance(days=8)
+    begin(helper, ada)
+    link = mailbox.last_to(ada.email).link
+    stranger = Browser(app)
+    opened = stranger.get(link)
+    assert (opened.status_code, opened.location) == (303, "/auth/keep-factors")
+    assert ada.email in stranger.get("/auth/keep-factors").text
+    assert waiting(app) is not None
+
+    assert stranger.open_and_send(link).location == "/auth/login"
+
+    assert waiting(app) is None
+    assert stranger.get(link).status_code == 410
+    clock.advance(hours=25)
+    work_off(app)
+    assert factors(app) == 11
+
+
+def test_link_is_sent_to_addresses_older_than_a_week_only(app, own, ada, helper, mailbox, clock):
+    clock.advance(days=8)
+    browser = Browser(app)
+    browser.sign_in(ada)
+    browser.post("/account/email", {"email": "thief@evil.example"})
+    browser.open_and_send(mailbox.last_to("thief@evil.example").link)
+    clock.advance(days=6)
+    begin(helper, ada)
+    told = {mail.to: "keep-factors" in mail.text for mail in mailbox.all() if "about to be removed" in mail.subject}
+    assert told == {"thief@evil.example": False, ada.email: True}
+
+
+def test_link_ends_with_the_reset_that_it_cancels(app, own, ada, helper, mailbox, clock):
+    clock.advance(days=8)
+    begin(helper, ada)
+    link = mailbox.last_to(ada.email).link
+    helper.post(f"/users/{ada.id}/keep-factors", page=f"/users/{ada.id}")
+    begin(helper, ada)
+    stranger = Browser(app)
+    stranger.get(link)
+    assert stranger.post("/auth/keep-factors").status_code == 410
+    assert waiting(app) is not None
 
 
 def test_whoever_began_it_can_stop_it(app, own, ada, helper, clock):
@@ -124,7 +211,9 @@ def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people
         == 403
     )
     assert browser.get(f"/users/{admin.id}/reset-factors").status_code == 403
-    assert begin(browser, ada).status_code == 302
+    browser.confirm("a quieter harbour")
+    sent = {"reason": "They called, and I know their voice."}
+    assert browser.post(f"/users/{ada.id}/reset-factors", sent).status_code == 302
     assert waiting(app).user_id == ada.id
 
 

@@ -441,7 +441,7 @@ def test_an_account_with_that_address_is_connected_only_by_its_owner(site, provi
     assert browser.post("/account/connections/connect", page="/account/connections").status_code == 302
     assert "Acme" in browser.get("/account/connections").text
     (mail,) = [each for each in mails(app) if "was connected" in each.subject]
-    assert "It was not you?" in mail.text
+    assert "If it wasn't, disconnect it now." in mail.text
     other = Browser(app)
     assert sign_in(other, provider).location == "/account"
     assert len(users(app)) == 1

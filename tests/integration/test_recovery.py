@@ -1,7 +1,13 @@
 """Recovery removes an intruder: what ends with a reset, an operator's password, a deactivation and an undone change."""
 
-import pytest
+import re
 
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import Authenticator
+from app.unit_of_work import unit_of_work
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
 from tests.support.browser import Browser
 from tests.support.program import Program
@@ -134,3 +140,245 @@ def signs_in(app, passkey):
     signed = passkey.get(passkey_options(browser.get("/auth/login").text))
     browser.post("/auth/passkey", {"credential": signed, "purpose": "sign-in"}, page="/auth/forgot-password")
     return browser.is_signed_in()
+
+
+# ── the link in the mail about a new way in ──
+
+
+def announced(mailbox, person, *words):
+    """The link in the newest mail to `person` whose subject has one of these words."""
+    return next(each for each in reversed(mailbox.to(person.email)) if any(word in each.subject for word in words)).link
+
+
+def undo(app, link, **proof):
+    return Browser(app).open_and_send(link, proof)
+
+
+ADDITIONS = {
+    "passkey": (lambda browser, clock: add_passkey(browser), "second factor"),
+    "app": (lambda browser, clock: set_up(browser, clock), "second factor"),
+    "API key": (lambda browser, clock: make_key(browser), "API key"),
+}
+
+
+def make_key(browser):
+    answer = browser.post("/account/api-keys", {"name": "backup", "lifetime": "30"})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize("added", ADDITIONS)
+def test_link_removes_what_its_mail_announces_and_ends_all_access(app, ada, mailbox, clock, added):
+    intruder = Intruder(app, ada)
+    add, subject = ADDITIONS[added]
+    add(intruder.browser, clock)
+    link = announced(mailbox, ada, subject)
+
+    owner = Browser(app)
+    opened = owner.get(link)
+    assert (opened.status_code, opened.location) == (303, "/auth/undo-addition")
+    assert intruder.browser.is_signed_in()
+    assert undo(app, link).location == "/auth/forgot-password"
+
+    assert intruder.is_in() == [False, False, False]
+    assert intruder.refresh() == 401
+    assert Browser(app).login(ada).status_code == 422  # The password that the thief knew.
+    reset(app, mailbox, ada)
+    assert Browser(app).login(ada.email, NEW).location == "/account"
+    assert undo(app, link).status_code == 410
+
+
+def test_link_removes_exactly_what_its_mail_announces(app, ada, mailbox, clock):
+    thief = Browser(app)
+    thief.login(ada)
+    first = add_passkey(thief, name="First")[0]
+    link = announced(mailbox, ada, "second factor")
+    clock.advance(seconds=1)
+    second = add_passkey(thief, Passkey(), name="Second")[0]
+    later = announced(mailbox, ada, "second factor")
+
+    assert undo(app, link).location == "/auth/forgot-password"
+
+    assert not signs_in(app, first)
+    assert signs_in(app, second)
+    assert undo(app, later).location == "/auth/forgot-password"
+    assert not signs_in(app, second)
+    reset(app, mailbox, ada)
+    assert Browser(app).login(ada.email, NEW).location == "/account"
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_link_asks_for_an_older_factor_and_brings_the_replaced_app_back(app, ada, mailbox, clock):
+    owner = Browser(app)
+    owner.login(ada)
+    own_phone, own_codes = set_up(owner, clock)
+    thief_phone, _ = set_up(owner, clock)
+    link = announced(mailbox, ada, "second factor")
+    clock.advance(seconds=30)
+
+    assert undo(app, link).status_code == 422
+    assert undo(app, link, code=thief_phone.code()).status_code == 422
+    assert undo(app, link, code=own_phone.wrong()).status_code == 422
+    assert owner.is_signed_in()
+    assert undo(app, link, code=own_phone.code()).location == "/auth/forgot-password"
+
+    reset(app, mailbox, ada)
+    back = Browser(app)
+    assert back.login(ada.email, NEW).location == "/auth/two-factor"
+    clock.advance(seconds=30)
+    assert back.post("/auth/two-factor", {"code": thief_phone.code()}).status_code == 422
+    assert back.post("/auth/two-factor", {"code": own_phone.code()}).location == "/account"
+    back.logout()
+    back.login(ada.email, NEW)
+    assert back.post("/auth/two-factor", {"code": own_codes[0]}).location == "/account"
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_older_passkey_or_recovery_code_is_enough_and_a_younger_one_is_not(app, ada, mailbox, clock):
+    owner = Browser(app)
+    owner.login(ada)
+    older, codes = add_passkey(owner)
+    clock.advance(seconds=1)
+    make_key(owner)
+    link = announced(mailbox, ada, "API key")
+    clock.advance(seconds=1)
+    younger = add_passkey(owner, Passkey())[0]
+    assert undo(app, link, code=codes[0][:-1]).status_code == 422
+
+    def with_passkey(passkey):
+        browser = Browser(app)
+        browser.get(link)
+        signed = passkey.get(passkey_options(browser.get("/auth/undo-addition").text))
+        return browser.post("/auth/undo-addition", {"credential": signed}, page="/auth/undo-addition")
+
+    assert with_passkey(younger).status_code == 422
+    assert owner.is_signed_in()
+    assert with_passkey(older).location == "/auth/forgot-password"
+    assert not owner.is_signed_in()
+    assert signs_in(app, older)
+
+
+def test_recovery_codes_made_by_the_thief_do_not_count_as_older(app, ada, mailbox, clock):
+    owner = Browser(app)
+    owner.login(ada)
+    add_passkey(owner)
+    clock.advance(seconds=1)
+    make_key(owner)
+    link = announced(mailbox, ada, "API key")
+    answer = owner.post("/account/security/recovery-codes", page="/account/security")
+    made = re.findall(r'<code class="secret">([^<]+)</code>', answer.text)
+    assert undo(app, link, code=made[0]).status_code == 422
+    assert owner.is_signed_in()
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_replaced_app_comes_back_through_every_order_of_undoing(app, ada, mailbox, clock):
+    """The owner's app was replaced twice; both links work in either order, and removing the last one hides nothing."""
+    owner = Browser(app)
+    owner.login(ada)
+    own_phone, _ = set_up(owner, clock)
+    set_up(owner, clock)
+    first = announced(mailbox, ada, "second factor")
+    second_phone, _ = set_up(owner, clock)
+    second = announced(mailbox, ada, "second factor")
+    app_id = re.search(r"/account/security/(\d+)/remove", owner.get("/account/security").text)[1]
+    assert owner.post(f"/account/security/{app_id}/remove", {"sure": "y"}).status_code == 302
+    clock.advance(seconds=30)
+
+    assert undo(app, first, code=own_phone.code()).location == "/auth/forgot-password"
+    clock.advance(seconds=30)
+    assert undo(app, second, code=second_phone.code()).status_code == 422
+    clock.advance(minutes=5)
+    assert undo(app, second, code=own_phone.code()).location == "/auth/forgot-password"
+
+    reset(app, mailbox, ada)
+    back = Browser(app)
+    assert back.login(ada.email, NEW).location == "/auth/two-factor"
+    clock.advance(seconds=30)
+    assert back.post("/auth/two-factor", {"code": own_phone.code()}).location == "/account"
+
+
+def test_link_ends_after_its_time_and_the_replaced_seed_with_it(app, ada, mailbox, clock):
+    owner = Browser(app)
+    owner.login(ada)
+    set_up(owner, clock)
+    set_up(owner, clock)
+    link = announced(mailbox, ada, "second factor")
+    clock.advance(hours=71)
+    purge(app)
+    assert seeds(app) == 2
+    assert Browser(app).get(link).status_code == 303
+    clock.advance(hours=2)
+    purge(app)
+    assert Browser(app).get(link).status_code == 410
+    assert seeds(app) == 1
+
+
+def test_pending_seed_expires_after_a_quarter_of_an_hour(app, ada, clock):
+    browser = Browser(app)
+    browser.login(ada)
+    browser.post("/account/security/begin")
+    assert browser.get("/account/security/codes").status_code == 200
+    clock.advance(minutes=15, seconds=1)
+    browser.confirm(ada.password)
+    assert browser.get("/account/security/codes").location == "/account/security"
+    assert seeds(app) == 1
+    purge(app)
+    assert seeds(app) == 0
+
+
+def purge(app):
+    with app.app_context(), unit_of_work() as work:
+        work.housekeeping.purge()
+
+
+def seeds(app):
+    with app.app_context():
+        return db.session.scalar(select(func.count()).where(Authenticator.secret.is_not(None)))
+
+
+def test_undoing_a_change_of_address_brings_the_replaced_app_back(app, ada, mailbox, clock):
+    owner = Browser(app)
+    owner.login(ada)
+    own_phone, _ = set_up(owner, clock)
+    owner.post("/account/email", {"email": THIEF})
+    link = mailbox.last_to(ada.email).link
+    clock.advance(seconds=30)
+    set_up(owner, clock)
+    set_up(owner, clock)
+
+    assert Browser(app).open_and_send(link).status_code == 302
+
+    reset(app, mailbox, ada)
+    back = Browser(app)
+    assert back.login(ada.email, NEW).location == "/auth/two-factor"
+    clock.advance(seconds=30)
+    assert back.post("/auth/two-factor", {"code": own_phone.code()}).location == "/account"
+
+
+def test_reset_shows_which_ways_in_stay_and_marks_the_recent_ones(app, ada, mailbox, clock):
+    owner = Browser(app)
+    owner.login(ada)
+    add_passkey(owner, name="Own laptop")
+    clock.advance(days=8)
+    owner.login(ada)
+    thief = Browser(app)
+    thief.sign_in(ada)
+    add_passkey(thief, Passkey(), name="Strange phone")
+
+    link = mailbox.link_from(owner.forgot_password(ada.email))
+    shown_at = owner.reset_password(link, NEW).location
+
+    assert owner.page(shown_at).texts(".row-title") == ["Passkey: Strange phone New", "Passkey: Own laptop"]
+    assert owner.get(shown_at).location == "/auth/login"
+
+
+def test_link_is_refused_while_acting_as_somebody(app, ada, admin, mailbox, clock):
+    intruder = Intruder(app, ada)
+    add_passkey(intruder.browser)
+    link = announced(mailbox, ada, "second factor")
+    browser = Browser(app)
+    browser.login(admin)
+    browser.post(f"/users/{ada.id}/impersonate", {"reason": "help"})
+    assert browser.get(link).status_code == 403
+    assert browser.get("/auth/undo-addition").status_code == 403

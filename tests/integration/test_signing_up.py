@@ -215,14 +215,25 @@ def test_a_confirmation_link_dies_after_a_day(client, mailbox, clock):
 
 
 @pytest.mark.parametrize("token", ["x", "x" * 43, "x" * 2000, "%00", "%ff%fe", "..", "é"])
-@pytest.mark.parametrize("kind", ["verify-email", "reset-password", "confirm-email-change", "undo-email-change"])
+@pytest.mark.parametrize(
+    "kind",
+    ["verify-email", "reset-password", "confirm-email-change", "undo-email-change", "undo-addition", "keep-factors"],
+)
 @pytest.mark.databases("sqlite")
 def test_a_link_that_was_never_ours_is_gone(client, kind, token):
     assert client.get(f"/auth/{kind}/{token}").status_code == 410
 
 
 def test_a_page_of_a_link_without_the_link_is_gone(client):
-    for path in ("verify-email", "reset-password", "confirm-email-change", "undo-email-change"):
+    links = (
+        "verify-email",
+        "reset-password",
+        "confirm-email-change",
+        "undo-email-change",
+        "undo-addition",
+        "keep-factors",
+    )
+    for path in links:
         assert client.get(f"/auth/{path}").status_code == 410
 
 

@@ -1,0 +1,113 @@
+"""New ways in to an account (factors, connections, API keys), each of which a link in an email can undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import DeadLink, FactorNeeded
+from app.models import Authenticator, Factor, OneTimeLink, Purpose, Target, User
+from app.services.api_keys import ApiKeys
+from app.services.connections import Connections
+from app.services.factors import Factors, ProvedFactor
+from app.services.links import OneTimeLinks
+from app.services.revocation import Revocation
+
+RECENT = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """Something besides a password that signs in to an account. `kind` is a Factor, or Target.CONNECTION."""
+
+    kind: str
+    name: str
+    added_at: datetime
+    is_recent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What a link undoes, and when it was added. One of the `older` second factors of the account is asked for first.
+
+    `kind` is the Target, and for an authenticator the Factor; None where the row is gone already.
+    """
+
+    user_id: int
+    target: Target
+    target_id: int
+    kind: str | None
+    at: datetime
+    older: list[Authenticator]
+
+    @property
+    def had_app(self) -> bool:
+        return any(each.kind == Factor.TOTP for each in self.older)
+
+    @property
+    def older_passkeys(self) -> list[Authenticator]:
+        return [each for each in self.older if each.kind == Factor.PASSKEY]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Additions:
+    session: DbSession
+    api_keys: ApiKeys
+    connections: Connections
+    factors: Factors
+    links: OneTimeLinks
+    revocation: Revocation
+    clock: Callable[[], datetime]
+
+    def list_ways_in(self, user_id: int) -> list[WayIn]:
+        """The authenticators and connected accounts of `user_id`, newest first. API keys end with a reset."""
+        now = self.clock()
+        added = [
+            *((each.kind, each.name, each.created_at) for each in self.factors.list_all(user_id)),
+            *((Target.CONNECTION, each.provider, each.created_at) for each in self.connections.list_of(user_id)),
+        ]
+        ways = [WayIn(kind, name, at, is_recent=at > now - RECENT) for kind, name, at in added]
+        return sorted(ways, key=lambda way: way.added_at, reverse=True)
+
+    def get(self, token: str) -> Addition:
+        """What the link of `token` undoes. Raises DeadLink."""
+        return self._read(self.links.get_live(token, Purpose.UNDO_ADDITION))
+
+    def undo(self, token: str, *, proved: ProvedFactor | None) -> Addition:
+        """Remove what the link names and the password, and revoke all access; the owner then resets the password.
+
+        Where the account had a second factor before, it has to be `proved`: access to the mailbox must not be enough
+        to weaken an account. Raises DeadLink, FactorNeeded.
+        """
+        addition = self._read(self.links.spend(token, Purpose.UNDO_ADDITION))
+        user_id = addition.user_id
+        user = self.session.scalar(select(User).where(User.id == user_id).with_for_update(key_share=True))
+        if user is None:
+            raise DeadLink
+        is_proved = proved is not None and proved.user_id == user_id and proved.added_at < addition.at
+        if addition.older and not is_proved:
+            raise FactorNeeded
+        undo = {
+            Target.AUTHENTICATOR: self.factors.undo,
+            Target.CONNECTION: self.connections.undo,
+            Target.API_KEY: self.api_keys.undo,
+        }
+        undo[addition.target](user_id, addition.target_id)
+        user.hashed_password = None
+        self.revocation.revoke_access(user_id, reason="addition_undone")
+        return addition
+
+    def _read(self, link: OneTimeLink) -> Addition:
+        if link.target_kind is None or link.target_id is None or link.target_at is None:
+            raise DeadLink
+        target = Target(link.target_kind)
+        kind: str | None = target
+        if target is Target.AUTHENTICATOR:
+            found = self.session.get(Authenticator, link.target_id)
+            kind = found.kind if found is not None else None
+        older = self.factors.list_older(link.user_id, link.target_at)
+        return Addition(link.user_id, target, link.target_id, kind, link.target_at, older)
