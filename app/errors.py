@@ -386,7 +386,8 @@ class TooManyApiKeys(AccountError):
 
 class ConfirmationRequired(AccountError):
     code = "confirmation_required"
-    message = "Sign in again first: this asks for a password that was given a moment ago."
+    message = "Confirm it's you first: POST /api/v1/auth/confirm with your password, or a code if you have set one up."
+    not_for_keys = "An API key cannot do this. Use an access token, and confirm with POST /api/v1/auth/confirm."
 
 
 class Changed(AccountError):

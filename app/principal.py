@@ -11,8 +11,9 @@ from typing import Literal
 class Principal:
     """A signed-in person and the credential they came with.
 
-    `authenticated_at` is when the session began, `confirmed_at` when its owner last proved in it who they are. `via` is
-    the kind of credential; with an API key `session_id` is 0 and `key_id` says which, otherwise `key_id` is 0.
+    `authenticated_at` is when the session began, `confirmed_at` when its owner last proved in it who they are (long ago
+    for an API key). `via` is the kind of credential; with an API key `session_id` is 0, and `key_id` and
+    `key_prefix` say which.
     `impersonator_id` is the administrator who acts as this person in their own session. Whoever `lacks_factor` has a
     role that demands a second factor, and none: they can do nothing before they have set one up.
     The `is_*` properties and `get_id` are the interface that Flask-Login expects.
@@ -29,6 +30,7 @@ class Principal:
     confirmed_at: datetime
     via: Literal["cookie", "access_token", "api_key"] = "cookie"
     key_id: int = 0
+    key_prefix: str = ""
     impersonator_id: int | None = None
     impersonated_until: datetime | None = None
     lacks_factor: bool = False
@@ -37,6 +39,15 @@ class Principal:
     def account_id(self) -> int:
         """The user whose session or key it is: the impersonator, or oneself."""
         return self.impersonator_id or self.user_id
+
+    @property
+    def is_key(self) -> bool:
+        return self.via == "api_key"
+
+    @property
+    def uses_grants(self) -> bool:
+        """Grants on single resources are personal: neither an API key nor an impersonator has them."""
+        return not self.is_key and self.impersonator_id is None
 
     @property
     def is_authenticated(self) -> bool:

@@ -216,6 +216,13 @@ class SendApiKeyMade(MailTask):
 
 
 @dataclass(frozen=True)
+class SendApiKeysNarrowed(MailTask):
+    """Notice that the keys made before scopes for one's own account can do less now; a migration enqueues it."""
+
+    user_id: int
+
+
+@dataclass(frozen=True)
 class SendApiKeyExpires(MailTask):
     key_id: int
 

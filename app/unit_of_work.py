@@ -230,6 +230,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         reset_link=timedelta(minutes=settings.reset_link_minutes),
         email_change_link=timedelta(hours=settings.email_change_link_hours),
         email_undo_link=timedelta(days=settings.email_undo_link_days),
+        confirmation=timedelta(minutes=settings.confirmation_minutes),
         undo_link=timedelta(hours=settings.undo_link_hours),
         unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
         factor_reset=timedelta(hours=settings.factor_reset_hours),

@@ -13,7 +13,7 @@ from app.account.forms import ApiKeyForm, ApiKeyNameForm
 from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.extensions import now
 from app.models import ApiKey
-from app.services.permissions import PERMISSIONS, by_group
+from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
@@ -27,7 +27,8 @@ def api_keys() -> ResponseReturnValue:
     """The answer to the POST shows the new key once: it is not stored anywhere."""
     who = identity.signed_in()
     form = ApiKeyForm()
-    form.scopes.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(who.permissions)]
+    scopes = who.permissions | ACCOUNT_SCOPES.keys()
+    form.scopes.choices = [SelectChoice(name, sentence_of(name)) for name in sorted(scopes)]
     made = None
     if form.validate_on_submit():
         try:
@@ -35,9 +36,7 @@ def api_keys() -> ResponseReturnValue:
         except (ScopeNotHeld, TooManyApiKeys) as refusal:
             form.refuse(None, refusal)
     keys = reading().api_keys.list_active(who.user_id)
-    return page(
-        "account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made, groups=by_group(who.permissions)
-    )
+    return page("account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made, groups=by_group(scopes))
 
 
 def _make(form: ApiKeyForm) -> SimpleNamespace:

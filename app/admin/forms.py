@@ -49,6 +49,7 @@ class RoleForm(Form):
     description = StringField("Description", render_kw={"autocomplete": "off", "maxlength": LONGEST_DESCRIPTION})
     permissions = SelectMultipleField("What it may do", choices=[])
     requires_second_factor = BooleanField("Requires a second factor")
+    administrators_only = BooleanField("Only administrators can assign it")
     version = HiddenField()
 
     @classmethod
@@ -56,6 +57,8 @@ class RoleForm(Form):
         """The form for `role`, or for a new one; `by` can give what they hold."""
         form = cls(obj=role)
         form.permissions.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(by.permissions)]
+        if not by.permissions >= PERMISSIONS.keys():
+            del form.administrators_only
         if role is not None and role.keeps_its_name():
             del form.name
         if role is not None and role.name == ADMINISTRATOR:
@@ -69,4 +72,7 @@ class RoleForm(Form):
             description=self.description.data or "",
             permissions=frozenset(self.permissions.data or ()) if "permissions" in self else before.permissions,
             requires_second_factor=self.requires_second_factor.data,
+            administrators_only=(
+                self.administrators_only.data if "administrators_only" in self else before.administrators_only
+            ),
         )

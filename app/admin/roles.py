@@ -73,7 +73,9 @@ def new_role() -> ResponseReturnValue:
 def edit_role(role_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
     found = look.roles.get_by_id(role_id)
-    look.policy.check_rank(who, granted(found.permissions))
+    look.policy.check_rank(who, granted(found.permissions), action=ROLES_EDIT)
+    if found.administrators_only:
+        look.policy.check_administrator(who)
     form = RoleForm.for_role(found, by=who)
     if form.validate_on_submit():
         try:
@@ -111,7 +113,7 @@ def _refuse(form: RoleForm, refusal: AccountError) -> None:
 
 
 def _can_edit(who: Principal, role: Role) -> bool:
-    return who.has(ROLES_EDIT) and granted(role.permissions) <= who.permissions
+    return who.has(ROLES_EDIT) and reading().policy.may_give(who, role)
 
 
 def _shown(role: Role) -> SimpleNamespace:
@@ -122,5 +124,6 @@ def _shown(role: Role) -> SimpleNamespace:
         has_everything=EVERYTHING in role.permissions,
         permissions=sorted(granted(role.permissions)),
         requires_second_factor=role.requires_second_factor,
+        administrators_only=role.administrators_only,
         created_at=role.created_at,
     )

@@ -6,6 +6,7 @@ from app.api import bp
 from app.api.answers import Answer
 from app.api.endpoint import endpoint
 from app.api.schemas import (
+    ConfirmIn,
     EmailIn,
     LoginIn,
     PairOut,
@@ -40,8 +41,8 @@ from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import lifetimes_of, reading, unit_of_work
 from app.web import identity
-from app.web.access import open_in_maintenance, public
-from app.web.credentials import check_password, new_password, open_session
+from app.web.access import by_oneself, open_in_maintenance, public
+from app.web.credentials import check_password, confirm_session, new_password, open_session
 from app.web.limits import limited
 
 SENT = "If that is possible for this address, a mail is on its way."
@@ -118,6 +119,30 @@ def refresh(body: RefreshIn) -> PairOut:
         refreshed = work.refresh_tokens.refresh(body.refresh_token)
     access_token, seconds = _access_token(refreshed.user_id, refreshed.session_id)
     return PairOut(access_token=access_token, expires_in=seconds, refresh_token=refreshed.refresh_token)
+
+
+@bp.post("/v1/auth/confirm")
+@open_in_maintenance
+@by_oneself
+@limited("password")
+@endpoint(
+    None,
+    body=ConfirmIn,
+    refuses=(WrongPassword, SecondFactorRequired, WrongCode, AuthenticatorLocked, Busy, "required"),
+    tag="auth",
+)
+def confirm(body: ConfirmIn) -> Answer:
+    """Confirm who you are, before giving roles, deleting accounts and the like. It lasts a few minutes.
+
+    Where a second factor is set up, `code` is one of the authenticator app, or a recovery code; else `password`.
+    """
+    who = identity.signed_in()
+    if body.code is None and reading().factors.has_any(who.user_id):
+        raise SecondFactorRequired(who.user_id, "")
+    if body.code is None and body.password is None:
+        raise InvalidInput([Problem("password", "required", "Send your password.")])
+    confirm_session(who, password=body.password or "", code=body.code or "")
+    return Answer(message="Confirmed.")
 
 
 @bp.post("/v1/auth/logout")

@@ -13,7 +13,7 @@ from app.api.answers import Answer
 from app.api.endpoint import endpoint
 from app.api.jobs import ProgressOut
 from app.api.schemas import Flag, Id, In, Next, Out, PageQuery, Query, Time
-from app.errors import ImportNotFound, ImportNotReady, JobNotCancellable, JobNotRetryable
+from app.errors import ConfirmationRequired, ImportNotFound, ImportNotReady, JobNotCancellable, JobNotRetryable
 from app.models import UserImport
 from app.services.directory import Position
 from app.services.permissions import USERS_IMPORT
@@ -26,6 +26,7 @@ from app.web.imports import as_dict
 from app.web.uploads import accepts_file, store
 
 OUTCOMES = Literal["new", "changed", "unchanged", "refused", "added", "updated"]
+_CANNOT_START = (ImportNotFound, ImportNotReady, ConfirmationRequired)
 Counts = Annotated[dict[str, int], Field(description="Rows by outcome.", examples=[{"new": 3, "refused": 1}])]
 
 
@@ -127,7 +128,7 @@ def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
 
 
 @bp.post("/v1/users/imports/<id:import_id>/start")
-@endpoint(ImportOut, status=202, body=StartIn, refuses=(ImportNotFound, ImportNotReady), tag="imports")
+@endpoint(ImportOut, status=202, body=StartIn, refuses=_CANNOT_START, tag="imports")
 @requires(USERS_IMPORT)
 @by_oneself
 def start_import(import_id: int, body: StartIn) -> Answer:

@@ -205,7 +205,9 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
     if permission := getattr(view, "permission", None):
         operation["description"] += f" Needs the permission `{permission}`."
     if getattr(view, "wants_confirmation", False):
-        operation["description"] += " Needs a password given a moment ago, or an API key."
+        operation["description"] += " Needs a fresh confirmation (`POST /auth/confirm`)."
+    if not is_public and not permission:
+        operation["description"] += _for_keys(getattr(view, "key_scopes", None))
     if parameters := _parameters(rule, method, spec):
         operation["parameters"] = parameters
     if spec.body is not None:
@@ -290,9 +292,16 @@ def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, 
     return found
 
 
+def _for_keys(scopes: tuple[str, ...] | None) -> str:
+    """What an API key needs where no permission is needed."""
+    if scopes is None:
+        return " Not open to API keys."
+    return f" An API key needs the scope {' or '.join(f'`{name}`' for name in scopes)}." if scopes else ""
+
+
 def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> Iterator[type[AccountError] | str]:
     """What is refused before the view is called."""
-    if getattr(view, "permission", None):
+    if not is_public:
         yield NotAllowed
     if getattr(view, "wants_confirmation", False):
         yield ConfirmationRequired

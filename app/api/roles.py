@@ -75,6 +75,9 @@ def change_role(role_id: int, body: RoleIn) -> Answer:
             requires_second_factor=(
                 before.requires_second_factor if body.requires_second_factor is None else body.requires_second_factor
             ),
+            administrators_only=(
+                before.administrators_only if body.administrators_only is None else body.administrators_only
+            ),
         )
         work.roles.change(role, wanted, by=identity.signed_in())
     return _one(role)
@@ -102,5 +105,5 @@ def _tag(role: Role) -> str:
 
 
 def _shown(role: Role) -> dict[str, Any]:
-    names = ("id", "name", "description", "requires_second_factor", "created_at")
+    names = ("id", "name", "description", "requires_second_factor", "administrators_only", "created_at")
     return {name: getattr(role, name) for name in names} | {"permissions": sorted(granted(role.permissions))}

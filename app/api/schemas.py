@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ from app.services.addresses import (
     clean_name,
     reserved_domains,
 )
-from app.services.permissions import PERMISSIONS
+from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME
 from app.web.rows import LARGEST_ID
 
@@ -193,6 +193,13 @@ class LoginIn(In):
     code: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["123456"])] | None = None
 
 
+class ConfirmIn(In):
+    """`code` where a second factor is set up, else `password`."""
+
+    password: Password | None = None
+    code: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["123456"])] | None = None
+
+
 class RefreshIn(In):
     refresh_token: Token
 
@@ -359,17 +366,20 @@ class PageQuery(Query):
 # ── roles ──
 
 
-def _known(scope: str) -> str:
-    if scope not in PERMISSIONS:
-        raise ValueError(f"Choose from {', '.join(sorted(PERMISSIONS))}.")
-    return scope
+def _one_of(names: Callable[[], Iterable[str]]) -> Any:
+    """Text that is one of these names; they are all declared only when the application is complete."""
+
+    def check(name: str) -> str:
+        if name not in names():
+            raise ValueError(f"Choose from {', '.join(sorted(names()))}.")
+        return name
+
+    described = Field(json_schema_extra=lambda schema: schema.update(enum=[*sorted(names())]), examples=["users:read"])
+    return Annotated[str, described, AfterValidator(check)]
 
 
-Scope = Annotated[
-    str,
-    Field(json_schema_extra=lambda schema: schema.update(enum=sorted(PERMISSIONS)), examples=["users:read"]),
-    AfterValidator(_known),
-]
+Permission: Any = _one_of(lambda: PERMISSIONS)
+KeyScope: Any = _one_of(lambda: {*PERMISSIONS, *ACCOUNT_SCOPES})
 
 
 NewRoleName = Annotated[
@@ -382,7 +392,7 @@ NewRoleName = Annotated[
         examples=["editor"],
     ),
 ]
-Permissions = Annotated[list[Scope], Field(max_length=200, examples=[["users:read"]])]
+Permissions = Annotated[list[Permission], Field(max_length=200, examples=[["users:read"]])]
 
 
 Description = Annotated[
@@ -401,6 +411,7 @@ class NewRoleIn(In):
     description: Description = ""
     permissions: Permissions = []
     requires_second_factor: Flag = False
+    administrators_only: Flag = False
 
 
 class RoleIn(In):
@@ -410,6 +421,7 @@ class RoleIn(In):
     description: Description | None = None
     permissions: Permissions | None = None
     requires_second_factor: Flag | None = None
+    administrators_only: Flag | None = None
 
 
 class RoleOut(Out):
@@ -418,8 +430,9 @@ class RoleOut(Out):
     description: Annotated[str, Field(examples=["Looks after the people."])]
     permissions: Annotated[list[str], Field(examples=[["users:read"]])]
     requires_second_factor: Annotated[
-        bool, Field(description="Stored and shown; it acts once they exist.", examples=[False])
+        bool, Field(description="Users with it must set up a second factor.", examples=[False])
     ]
+    administrators_only: Annotated[bool, Field(description="Only administrators can assign it.", examples=[False])]
     created_at: Time
 
 
@@ -429,7 +442,7 @@ class RolesOut(Out):
 
 
 class AccessQuery(Query):
-    action: Scope
+    action: Permission
     resource: (
         Annotated[
             str,
@@ -536,7 +549,7 @@ KeyName = Annotated[
 
 class ApiKeyIn(In):
     name: KeyName
-    scopes: Annotated[list[Scope], Field(max_length=50, examples=[["users:read"]])] = []
+    scopes: Annotated[list[KeyScope], Field(max_length=50, examples=[["users:read"]])] = []
     expires_at: TimeIn | None = Field(None, description="When it stops to work; without it, never.")
 
 

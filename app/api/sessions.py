@@ -27,9 +27,10 @@ from app.errors import (
 from app.extensions import now
 from app.models import Session
 from app.services.directory import Position
+from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
-from app.web.access import by_oneself, confirmed
+from app.web.access import by_oneself, confirmed, open_to_keys
 from app.web.cursors import read_cursor, write_cursor
 from app.web.devices import device_name
 
@@ -39,6 +40,7 @@ SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
 
 @bp.get("/v1/sessions")
 @endpoint(SessionsOut, query=PageQuery, tag="sessions", lists=True)
+@open_to_keys(ACCOUNT_READ)
 def list_sessions(query: PageQuery) -> SessionsOut:
     """One's own active sign-ins, newest first."""
     who = identity.signed_in()
@@ -54,6 +56,7 @@ def list_sessions(query: PageQuery) -> SessionsOut:
 
 @bp.delete("/v1/sessions/<id:session_id>")
 @endpoint(None, refuses=(SessionNotFound,), tag="sessions")
+@open_to_keys(ACCOUNT_WRITE)
 @confirmed
 def end_session(session_id: int) -> Answer:
     """End one of one's own sign-ins; its tokens are invalid at once."""
@@ -64,6 +67,7 @@ def end_session(session_id: int) -> Answer:
 
 @bp.get("/v1/api-keys")
 @endpoint(ApiKeysOut, query=PageQuery, tag="api-keys", lists=True)
+@open_to_keys(ACCOUNT_READ)
 def list_api_keys(query: PageQuery) -> ApiKeysOut:
     """One's own active API keys, newest first."""
     after = read_cursor(query.cursor, of=KEYS)
@@ -81,8 +85,6 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
 def make_api_key(body: ApiKeyIn) -> Answer:
     """Create an API key. Only this answer shows it: of the key itself only a hash is stored."""
     who = identity.signed_in()
-    if who.via == "api_key":
-        raise NotAllowed("An API key cannot make another.")
     if body.expires_at is not None and body.expires_at <= now():
         raise InvalidInput([Problem("expires_at", InThePast.code, InThePast.message)])
     with unit_of_work() as work:
@@ -103,6 +105,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 
 @bp.get("/v1/api-keys/<id:key_id>")
 @endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
+@open_to_keys(ACCOUNT_READ)
 def show_api_key(key_id: int) -> ApiKeyOut:
     """One of one's own active API keys."""
     return ApiKeyOut.model_validate(reading().api_keys.get(key_id, by=identity.signed_in()))

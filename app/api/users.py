@@ -41,6 +41,8 @@ from app.models import User
 from app.principal import Principal
 from app.services.directory import ListedUser, UserFilter
 from app.services.permissions import (
+    ACCOUNT_READ,
+    ACCOUNT_WRITE,
     USERS_DELETE,
     USERS_INVITE,
     USERS_READ,
@@ -48,10 +50,10 @@ from app.services.permissions import (
 )
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import identity
-from app.web.access import confirmed, is_fresh, requires
+from app.web.access import confirmed, open_to_keys, requires
 from app.web.cursors import read_cursor, write_cursor
 
-_CANNOT_INVITE = (NotAllowed, RegistrationClosed, EmailTaken, "unknown_role")
+_CANNOT_INVITE = (NotAllowed, ConfirmationRequired, RegistrationClosed, EmailTaken, "unknown_role")
 _CANNOT_EDIT = (
     NotAllowed,
     ConfirmationRequired,
@@ -110,6 +112,7 @@ def invite_user(body: InviteIn) -> Answer:
 
 @bp.get("/v1/users/me")
 @endpoint(SomeOfUser, query=UserQuery, tag="users", etag=True)
+@open_to_keys(ACCOUNT_READ)
 def show_me(query: UserQuery) -> Answer:
     """The signed-in user."""
     return _one(reading().directory.find(identity.signed_in().user_id), query.fields)
@@ -117,14 +120,16 @@ def show_me(query: UserQuery) -> Answer:
 
 @bp.get("/v1/users/<id:user_id>")
 @endpoint(SomeOfUser, query=UserQuery, refuses=(UserNotFound,), tag="users", etag=True)
+@open_to_keys()
 def show_user(user_id: int, query: UserQuery) -> Answer:
-    """One user. Without `users:read` only oneself."""
+    """One user. Without `users:read` only oneself, and with an API key not even that without `account:read`."""
     _check_visible(user_id)
     return _one(reading().directory.find(user_id), query.fields)
 
 
 @bp.put("/v1/users/<id:user_id>")
 @endpoint(UserOut, body=UserIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
+@open_to_keys()
 def edit_user(user_id: int, body: UserIn) -> Answer:
     """Change a user. With `If-Match`, the change is refused if somebody else has changed the user since."""
     who = identity.signed_in()
@@ -207,8 +212,7 @@ def resend_verification(user_id: int) -> Answer:
 def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
     work.users.rename(user, body.name, by=by)
     if body.email is not None and body.email != user.email:
-        if not is_fresh(by):
-            raise ConfirmationRequired
+        work.policy.check_confirmed(by)
         work.users.propose_email(user, body.email, by=by)
     if body.roles is not None:
         try:
@@ -227,7 +231,8 @@ def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
 
 def _check_visible(user_id: int) -> None:
     who = identity.signed_in()
-    if user_id != who.user_id and not who.has(USERS_READ):
+    is_own = user_id == who.user_id and (not who.is_key or who.has(ACCOUNT_READ) or who.has(ACCOUNT_WRITE))
+    if not is_own and not who.has(USERS_READ):
         raise UserNotFound
 
 

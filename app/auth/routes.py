@@ -27,7 +27,7 @@ from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, open_in_maintenance, public, sets_up
-from app.web.credentials import check_code, check_password, new_password, sign_in
+from app.web.credentials import confirm_session, new_password, sign_in
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
@@ -155,18 +155,12 @@ def confirm() -> ResponseReturnValue:
     by_code = reading().factors.has_any(who.user_id)
     form = (ConfirmByCodeForm if by_code else ConfirmForm)(next=request.args.get("next"))
     if form.validate_on_submit():
-        added_at = None
+        field = "code" if by_code else "password"
         try:
-            if by_code:
-                added_at = check_code(who.user_id, form.code.data or "").added_at
-            else:
-                check_password(who.user_id, form.password.data or "", purpose="confirm")
+            confirm_session(who, **{"password": "", "code": "", field: form[field].data or ""})
         except (WrongPassword, WrongCode, AuthenticatorLocked, Busy) as refusal:
-            form.refuse("code" if by_code else "password", refusal)
+            form.refuse(field, refusal)
         else:
-            with unit_of_work() as work:
-                token = work.sessions.confirm(who, factor_added_at=added_at)
-            identity.keep_token(token)
             return redirect(next_page(form.next.data, otherwise="account.profile"))
     factors = reading().factors
     has_totp = factors.find(who.user_id, Factor.TOTP) is not None

@@ -31,6 +31,7 @@ class RoleInFile(BaseModel):
     description: str = ""
     permissions: list[str] = []
     requires_second_factor: bool = False
+    administrators_only: bool = False
 
 
 FILE = TypeAdapter(dict[str, RoleInFile])
@@ -62,6 +63,8 @@ def show(role: str, as_json: bool) -> None:
     click.echo(f"{known['name']}: {known['description'] or 'no description'}")
     if known["requires_second_factor"]:
         click.echo("Requires a second factor.")
+    if known["administrators_only"]:
+        click.echo("Only administrators can assign it.")
     for name in sorted(PERMISSIONS) if known["permissions"] == [EVERYTHING] else known["permissions"]:
         click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'No longer declared.')}")
 
@@ -72,14 +75,22 @@ def show(role: str, as_json: bool) -> None:
 @click.option(
     "--permission", "permissions", multiple=True, type=click.Choice(sorted(PERMISSIONS)), help="May be repeated."
 )
-@click.option("--requires-second-factor", is_flag=True, help="Stored and shown; it acts once second factors exist.")
-def create(name: str, description: str, permissions: tuple[str, ...], requires_second_factor: bool) -> None:
+@click.option("--requires-second-factor", is_flag=True, help="Users with it must set up a second factor.")
+@click.option("--administrators-only", is_flag=True, help="Only administrators can assign it.")
+def create(
+    name: str,
+    description: str,
+    permissions: tuple[str, ...],
+    requires_second_factor: bool,
+    administrators_only: bool,
+) -> None:
     """Make a role."""
     spec = RoleSpec(
         name=name,
         description=description,
         permissions=frozenset(permissions),
         requires_second_factor=requires_second_factor,
+        administrators_only=administrators_only,
     )
     with unit_of_work() as work:
         work.roles.make(spec, by=OPERATOR)
@@ -175,5 +186,5 @@ def _change(name: str, *, added: frozenset[str] = frozenset(), removed: frozense
 
 
 def as_dict(role: Role) -> dict[str, Any]:
-    names = ("name", "description", "permissions", "requires_second_factor")
+    names = ("name", "description", "permissions", "requires_second_factor", "administrators_only")
     return {name: getattr(role, name) for name in names}

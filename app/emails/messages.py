@@ -277,6 +277,15 @@ def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> 
     )
 
 
+def api_keys_narrowed(user: User) -> Message:
+    return compose(
+        "api_keys_narrowed",
+        user,
+        subject=f"Your API keys for {settings().site_name} can do less now",
+        keys_url=address_of("/account/api-keys"),
+    )
+
+
 def account_deactivated(user: User) -> Message:
     return compose(
         "account_deactivated",

@@ -37,6 +37,7 @@ SAMPLES: dict[str, Callable[[], Message]] = {
     "already_registered": lambda: messages.already_registered(_ada()),
     "api_key_expires": lambda: messages.api_key_expires(_ada(), **KEY),
     "api_key_made": lambda: messages.api_key_made(_ada(), **KEY, scopes=["users:read"], token=TOKEN),
+    "api_keys_narrowed": lambda: messages.api_keys_narrowed(_ada()),
     "confirm_email_change": lambda: messages.confirm_email_change(_ada(), **CHANGE),
     "connection_changed": lambda: messages.connection_changed(
         _ada(), label="Google", is_added=True, token=TOKEN, **DEVICE

@@ -38,6 +38,7 @@ from app.tasks import (
     SendAccountDeleted,
     SendApiKeyExpires,
     SendApiKeyMade,
+    SendApiKeysNarrowed,
     SendConfirmEmailChange,
     SendConnectionAdded,
     SendConnectionRemoved,
@@ -264,6 +265,11 @@ def send_api_key_made(work: Work, task: SendApiKeyMade, claim: Claim) -> Message
         at=key.created_at,
         token=_undo_addition(work, claim, user, added),
     )
+
+
+@handles(SendApiKeysNarrowed)
+def send_api_keys_narrowed(work: Work, task: SendApiKeysNarrowed, claim: Claim) -> Message:
+    return messages.api_keys_narrowed(_active(work, task.user_id))
 
 
 @handles(SendApiKeyExpires)

@@ -24,7 +24,8 @@ user_roles = Table(
 class Role(Base):
     """A named set of permissions. `version` increases with every change.
 
-    Holders of a role that `requires_second_factor` can do nothing before they have one.
+    Holders of a role that `requires_second_factor` can do nothing before they have one. One for `administrators_only`
+    is assigned by nobody else, whatever it permits: other apps may open to it (`/auth/forward?role=`).
     """
 
     __tablename__ = "roles"
@@ -35,6 +36,7 @@ class Role(Base):
     description: Mapped[str] = mapped_column(String(LONGEST_DESCRIPTION), default="")
     permissions: Mapped[list[str]]
     requires_second_factor: Mapped[bool] = mapped_column(default=False, server_default=false())
+    administrators_only: Mapped[bool] = mapped_column(default=False, server_default=false(), deferred=True)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
 

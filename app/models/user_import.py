@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -33,8 +33,9 @@ class UserImport(Base):
     """An import of users from a file. Its job (`job_id`) tells how far it is and whether it still goes on.
 
     `permissions` are those that the importer had, as far as their credential let them; `by_operator` is the command
-    line. `checked` and `applied` are numbers of rows by outcome, `examples` the first rows that are
-    refused or changed, by number and outcome.
+    line, `by_key` an API key. It `gives_roles` if a row gives one besides the default; the importer `is_confirmed` if
+    they had just proved who they are when they started it. `checked` and `applied` are numbers of rows by outcome,
+    `examples` the first rows that are refused or changed, by number and outcome.
     """
 
     __tablename__ = "user_imports"
@@ -43,6 +44,9 @@ class UserImport(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
     by_operator: Mapped[bool]
+    by_key: Mapped[bool] = mapped_column(default=False, server_default=false(), deferred=True)
+    gives_roles: Mapped[bool] = mapped_column(default=False, server_default=false(), deferred=True)
+    is_confirmed: Mapped[bool] = mapped_column(default=False, server_default=false(), deferred=True)
     permissions: Mapped[list[str]]
     file_id: Mapped[int | None] = mapped_column(ForeignKey("stored_files.id", ondelete="SET NULL"), index=True)
     file_name: Mapped[str] = mapped_column(String(255))

@@ -16,6 +16,7 @@ from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
+from app.services.permissions import ACCOUNT_SCOPES
 from app.services.statements import affected, has_room
 from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
@@ -34,7 +35,7 @@ class ApiKeys:
         self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None
     ) -> tuple[ApiKey, str]:
         """Create a key; returns its row and the key. The owner gets a mail. Raises ScopeNotHeld, TooManyApiKeys."""
-        missing = sorted(set(scopes) - owner.permissions)
+        missing = sorted(set(scopes) - owner.permissions - ACCOUNT_SCOPES.keys())
         if missing:
             raise ScopeNotHeld(missing)
         theirs = (ApiKey.user_id == owner.user_id, *self._is_active())

@@ -33,9 +33,10 @@ class Origin:
         return self.actor if isinstance(self.actor, Principal) else None
 
     def values(self) -> dict[str, Any]:
-        """Return what the details of an event add: the entry point, unless it is a page, and the id of the API key."""
+        """Return what the details of an event add: the entry point, unless it is a page, and which API key it was."""
         principal = self.principal
-        key = {"api_key": principal.key_id} if principal and principal.key_id else {}
+        is_key = principal is not None and principal.is_key
+        key = {"api_key": principal.key_id, "api_key_prefix": principal.key_prefix} if principal and is_key else {}
         return key if self.entry_point == "web" else {**key, "entry_point": self.entry_point}
 
 

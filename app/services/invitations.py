@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.errors import DeadLink, EmailTaken, InvitationNotFound, RegistrationClosed
-from app.models import MEMBER, Invitation, Purpose, Role, User
+from app.models import MEMBER, Invitation, Purpose, User
 from app.principal import Actor, Operator
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted, permissions_of
+from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted
 from app.services.policy import Policy
 from app.services.roles import Roles
 from app.tasks import SendInvitation
@@ -42,14 +42,15 @@ class Invitations:
     def invite(self, *, email: str, name: str, roles: Sequence[str], by: Actor) -> Invitation:
         """Create an account, and the job that sends the invitation. `email` is canonical.
 
-        Raises RegistrationClosed, EmailTaken, RoleNotFound.
+        Raises RegistrationClosed, EmailTaken, RoleNotFound, ConfirmationRequired.
         """
         if not self.invitations_open:
             raise RegistrationClosed
         self.policy.check(by, USERS_INVITE)
         if roles:
             self.policy.check(by, ROLES_ASSIGN)
-        self._check_rank(roles, by=by)
+        for role in roles:
+            self.policy.check_giving(by, self.roles.get(role))
         now = self.clock()
         user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now, roles=[])
         try:
@@ -160,9 +161,8 @@ class Invitations:
         if invitation is None:
             return [MEMBER]
         inviter = invitation.inviter
-        holds = permissions_of(inviter.roles) if inviter is not None and inviter.can_sign_in() else frozenset()
-        there = self.session.scalars(select(Role).where(Role.name.in_(invitation.roles)))
-        kept = [role.name for role in there if invitation.by_operator or granted(role.permissions) <= holds]
+        there = [role for role in self.roles.list_all() if role.name in invitation.roles]
+        kept = [role.name for role in there if invitation.by_operator or self.policy.may_keep_promise(inviter, role)]
         self.session.delete(invitation)
         return kept or [MEMBER]
 
@@ -180,7 +180,7 @@ class Invitations:
     def _check_rank(self, roles: Sequence[str], *, by: Actor) -> None:
         """Raises RoleNotFound."""
         for name in roles:
-            self.policy.check_rank(by, granted(self.roles.get(name).permissions))
+            self.policy.check_rank(by, granted(self.roles.get(name).permissions), action=ROLES_ASSIGN)
 
     def _take_over(self, email: str, name: str) -> User:
         """Take over an account with this address that was never confirmed. Raises EmailTaken."""

@@ -16,6 +16,7 @@ class Lifetimes:
     reset_link: timedelta = timedelta(hours=1)
     email_change_link: timedelta = timedelta(hours=24)
     email_undo_link: timedelta = timedelta(days=14)
+    confirmation: timedelta = timedelta(minutes=10)
     undo_link: timedelta = timedelta(hours=72)
     unconfirmed_account: timedelta = timedelta(days=7)
     impersonation: timedelta = timedelta(minutes=30)

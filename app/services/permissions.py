@@ -11,6 +11,14 @@ PERMISSIONS: dict[str, str] = {}
 # What the owner of a resource may do with it without holding the permission.
 OF_OWNERS: set[str] = set()
 
+# Scopes of API keys for the account of their owner, who needs no permission for them. Address, password, factors and
+# keys are never open to a key.
+ACCOUNT_READ, ACCOUNT_WRITE = "account:read", "account:write"
+ACCOUNT_SCOPES = {
+    ACCOUNT_READ: "See your profile, sessions, API keys and activity.",
+    ACCOUNT_WRITE: "Change your name and end your sessions.",
+}
+
 
 def permission(name: str, sentence: str, *, owners: bool = False) -> str:
     """Declare a permission, in the module of its feature; its group is the part before the colon.
@@ -37,11 +45,21 @@ def permissions_of(roles: Iterable[Role]) -> frozenset[str]:
 
 
 def by_group(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Declared permissions with their sentences, under the part before the colon."""
+    """Declared permissions and scopes with their sentences, under the part before the colon."""
     groups: dict[str, dict[str, str]] = {}
     for name in sorted(names):
-        groups.setdefault(name.partition(":")[0], {})[name] = PERMISSIONS[name]
+        groups.setdefault(name.partition(":")[0], {})[name] = sentence_of(name)
     return groups
+
+
+def sentence_of(name: str) -> str:
+    """The sentence of a permission or scope."""
+    return ACCOUNT_SCOPES.get(name) or PERMISSIONS[name]
+
+
+def account_scope(action: str) -> str:
+    """The scope that an API key needs to do `action`, a permission, with what is its owner's."""
+    return ACCOUNT_READ if action.endswith(":read") else ACCOUNT_WRITE
 
 
 USERS_READ = permission("users:read", "See the list of users and each user's page.", owners=True)

@@ -8,14 +8,23 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, Select, delete, select
+from sqlalchemy import ColumnElement, Select, delete, false, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import NotAllowed, NotFound
-from app.models import Base, Grant, User
-from app.principal import Actor, Operator
+from app.errors import ConfirmationRequired, NotAllowed, NotFound
+from app.models import MEMBER, Base, Grant, Invitation, Role, User
+from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
-from app.services.permissions import OF_OWNERS, PERMISSIONS, USERS_READ, granted, permissions_of
+from app.services.lifetimes import Lifetimes
+from app.services.permissions import (
+    OF_OWNERS,
+    PERMISSIONS,
+    ROLES_ASSIGN,
+    USERS_READ,
+    account_scope,
+    granted,
+    permissions_of,
+)
 from app.services.statements import affected, insert_once
 
 
@@ -47,7 +56,9 @@ class Holder(Protocol):
     @property
     def permissions(self) -> frozenset[str]: ...
     @property
-    def via(self) -> str: ...
+    def is_key(self) -> bool: ...
+    @property
+    def uses_grants(self) -> bool: ...
 
 
 class Resource(Protocol):
@@ -65,24 +76,26 @@ class Resource(Protocol):
 class _Account:
     user_id: int
     permissions: frozenset[str]
-    via: str = "cookie"
+    is_key: bool = False
+    uses_grants: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     session: DbSession
     audit: AuditLog
+    lifetimes: Lifetimes
     clock: Callable[[], datetime]
 
     def may(self, who: Holder, action: str, resource: Resource | None = None) -> Decision:
         """`action` is a permission. Raises ValueError for one that is not declared."""
         if action not in PERMISSIONS:
             raise ValueError(f"the permission {action} is not declared")
-        if resource is not None and resource.owner_id == who.user_id and action in OF_OWNERS:
+        if resource is not None and _is_owner(who, action, resource):
             return Decision(True, Rule.OWNERSHIP, "Everybody may do this with what is their own.")
         decision = self._by_permission(who, action, resource)
         if decision and isinstance(resource, User) and resource.id != who.user_id and action != USERS_READ:
-            return _by_rank(who, permissions_of(resource.roles), otherwise=decision)
+            return _by_rank(who, self._held_by(resource), otherwise=decision)
         return decision
 
     def check(self, who: Actor, action: str, resource: Resource | None = None) -> None:
@@ -110,16 +123,69 @@ class Policy:
             raise NotAllowed
 
     @staticmethod
-    def check_rank(who: Actor, held: frozenset[str]) -> None:
-        """Nobody gives or changes more than they hold. Raises NotAllowed."""
+    def check_rank(who: Actor, held: frozenset[str], *, action: str) -> None:
+        """Nobody gives or changes more than they hold. `action` is the permission that is used. Raises NotAllowed."""
         if not isinstance(who, Operator) and held - who.permissions:
-            raise NotAllowed(_beyond(who, held))
+            raise NotAllowed(_beyond(who, held), permission=action)
+
+    # ── roles ──
+
+    def check_giving(self, who: Actor, role: Role) -> None:
+        """Whether `who` may give or take this role. Raises NotAllowed, ConfirmationRequired.
+
+        For every role but the default one it takes a confirmed session.
+        """
+        self.check_rank(who, granted(role.permissions), action=ROLES_ASSIGN)
+        if role.administrators_only:
+            self.check_administrator(who)
+        if role.name != MEMBER:
+            self.check_confirmed(who)
+
+    def may_give(self, who: Holder, role: Role) -> bool:
+        """Whether `who` may give this role, once confirmed."""
+        is_free = not role.administrators_only or _has_everything(who)
+        return is_free and granted(role.permissions) <= who.permissions
+
+    def may_keep_promise(self, inviter: User | None, role: Role) -> bool:
+        """Whether whoever has promised a role could still give it."""
+        if inviter is None or not inviter.can_sign_in():
+            return False
+        return self.may_give(_Account(inviter.id, permissions_of(inviter.roles)), role)
+
+    @staticmethod
+    def check_administrator(who: Actor) -> None:
+        """Raises NotAllowed for anybody who does not hold every permission."""
+        if not isinstance(who, Operator) and not _has_everything(who):
+            raise NotAllowed("Only administrators can assign or change this role.", permission=ROLES_ASSIGN)
+
+    # ── confirmations ──
+
+    def check_confirmed(self, who: Actor) -> None:
+        """Raises ConfirmationRequired."""
+        if isinstance(who, Operator) or self.is_confirmed(who):
+            return
+        raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who.is_key else None)
+
+    def is_confirmed(self, who: Principal) -> bool:
+        """Whether `who` has just proved who they are. An API key and an impersonator never have."""
+        if who.is_key or who.impersonator_id is not None:
+            return False
+        return self.clock() - who.confirmed_at < self.lifetimes.confirmation
+
+    def _held_by(self, user: User) -> frozenset[str]:
+        """The permissions of a user's roles; of one who has not accepted an invitation, of the promised ones too."""
+        held = permissions_of(user.roles)
+        if user.is_verified():
+            return held
+        promised = self.session.scalar(select(Invitation.roles).where(Invitation.user_id == user.id))
+        if not promised:
+            return held
+        return held | permissions_of(self.session.scalars(select(Role).where(Role.name.in_(promised))))
 
     def _by_permission(self, who: Holder, action: str, resource: Resource | None) -> Decision:
         if action in who.permissions:
             return Decision(True, Rule.PERMISSION, f"The permission {action} is held.")
-        # An API key does what its scopes say and nothing else.
-        if resource is not None and who.via != "api_key" and self._is_granted(who.user_id, action, resource):
+        if resource is not None and who.uses_grants and self._is_granted(who.user_id, action, resource):
             return Decision(True, Rule.GRANT, "The permission was granted on this one.")
         return Decision(False, Rule.PERMISSION, f"The permission {action} is not held.")
 
@@ -128,7 +194,8 @@ class Policy:
     def grant(self, user_id: int, action: str, resource: Resource, *, by: Actor) -> None:
         """Let `user_id` do `action` with this resource; no change if granted. Raises NotAllowed.
 
-        `by` must be allowed it through a permission or as the owner: what was granted is not passed on.
+        `by` must be allowed it as the owner, or through a permission and then confirmed: what was granted is not
+        passed on. Raises ConfirmationRequired.
         """
         self._check_granting(by, action, resource)
         row = insert_once(self.session, Grant).values(
@@ -182,12 +249,26 @@ class Policy:
         decision = self.may(by, action, resource)
         if not decision or decision.rule is Rule.GRANT:
             raise NotAllowed(permission=action)
+        if decision.rule is not Rule.OWNERSHIP:
+            self.check_confirmed(by)
 
 
-def granted_ids(user_id: int, action: str, kind: type[Base]) -> Select[int]:
-    """The ids of the rows of `kind` on which `action` was granted to `user_id`, for the lists of a feature."""
-    of_kind = (Grant.user_id == user_id, Grant.resource_type == kind.__tablename__)
-    return select(Grant.resource_id).where(*of_kind, _of(action))
+def granted_ids(who: Holder, action: str, kind: type[Base]) -> Select[int]:
+    """The ids of the rows of `kind` on which `action` was granted to `who`, for the lists of a feature."""
+    of_kind = (Grant.user_id == who.user_id, Grant.resource_type == kind.__tablename__)
+    found = select(Grant.resource_id).where(*of_kind, _of(action))
+    return found if who.uses_grants else found.where(false())
+
+
+def _is_owner(who: Holder, action: str, resource: Resource) -> bool:
+    """Whether it is allowed because it is their own. An API key needs the scope for that."""
+    if resource.owner_id != who.user_id or action not in OF_OWNERS:
+        return False
+    return not who.is_key or account_scope(action) in who.permissions
+
+
+def _has_everything(who: Holder) -> bool:
+    return who.permissions >= PERMISSIONS.keys()
 
 
 def _by_rank(who: Holder, held: frozenset[str], *, otherwise: Decision) -> Decision:

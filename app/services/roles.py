@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.errors import (
@@ -26,12 +27,13 @@ from app.models import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Ro
 from app.principal import Actor
 from app.services.addresses import clean_name
 from app.services.audit import AuditLog
-from app.services.permissions import EVERYTHING, PERMISSIONS, granted
+from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
 from app.services.policy import Policy
 from app.services.statements import affected, insert_once
 
 ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{LONGEST_ROLE_NAME - 1}}}"
 MOST_COUNTED = 1000
+WHOLE = undefer(Role.administrators_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class RoleSpec:
     description: str = ""
     permissions: frozenset[str] = frozenset()
     requires_second_factor: bool = False
+    administrators_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class RoleChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """`by` is who acts, None on the command line. Nobody gives, takes or changes a role wider than what they hold."""
+    """`by` is who acts. Nobody gives, takes or changes a role wider than what they hold."""
 
     session: DbSession
     audit: AuditLog
@@ -81,17 +84,19 @@ class Roles:
         return role
 
     def list_all(self) -> list[Role]:
-        return list(self.session.scalars(select(Role).order_by(Role.name)))
+        return list(self.session.scalars(select(Role).options(WHOLE).order_by(Role.name)))
 
     def list_after(self, role_id: int, *, limit: int) -> list[Role]:
         """In the order of their ids, those above `role_id`."""
-        return list(self.session.scalars(select(Role).where(Role.id > role_id).order_by(Role.id).limit(limit)))
+        after = select(Role).options(WHOLE).where(Role.id > role_id)
+        return list(self.session.scalars(after.order_by(Role.id).limit(limit)))
 
     def list_with_holders(self) -> list[tuple[Role, int]]:
         """Each role with the number of its holders, counted up to MOST_COUNTED + 1."""
         some = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MOST_COUNTED + 1)
         count = select(func.count()).select_from(some.correlate(Role).subquery()).scalar_subquery()
-        return [(role, count) for role, count in self.session.execute(select(Role, count).order_by(Role.name))]
+        counted = select(Role, count).options(WHOLE).order_by(Role.name)
+        return [(role, count) for role, count in self.session.execute(counted)]
 
     def list_holders(self, name: str, *, limit: int = 100) -> list[User]:
         holders = (
@@ -105,7 +110,7 @@ class Roles:
     def make(self, wanted: RoleSpec, *, by: Actor) -> Role:
         """Raises InvalidRole, RoleTaken, NotAllowed."""
         wanted = _checked(wanted)
-        self.policy.check_rank(by, granted(wanted.permissions))
+        self._check_changing(by, RoleSpec(name=wanted.name), wanted)
         role = Role(created_at=self.clock(), version=1)
         _fill(role, wanted)
         self._store(role)
@@ -120,7 +125,7 @@ class Roles:
         wanted, before = _checked(wanted), spec_of(role)
         if not (lines := differences(before, wanted)):
             return
-        self.policy.check_rank(by, granted(before.permissions) | granted(wanted.permissions))
+        self._check_changing(by, before, wanted)
         _fill(role, wanted)
         role.version += 1
         self._store(role)
@@ -130,7 +135,8 @@ class Roles:
         """`role` was read with a lock, so that nobody gets it meanwhile. Raises RoleFixed, RoleInUse, NotAllowed."""
         if role.keeps_its_name():
             raise RoleFixed(f"The role {role.name} cannot be deleted: the application uses it.")
-        self.policy.check_rank(by, granted(role.permissions))
+        spec = spec_of(role)
+        self._check_changing(by, spec, spec)
         if self.session.scalar(select(user_roles.c.user_id).where(user_roles.c.role_id == role.id).limit(1)):
             raise RoleInUse
         self.session.delete(role)
@@ -163,6 +169,13 @@ class Roles:
             else:
                 self.change(self.get_by_id(each.role.id, lock=True), each.wanted, by=by)
 
+    def _check_changing(self, by: Actor, before: RoleSpec, after: RoleSpec) -> None:
+        """Raises NotAllowed, ConfirmationRequired."""
+        self.policy.check_rank(by, granted(before.permissions) | granted(after.permissions), action=ROLES_EDIT)
+        if before.administrators_only or after.administrators_only:
+            self.policy.check_administrator(by)
+        self.policy.check_confirmed(by)
+
     def _store(self, role: Role) -> None:
         try:
             with self.session.begin_nested():
@@ -173,8 +186,8 @@ class Roles:
     # ── who holds it ──
 
     def give(self, user: User, name: str, *, by: Actor) -> None:
-        """Assign the role; no change if `user` has it. Raises RoleNotFound, NotAllowed."""
-        self.policy.check_rank(by, granted(self.get(name, keep=True).permissions))
+        """Assign the role; no change if `user` has it. Raises RoleNotFound, NotAllowed, ConfirmationRequired."""
+        self.policy.check_giving(by, self.get(name, keep=True))
         self.give_promised(user, name)
 
     def give_promised(self, user: User, name: str) -> None:
@@ -186,9 +199,12 @@ class Roles:
             self.audit.record("role.assigned", subject_id=user.id, role=name)
 
     def take(self, user: User, name: str, *, by: Actor) -> None:
-        """Remove the role; no change if `user` does not have it. Raises RoleNotFound, NotAllowed, LastAdministrator."""
+        """Remove the role; no change if `user` does not have it.
+
+        Raises RoleNotFound, NotAllowed, ConfirmationRequired, LastAdministrator.
+        """
         role = self.get(name)
-        self.policy.check_rank(by, granted(role.permissions))
+        self.policy.check_giving(by, role)
         if name == ADMINISTRATOR:
             self.keep_one_administrator(losing=user)
         held = delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role.id)
@@ -233,6 +249,7 @@ def spec_of(role: Role) -> RoleSpec:
         # What is no longer declared is dropped with the next change.
         permissions=frozenset(role.permissions) & {EVERYTHING, *PERMISSIONS},
         requires_second_factor=role.requires_second_factor,
+        administrators_only=role.administrators_only,
     )
 
 
@@ -247,6 +264,8 @@ def differences(before: RoleSpec, after: RoleSpec) -> list[str]:
     lines += [f"- {name}" for name in sorted(before.permissions - after.permissions)]
     if before.requires_second_factor != after.requires_second_factor:
         lines.append(f"second factor: {'required' if after.requires_second_factor else 'not required'}")
+    if before.administrators_only != after.administrators_only:
+        lines.append(f"assigned by: {'administrators only' if after.administrators_only else 'anyone allowed to'}")
     return lines
 
 
@@ -254,6 +273,7 @@ def _fill(role: Role, wanted: RoleSpec) -> None:
     role.name, role.description = wanted.name, wanted.description
     role.permissions = sorted(wanted.permissions)
     role.requires_second_factor = wanted.requires_second_factor
+    role.administrators_only = wanted.administrators_only
 
 
 def _checked(wanted: RoleSpec) -> RoleSpec:

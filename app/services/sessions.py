@@ -19,7 +19,7 @@ from app.security.access_tokens import Access
 from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
-from app.services.permissions import USERS_IMPERSONATE, granted
+from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
 from app.services.statements import affected, insert_once
 
 SIGNED_OUT = "signed_out"
@@ -207,7 +207,16 @@ _BY_USER = (
 _BY_COOKIE = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
 _BY_ACCESS_TOKEN = _BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id"))
 _BY_API_KEY = (
-    select(ApiKey.id, ApiKey.created_at, ApiKey.last_used_at, ApiKey.expires_at, ApiKey.scopes, *_USER, *_ROLE)
+    select(
+        ApiKey.id,
+        ApiKey.prefix,
+        ApiKey.created_at,
+        ApiKey.last_used_at,
+        ApiKey.expires_at,
+        ApiKey.scopes,
+        *_USER,
+        *_ROLE,
+    )
     .join(User, User.id == ApiKey.user_id)
     .outerjoin(user_roles, user_roles.c.user_id == User.id)
     .outerjoin(Role, Role.id == user_roles.c.role_id)
@@ -259,7 +268,7 @@ def find_by_access_token(connection: Connection, access: Access, *, at: datetime
 def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | Expired | None:
     """The principal of an API key, limited to the key's scopes; None if there is none or it was ended.
 
-    It counts as freshly confirmed: the key was created right after a password was given.
+    It never counts as confirmed: nobody proves who they are with it.
     """
     rows = connection.execute(_BY_API_KEY, {"key_hash": token_hash(key)}).all()
     if not rows:
@@ -274,12 +283,13 @@ def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found 
         email=first.email,
         member_since=first.member_since,
         roles=roles,
-        permissions=permissions & frozenset(first.scopes),
+        permissions=(permissions | ACCOUNT_SCOPES.keys()) & frozenset(first.scopes),
         session_id=0,
         authenticated_at=first.created_at,
-        confirmed_at=at,
+        confirmed_at=NEVER,
         via="api_key",
         key_id=first.id,
+        key_prefix=first.prefix,
         lacks_factor=_lacks_factor(connection, rows),
     )
     return Found(principal, first.last_used_at)

@@ -22,6 +22,7 @@ from app.models import (
     Invitation,
     Outcome,
     Phase,
+    Role,
     User,
     UserImport,
     UserImportRow,
@@ -35,9 +36,10 @@ from app.services.audit import AuditLog
 from app.services.files import Files
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
-from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, granted, permissions_of
+from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
 from app.services.policy import Policy
 from app.services.roles import Roles
+from app.services.sessions import NEVER
 from app.services.statements import insert_once, insert_rows
 from app.services.tables import Record
 from app.services.user_imports import UserImports
@@ -100,6 +102,8 @@ class UserImportRun:
         if user is None or USERS_IMPORT not in permissions:
             raise UnreadableFile("Whoever began this import may import no users any more.")
         now = self.clock()
+        # What the check shows is what would be done after a confirmation; it is asked for at the start.
+        is_confirmed = found.is_confirmed or found.phase == Phase.CHECKING
         return Principal(
             user_id=user.id,
             name=user.name,
@@ -109,7 +113,8 @@ class UserImportRun:
             permissions=permissions,
             session_id=0,
             authenticated_at=now,
-            confirmed_at=now,
+            confirmed_at=now if is_confirmed else NEVER,
+            via="api_key" if found.by_key else "cookie",
         )
 
     def check(self, import_id: int, records: Sequence[Record], *, by: Actor) -> None:
@@ -119,12 +124,13 @@ class UserImportRun:
         self._refuse_repetitions(import_id, rows)
         readable = [row for row in rows if row["outcome"] == Outcome.NEW]
         known = self._known([row["email"] for row in readable])
-        widths = self._widths()
+        known_roles = self._roles()
         for row in readable:
-            verdict = self._judge(row["name"], row["roles"], known.get(row["email"]), widths, by=by)
+            verdict = self._judge(row["name"], row["roles"], known.get(row["email"]), known_roles, by=by)
             row["outcome"], row["reason"] = verdict.outcome, verdict.reason
         insert_rows(self.session, UserImportRow, rows)
         found.checked = _added(found.checked, (row["outcome"] for row in rows))
+        found.gives_roles |= any(row["outcome"] in TO_DO and set(row["roles"]) - {MEMBER} for row in rows)
         self._keep_examples(found, [(row["number"], row["outcome"]) for row in rows])
 
     def close_check(self, import_id: int, *, ignored: Sequence[str]) -> None:
@@ -144,10 +150,10 @@ class UserImportRun:
         rows = self._rows(import_id, after=after, limit=limit)
         to_do = [row for row in rows if row.outcome in TO_DO]
         known = self._known([row.email for row in to_do], lock=True)
-        widths, fresh = self._widths(), []
+        known_roles, fresh = self._roles(), []
         for row in to_do:
             user = known.get(row.email)
-            verdict = self._judge(row.name, row.roles, user, widths, by=by)
+            verdict = self._judge(row.name, row.roles, user, known_roles, by=by)
             if verdict.outcome == Outcome.NEW and row.outcome == Outcome.NEW:
                 fresh.append(row)
             elif user is not None and verdict.outcome == Outcome.CHANGED == row.outcome:
@@ -194,29 +200,29 @@ class UserImportRun:
         name: str,
         roles: Sequence[str],
         user: User | None,
-        widths: dict[str, frozenset[str]],
+        known_roles: dict[str, Role],
         *,
         by: Actor,
     ) -> Verdict:
-        if unknown := sorted(set(roles) - widths.keys()):
+        if unknown := sorted(set(roles) - known_roles.keys()):
             return Verdict(Outcome.REFUSED, f"There is no role {', '.join(unknown)}."[:500])
         try:
             if user is None:
-                self._check_new(roles, widths, by=by)
+                self._check_new(roles, known_roles, by=by)
                 return Verdict(Outcome.NEW)
-            return self._judge_change(name, roles, user, widths, by=by)
+            return self._judge_change(name, roles, user, known_roles, by=by)
         except AccountError as refusal:
             return Verdict(Outcome.REFUSED, str(refusal))
 
-    def _check_new(self, roles: Sequence[str], widths: dict[str, frozenset[str]], *, by: Actor) -> None:
+    def _check_new(self, roles: Sequence[str], known_roles: dict[str, Role], *, by: Actor) -> None:
         self.policy.check(by, USERS_INVITE)
         if roles:
             self.policy.check(by, ROLES_ASSIGN)
         for role in roles or (MEMBER,):
-            self.policy.check_rank(by, widths[role])
+            self.policy.check_giving(by, known_roles[role])
 
     def _judge_change(
-        self, name: str, roles: Sequence[str], user: User, widths: dict[str, frozenset[str]], *, by: Actor
+        self, name: str, roles: Sequence[str], user: User, known_roles: dict[str, Role], *, by: Actor
     ) -> Verdict:
         held, changes = {role.name for role in user.roles}, []
         renames, assigns = bool(name) and name != user.name, bool(roles) and set(roles) != held
@@ -232,7 +238,7 @@ class UserImportRun:
         if assigns:
             self.policy.check(by, ROLES_ASSIGN, user)
             for role in set(roles) ^ held:
-                self.policy.check_rank(by, widths[role])
+                self.policy.check_giving(by, known_roles[role])
         return Verdict(Outcome.CHANGED, "; ".join(changes)[:500])
 
     def _update(self, row: _Row, user: User, *, by: Actor) -> None:
@@ -331,9 +337,8 @@ class UserImportRun:
             user.email: user for user in self.session.scalars(query.with_for_update(key_share=True) if lock else query)
         }
 
-    def _widths(self) -> dict[str, frozenset[str]]:
-        """What each role may do."""
-        return {role.name: granted(role.permissions) for role in self.roles.list_all()}
+    def _roles(self) -> dict[str, Role]:
+        return {role.name: role for role in self.roles.list_all()}
 
     @staticmethod
     def _keep_examples(found: UserImport, rows: Iterable[tuple[int, str]]) -> None:

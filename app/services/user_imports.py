@@ -42,6 +42,7 @@ class UserImports:
         found = UserImport(
             owner_id=by.user_id,
             by_operator=isinstance(by, Operator),
+            by_key=isinstance(by, Principal) and by.is_key,
             permissions=[] if isinstance(by, Operator) else sorted(by.permissions),
             file_id=file.id,
             file_name=file.name,
@@ -73,9 +74,19 @@ class UserImports:
         return self.session.scalars(own.order_by(UserImport.id.desc()).limit(limit)).all()
 
     def start(self, import_id: int, *, invites: bool, by: Actor) -> UserImport:
-        """Apply what the check found; with `invites`, new people are sent an invitation. Raises ImportNotReady."""
+        """Apply what the check found; with `invites`, new people are sent an invitation.
+
+        It is applied with what both this credential and the one of the upload let. Where it gives roles, a person has
+        to be confirmed; of an API key's import those rows are refused. Raises ImportNotReady, ConfirmationRequired.
+        """
         self.policy.check(by, USERS_IMPORT)
         found = self.get(import_id, by=by)
+        if isinstance(by, Principal):
+            found.permissions = sorted(by.permissions.intersection(found.permissions))
+            found.by_key |= by.is_key
+            found.is_confirmed = self.policy.is_confirmed(by)
+        if found.gives_roles and not found.by_key:
+            self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
             raise ImportNotReady("Invitations are closed here; import without them.")
         begun = affected(

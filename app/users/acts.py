@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -31,14 +32,13 @@ from app.services.permissions import (
     USERS_READ,
     USERS_RESET_FACTORS,
     USERS_SUPPORT,
-    granted,
 )
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import BulkForm, DeactivationForm, ReasonForm, UserForm
 from app.users.routes import shown
 from app.web import identity
-from app.web.access import confirmed, is_fresh, requires
+from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done, here
@@ -59,14 +59,14 @@ def edit(user_id: int) -> ResponseReturnValue:
         form.roles.data = [role.name for role in user.roles]
     if form.validate_on_submit():
         if form.email.canonical != user.email and not is_fresh(who):
-            return redirect(url_for("auth.confirm", next=here()))
+            return ask_to_confirm()
         try:
             return _edit(user_id, form, roles, by=who)
         except (SameAddress, TooManyChanges) as refusal:
             form.refuse("email", refusal)
         except (LastAdministrator, Changed) as refusal:
             form.refuse(None, refusal)
-    return page("users/edit.html", form, user=shown(user), groups={"roles": roles} if roles else {})
+    return page("users/edit.html", form, user=shown(user), **role_fields(roles, shown_before=form.changes_roles()))
 
 
 def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal) -> ResponseReturnValue:
@@ -79,7 +79,7 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
             work.users.propose_email(user, form.email.canonical, by=by)
             message = f"Saved. The new address counts once the link in a mail to {form.email.canonical} is followed."
         work.users.rename(user, form.name.clean, by=by)
-        if roles:
+        if roles and form.changes_roles():
             kept = [role.name for role in user.roles if role.name not in roles]
             work.users.set_roles(user, [*kept, *(form.roles.data or [])], by=by)
     return done(message, to="users.show", user_id=user_id)
@@ -268,9 +268,18 @@ def _preview(form: BulkForm, outcomes: list[Outcome], *, wants_reason: bool) -> 
     )
 
 
+def role_fields(roles: dict[str, str], *, shown_before: bool) -> dict[str, Any]:
+    """For a page with a form: the roles to choose from, or where to confirm first. Giving a role asks for that."""
+    if not roles:
+        return {"groups": {}, "confirm_url": None}
+    if shown_before or is_fresh(identity.signed_in()):
+        return {"groups": {"roles": roles}, "confirm_url": None}
+    return {"groups": {}, "confirm_url": url_for("auth.confirm", next=here())}
+
+
 def grantable(who: Principal) -> dict[str, str]:
     """The roles that `who` can give, with their descriptions."""
     if not who.has(ROLES_ASSIGN):
         return {}
-    found = reading().roles.list_all()
-    return {role.name: role.description for role in found if granted(role.permissions) <= who.permissions}
+    look = reading()
+    return {role.name: role.description for role in look.roles.list_all() if look.policy.may_give(who, role)}

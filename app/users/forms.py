@@ -21,12 +21,19 @@ ORDERS = {
 
 
 class UserForm(Form):
-    """`roles` are those that the principal can give; `version` is the one that was shown."""
+    """`roles` are those that the principal can give, sent as a whole if the page `shows_roles`.
+
+    `version` is the one that was shown.
+    """
 
     name = Name(autocomplete="off")
     email = Address(autocomplete="off")
     roles = SelectMultipleField("Roles", choices=[])
+    shows_roles = HiddenField()
     version = HiddenField()
+
+    def changes_roles(self) -> bool:
+        return bool(self.shows_roles.data or self.roles.raw_data)
 
 
 class InvitationForm(Form):

@@ -13,7 +13,7 @@ from app.models import Invitation
 from app.services.permissions import USERS_INVITE, USERS_READ
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
-from app.users.acts import grantable
+from app.users.acts import grantable, role_fields
 from app.users.forms import InvitationForm
 from app.web import identity
 from app.web.access import requires
@@ -46,7 +46,7 @@ def new() -> ResponseReturnValue:
             form.refuse(None, refusal)
         else:
             return done(f"The invitation to {form.email.canonical} is on its way.", to="users.invitations")
-    return page("users/new.html", form, groups={"roles": roles} if roles else {})
+    return page("users/new.html", form, **role_fields(roles, shown_before=bool(form.roles.data)))
 
 
 @bp.get("/invitations")

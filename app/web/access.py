@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from flask import Response, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import ConfirmationRequired, NotAllowed, SetUpRequired
-from app.extensions import now, settings
+from app.extensions import now
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
-from app.unit_of_work import unit_of_work
+from app.unit_of_work import reading, unit_of_work
 from app.web.identity import is_api, principal
 from app.web.redirects import here
 from app.web.views import View, mark_view, view_property
@@ -34,6 +33,14 @@ def requires(permission: str) -> Callable[[View], View]:
 def confirmed(view: View) -> View:
     """Only shortly after the password was given; otherwise it is asked for first."""
     return mark_view(wants_confirmation=True)(view)
+
+
+def open_to_keys(*scopes: str) -> Callable[[View], View]:
+    """Also with an API key that has one of these scopes, and then without a confirmation.
+
+    Without any scope here, the view decides itself. Every other view without a permission is closed to API keys.
+    """
+    return mark_view(key_scopes=scopes)
 
 
 def sets_up(view: View) -> View:
@@ -73,8 +80,23 @@ def _check(who: Principal) -> ResponseReturnValue | None:
     permission = view_property("permission")
     if permission is not None and not who.has(permission):
         raise NotAllowed(permission=permission)
+    if who.is_key and permission is None:
+        _check_scope(who)
     _refuse_impersonator()
-    return ask_to_confirm() if view_property("wants_confirmation") and not is_fresh(who) else None
+    return ask_to_confirm() if _wants_confirmation(who) and not is_fresh(who) else None
+
+
+def _check_scope(who: Principal) -> None:
+    """Raises NotAllowed for an API key that may not call the view."""
+    scopes = view_property("key_scopes")
+    if scopes is None:
+        raise NotAllowed("This is not open to API keys. Use an access token.")
+    if scopes and not any(map(who.has, scopes)):
+        raise NotAllowed(f"This API key needs the scope {scopes[0]}.", permission=scopes[0])
+
+
+def _wants_confirmation(who: Principal) -> bool:
+    return view_property("wants_confirmation") and not (who.is_key and view_property("key_scopes"))
 
 
 def _refuse_impersonator() -> None:
@@ -87,13 +109,14 @@ def _refuse_impersonator() -> None:
 
 def ask_to_confirm() -> ResponseReturnValue:
     """Send whoever is signed in to prove again who they are. Raises ConfirmationRequired in the API."""
+    who = principal()
     if is_api():
-        raise ConfirmationRequired
+        raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who and who.is_key else None)
     return redirect(url_for("auth.confirm", next=here()))
 
 
 def is_fresh(who: Principal) -> bool:
-    return who.impersonator_id is None and now() - who.confirmed_at < timedelta(minutes=settings().confirmation_minutes)
+    return reading().policy.is_confirmed(who)
 
 
 def _ask_to_sign_in() -> ResponseReturnValue:

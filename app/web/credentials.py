@@ -7,12 +7,13 @@ from datetime import datetime
 
 from app.errors import Busy, SecondFactorRequired
 from app.extensions import credentials, settings
+from app.principal import Principal
 from app.security.codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.security.passwords import Verdict
 from app.services.factors import ProvedFactor
 from app.services.password_policy import NewPassword
 from app.services.sign_in import Attempt, Authentication, SignedIn
-from app.unit_of_work import Work, unit_of_work
+from app.unit_of_work import Work, reading, unit_of_work
 from app.web import identity
 
 
@@ -72,6 +73,22 @@ def _prove_password(email: str, password: str, *, remember: bool) -> Authenticat
             raise work.sign_in.refuse(attempt)
     new_hash = _hash_anew(password) if verdict is Verdict.OUTDATED else None
     return Authentication(attempt.user_id, "password", remember=remember, attempt=attempt, new_hash=new_hash)
+
+
+def confirm_session(who: Principal, *, password: str, code: str) -> None:
+    """Confirm the session of `who`: by a code where there is a second factor, or else by the password.
+
+    Raises WrongPassword, WrongCode, AuthenticatorLocked, TooManyTries, Busy, SessionNotFound.
+    """
+    added_at = None
+    if reading().factors.has_any(who.user_id):
+        added_at = check_code(who.user_id, code).added_at
+    else:
+        check_password(who.user_id, password, purpose="confirm")
+    with unit_of_work() as work:
+        token = work.sessions.confirm(who, factor_added_at=added_at)
+    if who.via == "cookie":
+        identity.keep_token(token)
 
 
 def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> ProvedFactor:

@@ -52,7 +52,7 @@ from app.errors import (
 from app.extensions import DATABASE_AWAY, db
 from app.schema import schema_state
 from app.web import csrf, envelope
-from app.web.access import record_refusal
+from app.web.access import ask_to_confirm, record_refusal
 from app.web.identity import has_explicit_credential, is_api
 
 log = logging.getLogger(__name__)
@@ -150,6 +150,8 @@ def status_of(refusal: type[AccountError], *, api: bool) -> HTTPStatus:
 
 
 def _refused(refusal: AccountError) -> ResponseReturnValue:
+    if isinstance(refusal, ConfirmationRequired) and not is_api():
+        return ask_to_confirm()
     if isinstance(refusal, NotAllowed) and refusal.permission is not None:
         try:
             record_refusal(refusal.permission)

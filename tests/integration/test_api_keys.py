@@ -153,7 +153,7 @@ def test_a_repeated_idempotency_key_gives_the_first_answer_without_the_secret(ma
 @pytest.mark.settings(limit_scale=1, limit_api="2 per minute")
 def test_a_key_has_a_quota_that_is_told(app, manager):
     program = Program(app, token=made(manager)["key"])
-    answers = [program.get("/users/me") for _ in range(3)]
+    answers = [program.get("/users") for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[0].headers["RateLimit-Policy"] == '"key";q=2;w=60'
@@ -164,7 +164,7 @@ def test_a_key_has_a_quota_that_is_told(app, manager):
 def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):
     key = made(manager)
     program = Program(app, token=key["key"])
-    assert program.get("/users/me").status_code == 200
+    assert program.get("/users").status_code == 200
 
     (listed,) = json.loads(flask("keys", "list", "--json").stdout)
     assert listed == {
@@ -186,3 +186,71 @@ def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):
     assert flask("keys", "list").output == "No API keys.\n"
     again = flask("keys", "end", str(key["id"]))
     assert (again.exit_code, again.stderr) == (1, "Error: There is no such API key.\n")
+
+
+# ── scopes for the owner's own account, and what no key can do ──
+
+
+@pytest.fixture
+def with_scopes(app, manager, admin):
+    """A program with a new key of the administrator's."""
+    return lambda *scopes: Program(app, token=made(manager, scopes=[*scopes])["key"])
+
+
+def test_key_without_scopes_can_do_nothing_with_its_owners_account(with_scopes, admin):
+    program = with_scopes()
+    for path in ("/users/me", "/sessions", "/api-keys"):
+        assert program.get(path).status_code == 403, path
+    assert program.get(f"/users/{admin.id}").status_code == 404
+    assert program.put(f"/users/{admin.id}", {"name": "x"}).status_code == 404
+
+
+def test_key_with_account_read_reads_and_changes_nothing(with_scopes, admin, manager):
+    program = with_scopes("account:read")
+    for path in ("/users/me", f"/users/{admin.id}", "/sessions", "/api-keys"):
+        assert program.get(path).status_code == 200, path
+    session = manager.get("/sessions").json["data"]["items"][0]["id"]
+    for refused in (
+        program.put(f"/users/{admin.id}", {"name": "x"}),
+        program.delete(f"/sessions/{session}"),
+        program.post("/api-keys", {"name": "another"}),
+        program.delete(f"/api-keys/{program.get('/api-keys').json['data']['items'][0]['id']}"),
+        program.post("/auth/confirm", {"password": admin.password}),
+        program.post("/auth/logout"),
+    ):
+        assert refused.status_code == 403, refused.text
+    assert manager.get("/users/me").json["data"]["name"] == "Grace Hopper"
+
+
+def test_key_with_account_write_renames_and_ends_sessions_and_no_more(with_scopes, admin, manager, mailbox):
+    program = with_scopes("account:read", "account:write")
+    assert program.put(f"/users/{admin.id}", {"name": "Amazing Grace"}).status_code == 200
+    moved = program.put(f"/users/{admin.id}", {"name": "Amazing Grace", "email": "new@example.com"})
+    assert (moved.status_code, code(moved)) == (403, "confirmation_required")
+    assert mailbox.to("new@example.com") == []
+    session = manager.get("/sessions").json["data"]["items"][0]["id"]
+    assert program.delete(f"/sessions/{session}").status_code == 200
+    assert manager.get("/users/me").status_code == 401
+
+
+def test_key_assigns_the_default_role_only(with_scopes, ada, people):
+    program = with_scopes("users:read", "users:edit", "users:invite", "roles:assign", "users:delete", "roles:edit")
+    for refused in (
+        program.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["member", "manager"]}),
+        program.post("/users", {"email": "new@example.com", "roles": ["administrator"]}),
+        program.delete(f"/users/{ada.id}"),
+        program.post("/roles", {"name": "clerk", "permissions": ["users:read"]}),
+    ):
+        assert refused.status_code == 403, refused.text
+    assert program.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["member"]}).status_code == 200
+    assert program.post("/users", {"email": "new@example.com", "roles": ["member"]}).status_code == 201
+
+
+def test_events_name_the_key(app, with_scopes, admin):
+    program = with_scopes("account:write")
+    program.put(f"/users/{admin.id}", {"name": "Amazing Grace"})
+    with app.app_context():
+        newest = select(AuditEvent).where(AuditEvent.kind == "user.renamed").options(joinedload(AuditEvent.detail))
+        values = db.session.scalars(newest).one().detail.values
+    assert program.token.startswith(values["api_key_prefix"])
+    assert values["api_key"] > 0

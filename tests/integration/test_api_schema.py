@@ -167,10 +167,10 @@ def test_the_shell_examples_of_the_guide_work(address, people):
             answer = json.loads(ran.stdout)
             assert answer["success"], (command, answer)
             answers.append(answer["data"])
-            environment |= {name: value for name, value in answer["data"].items() if isinstance(value, str)}
+            environment |= {name: value for name, value in (answer["data"] or {}).items() if isinstance(value, str)}
 
-    assert [answer["id"] for answer in answers if "roles" in answer] == [ada.id, ada.id]
-    assert [len(answer["items"]) for answer in answers if "items" in answer] == [100, 51]
+    assert [answer["id"] for answer in answers if answer and "roles" in answer] == [ada.id, ada.id]
+    assert [len(answer["items"]) for answer in answers if answer and "items" in answer] == [100, 51]
 
 
 @pytest.mark.databases("sqlite")

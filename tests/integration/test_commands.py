@@ -253,6 +253,7 @@ def test_roles_are_made_changed_shown_and_deleted(flask, root, ada):
         "description": "Invites people.",
         "permissions": ["users:invite", "users:read"],
         "requires_second_factor": False,
+        "administrators_only": False,
     }
     assert "See the list of users" in flask("roles", "show", "clerk").output
     holders = {role["name"]: role["holders"] for role in json.loads(flask("roles", "list", "--json").output)}

@@ -1,7 +1,7 @@
 """A database of November 2026, upgraded: what people had in their hands then still works."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -130,7 +130,22 @@ def test_waiting_jobs_run_and_dead_ones_can_be_retried(old):
     old.flask("jobs", "retry", str(old.known["dead_job"]))
     assert "/auth/reset-password/" in mailbox.last_to("ada@example.com").link
     with old.app.app_context():
-        assert {job.state for job in db.session.query(Job)} == {JobState.DONE}
+        there = db.session.query(Job).filter(Job.kind != "send_api_keys_narrowed")
+        assert {job.state for job in there} == {JobState.DONE}
+
+
+def test_api_keys_keep_reading_their_owners_account_and_the_owner_is_told(old):
+    program = Program(old.app, token=old.known["api_key"])
+    assert program.get("/users/me").status_code == 200
+    assert program.get("/sessions").status_code == 200
+    before = program.get("/api-keys").json["data"]["items"]
+    assert before[0]["scopes"] == ["users:read", "account:read"]
+    assert program.put(f"/users/{old.known['ids']['grace']}", {"name": "x"}).status_code == 403
+    assert program.delete(f"/api-keys/{before[0]['id']}").status_code == 403
+
+    old.clock.now = datetime.now(UTC)
+    told = [mail.subject for mail in Mailbox(old.app).to("grace@example.com")]
+    assert told.count("Your API keys for Gatehouse can do less now") == 1
 
 
 def test_a_checked_import_can_be_started(old):

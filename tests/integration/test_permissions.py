@@ -13,7 +13,7 @@ import pytest
 from app.extensions import db
 from app.models import User, UserImport
 from app.principal import OPERATOR
-from app.services.permissions import PERMISSIONS
+from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import RoleSpec
 from app.settings import ROOT
 from app.tasks import NoOperation
@@ -138,7 +138,7 @@ class KeyWithoutScopes(Visitor):
 
 
 class KeyWithScopes(KeyWithoutScopes):
-    title, scopes = "API key with scopes", tuple(sorted(PERMISSIONS))
+    title, scopes = "API key with scopes", tuple(sorted([*PERMISSIONS, *ACCOUNT_SCOPES]))
 
 
 KINDS = (SignedOut, Unconfirmed, Member, Manager, Administrator, Impersonating, KeyWithoutScopes, KeyWithScopes)

@@ -23,7 +23,7 @@ class Intruder:
         self.browser = Browser(app)
         assert self.browser.login(person).status_code == 302
         self.program = Program(app).login(person)
-        key = self.program.post("/api-keys", {"name": "backup", "scopes": []})
+        key = self.program.post("/api-keys", {"name": "backup", "scopes": ["account:read"]})
         assert key.status_code == 201
         self.key = Program(app, token=key.json["data"]["key"])
         assert self.is_in() == [True, True, True]

@@ -464,7 +464,12 @@ def test_who_needs_a_factor_is_led_to_it_before_anything_else(app, keeper, clock
 
 def test_an_api_key_of_somebody_who_lacks_a_factor_is_refused(app, people, demanding):
     person = people.add("keeper@example.com")
-    key = Program(app).login(person).post("/api-keys", {"name": "Reporter"}).json["data"]["key"]
+    key = (
+        Program(app)
+        .login(person)
+        .post("/api-keys", {"name": "Reporter", "scopes": ["account:read"]})
+        .json["data"]["key"]
+    )
     program = Program(app, token=key)
     assert program.get("/users/me").status_code == 200
     with app.app_context(), unit_of_work() as work:

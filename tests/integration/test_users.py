@@ -406,7 +406,8 @@ def test_the_last_administrator_stays(grace, admin):
     assert "must always be one active administrator" in grace.page(refused.location).text('[role="alert"]')
     assert grace.post(f"{page}/deactivate", {"reason": "x"}).status_code == 422
     version = grace.page(f"{page}/edit").value("version")
-    assert grace.post(f"{page}/edit", {"name": "G", "email": admin.email, "version": version}).status_code == 422
+    sent = {"name": "G", "email": admin.email, "version": version, "shows_roles": "y"}
+    assert grace.post(f"{page}/edit", sent).status_code == 422
 
 
 def test_deleting_asks_for_the_password_and_comes_back_to_the_page(grace, ada, clock):

@@ -88,8 +88,12 @@ def throttles(session: Session, lifetimes: Lifetimes, clock: Clock) -> Throttles
 
 
 @pytest.fixture
-def roles(session: Session, audit: AuditLog, clock: Clock) -> Roles:
-    policy = Policy(session=session, audit=audit, clock=clock)
+def policy(session: Session, audit: AuditLog, lifetimes: Lifetimes, clock: Clock) -> Policy:
+    return Policy(session=session, audit=audit, lifetimes=lifetimes, clock=clock)
+
+
+@pytest.fixture
+def roles(session: Session, audit: AuditLog, policy: Policy, clock: Clock) -> Roles:
     return Roles(session=session, audit=audit, policy=policy, clock=clock)
 
 
@@ -117,6 +121,7 @@ def principal_of(
     at: datetime,
     permissions: Iterable[str] = (),
     via: Literal["cookie", "access_token", "api_key"] = "cookie",
+    impersonator_id: int | None = None,
 ) -> Principal:
     return Principal(
         user_id=user.id,
@@ -129,4 +134,5 @@ def principal_of(
         authenticated_at=at,
         confirmed_at=at,
         via=via,
+        impersonator_id=impersonator_id,
     )

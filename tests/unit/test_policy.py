@@ -1,19 +1,16 @@
 """Who may do what: each rule alone, and which of them decides."""
 
+from datetime import timedelta
+
 import pytest
 
 from app.errors import NotAllowed, NotFound
-from app.models import ADMINISTRATOR, Grant
+from app.models import ADMINISTRATOR, Grant, Invitation
 from app.principal import OPERATOR
-from app.services.permissions import USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
-from app.services.policy import Policy, Rule, granted_ids
+from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
+from app.services.policy import Rule, granted_ids
 from app.services.roles import RoleSpec
 from tests.unit.conftest import add_user, principal_of
-
-
-@pytest.fixture
-def policy(roles) -> Policy:
-    return roles.policy
 
 
 @pytest.fixture
@@ -44,6 +41,33 @@ def test_an_owner_may_do_what_owners_may_and_no_more(policy, acting, ada):
     assert not policy.may(acting(ada), USERS_DELETE, ada)
 
 
+def test_api_key_needs_a_scope_for_what_is_its_owners(policy, acting, ada):
+    assert not policy.may(acting(ada, via="api_key"), USERS_READ, ada)
+    assert policy.may(acting(ada, ACCOUNT_READ, via="api_key"), USERS_READ, ada)
+    assert not policy.may(acting(ada, ACCOUNT_READ, via="api_key"), USERS_EDIT, ada)
+    assert policy.may(acting(ada, ACCOUNT_WRITE, via="api_key"), USERS_EDIT, ada)
+
+
+def test_rank_of_a_pending_account_counts_the_roles_it_was_promised(policy, roles, acting, session, clock, ada):
+    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
+    invited = add_user(session, "invited@example.com", at=clock.now, is_verified=False)
+    session.add(
+        Invitation(
+            user=invited,
+            by_operator=True,
+            roles=["clerk"],
+            created_at=clock.now,
+            expires_at=clock.now + timedelta(days=7),
+        )
+    )
+    session.flush()
+
+    decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, invited)
+
+    assert (bool(decision), decision.rule) == (False, Rule.RANK)
+    assert policy.may(acting(ada, USERS_EDIT, USERS_DELETE), USERS_EDIT, invited)
+
+
 def test_nobody_changes_who_holds_more(policy, roles, acting, ada, bob):
     roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
     roles.give(bob, "clerk", by=OPERATOR)
@@ -69,7 +93,10 @@ def test_a_grant_counts_on_its_own_resource_only(policy, acting, session, clock,
     assert not policy.may(acting(ada), USERS_DELETE, bob)
     assert not policy.may(acting(ada, via="api_key"), USERS_EDIT, bob)
     assert [grant.user_id for grant in policy.list_grants_on(bob)] == [ada.id]
-    assert session.scalars(granted_ids(ada.id, USERS_EDIT, type(bob))).all() == [bob.id]
+    assert not policy.may(acting(ada, impersonator_id=other.id), USERS_EDIT, bob)
+    assert session.scalars(granted_ids(acting(ada), USERS_EDIT, type(bob))).all() == [bob.id]
+    for limited in (acting(ada, via="api_key"), acting(ada, impersonator_id=other.id)):
+        assert session.scalars(granted_ids(limited, USERS_EDIT, type(bob))).all() == []
 
     policy.revoke(ada.id, USERS_EDIT, bob, by=admin)
     assert not policy.may(acting(ada), USERS_EDIT, bob)
