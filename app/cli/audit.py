@@ -79,9 +79,18 @@ def export(
 
 @audit.command()
 @json_option
-def verify(as_json: bool) -> None:
+def head(as_json: bool) -> None:
+    """Print the last seal's hash and event. Keep it elsewhere; `flask audit verify --head` compares it."""
+    found, last_id = reading().audit_chain.head()
+    click.echo(json.dumps({"head": found, "last_id": last_id}) if as_json else f"{found} {last_id}")
+
+
+@audit.command()
+@click.option("--head", metavar="HASH", help="A head that was printed before and kept elsewhere.")
+@json_option
+def verify(head: str | None, as_json: bool) -> None:
     """Check the chain of hashes; names the first event that was altered, removed or put in later."""
-    verdict = reading().audit_chain.verify()
+    verdict = reading().audit_chain.verify(head=head.split()[0] if head and head.strip() else None)
     if as_json:
         names = ("problem", "checked", "pruned", "unsealed", "head")
         click.echo(json.dumps({name: getattr(verdict, name) for name in names}))

@@ -62,7 +62,8 @@ class AuditSeal(Base):
     """A batch of events in the chain of hashes (`app/services/audit_chain.py`).
 
     `entries` has the id and the hash of each event. A pruned seal's events were deleted after their retention; triggers
-    refuse any other change of a seal, and any other deletion of events.
+    refuse any other change of a seal, and any other deletion of events. `version` says what `hash` covers; from 2 on
+    also `sealed_at`, the `retention_days` of that time (0: for ever) and the last event that was pruned by then.
     """
 
     __tablename__ = "audit_seals"
@@ -76,3 +77,6 @@ class AuditSeal(Base):
     hash: Mapped[str] = mapped_column(String(64))
     sealed_at: Mapped[datetime]
     pruned_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default="1")
+    retention_days: Mapped[int | None]
+    pruned_through: Mapped[int | None]

@@ -1,8 +1,9 @@
-"""The chain of hashes over the audit log, which shows whether an event was altered, removed or put in later.
+"""The chain of hashes over the audit log, which shows whether an event was altered, removed or inserted later.
 
 A scheduled job seals events in batches. A seal holds the hash of each event and the hash of the seal before it, so one
-that is known to be right, from the log of this job for example, vouches for all before it. After their retention the
-events of a seal are deleted; the seal stays, and the chain with it.
+that is known to be right, from the log of this job for example, proves all before it. After their retention the events
+of a seal are deleted; the seal stays, and the chain with it. Each seal attests the retention that was set when it was
+made: events that are gone without such a retention were removed.
 """
 
 from __future__ import annotations
@@ -10,26 +11,30 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
-from app.models import AuditDetail, AuditEvent, AuditSeal
+from app.models import AuditDetail, AuditEvent, AuditSeal, User
 from app.services.audit import personal_digest
 from app.services.lifetimes import Lifetimes
 from app.services.statements import serialise
 
 log = logging.getLogger(__name__)
 
-# Ids are given out before the commit: what is younger may still get an elder.
+# PostgreSQL assigns ids before the commit, so a lower id may appear later.
 SETTLED_AFTER = timedelta(minutes=10)
 BATCH = 1000
 NO_HASH = "0" * 64
+MOST_ROLLED_BACK = 100  # At the beginning of the log, of ids that PostgreSQL has given out.
+VERSION = 2
+# Before this kind of event was introduced, `user.deleted` was the erasure.
+ERASURES = ("user.erased", "user.deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,37 @@ class Verdict:
     head: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """What the check of pruned seals needs of each seal; `attested` is a retention and what was pruned by then."""
+
+    id: int
+    last_id: int
+    sealed_at: datetime
+    pruned_at: datetime | None
+    attested: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, seal: AuditSeal) -> _Link:
+        """The hash of version 1 covers no retention, so such a seal attests none."""
+        is_covered = seal.version != 1 and seal.retention_days is not None and seal.pruned_through is not None
+        attested = (seal.retention_days or 0, seal.pruned_through or 0) if is_covered else None
+        return cls(seal.id, seal.last_id, seal.sealed_at, seal.pruned_at, attested)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far the chain was checked."""
+
+    checked: int = 0
+    pruned: int = 0
+    head: str = NO_HASH
+    first_id: int | None = None
+    last_id: int = 0
+    has_known_head: bool = False
+    links: list[_Link] = field(default_factory=list)
+
+
 @dataclass(frozen=True, kw_only=True)
 class AuditChain:
     session: DbSession
@@ -52,60 +88,127 @@ class AuditChain:
     def seal(self) -> int:
         """Add the next batch of events to the chain; returns how many, at most BATCH."""
         serialise(self.session, "audit chain")
-        last = self.session.scalar(select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1))
+        last = self._last()
         after = last.last_id if last else 0
         settled = select(func.max(AuditEvent.id)).where(AuditEvent.at <= self.clock() - SETTLED_AFTER)
         events = self._events(after, self.session.scalar(settled) or 0)
         if not events:
             return 0
-        entries = [[event.id, event_hash(event)] for event in events]
-        previous = last.hash if last else NO_HASH
+        pruned = select(func.max(AuditSeal.last_id)).where(AuditSeal.pruned_at.is_not(None))
         seal = AuditSeal(
             first_id=after + 1,
             last_id=events[-1].id,
-            entries=entries,
-            previous_hash=previous,
-            hash=seal_hash(previous, after + 1, entries),
+            entries=[[event.id, event_hash(event)] for event in events],
+            previous_hash=last.hash if last else NO_HASH,
             sealed_at=self.clock(),
+            version=VERSION,
+            retention_days=self._retention_days(),
+            pruned_through=self.session.scalar(pruned) or 0,
         )
+        seal.hash = seal_hash(seal)
         self.session.add(seal)
         log.info("audit events sealed", extra={"last_id": seal.last_id, "hash": seal.hash})
         return len(events)
 
     def prune(self) -> int:
-        """Delete the events of the oldest seal if all are past their retention; returns how many."""
-        if self.lifetimes.audit_event is None:
+        """Delete the events of the oldest seal if it is older than their retention; returns how many.
+
+        A retention that was shortened counts once a seal attests it.
+        """
+        last, days = self._last(), self._retention_days()
+        attested = last.retention_days if last is not None else None
+        if not days or not attested:
             return 0
         oldest = select(AuditSeal).where(AuditSeal.pruned_at.is_(None)).order_by(AuditSeal.id).limit(1)
         seal = self.session.scalar(oldest.with_for_update())
-        if seal is None:
-            return 0
-        ids = AuditEvent.id.between(seal.first_id, seal.last_id)
-        newest = self.session.scalar(select(func.max(AuditEvent.at)).where(ids))
-        if newest is not None and newest > self.clock() - self.lifetimes.audit_event:
+        if seal is None or seal.sealed_at + timedelta(days=max(days, attested)) > self.clock():
             return 0
         seal.pruned_at = self.clock()
         self.session.flush()
         details = delete(AuditDetail).where(AuditDetail.event_id.between(seal.first_id, seal.last_id))
         self.session.execute(details.execution_options(synchronize_session=False))
-        self.session.execute(delete(AuditEvent).where(ids).execution_options(synchronize_session=False))
+        events = delete(AuditEvent).where(AuditEvent.id.between(seal.first_id, seal.last_id))
+        self.session.execute(events.execution_options(synchronize_session=False))
         return len(seal.entries)
 
-    def verify(self) -> Verdict:
-        """Check the whole chain against the events."""
-        checked, pruned, previous, last_id = 0, 0, NO_HASH, 0
+    def head(self) -> tuple[str, int]:
+        """The hash of the last seal, and the id of its last event; to be kept elsewhere and compared by `verify`."""
+        last = self._last()
+        return (last.hash, last.last_id) if last is not None else (NO_HASH, 0)
+
+    def verify(self, *, head: str | None = None) -> Verdict:
+        """Check the whole chain against the events, and whether a `head` that was kept elsewhere is part of it."""
+        walk = _Walk(has_known_head=head in {None, NO_HASH})
+        problem = self._walk(walk, head) or self._wrongly_pruned(walk.links) or self._misplaced(walk)
+        if problem is None and not walk.has_known_head:
+            problem = f"No seal has the hash {head}: the chain was made anew since."
+        return Verdict(problem, walk.checked, walk.pruned, self._unsealed(walk.last_id), walk.head)
+
+    def _walk(self, walk: _Walk, head: str | None) -> str | None:
+        """The first seal or event that is not as it was sealed."""
         for seal in self._seals():
-            problem = _broken(seal, previous, last_id)
+            problem = _broken(seal, walk.head, walk.last_id)
             if problem is None and seal.pruned_at is None:
                 problem = self._differing(seal)
             if problem is not None:
-                return Verdict(problem, checked, pruned, self._unsealed(last_id), previous)
+                return problem
             if seal.pruned_at is None:
-                checked += len(seal.entries)
+                walk.checked += len(seal.entries)
             else:
-                pruned += len(seal.entries)
-            previous, last_id = seal.hash, seal.last_id
-        return Verdict(None, checked, pruned, self._unsealed(last_id), previous)
+                walk.pruned += len(seal.entries)
+            walk.head, walk.last_id = seal.hash, seal.last_id
+            walk.has_known_head |= seal.hash == head
+            walk.first_id = walk.first_id or next((number for number, _ in seal.entries), None)
+            walk.links.append(_Link.of(seal))
+        return None
+
+    def _wrongly_pruned(self, links: Sequence[_Link]) -> str | None:
+        """The first pruned seal that no retention explains.
+
+        The last seal made before it was pruned has to attest a retention that had passed by then. What was pruned
+        before there were such seals has to be attested by the first of them.
+        """
+        attesting = [(link.sealed_at, *link.attested) for link in links if link.attested is not None]
+        is_kept = False
+        for link in links:
+            if link.pruned_at is None:
+                is_kept = True
+                continue
+            before = [days for sealed_at, days, _ in attesting if sealed_at <= link.pruned_at]
+            if not before:
+                is_allowed = bool(attesting) and attesting[0][2] >= link.last_id
+            else:
+                days = before[-1]
+                is_allowed = days > 0 and link.sealed_at + timedelta(days=days) <= link.pruned_at <= self.clock()
+            if is_kept or not is_allowed:
+                return f"The events of seal number {link.id} were removed before their retention had passed."
+        return None
+
+    def _misplaced(self, walk: _Walk) -> str | None:
+        """Events that no seal can hold, and those that are missing before the first seal."""
+        misplaced = self.session.scalar(select(func.min(AuditEvent.id)).where(AuditEvent.id < 1))
+        if misplaced is not None:
+            return f"Event {misplaced} was put in later."
+        first = walk.first_id or self.session.scalar(select(func.min(AuditEvent.id))) or self._next_id()
+        # Only PostgreSQL keeps the ids of transactions that were rolled back.
+        rolled_back = 0 if self.session.get_bind().dialect.name == "sqlite" else MOST_ROLLED_BACK
+        return f"The events before number {first} are missing." if first > 1 + rolled_back else None
+
+    def _next_id(self) -> int:
+        """The id that the next event gets."""
+        connection = self.session.connection()
+        if connection.dialect.name == "sqlite":
+            last = connection.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'audit_events'"))
+            return (last or 0) + 1
+        last = text("SELECT pg_sequence_last_value(pg_get_serial_sequence('audit_events', 'id')::regclass)")
+        return (connection.scalar(last) or 0) + 1
+
+    def _last(self) -> AuditSeal | None:
+        return self.session.scalar(select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1))
+
+    def _retention_days(self) -> int:
+        """0: for ever."""
+        return self.lifetimes.audit_event.days if self.lifetimes.audit_event is not None else 0
 
     def _seals(self) -> Iterator[AuditSeal]:
         """One at a time, in order."""
@@ -127,19 +230,31 @@ class AuditChain:
         rows = self.session.scalars(select(AuditEvent).where(ids).options(joinedload(AuditEvent.detail)))
         there = {event.id: event for event in rows}
         sealed = dict(seal.entries)
+        erased = self._erased({event.subject_id for event in there.values() if event.detail is None})
         for event_id in sorted({*sealed, *there}):
             if event_id not in there:
                 return f"Event {event_id} is missing."
             if event_id not in sealed:
                 return f"Event {event_id} was put in later."
-            if event_hash(there[event_id]) != sealed[event_id]:
+            event = there[event_id]
+            if event_hash(event) != sealed[event_id]:
                 return f"Event {event_id} was altered."
-            detail = there[event_id].detail
-            if detail and there[event_id].digest != personal_digest(
+            detail = event.detail
+            if detail is None and event.subject_id not in erased:
+                return f"The details of event {event_id} are missing."
+            if detail and event.digest != personal_digest(
                 detail.salt, detail.address, detail.user_agent, detail.values
             ):
                 return f"The details of event {event_id} were altered."
         return None
+
+    def _erased(self, user_ids: set[int | None]) -> set[int | None]:
+        """Of these users, those that were erased, as an event says."""
+        if not user_ids:
+            return set()
+        events = select(AuditEvent.subject_id).where(AuditEvent.subject_id.in_(user_ids), AuditEvent.kind.in_(ERASURES))
+        still_there = select(User.id).where(User.id == AuditEvent.subject_id).exists()
+        return set(self.session.scalars(events.where(~still_there).distinct()))
 
     def _unsealed(self, last_id: int) -> int:
         return self.session.scalar(select(func.count()).where(AuditEvent.id > last_id)) or 0
@@ -149,7 +264,7 @@ def _broken(seal: AuditSeal, previous: str, last_id: int) -> str | None:
     """What is wrong with the seal itself."""
     if seal.previous_hash != previous or seal.first_id != last_id + 1:
         return f"The seal before number {seal.id} is missing or was altered (events up to {seal.first_id - 1})."
-    if seal.hash != seal_hash(previous, seal.first_id, seal.entries):
+    if seal.hash != seal_hash(seal):
         return f"Seal number {seal.id} was altered (events {seal.first_id} to {seal.last_id})."
     return None
 
@@ -171,8 +286,13 @@ def event_hash(event: AuditEvent) -> str:
     return hashlib.sha256(_spelt(columns)).hexdigest()
 
 
-def seal_hash(previous: str, first_id: int, entries: list[Any]) -> str:
-    return hashlib.sha256(_spelt([previous, first_id, entries])).hexdigest()
+def seal_hash(seal: AuditSeal) -> str:
+    """SHA-256 over what a seal of its version covers; another for a version that this release does not know."""
+    covered: list[Any] = [seal.previous_hash, seal.first_id, seal.entries]
+    if seal.version != 1:
+        at = seal.sealed_at.astimezone(UTC).isoformat(timespec="microseconds")
+        covered = [VERSION, *covered, seal.last_id, at, seal.retention_days, seal.pruned_through]
+    return hashlib.sha256(_spelt(covered)).hexdigest()
 
 
 def _spelt(value: object) -> bytes:

@@ -251,10 +251,11 @@ class Users:
     def _erase(self, user: User) -> None:
         self.roles.keep_one_administrator(losing=user)
         self.policy.forget(user)
-        self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
         nobody = update(UserImportRow).where(UserImportRow.email == user.email).values(email="", name="", reason=None)
         self.session.execute(nobody.execution_options(synchronize_session=False))
         self.session.execute(delete(User).where(User.id == user.id))
+        # A trigger keeps the details of whoever is still there.
+        self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
         self.audit.record("user.erased", subject_id=user.id)
 
     def settle(self, *, at_most: int = 100) -> int:

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from app.extensions import db
+from app.models import AuditSeal
 from app.services import audit_chain, audit_search
 from app.unit_of_work import unit_of_work
 from app.web.exports import COLUMNS, cell
@@ -188,12 +190,25 @@ def test_the_log_from_the_command_line(flask, ada):
         "UPDATE audit_seals SET hash = 'x'",
         "UPDATE audit_seals SET entries = '[]'",
         "DELETE FROM audit_seals",
+        "DELETE FROM audit_details",
+        "UPDATE audit_seals SET pruned_at = CURRENT_TIMESTAMP",
+        "UPDATE audit_seals SET retention_days = 1",
+        "INSERT INTO audit_events (id, at, kind, digest) VALUES (-7, CURRENT_TIMESTAMP, 'user.created', 'x')",
+        "INSERT INTO audit_events (id, at, kind, digest) VALUES (0, CURRENT_TIMESTAMP, 'user.created', 'x')",
     ],
 )
 def test_what_is_in_the_log_is_not_changed(app, ada, clock, change):
     seal(app, clock)
     with app.app_context(), pytest.raises(DatabaseError, match="append-only"), db.engine.begin() as connection:
         connection.execute(text(change))
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize("table", ["audit_events, audit_details", "audit_details", "audit_seals"])
+def test_log_cannot_be_truncated(app, ada, clock, table):
+    seal(app, clock)
+    with app.app_context(), pytest.raises(DatabaseError, match="append-only"), db.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {table}"))
 
 
 def test_erasing_a_person_and_counting_again_are_no_changes_of_the_log(app, ada, clock, flask, signed_in):
@@ -222,12 +237,14 @@ def tampered(app, *statements):
             "audit_events_update",
             "audit_events_delete",
             "audit_details_update",
+            "audit_details_delete",
+            "audit_events_insert",
             "audit_seals_update",
             "audit_seals_delete",
         ]
         if db.engine.dialect.name == "sqlite":
             for name in triggers:
-                connection.execute(text(f"DROP TRIGGER {name}"))
+                connection.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
         else:
             connection.execute(text("SET session_replication_role = replica"))
         for statement in statements:
@@ -272,7 +289,11 @@ def test_what_is_young_is_not_sealed_yet(app, people):
         ("UPDATE audit_events SET actor_id = 7 WHERE id = {4}", "Event {4} was altered."),
         ("DELETE FROM audit_details WHERE event_id = {2}; DELETE FROM audit_events WHERE id = {2}", "Event {2} is missing."),
         ("UPDATE audit_details SET address = '192.0.2.1' WHERE event_id = {3}", "The details of event {3} were altered."),
+        ("DELETE FROM audit_details WHERE event_id = {3}", "The details of event {3} are missing."),
         ("UPDATE audit_seals SET entries = '[]' WHERE id = {s2}", "Seal number {s2} was altered"),
+        ("UPDATE audit_seals SET retention_days = 1 WHERE id = {s2}", "Seal number {s2} was altered"),
+        ("UPDATE audit_seals SET version = 1 WHERE id = {s3}", "Seal number {s3} was altered"),
+        ("UPDATE audit_seals SET sealed_at = '2001-01-01 00:00:00' WHERE id = {s1}", "Seal number {s1} was altered"),
         ("DELETE FROM audit_seals WHERE id = {s2}", "The seal before number {s3} is missing"),
         ("DELETE FROM audit_seals WHERE id = {s1}", "The seal before number {s2} is missing"),
     ],
@@ -296,11 +317,26 @@ def test_two_events_that_changed_places_are_noticed(app, chain, flask):
     assert verified(flask)["problem"] == f"Event {one} was altered."
 
 
+def to_version_1(app):
+    """Make the seals those of a release that did not attest the retention yet."""
+    with app.app_context():
+        previous, changes = audit_chain.NO_HASH, []
+        for each in db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)):
+            each.version, each.previous_hash = 1, previous
+            previous = audit_chain.seal_hash(each)
+            changes.append(
+                "UPDATE audit_seals SET version = 1, retention_days = NULL, pruned_through = NULL, "
+                f"previous_hash = '{each.previous_hash}', hash = '{previous}' WHERE id = {each.id}"
+            )
+            db.session.expunge(each)
+    tampered(app, *changes)
+
+
 def test_an_event_that_was_put_in_later_is_noticed(app, chain, flask):
+    to_version_1(app)
     copied = "at, kind, actor_id, subject_id, session_id, request_id, digest"
     tampered(
         app,
-        f"DELETE FROM audit_details WHERE event_id = {chain[5]}",
         f"UPDATE audit_seals SET last_id = last_id + 50 WHERE last_id = {chain[5]}",
         f"INSERT INTO audit_events (id, {copied}) SELECT {chain[5]} + 9, {copied} FROM audit_events WHERE id = {chain[5]}",
     )
@@ -327,3 +363,94 @@ def test_without_a_retention_nothing_goes(app, chain, clock):
     clock.advance(days=40_000)
     with app.app_context(), unit_of_work() as work:
         assert work.audit_chain.prune() == 0
+
+
+PRUNE_ALL = (
+    "UPDATE audit_seals SET pruned_at = {at}",
+    "DELETE FROM audit_details",
+    "DELETE FROM audit_events",
+)
+
+
+@pytest.mark.parametrize("retention", [0, 30])
+def test_events_that_were_removed_as_if_past_their_retention_are_noticed(app, chain, flask, clock, retention):
+    with app.app_context():
+        first = db.session.scalar(text("SELECT min(id) FROM audit_seals"))
+    app.extensions["settings"] = app.extensions["settings"].model_copy(update={"audit_event_days": retention})
+    tampered(app, *(each.format(at="CURRENT_TIMESTAMP") for each in PRUNE_ALL))
+    told = f"The events of seal number {first} were removed before their retention had passed."
+    assert verified(flask)["problem"] == told
+
+
+@pytest.mark.settings(audit_event_days=30)
+def test_events_removed_before_their_retention_are_noticed_later_too(app, chain, flask, clock, people):
+    """The seals made since do not excuse it."""
+    at = f"'{clock() + timedelta(days=2):%Y-%m-%d %H:%M:%S}'"
+    tampered(app, *(each.format(at=at) for each in PRUNE_ALL))
+    clock.advance(days=40)
+    people.add("zoe@example.com")
+    seal(app, clock)
+    assert "were removed before their retention had passed" in verified(flask)["problem"]
+
+
+@pytest.mark.settings(audit_event_days=30)
+def test_later_retention_cannot_excuse_a_newer_seal_than_the_oldest(app, chain, flask, clock):
+    clock.advance(days=31)
+    with app.app_context():
+        last = db.session.scalar(text("SELECT max(id) FROM audit_seals"))
+        ids = db.session.execute(text("SELECT first_id, last_id FROM audit_seals WHERE id = :id"), {"id": last}).one()
+    tampered(
+        app,
+        f"UPDATE audit_seals SET pruned_at = '{clock():%Y-%m-%d %H:%M:%S}' WHERE id = {last}",
+        f"DELETE FROM audit_details WHERE event_id BETWEEN {ids[0]} AND {ids[1]}",
+        f"DELETE FROM audit_events WHERE id BETWEEN {ids[0]} AND {ids[1]}",
+    )
+    assert f"The events of seal number {last} were removed" in verified(flask)["problem"]
+
+
+@pytest.mark.parametrize("event_id", [-7, 0])
+def test_event_with_an_id_below_one_is_noticed(app, chain, flask, event_id):
+    added = f"INSERT INTO audit_events (id, at, kind, digest) VALUES ({event_id}, '2020-01-01 00:00:00', 'x', 'x')"
+    tampered(app, added)
+    assert verified(flask)["problem"] == f"Event {event_id} was put in later."
+
+
+def test_log_that_was_emptied_and_begun_anew_is_noticed(app, people, flask, clock):
+    people.add_all({"email": f"p{number}@example.com"} for number in range(60))
+    seal(app, clock)
+    tampered(app, "DELETE FROM audit_seals", "DELETE FROM audit_details", "DELETE FROM audit_events")
+    assert verified(flask)["problem"] == "The events before number 121 are missing."
+    people.add("zoe@example.com")
+    assert verified(flask)["problem"] == "The events before number 121 are missing."
+    seal(app, clock)
+    assert verified(flask)["problem"] == "The events before number 121 are missing."
+
+
+def test_head_that_was_kept_elsewhere_is_compared(app, chain, flask, clock, people):
+    head, last_id = flask("audit", "head").output.split()
+    assert (head, int(last_id)) == (verified(flask)["head"], chain[-1])
+    people.add("zoe@example.com")
+    seal(app, clock)
+    assert flask("audit", "verify", "--head", head).exit_code == 0
+    assert flask("audit", "verify", "--head", f"{head} {last_id}").exit_code == 0
+    refused = flask("audit", "verify", "--head", "f" * 64)
+    assert (refused.exit_code, "the chain was made anew" in refused.stderr) == (1, True)
+
+
+def test_details_of_somebody_who_is_still_there_are_not_excused_by_an_event(app, chain, flask, people):
+    with app.app_context(), unit_of_work() as work:
+        ada = work.users.get_by_email("ada@example.com")
+        work.audit.record("user.erased", subject_id=ada.id)
+    tampered(app, f"DELETE FROM audit_details WHERE subject_id = {ada.id} AND event_id = {chain[0]}")
+    assert verified(flask)["problem"] == f"The details of event {chain[0]} are missing."
+
+
+def test_seals_of_the_first_version_stay_valid_and_are_continued(app, chain, flask, clock, people):
+    """As they were made before seals attested the retention."""
+    to_version_1(app)
+    assert verified(flask)["problem"] is None
+    people.add("zoe@example.com")
+    seal(app, clock)
+    assert verified(flask)["problem"] is None
+    tampered(app, "UPDATE audit_seals SET pruned_at = '2020-01-01 00:00:00' WHERE version = 1")
+    assert "were removed before their retention" in verified(flask)["problem"]

@@ -90,6 +90,8 @@ def emptied(database_url: str) -> str:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(";".join(f"DELETE FROM {table}" for table in tables))
         cursor.execute("SET session_replication_role = origin")
+        # A log that was emptied and goes on with higher ids is noticed.
+        cursor.execute("ALTER SEQUENCE audit_events_id_seq RESTART")
         with cursor.copy("COPY roles FROM STDIN") as into:
             into.write(ROLES[database_url])
     return database_url
@@ -106,6 +108,7 @@ def emptied_file(file: Path, template: Path) -> None:
             connection.execute(f"DROP TRIGGER {name}")
         for table in Base.metadata.tables:
             connection.execute(f"DELETE FROM main.{table}")
+        connection.execute("DELETE FROM main.sqlite_sequence WHERE name = 'audit_events'")
         connection.execute("INSERT INTO main.roles SELECT * FROM template.roles")
         for _, trigger in triggers:
             connection.execute(trigger)
