@@ -215,6 +215,8 @@ class Settings(BaseModel):
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
         advice = "list origins like https://app.example.com, without a path"
+        if "*" in value and len(value) > 1:
+            raise ValueError("list origins, or say * alone, which lets every site in without credentials")
         if any(origin != "*" and urlsplit(origin).path for origin in value):
             raise ValueError(advice)
         try:

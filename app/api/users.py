@@ -135,11 +135,14 @@ def edit_user(user_id: int, body: UserIn) -> Answer:
     who = identity.signed_in()
     _check_visible(user_id)
     with unit_of_work() as work:
-        user = work.users.get(user_id, lock=True)
+        user = work.users.get(user_id, lock=True, closed=body.is_active is False)
         check_unchanged(_tag(user.id, user.version))
-        _edit(work, user, body, by=who)
+        if user.deleted_at is None:
+            _edit(work, user, body, by=who)
+        else:
+            _deactivate(work, user, body, by=who)
         work.session.flush()
-        edited = work.directory.find(user_id)
+        edited = work.directory.find(user_id, deleted=True)
     return _one(edited, None)
 
 
@@ -222,11 +225,15 @@ def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
     if body.is_active:
         work.users.activate(user, by=by)
     elif body.is_active is False and (user.is_active or body.deactivation_reason or body.deactivated_until):
-        reason = body.deactivation_reason or "Through the API."
-        try:
-            work.users.deactivate(user, reason=reason, until=body.deactivated_until, by=by)
-        except InThePast as refusal:
-            raise InvalidInput([Problem("deactivated_until", refusal.code, str(refusal))]) from None
+        _deactivate(work, user, body, by=by)
+
+
+def _deactivate(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
+    reason = body.deactivation_reason or "Through the API."
+    try:
+        work.users.deactivate(user, reason=reason, until=body.deactivated_until, by=by)
+    except InThePast as refusal:
+        raise InvalidInput([Problem("deactivated_until", refusal.code, str(refusal))]) from None
 
 
 def _check_visible(user_id: int) -> None:

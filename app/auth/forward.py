@@ -16,6 +16,8 @@ from app.web.access import open_in_maintenance, public
 from app.web.front import for_other_apps
 from app.web.redirects import is_return_url
 
+NO_ROLES = "-"  # No role can have this name.
+
 
 @bp.get("/forward")
 @public
@@ -24,7 +26,8 @@ from app.web.redirects import is_return_url
 def forward() -> ResponseReturnValue:
     """200 with X-Auth-User, X-Auth-Email and X-Auth-Roles; or 401, or a redirect to the sign-in page, or 403.
 
-    Each `?role=` must be held, and each `?permission=`.
+    Each of these headers is always there and never empty: Caddy 2.10.0 to 2.11.1 would let the client's own one through
+    (GHSA-7r4p-vjf4-gxv4). Each `?role=` must be held, and each `?permission=`.
     """
     who = identity.principal()
     if who is None:
@@ -33,7 +36,7 @@ def forward() -> ResponseReturnValue:
         return Response("Set up a second factor in your account first.\n", 403, mimetype="text/plain")
     if not _may_enter(who):
         return Response("Your account may not use this.\n", 403, mimetype="text/plain")
-    headers = {"X-Auth-User": str(who.user_id), "X-Auth-Roles": ",".join(who.roles)}
+    headers = {"X-Auth-User": str(who.user_id), "X-Auth-Roles": ",".join(who.roles) or NO_ROLES}
     # A header is ASCII, and an address may not be.
     headers["X-Auth-Email"] = quote(who.email, safe="!#$&'*+/=?^`{|}@")
     return Response(status=200, headers=headers)

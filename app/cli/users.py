@@ -140,7 +140,8 @@ def deactivate(email: str, reason: str, until: datetime | None) -> None:
         raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
     ends = until.replace(tzinfo=UTC) if until else None
     with unit_of_work() as work:
-        work.users.deactivate(work.users.get_by_email(email, lock=True), reason=reason.strip(), until=ends, by=OPERATOR)
+        user = work.users.get_by_email(email, lock=True, closed=True)
+        work.users.deactivate(user, reason=reason.strip(), until=ends, by=OPERATOR)
     click.echo(f"Deactivated {email}.")
 
 

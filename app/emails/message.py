@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +25,23 @@ class Message:
 
 
 def compose(
-    kind: str, user: User | None, *, subject: str, to: str = "", knows_them: bool = True, **values: Any
+    kind: str,
+    user: User | None,
+    *,
+    subject: str,
+    to: str = "",
+    knows_them: bool = True,
+    typed: Mapping[str, str | None] | None = None,
+    **values: Any,
 ) -> Message:
     """Render both parts of the mail `kind` to `user`, at their own address unless `to` is another.
 
     It greets by name only where somebody has shown that the address is theirs: before that the name can be a
-    stranger's words. `knows_them` is False for an address that the user has yet to confirm.
+    stranger's words. `knows_them` is False for an address that the user has yet to confirm. `typed` are values whose
+    text comes from a person, or from a browser: they cannot become links.
     """
     name = harmless(user.name) if user is not None and user.is_verified() and knows_them else ""
+    values |= {name: harmless(text) if text else text for name, text in (typed or {}).items()}
     known = {"site_name": settings().site_name, "base_url": settings().public_url, "name": name, **values}
     return Message(
         kind=kind,
@@ -52,10 +62,15 @@ def _inlined(html: str) -> str:
 
 # What a mail program may turn into a link: a scheme, an address, a dot within a word, many digits.
 _BAIT = re.compile(r"[:/\\@]|\.\w|(\d\W{0,3}){5}")
+_JOINTS = re.compile(r"[:/\\@.](?=\S)|\d(?=\W{0,3}\d)")
+ZERO_WIDTH_SPACE = "\u200b"
 
 
 def harmless(text: str) -> str:
-    """`text`, or an empty string if it could pass for a link or a telephone number."""
+    """`text` that somebody typed, so that no mail program makes a link or a telephone number of it.
+
+    It reads the same: what could pass for one gets zero-width spaces between its parts.
+    """
     seen = unicodedata.normalize("NFKC", text).replace("\u3002", ".")
     seen = "".join(character for character in seen if unicodedata.category(character) != "Cf")
-    return "" if _BAIT.search(seen) else text
+    return _JOINTS.sub(lambda joint: joint[0] + ZERO_WIDTH_SPACE, seen) if _BAIT.search(seen) else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from app.emails.message import Message, compose, harmless
+from app.emails.message import Message, compose
 from app.extensions import settings
 from app.models import User
 from app.services.statistics import ReportRow
@@ -52,7 +52,7 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
         user,
         subject=f"Your password for {settings().site_name} was changed",
         at=at,
-        device=device,
+        typed={"device": device},
         address=address,
         reset_url=address_of("/auth/forgot-password"),
     )
@@ -69,7 +69,7 @@ def connection_changed(
         label=label,
         is_added=is_added,
         at=at,
-        device=device,
+        typed={"device": device},
         address=address,
         connections_url=address_of("/account/connections"),
         reset_url=address_of("/auth/forgot-password"),
@@ -126,7 +126,7 @@ def factor_changed(
         text=text.format(factor=FACTORS.get(factor, "A second factor")),
         left=left,
         at=at,
-        device=device,
+        typed={"device": device},
         address=address,
         security_url=address_of("/account/security"),
         reset_url=address_of("/auth/forgot-password"),
@@ -159,7 +159,7 @@ def new_device(user: User, *, at: datetime, device: str, address: str | None) ->
         user,
         subject=f"New sign-in to {settings().site_name}",
         at=at,
-        device=device,
+        typed={"device": device},
         address=address,
         sessions_url=address_of("/account/sessions"),
         reset_url=address_of("/auth/forgot-password"),
@@ -218,7 +218,7 @@ def invitation(user: User, *, inviter: User | None, token: str) -> Message:
         "invitation",
         user,
         subject=f"You are invited to {settings().site_name}",
-        inviter=(harmless(inviter.name) or inviter.email) if inviter else None,
+        typed={"inviter": (inviter.name or inviter.email) if inviter else None},
         link=address_of(f"/auth/invitation/{token}"),
         days=settings().invitation_days,
     )
@@ -229,8 +229,7 @@ def impersonated(user: User, *, actor: User | None, reason: str | None, at: date
         "impersonated",
         user,
         subject=f"Your account with {settings().site_name} was used for you",
-        actor=(harmless(actor.name) or actor.email) if actor else None,
-        reason=reason,
+        typed={"actor": (actor.name or actor.email) if actor else None, "reason": reason},
         at=at,
         activity_url=address_of("/account/activity"),
     )
@@ -242,7 +241,7 @@ def token_reused(user: User, *, at: datetime, device: str | None, address: str |
         user,
         subject=f"A sign-in to {settings().site_name} was ended to be safe",
         at=at,
-        device=device,
+        typed={"device": device},
         address=address,
         sessions_url=address_of("/account/sessions"),
         reset_url=address_of("/auth/forgot-password"),
@@ -256,7 +255,7 @@ def api_key_made(
         "api_key_made",
         user,
         subject=f"A new API key for your account with {settings().site_name}",
-        key_name=harmless(key_name) or prefix,
+        typed={"key_name": key_name},
         prefix=prefix,
         scopes=scopes,
         at=at,
@@ -270,7 +269,7 @@ def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> 
         "api_key_expires",
         user,
         subject=f"An API key for {settings().site_name} expires soon",
-        key_name=harmless(key_name) or prefix,
+        typed={"key_name": key_name},
         prefix=prefix,
         at=at,
         keys_url=address_of("/account/api-keys"),
@@ -291,7 +290,7 @@ def account_deactivated(user: User) -> Message:
         "account_deactivated",
         user,
         subject=f"Your account with {settings().site_name} is deactivated",
-        reason=user.deactivation_reason,
+        typed={"reason": user.deactivation_reason},
         until=user.deactivated_until,
     )
 
@@ -304,6 +303,7 @@ def account_deleted(user: User, *, erased_at: datetime | None) -> Message:
         erased_at=erased_at,
         by_owner=user.deleted_by_owner,
         login_url=address_of("/auth/login"),
+        reset_url=address_of("/auth/forgot-password"),
     )
 
 

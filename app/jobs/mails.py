@@ -77,7 +77,9 @@ def answer_resend_verification(work: Work, task: AnswerResendVerification, claim
 
 @handles(AnswerForgotPassword)
 def answer_forgot_password(work: Work, task: AnswerForgotPassword, claim: Claim) -> Message:
-    user = _active(work, task.user_id)
+    user = _user(work, task.user_id)
+    if not user.is_active and not user.is_closed():
+        raise Pointless("the account is deactivated")
     _check_quota(work, claim, kind="reset_password", recipient=user.email)
     return messages.reset_password(
         user, _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.reset_link)

@@ -70,6 +70,10 @@ class User(Base):
     def is_verified(self) -> bool:
         return self.email_verified_at is not None
 
+    def is_closed(self) -> bool:
+        """Deleted by its owner, who gets it back by signing in or by resetting the password."""
+        return self.deleted_at is not None and self.deleted_by_owner and self.deactivated_at is None
+
     def can_sign_in(self) -> bool:
         return self.is_active and self.is_verified()
 

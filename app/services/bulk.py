@@ -54,7 +54,7 @@ class Bulk:
         name = f"User {user_id}"
         try:
             with self.session.begin_nested():
-                user = self.users.get(user_id, lock=True)
+                user = self.users.get(user_id, lock=True, closed=act.kind == "deactivate")
                 name = user.name or user.email
                 if act.kind == "deactivate":
                     self.users.deactivate(user, reason=act.reason, until=act.until, by=by)

@@ -116,8 +116,8 @@ class ListedUser:
 class Directory:
     session: DbSession
 
-    def find(self, user_id: int) -> ListedUser | None:
-        one = select(*_SHOWN).where(User.id == user_id, User.deleted_at.is_(None))
+    def find(self, user_id: int, *, deleted: bool = False) -> ListedUser | None:
+        one = select(*_SHOWN).where(User.id == user_id, *([] if deleted else [User.deleted_at.is_(None)]))
         row = self.session.execute(_with_roles(one)).first()
         return _listed(row) if row else None
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
+from sqlalchemy.orm import selectinload
 
 from app.errors import DeadLink
 from app.models import Purpose, User
@@ -18,6 +19,7 @@ from app.services.password_policy import NewPassword
 from app.services.registration import Registration
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
+from app.services.users import Users
 from app.tasks import AnswerForgotPassword, SendPasswordChanged
 
 
@@ -30,6 +32,7 @@ class PasswordReset:
     registration: Registration
     revocation: Revocation
     sessions: Sessions
+    users: Users
     clock: Callable[[], datetime]
 
     def request(self, email: str) -> None:
@@ -47,7 +50,8 @@ class PasswordReset:
         """Set the password, revoke all access, and notify the owner. Does not sign in.
 
         The link was sent to the address, so it confirms the address as well; a name given before that is
-        dropped. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
+        dropped. An account that was deleted with its password comes back: the thief of a password must not be able to
+        delete it. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
         """
         link = self.links.spend(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)
@@ -55,6 +59,7 @@ class PasswordReset:
         if not user.is_verified():
             user.name = ""
         self.registration.mark_verified(user)
+        self.users.take_back(user)
         self.revocation.revoke_access(user.id, reason="password_reset")
         if device_token is not None:
             self.sessions.remember_device(user.id, device_token)
@@ -63,8 +68,8 @@ class PasswordReset:
         return user
 
     def _owner(self, user_id: int, address: str, *, lock: bool = False) -> User:
-        query = select(User).where(User.id == user_id, User.is_active, User.email == address)
+        query = select(User).where(User.id == user_id, User.email == address).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
-        if user is None:
+        if user is None or not (user.is_active or user.is_closed()):
             raise DeadLink
         return user

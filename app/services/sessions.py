@@ -259,10 +259,16 @@ def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found
     return found
 
 
-def find_by_access_token(connection: Connection, access: Access, *, at: datetime) -> Found | Expired | None:
-    """The principal of a verified access token; None if its session was ended."""
+def find_by_access_token(
+    connection: Connection, access: Access, *, at: datetime, acts: bool = False
+) -> Found | Expired | None:
+    """The principal of a verified access token; None if its session was ended. `acts`: impersonation counts too."""
     values = {"session_id": access.session_id, "user_id": access.user_id}
-    return _found(connection, connection.execute(_BY_ACCESS_TOKEN, values).all(), at, via="access_token")
+    rows = connection.execute(_BY_ACCESS_TOKEN, values).all()
+    found = _found(connection, rows, at, via="access_token")
+    if acts and isinstance(found, Found) and rows[0].impersonated_id is not None:
+        return _acting_as(connection, found, rows[0], at)
+    return found
 
 
 def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | Expired | None:

@@ -26,7 +26,8 @@ from app.services.factors import Factors, ProvedFactor
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
-from app.tasks import SendAccountActivated, SendFailedSignIns, SendNewDevice
+from app.services.users import Users
+from app.tasks import SendFailedSignIns, SendNewDevice
 
 TELL_THE_OWNER_AT = 10
 
@@ -78,6 +79,7 @@ class SignIn:
     secret_keys: Sequence[str]
     sessions: Sessions
     throttles: Throttles
+    users: Users
     clock: Callable[[], datetime]
 
     def begin(self, email: str, *, visit: Visit) -> Attempt:
@@ -187,18 +189,7 @@ class SignIn:
 
     def _is_usable(self, user: Any, user_id: int) -> bool:
         """Whether it may sign in; last of all, because that takes back a deletion."""
-        return user.is_active or (user.deleted_by_owner and self._take_back(user_id))
-
-    def _take_back(self, user_id: int) -> bool:
-        """Undo the deletion of one's own account, unless it was deactivated before; returns whether it is active."""
-        user = self.session.get_one(User, user_id)
-        if user.deactivated_at is not None:
-            return False
-        user.restore(at=self.clock())
-        self.session.flush()
-        self.audit.record("user.restored", subject_id=user_id, actor_id=user_id)
-        self.job_queue.enqueue(SendAccountActivated(user_id=user_id))
-        return True
+        return user.is_active or (user.deleted_by_owner and self.users.take_back(self.session.get_one(User, user_id)))
 
     def _open(self, proved: Authentication, *, visit: Visit, in_browser: bool, is_confirmed: bool) -> SignedIn:
         user_id = proved.user_id

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app.errors import AlreadyConfirmed, EmailTaken, InThePast, NotActive, UserNotFound
-from app.models import ENDED_BY_SAFETY, MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
+from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
 from app.principal import Actor
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
@@ -54,25 +54,26 @@ class Users:
     sessions: Sessions
     clock: Callable[[], datetime]
 
-    def get(self, user_id: int, *, lock: bool = False, deleted: bool = False) -> User:
+    def get(self, user_id: int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """With `lock`, the row is locked until the transaction ends; with `deleted`, one in its undo time is found too.
 
-        The lock is FOR NO KEY UPDATE: jobs and sessions that refer to the user may be added meanwhile, so two
-        administrators who act on each other do not wait for each other. Raises UserNotFound.
+        With `closed`, of these only one that was deleted by its owner. The lock is FOR NO KEY UPDATE: jobs and sessions
+        that refer to the user may be added meanwhile, so two administrators who act on each other do not wait for each
+        other. Raises UserNotFound.
         """
         how = {"key_share": True} if lock else None
         user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=how)
-        if user is None or (user.deleted_at is not None and not deleted):
+        if user is None or _is_hidden(user, deleted=deleted, closed=closed):
             raise UserNotFound
         return user
 
-    def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False) -> User:
+    def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """`email` is canonical. As `get`. Raises UserNotFound."""
         query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None:
             raise UserNotFound(f"There is no user with the address {email}.")
-        if user.deleted_at is not None and not deleted:
+        if _is_hidden(user, deleted=deleted, closed=closed):
             raise UserNotFound(f"The user with the address {email} is deleted; `flask users restore` undoes that.")
         return user
 
@@ -194,6 +195,8 @@ class Users:
     def deactivate(self, user: User, *, reason: str, until: datetime | None = None, by: Actor) -> None:
         """Revoke all access of `user` and refuse sign-in, until `until` or `activate`.
 
+        Of an account that its owner has deleted: no sign-in and no reset brings it back then.
+
         Raises InThePast, LastAdministrator.
         """
         self.policy.check(by, USERS_DEACTIVATE, user)
@@ -227,6 +230,16 @@ class Users:
         user.delete(at=self.clock(), by_owner=True)
         self.audit.record("user.deleted", subject_id=user.id)
         self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
+
+    def take_back(self, user: User) -> bool:
+        """Undo the deletion of their own account, as its owner; returns whether it can be used. `user` is locked."""
+        if not user.is_closed():
+            return user.is_active
+        user.restore(at=self.clock())
+        self.session.flush()
+        self.audit.record("user.restored", subject_id=user.id, actor_id=user.id)
+        self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
+        return True
 
     def erased_at(self, user: User) -> datetime | None:
         """When a deleted account is erased."""
@@ -275,11 +288,13 @@ class Users:
 
     def _shut_out(self, user: User, *, reason: str) -> None:
         self.roles.keep_one_administrator(losing=user)
-        self.sessions.end_all(user.id, reason=reason)
-        self.links.end_all(user.id, *ENDED_BY_SAFETY)
-        self.email_changes.cancel(user.id)
+        self.revocation.revoke_access(user.id, reason=reason)
 
     def _let_in(self, user: User) -> None:
         user.activate(at=self.clock())
         self.audit.record("user.activated", subject_id=user.id)
         self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
+
+
+def _is_hidden(user: User, *, deleted: bool, closed: bool) -> bool:
+    return user.deleted_at is not None and not deleted and not (closed and user.deleted_by_owner)

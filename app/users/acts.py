@@ -90,13 +90,13 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
 @confirmed
 def deactivate(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
-    user = look.users.get(user_id)
+    user = look.users.get(user_id, closed=True)
     look.policy.check(who, USERS_DEACTIVATE, user)
     form = DeactivationForm()
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                found = work.users.get(user_id, lock=True)
+                found = work.users.get(user_id, lock=True, closed=True)
                 work.users.deactivate(found, reason=(form.reason.data or "").strip(), until=form.ends_at(), by=who)
         except InThePast as refusal:
             form.refuse("until", refusal)

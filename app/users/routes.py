@@ -177,6 +177,7 @@ def shown(user: User) -> SimpleNamespace:
         deactivated_until=user.deactivated_until,
         deactivation_reason=user.deactivation_reason,
         deleted_at=user.deleted_at,
+        is_closed=user.is_closed(),
     )
 
 

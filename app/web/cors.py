@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from flask import Flask, Response, current_app, request
@@ -26,8 +27,10 @@ def add_cors_headers(response: Response) -> None:
 
 
 def _header_setter(origins: list[str]) -> Callable[[Response], Response]:
+    # Of a string with characters like `[`, as of an IPv6 address, flask-cors makes a regular expression.
+    exactly = [origin if origin == "*" else re.compile(rf"{re.escape(origin)}\Z") for origin in origins]
     return cross_origin(
-        origins=origins,
+        origins=exactly,
         supports_credentials="*" not in origins,
         methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
         allow_headers=ALLOWED,

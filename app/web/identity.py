@@ -156,7 +156,8 @@ def _by_forward_cookie() -> Found | Expired | None:
     except (BadData, TypeError, ValueError):
         return None
     with one_read().connect() as connection:
-        return find_by_access_token(connection, Access(user_id=user_id, session_id=session_id), at=now())
+        access = Access(user_id=user_id, session_id=session_id)
+        return find_by_access_token(connection, access, at=now(), acts=True)
 
 
 def _by_header(request: Request) -> Found | Expired | None:

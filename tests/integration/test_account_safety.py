@@ -154,6 +154,42 @@ def test_a_name_that_could_be_a_link_is_in_no_mail(client, people, mailbox, bait
     assert [mail.subject for mail in mails if bait in mail.text or bait in mail.html] == []
 
 
+def read_by_people(text):
+    return text.replace("\u200b", "")
+
+
+@pytest.mark.databases("sqlite")
+def test_a_name_like_a_host_name_greets_without_being_one(client, people, mailbox):
+    client.forgot_password(people.add("ada@example.com", name="Acme.com").email)
+    text = mailbox.last().text
+    assert "Acme.com" not in text
+    assert text.startswith("Hello Acme")
+    assert "Hello Acme.com," in read_by_people(text)
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("act", ["deactivate", "impersonate"])
+def test_reason_cannot_become_a_link(app, client, admin, ada, mailbox, act):
+    reason = "Go to http://evil.test/login, www。evil.test or eve@evil.test and call 0800 5550109."
+    client.sign_in(admin)
+    assert client.post(f"/users/{ada.id}/{act}", {"reason": reason}).status_code == 302
+    if act == "impersonate":
+        client.post("/users/stop-impersonating")
+    mail = mailbox.last_to(ada.email)
+    for part in (mail.text, mail.html):
+        assert not [bait for bait in ("http://evil", "evil.test", "eve@evil", "0800", "555") if bait in part]
+    assert "Go to http://evil.test/login, www.evil.test or eve@evil.test" in " ".join(read_by_people(mail.text).split())
+
+
+@pytest.mark.databases("sqlite")
+def test_name_of_a_key_cannot_become_a_link(client, admin, mailbox):
+    client.sign_in(admin)
+    client.post("/account/api-keys", {"name": "see evil.test/now", "days": "30"})
+    mail = mailbox.last_to(admin.email)
+    assert "evil.test" not in mail.text + mail.html
+    assert "see evil.test/now" in read_by_people(mail.text)
+
+
 @pytest.mark.parametrize("name", ["Ada", "Zoë O'Brien-Smith", "J. R. R. Tolkien", "Agent 007", "毛泽东"])
 @pytest.mark.databases("sqlite")
 def test_other_names_greet(client, people, mailbox, name):

@@ -403,6 +403,26 @@ def test_pages_of_listed_sites_may_call(app, member):
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
+@pytest.mark.settings(cors_origins=["https://[2001:db8::1]", "https://app.example.com:8443"])
+def test_origins_are_compared_exactly(member):
+    def allowed(origin):
+        return member.get("/users/me", headers={"Origin": origin}).headers.get("Access-Control-Allow-Origin")
+
+    for origin in ("https://[2001:db8::1]", "https://app.example.com:8443"):
+        assert allowed(origin) == origin
+    for other in (
+        "https://bad-guys.example",
+        "https://2.evil.example",
+        "https://d",
+        "https://app.example.com",
+        "https://app.example.com:84433",
+        "https://app.example.com:8443.evil.example",
+        "https://appXexample.com:8443",
+        "null",
+    ):
+        assert allowed(other) is None, other
+
+
 @pytest.mark.settings(cors_origins=["*"])
 def test_a_star_never_comes_with_credentials(member):
     answer = member.get("/users/me", headers={"Origin": "https://anywhere.test"})

@@ -271,3 +271,22 @@ def test_hosts_are_read_from_a_list(tmp_path):
     )
     assert found.cookie_domain == "example.com"
     assert found.return_origins == [WIKI, "https://xn--bcher-kva.example.com"]
+
+
+def test_nobody_gets_an_empty_header(app, people, flask):
+    person = people.add("bare@example.com")
+    flask("users", "unassign", person.email, "member")
+    browser = Browser(app)
+    browser.login(person)
+    told = {name: value for name, value in ask(browser).headers.items() if name.startswith("X-Auth")}
+    assert told == {"X-Auth-User": str(person.id), "X-Auth-Email": person.email, "X-Auth-Roles": "-"}
+    assert flask("roles", "create", "--", "-").exit_code == 1
+
+
+@APPS
+def test_cookie_for_other_apps_lets_nobody_in_while_acting_as_somebody(app, admin, ada):
+    browser = Browser(app)
+    only = {"Cookie": cookie_of(signed_in_from(browser, admin, f"{WIKI}/"), "__Secure-forward")}
+    assert asked_by_caddy(holder(app), **only).status_code == 200
+    browser.post(f"/users/{ada.id}/impersonate", {"reason": "help"}, headers={"Origin": OURS})
+    assert asked_by_caddy(holder(app), **only).status_code == 403

@@ -141,7 +141,7 @@ def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_bro
         assert browser.get("/account").status_code == 302
     assert Program(app, token=key).get("/users/me").status_code == 401
     mail = mailbox.last_to(ada.email)
-    assert "You have deleted your account" in mail.text
+    assert "Your account at Gatehouse was deleted" in mail.text
     assert new_browser().login(ada, "not that harbour").status_code == 422
     assert user(app, ada).deleted_at is not None
 

@@ -382,3 +382,76 @@ def test_link_is_refused_while_acting_as_somebody(app, ada, admin, mailbox, cloc
     browser.post(f"/users/{ada.id}/impersonate", {"reason": "help"})
     assert browser.get(link).status_code == 403
     assert browser.get("/auth/undo-addition").status_code == 403
+
+
+# ── an account that a thief has closed ──
+
+
+@pytest.fixture
+def closed(app, ada, mailbox):
+    """A thief has changed the password of Ada's account and deleted it."""
+    thief = Browser(app)
+    thief.login(ada)
+    made = thief.post("/account/password", {"current_password": ada.password, "password": THIEFS})
+    assert made.status_code == 302, made.text
+    assert thief.post("/account/close", {"sure": "y"}).status_code == 302
+    assert "deleted" in mailbox.last_to(ada.email).subject
+    return thief
+
+
+THIEFS = "nine crows at noon"
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_reset_takes_back_the_deletion_by_the_owner(app, ada, closed, mailbox):
+    assert "/auth/forgot-password" in mailbox.last_to(ada.email).text
+    reset(app, mailbox, ada)
+
+    assert Browser(app).login(ada.email, NEW).location == "/account"
+    assert Browser(app).login(ada.email, THIEFS).status_code == 422
+    assert any("active again" in mail.subject for mail in mailbox.to(ada.email))
+
+
+def test_reset_takes_back_no_deletion_and_no_deactivation_by_an_administrator(app, ada, mailbox, flask):
+    flask("users", "delete", ada.email, "--yes")
+    before = len(mailbox.all())
+    Browser(app).forgot_password(ada.email)
+    assert len(mailbox.all()) == before
+
+
+@pytest.mark.parametrize("way", ["page", "bulk", "api", "command"])
+def test_administrators_deactivate_a_closed_account_and_then_nothing_revives_it(
+    app, ada, admin, closed, mailbox, flask, way
+):
+    link = mailbox.link_from(Browser(app).forgot_password(ada.email))
+    helper, program = Browser(app), Program(app)
+    helper.login(admin)
+    page = f"/users/{ada.id}"
+    assert helper.page(page).has(f'a[href="{page}/deactivate"]')
+    if way == "page":
+        assert helper.post(f"{page}/deactivate", {"reason": "stolen"}).location == page
+    elif way == "bulk":
+        sent = {"act": "deactivate", "users": [ada.id], "go": "y", "reason": "stolen"}
+        assert helper.post("/users/bulk", sent).location == "/users"
+    elif way == "api":
+        program.login(admin)
+        answer = program.put(f"/users/{ada.id}", {"name": "Ada", "is_active": False, "deactivation_reason": "stolen"})
+        assert (answer.status_code, answer.json["data"]["is_active"]) == (200, False)
+        assert program.put(f"/users/{ada.id}", {"name": "Ada"}).status_code == 404
+    else:
+        assert flask("users", "deactivate", ada.email, "--reason", "stolen").exit_code == 0
+
+    assert Browser(app).login(ada.email, THIEFS).status_code == 422
+    assert Browser(app).get(link).status_code == 410
+    before = len(mailbox.all())
+    Browser(app).forgot_password(ada.email)
+    assert len(mailbox.all()) == before
+    assert helper.get(f"{page}/edit").status_code == 404
+    assert not helper.page(page).has(f'a[href="{page}/deactivate"]')
+
+
+def test_keys_of_a_deleted_account_end_with_it(app, ada):
+    intruder = Intruder(app, ada)
+    intruder.browser.post("/account/close", {"sure": "y"})
+    assert Browser(app).login(ada).location == "/account"
+    assert intruder.is_in() == [False, False, False]

@@ -44,6 +44,7 @@ WRONG = [
     ("PRIVACY_URL", "/privacy", "use an address like https://accounts.example.com"),
     ("CORS_ORIGINS", "https://app.example.com/path", "list origins like https://app.example.com"),
     ("CORS_ORIGINS", "app.example.com", "list origins like https://app.example.com"),
+    ("CORS_ORIGINS", "*,https://app.example.com", "say * alone"),
     ("MAIL_URL", "mail.example.com", "use smtp://user:password@host:587"),
     ("MAIL_URL", "http://mail.example.com", "use smtp://user:password@host:587"),
     ("MAIL_URL", "smtp://", "use smtp://user:password@host:587"),
