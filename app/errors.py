@@ -345,6 +345,16 @@ class ImportNotReady(AccountError):
     message = "Only an import that was checked and not begun can be started."
 
 
+class TooManyRows(CommittedRefusal):
+    """`retry_after` is in whole seconds."""
+
+    code = "too_many_rows"
+    retry_after = 3600
+
+    def __init__(self, at_most: int) -> None:
+        super().__init__(f"You can import {at_most:,} rows within a day. Split the file, or wait.")
+
+
 class UnreadableFile(AccountError):
     """The message says why, and what to do."""
 

@@ -112,6 +112,7 @@ class Settings(BaseModel):
     email_undo_link_days: int = Field(14, ge=1, le=366)
     undo_link_hours: int = Field(72, ge=1, le=31 * 24)
     sessions_per_user: int = Field(100, ge=1, le=10_000)
+    import_rows_per_day: int = Field(1_000_000, ge=1, le=1_000_000_000)
     mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
     unconfirmed_account_days: int = Field(7, ge=1, le=3660)
     deleted_account_days: int = Field(30, ge=1, le=3660)
@@ -137,6 +138,7 @@ class Settings(BaseModel):
     limit_login: Limit = "30 per minute; 300 per hour"
     limit_register: Limit = "10 per minute; 60 per hour"
     limit_mail: Limit = "10 per minute; 60 per hour"
+    limit_write: Limit = "120 per minute; 1500 per hour"
     limit_link: Limit = "30 per minute"
     limit_password: Limit = "20 per minute"
     limit_strength: Limit = "60 per minute"

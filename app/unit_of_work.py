@@ -244,6 +244,7 @@ def lifetimes_of(settings: Settings) -> Lifetimes:
         audit_event=timedelta(days=settings.audit_event_days) if settings.audit_event_days else None,
         finished_job=timedelta(days=settings.finished_job_days),
         sent_mail=timedelta(days=settings.sent_mail_days),
+        import_rows_per_day=settings.import_rows_per_day,
         mails_per_hour=settings.mails_per_address_per_hour,
         sessions_per_user=settings.sessions_per_user,
         free_tries=settings.sign_in_free_tries,

@@ -18,7 +18,6 @@ from app.unit_of_work import as_one
 from app.web import identity
 from app.web.compression import compressed
 from app.web.envelope import envelope
-from app.web.limits import limited_by_key
 from app.web.views import mark_view
 
 View = Callable[..., Any]
@@ -77,7 +76,7 @@ def endpoint(
             response = respond(_answer(view(**values), status))
             return compressed(response) if lists else response
 
-        return limited_by_key(mark_view(spec=spec)(answer))
+        return mark_view(spec=spec)(answer)
 
     return mark
 

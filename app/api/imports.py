@@ -13,7 +13,14 @@ from app.api.answers import Answer
 from app.api.endpoint import endpoint
 from app.api.jobs import ProgressOut
 from app.api.schemas import Flag, Id, In, Next, Out, PageQuery, Query, Time
-from app.errors import ConfirmationRequired, ImportNotFound, ImportNotReady, JobNotCancellable, JobNotRetryable
+from app.errors import (
+    ConfirmationRequired,
+    ImportNotFound,
+    ImportNotReady,
+    JobNotCancellable,
+    JobNotRetryable,
+    TooManyRows,
+)
 from app.models import UserImport
 from app.services.directory import Position
 from app.services.permissions import USERS_IMPORT
@@ -23,6 +30,7 @@ from app.web import identity
 from app.web.access import by_oneself, requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.imports import as_dict
+from app.web.limits import limited
 from app.web.uploads import accepts_file, store
 
 OUTCOMES = Literal["new", "changed", "unchanged", "refused", "added", "updated"]
@@ -82,7 +90,8 @@ class ImportOut(Out):
 
 
 @bp.post("/v1/users/imports")
-@endpoint(ImportOut, status=202, query=UploadQuery, tag="imports", upload="text/csv")
+@limited("mail")
+@endpoint(ImportOut, status=202, query=UploadQuery, refuses=(TooManyRows,), tag="imports", upload="text/csv")
 @requires(USERS_IMPORT)
 @by_oneself
 @accepts_file(MOST_BYTES)

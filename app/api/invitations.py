@@ -16,6 +16,7 @@ from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor
+from app.web.limits import limited
 
 INVITATIONS = {"list": "invitations"}
 
@@ -41,6 +42,7 @@ def show_invitation(invitation_id: int) -> dict[str, Any]:
 
 
 @bp.post("/v1/invitations/<id:invitation_id>/resend")
+@limited("mail")
 @endpoint(None, status=202, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def resend_invitation(invitation_id: int) -> Answer:

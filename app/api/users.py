@@ -52,6 +52,7 @@ from app.unit_of_work import Work, reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, open_to_keys, requires
 from app.web.cursors import read_cursor, write_cursor
+from app.web.limits import count, limited
 
 _CANNOT_INVITE = (NotAllowed, ConfirmationRequired, RegistrationClosed, EmailTaken, "unknown_role")
 _CANNOT_EDIT = (
@@ -86,6 +87,7 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
 
 
 @bp.post("/v1/users")
+@limited("mail")
 @endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
 @requires(USERS_INVITE)
 def invite_user(body: InviteIn) -> Answer:
@@ -134,6 +136,9 @@ def edit_user(user_id: int, body: UserIn) -> Answer:
     """Change a user. With `If-Match`, the change is refused if somebody else has changed the user since."""
     who = identity.signed_in()
     _check_visible(user_id)
+    before = reading().directory.find(user_id) if body.email is not None else None
+    if before is not None and before.email != body.email:
+        count("mail")
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True, closed=body.is_active is False)
         check_unchanged(_tag(user.id, user.version))
@@ -193,6 +198,7 @@ def end_user_sessions(user_id: int) -> Answer:
 
 
 @bp.post("/v1/users/<id:user_id>/password-reset")
+@limited("mail")
 @endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive), tag="users")
 @requires(USERS_SUPPORT)
 def send_password_reset(user_id: int) -> Answer:
@@ -203,6 +209,7 @@ def send_password_reset(user_id: int) -> Answer:
 
 
 @bp.post("/v1/users/<id:user_id>/verification")
+@limited("mail")
 @endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive, AlreadyConfirmed), tag="users")
 @requires(USERS_SUPPORT)
 def resend_verification(user_id: int) -> Answer:

@@ -32,6 +32,7 @@ class Lifetimes:
     # None: for ever.
     audit_event: timedelta | None = None
     device: timedelta = timedelta(days=400)
+    import_rows_per_day: int = 1_000_000
     mails_per_hour: int = 5
     sessions_per_user: int = 100
     free_tries: int = 5

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import ImportNotFound, ImportNotReady
+from app.errors import ImportNotFound, ImportNotReady, TooManyRows
 from app.models import Phase, UserImport, UserImportRow
 from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
 from app.services.files import Files
 from app.services.job_board import JobBoard
 from app.services.job_queue import JobQueue
+from app.services.lifetimes import Lifetimes
 from app.services.permissions import USERS_IMPORT
 from app.services.policy import Policy
-from app.services.statements import affected
+from app.services.statements import affected, serialise
 from app.tasks import ApplyUserImport, CheckUserImport
 
 MOST_BYTES = 100 * 1024 * 1024
@@ -32,13 +33,20 @@ class UserImports:
     invitations_open: bool
     job_board: JobBoard
     job_queue: JobQueue
+    lifetimes: Lifetimes
     policy: Policy
     clock: Callable[[], datetime]
 
     def begin(self, file_id: int, *, lines: int, by: Actor) -> UserImport:
-        """Enqueue the check of a stored file; `lines` is about how many rows it has. Raises FileNotThere."""
+        """Enqueue the check of a stored file; `lines` is about how many rows it has.
+
+        Raises FileNotThere; TooManyRows, and then the file is deleted.
+        """
         self.policy.check(by, USERS_IMPORT)
         file = self.files.get(file_id)
+        if not self._has_room(lines, by=by):
+            self.files.delete(file_id)
+            raise TooManyRows(self.lifetimes.import_rows_per_day)
         found = UserImport(
             owner_id=by.user_id,
             by_operator=isinstance(by, Operator),
@@ -60,6 +68,15 @@ class UserImports:
         found.job_id = self.job_queue.enqueue(CheckUserImport(import_id=found.id))
         self.audit.record("import.uploaded", subject_id=None, import_id=found.id, file=file.name, size=file.size)
         return found
+
+    def _has_room(self, lines: int, *, by: Actor) -> bool:
+        """Whether a person may import so many rows more within a day. Commands are not counted."""
+        if isinstance(by, Operator):
+            return True
+        serialise(self.session, f"user_imports:{by.user_id}")
+        theirs = (UserImport.owner_id == by.user_id, UserImport.created_at > self.clock() - timedelta(days=1))
+        rows = self.session.scalar(select(func.sum(UserImport.rows)).where(*theirs)) or 0
+        return rows + lines <= self.lifetimes.import_rows_per_day
 
     def get(self, import_id: int, *, by: Actor) -> UserImport:
         """One's own; the command line's for the command line. Raises ImportNotFound."""

@@ -39,7 +39,7 @@ from app.users.forms import BulkForm, DeactivationForm, ReasonForm, UserForm
 from app.users.routes import shown
 from app.web import identity
 from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
-from app.web.limits import limited
+from app.web.limits import count, limited
 from app.web.pages import page
 from app.web.redirects import done, here
 from app.web.rows import LARGEST_ID
@@ -47,7 +47,6 @@ from app.web.rows import LARGEST_ID
 
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
 @requires(USERS_EDIT)
-@limited("mail")
 def edit(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
     user = look.users.get(user_id)
@@ -60,6 +59,8 @@ def edit(user_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         if form.email.canonical != user.email and not is_fresh(who):
             return ask_to_confirm()
+        if form.email.canonical != user.email:
+            count("mail")
         try:
             return _edit(user_id, form, roles, by=who)
         except (SameAddress, TooManyChanges) as refusal:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from flask import Response, redirect, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import AccountError
+from app.errors import AccountError, TooManyRows
 from app.models import Job, JobState, Phase, UserImport
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
 from app.services.user_imports import MOST_BYTES
@@ -45,9 +45,13 @@ def import_users() -> ResponseReturnValue:
         else:
             name = PurePath(file.filename.replace("\\", "/")).name
             file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
-            with unit_of_work() as work:
-                found = work.user_imports.begin(file_id, lines=lines, by=who)
-            return redirect(url_for("users.show_import", import_id=found.id))
+            try:
+                with unit_of_work() as work:
+                    found = work.user_imports.begin(file_id, lines=lines, by=who)
+            except TooManyRows as refusal:
+                form.refuse(None, refusal)
+            else:
+                return redirect(url_for("users.show_import", import_id=found.id))
     look = reading()
     return page("users/import.html", form, imports=[_shown(look, each) for each in look.user_imports.list_own(by=who)])
 

@@ -45,6 +45,7 @@ from app.errors import (
     SessionNotFound,
     SetUpRequired,
     TokenReused,
+    TooManyRows,
     TooManyTries,
     WrongCode,
     WrongPassword,
@@ -88,6 +89,7 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     JobNotCancellable: HTTPStatus.CONFLICT,
     DeadLink: HTTPStatus.GONE,
     TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyRows: HTTPStatus.TOO_MANY_REQUESTS,
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 # Pages show these beside the field instead.

@@ -1,4 +1,4 @@
-"""Rate limits: named, configured in the settings, counted by network, and always on."""
+"""Rate limits: named, configured in the settings, counted by network, person or API key, and always on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from urllib.parse import unquote_to_bytes
 from flask import Response, abort, g, request
 
 from app.extensions import limiter, settings
-from app.web.identity import has_explicit_credential, principal, signed_in
+from app.web.identity import principal, signed_in
 from app.web.views import View, mark_view, view_property
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+# Acts of a person, wherever they are: from a page and the API together. Others are counted by network.
+OF_PERSONS = {"mail", "write"}
 
 
 def require_length() -> None:
@@ -37,12 +41,15 @@ def require_text() -> None:
 
 def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:
     """At most LIMIT_<WHAT> requests of this method (HEAD counts as GET), together for all views with that limit."""
-    return mark_view(limit=(_counter(what, network), method))
+    return mark_view(limit=(what, method))
 
 
-def limited_by_key(view: View) -> View:
-    """At most LIMIT_API requests with each API key, together for all views with that limit."""
-    return mark_view(is_limited_by_key=True)(view)
+def count(what: str) -> None:
+    """Count one act against LIMIT_<WHAT>. Raises RateLimitExceeded.
+
+    Where only some requests are such an act, their view calls this; elsewhere `limited` says so.
+    """
+    _counter(what, person_or_network if what in OF_PERSONS else network)()
 
 
 def check_limits() -> None:
@@ -50,13 +57,17 @@ def check_limits() -> None:
 
     On any server; without Redis, each process counts by itself.
     """
-    count, method = view_property("limit", (None, ""))
-    if count and ("GET" if request.method == "HEAD" else request.method) == method:
-        count()
-    who = principal() if view_property("is_limited_by_key") and has_explicit_credential() else None
-    g.counts_key = who is not None and who.via == "api_key"
+    what, method = view_property("limit", (None, ""))
+    if what and ("GET" if request.method == "HEAD" else request.method) == method:
+        count(what)
+    if request.endpoint is None or view_property("is_public"):
+        return
+    who = principal()
+    g.counts_key = who is not None and who.is_key
     if g.counts_key:
         _counter("api", _key_id)()
+    elif who is not None and request.method not in SAFE_METHODS:
+        count("write")
 
 
 def add_quota_headers(response: Response) -> None:
@@ -75,15 +86,21 @@ def add_quota_headers(response: Response) -> None:
 def _counter(what: str, key: Callable[[], str]) -> Callable[[], None]:
     """A function that counts one request, under a name of its own, by which Flask-Limiter finds its limit."""
 
-    def count() -> None:
+    def hit() -> None:
         """Flask-Limiter's decorator does the work."""
 
-    count.__qualname__ = f"count_{what}"
-    return limiter.shared_limit(lambda: settings().limit(what), scope=what, key_func=key)(count)
+    hit.__qualname__ = f"count_{what}"
+    return limiter.shared_limit(lambda: settings().limit(what), scope=what, key_func=key)(hit)
 
 
 def _key_id() -> str:
     return f"api-key:{signed_in().key_id}"
+
+
+def person_or_network() -> str:
+    """Who is signed in, from whatever network, or else the network."""
+    who = principal()
+    return f"user:{who.account_id}" if who is not None else network()
 
 
 def network() -> str:
