@@ -366,6 +366,11 @@ class ScheduleNotFound(NotFound):
     message = "The schedule has no such entry."
 
 
+class CannotBePaused(AccountError):
+    code = "cannot_be_paused"
+    message = "This one cannot be paused: people's security depends on it."
+
+
 class BadRefreshToken(AccountError):
     """Unknown, expired, or its sign-in has ended."""
 

@@ -573,8 +573,8 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
         "RATELIMIT_KEY_PREFIX": "gatehouse",
         "RATELIMIT_STRATEGY": "fixed-window",
-        # With a stray cookie of this name, Flask-Login would not call our request loader.
-        "REMEMBER_COOKIE_NAME": "flask-login-is-not-asked",
+        # With a cookie of this name Flask-Login would not call our request loader. No request can have one.
+        "REMEMBER_COOKIE_NAME": "no;cookie",
         "SESSION_PROTECTION": None,
     }
 

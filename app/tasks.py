@@ -12,9 +12,13 @@ QUEUES = (URGENT, DEFAULT, BULK)
 
 @dataclass(frozen=True)
 class Task:
-    """`queue` is its priority; after `max_attempts` failed tries the job is dead."""
+    """`queue` is its priority; after `max_attempts` failed tries the job is dead.
+
+    One that `is_warning` tells the owner of an account what was done to it, so that nobody can cancel it.
+    """
 
     queue: ClassVar[str] = DEFAULT
+    is_warning: ClassVar[bool] = False
     max_attempts: ClassVar[int] = 8
     kinds: ClassVar[dict[str, type[Task]]] = {}
 
@@ -48,6 +52,12 @@ class MailTask(Task, is_kind=False):
     max_attempts: ClassVar[int] = 42
 
 
+class WarningTask(MailTask, is_kind=False):
+    """A mail that tells the owner of an account what was done to it."""
+
+    is_warning: ClassVar[bool] = True
+
+
 @dataclass(frozen=True)
 class AnswerRegistration(MailTask):
     """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
@@ -73,13 +83,13 @@ class AnswerForgotPassword(MailTask):
 
 
 @dataclass(frozen=True)
-class SendPasswordChanged(MailTask):
+class SendPasswordChanged(WarningTask):
     user_id: int
     event_id: int
 
 
 @dataclass(frozen=True)
-class SendConnectionAdded(MailTask):
+class SendConnectionAdded(WarningTask):
     """Notice that a provider's identity can sign in to the account from now on; `event_id` says which and when."""
 
     user_id: int
@@ -87,13 +97,13 @@ class SendConnectionAdded(MailTask):
 
 
 @dataclass(frozen=True)
-class SendConnectionRemoved(MailTask):
+class SendConnectionRemoved(WarningTask):
     user_id: int
     event_id: int
 
 
 @dataclass(frozen=True)
-class SendFactorChanged(MailTask):
+class SendFactorChanged(WarningTask):
     """Notice of a change or use of a second factor, or of wrong codes; `event_id` says which."""
 
     user_id: int
@@ -101,7 +111,7 @@ class SendFactorChanged(MailTask):
 
 
 @dataclass(frozen=True)
-class SendFactorReset(MailTask):
+class SendFactorReset(WarningTask):
     """Notice that second factors are going to be removed: to the account's address, or that of a connection or of an
     earlier change."""
 
@@ -117,13 +127,13 @@ class ResetFactors(Task):
 
 
 @dataclass(frozen=True)
-class SendNewDevice(MailTask):
+class SendNewDevice(WarningTask):
     user_id: int
     session_id: int
 
 
 @dataclass(frozen=True)
-class SendFailedSignIns(MailTask):
+class SendFailedSignIns(WarningTask):
     """Enqueued for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
 
     throttle_id: int
@@ -138,7 +148,7 @@ class SendConfirmEmailChange(MailTask):
 
 
 @dataclass(frozen=True)
-class SendEmailChangeRequested(MailTask):
+class SendEmailChangeRequested(WarningTask):
     """To the old address, with a link that undoes the change."""
 
     queue: ClassVar[str] = URGENT
@@ -146,7 +156,7 @@ class SendEmailChangeRequested(MailTask):
 
 
 @dataclass(frozen=True)
-class SendEmailChanged(MailTask):
+class SendEmailChanged(WarningTask):
     """To the old address, when the change was confirmed; it has the same link that undoes it."""
 
     queue: ClassVar[str] = URGENT
@@ -154,22 +164,22 @@ class SendEmailChanged(MailTask):
 
 
 @dataclass(frozen=True)
-class SendAccountDeactivated(MailTask):
+class SendAccountDeactivated(WarningTask):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendAccountActivated(MailTask):
+class SendAccountActivated(WarningTask):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendAccountDeleted(MailTask):
+class SendAccountDeleted(WarningTask):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendImpersonated(MailTask):
+class SendImpersonated(WarningTask):
     """Notice to a user that an administrator acted as them; `event_id` is when it began."""
 
     user_id: int
@@ -203,7 +213,7 @@ class SendSample(MailTask):
 
 
 @dataclass(frozen=True)
-class SendTokenReused(MailTask):
+class SendTokenReused(WarningTask):
     """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 
     user_id: int
@@ -211,7 +221,7 @@ class SendTokenReused(MailTask):
 
 
 @dataclass(frozen=True)
-class SendApiKeyMade(MailTask):
+class SendApiKeyMade(WarningTask):
     key_id: int
 
 

@@ -142,12 +142,13 @@ def end_other_sessions() -> ResponseReturnValue:
 
 @bp.get("/activity")
 def activity() -> ResponseReturnValue:
-    events = reading().audit.list_for(identity.signed_in().user_id, before=before(), limit=EVENTS_ON_A_PAGE + 1)
+    who = identity.signed_in()
+    events = reading().audit.list_for(who.user_id, before=before(), limit=EVENTS_ON_A_PAGE + 1)
     shown_events = events[:EVENTS_ON_A_PAGE]
     older = url_for("account.activity", before=shown_events[-1].id) if len(events) > EVENTS_ON_A_PAGE else None
     return page(
         "account/activity.html",
-        events=[describe(event) for event in shown_events],
+        events=[describe(event, for_user_id=who.user_id) for event in shown_events],
         older_url=older,
         newer_url=url_for("account.activity") if before() is not None else None,
     )

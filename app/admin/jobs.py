@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.extensions import notifier, now, settings
 from app.models import Job, JobState
-from app.services.job_board import ENDED_BADLY, MOST_AT_ONCE, SITUATIONS, JobBoard, JobFilter
+from app.services.job_board import ENDED_BADLY, MOST_AT_ONCE, SITUATIONS, JobBoard, JobFilter, is_warning
 from app.services.permissions import JOBS_EDIT, JOBS_READ
 from app.services.schedule import Planned
 from app.services.statistics import HourRow
@@ -149,7 +149,7 @@ def _shown(job: Job, board: JobBoard) -> SimpleNamespace:
         finished_at=job.finished_at,
         can_retry=job.state in ENDED_BADLY,
         can_run=job.state == JobState.WAITING and job.run_after > now(),
-        can_cancel=_is_open(job) and job.cancel_requested_at is None,
+        can_cancel=_is_open(job) and job.cancel_requested_at is None and not is_warning(job.kind),
     )
 
 
@@ -162,6 +162,7 @@ def _entry(planned: Planned) -> SimpleNamespace:
         next_at=planned.next_at,
         is_due=planned.next_at is not None and planned.next_at <= now(),
         paused_at=planned.paused_at,
+        can_pause=planned.entry.can_pause,
         last=last and SimpleNamespace(id=last.id, situation=situation(last), at=last.finished_at or last.created_at),
         outcome=last.outcome if last else None,
     )

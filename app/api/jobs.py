@@ -10,7 +10,14 @@ from app.api import bp
 from app.api.answers import Answer
 from app.api.endpoint import endpoint
 from app.api.schemas import Id, In, Next, Out, PageQuery, Time
-from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
+from app.errors import (
+    CannotBePaused,
+    JobNotCancellable,
+    JobNotFound,
+    JobNotRetryable,
+    JobNotStartable,
+    ScheduleNotFound,
+)
 from app.models import JobState
 from app.services.directory import Position
 from app.services.job_board import JobFilter
@@ -175,7 +182,7 @@ def show_schedule() -> dict[str, Any]:
 
 
 @bp.post("/v1/schedule/<name>/pause")
-@endpoint(None, refuses=(ScheduleNotFound,), tag="jobs")
+@endpoint(None, refuses=(ScheduleNotFound, CannotBePaused), tag="jobs")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> Answer:
     """Pause an entry of the schedule."""

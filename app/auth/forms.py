@@ -51,6 +51,7 @@ class ConfirmByCodeForm(Form):
 
 class TwoFactorForm(Form):
     code = Code()
+    half = HiddenField()
     trust = BooleanField("Trust this browser for 30 days")
 
 

@@ -36,13 +36,11 @@ def ask_for_factor(
 @limited("login")
 def two_factor() -> ResponseReturnValue:
     half = identity.half()
-    if half is None:
-        return done("That took too long. Sign in again.", to="auth.login", kind="info")
-    form, status, retry_after = TwoFactorForm(), None, None
-    factors = reading().factors
-    has_totp = factors.find(half.user_id, Factor.TOTP) is not None
-    uses_recovery = not has_totp or request.args.get("use") == "recovery"
-    if uses_recovery:
+    form = TwoFactorForm(half=half.handle if half else "")
+    if half is None or form.half.data != half.handle:
+        text = "That took too long, or you have started to sign in to another account in this browser. Sign in again."
+        return done(text, to="auth.login", kind="info")
+    if _uses_recovery(half):
         form.code.takes_recovery_only()
     if form.validate_on_submit():
         try:
@@ -52,18 +50,32 @@ def two_factor() -> ResponseReturnValue:
             return done("Something has changed meanwhile. Sign in again.", to="auth.login", kind="info")
         except TooManyTries as refusal:
             form.refuse(None, refusal)
-            status, retry_after = 429, refusal.retry_after
+            return _ask(half, form, status=429, retry_after=refusal.retry_after)
         except (WrongCode, AuthenticatorLocked, Busy) as refusal:
             form.refuse("code", refusal)
         else:
             return onward(kept_next())
+    return _ask(half, form)
+
+
+def _has_app(half: Half) -> bool:
+    return reading().factors.find(half.user_id, Factor.TOTP) is not None
+
+
+def _uses_recovery(half: Half) -> bool:
+    return request.args.get("use") == "recovery" or not _has_app(half)
+
+
+def _ask(
+    half: Half, form: TwoFactorForm, *, status: int | None = None, retry_after: int | None = None
+) -> ResponseReturnValue:
     return page(
         "auth/two_factor.html",
         form,
         status=status,
         retry_after=retry_after,
-        uses_recovery=uses_recovery,
-        has_totp=has_totp,
+        uses_recovery=_uses_recovery(half),
+        has_totp=_has_app(half),
         options=options_to_prove(TWO_FACTOR, half.user_id, reading().factors.list_passkeys(half.user_id)),
     )
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from functools import wraps
+from typing import ParamSpec
 
 from flask import abort, jsonify
 from flask.typing import ResponseReturnValue
@@ -14,7 +17,10 @@ from app.dev import bp
 from app.extensions import settings
 from app.web.access import public
 from app.web.frames import mail_frame
+from app.web.front import is_from_this_machine
 from app.web.pages import page
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +38,26 @@ class Received:
         return list(dict.fromkeys(re.findall(r"https?://[^\s<>\"]+", self.text)))
 
 
+def only_from_this_machine(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+    """404 for everybody else: development can be served on every address, and these mails let into every account."""
+
+    @wraps(view)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        return view(*args, **kwargs) if is_from_this_machine() else abort(404)
+
+    return answer
+
+
 @bp.get("/mailbox")
 @public
+@only_from_this_machine
 def mailbox() -> ResponseReturnValue:
     return page("dev/mailbox.html", mails=received())
 
 
 @bp.get("/mailbox.json")
 @public
+@only_from_this_machine
 def mailbox_json() -> ResponseReturnValue:
     """Every mail, newest first, for scripts."""
     return jsonify(
@@ -49,12 +67,14 @@ def mailbox_json() -> ResponseReturnValue:
 
 @bp.get("/mailbox/<mail_id>")
 @public
+@only_from_this_machine
 def mail(mail_id: str) -> ResponseReturnValue:
     return page("dev/mail.html", mail=_get(mail_id))
 
 
 @bp.get("/mailbox/<mail_id>/html")
 @public
+@only_from_this_machine
 def mail_html(mail_id: str) -> ResponseReturnValue:
     """The HTML part of a mail, for a frame that may run no script."""
     return mail_frame(_get(mail_id).html)

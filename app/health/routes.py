@@ -12,11 +12,9 @@ from app.health import bp
 from app.metrics import Reading, metrics
 from app.schema import schema_state
 from app.security.tokens import is_doctor_token
-from app.settings import is_loopback
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
-
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+from app.web.front import is_from_this_machine
 
 
 @bp.get("/healthz")
@@ -51,14 +49,9 @@ def show_metrics() -> ResponseReturnValue:
     token = settings().metrics_token.get_secret_value()
     if token and not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
         return Response("Send METRICS_TOKEN as a bearer token.\n", 401, {"WWW-Authenticate": "Bearer"}, "text/plain")
-    if not token and not _asked_from_here():
+    if not token and not is_from_this_machine():
         return Response("Only for this machine, until METRICS_TOKEN is set.\n", 403, mimetype="text/plain")
     return Response(metrics.text(_readings()), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _asked_from_here() -> bool:
-    """Whatever a proxy on this machine passes on comes from loopback too, so nothing forwarded is let in."""
-    return is_loopback(request.remote_addr or "") and not any(name in request.headers for name in FORWARDED)
 
 
 def _readings() -> Iterator[Reading]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from typing import IO, Any
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
 
 from app.emails import Message, messages
 from app.errors import Pointless
@@ -17,6 +21,7 @@ from app.tasks import ExportOwnData
 from app.unit_of_work import Work
 from app.web.exports import csv_lines
 
+Sections = Iterator[tuple[str, Iterator[dict[str, Any]]]]
 README = """Everything that {site} keeps about you, as of {at}.
 
 data.json    all of it
@@ -32,14 +37,20 @@ def export_own_data(work: Work, task: ExportOwnData, claim: Claim) -> Message:
     if user is None or not user.is_active or file is None:
         raise Pointless("the person or the request is gone")
     if file.completed_at is None:
-        _fill(work, file, user)
+        try:
+            with work.session.begin_nested():
+                _fill(work, file, user)
+        except IntegrityError:
+            raise Pointless("another copy was asked for meanwhile") from None
     return messages.own_data_ready(user, until=file.expires_at)
 
 
 def _fill(work: Work, file: StoredFile, user: User) -> None:
-    sections = dict(work.own_data.sections(user.id))
     with tempfile.TemporaryFile() as written:
-        _write(written, sections, README.format(site=work.site_name, at=work.clock().isoformat()))
+        with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("README.md", README.format(site=work.site_name, at=work.clock().isoformat()))
+            _write_json(archive, work.own_data.sections(user.id))
+            _write_tables(archive, work.own_data.sections(user.id))
         written.seek(0)
         number = 0
         while piece := written.read(PIECE):
@@ -48,10 +59,27 @@ def _fill(work: Work, file: StoredFile, user: User) -> None:
     work.files.finish(file.id)
 
 
-def _write(written: IO[bytes], sections: dict[str, list[dict[str, Any]]], readme: str) -> None:
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("README.md", readme)
-        archive.writestr("data.json", json.dumps(sections, indent=2, ensure_ascii=False, default=str))
-        for name, rows in sections.items():
-            if rows:
-                archive.writestr(f"{name}.csv", "\ufeff" + "".join(csv_lines(rows[0], (row.values() for row in rows))))
+def _write_json(archive: zipfile.ZipFile, sections: Sections) -> None:
+    """A row at a time: there may be hundreds of thousands."""
+    with archive.open("data.json", "w", force_zip64=True) as written:
+        before = "{"
+        for name, rows in sections:
+            written.write(f"{before}\n  {json.dumps(name)}: [".encode())
+            between = ""
+            for row in rows:
+                written.write(f"{between}\n    {json.dumps(row, ensure_ascii=False, default=str)}".encode())
+                between = ","
+            written.write(b"\n  ]" if between else b"]")
+            before = ","
+        written.write(b"\n}\n")
+
+
+def _write_tables(archive: zipfile.ZipFile, sections: Sections) -> None:
+    for name, rows in sections:
+        first = next(rows, None)
+        if first is None:
+            continue
+        with archive.open(f"{name}.csv", "w", force_zip64=True) as written:
+            written.write("\ufeff".encode())
+            for line in csv_lines(first, (row.values() for row in chain([first], rows))):
+                written.write(line.encode())

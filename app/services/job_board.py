@@ -96,9 +96,11 @@ class JobBoard:
     def cancel(self, job_id: int) -> JobState:
         """CANCELLED, or RUNNING if a worker has it, which stops at its next step (a task without steps does not).
 
-        Raises JobNotFound, JobNotCancellable.
+        Raises JobNotFound, JobNotCancellable, also for a mail that warns somebody.
         """
         job, now = self.get(job_id), self.clock()
+        if is_warning(job.kind):
+            raise JobNotCancellable("This email tells somebody what was done to their account, so it is sent.")
         if self._change(job_id, JobState.WAITING, state=JobState.CANCELLED, finished_at=now):
             state = JobState.CANCELLED
         elif self._change(job_id, JobState.RUNNING, cancel_requested_at=now):
@@ -153,3 +155,8 @@ def _narrowed(query: Select[Any], wanted: JobFilter) -> Select[Any]:
     if RETRYING in wanted.situations and JobState.WAITING not in wanted.situations:
         query = query.where((Job.state != JobState.WAITING) | (Job.attempts > 0))
     return query
+
+
+def is_warning(kind: str) -> bool:
+    """Whether jobs of this kind tell the owner of an account what was done to it."""
+    return kind in Task.kinds and Task.kinds[kind].is_warning

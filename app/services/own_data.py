@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Executable, delete, select
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
@@ -33,10 +33,12 @@ from app.models import (
 from app.services.audit import AuditLog
 from app.services.files import Files
 from app.services.job_queue import JobQueue
+from app.services.statements import serialise
 from app.tasks import ExportOwnData
 
 PURPOSE = "own-data"
 LIVES = timedelta(days=7)
+ROWS_AT_ONCE = 500
 # What stands for a credential stays here: whoever gets the copy must not be able to sign in with it.
 SECRET = {"hashed_password", "token_hash", "key_hash", "salt", "digest", "once_key", "secret", "code_hash"}
 NOWHERE: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
@@ -65,7 +67,8 @@ class OwnData:
     clock: Callable[[], datetime]
 
     def request(self, user_id: int) -> None:
-        """Enqueue a copy, in place of an earlier one."""
+        """Enqueue a copy, in place of an earlier one: there is one at a time."""
+        serialise(self.session, f"own_data:{user_id}")
         self.session.execute(delete(StoredFile).where(*self._of(user_id)))
         file = self.files.begin(name="my-data.zip", owner_id=user_id, lives=LIVES, purpose=PURPOSE)
         self.audit.record("user.data_requested", subject_id=user_id)
@@ -83,22 +86,30 @@ class OwnData:
             raise FileNotThere
         return self.files.get(found.id)
 
-    def sections(self, user_id: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        """Everything that is kept, table by table; no secrets, and nobody else's data."""
+    def sections(self, user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+        """Everything that is kept, table by table and row by row; no secrets, and nobody else's data."""
         user = self.session.get_one(User, user_id, options=[selectinload(User.roles)])
-        yield "account", [_row(user) | {"roles": [role.name for role in user.roles]}]
+        yield "account", iter([_row(user) | {"roles": [role.name for role in user.roles]}])
         for name, model, column in TABLES:
-            rows = self.session.scalars(select(model).where(column == user_id).order_by(model.__table__.c.id))
-            yield name, [_row(row) for row in rows]
+            rows = select(model).where(column == user_id).order_by(model.__table__.c.id)
+            yield name, (_row(row) for (row,) in self._walk(rows))
+        yield "events", self._events(user_id)
+
+    def _events(self, user_id: int) -> Iterator[dict[str, Any]]:
         events = (
             select(AuditEvent, AuditDetail)
             .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
             .where(AuditEvent.subject_id == user_id)
             .order_by(AuditEvent.id)
         )
-        found = [_row(event, detail) for event, detail in self.session.execute(events)]
-        # From where an administrator acted is the administrator's.
-        yield "events", [row if row["actor_id"] in {None, user_id} else row | NOWHERE for row in found]
+        for found in self._walk(events):
+            row = _row(*found)
+            # From where an administrator acted is the administrator's.
+            yield row if row["actor_id"] in {None, user_id} else row | NOWHERE
+
+    def _walk(self, rows: Executable) -> Iterator[Any]:
+        """A few rows in memory at a time, however many there are."""
+        return iter(self.session.execute(rows.execution_options(yield_per=ROWS_AT_ONCE)))
 
     @staticmethod
     def _of(user_id: int) -> Iterable[Any]:

@@ -13,7 +13,7 @@ from typing import cast
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import ScheduleNotFound
+from app.errors import CannotBePaused, ScheduleNotFound
 from app.models import Job, SchedulePause
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
@@ -39,6 +39,7 @@ class Entry:
     every: timedelta
     task: Task
     offset: timedelta = timedelta()
+    can_pause: bool = True
 
     def begin(self, at: datetime) -> datetime:
         """The beginning of the period that `at` falls in, counted from the epoch (a Thursday) and `offset`."""
@@ -50,8 +51,9 @@ class Entry:
 
 SCHEDULE = (
     Entry("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
-    Entry("settle-accounts", timedelta(minutes=5), SettleAccounts()),
-    Entry("seal-audit-events", timedelta(minutes=15), SealAuditEvents()),
+    # They tell people who acted as them, and keep the audit log from changes.
+    Entry("settle-accounts", timedelta(minutes=5), SettleAccounts(), can_pause=False),
+    Entry("seal-audit-events", timedelta(minutes=15), SealAuditEvents(), can_pause=False),
     Entry("note-uses", timedelta(minutes=5), NoteUses()),
     Entry("count-statistics", timedelta(minutes=5), CountStatistics()),
     # Mondays at 6 in the morning, UTC.
@@ -95,8 +97,11 @@ class Schedule:
         return [*self._planned()]
 
     def pause(self, name: str) -> None:
-        """Raises ScheduleNotFound. Pausing what is paused changes nothing."""
-        row = {"name": _entry(name).name, "paused_at": self.clock()}
+        """Raises ScheduleNotFound, CannotBePaused. Pausing what is paused changes nothing."""
+        entry = _entry(name)
+        if not entry.can_pause:
+            raise CannotBePaused
+        row = {"name": entry.name, "paused_at": self.clock()}
         inserted = insert_once(self.session, SchedulePause).on_conflict_do_nothing().returning(SchedulePause.name)
         if self.session.execute(inserted, row).scalar() is not None:
             self.audit.record("schedule.paused", subject_id=None, entry=name)
@@ -121,7 +126,9 @@ class Schedule:
             yield Planned(entry, self.session.scalar(ran), None if paused_at else due, paused_at)
 
     def _paused(self) -> dict[str, datetime]:
-        return {row.name: row.paused_at for row in self.session.scalars(select(SchedulePause))}
+        """Without those that an earlier release let be paused."""
+        rows = {row.name: row.paused_at for row in self.session.scalars(select(SchedulePause))}
+        return {entry.name: rows[entry.name] for entry in SCHEDULE if entry.can_pause and entry.name in rows}
 
 
 def _entry(name: str) -> Entry:

@@ -10,7 +10,7 @@ from flask import Flask, request
 from werkzeug.exceptions import SecurityError
 
 from app.extensions import settings
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 from app.urls import ascii_host
 from app.web.views import View, mark_view, view_property
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 FORWARDED_PREFIX = "HTTP_X_FORWARDED_PREFIX"
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
 _CLIENT_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?")
@@ -88,3 +89,8 @@ def _usual(host: str) -> str:
     """Lower case, no dot at the end of the name: `Example.COM.:8000` is `example.com:8000`."""
     found = _HOST.fullmatch(host.lower())
     return f"{found[1].removesuffix('.')}{found[2] or ''}" if found else host
+
+
+def is_from_this_machine() -> bool:
+    """Whatever a proxy on this machine passes on comes from loopback too, so nothing forwarded counts."""
+    return is_loopback(request.remote_addr or "") and not any(name in request.headers for name in FORWARDED)

@@ -18,6 +18,7 @@ from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, sett
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
+from app.security.tokens import token_hash
 from app.services.audit import Origin
 from app.services.connections import Identity
 from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
@@ -235,6 +236,11 @@ class Half:
     proof: str
     method: str
     remember: bool
+
+    @property
+    def handle(self) -> str:
+        """Ties a form to this state: in another tab somebody may have begun to sign in to another account."""
+        return token_hash(self.proof)[:32]
 
 
 def keep_half(half: Half) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Any
 
 from flask import g, has_app_context
@@ -63,12 +64,14 @@ def init_logs(settings: Settings) -> None:
 
 
 def _json() -> logging.Formatter:
-    return JsonFormatter(
+    formatter = JsonFormatter(
         ["asctime", "levelname", "name", "message"],
         rename_fields={"asctime": "at", "levelname": "level", "name": "logger"},
         datefmt="%Y-%m-%dT%H:%M:%SZ",
         reserved_attrs=[*_reserved()],
     )
+    formatter.converter = time.gmtime
+    return formatter
 
 
 def _reserved() -> list[str]:

@@ -109,13 +109,15 @@ class _Gone(dict[str, object]):
         return "…"
 
 
-def describe(event: AuditEvent) -> DescribedEvent:
+def describe(event: AuditEvent, *, for_user_id: int | None = None) -> DescribedEvent:
+    """`for_user_id` reads about themselves: from where somebody else acted on them is not theirs to know."""
     detail = event.detail
+    is_hidden = for_user_id is not None and event.actor_id not in {None, for_user_id}
     return DescribedEvent(
         at=event.at,
         sentence=sentence(event.kind, detail.values if detail else {}),
-        address=detail.address if detail else None,
-        device=device_name(detail.user_agent) if detail and detail.user_agent else None,
+        address=detail.address if detail and not is_hidden else None,
+        device=device_name(detail.user_agent) if detail and detail.user_agent and not is_hidden else None,
         count=detail.count if detail else 1,
     )
 

@@ -4,13 +4,14 @@ import pytest
 
 from app.extensions import notifier
 from app.jobs.schedule import tick
+from app.models import SchedulePause
 from app.principal import OPERATOR
 from app.services.roles import RoleSpec
-from app.tasks import NoOperation, PurgeExpired, SendNewDevice
+from app.tasks import NoOperation, PurgeExpired, SendFactorChanged, SendNewDevice
 from app.unit_of_work import reading, unit_of_work
 from tests.support.mailbox import work_off
 from tests.support.pages import attributes
-from tests.support.program import Program
+from tests.support.program import Program, code
 
 JOBS = "/admin/jobs"
 ACTS = ("retry", "run", "cancel")
@@ -270,3 +271,31 @@ def test_the_api_has_the_schedule(root):
     assert root.post("/schedule/purge-expired/resume").status_code == 200
     assert root.post("/schedule/purge-expired/run").json["data"]["kind"] == "purge_expired"
     assert root.post("/schedule/odd/run").status_code == 404
+
+
+def test_emails_that_warn_somebody_cannot_be_cancelled(app, grace, root, ada, flask):
+    """Nor by whoever has caused them."""
+    with app.app_context(), unit_of_work() as work:
+        event_id = work.audit.record("factor.reset_begun", subject_id=ada.id, reason="x")
+        job_id = work.enqueue(SendFactorChanged(user_id=ada.id, event_id=event_id))
+    assert "Cancel" not in grace.page(f"/admin/jobs/{job_id}").text("main")
+    page = grace.post(f"/admin/jobs/{job_id}/cancel").location
+    assert "so it is sent" in grace.page(page).text('[role="alert"]')
+    refused = root.post(f"/jobs/{job_id}/cancel")
+    assert (refused.status_code, code(refused)) == (409, "job_not_cancellable")
+    assert flask("jobs", "cancel", str(job_id)).exit_code == 1
+    assert state_of(app, job_id) == "waiting"
+
+
+@pytest.mark.parametrize("entry", ["settle-accounts", "seal-audit-events"])
+def test_entries_that_security_depends_on_cannot_be_paused(app, grace, root, entry):
+    assert f"/admin/jobs/schedule/{entry}/pause" not in grace.get("/admin/jobs").text
+    assert "cannot be paused" in grace.page(grace.post(f"/admin/jobs/schedule/{entry}/pause").location).text(
+        '[role="alert"]'
+    )
+    refused = root.post(f"/schedule/{entry}/pause")
+    assert (refused.status_code, code(refused)) == (409, "cannot_be_paused")
+    with app.app_context(), unit_of_work() as work:
+        work.session.add(SchedulePause(name=entry, paused_at=work.clock()))  # By an earlier release.
+    with app.app_context():
+        assert next(each for each in reading().schedule.list() if each.entry.name == entry).paused_at is None

@@ -347,7 +347,7 @@ def test_the_address_of_a_client_comes_from_as_many_proxies_as_are_trusted(clien
 
 def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
     app = make_app(environment="development", base_url="http://127.0.0.1:8000")
-    client = Browser(app)
+    client = Browser(app, address="127.0.0.1")
     assert client.get("/dev/mailbox").status_code == 200
     client.register("ada@example.com")
     work_off(app)
@@ -360,6 +360,13 @@ def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
     framed = client.get(path + "/html")
     assert "sandbox" in framed.headers["Content-Security-Policy"]
     assert client.get("/dev/mailbox/none").status_code == 404
+
+    # Development can be served on every address.
+    stranger, proxied = Browser(app), {"X-Forwarded-For": "203.0.113.7"}
+    for address in ("/dev/mailbox", "/dev/mailbox.json", path, f"{path}/html"):
+        assert stranger.get(address).status_code == 404
+        assert client.get(address, headers=proxied).status_code == 404
+        assert client.get(address).status_code == 200
 
 
 def test_development_says_that_jobs_wait_for_a_worker(make_app, clock):

@@ -1,16 +1,19 @@
 """One's own data: a copy of everything, and deleting the account."""
 
 import csv
+import gc
 import io
 import json
 import zipfile
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from app.extensions import db
-from app.models import AuditDetail, AuditEvent, StoredFile, User, UserImportRow
+from app.models import AuditDetail, AuditEvent, Job, StoredFile, User, UserImportRow
 from app.principal import OPERATOR
+from app.services import own_data
 from app.tasks import PurgeExpired, SettleAccounts
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
@@ -211,3 +214,55 @@ def test_nobody_does_this_for_somebody_else(app, client, ada, admin, path):
     client.post(f"/users/{ada.id}/impersonate", {"reason": "to see what they see"})
 
     assert client.get(path).status_code == 403
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_copy_of_many_events_is_written_a_few_rows_at_a_time(app, client, ada, monkeypatch):
+    """However long the history is, a worker holds only some rows of it."""
+    client.login(ada)
+    with app.app_context(), unit_of_work() as work:
+        work.audit.record_all("user.renamed", [(ada.id, {"before": "x" * 200, "after": str(n)}) for n in range(6000)])
+    at_once = []
+    plain = own_data._row
+
+    def counted(*parts):
+        at_once.append(
+            sum(isinstance(each, AuditEvent) for each in gc.get_objects()) if len(at_once) % 1500 == 0 else 0
+        )
+        return plain(*parts)
+
+    monkeypatch.setattr(own_data, "_row", counted)
+    client.post("/account/data/copy", {}, page="/account/data")
+    work_off(app)
+
+    archive = copy_of(client)
+    events = json.loads(archive.read("data.json"))["events"]
+    assert len(events) > 6000
+    assert len(archive.read("events.csv").decode().splitlines()) == len(events) + 1
+    assert max(at_once) <= 3 * own_data.ROWS_AT_ONCE
+
+
+def test_copy_that_was_asked_for_again_meanwhile_is_pointless(app, client, ada, monkeypatch):
+    client.login(ada)
+    client.post("/account/data/copy", {}, page="/account/data")
+    with app.app_context(), unit_of_work() as work:
+        monkeypatch.setattr(work.files.__class__, "append", gone)
+    work_off(app)
+    with app.app_context():
+        job = db.session.scalars(select(Job).where(Job.kind == "export_own_data")).one()
+        assert (job.state, job.outcome) == ("done", "another copy was asked for meanwhile")
+
+
+def gone(*_):
+    raise IntegrityError("INSERT", {}, Exception("the file is gone"))
+
+
+def test_activity_hides_from_where_an_administrator_acted(app, client, ada, admin):
+    helper = Browser(app, address="198.51.100.77")
+    helper.login(admin)
+    helper.post(f"/users/{ada.id}/end-sessions")
+    client.login(ada)
+    own = client.get("/account/activity").text
+    assert "Sessions ended" in own or "Signed in" in own
+    assert "198.51.100.77" not in own
+    assert "203.0.113.7" in own

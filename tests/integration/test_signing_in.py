@@ -416,3 +416,11 @@ def test_who_comes_through_a_socket_without_addresses_is_counted_too(new_browser
     answers = [nobody.login(f"nobody{n}@example.com", WRONG).status_code for n in range(4)]
 
     assert answers == [422, 422, 422, 429]
+
+
+def test_stray_cookies_sign_nobody_out(app, ada):
+    browser = Browser(app)
+    browser.login(ada)
+    for name in ("flask-login-is-not-asked", "remember_token", app.config["REMEMBER_COOKIE_NAME"]):
+        sent = browser.get("/account", headers={"Cookie": f"session={browser.cookie('session').value}; {name}=x"})
+        assert sent.status_code == 200, name

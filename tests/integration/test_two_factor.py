@@ -550,6 +550,27 @@ def test_housekeeping_seals_anew(app, ada, factor, make_app, settings):
 
 def test_one_s_own_data_has_no_seed_and_no_hash(app, ada, factor):
     with app.app_context(), unit_of_work() as work:
-        sections = dict(work.own_data.sections(ada.id))
+        sections = {name: list(rows) for name, rows in work.own_data.sections(ada.id)}
     assert len(sections["authenticators"]) == 11
     assert not {"secret", "code_hash"} & set(sections["authenticators"][0])
+
+
+def test_form_of_another_tab_charges_nobody(app, ada, people, clock):
+    """Two accounts are begun in two tabs; the form of the first is refused before any code is counted."""
+    bob = people.add("bob@example.com")
+    phones = {}
+    for person in (ada, bob):
+        browser = Browser(app)
+        browser.login(person)
+        phones[person.email], _ = set_up(browser, clock)
+    tabs = Browser(app)
+    tabs.login(ada)
+    first = tabs.page("/auth/two-factor").value("half")
+    tabs.login(bob)
+    second = tabs.page("/auth/two-factor").value("half")
+    assert first != second
+
+    for _ in range(6):
+        answer = tabs.post("/auth/two-factor", {"code": phones[ada.email].code(), "half": first})
+        assert answer.location == "/auth/login"
+    assert tabs.post("/auth/two-factor", {"code": phones[bob.email].code(), "half": second}).location == "/account"

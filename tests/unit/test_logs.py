@@ -1,0 +1,20 @@
+"""Lines of the log."""
+
+import json
+import logging
+import time
+
+from app.web.logs import _json
+
+
+def test_times_are_utc_whatever_the_zone_of_the_machine(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        record = logging.LogRecord("x", logging.INFO, "x", 1, "hello", (), None)
+        record.created = 1_788_000_000.0
+        said = json.loads(_json().format(record))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert said["at"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1_788_000_000))
