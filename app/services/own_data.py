@@ -109,7 +109,7 @@ class OwnData:
 
     def _walk(self, rows: Executable) -> Iterator[Any]:
         """A few rows in memory at a time, however many there are."""
-        return iter(self.session.execute(rows.execution_options(yield_per=ROWS_AT_ONCE)))
+        yield from self.session.execute(rows.execution_options(yield_per=ROWS_AT_ONCE))
 
     @staticmethod
     def _of(user_id: int) -> Iterable[Any]:
