@@ -58,10 +58,18 @@ PENDING_FOR = timedelta(minutes=15)  # How long a new seed waits for its first c
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Where a try was counted; `is_shared` with every unknown browser, and then at the authenticator too."""
+
+    throttle_id: int
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryTry:
     """A try that is counted: what the entry point derives the code's hash like, with no transaction open."""
 
-    throttle_id: int
+    count: Count
     like: str
 
 
@@ -327,18 +335,20 @@ class Factors:
 
     # ── using ──
 
-    def use_totp(self, user_id: int, code: str, *, at: datetime | None = None) -> ProvedFactor:
+    def use_totp(
+        self, user_id: int, code: str, *, device_token: str | None, at: datetime | None = None
+    ) -> ProvedFactor:
         """Accept a plain code, once: of the app in use now, or of the one that was in use `at` an earlier time.
 
         Raises TooManyTries, AuthenticatorLocked, WrongCode.
         """
         which = _usable(user_id, Factor.TOTP, at)
-        throttle_id = self._charge(user_id, which)
+        count = self._charge(user_id, which, device_token)
         found = self.session.scalar(select(Authenticator).where(*which).order_by(Authenticator.id.desc()).limit(1))
         step = self._matching_step(found, code) if found else None
         if found is None or step is None or not self._take_step(found, step):
-            raise self._refuse(user_id, Factor.TOTP, throttle_id)
-        self._accept(which, throttle_id)
+            raise self._refuse(user_id, Factor.TOTP, count)
+        self._accept(which, count)
         return ProvedFactor(user_id, found.created_at)
 
     def _matching_step(self, found: Authenticator, code: str) -> int | None:
@@ -354,14 +364,14 @@ class Factors:
         taken = update(Authenticator).where(Authenticator.id == found.id, newer)
         return affected(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
 
-    def begin_recovery(self, user_id: int, *, at: datetime | None = None) -> RecoveryTry:
+    def begin_recovery(self, user_id: int, *, device_token: str | None, at: datetime | None = None) -> RecoveryTry:
         """Count a try. Raises TooManyTries, AuthenticatorLocked, WrongCode where there are (or were) no codes."""
         which = _usable(user_id, Factor.RECOVERY, at)
-        throttle_id = self._charge(user_id, which)
+        count = self._charge(user_id, which, device_token)
         found = self.session.scalar(select(Authenticator).where(*which).limit(1))
         if found is None or found.code_hash is None:
-            raise self._refuse(user_id, Factor.RECOVERY, throttle_id)
-        return RecoveryTry(throttle_id, found.code_hash)
+            raise self._refuse(user_id, Factor.RECOVERY, count)
+        return RecoveryTry(count, found.code_hash)
 
     def use_recovery(
         self, user_id: int, attempt: RecoveryTry, hashed: str | None, *, at: datetime | None = None
@@ -376,34 +386,47 @@ class Factors:
         spent = update(Authenticator).where(*code).values(last_used_at=self.clock()).returning(Authenticator.created_at)
         added_at = self.session.scalar(spent) if hashed is not None else None
         if added_at is None:
-            raise self._refuse(user_id, Factor.RECOVERY, attempt.throttle_id)
-        self._accept(which, attempt.throttle_id)
+            raise self._refuse(user_id, Factor.RECOVERY, attempt.count)
+        self._accept(which, attempt.count)
         event_id = self.audit.record("factor.recovery_used", subject_id=user_id, left=self.recovery_left(user_id))
         self.job_queue.enqueue(SendFactorChanged(user_id=user_id, event_id=event_id))
         return ProvedFactor(user_id, added_at)
 
-    def refund(self, attempt: RecoveryTry) -> None:
+    def refund(self, user_id: int, attempt: RecoveryTry, *, at: datetime | None = None) -> None:
         """The code could not be checked now."""
-        self.throttles.refund(attempt.throttle_id)
+        self.throttles.refund(attempt.count.throttle_id)
+        if attempt.count.is_shared:
+            counted = update(Authenticator).where(*_usable(user_id, Factor.RECOVERY, at), Authenticator.failures > 0)
+            self.session.execute(counted.values(failures=Authenticator.failures - 1))
 
-    def _charge(self, user_id: int, which: Sequence[ColumnElement[bool]]) -> int:
-        """Count a try before it is checked, so that simultaneous ones are all counted, of pages and API together."""
+    def _charge(self, user_id: int, which: Sequence[ColumnElement[bool]], device_token: str | None) -> Count:
+        """Count a try before it is checked, so that simultaneous ones are all counted, of pages and API together.
+
+        As with passwords, unknown browsers share one counter, and a known browser has its own: somebody who knows the
+        password cannot keep the owner out of it.
+        """
         self._lock(user_id)
+        device = self.sessions.find_device(user_id, device_token)
+        if device is not None:
+            throttle = self.throttles.charge(f"factor:{user_id}:{device.token_hash}", user_id=user_id)
+            if throttle.failures > MOST_FAILURES:
+                raise AuthenticatorLocked
+            return Count(throttle.id, is_shared=False)
         throttle = self.throttles.charge(f"factor:{user_id}", user_id=user_id)
         one_more = update(Authenticator).where(*which, Authenticator.failures < MOST_FAILURES)
         is_there = select(Authenticator.id).where(*which).limit(1)
         counted = affected(self.session, one_more.values(failures=Authenticator.failures + 1))
         if not counted and self.session.scalar(is_there) is not None:
             raise AuthenticatorLocked
-        return throttle.id
+        return Count(throttle.id, is_shared=True)
 
-    def _accept(self, which: Sequence[ColumnElement[bool]], throttle_id: int) -> None:
+    def _accept(self, which: Sequence[ColumnElement[bool]], count: Count) -> None:
         self.session.execute(update(Authenticator).where(*which).values(failures=0))
-        self.throttles.refund(throttle_id)
+        self.throttles.refund(count.throttle_id)
 
-    def _refuse(self, user_id: int, factor: Factor, throttle_id: int) -> WrongCode:
+    def _refuse(self, user_id: int, factor: Factor, count: Count) -> WrongCode:
         event_id = self.audit.record("factor.refused", subject_id=user_id, factor=factor.value)
-        if self.throttles.failures(throttle_id) >= TELL_THE_OWNER_AT:
+        if self.throttles.failures(count.throttle_id) >= TELL_THE_OWNER_AT:
             self.job_queue.enqueue(
                 SendFactorChanged(user_id=user_id, event_id=event_id),
                 dedupe_key=f"wrong-codes:{user_id}:{self.job_queue.today()}",

@@ -98,18 +98,18 @@ def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> Prove
 
     Raises WrongCode, AuthenticatorLocked, TooManyTries, Busy.
     """
-    code = plain(typed)
+    code, device_token = plain(typed), identity.visit().device_token
     if len(code) < RECOVERY_LENGTH:
         with unit_of_work() as work:
-            return work.factors.use_totp(user_id, code, at=at)
+            return work.factors.use_totp(user_id, code, device_token=device_token, at=at)
     with unit_of_work() as work:
-        attempt = work.factors.begin_recovery(user_id, at=at)
+        attempt = work.factors.begin_recovery(user_id, device_token=device_token, at=at)
     right = as_recovery_code(code)
     try:
         hashed = credentials.passwords.derive([right], like=attempt.like)[0] if right else None
     except Busy:
         with unit_of_work() as work:
-            work.factors.refund(attempt)
+            work.factors.refund(user_id, attempt, at=at)
         raise
     with unit_of_work() as work:
         return work.factors.use_recovery(user_id, attempt, hashed, at=at)

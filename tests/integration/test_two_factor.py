@@ -5,9 +5,11 @@ import re
 import pytest
 from sqlalchemy import select, update
 
+from app.errors import Busy
 from app.extensions import db
-from app.models import Authenticator, Device, Session
+from app.models import Authenticator, Device, Session, Throttle
 from app.principal import OPERATOR
+from app.security.passwords import Passwords
 from app.services.factors import MOST_FAILURES
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
@@ -300,6 +302,56 @@ def test_a_right_code_begins_the_count_anew(app, ada, phone):
     browser.post("/auth/two-factor", {"code": phone.wrong()})
     browser.post("/auth/two-factor", {"code": phone.code()})
     assert authenticators(app, kind="totp")[0].failures == 0
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_wrong_codes_elsewhere_do_not_keep_the_owner_out_of_a_known_browser(app, ada, phone, clock):
+    known = half(app, ada)
+    assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+    known.logout()
+    clock.advance(seconds=30)
+    stranger = half(app, ada)
+    for _ in range(5):
+        stranger.post("/auth/two-factor", {"code": phone.wrong()})
+    assert stranger.post("/auth/two-factor", {"code": phone.code()}).status_code == 429
+
+    known.login(ada)
+    assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+    with app.app_context(), unit_of_work() as work:
+        locked = update(Authenticator).where(Authenticator.kind == "totp").values(failures=MOST_FAILURES)
+        work.session.execute(locked)
+    known.logout()
+    clock.advance(minutes=1)
+    assert "After a hundred wrong codes" in half(app, ada).post("/auth/two-factor", {"code": phone.code()}).text
+    known.login(ada)
+    assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+
+
+def test_wrong_codes_in_a_known_browser_are_counted_for_it(app, ada, phone, clock):
+    known = half(app, ada)
+    known.post("/auth/two-factor", {"code": phone.code()})
+    known.logout()
+    known.login(ada)
+    answers = [known.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(6)]
+    assert answers == [422] * 5 + [429]
+    with app.app_context(), unit_of_work() as work:
+        work.session.execute(update(Throttle).values(failures=MOST_FAILURES))
+    clock.advance(minutes=16)
+    known.login(ada)
+    assert "After a hundred wrong codes" in known.post("/auth/two-factor", {"code": phone.code()}).text
+
+
+def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypatch):
+    browser = half(app, ada)
+
+    def busy(*_, **__):
+        raise Busy
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passwords, "derive", busy)
+        assert "We are busy" in browser.post("/auth/two-factor", {"code": factor[1][0]}).text
+    assert {each.failures for each in authenticators(app, kind="recovery")} == {0}
+    assert browser.post("/auth/two-factor", {"code": factor[1][0]}).location == "/account"
 
 
 # ── trusted browsers ──
