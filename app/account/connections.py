@@ -25,7 +25,7 @@ def connections() -> ResponseReturnValue:
     return page(
         "account/connections.html",
         connections=[_shown(each) for each in work.connections.list_of(who.user_id)],
-        pending=pending and SimpleNamespace(label=_label(pending.provider), email=pending.email),
+        pending=pending and SimpleNamespace(label=_label(pending.provider), email=pending.email, name=pending.name),
         has_password=work.connections.has_password(who.user_id),
     )
 

@@ -121,8 +121,8 @@ def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnVa
             f"{chosen.label} has not confirmed your address. Sign in in another way, or create an account, "
             f"and connect {chosen.label} to it then."
         )
-    identity.keep_pending(known)
-    return done(text, to="auth.login", kind="info", next=url_for("account.connections"))
+    connect = url_for("account.connections", connect=identity.keep_pending(known))
+    return done(text, to="auth.login", kind="info", next=connect)
 
 
 def _offer(chosen: Provider, known: Identity, who: Principal) -> ResponseReturnValue:

@@ -11,6 +11,7 @@ from app.errors import DeadChallenge
 from app.extensions import now
 from app.security.tokens import is_same, new_token
 from app.unit_of_work import unit_of_work
+from app.web.identity import CHALLENGE
 
 
 def begin(purpose: str, *kept: Any, at_once: int = 2) -> str:
@@ -41,4 +42,4 @@ def _held(purpose: str) -> list[Any]:
 
 
 def _key(purpose: str) -> str:
-    return f"challenge:{purpose}"
+    return f"{CHALLENGE}{purpose}"

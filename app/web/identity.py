@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, cast
@@ -18,7 +18,7 @@ from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, sett
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key
-from app.security.tokens import token_hash
+from app.security.tokens import new_token, token_hash
 from app.services.audit import Origin
 from app.services.connections import Identity
 from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
@@ -29,10 +29,14 @@ from app.web.views import View, mark_view, view_property
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
+CHALLENGE = "challenge:"  # The prefix of the entries of `app/web/challenges.py`.
+LARGEST_COOKIE = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
 HALF = "half"
 HALF_SECONDS = 10 * 60
 PENDING = "pending"
 PENDING_SECONDS = 15 * 60
+PENDING_PARTS = 7
+LONGEST_NAME_KEPT = 60
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
 
@@ -45,8 +49,32 @@ class CookieSession(SecureCookieSessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Not with an answer that shared caches keep: it neither depends on a cookie nor sets one."""
-        if not response.headers.get("Cache-Control", "").startswith("public"):
-            super().save_session(app, session, response)
+        if response.headers.get("Cache-Control", "").startswith("public"):
+            return
+        if session.modified:
+            self._prune(app, session)
+        super().save_session(app, session, response)
+
+    def _prune(self, app: Flask, session: SessionMixin) -> None:
+        """Drop what is least needed while the cookie is too large: browsers would drop the whole of it.
+
+        Whatever pages add besides, a sign-in stays possible: its own entries are never dropped.
+        """
+        signer = self.get_signing_serializer(app)
+        steps = (
+            *((name, 1) for name in _named(session, CHALLENGE, LINK)),
+            ("_flashes", 1),
+            *((name, 0) for name in (PENDING, *_named(session, CHALLENGE, LINK), "_flashes")),
+        )
+        for name, kept in steps:
+            if signer is None or len(signer.dumps(dict(session))) <= LARGEST_COOKIE:
+                return
+            if name in session:
+                session[name] = session[name][-kept:] if kept else []
+
+
+def _named(session: SessionMixin, *prefixes: str) -> list[str]:
+    return [name for name in session if name.startswith(prefixes)]
 
 
 def init_app(app: Flask) -> None:
@@ -209,16 +237,30 @@ def _note_use(found: Found) -> None:
 # ── what a provider said of who uses this browser, until they say whose account it is ──
 
 
-def keep_pending(known: Identity) -> None:
-    session[PENDING] = [known.provider, known.issuer, known.subject, known.email, int(now().timestamp())]
+def keep_pending(known: Identity) -> str:
+    """Returns a handle for the address that the sign-in which follows leads to (see `bind_pending`)."""
+    handle = new_token()[:22]
+    identity = astuple(replace(known, name=known.name[:LONGEST_NAME_KEPT]))
+    session[PENDING] = [*identity, handle, int(now().timestamp())]
+    return handle
 
 
 def pending() -> Identity | None:
     """The identity that was proved in this browser within the last quarter of an hour and connected to nothing."""
     kept = session.get(PENDING)
-    if not isinstance(kept, list) or now().timestamp() - kept[-1] > PENDING_SECONDS:
+    if not isinstance(kept, list) or len(kept) != PENDING_PARTS or now().timestamp() - kept[-1] > PENDING_SECONDS:
         return None
-    return Identity(*kept[:-1])
+    return Identity(*kept[:-2])
+
+
+def bind_pending(target: str | None) -> None:
+    """At a sign-in, keep it only if it began on the page where it was proved and leads on to where it is connected.
+
+    Somebody else may have left it in a shared browser.
+    """
+    kept = session.get(PENDING)
+    if kept is not None and (len(kept) != PENDING_PARTS or kept[-2] not in (target or "")):
+        drop_pending()
 
 
 def drop_pending() -> None:

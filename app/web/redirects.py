@@ -14,7 +14,7 @@ from app.errors import DeadLink
 from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
-from app.web.identity import LINK, set_cookie
+from app.web.identity import LINK, bind_pending, set_cookie
 
 # Only characters of our own URLs: no white space, no backslash, no control character, no second slash.
 _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")
@@ -54,6 +54,7 @@ def next_page(target: str | None, *, otherwise: str) -> str:
 def onward(target: str | None) -> Response:
     """After signing in: to `target`, a page of ours or of an app in RETURN_HOSTS, or to the account."""
     keep_next(None)
+    bind_pending(target)
     if target and is_return_url(target):
         return make_response(redirect(target))
     return make_response(redirect(next_page(target, otherwise="account.profile")))

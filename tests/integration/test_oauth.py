@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from flask import Response, redirect
@@ -14,6 +14,7 @@ from app.models import OAuthIdentity, User
 from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from tests.support.authenticator import set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import Mailbox
 from tests.support.pages import attributes
@@ -21,6 +22,7 @@ from tests.support.people import People
 from tests.support.provider import CLIENT_ID, CLIENT_SECRET, ada
 
 START = "/auth/oauth/acme"
+TO_CONNECT = "/auth/login?next=/account/connections?connect%3D"
 
 
 @pytest.fixture
@@ -391,7 +393,7 @@ def test_an_address_that_the_provider_has_not_confirmed_is_not_believed(site, pr
     provider.people = [ada(email_verified=verified)]
     browser = Browser(app)
     answer = sign_in(browser, provider)
-    assert answer.location == "/auth/login?next=/account/connections"
+    assert answer.location.startswith(TO_CONNECT)
     assert "has not confirmed your address" in browser.get(answer.location).text
     assert users(app) == {}
 
@@ -429,15 +431,17 @@ def test_an_account_with_that_address_is_connected_only_by_its_owner(site, provi
     owner = People(app).add("ada@corp.example")
     browser = Browser(app)
     answer = sign_in(browser, provider)
-    assert answer.location == "/auth/login?next=/account/connections"
+    assert answer.location.startswith(TO_CONNECT)
     assert "There is an account with ada@corp.example here already" in browser.get(answer.location).text
     assert not browser.is_signed_in()
     with app.app_context():
         assert db.session.query(OAuthIdentity).all() == []
 
     # The owner proves it with their password, and then says yes.
-    browser.login(owner, next="/account/connections")
-    assert "You have just signed in to Acme" in browser.get("/account/connections").text
+    back = browser.login(owner, next=next_of(answer))
+    assert back.location == next_of(answer)
+    offered = browser.page(back.location).text("section.card")
+    assert "Acme has just confirmed Ada (ada@corp.example)" in offered
     assert browser.post("/account/connections/connect", page="/account/connections").status_code == 302
     assert "Acme" in browser.get("/account/connections").text
     (mail,) = [each for each in mails(app) if "was connected" in each.subject]
@@ -451,6 +455,38 @@ def mails(app):
     return Mailbox(app).all()
 
 
+def next_of(answer):
+    return unquote(answer.location.partition("next=")[2])
+
+
+@pytest.mark.parametrize("wanted", ["", "/account/connections", "/account/sessions"])
+def test_what_somebody_else_has_left_is_not_offered_to_who_signs_in_next(site, provider, wanted):
+    """A stranger comes back from their provider in a shared browser and walks off."""
+    app = site(registration="closed")
+    victim = People(app).add("victim@example.com")
+    shared = Browser(app)
+    sign_in(shared, provider)
+    shared.get("/auth/login")
+    shared.login(victim, next=wanted)
+    assert "has just confirmed" not in shared.get("/account/connections").text
+    shared.post("/account/connections/connect", page="/account/connections")
+    with app.app_context():
+        assert db.session.query(OAuthIdentity).all() == []
+
+
+def test_what_waits_to_be_connected_survives_the_second_step(site, provider, clock):
+    app = site()
+    owner = People(app).add("ada@corp.example")
+    browser = Browser(app)
+    browser.login(owner)
+    phone, _ = set_up(browser, clock)
+    browser.logout()
+    wanted = next_of(sign_in(browser, provider))
+    browser.login(owner, next=wanted)
+    assert browser.post("/auth/two-factor", {"code": phone.code()}).location == wanted
+    assert "Acme has just confirmed Ada (ada@corp.example)" in browser.page(wanted).text("section.card")
+
+
 def test_what_waits_to_be_connected_is_forgotten_soon(site, provider, clock):
     app = site()
     owner = People(app).add("ada@corp.example")
@@ -458,7 +494,7 @@ def test_what_waits_to_be_connected_is_forgotten_soon(site, provider, clock):
     sign_in(browser, provider)
     clock.advance(minutes=16)
     browser.sign_in(owner)
-    assert "just signed in" not in browser.get("/account/connections").text
+    assert "has just confirmed" not in browser.get("/account/connections").text
     browser.post("/account/connections/connect", page="/account/connections")
     assert sign_in(Browser(app), provider).location != "/account"
 
@@ -481,7 +517,7 @@ def test_sign_up_obeys_registration(site, provider, mode):
     app = site(registration=mode)
     browser = Browser(app)
     answer = sign_in(browser, provider)
-    assert answer.location == "/auth/login?next=/account/connections"
+    assert answer.location.startswith(TO_CONNECT)
     assert "Registration is closed" in browser.get(answer.location).text
     assert users(app) == {}
 
