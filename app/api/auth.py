@@ -128,7 +128,7 @@ def refresh(body: RefreshIn) -> PairOut:
 @endpoint(
     None,
     body=ConfirmIn,
-    refuses=(WrongPassword, SecondFactorRequired, WrongCode, AuthenticatorLocked, Busy, "required"),
+    refuses=(WrongPassword, SecondFactorRequired, WrongCode, AuthenticatorLocked, Busy),
     tag="auth",
 )
 def confirm(body: ConfirmIn) -> Answer:
@@ -139,8 +139,6 @@ def confirm(body: ConfirmIn) -> Answer:
     who = identity.signed_in()
     if body.code is None and reading().factors.has_any(who.user_id):
         raise SecondFactorRequired(who.user_id, "")
-    if body.code is None and body.password is None:
-        raise InvalidInput([Problem("password", "required", "Send your password.")])
     confirm_session(who, password=body.password or "", code=body.code or "")
     return Answer(message="Confirmed.")
 
