@@ -349,21 +349,6 @@ def _(visitor: Visitor) -> None:
     assert "second factor that you had before" not in visitor.says()
 
 
-@way("auth.undo_addition: by a passkey from before")
-def _(visitor: Visitor) -> None:
-    visitor.has_authenticator()
-    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
-    visitor.fill(name="Key on my ring")
-    visitor.press("Add the passkey")
-    visitor.open(f"{visitor.site}/account/api-keys")
-    visitor.fill(name="backup")
-    visitor.press("Make the key")
-    visitor.open(visitor.link_in("A new API key").replace(visitor.deployment.url, visitor.site))
-    visitor.press("Use a passkey")
-    assert visitor.heading == "Forgot your password?"
-    assert "API key revoked" in visitor.says()
-
-
 @way("auth.undo_addition: with a code from before")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.databases("sqlite")
 
 DOCUMENT = ROOT / "docs" / "permissions.md"
 # What those who come with a body have to send, so that not its form but the policy decides.
-BODIES = {"api.edit_user": {"name": "Somebody"}}
+BODIES = {"api.edit_user": {"name": "Somebody"}, "api.confirm": {"password": "a quieter harbour"}}
 NUMBERS = count(1)
 
 INTRODUCTION = """# Who may enter where
