@@ -1,7 +1,7 @@
-"""Values in Redis or Valkey, as JSON with a version, under a versioned prefix.
+"""Values in Redis or Valkey, each with a MAC (HMAC-SHA-256 under SECRET_KEY), under a versioned prefix.
 
-A miss computes, and so does every trouble with the server: wiped, full, slow or absent, it costs time and never gives a
-wrong answer. A value never replaces a newer one, so a slow reader cannot bring back what a writer has just changed.
+A miss computes, and so does every trouble with the server: wiped, full, slow, absent or written to by others, it costs
+time and never gives a wrong answer.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from app.extensions import queue_client
+from app.extensions import queue_client, settings
 from app.metrics import metrics
+from app.security.tokens import is_same, keyed_hash
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,6 @@ PAUSE_SECONDS = 5.0
 # For how long one process may compute alone, and others wait for it.
 LOCK_SECONDS = 10
 WAIT_SECONDS = 1.0
-
-UNLESS_NEWER = """
-local kept = redis.call('GET', KEYS[1])
-if kept then
-  local is_json, entry = pcall(cjson.decode, kept)
-  if is_json and type(entry) == 'table' and (tonumber(entry['version']) or 0) > tonumber(ARGV[2]) then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
-return 1
-"""
 
 # What is collected is gone after a while, should nobody take it.
 COLLECTED_SECONDS = 3600
@@ -60,21 +51,8 @@ class Cache:
         url = settings.queue_url
         app.extensions["cache"] = queue_client().connect(url, timeout=TIMEOUT_SECONDS) if url else None
 
-    def read(self, name: str, compute: Callable[[], tuple[int, Any]], *, seconds: int) -> Any:
-        """The value under `name`, kept for at most so many seconds; `compute` returns its version and the value."""
-        kept = self._find(name)
-        metrics.cached(name.partition(":")[0], hit=kept is not None)
-        if kept is not None:
-            return kept["value"]
-        version, value = compute()
-        self.write(name, version, value, seconds=seconds)
-        return value
-
     def read_aside(self, name: str, compute: Callable[[], Any], *, seconds: int) -> Any:
-        """As `read`, for what takes long and has no version: one process computes it, and others wait for a moment.
-
-        The value may be as old as `seconds`.
-        """
+        """The value under `name`, at most `seconds` old; if it is missing, one process computes it and others wait."""
         kept = self._find(name)
         metrics.cached(name.partition(":")[0], hit=kept is not None)
         if kept is not None:
@@ -87,31 +65,29 @@ class Cache:
             if kept is not None:
                 return kept["value"]
             value = compute()
-            self.write(name, 0, value, seconds=seconds)
+            self._ask("SET", PREFIX + name, _signed(name, json.dumps({"value": value})), "EX", seconds)
             return value
         finally:
             if is_ours:
                 self._ask("DEL", lock)
-
-    def write(self, name: str, version: int, value: Any, *, seconds: int) -> None:
-        """Keep what was committed, unless a newer version is there already."""
-        entry = json.dumps({"version": version, "value": value})
-        self._ask("EVAL", UNLESS_NEWER, 1, PREFIX + name, entry, version, seconds)
 
     def collect(self, name: str, key: str, value: str) -> bool:
         """Keep the last value for `key` until it is taken, to be written with many others (write-behind).
 
         Returns whether it was kept: what was not is the caller's to write. What is kept may still be lost.
         """
-        return bool(self._ask("EVAL", COLLECT, 1, PREFIX + name, key, value, COLLECTED_SECONDS))
+        signed = _signed(f"{name}:{key}", value)
+        return bool(self._ask("EVAL", COLLECT, 1, PREFIX + name, key, signed, COLLECTED_SECONDS))
 
-    def take(self, name: str, *, at_most: int) -> dict[str, str]:
-        """Take some of what was collected out, the values by their keys."""
+    def take(self, name: str, *, at_most: int) -> dict[str, str | None]:
+        """Take some of what was collected out, the values by their keys; None for what we did not put in."""
         some = [part.decode(errors="replace") for part in self._ask("EVAL", TAKE, 1, PREFIX + name, at_most) or ()]
-        return dict(zip(some[::2], some[1::2], strict=True))
+        return {key: _opened(f"{name}:{key}", value) for key, value in zip(some[::2], some[1::2], strict=True)}
 
     def _find(self, name: str) -> dict[str, Any] | None:
-        return _decoded(self._ask("GET", PREFIX + name))
+        kept = self._ask("GET", PREFIX + name)
+        text = _opened(name, kept.decode(errors="replace")) if kept else None
+        return json.loads(text) if text else None
 
     def _wait_for(self, name: str) -> dict[str, Any] | None:
         """What another process is computing; None if it takes too long, or there is no cache."""
@@ -137,12 +113,15 @@ class Cache:
             return None
 
 
-def _decoded(entry: Any) -> dict[str, Any] | None:
-    try:
-        found = json.loads(entry) if entry else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "value" in found else None
+def _signed(name: str, text: str) -> str:
+    return f"{keyed_hash(settings().signing_keys[0], 'cached', name, text)}.{text}"
+
+
+def _opened(name: str, signed: str) -> str | None:
+    """The text, if one of our keys signed it under this name."""
+    mac, _, text = signed.partition(".")
+    keys = settings().signing_keys
+    return text if any(is_same(mac, keyed_hash(key, "cached", name, text)) for key in keys) else None
 
 
 cache = Cache()

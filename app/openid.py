@@ -6,13 +6,17 @@ Authlib speaks the protocol, joserfc checks signatures; here is what may be aske
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
+from ipaddress import ip_address
 from threading import BoundedSemaphore
 from typing import Any
+from urllib.parse import urlsplit
 
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
@@ -21,14 +25,20 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
-from requests import RequestException, Response, Session
+from publicsuffixlist import PublicSuffixList
+from requests import RequestException, Response, Session, Timeout
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
 from app.errors import InvalidAddress, InvalidName
-from app.providers import GITHUB, Provider, is_safe
+from app.providers import GITHUB, HOSTS, Provider, is_safe
+from app.security.deadline import Deadline
 from app.services.addresses import canonical_address, clean_name
 
 WAIT_SECONDS = 1.0
-CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 3.0, 5.0, 8.0
+# To connect, between two reads, and for a whole exchange of up to five requests.
+CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 3.0, 5.0, 10.0
 LARGEST_ANSWER = 256 * 1024
 LEEWAY_SECONDS = 120
 KEPT_SECONDS = 3600
@@ -36,6 +46,7 @@ KEYS_AGAIN_SECONDS = 60
 LONGEST_SUBJECT = 255
 # Asymmetric ones only: with HS256 whoever knows a public key could sign.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
 MICROSOFT = "https://login.microsoftonline.com/"
 GITHUB_ENDPOINTS = {
     "issuer": "https://github.com",
@@ -86,7 +97,7 @@ class Client:
         if not self._is_github:
             extra["nonce"] = nonce
         with self._answers() as session:
-            endpoint = _endpoint(self._metadata(session), "authorization_endpoint")
+            endpoint = self._endpoint(self._metadata(session), "authorization_endpoint")
             url, _ = session.create_authorization_url(endpoint, state=state, code_verifier=verifier, **extra)
         return str(url)
 
@@ -99,7 +110,7 @@ class Client:
             self._check_issuer(metadata, issuer)
             session.token_endpoint_auth_method = self._auth_method(metadata)
             session.fetch_token(
-                _endpoint(metadata, "token_endpoint"),
+                self._endpoint(metadata, "token_endpoint"),
                 grant_type="authorization_code",
                 code=code,
                 code_verifier=verifier,
@@ -110,9 +121,11 @@ class Client:
             return self._openid_user(session, metadata, nonce=nonce, at=at)
 
     def check(self) -> None:
-        """Fetch its documents. Raises ProviderAway, ProviderRefused."""
+        """Fetch its document and check what that names. Raises ProviderAway, ProviderRefused."""
         with self._answers() as session:
-            _endpoint(self._metadata(session), "authorization_endpoint")
+            metadata = self._metadata(session)
+            for name in ENDPOINTS if "userinfo_endpoint" in metadata else ENDPOINTS[:-1]:
+                self._endpoint(metadata, name)
 
     @property
     def _is_github(self) -> bool:
@@ -124,19 +137,24 @@ class Client:
         if not self._at_once.acquire(timeout=WAIT_SECONDS):
             raise ProviderAway("too many wait for a provider")
         try:
-            with OAuth2Session(
-                self._provider.client_id,
-                self._provider.client_secret.get_secret_value() or None,
-                scope="user:email" if self._is_github else "openid email profile",
-                redirect_uri=self._redirect_uri,
-                code_challenge_method="S256",
-                default_timeout=(CONNECT_SECONDS, READ_SECONDS),
-            ) as session:
+            with (
+                Deadline(WHOLE_SECONDS) as deadline,
+                OAuth2Session(
+                    self._provider.client_id,
+                    self._provider.client_secret.get_secret_value() or None,
+                    scope="user:email" if self._is_github else "openid email profile",
+                    redirect_uri=self._redirect_uri,
+                    code_challenge_method="S256",
+                    default_timeout=(CONNECT_SECONDS, READ_SECONDS),
+                ) as session,
+            ):
+                for scheme in ("https://", "http://"):
+                    session.mount(scheme, _Adapter(deadline))
                 session.headers["Accept-Encoding"] = "identity"
                 session.stream = True
-                session.hooks["response"].append(_read)
+                session.hooks["response"].append(partial(_read, deadline))
                 yield session
-        except RequestException as problem:
+        except (RequestException, HTTPError) as problem:  # HTTPError while a body is read.
             raise ProviderAway(type(problem).__name__) from None
         except (AuthlibBaseError, JoseError) as problem:
             raise ProviderRefused(_reason(problem)) from None
@@ -177,6 +195,20 @@ class Client:
         if issuer is not None and issuer != metadata["issuer"] and "{tenantid}" not in metadata["issuer"]:
             raise ProviderRefused("the answer is of another issuer")
 
+    def _endpoint(self, metadata: Document, name: str) -> str:
+        """Raises ProviderRefused for an address that its discovery document may not name."""
+        url, issuer = metadata.get(name), urlsplit(metadata["issuer"])
+        if not isinstance(url, str) or not is_safe(url):
+            raise ProviderRefused(f"{name} is missing or not https")
+        parts = urlsplit(url)
+        if parts.scheme != "https" and issuer.scheme == "https":
+            raise ProviderRefused(f"{name} is not https")
+        host = parts.hostname or ""
+        listed = (*HOSTS.get(self._provider.name, ()), *self._provider.hosts)
+        if host not in listed and _domain(host) != _domain(issuer.hostname or ""):
+            raise ProviderRefused(f"{name} is on another domain, and OAUTH_..._HOSTS does not list {host}")
+        return url
+
     def _auth_method(self, metadata: Document) -> str:
         if not self._provider.client_secret.get_secret_value():
             return "none"
@@ -189,7 +221,7 @@ class Client:
         claims = self._id_token(session, metadata, nonce=nonce, at=at)
         said: Mapping[str, Any] = claims
         if "email" not in claims and "userinfo_endpoint" in metadata:
-            said = _json(session.get(_endpoint(metadata, "userinfo_endpoint"), allow_redirects=False))
+            said = _json(session.get(self._endpoint(metadata, "userinfo_endpoint"), allow_redirects=False))
             if said.get("sub") != claims["sub"]:
                 raise ProviderRefused("the user info is of somebody else")
         verified = said.get("email_verified")
@@ -229,7 +261,7 @@ class Client:
 
     def _decode(self, session: Session, metadata: Document, token: str, signed: JWSRegistry) -> jwt.Token:
         """With the key that the token names; a new one may have come since the keys were fetched."""
-        url = _endpoint(metadata, "jwks_uri")
+        url = self._endpoint(metadata, "jwks_uri")
         try:
             return jwt.decode(token, _keys(self._document(session, url)), registry=signed)
         except (InvalidKeyIdError, ValueError):
@@ -249,14 +281,46 @@ class Client:
         )
 
 
-def _read(response: Response, *_: Any, **__: Any) -> None:
+class _Adapter(HTTPAdapter):
+    """Connects within the deadline, also through a proxy."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._pools = {
+            pool.scheme: type(pool.__name__, (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, deadline)})
+            for pool in (HTTPConnectionPool, HTTPSConnectionPool)
+        }
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *arguments: Any, **named: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **named)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _watched(connection: Any, deadline: Deadline) -> Any:
+    class Watched(connection):  # type: ignore[misc]
+        def _new_conn(self) -> socket.socket:
+            return deadline.connect(self.host, self.port, at_most=CONNECT_SECONDS)
+
+    return Watched
+
+
+def _read(deadline: Deadline, response: Response, *_: Any, **__: Any) -> None:
     """Read the body within the limits, whatever pace and size the provider chooses."""
-    body, until = bytearray(), time.monotonic() + WHOLE_SECONDS
+    body = bytearray()
     while piece := response.raw.read1(16 * 1024):
         body += piece
-        if len(body) > LARGEST_ANSWER or time.monotonic() > until:
+        if len(body) > LARGEST_ANSWER:
             response.close()
-            raise RequestException("too large or too slow")
+            raise RequestException("too large")
+    try:
+        deadline.left()  # What was cut off by it looks complete.
+    except TimeoutError:
+        raise Timeout("the deadline has passed") from None
     response._content = bytes(body)
 
 
@@ -270,11 +334,17 @@ def _json(response: Response) -> Document:
     return found
 
 
-def _endpoint(metadata: Document, name: str) -> str:
-    url = metadata.get(name)
-    if not isinstance(url, str) or not is_safe(url):
-        raise ProviderRefused(f"{name} is missing or not https")
-    return url
+def _domain(host: str) -> str:
+    """The part that somebody registers (example.co.uk), by the Public Suffix List; else the host itself."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return _public_suffixes().privatesuffix(host.rstrip(".")) or host
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
 
 
 def _keys(document: Document) -> KeySet:

@@ -17,13 +17,18 @@ DISCOVERY_URLS = {
     "google": "https://accounts.google.com/.well-known/openid-configuration",
     "microsoft": "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration",
 }
+HOSTS = {
+    "google": ("oauth2.googleapis.com", "openidconnect.googleapis.com", "www.googleapis.com"),
+    "microsoft": ("graph.microsoft.com",),
+}
 _NAME = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*?"
 
 
 class Provider(BaseModel):
     """One provider. `name` is the last part of `/auth/oauth/<name>`; `email_domains`, if any, are the only ones let in.
 
-    GitHub has no discovery document (it speaks OAuth 2.0 only); every other provider speaks OpenID Connect.
+    `hosts` are those that its discovery document may name besides hosts of its own domain. GitHub has no such document
+    (it speaks OAuth 2.0 only); every other provider speaks OpenID Connect.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +39,7 @@ class Provider(BaseModel):
     discovery_url: str = ""
     label: str = Field("", max_length=40)
     email_domains: list[str] = []
+    hosts: list[str] = []
     trust_email: bool = False
 
     @field_validator("discovery_url")
@@ -43,7 +49,7 @@ class Provider(BaseModel):
             raise ValueError("use an https address like https://idp.example.com/.well-known/openid-configuration")
         return value
 
-    @field_validator("email_domains", mode="before")
+    @field_validator("email_domains", "hosts", mode="before")
     @classmethod
     def _domains(cls, value: Any) -> Any:
         listed = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

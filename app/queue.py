@@ -86,7 +86,8 @@ def crew(connection: Redis) -> Crew | None:
     try:
         last_round = cast("bytes | None", connection.get(LAST_ROUND))
         workers = Worker.all(connection=connection, job_class=Job, serializer=JSONSerializer)
-    except RedisError:
+        last_round_at = datetime.fromisoformat(last_round.decode()) if last_round else None
+    except (RedisError, ValueError):  # ValueError: somebody else has written there.
         return None
     seen = [
         SeenWorker(
@@ -99,7 +100,7 @@ def crew(connection: Redis) -> Crew | None:
     ]
     return Crew(
         tuple(sorted(seen, key=lambda each: each.name)),
-        datetime.fromisoformat(last_round.decode()) if last_round else None,
+        last_round_at,
     )
 
 

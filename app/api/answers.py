@@ -40,7 +40,7 @@ def respond(answer: Answer) -> Response:
     response.headers.update(answer.headers)
     if answer.etag is not None:
         response.headers["ETag"] = f'"{answer.etag}"'
-        response.headers["Cache-Control"] = "private, no-cache"
+        response.headers["Cache-Control"] = "no-store"
         if request.method in {"GET", "HEAD"}:
             response.make_conditional(request)
     return response

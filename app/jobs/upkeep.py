@@ -63,11 +63,11 @@ def _note_some(work: Work) -> int:
     return len(taken)
 
 
-def _readable(taken: dict[str, str]) -> Iterator[Use]:
+def _readable(taken: dict[str, str | None]) -> Iterator[Use]:
     for key, at in taken.items():
         # An earlier or a later version may have put in something else.
         with suppress(ValueError):
-            yield Use.read(key, at)
+            yield Use.read(key, at or "")
 
 
 @handles_in_steps(WarnOfExpiringKeys)

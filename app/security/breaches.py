@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from app.security.deadline import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -20,29 +23,43 @@ def never(password: str) -> bool:
 def by_service(url: str, *, timeout: float) -> Callable[[str], bool]:
     """Query a k-anonymity range service: it gets five digits of a SHA-1 and returns about 800 suffixes.
 
-    `timeout` is in seconds. If the service is away, the password is accepted and that is logged. No redirects.
+    `timeout` is in seconds, for all of it. If the service is away, the password is accepted and that is logged. It
+    follows no redirects.
     """
-    parts = urlsplit(url)
-    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
 
     def is_breached(password: str) -> bool:
         digest = _digest(password)
-        connection = connect(parts.hostname or "", parts.port, timeout=timeout)
         try:
-            connection.request("GET", parts.path + digest[:5], headers={"Add-Padding": "true"})
-            answer = connection.getresponse()
-            if answer.status != http.HTTPStatus.OK:
-                raise http.client.HTTPException(f"status {answer.status}")
-            lines = answer.read(1_000_000).decode("ascii", "replace").splitlines()
+            with Deadline(timeout) as deadline:
+                lines = _fetch(url + digest[:5], deadline).splitlines()
         except (OSError, http.client.HTTPException) as problem:
             log.warning("the breach check could not be asked", extra={"reason": type(problem).__name__})
             return False
-        finally:
-            connection.close()
         # Padding consists of suffixes with a count of 0.
         return any(line.startswith(digest[5:]) and not line.endswith(":0") for line in lines)
 
     return is_breached
+
+
+def _fetch(url: str, deadline: Deadline) -> str:
+    parts = urlsplit(url)
+    host, is_tls = parts.hostname or "", parts.scheme == "https"
+    kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+    connection = kind(host, parts.port)
+    try:
+        connected = deadline.connect(host, connection.port, at_most=deadline.left())
+        connection.sock = (
+            ssl.create_default_context().wrap_socket(connected, server_hostname=host) if is_tls else connected
+        )
+        connection.request("GET", parts.path, headers={"Add-Padding": "true"})
+        answer = connection.getresponse()
+        if answer.status != http.HTTPStatus.OK:
+            raise http.client.HTTPException(f"status {answer.status}")
+        text = answer.read(1_000_000).decode("ascii", "replace")
+        deadline.left()  # What was cut off by it is no answer.
+    finally:
+        connection.close()
+    return text
 
 
 def by_file(path: Path) -> Callable[[str], bool]:

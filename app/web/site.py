@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import time
 from typing import Any
 
-from flask import Response, g
+from flask import Response, current_app, g
 from sqlalchemy.exc import ProgrammingError
 
-from app.cache import cache
 from app.extensions import DATABASE_AWAY, db
 from app.principal import Principal
 from app.services.permissions import SITE_EDIT
@@ -18,44 +17,40 @@ from app.web.errors import answer
 from app.web.identity import principal
 from app.web.views import view_property
 
-KEPT_SECONDS = 10
+KEPT_SECONDS = 1.0
 BACK_AFTER_SECONDS = "120"
 
 
 def site() -> Site:
-    """As it is, or was a moment ago: for what is shown, as services read the row.
+    """As the row says, or said a second ago: each process reads it once a second. Services read it each time.
 
     Defaults without a database, or before its migration.
     """
     if "site" not in g:
-        try:
-            g.site = _site(cache.read("site", _read, seconds=KEPT_SECONDS))
-        except (*DATABASE_AWAY, ProgrammingError):
-            db.session.rollback()
-            return Site()
-    found: Site = g.site
-    return found
+        read_at, found = current_app.extensions.get("site", (0.0, Site()))
+        if time.monotonic() - read_at >= KEPT_SECONDS or not read_at:
+            try:
+                found = reading().site_settings.get()
+            except (*DATABASE_AWAY, ProgrammingError):
+                db.session.rollback()
+                return Site()
+            _keep(found)
+        g.site = found
+    known: Site = g.site
+    return known
 
 
-def _site(kept: Any) -> Site:
-    try:
-        return Site(**kept)
-    except TypeError:  # Another release wrote it.
-        return reading().site_settings.get()
+def _keep(found: Site) -> None:
+    current_app.extensions["site"] = (time.monotonic(), found)
 
 
 def change_site(**values: Any) -> Site:
-    """Change these fields, and write them through to the cache. `values` as in `SiteSettings.change`."""
+    """Change these fields. `values` as in `SiteSettings.change`."""
     with unit_of_work() as work:
         changed = work.site_settings.change(**values)
-    cache.write("site", changed.version, asdict(changed), seconds=KEPT_SECONDS)
+    _keep(changed)
     g.pop("site", None)
     return changed
-
-
-def _read() -> tuple[int, dict[str, Any]]:
-    found = reading().site_settings.get()
-    return found.version, asdict(found)
 
 
 def close_for_maintenance() -> Response | None:

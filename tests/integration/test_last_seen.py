@@ -132,17 +132,34 @@ def test_what_is_garbled_is_left_out_and_an_older_time_never_replaces_a_newer_on
         (session_id,) = db.session.scalars(select(Session.id).where(Session.token_hash.is_not(None)).limit(1)).all()
         old = Use(at=began - timedelta(minutes=1), session_id=session_id, user_id=admin.id)
     pairs = {old.key(): old.at.isoformat(), "1": "x", "1:2:x": began.isoformat(), "1:1:0": "2026-01-01T00:00:00"}
-    for key, at in (pairs | {"999999:999999:999999": began.isoformat()}).items():
-        connection.hset(USES, key, at)
+    with patient.app_context():
+        for key, at in (pairs | {"999999:999999:999999": began.isoformat()}).items():
+            assert cache.collect("uses", key, at)
     write_behind(patient)
     assert seen(patient) == [began] * 3
     assert not connection.exists(USES)
 
 
+def test_a_time_that_we_did_not_note_is_not_written(patient, admin, clock, connection):
+    browser, program = browser_and_program(patient, admin)
+    began = clock.now
+    clock.advance(minutes=6)
+    use(browser, program)
+    noted = connection.hgetall(USES)
+    for key, ours in noted.items():
+        connection.hset(USES, key, "2099-01-01T00:00:00+00:00")
+        connection.hset(USES, key + b"0", ours)
+    write_behind(patient)
+    assert len(noted) == 2
+    assert seen(patient) == [began] * 3
+
+
 def test_many_are_written_in_one_go(patient, admin, connection):
     at = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
-    for number in range(2500):
-        connection.hset(USES, Use(at=at, session_id=10**6 + number, user_id=10**6 + number).key(), at.isoformat())
+    with patient.app_context():
+        for number in range(2500):
+            use = Use(at=at, session_id=10**6 + number, user_id=10**6 + number)
+            assert cache.collect("uses", use.key(), at.isoformat())
     with statements() as asked:
         write_behind(patient)
     assert len([1 for statement, _ in asked if statement.startswith("UPDATE sessions")]) == 3

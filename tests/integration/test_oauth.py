@@ -11,15 +11,18 @@ from joserfc.jwk import ECKey, RSAKey
 
 from app.extensions import db
 from app.models import OAuthIdentity, User
+from app.openid import ProviderRefused
 from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.web.providers import client_of
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import Mailbox
 from tests.support.pages import attributes
 from tests.support.people import People
 from tests.support.provider import CLIENT_ID, CLIENT_SECRET, ada
+from tests.support.slow_server import slow_server
 
 START = "/auth/oauth/acme"
 TO_CONNECT = "/auth/login?next=/account/connections?connect%3D"
@@ -331,6 +334,38 @@ WRONG_DOCUMENTS = {
 
 
 @pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("issuer", "endpoint", "allowed"),
+    [
+        ("https://login.acme.co.uk", "https://login.acme.co.uk/a", True),
+        ("https://login.acme.co.uk/tenant", "https://api.acme.co.uk:8443/a", True),
+        ("https://login.acme.co.uk", "https://evil.co.uk/a", False),
+        ("https://login.acme.co.uk", "http://localhost/a", False),
+        ("https://acme.github.io", "https://evil.github.io/a", False),
+        ("https://login.acme.co.uk", "https://listed.example/a", True),
+        ("https://login.acme.co.uk", "https://un.listed.example/a", False),
+        ("https://10.0.0.1", "https://10.0.0.1/a", True),
+        ("https://10.0.0.1", "https://192.168.0.1/a", False),
+        ("https://sso", "https://sso/a", True),
+        ("https://sso", "https://other/a", False),
+        ("http://localhost:1", "http://localhost:2/a", True),
+    ],
+)
+def test_a_document_names_hosts_of_the_issuers_domain_or_listed_ones(site, provider, issuer, endpoint, allowed):
+    provider.documents["/.well-known/openid-configuration"] = lambda d: d | {"authorization_endpoint": endpoint}
+    app = site(acme_hosts=["listed.example"])
+    with app.test_request_context():
+        client = client_of(app.extensions["settings"].oauth_providers[0])
+    client._metadata = lambda session: {"issuer": issuer, "authorization_endpoint": endpoint}
+    proof = {"state": "s", "nonce": "n", "verifier": "v" * 43}
+    if allowed:
+        assert client.authorization_url(**proof).startswith(endpoint)
+    else:
+        with pytest.raises(ProviderRefused, match="authorization_endpoint is"):
+            client.authorization_url(**proof)
+
+
+@pytest.mark.databases("sqlite")
 def test_wrong_documents_lead_nowhere(site, provider):
     app = site()
     for what, make in WRONG_DOCUMENTS.items():
@@ -357,6 +392,17 @@ def test_a_provider_that_is_away_is_said_so_and_the_rest_goes_on(site, provider)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "Acme does not answer" in answer.text
     assert browser.get("/auth/login").status_code == 200
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("slow", ["headers", "body"])
+def test_an_exchange_has_one_deadline_however_slowly_the_provider_answers(site, provider, monkeypatch, slow):
+    monkeypatch.setattr("app.openid.WHOLE_SECONDS", 0.3)
+    document = json.dumps({"issuer": "?", "authorization_endpoint": f"{provider.url}/authorize"})
+    with slow_server(document, slow=slow) as url:
+        slowly = provider.settings(discovery_url=f"{url}/.well-known/openid-configuration")
+        answer = Browser(site(slowly)).get(START)
+    assert (answer.status_code, "does not answer" in answer.text) == (503, True)
 
 
 @pytest.mark.databases("sqlite")
@@ -580,7 +626,7 @@ def users_id(app):
 def at_github(monkeypatch, provider, user, emails):
     """GitHub, as it answers, at the local provider's address."""
     known = {
-        "issuer": "https://github.com",
+        "issuer": provider.url,
         "authorization_endpoint": f"{provider.url}/authorize",
         "token_endpoint": f"{provider.url}/token",
         "userinfo_endpoint": f"{provider.url}/user",
@@ -608,7 +654,7 @@ def test_github_is_asked_who_it_is_and_which_address_is_confirmed(site, provider
     assert [*users(app)] == ["octo@corp.example"]
     with app.app_context():
         found = db.session.query(OAuthIdentity).one()
-    assert (found.issuer, found.subject) == ("https://github.com", "583231")
+    assert (found.issuer, found.subject) == (provider.url, "583231")
 
 
 UNCLEAR = [

@@ -157,6 +157,7 @@ def let_go(app: Flask) -> None:
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
+    app.extensions.pop("site", None)
 
 
 def forget_environment() -> None:

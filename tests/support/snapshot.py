@@ -156,7 +156,7 @@ def _purposes(app: Flask) -> Iterator[str]:
 
 def _stored_keys(app: Flask) -> Iterator[str]:
     yield from (f"key {text}" for text in constants() if text.startswith("gatehouse:"))
-    for method in ("read", "read_aside", "write", "collect", "take"):
+    for method in ("read_aside", "collect", "take"):
         yield from (f"cached {text}" for text in argument(f"cache.{method}", 0))
     locks = argument("serialise", 1) | argument("has_room", keyword="lock")
     yield from (f"lock {text}" for text in locks - {"{}"})

@@ -10,13 +10,13 @@ from sqlalchemy import Engine, event
 
 
 @contextmanager
-def statements() -> Iterator[list[tuple[str, Any]]]:
+def statements(*, all_of_them: bool = False) -> Iterator[list[tuple[str, Any]]]:
     """What the databases are asked meanwhile, with the values."""
     asked: list[tuple[str, Any]] = []
 
     def note(connection, cursor, statement, values, *_):
-        # The site's settings are asked for when the cache has none, which is once in a few seconds.
-        if not statement.startswith(("BEGIN", "SELECT site_settings.")):
+        # Each process reads the site's settings once a second.
+        if all_of_them or not statement.startswith(("BEGIN", "SELECT site_settings.")):
             asked.append((statement, values))
 
     event.listen(Engine, "before_cursor_execute", note)

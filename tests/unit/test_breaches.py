@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from app.security.breaches import by_file, by_service, never
+from tests.support.slow_server import slow_server
 
 
 def digest(password):
@@ -124,6 +125,14 @@ def test_a_service_that_hangs_lets_through_after_its_time_out(caplog):
         silent.listen()
         with caplog.at_level(logging.WARNING):
             assert not by_service(f"http://127.0.0.1:{silent.getsockname()[1]}/range/", timeout=0.05)("letmein")
+
+    assert "the breach check could not be asked" in caplog.text
+
+
+@pytest.mark.parametrize("slow", ["headers", "body"])
+def test_a_service_that_answers_byte_by_byte_lets_through_after_its_time_out(slow, caplog):
+    with slow_server(f"{digest('letmein')[5:]}:42\n", slow=slow) as url, caplog.at_level(logging.WARNING):
+        assert not by_service(f"{url}/range/", timeout=0.3)("letmein")
 
     assert "the breach check could not be asked" in caplog.text
 
