@@ -8,12 +8,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.models.base import Base, BigId, partial_index
 
 IMPERSONATING = text("impersonated_until IS NOT NULL")
+RENEWED = text("previous_token_hash IS NOT NULL")
 
 
 class Session(Base):
     """One sign-in; what depends on it ends with it. Only the token's hash is stored.
 
-    `factor_added_at` is when the second factor was added that its owner has proved in it last; None without one.
+    `factor_added_at` is when the second factor was added that its owner has proved in it last; None without one. The
+    previous token works until `previous_token_until`.
     """
 
     __tablename__ = "sessions"
@@ -21,12 +23,15 @@ class Session(Base):
         Index("ix_sessions_user_id", "user_id", "ended_at"),
         Index("ix_sessions_expires_at", "expires_at"),
         partial_index("ix_sessions_impersonated_until", "impersonated_until", where=IMPERSONATING),
+        partial_index("ix_sessions_previous_token_hash", "previous_token_hash", where=RENEWED),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    previous_token_hash: Mapped[str | None] = mapped_column(String(64), deferred=True)
+    previous_token_until: Mapped[datetime | None] = mapped_column(deferred=True)
     address: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str] = mapped_column(String(500), default="")
     remembered: Mapped[bool] = mapped_column(default=False)

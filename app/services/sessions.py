@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
@@ -23,6 +23,8 @@ from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
 from app.services.statements import affected, insert_once
 
 SIGNED_OUT = "signed_out"
+# For requests that were on their way when the token was replaced.
+PREVIOUS_TOKEN_SECONDS = 30
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -101,9 +103,18 @@ class Sessions:
         """Replace the token of a session, and change these columns with it. Raises SessionNotFound."""
         token = new_token()
         row = update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None))
-        if affected(self.session, row.values(token_hash=token_hash(token), **values)) != 1:
+        changes = {"token_hash": token_hash(token), "previous_token_hash": None, **values}
+        if affected(self.session, row.values(changes)) != 1:
             raise SessionNotFound
         return token
+
+    def renew_token(self, session_id: int, token: str) -> str | None:
+        """Replace `token`, which works for 30 seconds more; None if another request has replaced it already."""
+        renewed, previous = new_token(), token_hash(token)
+        row = update(Session).where(Session.id == session_id, Session.token_hash == previous)
+        until = self.clock() + timedelta(seconds=PREVIOUS_TOKEN_SECONDS)
+        changes = {"token_hash": token_hash(renewed), "previous_token_hash": previous, "previous_token_until": until}
+        return renewed if affected(self.session, row.values(changes)) else None
 
     def list_live(self, user_id: int) -> list[Session]:
         """Active sessions of one user, newest first; never more than `sessions_per_user`."""
@@ -205,6 +216,9 @@ _BY_USER = (
     .where(User.id == bindparam("user_id"), User.is_active, User.email_verified_at.is_not(None))
 )
 _BY_COOKIE = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
+_BY_PREVIOUS_TOKEN = _BY_SESSION.where(
+    Session.previous_token_hash == bindparam("token_hash"), Session.previous_token_until > bindparam("at")
+)
 _BY_ACCESS_TOKEN = _BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id"))
 _BY_API_KEY = (
     select(
@@ -252,7 +266,11 @@ class Expired:
 
 def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
     """The principal of the session `token`; None if there is none or it was ended."""
-    rows = connection.execute(_BY_COOKIE, {"token_hash": token_hash(token)}).all()
+    hashed = token_hash(token)
+    rows = (
+        connection.execute(_BY_COOKIE, {"token_hash": hashed}).all()
+        or connection.execute(_BY_PREVIOUS_TOKEN, {"token_hash": hashed, "at": at}).all()
+    )
     found = _found(connection, rows, at, via="cookie")
     if isinstance(found, Found) and rows[0].impersonated_id is not None:
         return _acting_as(connection, found, rows[0], at)

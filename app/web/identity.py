@@ -28,6 +28,7 @@ from app.unit_of_work import unit_of_work
 from app.web.views import View, mark_view, view_property
 
 TOKEN = "sid"
+PRIVILEGES = "may"  # A hash of what the session could do at its last request.
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
 CHALLENGE = "challenge:"  # The prefix of the entries of `app/web/challenges.py`.
 LARGEST_COOKIE = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
@@ -49,7 +50,7 @@ class CookieSession(SecureCookieSessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Not with an answer that shared caches keep: it neither depends on a cookie nor sets one."""
-        if response.headers.get("Cache-Control", "").startswith("public"):
+        if _is_shared(response):
             return
         if session.modified:
             self._prune(app, session)
@@ -71,6 +72,10 @@ class CookieSession(SecureCookieSessionInterface):
                 return
             if name in session:
                 session[name] = session[name][-kept:] if kept else []
+
+
+def _is_shared(response: Response) -> bool:
+    return response.headers.get("Cache-Control", "").startswith("public")
 
 
 def _named(session: SessionMixin, *prefixes: str) -> list[str]:
@@ -172,7 +177,9 @@ def _by_cookie() -> Found | Expired | None:
         return None
     with one_read().connect() as connection:
         found = find_by_cookie(connection, token, at=now())
-    if not isinstance(found, Found):
+    if isinstance(found, Found):
+        g.came_with = (token, found.principal)
+    else:
         session.pop(TOKEN, None)
     return found
 
@@ -232,6 +239,34 @@ def _note_use(found: Found) -> None:
     except DATABASE_AWAY:
         # If the database is too busy for this write, the page can still be shown.
         db.session.rollback()
+
+
+def renew_token(response: Response) -> None:
+    """Replace the session's token if what it may do has changed since its last request.
+
+    Not where the answer cannot set the cookie: a proxy asks for other apps, or shared caches keep it.
+    """
+    token, who = g.get("came_with", ("", None))
+    if who is None or session.get(TOKEN) != token or view_property("is_for_other_apps") or _is_shared(response):
+        return
+    privileges = _privileges(who.permissions, who.impersonator_id)
+    if session.get(PRIVILEGES, privileges) != privileges:
+        try:
+            with unit_of_work() as work:
+                renewed = work.sessions.renew_token(who.session_id, token)
+        except DATABASE_AWAY:
+            db.session.rollback()  # The next request does it.
+            return
+        if renewed is None:
+            return
+        session[TOKEN] = renewed
+    if PRIVILEGES not in session or session[TOKEN] != token:
+        session[PRIVILEGES] = privileges
+
+
+@lru_cache(maxsize=512)
+def _privileges(permissions: frozenset[str], impersonator_id: int | None) -> str:
+    return token_hash(f"{impersonator_id} {sorted(permissions)}")[:12]
 
 
 # ── what a provider said of who uses this browser, until they say whose account it is ──

@@ -13,7 +13,7 @@ from app.web.cors import add_cors_headers
 from app.web.csrf import check_csrf
 from app.web.front import check_host
 from app.web.headers import add_security_headers, log_request, start_request
-from app.web.identity import note_visit, set_cookies
+from app.web.identity import note_visit, renew_token, set_cookies
 from app.web.limits import add_quota_headers, check_limits, require_length, require_text
 from app.web.site import close_for_maintenance
 from app.web.uploads import allow_large_body
@@ -37,6 +37,7 @@ BEFORE_VIEW = (
 
 # Each changes the answer in place. Flask writes the session cookie after them.
 AFTER_VIEW = (
+    renew_token,
     set_cookies,
     compress_static_file,
     add_quota_headers,

@@ -400,3 +400,49 @@ def test_the_same_mail_is_not_kept_from_an_erased_user(app, ada, work_off, mailb
 
     assert [job.outcome for job in all_of(app, Job)] == ["the change was cancelled"]
     assert all_of(app, Job)[0].state == "done"
+
+
+# ── the token of a session whose privileges changed ──
+
+
+def renewals(flask, browser, *command):
+    """Whether the token changed at the next request, after a command."""
+    browser.get("/account")
+    before = browser.session_token()
+    result = flask(*command)
+    assert result.exit_code == 0, result.output
+    assert browser.get("/account").status_code == 200
+    return browser.session_token() != before
+
+
+def test_a_session_gets_another_token_when_a_role_gives_or_takes_something(signed_in, ada, flask):
+    flask("roles", "create", "clerk", "--permission", "users:read")
+    assert renewals(flask, signed_in, "users", "assign", ada.email, "clerk")
+    assert renewals(flask, signed_in, "roles", "grant", "clerk", "users:invite")
+    assert renewals(flask, signed_in, "users", "unassign", ada.email, "clerk")
+    assert not renewals(flask, signed_in, "roles", "list")
+
+
+def test_a_proxy_that_asks_for_another_app_changes_no_token(make_app, flask, people, new_browser):
+    ada = people.add("ada@example.com")
+    browser = new_browser()
+    browser.sign_in(ada)
+    browser.get("/account")
+    before = browser.session_token()
+    assert flask("users", "assign", ada.email, "administrator").exit_code == 0
+    assert browser.get("/auth/forward").status_code in {200, 204}
+    assert browser.session_token() == before
+    browser.get("/account")
+    assert browser.session_token() != before
+
+
+def test_a_database_in_trouble_leaves_the_token_and_the_answer(signed_in, ada, flask, monkeypatch):
+    signed_in.get("/account")
+    before = signed_in.session_token()
+    flask("users", "assign", ada.email, "administrator")
+    monkeypatch.setattr("app.services.sessions.Sessions.renew_token", lambda *_: 1 / 0)
+    assert signed_in.get("/account").status_code == 200
+    assert signed_in.session_token() == before
+    monkeypatch.undo()
+    assert signed_in.get("/account").status_code == 200
+    assert signed_in.session_token() != before

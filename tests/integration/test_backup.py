@@ -173,7 +173,7 @@ def without(later, content, source):
 
 LATER_COLUMNS = {
     "roles": {"administrators_only"},
-    "sessions": {"factor_added_at"},
+    "sessions": {"factor_added_at", "previous_token_hash", "previous_token_until"},
     "one_time_links": {"target_kind", "target_id", "target_at"},
     "user_imports": {"by_key", "gives_roles", "is_confirmed"},
     "devices": {"trusted_until", "user_agent"},

@@ -4,11 +4,15 @@ import json
 import re
 
 import pytest
+from sqlalchemy import select
 
+from app.extensions import db
+from app.models import Session
 from app.principal import OPERATOR
 from app.services.permissions import USERS_IMPERSONATE, USERS_READ
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from tests.support.browser import Browser
 from tests.support.pages import Page
 
 PAGE = "/account"
@@ -68,6 +72,48 @@ def test_the_audit_log_names_both(acting, ada, admin, flask):
     )
     assert (ended["actor"], ended["subject"]) == (admin.email, ada.email)
     assert "acting as ada@example.com" in acting.page("/admin/audit?kind=user.renamed").text("main")
+
+
+def row_ids(app):
+    with app.app_context():
+        return db.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all()
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_the_token_changes_when_it_begins_and_when_it_ends_and_the_old_one_works_for_half_a_minute(
+    app, grace, ada, clock
+):
+    grace.get(PAGE)
+    first, rows = grace.session_token(), row_ids(app)
+    grace.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."})
+    assert grace.session_token() == first
+    assert grace.get(PAGE).status_code == 200
+    second = grace.session_token()
+    assert second != first
+    grace.get(PAGE)
+    assert grace.session_token() == second
+
+    late = Browser(app)
+    late.use_token(first)
+    assert late.get(PAGE).status_code == 200
+    assert late.session_token() == first
+    clock.advance(seconds=31)
+    assert late.get(PAGE).status_code == 302
+    assert grace.get(PAGE).status_code == 200
+
+    stop(grace)
+    assert grace.get(PAGE).status_code == 200
+    assert grace.session_token() not in {first, second}
+    assert row_ids(app) == rows
+
+
+def test_the_token_changes_when_it_runs_out(grace, ada, clock, app):
+    grace.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."})
+    grace.get(PAGE)
+    before = grace.session_token()
+    clock.advance(hours=2)
+    grace.get(PAGE)
+    assert grace.session_token() not in {before, ""}
 
 
 def test_the_person_is_told_and_can_read_why(acting, ada, new_browser, mailbox):

@@ -102,9 +102,18 @@ class Browser:
         with self.app.app_context(), unit_of_work(origin=Origin(visit, entry_point="test")) as work:
             _, token = work.sessions.start(person.id, visit=visit, remember=False)
             work.session.execute(update(User).where(User.id == person.id).values(last_seen_at=work.clock()))
+        self.use_token(token)
+
+    def use_token(self, token: str) -> None:
+        """Hold a cookie with the token of a session, and nothing else."""
         with self.http.session_transaction(base_url=self._base_url) as session:
             session.clear()
             session[TOKEN] = token
+
+    def session_token(self) -> str:
+        """The token in this browser's cookie; empty if it is signed out."""
+        with self.http.session_transaction(base_url=self._base_url) as session:
+            return str(session.get(TOKEN, ""))
 
     def register(self, email: str, password: str = "a quieter harbour", name: str = "Ada") -> TestResponse:
         return self.post("/auth/register", {"email": email, "password": password, "name": name})
