@@ -362,6 +362,11 @@ class UnreadableFile(AccountError):
     message = "The file cannot be read."
 
 
+class InvalidPeriod(AccountError):
+    code = "invalid_period"
+    message = "The end must be after the beginning. Choose an earlier beginning or a later end."
+
+
 class ScheduleNotFound(NotFound):
     message = "The schedule has no such entry."
 

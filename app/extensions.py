@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.metrics import metrics
 from app.models import Base, complete_indexes
-from app.security.breaches import by_file, by_service, never
+from app.security.breaches import by_file, by_list, by_service, never
 from app.security.passwords import Passwords
 from app.services.job_queue import DueJob
 from app.services.password_policy import PasswordPolicy
@@ -142,12 +142,15 @@ class Credentials:
 
 
 def breach_check(settings: Settings) -> Callable[[str], bool]:
-    """The check that BREACH_CHECK selects."""
+    """The checks that BREACH_CHECK selects; what is larger includes our own list."""
+    if settings.breach_check == "off":
+        return never
+    checks: list[Callable[[str], bool]] = [by_list]
     if settings.breach_check == "file" and settings.breach_check_file:
-        return by_file(settings.breach_check_file)
+        checks.append(by_file(settings.breach_check_file))
     if settings.breach_check == "service":
-        return by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds)
-    return never
+        checks.append(by_service(settings.breach_check_url, timeout=settings.breach_check_timeout_seconds))
+    return lambda password: any(check(password) for check in checks)
 
 
 # What is raised when the database is away, busy, full, or takes no writes (a standby: InternalError).

@@ -93,7 +93,7 @@ class Settings(BaseModel):
     argon2_time_cost: int = Field(2, ge=1, le=20)
     argon2_parallelism: int = Field(1, ge=1, le=16)
     hashing_concurrency: int = Field(2, ge=1, le=64)
-    breach_check: Literal["off", "service", "file"] = "off"
+    breach_check: Literal["off", "list", "service", "file"] = "list"
     breach_check_file: Path | None = None
     breach_check_url: str = "https://api.pwnedpasswords.com/range/"
     breach_check_timeout_seconds: float = Field(1.5, gt=0, le=10)

@@ -11,7 +11,7 @@ from flask import Response, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.errors import InvalidAddress
+from app.errors import InvalidAddress, InvalidPeriod
 from app.services.addresses import canonical_address
 from app.services.audit_search import AuditFilter, FoundEvent, shifted
 from app.services.permissions import AUDIT_READ
@@ -31,12 +31,18 @@ NOBODY = 0  # The id of no user.
 @bp.get("/audit")
 @requires(AUDIT_READ)
 def audit() -> ResponseReturnValue:
-    asked, look = _asked(), reading()
-    found = look.audit_search.page(_wanted(asked, look), limit=ON_A_PAGE + 1)
+    asked, look, problem = _asked(), reading(), None
+    found: list[FoundEvent] = []
+    try:
+        found = look.audit_search.page(_wanted(asked, look), limit=ON_A_PAGE + 1)
+    except InvalidPeriod as refusal:
+        problem = str(refusal)
     rows = found[:ON_A_PAGE]
     kept: dict[str, Any] = {name: value for name, value in asked.items() if value}
     return page(
         "admin/audit.html",
+        status=422 if problem else 200,
+        problem=problem,
         asked=SimpleNamespace(**asked),
         is_filtered=bool(kept),
         events=[_shown(event) for event in rows],

@@ -7,6 +7,7 @@ from typing import Any
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.schemas import AuditEventsOut, AuditQuery
+from app.errors import InvalidPeriod
 from app.services.audit_search import AuditFilter
 from app.services.directory import Position
 from app.services.permissions import AUDIT_READ
@@ -17,7 +18,7 @@ from app.web.exports import as_dict
 
 
 @bp.get("/v1/audit-events")
-@endpoint(AuditEventsOut, query=AuditQuery, tag="audit", lists=True)
+@endpoint(AuditEventsOut, query=AuditQuery, refuses=(InvalidPeriod,), tag="audit", lists=True)
 @requires(AUDIT_READ)
 def list_audit_events(query: AuditQuery) -> dict[str, Any]:
     """Audit events, newest first, a page at a time."""

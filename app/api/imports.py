@@ -20,6 +20,7 @@ from app.errors import (
     JobNotCancellable,
     JobNotRetryable,
     TooManyRows,
+    UnreadableFile,
 )
 from app.models import UserImport
 from app.services.directory import Position
@@ -91,7 +92,9 @@ class ImportOut(Out):
 
 @bp.post("/v1/users/imports")
 @limited("mail")
-@endpoint(ImportOut, status=202, query=UploadQuery, refuses=(TooManyRows,), tag="imports", upload="text/csv")
+@endpoint(
+    ImportOut, status=202, query=UploadQuery, refuses=(TooManyRows, UnreadableFile), tag="imports", upload="text/csv"
+)
 @requires(USERS_IMPORT)
 @by_oneself
 @accepts_file(MOST_BYTES)

@@ -39,6 +39,7 @@ from app.web import identity
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
 from app.web.credentials import check_code, check_password, new_password
 from app.web.csrf import has_cookie, origin_suffices
+from app.web.errors import log_dead_link
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
@@ -427,6 +428,7 @@ def dead_link(
     usual = why or "It was used already, has expired, or a newer one was sent."
     cookies = "Your browser keeps no cookies from this site, and the link needs one. Allow them, then open it again."
     is_opening = bool(request.view_args)
+    log_dead_link()
     return page(
         "auth/dead_link.html",
         status=410,

@@ -65,8 +65,10 @@ def callback(provider: str) -> ResponseReturnValue:
     try:
         began_with, purpose, *_ = challenges.spend("oauth", state)
     except DeadChallenge as refusal:
+        _log(chosen, "the state is unknown, used, expired or of another browser")
         return _refused(chosen, str(refusal))
     if began_with != chosen.name:
+        _log(chosen, "the state is of another provider")
         return _refused(chosen, str(DeadChallenge()))
     if not code:
         return _without_a_code(chosen)
@@ -77,6 +79,7 @@ def callback(provider: str) -> ResponseReturnValue:
     except (openid().ProviderAway, openid().ProviderRefused) as problem:
         return _failed(chosen, problem)
     if not chosen.lets_in(claims.email):
+        _log(chosen, "the domain of the address is not allowed")
         return _refused(chosen, f"Only addresses at {' or '.join(chosen.email_domains)} may sign in with it.", 403)
     who = identity.principal()
     known = Identity(chosen.name, claims.issuer, claims.subject, claims.email, claims.name)

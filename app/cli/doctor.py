@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
@@ -24,6 +25,7 @@ from app.extensions import NO_CLUSTER, db, notifier, now, settings
 from app.models import ADMINISTRATOR, JobState
 from app.schema import schema_state
 from app.services.job_board import JobFilter
+from app.settings import is_loopback
 from app.unit_of_work import reading
 from app.web.providers import callback_url, client_of, openid
 
@@ -67,7 +69,30 @@ def check_settings() -> Iterator[Finding]:
             "TRUSTED_PROXIES is 0", "warning", "slow clients hold up everybody; put a buffering proxy in front"
         )
     if known.breach_check == "off" and known.is_live:
-        yield Finding("BREACH_CHECK is off", "warning", "set it to service or file to refuse stolen passwords")
+        yield Finding(
+            "BREACH_CHECK is off", "warning", "leave it out, or set it to service or file, to refuse breached passwords"
+        )
+
+
+def check_connections() -> Iterator[Finding]:
+    """What could be read or forged on the way to another machine, or by others on this one."""
+    known = settings()
+    database, queue = known.database, urlsplit(known.queue_url)
+    modes = {"require", "verify-ca", "verify-full"}
+    if _is_elsewhere(database.host) and database.query.get("sslmode") not in modes:
+        advice = (
+            "add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL; without it libpq falls back to plain text"
+        )
+        yield Finding(f"TLS to PostgreSQL at {database.host} is not required", "warning", advice)
+    if queue.scheme == "redis" and _is_elsewhere(queue.hostname):
+        yield Finding(f"no TLS to Redis at {queue.hostname}", "warning", "use rediss:// in REDIS_URL")
+    if queue.scheme in {"redis", "rediss"} and not queue.password:
+        advice = "set requirepass there, and REDIS_URL=redis://:PASSWORD@HOST, or use a Unix socket"
+        yield Finding("Redis needs no password", "warning", advice)
+
+
+def _is_elsewhere(host: str | None) -> bool:
+    return bool(host) and not str(host).startswith("/") and not is_loopback(str(host))
 
 
 def check_database() -> Iterator[Finding]:
@@ -208,6 +233,13 @@ def check_outside() -> Iterator[Finding]:
         yield Finding(f"{known.public_url} sees this machine as {address}", "ok")
 
 
+def check_env_file() -> Iterator[Finding]:
+    file = Path(".env")
+    if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+        state = "error" if settings().is_live else "warning"
+        yield Finding(".env can be read by others", state, f"it holds secrets: chmod 600 {file.absolute()}")
+
+
 def check_instance() -> Iterator[Finding]:
     folder = settings().instance_path
     if not os.access(folder, os.W_OK):
@@ -229,7 +261,9 @@ QUEUE_STATES = {
 }
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_settings,
+    check_env_file,
     check_instance,
+    check_connections,
     check_database,
     check_administrator,
     check_seeds,

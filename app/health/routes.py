@@ -15,6 +15,7 @@ from app.security.tokens import is_doctor_token
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.front import is_from_this_machine
+from app.web.identity import log_refused
 
 
 @bp.get("/healthz")
@@ -47,7 +48,10 @@ def readyz() -> ResponseReturnValue:
 def show_metrics() -> ResponseReturnValue:
     """Prometheus' text format, for `Authorization: Bearer METRICS_TOKEN`, or without a token from this machine."""
     token = settings().metrics_token.get_secret_value()
-    if token and not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+    given = request.headers.get("Authorization", "")
+    if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        if given:
+            log_refused("metrics_token")
         return Response("Send METRICS_TOKEN as a bearer token.\n", 401, {"WWW-Authenticate": "Bearer"}, "text/plain")
     if not token and not is_from_this_machine():
         return Response("Only for this machine, until METRICS_TOKEN is set.\n", 403, mimetype="text/plain")

@@ -1,12 +1,14 @@
-"""Whether a password is in a list of breached ones: a k-anonymity service, or a local file."""
+"""Whether a password is in a list of breached ones: our own short one, a k-anonymity service, or a local file."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
 import logging
+import re
 import ssl
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +20,17 @@ log = logging.getLogger(__name__)
 def never(password: str) -> bool:
     """No check."""
     return False
+
+
+def by_list(password: str) -> bool:
+    """Compare with `common_passwords.list`, whatever the case, the signs between words, and digits around them."""
+    bare = re.sub(r"[\W_]+", "", password.casefold())
+    return not {bare, bare.strip("0123456789")}.isdisjoint(_common_passwords())
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    return frozenset(Path(__file__).with_name("common_passwords.list").read_text().split())
 
 
 def by_service(url: str, *, timeout: float) -> Callable[[str], bool]:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import aliased
 
+from app.errors import InvalidPeriod
 from app.models import AuditDetail, AuditEvent, User
 
 CHUNK = 1000
@@ -21,7 +22,7 @@ Actor, Behalf, Subject = aliased(User), aliased(User), aliased(User)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """`since` is included, `until` is not; `before` is the id that an earlier page ended with."""
+    """`since` is included, `until` is not; `before` is the id that an earlier page ended with. Raises InvalidPeriod."""
 
     actor_id: int | None = None
     subject_id: int | None = None
@@ -29,6 +30,10 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.since and self.until and self.since >= self.until:
+            raise InvalidPeriod
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ SIGNATURES = {
     b"\x89PNG": "a picture",
     b"{\\rtf": "a text document",
 }
+ENDINGS = (".csv", ".tsv", ".txt")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 # What a spreadsheet takes for a formula is written with an apostrophe before it (`quoted`), and read without.
 QUOTED = re.compile(r"'+[=+\-@\t\r]")
@@ -67,6 +68,12 @@ def read_table(pieces: Iterable[bytes]) -> Table:
     if len(set(names)) != len(names) or not any(names):
         raise UnreadableFile("The first row must name the columns, each once.")
     return Table(tuple(names), _records(rows, names))
+
+
+def check_file_name(name: str) -> None:
+    """Raises UnreadableFile for the ending of another kind of file. What is in it decides later."""
+    if not name.lower().endswith(ENDINGS):
+        raise UnreadableFile("Choose a CSV file (.csv, .tsv or .txt). A spreadsheet program saves one as “CSV UTF-8”.")
 
 
 def quoted(text: str) -> str:

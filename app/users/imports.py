@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from flask import Response, redirect, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import AccountError, TooManyRows
+from app.errors import AccountError, TooManyRows, UnreadableFile
 from app.models import Job, JobState, Phase, UserImport
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
 from app.services.user_imports import MOST_BYTES
@@ -44,11 +44,11 @@ def import_users() -> ResponseReturnValue:
             form.refuse(None, AccountError("Choose a file."))
         else:
             name = PurePath(file.filename.replace("\\", "/")).name
-            file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
             try:
+                file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
                 with unit_of_work() as work:
                     found = work.user_imports.begin(file_id, lines=lines, by=who)
-            except TooManyRows as refusal:
+            except (TooManyRows, UnreadableFile) as refusal:
                 form.refuse(None, refusal)
             else:
                 return redirect(url_for("users.show_import", import_id=found.id))

@@ -55,7 +55,7 @@ from app.extensions import DATABASE_AWAY, db
 from app.schema import schema_state
 from app.web import csrf, envelope
 from app.web.access import ask_to_confirm, record_refusal
-from app.web.identity import has_explicit_credential, is_api
+from app.web.identity import has_explicit_credential, is_api, log_refused
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,10 @@ def status_of(refusal: type[AccountError], *, api: bool) -> HTTPStatus:
 def _refused(refusal: AccountError) -> ResponseReturnValue:
     if isinstance(refusal, ConfirmationRequired) and not is_api():
         return ask_to_confirm()
+    if isinstance(refusal, DeadLink):
+        log_dead_link()
+    if isinstance(refusal, BadRefreshToken):
+        log_refused("refresh_token")
     if isinstance(refusal, NotAllowed) and refusal.permission is not None:
         try:
             record_refusal(refusal.permission)
@@ -171,6 +175,10 @@ def _refused(refusal: AccountError) -> ResponseReturnValue:
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+def log_dead_link() -> None:
+    log.warning("a dead link was opened", extra={"endpoint": request.endpoint})
 
 
 def _http(problem: HTTPException) -> ResponseReturnValue:
@@ -205,6 +213,7 @@ def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
 
 
 def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
+    log.warning("a request for an unknown host was refused", extra={"host": request.environ.get("HTTP_HOST", "")[:100]})
     if is_api():
         return answer(400, text="This address is not served here.")
     # Building a link for this request would fail again.

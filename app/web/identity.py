@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
@@ -17,7 +18,7 @@ from app.cache import cache
 from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access, BadToken, read_token
-from app.security.api_keys import PREFIX, is_api_key
+from app.security.api_keys import PREFIX, is_api_key, shown_part
 from app.security.tokens import new_token, token_hash
 from app.services.audit import Origin
 from app.services.connections import Identity
@@ -26,6 +27,8 @@ from app.services.sessions import Expired, Found, find_by_access_token, find_by_
 from app.services.sign_in import SignedIn
 from app.unit_of_work import unit_of_work
 from app.web.views import View, mark_view, view_property
+
+log = logging.getLogger(__name__)
 
 TOKEN = "sid"
 PRIVILEGES = "may"  # A hash of what the session could do at its last request.
@@ -137,6 +140,8 @@ def _address(text: str | None) -> str | None:
 
 def _load(request: Request) -> Principal | None:
     found = _by_header(request) if has_explicit_credential() else _by_some_cookie()
+    if not isinstance(found, Found) and has_explicit_credential():
+        _log_refused_credential(request.headers["Authorization"])
     if isinstance(found, Expired):
         _expire(found)
         return None
@@ -148,6 +153,20 @@ def _load(request: Request) -> Principal | None:
         return found.principal
     _note_use(found)
     return found.principal
+
+
+def _log_refused_credential(header: str) -> None:
+    """With the part of an API key that may be shown; nothing of anything else."""
+    credential = header.partition(" ")[2]
+    if is_api_key(credential):
+        log_refused("api_key", key_prefix=shown_part(credential))
+    else:
+        log_refused("access_token")
+
+
+def log_refused(kind: str, **more: str) -> None:
+    """Log that a credential of this kind was refused (OWASP ASVS 5.0, 16.3.1)."""
+    log.warning("a credential was refused", extra={"kind": kind, **more})
 
 
 def refreshes_itself(view: View) -> View:

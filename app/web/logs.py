@@ -24,6 +24,8 @@ FIELDS = (
     "reason",
     "job_id",
     "kind",
+    "key_prefix",
+    "host",
 )
 
 

@@ -9,6 +9,7 @@ from typing import IO
 from flask import request
 
 from app.services.files import PIECE
+from app.services.tables import check_file_name
 from app.unit_of_work import unit_of_work
 from app.web.views import View, mark_view, view_property
 
@@ -29,7 +30,11 @@ def accepts_file(most_bytes: int) -> Callable[[View], View]:
 
 
 def store(stream: IO[bytes], *, name: str, owner_id: int | None) -> tuple[int, int]:
-    """The id of the stored file, and the number of its line ends. One that is cut off is deleted after a day."""
+    """The id of the stored file, and the number of its line ends. One that is cut off is deleted after a day.
+
+    Raises UnreadableFile for a name that no table has.
+    """
+    check_file_name(name)
     with unit_of_work() as work:
         file_id = work.files.begin(name=name, owner_id=owner_id, lives=KEPT_FOR).id
     number = lines = 0

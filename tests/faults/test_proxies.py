@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -22,9 +23,10 @@ from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import until
 from tests.support.pages import Page
-from tests.support.workspace import run_folder, worker_name
+from tests.support.workspace import CERTIFICATE, KEY, run_folder, worker_name
 
 pytestmark = pytest.mark.slow
+
 
 ADA = "ada@example.com"
 NGINX, PGBOUNCER = (shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin") for name in ("nginx", "pgbouncer"))
@@ -115,6 +117,47 @@ def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
         assert "127.0.0.1" in caller.get("/accounts/account/sessions").text
         assert caller.get("/accounts/nowhere").status == 404
         assert caller.get("/accounts/api/v1/users/me").status == 200
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+def test_nginx_as_documented_redirects_pages_but_no_program_and_refuses_weak_ciphers(build, tmp_path):
+    plain, tls = free_port(), free_port()
+    deployment = build(base_url=f"https://accounts.example.com:{tls}", trusted_proxies="1")
+    deployment.start_web()
+    documented = (ROOT / "docs/operations.md").read_text().partition("### A proxy that speaks TLS\n")[2]
+    servers = documented.partition("```nginx\n")[2].partition("```")[0]
+    for documented, ours in (
+        ("listen 80;", f"listen 127.0.0.1:{plain};"),
+        ("listen 443 ssl http2;", f"listen 127.0.0.1:{tls} ssl;"),
+        ("/etc/ssl/accounts.example.com.pem", str(CERTIFICATE)),
+        ("/etc/ssl/accounts.example.com.key", str(KEY)),
+        ("127.0.0.1:8000", f"127.0.0.1:{deployment.port}"),
+        ("$host;", f"accounts.example.com:{tls};"),
+    ):
+        assert documented in servers
+        servers = servers.replace(documented, ours)
+    config = tmp_path / "nginx.conf"
+    config.write_text(MAIN.format(user="user root;" if os.getuid() == 0 else "", folder=tmp_path, servers=servers))
+    with running([NGINX, "-c", config, "-e", tmp_path / "nginx.log"], port=tls):
+        caller = Caller(f"http://127.0.0.1:{plain}")
+        page = caller.get("/auth/login")
+        assert (page.status, page.headers["Location"]) == (301, "https://accounts.example.com/auth/login")
+        program = caller.get("/api/v1/users/me")
+        assert (program.status, program.headers["Location"]) == (403, None)
+        assert [handshake(tls, each) for each in ("ECDHE+AESGCM", "ECDHE+SHA1")] == [True, False]
+
+
+def handshake(port, ciphers):
+    """Whether the server speaks TLS 1.2 with one of these."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as raw, context.wrap_socket(raw):
+            return True
+    except ssl.SSLError:
+        return False
 
 
 class Echo(BaseHTTPRequestHandler):

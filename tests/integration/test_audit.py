@@ -14,6 +14,7 @@ from app.models import AuditSeal
 from app.services import audit_chain, audit_search
 from app.unit_of_work import unit_of_work
 from app.web.exports import COLUMNS, cell
+from tests.support.pages import Page
 from tests.support.program import Program, code, codes
 from tests.support.statements import statements
 
@@ -77,6 +78,23 @@ def test_filters(grace, ada, admin, flask, clock):
     everything = len(sentences(grace.page("/admin/audit")))
     for query in ("kind=nonsense", "since=soon", "before=x", "actor=%00", "since=0001-01-01", "until=9999-12-31"):
         assert len(sentences(grace.page(f"/admin/audit?{query}"))) == everything, query
+
+
+@pytest.mark.databases("sqlite")
+def test_a_period_that_ends_before_it_begins_is_refused(grace, admin, app, flask):
+    period = "since=2026-02-02&until=2026-02-01"
+    answer = grace.get(f"/admin/audit?{period}")
+    assert answer.status_code == 422
+    page = Page(answer.text)
+    assert "end must be after the beginning" in page.text("#period-problem")
+    assert (page.value("since"), page.value("until")) == ("2026-02-02", "2026-02-01")
+    assert grace.get(f"/admin/audit.csv?{period}").status_code == 422
+    refused = Program(app).login(admin).get("/audit-events?since=2026-02-02T00:00:00Z&until=2026-02-01T00:00:00Z")
+    assert (refused.status_code, code(refused)) == (422, "invalid_period")
+    for command in ("list", "export"):
+        result = flask("audit", command, "--since", "2026-02-02", "--until", "2026-02-01")
+        assert (result.exit_code, "end must be after the beginning" in result.output) == (1, True)
+    assert grace.get("/admin/audit?since=2026-02-01&until=2026-02-01").status_code == 200
 
 
 def test_a_member_reads_no_log_and_exports_none(signed_in, app, ada):

@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from flask import current_app
 from werkzeug.serving import make_server
 
+from app.cli.doctor import check_connections
 from app.cli.outside import Unreachable, looked_at
-from app.extensions import file_system
+from app.extensions import file_system, settings
 from app.queue import SeenWorker
 from app.security.tokens import doctor_token
 from app.settings import Settings, SettingsError
@@ -169,6 +171,43 @@ def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
 def test_in_production_it_asks_base_url(flask):
     said = flask("doctor").output
     assert "warning  https://127.0.0.1:9 does not answer from here" in said
+
+
+# ── connections and files ──
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"database_url": "postgresql://gatehouse:pw@db.example.com/gatehouse"}, "TLS to PostgreSQL at db.example.com"),
+        ({"database_url": "postgresql://gatehouse:pw@10.0.0.5/g?sslmode=prefer"}, "TLS to PostgreSQL at 10.0.0.5"),
+        ({"database_url": "postgresql://gatehouse:pw@db.example.com/g?sslmode=verify-full"}, None),
+        ({"database_url": "postgresql://gatehouse:pw@127.0.0.1/g"}, None),
+        ({"database_url": "postgresql:///g?host=/run/postgresql"}, None),
+        ({"redis_url": "redis://:pw@queue.example.com/0"}, "no TLS to Redis at queue.example.com"),
+        ({"redis_url": "rediss://:pw@queue.example.com/0"}, None),
+        ({"redis_url": "redis://127.0.0.1/0"}, "Redis needs no password"),
+        ({"redis_url": "unix:///run/redis.sock"}, None),
+        ({"redis_url": ""}, None),
+    ],
+)
+def test_connections_that_others_could_read_or_use_are_told(make_app, changes, words):
+    known = {"redis_url": "", "database_url": "sqlite://", **changes}
+    with make_app().app_context():
+        current_app.extensions["settings"] = Settings(**(settings().model_dump() | known))
+        found = [finding.what for finding in check_connections()]
+    assert [words in what for what in found] == ([True] if words else [])
+
+
+@pytest.mark.databases("sqlite")
+def test_an_env_file_that_others_can_read_is_told(flask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ".env" not in flask("doctor").output
+    Path(".env").touch(0o600)
+    assert ".env" not in flask("doctor").output
+    Path(".env").chmod(0o640)
+    assert f".env can be read by others: it holds secrets: chmod 600 {tmp_path}/.env" in flask("doctor").output
 
 
 # ── workers, hosts and disks ──

@@ -447,7 +447,7 @@ def test_the_command_checks_asks_imports_and_reports(app, flask, people, with_wo
 
 
 def test_the_command_says_why_a_file_is_none(flask, with_worker, tmp_path):
-    file = tmp_path / "people.xlsx"
+    file = tmp_path / "people.csv"
     file.write_bytes(b"PK\x03\x04")
     refused = flask("users", "import", str(file))
     assert refused.exit_code == 1
@@ -496,3 +496,27 @@ def test_an_import_through_a_key_does_no_more_than_the_key(app, admin):
 
     assert "new@example.com" not in users(app)
     assert users(app)["other@example.com"] == ("", ["member"])
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("name", ["setup.exe", "people.xlsx", "people", "people.csv.exe", ".csv/people"])
+def test_the_name_of_a_file_of_another_kind_is_refused_before_it_is_stored(app, grace, admin, flask, tmp_path, name):
+    content = b"email\nada@example.com\n"
+    answer = grace.post(IMPORT, {"file": (io.BytesIO(content), name)}, content_type="multipart/form-data")
+    assert (answer.status_code, "(.csv, .tsv or .txt)" in answer.text) == (422, True)
+    program = Program(app).login(admin)
+    refused = program.post(f"/users/imports?name={name}", data=content, headers={"Content-Type": "text/csv"})
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "unreadable_file")
+    file = tmp_path / name.replace("/", "-")
+    file.write_bytes(content)
+    result = flask("users", "import", str(file), "--dry-run")
+    assert (result.exit_code, "(.csv, .tsv or .txt)" in result.output) == (1, True)
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(StoredFile)) == 0
+
+
+@pytest.mark.databases("sqlite")
+def test_the_ending_may_be_in_capitals(app, grace, upload):
+    assert "1 rows were checked" in grace.page(upload(grace, "email\nada@example.com\n", name="PEOPLE.TSV")).text(
+        "main"
+    )

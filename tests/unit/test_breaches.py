@@ -4,10 +4,14 @@ import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
-from app.security.breaches import by_file, by_service, never
+from app.extensions import breach_check
+from app.security import breaches
+from app.security.breaches import by_file, by_list, by_service, never
+from app.settings import Settings
 from tests.support.slow_server import slow_server
 
 
@@ -53,6 +57,40 @@ def test_a_hash_in_lower_case_is_found(tmp_path):
     file.write_text(digest("letmein").lower() + "\n")
 
     assert by_file(file)("letmein")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery staple",
+        "Correct-Horse_Battery.Staple!",
+        "MayTheForceBeWithYou1977",
+        "007 My Name Is Bond",
+        "thisisapassword",
+        "To be, or not to be?",
+    ],
+)
+def test_common_long_passwords_are_in_our_own_list_however_they_are_written(password):
+    assert by_list(password)
+    for choice, is_refused in (("list", True), ("service", True), ("off", False)):
+        assert (
+            breach_check(Settings(environment="testing", breach_check=choice, breach_check_url="http://127.0.0.1:1/"))(
+                password
+            )
+            == is_refused
+        )
+    assert breach_check(Settings(environment="testing"))(password)
+
+
+@pytest.mark.parametrize("password", ["a quieter harbour", "correct horse", "20261130", "!!!", "ünïcödé sèntènce"])
+def test_other_passwords_are_not_in_it(password):
+    assert not by_list(password)
+
+
+def test_our_own_list_is_sorted_in_lower_case_and_without_signs():
+    lines = Path(breaches.__file__).with_name("common_passwords.list").read_text().splitlines()
+    assert lines == sorted(set(lines))
+    assert all(line.isalpha() and line.islower() and line.isascii() for line in lines)
 
 
 class RangeService(BaseHTTPRequestHandler):

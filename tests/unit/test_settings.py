@@ -70,7 +70,7 @@ WRONG = [
     ("PASSWORD_MIN_LENGTH", "7", "greater than or equal to 8"),
     ("PASSWORD_MAX_LENGTH", "63", "greater than or equal to 64"),
     ("ARGON2_MEMORY_KIB", "7", "greater than or equal to 8"),
-    ("BREACH_CHECK", "yes", "'off', 'service' or 'file'"),
+    ("BREACH_CHECK", "yes", "'off', 'list', 'service' or 'file'"),
     ("BREACH_CHECK", "file", "BREACH_CHECK=file needs BREACH_CHECK_FILE"),
     ("SESSION_IDLE_MINUTES", "0", "greater than or equal to 1"),
     ("SESSION_IDLE_MINUTES", "-5", "greater than or equal to 1"),

@@ -1,0 +1,94 @@
+"""What was refused leaves one warning in the log, without a secret."""
+
+import pytest
+
+from app.providers import Provider
+from tests.support.browser import Browser
+from tests.support.program import Program
+
+pytestmark = pytest.mark.databases("sqlite")
+
+
+def warnings(log):
+    usual = {"at", "level", "logger", "message", "request_id"}
+    return [
+        (line["message"], {name: value for name, value in line.items() if name not in usual})
+        for line in log.lines
+        if line["level"] == "WARNING"
+    ]
+
+
+def test_a_refused_api_key_is_logged_by_its_prefix(app, ada, log):
+    program = Program(app).login(ada)
+    made = program.post("/auth/confirm", {"password": ada.password})
+    assert made.status_code == 200, made.text
+    key = program.post("/api-keys", {"name": "Reporter", "scopes": ["account:read"]}).json["data"]
+    key_id, secret = key["id"], key["key"]
+    program.delete(f"/api-keys/{key_id}")
+    assert warnings(log) == []
+
+    assert Program(app, token=secret).get("/users/me").status_code == 401
+
+    assert warnings(log) == [("a credential was refused", {"kind": "api_key", "key_prefix": secret[:10]})]
+    assert secret not in log.text
+
+
+@pytest.mark.parametrize("token", ["x.y.z", "ghk_short", ""])
+def test_a_refused_access_token_is_logged_without_it(app, token, log):
+    assert Program(app, token=token).get("/users/me").status_code == 401
+    assert warnings(log) == [("a credential was refused", {"kind": "access_token"})]
+
+
+def test_no_credential_is_no_refused_one(app, client, log):
+    assert Program(app).get("/users/me").status_code == 401
+    assert client.get("/account").status_code == 302
+    assert warnings(log) == []
+
+
+def test_a_refused_refresh_token_is_logged(app, log):
+    assert Program(app).post("/auth/refresh", {"refresh_token": "r" * 43}).status_code == 401
+    assert warnings(log) == [("a credential was refused", {"kind": "refresh_token"})]
+
+
+@pytest.mark.settings(metrics_token="m" * 40)
+def test_a_refused_token_of_the_metrics_is_logged(client, log):
+    assert client.get("/metrics").status_code == 401
+    assert warnings(log) == []
+    assert client.get("/metrics", headers={"Authorization": "Bearer guessed"}).status_code == 401
+    assert warnings(log) == [("a credential was refused", {"kind": "metrics_token"})]
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/auth/reset-password", "auth.open_reset"),
+        ("/auth/verify-email", "auth.open_verification"),
+        ("/auth/undo-addition", "auth.open_undo_addition"),
+    ],
+)
+def test_a_dead_link_is_logged_once(client, path, endpoint, log):
+    assert client.get(f"{path}/{'t' * 43}").status_code == 410
+    ((message, fields),) = warnings(log)
+    assert (message, [*fields]) == ("a dead link was opened", ["endpoint"])
+    assert "t" * 43 not in log.text
+
+
+def test_a_dead_link_of_a_program_is_logged_once(app, log):
+    answer = Program(app).post("/auth/verify-email", {"token": "t" * 43, "password": "a quieter harbour"})
+    assert answer.status_code == 410, answer.text
+    assert [message for message, _ in warnings(log)] == ["a dead link was opened"]
+
+
+def test_an_unknown_host_is_logged_once(client, log):
+    assert client.get("/", base_url="http://evil.test").status_code == 400
+    assert warnings(log) == [("a request for an unknown host was refused", {"host": "evil.test"})]
+
+
+@pytest.mark.own_app
+def test_a_wrong_state_of_a_provider_is_logged_once(app, provider, log):
+    app.extensions["settings"].oauth_providers.append(Provider(**provider.settings()))
+    assert Browser(app).get("/auth/oauth/acme/callback?state=made-up&code=x").status_code == 400
+    ((message, fields),) = warnings(log)
+    assert (message, fields["provider"]) == ("a sign-in with a provider failed", "acme")
+    assert "state" in fields["reason"]
+    assert "made-up" not in log.text
