@@ -40,8 +40,13 @@ TRIED_AGAIN_SECONDS = 5
 @public
 @limited("login", method="GET")
 def oauth(provider: str) -> ResponseReturnValue:
-    """To the provider; with `?for=confirm` to prove there again who one is."""
+    """To the provider; with `?for=confirm` to prove there again who one is.
+
+    From another site it leads to the sign-in page only: nobody is signed in without a click here (login CSRF).
+    """
     chosen = _get(provider)
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return redirect(url_for("auth.login", next=request.args.get("next")), code=303)
     purpose = CONFIRM if request.args.get("for") == CONFIRM and identity.principal() else SIGN_IN
     state = challenges.begin("oauth", chosen.name, purpose)
     try:

@@ -110,9 +110,20 @@ def test_under_a_barrage_of_kills_every_registration_is_whole(build):
     assert register(deployment, ADA)
 
 
-def test_headers_that_are_too_large_or_sent_twice_are_refused(build):
+SMUGGLED = (
+    b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+    b"Content-Length: 4\r\nContent-Length: 5",
+    b"Transfer-Encoding: \x0bchunked",
+    b"Transfer-Encoding: chunked, identity",
+    b"Content-Length: +4",
+)
+
+
+def test_headers_that_are_too_large_or_sent_twice_and_lengths_of_two_meanings_are_refused(build):
+    """Request smuggling: RFC 9112, section 11.2."""
     deployment = build()
     deployment.start_web()
+    assert {headers: status_of(deployment, headers) for headers in SMUGGLED} == dict.fromkeys(SMUGGLED, 400)
     huge = b"X-Padding: " + b"a" * 1_000_000
     twice = b"Authorization: Bearer one\r\nAuthorization: Bearer ghk_two"
 

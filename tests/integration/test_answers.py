@@ -134,7 +134,20 @@ def test_part_of_a_file_and_a_picture_are_not_compressed(client):
     assert not {"Content-Encoding"} & {*part.headers.keys(), *picture.headers.keys()}
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/users/99", f"/users/{2**80}", "/.git/HEAD", "/.env", "/console"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nowhere",
+        "/users/99",
+        f"/users/{2**80}",
+        "/.git/HEAD",
+        "/.env",
+        "/console",
+        "/static/",
+        "/instance/",
+        "/instance/gatehouse.db",
+    ],
+)
 def test_what_is_not_there_is_a_404_with_a_way_out(client, admin, path):
     client.sign_in(admin)
     answer = client.get(path)

@@ -885,6 +885,15 @@ def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog):
 
 
 @pytest.mark.databases("sqlite")
+def test_another_site_begins_no_sign_in(site, provider):
+    browser = Browser(site())
+    answer = browser.get(f"{START}?next=/account/sessions", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (answer.status_code, answer.location) == (303, "/auth/login?next=/account/sessions")
+    for own in ("same-origin", "same-site", "none"):
+        assert browser.get(START, headers={"Sec-Fetch-Site": own}).location.startswith(provider.url)
+
+
+@pytest.mark.databases("sqlite")
 def test_begun_too_often_is_too_often(site):
     app = site(limit_scale=1, limit_login="2 per hour")
     browser = Browser(app)
