@@ -65,7 +65,7 @@ def register(body: RegisterIn) -> Answer:
 @bp.post("/v1/auth/verify-email")
 @public
 @limited("link")
-@endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, DeadLink, Busy), tag="auth")
+@endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, DeadLink, RegistrationClosed, Busy), tag="auth")
 def verify_email(body: VerifyEmailIn) -> Answer:
     """Confirm an address with the token from the mail and the password that was chosen."""
     _, user = reading().registration.get_candidate(body.token)
@@ -171,7 +171,7 @@ def forgot_password(body: EmailIn) -> Answer:
 @bp.post("/v1/auth/reset-password")
 @public
 @limited("link")
-@endpoint(None, body=ResetPasswordIn, refuses=(DeadLink, WeakPassword, Busy), tag="auth")
+@endpoint(None, body=ResetPasswordIn, refuses=(DeadLink, WeakPassword, RegistrationClosed, Busy), tag="auth")
 def reset_password(body: ResetPasswordIn) -> Answer:
     """Set a new password with the token of the link. Every sign-in of the account ends."""
     reading().links.get_live(body.token, Purpose.RESET_PASSWORD)

@@ -19,7 +19,7 @@ from app.services.connections import Identity
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import challenges, identity
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
 from app.web.credentials import begin_session
 from app.web.limits import limited
 from app.web.pages import page
@@ -38,6 +38,7 @@ TRIED_AGAIN_SECONDS = 5
 
 @bp.get("/oauth/<provider>")
 @public
+@open_in_maintenance
 @limited("login", method="GET")
 def oauth(provider: str) -> ResponseReturnValue:
     """To the provider; with `?for=confirm` to prove there again who one is.
@@ -61,6 +62,7 @@ def oauth(provider: str) -> ResponseReturnValue:
 
 @bp.get("/oauth/<provider>/callback")
 @public
+@open_in_maintenance
 @limited("login", method="GET")
 def callback(provider: str) -> ResponseReturnValue:
     """Back from the provider. Its code is exchanged once, and only for the browser that began."""

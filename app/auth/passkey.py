@@ -12,7 +12,7 @@ from app.errors import BadPasskey, NotUsable
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, unit_of_work
 from app.web import identity
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
 from app.web.credentials import begin_session
 from app.web.limits import limited
 from app.web.passkeys import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
@@ -21,6 +21,7 @@ from app.web.redirects import done, kept_next, next_page, onward
 
 @bp.post("/passkey")
 @public
+@open_in_maintenance
 @limited("login")
 def passkey() -> ResponseReturnValue:
     """What a browser's authenticator has signed, for one of the three pages that ask for it."""

@@ -13,7 +13,7 @@ from app.services.factors import ProvedFactor
 from app.services.sign_in import Authentication
 from app.unit_of_work import reading
 from app.web import identity
-from app.web.access import public
+from app.web.access import open_in_maintenance, public
 from app.web.credentials import begin_session, check_code
 from app.web.identity import Half
 from app.web.limits import limited
@@ -33,6 +33,7 @@ def ask_for_factor(
 
 @bp.route("/two-factor", methods=["GET", "POST"])
 @public
+@open_in_maintenance
 @limited("login")
 def two_factor() -> ResponseReturnValue:
     half = identity.half()

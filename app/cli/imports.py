@@ -13,6 +13,7 @@ from app.cli.users import json_option, users
 from app.models import Phase, UserImport
 from app.principal import OPERATOR
 from app.services.directory import UserFilter
+from app.services.user_import_run import NARROWED
 from app.services.user_imports import MOST_BYTES
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import csv_lines
@@ -82,7 +83,10 @@ def _followed(found: UserImport, label: str, phase: Phase) -> UserImport:
 
 def _tell(found: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
     click.echo(", ".join(f"{counts.get(key, 0):,} {text}" for key, text in names.items()))
+    narrowing = {number for number, kind in found.examples if kind == NARROWED}
     for row in reading().user_imports.list_examples(found):
-        if row.outcome == "refused":
+        if row.outcome == "refused" or row.number in narrowing:
             click.echo(f"  row {row.number}: {row.email or 'no address'}: {row.reason}")
+    if counts.get("new") and not reading().invitations_open:
+        click.echo("Registration is closed. The import creates new accounts all the same.")
     sys.stdout.flush()

@@ -42,8 +42,8 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
             work.user_import_run.refuse(task.import_id, str(refusal))
         return str(refusal)
     with run.step() as work:
-        work.user_import_run.close_check(task.import_id, ignored=ignored)
-    return f"rows up to number {done} checked"
+        checked = work.user_import_run.close_check(task.import_id, ignored=ignored)
+    return f"rows checked: {checked}"
 
 
 @handles_in_steps(ApplyUserImport)

@@ -240,7 +240,7 @@ def send_impersonated(work: Work, task: SendImpersonated, claim: Claim) -> Messa
 @handles(SendInvitation)
 def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
-    if user.is_verified() or user.hashed_password is not None:
+    if user.is_verified():
         raise Pointless("the account is set up already")
     _check_quota(work, claim, kind="invitation", recipient=user.email)
     inviter = work.session.get(User, task.inviter_id) if task.inviter_id is not None else None

@@ -18,7 +18,6 @@ from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks, undoable
-from app.services.registration import Registration
 from app.services.statements import has_room, serialise
 from app.tasks import SendConnectionAdded, SendConnectionRemoved
 
@@ -44,7 +43,6 @@ class Connections:
     invitations: Invitations
     job_queue: JobQueue
     links: OneTimeLinks
-    registration: Registration
     registration_open: bool
     clock: Callable[[], datetime]
 
@@ -64,20 +62,19 @@ class Connections:
     def sign_up(self, identity: Identity) -> OAuthIdentity:
         """Create an account for an address that the provider has confirmed, or take the one that waits for it.
 
-        An invitation is accepted, and an account that was never confirmed starts anew, without the password that
-        a stranger may have chosen. Raises EmailTaken, RegistrationClosed.
+        An account that was never confirmed starts again, without the password that a stranger may have chosen. An open
+        invitation is accepted. Raises EmailTaken, RegistrationClosed.
         """
         if identity.email is None:
             raise EmailTaken
         user = self._waiting(identity.email) or self._new(identity.email)
-        if self.invitations.accept_by_address(user, name=identity.name) is None:
-            if not self.registration_open:
-                raise RegistrationClosed
-            now = self.clock()
-            user.name, user.hashed_password, user.created_at = identity.name, None, now
-            self.links.end_all(user.id, *Purpose)
+        if self.invitations.find_open(user.id) is None:
             self.audit.record("user.registered", subject_id=user.id, provider=identity.provider)
-            self.registration.mark_verified(user)
+        # A name that they were invited with stays, unless a stranger has registered with the address.
+        invited_name = user.name if user.hashed_password is None else ""
+        user.name, user.hashed_password, user.created_at = identity.name or invited_name, None, self.clock()
+        self.links.end_all(user.id, *Purpose)
+        self.invitations.confirm_address(user)
         return self._add(user.id, identity)
 
     def connect(self, user_id: int, identity: Identity) -> OAuthIdentity:

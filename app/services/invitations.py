@@ -32,6 +32,7 @@ class Invitations:
     session: DbSession
     audit: AuditLog
     invitations_open: bool
+    registration_open: bool
     job_queue: JobQueue
     lifetimes: Lifetimes
     links: OneTimeLinks
@@ -114,57 +115,61 @@ class Invitations:
         self.audit.record("invitation.revoked", subject_id=user_id)
 
     def get_invited(self, token: str) -> User:
-        """The user that a valid link invites. Raises DeadLink."""
+        """The user that a valid link invites. Raises DeadLink, RegistrationClosed."""
         link = self.links.get_live(token, Purpose.INVITATION)
+        if not self.invitations_open:
+            raise RegistrationClosed
         user = self.session.scalar(select(User).where(User.id == link.user_id, User.email == link.address))
         if user is None or not user.is_active or user.is_verified():
             raise DeadLink
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
-        """Set name and password, confirm the address, and give the promised roles. Raises DeadLink.
-
-        A role is given only if whoever invited still holds all that it may do.
-        """
+        """Set name and password, confirm the address, and give the promised roles. Raises DeadLink, RegistrationClosed."""
         link = self.links.spend(token, Purpose.INVITATION)
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
         user = self.session.scalar(query.options(selectinload(User.roles)).with_for_update(key_share=True))
         if user is None or user.is_verified():
             raise DeadLink
         user.name, user.hashed_password = name, password.hashed
-        self._welcome(user)
-        return user
-
-    def accept_by_address(self, user: User, *, name: str) -> User | None:
-        """Accept for a user (locked) whose address somebody else has confirmed, as its owner; no password is set.
-
-        None if no invitation to them is open. A name that they were invited with stays, unless `name` is another.
-        """
-        open_ones = self._pending().where(Invitation.user_id == user.id, Invitation.expires_at > self.clock())
-        if user.hashed_password is not None or self.session.scalar(open_ones) is None:
-            return None
-        user.name = name or user.name
-        self._welcome(user)
-        return user
-
-    def _welcome(self, user: User) -> None:
-        """Confirm the address, and give the roles."""
-        user.email_verified_at = user.updated_at = self.clock()
+        self.confirm_address(user)
         self.links.end_all(user.id, *Purpose)
-        self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
-        for role in self._redeem(user):
-            self.roles.give_promised(user, role)
+        return user
 
-    def _redeem(self, user: User) -> list[str]:
-        """The roles that are still the inviter's to give, or `member`; the invitation goes."""
-        invitation = self.session.scalar(self._pending().where(Invitation.user_id == user.id))
+    def find_open(self, user_id: int) -> Invitation | None:
+        """The invitation of `user_id`, if it can still be accepted."""
+        wanted = (Invitation.user_id == user_id, Invitation.expires_at > self.clock())
+        return self.session.scalar(self._pending().where(*wanted)) if self.invitations_open else None
+
+    def confirm_address(self, user: User) -> None:
+        """Mark an address as confirmed, whichever way its owner proved it; no change if it is already.
+
+        That accepts an open invitation: its roles are given as far as whoever invited still holds all that they may do;
+        without one the user is a `member`. Raises RegistrationClosed where registration is not open and nobody invited
+        them.
+        """
+        if user.is_verified():
+            return
+        invitation = self.find_open(user.id)
+        if invitation is None and not self.registration_open:
+            raise RegistrationClosed
+        user.email_verified_at = user.updated_at = self.clock()
         if invitation is None:
-            return [MEMBER]
+            self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
+        else:
+            self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
+        for role in self._kept_promises(invitation) or [MEMBER]:
+            self.roles.give_promised(user, role)
+        self.session.execute(delete(Invitation).where(Invitation.user_id == user.id))
+        self.links.end_all(user.id, Purpose.INVITATION)
+
+    def _kept_promises(self, invitation: Invitation | None) -> list[str]:
+        """The promised roles that are still the inviter's to give."""
+        if invitation is None:
+            return []
         inviter = invitation.inviter
         there = [role for role in self.roles.list_all() if role.name in invitation.roles]
-        kept = [role.name for role in there if invitation.by_operator or self.policy.may_keep_promise(inviter, role)]
-        self.session.delete(invitation)
-        return kept or [MEMBER]
+        return [role.name for role in there if invitation.by_operator or self.policy.may_keep_promise(inviter, role)]
 
     @staticmethod
     def _pending() -> Select[Invitation]:

@@ -13,10 +13,10 @@ from sqlalchemy.orm import selectinload
 from app.errors import DeadLink
 from app.models import Purpose, User
 from app.services.audit import AuditLog
+from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.registration import Registration
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
 from app.services.users import Users
@@ -27,9 +27,9 @@ from app.tasks import AnswerForgotPassword, SendPasswordChanged
 class PasswordReset:
     session: DbSession
     audit: AuditLog
+    invitations: Invitations
     job_queue: JobQueue
     links: OneTimeLinks
-    registration: Registration
     revocation: Revocation
     sessions: Sessions
     users: Users
@@ -51,14 +51,15 @@ class PasswordReset:
 
         The link was sent to the address, so it confirms the address as well; a name given before that is
         dropped. An account that was deleted with its password comes back: the thief of a password must not be able to
-        delete it. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink.
+        delete it. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink,
+        RegistrationClosed.
         """
         link = self.links.spend(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)
         user.hashed_password, user.updated_at = password.hashed, self.clock()
         if not user.is_verified():
             user.name = ""
-        self.registration.mark_verified(user)
+        self.invitations.confirm_address(user)
         self.users.take_back(user)
         self.revocation.revoke_access(user.id, reason="password_reset")
         if device_token is not None:

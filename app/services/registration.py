@@ -10,14 +10,14 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import RegistrationClosed, WrongPassword
-from app.models import MEMBER, OneTimeLink, Purpose, User
+from app.models import OneTimeLink, Purpose, User
 from app.security.tokens import is_same, keyed_hash
 from app.services.audit import AuditLog
+from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.roles import Roles
 from app.services.statements import insert_once
 from app.tasks import AnswerRegistration, AnswerResendVerification
 
@@ -28,7 +28,7 @@ class Registration:
     audit: AuditLog
     job_queue: JobQueue
     links: OneTimeLinks
-    roles: Roles
+    invitations: Invitations
     lifetimes: Lifetimes
     secret_keys: Sequence[str]
     registration_open: bool
@@ -80,23 +80,15 @@ class Registration:
     def verify(self, token: str, *, seen_hash: str | None) -> User:
         """Confirm the address. `seen_hash` is the stored hash that the password or proof was checked against.
 
-        Raises DeadLink; WrongPassword when the password was changed in the meantime.
+        Raises DeadLink, RegistrationClosed; WrongPassword when the password was changed in the meantime.
         """
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
         user = self.session.scalars(select(User).where(User.id == link.user_id).with_for_update(key_share=True)).one()
         if user.hashed_password != seen_hash:
             raise WrongPassword
         self.links.spend(token, Purpose.VERIFY_EMAIL)
-        self.mark_verified(user)
+        self.invitations.confirm_address(user)
         return user
-
-    def mark_verified(self, user: User) -> None:
-        """Mark the address as confirmed and assign the member role: the user can sign in."""
-        if user.is_verified():
-            return
-        user.email_verified_at = user.updated_at = self.clock()
-        self.roles.give_promised(user, MEMBER)
-        self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
 
     def purge_unconfirmed(self, *, at_most: int = 1000) -> int:
         """Delete accounts that were not confirmed in time; returns how many. Nobody can have signed in to them."""

@@ -50,6 +50,7 @@ COLUMNS = ("email", "name", "roles")
 ALIASES = {"e-mail": "email", "email address": "email", "e-mail address": "email", "full name": "name", "role": "roles"}
 MOST_ROWS = 1_000_000
 MOST_EXAMPLES = 50
+NARROWED = "narrowed"  # In the examples of an import: a changed row that takes permissions away.
 TO_DO = (Outcome.NEW, Outcome.CHANGED)
 
 
@@ -67,8 +68,11 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`is_narrowing`: the person would have fewer permissions afterwards."""
+
     outcome: Outcome
     reason: str | None = None
+    is_narrowing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,19 +128,24 @@ class UserImportRun:
         self._refuse_repetitions(import_id, rows)
         readable = [row for row in rows if row["outcome"] == Outcome.NEW]
         known = self._known([row["email"] for row in readable])
-        known_roles = self._roles()
+        known_roles, narrowing = self._roles(), set()
         for row in readable:
             verdict = self._judge(row["name"], row["roles"], known.get(row["email"]), known_roles, by=by)
             row["outcome"], row["reason"] = verdict.outcome, verdict.reason
+            if verdict.is_narrowing:
+                narrowing.add(row["number"])
         insert_rows(self.session, UserImportRow, rows)
         found.checked = _added(found.checked, (row["outcome"] for row in rows))
         found.gives_roles |= any(row["outcome"] in TO_DO and set(row["roles"]) - {MEMBER} for row in rows)
-        self._keep_examples(found, [(row["number"], row["outcome"]) for row in rows])
+        kinds = [(row["number"], NARROWED if row["number"] in narrowing else row["outcome"]) for row in rows]
+        self._keep_examples(found, kinds)
 
-    def close_check(self, import_id: int, *, ignored: Sequence[str]) -> None:
+    def close_check(self, import_id: int, *, ignored: Sequence[str]) -> int:
+        """Returns how many rows there are."""
         found = self.session.get_one(UserImport, import_id)
         found.phase, found.rows, found.ignored = Phase.CHECKED, sum(found.checked.values()), list(ignored)
         self._drop_file(found)
+        return found.rows
 
     def refuse(self, import_id: int, problem: str) -> None:
         """Nothing more is done; `problem` is why."""
@@ -228,8 +237,13 @@ class UserImportRun:
         renames, assigns = bool(name) and name != user.name, bool(roles) and set(roles) != held
         if renames:
             changes.append(f"name: {user.name or 'none'} → {name}")
+        is_narrowing = False
         if assigns:
             changes.append(f"roles: {', '.join(sorted(held)) or 'none'} → {', '.join(sorted(roles))}")
+            left = permissions_of([known_roles[role] for role in roles])
+            is_narrowing = not permissions_of(user.roles) <= left
+        if is_narrowing:
+            changes.append("fewer permissions, of your own account" if user.id == by.user_id else "fewer permissions")
         if not changes:
             return Verdict(Outcome.UNCHANGED)
         _check_there(user)
@@ -239,7 +253,7 @@ class UserImportRun:
             self.policy.check(by, ROLES_ASSIGN, user)
             for role in set(roles) ^ held:
                 self.policy.check_giving(by, known_roles[role])
-        return Verdict(Outcome.CHANGED, "; ".join(changes)[:500])
+        return Verdict(Outcome.CHANGED, "; ".join(changes)[:500], is_narrowing)
 
     def _update(self, row: _Row, user: User, *, by: Actor) -> None:
         try:
@@ -342,11 +356,11 @@ class UserImportRun:
 
     @staticmethod
     def _keep_examples(found: UserImport, rows: Iterable[tuple[int, str]]) -> None:
-        """The numbers of the first rows that are refused or changed, for the page."""
+        """The numbers of the first rows that are refused, changed or NARROWED, for the page."""
         counts = Counter(outcome for _, outcome in found.examples)
         kept = list(found.examples)
         for number, outcome in rows:
-            if outcome in {Outcome.REFUSED, Outcome.CHANGED} and counts[outcome] < MOST_EXAMPLES:
+            if outcome in {Outcome.REFUSED, Outcome.CHANGED, NARROWED} and counts[outcome] < MOST_EXAMPLES:
                 counts[outcome] += 1
                 kept.append([number, str(outcome)])
         if len(kept) > len(found.examples):

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import AccountError, TooManyRows, UnreadableFile
 from app.models import Job, JobState, Phase, UserImport
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
+from app.services.user_import_run import NARROWED
 from app.services.user_imports import MOST_BYTES
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
@@ -130,5 +131,6 @@ def _shown(look: Work, found: UserImport) -> SimpleNamespace:
     known.is_waiting = job is not None and job.state == JobState.WAITING
     known.is_stopping = known.is_open and job is not None and job.cancel_requested_at is not None
     known.why = job.outcome if job else None
+    known.is_narrowing = any(kind == NARROWED for _, kind in found.examples)
     known.told = progress_text(job, look.job_board.pace(job)) if job else ""
     return known

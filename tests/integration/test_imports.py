@@ -517,6 +517,29 @@ def test_the_name_of_a_file_of_another_kind_is_refused_before_it_is_stored(app, 
 
 @pytest.mark.databases("sqlite")
 def test_the_ending_may_be_in_capitals(app, grace, upload):
-    assert "1 rows were checked" in grace.page(upload(grace, "email\nada@example.com\n", name="PEOPLE.TSV")).text(
-        "main"
+    assert "1 row was checked" in grace.page(upload(grace, "email\nada@example.com\n", name="PEOPLE.TSV")).text("main")
+
+
+@pytest.mark.databases("sqlite")
+def test_rows_that_take_permissions_away_are_marked_ones_own_too(app, grace, admin, people, upload, flask):
+    people.add("root@example.com", roles=("administrator",))
+    people.add("mia@example.com", roles=("member",))
+    page = grace.page(
+        upload(grace, f"email,roles\n{admin.email},member\nroot@example.com,manager\nmia@example.com,manager\n")
     )
+    assert "Some rows take permissions away" in page.text("main .notice")
+    told = page.texts("main tbody tr")
+    assert ["of your own account" in row for row in told] == [True, False, False]
+    assert ["fewer permissions" in row for row in told] == [True, True, False]
+    harmless = grace.page(upload(grace, "email,roles\nmia@example.com,manager\n"))
+    assert "permissions away" not in harmless.text("main")
+
+
+@pytest.mark.databases("sqlite")
+def test_where_registration_is_closed_an_import_still_works_and_says_so(app, grace, upload, new_browser, flask):
+    grace.post("/admin/settings", {"registration": "closed", "announcement": ""}, page="/admin/settings")
+    page = upload(grace, "email,name\nnew@example.com,New\n")
+    assert "Registration is closed. The import creates these accounts all the same." in grace.page(page).text("main")
+    assert "Send each new person" not in grace.page(page).text("main")
+    assert "Added 1" in start(app, grace, page)
+    assert users(app)["new@example.com"] == ("New", ["member"])

@@ -108,12 +108,100 @@ def test_an_invitation_is_listed_sent_again_and_revoked(invite, grace, mailbox, 
         assert grace.post(action, {}, page="/users/invitations").status_code == 404
 
 
-def test_a_forgotten_password_does_not_redeem_an_invitation(invite, mailbox, new_browser, flask):
+def is_invited(grace):
+    return BOB in grace.page("/users/invitations").text("main")
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_whoever_resets_the_password_at_the_invited_address_accepts(invite, grace, mailbox, new_browser, flask):
+    link = invite("administrator")
+    assert is_invited(grace)
+    browser = new_browser()
+    browser.forgot_password(BOB)
+    browser.reset_password(mailbox.last_to(BOB).link, GOOD)
+    assert roles_of(flask) == ["administrator"]
+    assert not is_invited(grace)
+    assert new_browser().get(link).status_code == 410
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_whoever_registers_and_confirms_the_invited_address_accepts(invite, grace, mailbox, new_browser, flask):
+    link = invite("manager")
+    browser = new_browser()
+    browser.register(BOB, GOOD)
+    assert (roles_of(flask), is_invited(grace)) == ([], True)
+    browser.verify_email(mailbox.last_to(BOB).link)
+    assert (roles_of(flask), is_invited(grace)) == (["manager"], False)
+    assert new_browser().get(link).status_code == 410
+
+
+def test_a_stranger_who_registers_an_invited_address_gains_and_stops_nothing(
+    invite, grace, mailbox, new_browser, flask, clock
+):
+    invite("manager")
+    stranger = new_browser()
+    stranger.register(BOB, "a password of a stranger", name="Mallory")
+    confirmation = mailbox.last_to(BOB).link
+    form = grace.page("/users/invitations").find('main form[action$="/resend"]').attrs["action"]
+    grace.post(form, {}, page="/users/invitations")
+    link = mailbox.last_to(BOB).link
+    assert "/invitation/" in link
+
+    accept(new_browser(), link)
+    assert roles_of(flask) == ["manager"]
+    assert stranger.login(BOB, "a password of a stranger").status_code == 422
+    assert new_browser().get(confirmation).status_code == 410
+
+
+def test_an_expired_invitation_gives_no_roles(invite, grace, mailbox, new_browser, flask, clock):
     invite("administrator")
+    clock.advance(days=8)
     browser = new_browser()
     browser.forgot_password(BOB)
     browser.reset_password(mailbox.last_to(BOB).link, GOOD)
     assert roles_of(flask) == ["member"]
+
+
+@pytest.mark.settings(registration="invite")
+def test_where_an_invitation_is_needed_an_expired_one_lets_nobody_in(invite, mailbox, new_browser, flask, clock, app):
+    invite("administrator")
+    clock.advance(days=8)
+    browser = new_browser()
+    browser.forgot_password(BOB)
+    link = mailbox.last_to(BOB).link
+    answer = browser.reset_password(link, GOOD)
+    assert (answer.status_code, "egistration" in answer.text) == (403, True)
+    assert browser.login(BOB, GOOD).status_code == 422
+    refused = Program(app).post("/auth/reset-password", {"token": link.rpartition("/")[2], "password": GOOD})
+    assert (refused.status_code, code(refused)) == (403, "registration_closed")
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_changing_the_address_of_an_account_accepts_no_invitation(invite, mailbox, people, new_browser, flask):
+    invite("administrator")
+    ada = people.add("ada@example.com")
+    browser = new_browser()
+    browser.sign_in(ada)
+    browser.post("/account/email", {"email": BOB, "password": ada.password})
+    browser.open_and_send(mailbox.last_to(BOB).link)
+    assert "administrator" not in roles_of(
+        flask, ada.email if flask("users", "show", ada.email).exit_code == 0 else BOB
+    )
+
+
+def test_closing_the_registration_closes_open_invitations_and_sign_ups(invite, grace, mailbox, new_browser, flask):
+    link = invite("manager")
+    browser = new_browser()
+    browser.register("eve@example.com", GOOD)
+    confirmation = mailbox.last_to("eve@example.com").link
+    grace.post("/admin/settings", {"registration": "closed", "announcement": ""}, page="/admin/settings")
+    bob = new_browser()
+    for answer in (bob.get(bob.get(link).location), browser.verify_email(confirmation)):
+        assert (answer.status_code, "Registration is closed here." in answer.text) == (403, True)
+    assert roles_of(flask) == roles_of(flask, "eve@example.com") == []
+    grace.post("/admin/settings", {"registration": "", "announcement": ""}, page="/admin/settings")
+    assert accept(new_browser(), link).status_code == 302
+    assert roles_of(flask) == ["manager"]
 
 
 def test_who_registered_meanwhile_keeps_the_account_when_the_invitation_is_revoked(invite, grace, new_browser, flask):

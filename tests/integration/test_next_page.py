@@ -7,7 +7,9 @@ import pytest
 from app.web.redirects import is_own_path, next_page
 from tests.support.authenticator import add_passkey, passkey_options, set_up
 from tests.support.browser import Browser
+from tests.support.commands import flask_command
 from tests.support.people import People
+from tests.support.program import Program
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -148,7 +150,7 @@ def by_code(browser, phone, answer):
 def by_passkey(browser, passkey, purpose, page, **more):
     signed = passkey.get(passkey_options(browser.get(page).text))
     sent = {"credential": signed, "purpose": purpose, **more}
-    return browser.post("/auth/passkey", sent, page="/auth/forgot-password")
+    return browser.post("/auth/passkey", sent, page=page)
 
 
 @pytest.mark.parametrize("target", [ELSEWHERE, "/account/sessions", "//evil.test", "http://evil.test/"])
@@ -173,6 +175,45 @@ def test_every_way_of_signing_in_leads_where_somebody_was_going(site, clock, pro
 
     is_ours = target in {ELSEWHERE, "/account/sessions"}
     assert [answer.location for answer in answers] == [target if is_ours else "/account"] * 5
+
+
+def test_administrators_sign_in_during_maintenance_in_every_way(site, clock, provider, factors):
+    phone, passkey = factors
+    root = People(site).add("grace@example.com", roles=("administrator",))
+    member = People(site).add("bob@example.com")
+    own_phone, _ = set_up(signed_in(site, root), clock)
+    flask_command(site, "users", "assign", "ada@corp.example", "administrator")
+    assert flask_command(site, "maintenance", "on").exit_code == 0
+    for way in (
+        lambda browser: by_code(browser, own_phone, browser.login(root)),
+        lambda browser: by_code(browser, phone, by_provider(browser, provider, "")),
+        lambda browser: by_passkey(browser, passkey, "sign-in", "/auth/login"),
+        lambda browser: (
+            by_provider(browser, provider, "") and by_passkey(browser, passkey, "two-factor", "/auth/two-factor")
+        ),
+    ):
+        browser = Browser(site)
+        clock.advance(seconds=30)
+        assert way(browser).location == "/account"
+        assert browser.get("/account").status_code == 200
+    answer = Program(site).post(
+        "/auth/login", {"email": root.email, "password": root.password, "code": later(own_phone, clock)}
+    )
+    assert answer.status_code == 200, answer.text
+    closed = Browser(site)
+    closed.login(member)
+    assert closed.get("/account").status_code == 503
+
+
+def signed_in(site, person):
+    browser = Browser(site)
+    browser.login(person)
+    return browser
+
+
+def later(phone, clock):
+    clock.advance(seconds=30)
+    return phone.code()
 
 
 def test_where_somebody_was_going_is_forgotten_once_they_are_there(site, clock, provider, factors):
