@@ -88,9 +88,13 @@ class EmailNotVerified(CommittedRefusal):
     message = "Confirm your email address first."
 
 
-class TooManyTries(CommittedRefusal):
-    """`retry_after` is in whole seconds."""
+class TryLater(AccountError):
+    """The same can be sent again in `retry_after` whole seconds; a form keeps what was typed."""
 
+    retry_after: int
+
+
+class TooManyTries(CommittedRefusal, TryLater):
     code = "too_many_requests"
 
     def __init__(self, retry_after: int) -> None:
@@ -98,7 +102,7 @@ class TooManyTries(CommittedRefusal):
         self.retry_after = retry_after
 
 
-class Busy(AccountError):
+class Busy(TryLater):
     """More passwords are being checked than this server can check at once."""
 
     code = "busy"
@@ -345,9 +349,7 @@ class ImportNotReady(AccountError):
     message = "Only an import that was checked and not begun can be started."
 
 
-class TooManyRows(CommittedRefusal):
-    """`retry_after` is in whole seconds."""
-
+class TooManyRows(CommittedRefusal, TryLater):
     code = "too_many_rows"
     retry_after = 3600
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from redis import Redis
@@ -23,6 +24,9 @@ from app.tasks import QUEUES
 PERFORM = "app.jobs.worker.perform"
 LONGEST_JOB_SECONDS = 15 * 60
 LAST_ROUND = "gatehouse:schedule"
+# An idle worker reports itself 15 seconds before this has passed; one that has not for longer counts as dead.
+WORKER_TTL_SECONDS = 75
+HEARD_WITHIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,12 @@ class Crew:
 
     workers: tuple[SeenWorker, ...]
     last_round_at: datetime | None
+
+    def alive(self, at: datetime, *, busy: Collection[str | None]) -> list[SeenWorker]:
+        """The workers that were heard of lately, or hold a job: those of `busy` report nothing meanwhile."""
+        return [
+            each for each in self.workers if each.name in busy or (each.seen_at and at - each.seen_at < HEARD_WITHIN)
+        ]
 
 
 def connect(url: str, *, timeout: float = 2) -> Redis:

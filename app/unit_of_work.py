@@ -176,8 +176,14 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
     (`as_one`) it is part of that one, and only that one commits.
     """
     if (outer := g.get("outer_work")) is not None:
+        refusal: CommittedRefusal | None = None
         with outer.session.begin_nested():
-            yield outer
+            try:
+                yield outer
+            except CommittedRefusal as raised:
+                refusal = raised
+        if refusal is not None:
+            raise refusal
         return
     db.session.close()
     due_jobs: list[DueJob] = []

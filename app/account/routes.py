@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, ProfileForm
-from app.errors import Busy, SameAddress, SessionNotFound, TooManyChanges, WeakPassword, WrongPassword
+from app.errors import SameAddress, SessionNotFound, TooManyChanges, TryLater, WeakPassword, WrongPassword
 from app.models import Session
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
@@ -78,7 +78,7 @@ def password() -> ResponseReturnValue:
             form.refuse("current_password", refusal)
         except WeakPassword as refusal:
             form.refuse("password", refusal)
-        except Busy as refusal:
+        except TryLater as refusal:
             form.refuse(None, refusal)
         else:
             return done("Your password is changed, and every other session has ended.", to="account.password")

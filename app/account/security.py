@@ -12,7 +12,6 @@ from app.account import bp
 from app.account.forms import CodeForm, PasskeyForm, RemoveForm
 from app.errors import (
     BadPasskey,
-    Busy,
     FactorRequired,
     FactorTooNew,
     LastFactor,
@@ -20,6 +19,7 @@ from app.errors import (
     NotSetUp,
     PasskeyTaken,
     TooManyPasskeys,
+    TryLater,
     WrongCode,
 )
 from app.extensions import credentials, settings
@@ -84,7 +84,7 @@ def codes() -> ResponseReturnValue:
         return done(str(refusal), to="account.security", kind="info")
     except WrongCode as refusal:
         form.refuse("code", refusal)
-    except Busy as refusal:
+    except TryLater as refusal:
         form.refuse(None, refusal)
     uri = seed_uri(seed, account=who.email, issuer=settings().site_name)
     spaced = " ".join(seed[at : at + 4] for at in range(0, len(seed), 4))
@@ -119,7 +119,7 @@ def passkeys() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             return _add_passkey(form)
-        except (BadPasskey, PasskeyTaken, TooManyPasskeys, Busy) as refusal:
+        except (BadPasskey, PasskeyTaken, TooManyPasskeys, TryLater) as refusal:
             form.refuse(None, refusal)
     options = options_to_add(who, reading().factors.list_passkeys(who.user_id))
     return page("account/passkeys.html", form, options=options)
@@ -148,7 +148,7 @@ def recovery_codes() -> ResponseReturnValue:
         hashes = credentials.passwords.derive([plain(each) for each in made])
         with unit_of_work() as work:
             work.factors.renew_recovery(identity.signed_in().user_id, hashes)
-    except (NotSetUp, Busy) as refusal:
+    except (NotSetUp, TryLater) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return _shown(made, is_first=False)
 

@@ -187,7 +187,6 @@ def _crew(board: JobBoard) -> SimpleNamespace:
     running = {job.worker: job for job in board.list(JobFilter((JobState.RUNNING,)), limit=MOST_WORKERS)}
     alive = [
         SimpleNamespace(queues=seen.queues, name=seen.name, since=seen.since, job=running.get(seen.name))
-        for seen in crew.workers
-        if seen.name in running or (seen.seen_at and now() - seen.seen_at < HEARD_WITHIN)
+        for seen in crew.alive(now(), busy=running)
     ]
     return SimpleNamespace(is_away=False, workers=alive, last_round_at=crew.last_round_at)

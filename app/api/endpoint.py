@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from app.api.answers import Answer, respond
 from app.api.bodies import read_body, read_query
-from app.errors import AccountError, InvalidInput, Problem
+from app.errors import AccountError, CommittedRefusal, InvalidInput, Problem
 from app.unit_of_work import as_one
 from app.web import identity
 from app.web.compression import compressed
@@ -99,7 +99,11 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
             again = Response(before.body, before.status, before.headers, mimetype="application/json")
             again.headers["Idempotency-Replayed"] = "true"
             return again
-        answer = _answer(view(**values), status)
+        try:
+            answer = _answer(view(**values), status)
+        except CommittedRefusal:
+            work.idempotency.release(**mine)  # What it counted or noted stays; the answer is no answer to keep.
+            raise
         kept = envelope(answer.data if answer.again is None else answer.again, answer.message).decode()
         headers = {**answer.headers, **({"ETag": f'"{answer.etag}"'} if answer.etag else {})}
         work.idempotency.keep(**mine, status=answer.status, headers=headers, body=kept)

@@ -21,12 +21,11 @@ from app.auth.routes import REGISTERED_HERE
 from app.errors import (
     AuthenticatorLocked,
     BadPasskey,
-    Busy,
     DeadLink,
     EmailTaken,
     FactorNeeded,
     NotSetUp,
-    TooManyTries,
+    TryLater,
     WeakPassword,
     WrongCode,
     WrongPassword,
@@ -78,7 +77,7 @@ def verify_email() -> ResponseReturnValue:
             if isinstance(form, VerifyWithPasswordForm):
                 seen = check_password(user.id, form.password.data or "", purpose="verify_email")
             _verify(token, seen)
-        except (WrongPassword, Busy) as refusal:
+        except (WrongPassword, TryLater) as refusal:
             form.refuse("password" if isinstance(form, VerifyWithPasswordForm) else None, refusal)
         except DeadLink:
             return dead_verification()
@@ -134,7 +133,7 @@ def reset_password() -> ResponseReturnValue:
             return _after_reset(owner.id)
     except WeakPassword as refusal:
         form.refuse("password", refusal)
-    except Busy as refusal:
+    except TryLater as refusal:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="auth.forgot_password", text="Ask for a new link")
@@ -192,7 +191,7 @@ def invitation() -> ResponseReturnValue:
             return done("Your account is ready. Sign in to begin.", to="auth.login")
     except WeakPassword as refusal:
         form.refuse("password", refusal)
-    except Busy as refusal:
+    except TryLater as refusal:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="auth.login", text="Sign in")
@@ -246,7 +245,7 @@ def confirm_email_change() -> ResponseReturnValue:
             return done("Your new address is confirmed.", to="account.profile")
     except WrongPassword as refusal:
         form.refuse("password", refusal)
-    except (EmailTaken, Busy) as refusal:
+    except (EmailTaken, TryLater) as refusal:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="account.email", text="Go to your account")
@@ -322,7 +321,6 @@ def open_undo_addition(token: str) -> ResponseReturnValue:
 @limited("login")
 def undo_addition() -> ResponseReturnValue:
     """Remove a new way in to an account, with a second factor from before it where there is one."""
-    status, retry_after = None, None
     try:
         token = kept_link(Purpose.UNDO_ADDITION)
         addition = reading().additions.get(token)
@@ -333,12 +331,9 @@ def undo_addition() -> ResponseReturnValue:
             code = form["code"].data or "" if addition.older else ""
             _undo(token, addition, credential=credential, code=code)
             return done(f"{said} Everyone is signed out. Choose a new password now.", to="auth.forgot_password")
-    except TooManyTries as refusal:
-        form.refuse(None, refusal)
-        status, retry_after = 429, refusal.retry_after
     except (WrongCode, AuthenticatorLocked) as refusal:
         form.refuse("code", refusal)
-    except (BadPasskey, FactorNeeded, Busy) as refusal:
+    except (BadPasskey, FactorNeeded, TryLater) as refusal:
         form.refuse(None, refusal)
     except DeadLink:
         return dead_link(again="auth.forgot_password", text="Reset your password")
@@ -349,8 +344,6 @@ def undo_addition() -> ResponseReturnValue:
     return page(
         "auth/undo_addition.html",
         form,
-        status=status,
-        retry_after=retry_after,
         link=link_handle(token),
         addition=addition,
         address=owner.email,
@@ -362,7 +355,7 @@ def undo_addition() -> ResponseReturnValue:
 
 
 def _undo(token: str, addition: Addition, *, credential: str | None, code: str) -> None:
-    """Raises BadPasskey, WrongCode, AuthenticatorLocked, TooManyTries, FactorNeeded, Busy, DeadLink."""
+    """Raises BadPasskey, WrongCode, AuthenticatorLocked, TryLater, FactorNeeded, Busy, DeadLink."""
     proved = None
     if credential:
         found, count = read_proof(credential, purpose=UNDO, user_id=addition.user_id)

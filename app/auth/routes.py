@@ -10,12 +10,11 @@ from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginFor
 from app.auth.two_factor import ask_for_factor
 from app.errors import (
     AuthenticatorLocked,
-    Busy,
     EmailNotVerified,
     InvalidCredentials,
     SecondFactorRequired,
     SessionNotFound,
-    TooManyTries,
+    TryLater,
     WeakPassword,
     WrongCode,
     WrongPassword,
@@ -51,7 +50,7 @@ def register() -> ResponseReturnValue:
             _register(form)
         except WeakPassword as refusal:
             form.refuse("password", refusal)
-        except Busy as refusal:
+        except TryLater as refusal:
             form.refuse(None, refusal)
         else:
             return redirect(url_for("auth.check_your_mail"), code=303)
@@ -100,16 +99,13 @@ def login() -> ResponseReturnValue:
     if who and request.method == "GET":
         identity.keep_forward(who.account_id, who.session_id)
         return onward(form.next.data)
-    unverified, status, retry_after = False, None, None
+    unverified = False
     if form.validate_on_submit():
         try:
             sign_in(form.email.canonical, form.password.data or "", remember=bool(form.remember.data))
-        except TooManyTries as refusal:
-            form.refuse(None, refusal)
-            status, retry_after = 429, refusal.retry_after
         except SecondFactorRequired as asked:
             return ask_for_factor(asked, method="password", remember=bool(form.remember.data), target=form.next.data)
-        except (InvalidCredentials, EmailNotVerified, Busy) as refusal:
+        except (InvalidCredentials, EmailNotVerified, TryLater) as refusal:
             form.refuse(None, refusal)
             unverified = isinstance(refusal, EmailNotVerified)
         else:
@@ -117,8 +113,6 @@ def login() -> ResponseReturnValue:
     return page(
         "auth/login.html",
         form,
-        status=status,
-        retry_after=retry_after,
         unverified=unverified,
         last_method=identity.last_method(),
         options=options_to_sign_in(),
@@ -158,7 +152,7 @@ def confirm() -> ResponseReturnValue:
         field = "code" if by_code else "password"
         try:
             confirm_session(who, **{"password": "", "code": "", field: form[field].data or ""})
-        except (WrongPassword, WrongCode, AuthenticatorLocked, Busy) as refusal:
+        except (WrongPassword, WrongCode, AuthenticatorLocked, TryLater) as refusal:
             form.refuse(field, refusal)
         else:
             return redirect(next_page(form.next.data, otherwise="account.profile"))

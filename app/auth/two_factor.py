@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.auth import bp
 from app.auth.forms import TwoFactorForm
-from app.errors import AuthenticatorLocked, Busy, NotUsable, SecondFactorRequired, TooManyTries, WrongCode
+from app.errors import AuthenticatorLocked, NotUsable, SecondFactorRequired, TryLater, WrongCode
 from app.models import Factor
 from app.services.factors import ProvedFactor
 from app.services.sign_in import Authentication
@@ -49,10 +49,7 @@ def two_factor() -> ResponseReturnValue:
             finish_half(half, factor, trust=bool(form.trust.data))
         except NotUsable:
             return done("Something has changed meanwhile. Sign in again.", to="auth.login", kind="info")
-        except TooManyTries as refusal:
-            form.refuse(None, refusal)
-            return _ask(half, form, status=429, retry_after=refusal.retry_after)
-        except (WrongCode, AuthenticatorLocked, Busy) as refusal:
+        except (WrongCode, AuthenticatorLocked, TryLater) as refusal:
             form.refuse("code", refusal)
         else:
             return onward(kept_next())
@@ -67,14 +64,10 @@ def _uses_recovery(half: Half) -> bool:
     return request.args.get("use") == "recovery" or not _has_app(half)
 
 
-def _ask(
-    half: Half, form: TwoFactorForm, *, status: int | None = None, retry_after: int | None = None
-) -> ResponseReturnValue:
+def _ask(half: Half, form: TwoFactorForm) -> ResponseReturnValue:
     return page(
         "auth/two_factor.html",
         form,
-        status=status,
-        retry_after=retry_after,
         uses_recovery=_uses_recovery(half),
         has_totp=_has_app(half),
         options=options_to_prove(TWO_FACTOR, half.user_id, reading().factors.list_passkeys(half.user_id)),

@@ -32,7 +32,7 @@ from app.web.providers import callback_url, client_of, openid
 LEAST_FREE_BYTES = 500 * 1024 * 1024
 OLDEST_POSTGRESQL = 14
 MOST_SKEW_SECONDS = 5
-HEARD_WITHIN = timedelta(minutes=2)  # A worker reports itself once a minute.
+OVERDUE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def check_workers() -> Iterator[Finding]:
     crew = notifier.crew()
     if crew is None or settings().environment == "testing":
         return
-    alive = [each for each in crew.workers if each.seen_at and now() - each.seen_at < HEARD_WITHIN]
+    alive = crew.alive(now(), busy=_busy_workers())
     state = "ok" if alive else "warning"
     yield Finding(f"workers: {len(alive)}", state, "" if alive else "mails and jobs wait; start `flask jobs worker`")
     if crew.last_round_at is None:
@@ -181,13 +181,23 @@ def check_workers() -> Iterator[Finding]:
         )
 
 
-def check_overdue_jobs() -> Iterator[Finding]:
+def _busy_workers() -> set[str | None]:
+    try:
+        return {job.worker for job in reading().job_board.list(JobFilter((JobState.RUNNING,)), limit=1000)}
+    except SQLAlchemyError:
+        return set()
+
+
+def check_jobs() -> Iterator[Finding]:
     try:
         dead = len(reading().job_board.list(JobFilter((JobState.DEAD,)), limit=1000))
+        overdue = reading().job_queue.count_overdue(by=OVERDUE)
     except SQLAlchemyError:
         return
     if dead:
-        yield Finding(f"{dead} dead jobs", "warning", "see them with `flask jobs list --state dead`")
+        yield Finding(f"dead jobs: {dead}", "warning", "see them with `flask jobs list --state dead`")
+    if overdue:
+        yield Finding(f"overdue jobs: {overdue}", "warning", "no worker has taken them; start more, or look at the log")
 
 
 def check_mail() -> Iterator[Finding]:
@@ -269,7 +279,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_seeds,
     check_queue,
     check_workers,
-    check_overdue_jobs,
+    check_jobs,
     check_mail,
     check_providers,
     check_outside,

@@ -86,7 +86,7 @@ FACTOR_CHANGES = {
     ),
     "factor.reset": (
         "Your second factors were removed",
-        "An administrator removed the second factors of your account, as was announced. Sign in and set up new ones.",
+        "An administrator removed the second factors of your account. Sign in and set up new ones.",
     ),
     "factor.counter_fell": (
         "One of your passkeys may have a copy",

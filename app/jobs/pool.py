@@ -25,7 +25,7 @@ from app.extensions import settings
 from app.jobs.schedule import run_schedule
 from app.jobs.worker import perform
 from app.metrics import metrics
-from app.queue import LONGEST_JOB_SECONDS, PERFORM
+from app.queue import LONGEST_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
 from app.tasks import BULK, QUEUES
 
 log = logging.getLogger(__name__)
@@ -199,6 +199,7 @@ class Pool:
             connection=connection,
             serializer=JSONSerializer,
             job_class=OurJob,
+            worker_ttl=WORKER_TTL_SECONDS,
         )
         worker.app = self._app
         worker.work(burst=self._burst, logging_level="WARNING", with_scheduler=False)

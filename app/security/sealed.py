@@ -31,12 +31,12 @@ def unseal(sealed: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
     wanted, _, text = sealed.partition(".")
-    box = base64.urlsafe_b64decode(text)
     for each in secret_keys:
         if key_id(each) == wanted:
             try:
+                box = base64.urlsafe_b64decode(text)
                 opened = AESGCM(_key(each)).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], purpose.encode())
-            except InvalidTag:
+            except (InvalidTag, ValueError):  # ValueError: too short, or no base 64.
                 break
             return opened.decode()
     raise CannotOpen

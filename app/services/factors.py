@@ -6,6 +6,7 @@ and none waits for another that waits for it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -49,6 +50,8 @@ from app.services.sessions import Sessions
 from app.services.statements import affected, has_room
 from app.services.throttles import Throttles
 from app.tasks import SendFactorChanged
+
+log = logging.getLogger(__name__)
 
 MOST_FAILURES = 100  # In a row, ever (NIST SP 800-63B-4, section 3.2.2).
 MOST_PASSKEYS = 20
@@ -464,11 +467,17 @@ class Factors:
         """Seal with the current key what an earlier one has sealed; returns how many."""
         _, *earlier = map(key_id, self.secret_keys)
         old = or_(false(), *(Authenticator.secret.startswith(f"{each}.", autoescape=True) for each in earlier))
-        found = list(self.session.scalars(select(Authenticator).where(old).limit(at_most)))
-        for each in found:
-            each.secret = seal(self._open(each), purpose=_purpose(each.user_id), secret_keys=self.secret_keys)
+        sealed = 0
+        for each in self.session.scalars(select(Authenticator).where(old).limit(at_most)).all():
+            try:
+                secret = self._open(each)
+            except CannotOpen:
+                log.warning("a seed cannot be opened", extra={"authenticator_id": each.id})
+                continue
+            each.secret = seal(secret, purpose=_purpose(each.user_id), secret_keys=self.secret_keys)
+            sealed += 1
         self.session.flush()
-        return len(found)
+        return sealed
 
     def purge(self, *, keep_replaced: timedelta) -> None:
         """Delete seeds that never got their first code, and apps replaced so long ago that no link brings them back."""

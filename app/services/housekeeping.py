@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import (
     ApiKey,
     Base,
     Device,
+    EmailChange,
+    FactorReset,
     IdempotentAnswer,
     Job,
     OneTimeLink,
@@ -57,6 +59,8 @@ class Housekeeping:
             + self._delete(ApiKey, or_(ApiKey.expires_at < ended, ApiKey.ended_at < ended), at_most)
             + self._delete(IdempotentAnswer, IdempotentAnswer.created_at < now - KEPT_FOR, at_most)
             + self._delete(OneTimeLink, OneTimeLink.expires_at < ended, at_most)
+            + self._delete(EmailChange, _is_over(EmailChange, ended), at_most)
+            + self._delete(FactorReset, FactorReset.ended_at < ended, at_most)
             + self._delete(SpentChallenge, SpentChallenge.expires_at < now, at_most)
             + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self.lifetimes.failures_forgotten, at_most)
             + self._delete(Job, Job.finished_at < now - self.lifetimes.finished_job, at_most)
@@ -86,3 +90,9 @@ class Housekeeping:
         key: Any = model.__table__.c.id
         some = select(key).where(is_due).limit(at_most)
         return affected(self.session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))
+
+
+def _is_over(change: type[EmailChange], before: datetime) -> ColumnElement[bool]:
+    """Changes of address that ended, were confirmed or were requested before, and that no link undoes any more."""
+    at = func.coalesce(change.ended_at, change.confirmed_at, change.requested_at)
+    return and_(at < before, ~exists().where(OneTimeLink.email_change_id == change.id))

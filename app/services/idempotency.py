@@ -40,6 +40,12 @@ class Idempotency:
             raise IdempotencyKeyReused
         return found
 
+    def release(self, *, caller: str, key: str) -> None:
+        """Give the key back: the request was refused, and can be sent again."""
+        self.session.execute(
+            delete(IdempotentAnswer).where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)
+        )
+
     def keep(self, *, caller: str, key: str, status: int, headers: dict[str, str], body: str) -> None:
         """Store the answer to the request that holds the key."""
         self.session.execute(

@@ -125,7 +125,7 @@ class Invitations:
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
-        """Set name and password, confirm the address, and give the promised roles. Raises DeadLink, RegistrationClosed."""
+        """Set name and password, confirm the address, give the promised roles. Raises DeadLink, RegistrationClosed."""
         link = self.links.spend(token, Purpose.INVITATION)
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
         user = self.session.scalar(query.options(selectinload(User.roles)).with_for_update(key_share=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, Update, select, update
+from sqlalchemy import ColumnElement, Select, Update, case, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable
@@ -137,12 +137,18 @@ class JobBoard:
                 lease_until=None,
                 finished_at=None,
                 cancel_requested_at=None,
-                max_attempts=Job.attempts + Task.max_attempts,
+                max_attempts=Job.attempts + _tries(),
             )
         )
 
     def _update(self, statement: Update) -> int:
         return affected(self.session, statement.execution_options(synchronize_session=False))
+
+
+def _tries() -> ColumnElement[int]:
+    """How many tries a job has by its kind."""
+    others = {kind: task.max_attempts for kind, task in Task.kinds.items() if task.max_attempts != Task.max_attempts}
+    return case(others, value=Job.kind, else_=Task.max_attempts)
 
 
 def _narrowed(query: Select[Any], wanted: JobFilter) -> Select[Any]:

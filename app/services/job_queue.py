@@ -146,7 +146,7 @@ class JobQueue:
         if row is not None and claim.attempt >= row.max_attempts:
             self.discard(claim, outcome=outcome, traceback=traceback)
             return
-        delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
+        delay = min(FIRST_DELAY * 2 ** min(claim.attempt - 1, 16), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
         self._put_back(claim, outcome=outcome, traceback=traceback, run_after=now + delay, notified_at=None)
 
     def discard(self, claim: Claim, *, outcome: str, traceback: str | None = None) -> None:

@@ -54,7 +54,7 @@ def edit(user_id: int) -> ResponseReturnValue:
     form = UserForm(obj=SimpleNamespace(name=user.name, email=user.email, version=user.version))
     roles = grantable(who) if look.policy.may(who, ROLES_ASSIGN, user) else {}
     form.roles.choices = list(roles.items())
-    if not form.is_submitted():
+    if not form.was_sent():
         form.roles.data = [role.name for role in user.roles]
     if form.validate_on_submit():
         if form.email.canonical != user.email and not is_fresh(who):
@@ -237,12 +237,13 @@ def bulk() -> ResponseReturnValue:
     who = identity.signed_in()
     form = BulkForm()
     form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
-    if not form.validate() or not form.users.data or not all(0 < each <= LARGEST_ID for each in form.users.data):
+    is_chosen = form.validate() or [*form.errors] == ["reason"]
+    if not is_chosen or not form.users.data or not all(0 < each <= LARGEST_ID for each in form.users.data):
         return done("Choose somebody, and what to do.", to="users.index", kind="error")
     kind, _, role = (form.act.data or "").partition(":")
-    reason = " ".join((form.reason.data or "").split())
+    reason = "" if form.reason.errors else " ".join((form.reason.data or "").split())
     act = Act(kind=kind, role=role, reason=reason or "Not said.")  # type: ignore[arg-type]  # One of the choices.
-    go = "go" in request.form and (kind != "deactivate" or bool(reason))
+    go = "go" in request.form and not form.reason.errors and (kind != "deactivate" or bool(reason))
     outcomes: list[Outcome] = []
     try:
         with unit_of_work() as work:
@@ -257,7 +258,7 @@ def bulk() -> ResponseReturnValue:
 
 def _preview(form: BulkForm, outcomes: list[Outcome], *, wants_reason: bool) -> ResponseReturnValue:
     form.reason.flags.required = wants_reason
-    if "go" in request.form:
+    if "go" in request.form and not form.reason.errors:
         form.refuse("reason", AccountError("Say why: the people are told."))
     return page(
         "users/bulk.html",

@@ -71,7 +71,11 @@ class BulkForm(Form):
     offered: dict[str, str]
     users = SelectMultipleField("Users", coerce=int, validate_choice=False)
     act = SelectField("What to do", choices=[])
-    reason = StringField("Reason", render_kw={"maxlength": LONGEST_REASON, "autocomplete": "off"})
+    reason = StringField(
+        "Reason",
+        validators=[Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters.")],
+        render_kw={"maxlength": LONGEST_REASON, "autocomplete": "off"},
+    )
 
     def offer(self, roles: list[str], *, may_deactivate: bool, may_support: bool) -> None:
         found = [("deactivate", "Deactivate")] if may_deactivate else []

@@ -26,12 +26,16 @@ def check_csrf() -> None:
         return
     if is_api() and not _is_sent_automatically():
         return
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} or not _is_own_origin():
-        g.is_cross_site = True
+    if _is_cross_site():
         raise CSRFError("This request came from another site.")
     if view_property("origin_suffices") and (_tells_origin() or _has_token_of_ours()):
         return
     csrf.protect()
+
+
+def _is_cross_site() -> bool:
+    """Whether the browser says that another site sent the request."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} or not _is_own_origin()
 
 
 def origin_suffices(view: View) -> View:
@@ -57,11 +61,6 @@ def _has_token_of_ours() -> bool:
     return True
 
 
-def why_again() -> str:
-    """The message on a form that is shown again."""
-    return EXPIRED if has_cookie() else NO_COOKIE
-
-
 def has_cookie() -> bool:
     """Whether the browser sent our session cookie, valid or not."""
     return current_app.config["SESSION_COOKIE_NAME"] in request.cookies
@@ -85,18 +84,22 @@ def _is_own_origin() -> bool:
     return not settings().is_live and urlsplit(origin).netloc == request.host
 
 
-def show_again() -> Response | None:
+def show_again(why: str = "", *, status: int = 400) -> Response | None:
     """The page of the refused POST, filled in again, with a new token; None if it has no page.
 
-    The view runs as for a GET, which changes nothing; the form is bound to what was sent.
+    The view runs as for a GET, which changes nothing; the form is bound to what was sent. `why` is said above the form.
     """
     rule = request.url_rule
-    if rule is None or rule.methods is None or "GET" not in rule.methods or g.get("is_cross_site"):
+    is_form = request.method == "POST" and rule is not None and rule.methods is not None and "GET" in rule.methods
+    if rule is None or not is_form or is_api() or _is_cross_site():
         return None
     request.method = "GET"
-    g.shows_again = True
-    response = make_response(current_app.view_functions[rule.endpoint](**(request.view_args or {})))
+    g.shows_again = why or (EXPIRED if has_cookie() else NO_COOKIE)
+    try:
+        response = make_response(current_app.view_functions[rule.endpoint](**(request.view_args or {})))
+    except Exception as problem:  # noqa: BLE001 - answered as for any view.
+        return make_response(current_app.handle_user_exception(problem))
     if response.status_code != 200:
         return response
-    response.status_code = 400
+    response.status_code = status
     return response

@@ -97,6 +97,7 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
 # Pages show these beside the field instead.
 STATUSES_OF_API: dict[type[AccountError], HTTPStatus] = {WrongPassword: HTTPStatus.UNAUTHORIZED}
 
+TOO_MANY = "Too many tries. What you typed is still here; wait a little, then send it again."
 # For people: what happened, and what to do.
 WORDS: dict[int, tuple[str, str]] = {
     400: ("That request did not work", "Go back, reload the page and try again."),
@@ -194,7 +195,7 @@ def _http(problem: HTTPException) -> ResponseReturnValue:
 
 
 def _limited(problem: RateLimitExceeded) -> ResponseReturnValue:
-    response = answer(429)
+    response = csrf.show_again(TOO_MANY, status=429) or answer(429)
     wait = problem.limit.limit.get_expiry()
     response.headers["Retry-After"] = str(min(wait, 3600))
     log.warning("rate limit hit", extra={"endpoint": request.endpoint})

@@ -10,7 +10,7 @@ from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, Length, ValidationError
 
-from app.errors import AccountError, InvalidAddress, InvalidName
+from app.errors import AccountError, InvalidAddress, InvalidName, TryLater
 from app.services.addresses import LONGEST_ADDRESS, LONGEST_NAME, canonical_address, clean_name
 
 # Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
@@ -24,16 +24,22 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
     """
 
     _unclean: dict[str, str]
+    try_later: TryLater | None = None
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf = False
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
-            """The submitted text fields; also when a form is shown again because its token had expired."""
-            return request.form if form.is_submitted() or g.get("shows_again") else None
+            return request.form if form.was_sent() else None
+
+    def was_sent(self) -> bool:
+        """Whether its fields hold what somebody has sent; also when it is shown again because its token had expired."""
+        return self.is_submitted() or bool(g.get("shows_again"))
 
     def refuse(self, field: str | None, refusal: AccountError) -> None:
-        """Show `refusal` beside a field, or above the form."""
+        """Show `refusal` beside a field, or above the form, as whatever asks to wait."""
+        if isinstance(refusal, TryLater):
+            field, self.try_later = None, refusal
         if field is None:
             self.form_errors: list[str] = [*self.form_errors, str(refusal)]
         else:

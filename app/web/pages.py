@@ -18,11 +18,11 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.errors import Busy
 from app.extensions import now, settings
 from app.services.site import Site
 from app.settings import Settings
 from app.unit_of_work import reading
-from app.web import csrf
 from app.web.forms import Form
 from app.web.identity import principal
 from app.web.site import site
@@ -62,7 +62,10 @@ def page(
 ) -> Response:
     """Render; a refused form answers 422 with what was typed still in it, and says if its token had expired."""
     if form is not None and g.get("shows_again"):
-        form.form_errors = [csrf.why_again()]
+        form.form_errors = [g.shows_again]
+    if form is not None and form.try_later is not None:
+        status = 503 if isinstance(form.try_later, Busy) else 429
+        retry_after = form.try_later.retry_after
     refused = form is not None and form.is_refused() and not g.get("shows_again")
     response = make_response(render_template(template, form=form, **values), status or (422 if refused else 200))
     if retry_after is not None:

@@ -2,12 +2,14 @@
 
 import os
 import signal
+from contextlib import closing
 from datetime import UTC, datetime
 
 import psutil
 import pytest
 
 from app.models import JobState, MailStatus
+from app.queue import HEARD_WITHIN, WORKER_TTL_SECONDS, connect
 from app.services.schedule import SCHEDULE
 from app.tasks import AnswerForgotPassword, NoOperation
 from tests.support.deployment import task_of, until
@@ -192,6 +194,7 @@ def stop_an_idle_worker(deployment, number, *, is_sent_to_all):
     with deployment.work() as work:
         job_id = work.enqueue(NoOperation())
     assert ended(deployment, job_id).state == JobState.DONE
+    assert_idle_workers_report_often_enough(deployment)
 
     if is_sent_to_all:  # As systemd's default KillMode and a terminal do; and again and again.
         for _ in range(20):
@@ -200,6 +203,15 @@ def stop_an_idle_worker(deployment, number, *, is_sent_to_all):
 
     assert worker.wait() == 0  # It is never killed: this waits for as long as a test waits for anything.
     until(lambda: not any(psutil.pid_exists(pid) for pid in children))
+
+
+def assert_idle_workers_report_often_enough(deployment):
+    """RQ reports 15 seconds before its limit, and lets the key live a minute longer than that."""
+    with closing(connect(deployment.valkey.url)) as connection:
+        lives = [connection.ttl(key) for key in connection.keys("rq:worker:*")]
+    assert len(lives) >= 2
+    assert max(lives) <= WORKER_TTL_SECONDS + 60
+    assert WORKER_TTL_SECONDS - 15 < HEARD_WITHIN.total_seconds()
 
 
 @pytest.mark.deep

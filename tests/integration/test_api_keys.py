@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from app.errors import WrongPassword
 from app.extensions import db
 from app.models import ApiKey, AuditEvent
 from app.services.schedule import SCHEDULE
@@ -148,6 +149,22 @@ def test_a_repeated_idempotency_key_gives_the_first_answer_without_the_secret(ma
     assert code(manager.post("/api-keys", {"name": "y"}, **named)) == "idempotency_key_reused"
     assert len(manager.get("/api-keys").json["data"]["items"]) == 1
     assert code(manager.post("/api-keys", {"name": "x"}, headers={"Idempotency-Key": "k" * 256})) == "idempotency_key"
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_refusal_that_notes_something_keeps_the_note_and_frees_the_idempotency_key(app, manager, admin, monkeypatch):
+    def refuse(self, owner, **_):
+        self.audit.record("confirm.refused", subject_id=owner.user_id)
+        raise WrongPassword
+
+    named = {"headers": {"Idempotency-Key": "order-17"}}
+    with monkeypatch.context() as patch:
+        patch.setattr("app.services.api_keys.ApiKeys.make", refuse)
+        assert manager.post("/api-keys", {"name": "x"}, **named).status_code == 401
+    with app.app_context():
+        noted = select(AuditEvent.id).where(AuditEvent.kind == "confirm.refused")
+        assert len(db.session.scalars(noted).all()) == 1
+    assert manager.post("/api-keys", {"name": "x"}, **named).status_code == 201
 
 
 @pytest.mark.settings(limit_scale=1, limit_api="2 per minute")

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.pages import Page
+from tests.support.pages import Page, attributes
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -192,3 +192,91 @@ def test_a_strange_client_address_is_no_error_of_ours(client, ada, remote):
 
     assert client.login(ada).status_code == 302
     assert client.get("/account/sessions").status_code == 200
+
+
+# ── what was typed is kept ──
+
+
+def filled(page):
+    """What every field of a page's form holds, by name."""
+    held = {}
+    for field in page.find_all(", ".join(f"main form[method=post] {each}" for each in ("input", "select", "textarea"))):
+        attrs = attributes(field)
+        name, kind = attrs.get("name"), attrs.get("type", field.name)
+        if name is None or name in {"csrf_token", "version", "credential"} or kind in {"submit", "password", "file"}:
+            continue
+        if kind == "select":
+            held[name] = [attributes(option)["value"] for option in field.query("option[selected]")]
+        elif kind in {"checkbox", "radio"}:
+            held.setdefault(name, [])
+            held[name] += [attrs.get("value", "on")] if "checked" in attrs else []
+        else:
+            held[name] = [field.to_text() if kind == "textarea" else attrs.get("value", "")]
+    return held
+
+
+EVERY_KIND = {
+    "/users/{ada}/edit": {"name": "Ada King", "email": "new@example.com", "roles": ["manager"], "shows_roles": "y"},
+    "/users/{ada}/deactivate": {"reason": "On leave,\nsince today", "until": "2099-01-31"},
+    "/users/new": {"email": "new@example.com", "name": "New", "roles": ["manager", "member"]},
+    "/admin/roles/new": {"name": "clerk", "description": "Reads.", "permissions": ["users:read", "audit:read"]},
+    "/admin/settings": {"registration": "invite", "announcement": "Soon", "maintenance": "y"},
+    "/account/api-keys": {"name": "Reporter", "scopes": ["users:read"], "days": "30"},
+    "/account": {"name": "Grace King"},
+}
+
+
+@pytest.fixture
+def grace(client, admin):
+    """An administrator's browser, confirmed just now."""
+    client.sign_in(admin)
+    client.confirm(admin.password)
+    return client
+
+
+@pytest.mark.parametrize("path", EVERY_KIND)
+def test_a_form_whose_token_has_expired_keeps_every_kind_of_field(grace, ada, path):
+    at = path.format(ada=ada.id)
+    before = filled(grace.page(at))
+    typed = {name: value if isinstance(value, list) else [value] for name, value in EVERY_KIND[path].items()}
+    assert set(typed) <= set(before)
+    answer = grace.send("POST", at, data={"csrf_token": "expired", **EVERY_KIND[path]})
+    assert answer.status_code == 400
+    assert "What you typed is still here" in answer.text
+    shown = {name: sorted(value) for name, value in filled(Page(answer.text)).items()}
+    wanted = {name: [] for name in before if before[name] == [] or name in typed} | typed
+    assert {name: shown.get(name, []) for name in typed} == {name: sorted(wanted[name]) for name in typed}
+
+
+@pytest.mark.settings(limit_scale=1, limit_register="1 per hour", limit_password="1 per hour")
+def test_a_form_that_has_to_wait_keeps_what_was_typed(app, client):
+    typed = {"email": "new@example.com", "name": "New", "password": "x"}
+    client.post("/auth/register", typed)
+    answer = client.post("/auth/register", typed)
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
+    assert "What you typed is still here" in answer.text
+    assert filled(Page(answer.text)) == {"name": ["New"], "email": ["new@example.com"]}
+    elsewhere = client.post("/auth/register", typed, headers={"Origin": "https://evil.test"})
+    assert (elsewhere.status_code, "new@example.com" in elsewhere.text) == (429, False)
+
+
+@pytest.mark.parametrize(("path", "field"), [("/auth/confirm", "password"), ("/account/password", "current_password")])
+def test_whoever_has_to_wait_for_a_password_keeps_the_form(visitor, path, field):
+    for _ in range(8):
+        answer = fill_in(visitor, path, **{field: "wrong wrong wrong"})
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
+    assert "Too many tries" in Page(answer.text).text(".summary")
+    assert f'name="{field}"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/account/api-keys/999999", "/users/999999/edit", "/admin/roles/nothing"])
+def test_a_post_without_a_token_to_a_page_that_is_not_there_is_no_error_of_ours(grace, path):
+    assert grace.send("POST", path, data={"name": "x"}).status_code in {400, 404}
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_long_reason_for_several_is_refused_with_what_was_typed(grace, ada):
+    long = "because " * 700
+    answer = grace.post("/users/bulk", {"users": [ada.id], "act": "deactivate", "reason": long, "go": "y"})
+    assert (answer.status_code, "at most 500 characters" in answer.text) == (422, True)
+    assert grace.page(f"/users/{ada.id}").has("main")

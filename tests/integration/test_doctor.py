@@ -12,7 +12,7 @@ from werkzeug.serving import make_server
 from app.cli.doctor import check_connections
 from app.cli.outside import Unreachable, looked_at
 from app.extensions import file_system, settings
-from app.queue import SeenWorker
+from app.queue import Crew, SeenWorker
 from app.security.tokens import doctor_token
 from app.settings import Settings, SettingsError
 from tests.support.commands import flask_command
@@ -225,7 +225,7 @@ def test_workers_and_the_schedule_are_looked_for(make_app, clock, monkeypatch):
         SeenWorker("elsewhere:1", ("default",), clock.now, clock.now),
         SeenWorker("old:1", (), None, clock.now - timedelta(hours=1)),
     ]
-    crew = type("Crew", (), {"workers": here, "last_round_at": clock.now})
+    crew = Crew(tuple(here), clock.now)
     monkeypatch.setattr("app.extensions.QueueNotifier.crew", lambda self: crew)
     found = flask_command(app, "doctor")
     assert "ok       workers: 1" in found.output

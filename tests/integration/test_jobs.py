@@ -21,7 +21,7 @@ from app.jobs import registry
 from app.jobs.pool import Pool, Worker
 from app.jobs.schedule import ENOUGH, Rounds, tick
 from app.jobs.worker import perform
-from app.models import Job, OneTimeLink, SentMail, Session, Throttle, User
+from app.models import EmailChange, FactorReset, Job, OneTimeLink, SentMail, Session, Throttle, User
 from app.principal import OPERATOR
 from app.queue import connect
 from app.services.schedule import SCHEDULE
@@ -462,7 +462,7 @@ def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, mo
             clock.advance(hours=2)
     assert rows(app, Job)[0].state == "dead"
     assert "dead" in flask("jobs", "list", "--state", "dead").output
-    assert "1 dead job" in flask("doctor").output
+    assert "dead jobs: 1" in flask("doctor").output
 
     assert flask("jobs", "retry", str(job_id)).exit_code == 0
     work_off(app)
@@ -769,7 +769,14 @@ def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, n
     new_browser().login(ada, "not that harbour")
     client.forgot_password(ada.email)
     mailbox.all()
-    kept = {model: count(app, model) for model in (Session, OneTimeLink, Throttle, Job, SentMail)}
+    with app.app_context(), unit_of_work() as work:
+        for confirmed, ended in ((None, clock.now), (clock.now, None)):
+            change = {"old_email": ada.email, "new_email": "new@example.com", "requested_at": clock.now}
+            work.session.add(EmailChange(user_id=ada.id, confirmed_at=confirmed, ended_at=ended, **change))
+        times = {"begun_at": clock.now, "due_at": clock.now, "ended_at": clock.now}
+        work.session.add(FactorReset(user_id=ada.id, reason="Lost.", **times))
+    models = (Session, OneTimeLink, Throttle, Job, SentMail, EmailChange, FactorReset)
+    kept = {model: count(app, model) for model in models}
     assert all(kept.values()), kept
 
     enqueue(app, PurgeExpired())
@@ -785,6 +792,8 @@ def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, n
         "Throttle": 0,
         "Job": 1,
         "SentMail": 0,
+        "EmailChange": 0,
+        "FactorReset": 0,
     }
     assert client.login(ada).status_code == 302
 

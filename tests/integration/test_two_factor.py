@@ -3,19 +3,21 @@
 import re
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from app.errors import Busy
 from app.extensions import db
 from app.models import Authenticator, Device, Session, Throttle
-from app.principal import OPERATOR
+from app.principal import NOWHERE, OPERATOR
 from app.security.passwords import Passwords
+from app.security.sealed import key_id
 from app.services.factors import MOST_FAILURES
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import App, set_up
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
+from tests.support.databases import SIGNING_KEY
 from tests.support.program import Program
 
 SECURITY = "/account/security"
@@ -598,6 +600,28 @@ def test_housekeeping_seals_anew(app, ada, factor, make_app, settings):
     with both.app_context(), unit_of_work() as work:
         work.housekeeping.purge()
     assert flask_command(both, "users", "reseal").output == "Sealed anew: 0.\n"
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize("damage", ["AAAA", "A", "", "not base 64 at all", "ü"])
+def test_a_damaged_seed_stops_neither_housekeeping_nor_the_sign_in_page(
+    app, ada, factor, make_app, settings, clock, people, damage
+):
+    phone, codes = factor
+    expired = people.add("bob@example.com")
+    with app.app_context(), unit_of_work() as work:
+        damaged = work.session.scalars(select(Authenticator).where(Authenticator.secret.is_not(None))).one()
+        damaged.secret = f"{key_id(SIGNING_KEY)}.{damage}"
+        work.sessions.start(expired.id, visit=NOWHERE, remember=False)
+    clock.advance(days=400)
+    both = make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", secret_key_fallbacks=[settings.secret_key])
+    with both.app_context(), unit_of_work() as work:
+        assert work.housekeeping.purge() > 0
+        assert work.session.scalar(select(func.count()).select_from(Session)) == 0
+    browser = Browser(app)
+    assert browser.login(ada).location == "/auth/two-factor"
+    assert browser.post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+    assert browser.post("/auth/two-factor", {"code": codes[0]}).location == "/account"
 
 
 def test_one_s_own_data_has_no_seed_and_no_hash(app, ada, factor):

@@ -8,7 +8,7 @@ from app.models import AuditEvent, Job, JobState
 from app.services.job_board import JobFilter, Pace
 from app.services.job_queue import DueJob
 from app.services.schedule import SCHEDULE, Schedule
-from app.tasks import NoOperation, PurgeExpired, SendNewDevice, Task
+from app.tasks import NoOperation, PurgeExpired, SendNewDevice, SendPasswordChanged, Task
 
 
 @pytest.fixture
@@ -44,6 +44,14 @@ def test_a_dead_job_can_be_given_its_tries_again(job_queue, job_board, job_id, d
     )
     assert due_jobs == [DueJob(job_id, "default")]
     assert job_queue.claim(job_id).attempt == 2
+
+
+def test_a_retried_job_has_as_many_tries_as_its_kind(job_queue, job_board, session):
+    job_id = job_queue.enqueue(SendPasswordChanged(user_id=1, event_id=1))
+    job_queue.discard(job_queue.claim(job_id), outcome="550 no such user")
+    job_board.retry(job_id)
+    job = state_of(session, job_id)
+    assert job.max_attempts - job.attempts == SendPasswordChanged.max_attempts == 42
 
 
 def test_what_is_not_dead_cannot_be_retried(job_queue, job_board, job_id):
