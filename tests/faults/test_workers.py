@@ -210,8 +210,8 @@ def assert_idle_workers_report_often_enough(deployment):
     with closing(connect(deployment.valkey.url)) as connection:
         lives = [connection.ttl(key) for key in connection.keys("rq:worker:*")]
     assert len(lives) >= 2
-    assert max(lives) <= WORKER_TTL_SECONDS + 60
-    assert WORKER_TTL_SECONDS - 15 < HEARD_WITHIN.total_seconds()
+    assert min(lives) <= WORKER_TTL_SECONDS + 60  # Those that had a job say how long that may take.
+    assert HEARD_WITHIN.total_seconds() > WORKER_TTL_SECONDS - 15
 
 
 @pytest.mark.deep
