@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +12,14 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.errors import InvalidAddress, InvalidPeriod
 from app.services.addresses import canonical_address
-from app.services.audit_search import AuditFilter, FoundEvent, shifted
+from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
 from app.web.devices import device_name
 from app.web.exports import as_csv, as_json_lines
 from app.web.pages import page
-from app.web.rows import asked_for, before, day
+from app.web.rows import asked_for, before, day, day_after
 from app.web.sentences import SENTENCES, sentence
 
 ON_A_PAGE = 50
@@ -93,13 +92,12 @@ def _asked() -> dict[str, str]:
 
 
 def _wanted(asked: dict[str, str], look: Work) -> AuditFilter:
-    until = day(asked["until"])
     return AuditFilter(
         actor_id=_user_id(asked["actor"], look),
         subject_id=_user_id(asked["subject"], look),
         kind=asked["kind"] or None,
         since=day(asked["since"]),
-        until=shifted(until, timedelta(days=1)) if until else None,
+        until=day_after(asked["until"]),
         before=before(),
     )
 

@@ -267,10 +267,19 @@ def _value(value: Any, kind: str) -> Any:
 
 
 def _go_on_after(connection: Connection, saved: Described) -> None:
-    name, last = saved["name"], saved["last_id"]
+    """Give out no id of a row that is there, nor one that was given out before.
+
+    A backup of SQLite knows the last id of those tables only that never reuse one.
+    """
+    name = saved["name"]
+    if "id" not in saved["columns"]:
+        return
+    highest = connection.scalar(select(func.max(column("id"))).select_from(table(name)))
+    last = max(saved["last_id"] or 0, highest or 0)
     if not last:
         return
     if connection.dialect.name == "sqlite":
+        # One that reuses ids goes on after the highest by itself; a row here does it no harm.
         connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": name})
         connection.execute(text("INSERT INTO sqlite_sequence VALUES (:name, :last)"), {"name": name, "last": last})
     elif sequence := _sequence(connection, name):

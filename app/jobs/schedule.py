@@ -53,7 +53,7 @@ class Rounds:
         if at < self._next_at and not _has_forgotten_jobs():
             return False
         tick()
-        self._next_at = min(next_start(at), at + LONGEST_PAUSE)
+        self._next_at = min(next_start(at, settings().zone), at + LONGEST_PAUSE)
         return True
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import cast
 
 from sqlalchemy import delete, select
@@ -36,36 +36,57 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class Entry:
     name: str
-    every: timedelta
     task: Task
-    offset: timedelta = timedelta()
+    every: timedelta
     can_pause: bool = True
 
-    def begin(self, at: datetime) -> datetime:
-        """The beginning of the period that `at` falls in, counted from the epoch (a Thursday) and `offset`."""
-        return EPOCH + self.offset + (at - EPOCH - self.offset) // self.every * self.every
+    def begin(self, at: datetime, zone: tzinfo) -> datetime:
+        """The beginning of the period that `at` falls in, counted from the epoch."""
+        return EPOCH + (at - EPOCH) // self.every * self.every
 
-    def key(self, at: datetime) -> str:
-        return f"{self.name}:{self.begin(at):%Y-%m-%dT%H:%M}"
+    def next_begin(self, at: datetime, zone: tzinfo) -> datetime:
+        return self.begin(at, zone) + self.every
+
+    def key(self, at: datetime, zone: tzinfo) -> str:
+        return f"{self.name}:{self.begin(at, zone):%Y-%m-%dT%H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyEntry(Entry):
+    """One whose periods begin on Mondays at 6 in the morning, in the site's zone."""
+
+    every: timedelta = timedelta(days=7)
+
+    def begin(self, at: datetime, zone: tzinfo) -> datetime:
+        today = at.astimezone(zone).date()
+        begin = _six_in_the_morning(today - timedelta(days=today.weekday()), zone)
+        return begin if begin <= at else _six_in_the_morning(begin.date() - timedelta(days=7), zone)
+
+    def next_begin(self, at: datetime, zone: tzinfo) -> datetime:
+        # Not a week of hours: clocks may change meanwhile.
+        return _six_in_the_morning(self.begin(at, zone).date() + timedelta(days=7), zone)
+
+
+def _six_in_the_morning(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(6), zone)
 
 
 SCHEDULE = (
-    Entry("purge-unconfirmed", timedelta(hours=1), PurgeUnconfirmed()),
+    Entry("purge-unconfirmed", PurgeUnconfirmed(), timedelta(hours=1)),
     # They tell people who acted as them, and keep the audit log from changes.
-    Entry("settle-accounts", timedelta(minutes=5), SettleAccounts(), can_pause=False),
-    Entry("seal-audit-events", timedelta(minutes=15), SealAuditEvents(), can_pause=False),
-    Entry("note-uses", timedelta(minutes=5), NoteUses()),
-    Entry("count-statistics", timedelta(minutes=5), CountStatistics()),
-    # Mondays at 6 in the morning, UTC.
-    Entry("send-weekly-reports", timedelta(days=7), SendWeeklyReports(), offset=timedelta(days=4, hours=6)),
-    Entry("purge-expired", timedelta(hours=6), PurgeExpired()),
-    Entry("warn-of-expiring-keys", timedelta(hours=12), WarnOfExpiringKeys()),
+    Entry("settle-accounts", SettleAccounts(), timedelta(minutes=5), can_pause=False),
+    Entry("seal-audit-events", SealAuditEvents(), timedelta(minutes=15), can_pause=False),
+    Entry("note-uses", NoteUses(), timedelta(minutes=5)),
+    Entry("count-statistics", CountStatistics(), timedelta(minutes=5)),
+    WeeklyEntry("send-weekly-reports", SendWeeklyReports()),
+    Entry("purge-expired", PurgeExpired(), timedelta(hours=6)),
+    Entry("warn-of-expiring-keys", WarnOfExpiringKeys(), timedelta(hours=12)),
 )
 
 
-def next_start(at: datetime) -> datetime:
+def next_start(at: datetime, zone: tzinfo) -> datetime:
     """When the next period of any entry begins."""
-    return min(entry.begin(at) + entry.every for entry in SCHEDULE)
+    return min(entry.next_begin(at, zone) for entry in SCHEDULE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ class Schedule:
     session: DbSession
     audit: AuditLog
     job_queue: JobQueue
+    zone: tzinfo
     clock: Callable[[], datetime]
 
     def enqueue_due(self) -> None:
@@ -90,8 +112,9 @@ class Schedule:
         now = self.clock()
         paused = self._paused()
         for entry in SCHEDULE:
-            if entry.name not in paused and not self.job_queue.was_enqueued(entry.key(now)):
-                self.job_queue.enqueue(entry.task, dedupe_key=entry.key(now))
+            key = entry.key(now, self.zone)
+            if entry.name not in paused and not self.job_queue.was_enqueued(key):
+                self.job_queue.enqueue(entry.task, dedupe_key=key)
 
     def list(self) -> list[Planned]:
         return [*self._planned()]
@@ -122,7 +145,8 @@ class Schedule:
         for entry in SCHEDULE:
             ran = select(Job).where(Job.kind == entry.task.kind()).order_by(Job.id.desc()).limit(1)
             paused_at = paused.get(entry.name)
-            due = now if not self.job_queue.was_enqueued(entry.key(now)) else entry.begin(now) + entry.every
+            is_enqueued = self.job_queue.was_enqueued(entry.key(now, self.zone))
+            due = entry.next_begin(now, self.zone).astimezone(UTC) if is_enqueued else now
             yield Planned(entry, self.session.scalar(ran), None if paused_at else due, paused_at)
 
     def _paused(self) -> dict[str, datetime]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 from flask import Flask, request
 from werkzeug.exceptions import NotFound
@@ -39,6 +39,14 @@ def day(text: str) -> datetime | None:
     """The beginning of a day like 2026-11-25 in the site's time zone, None for anything else."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), settings().zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def day_after(text: str) -> datetime | None:
+    """The end of a day like 2026-11-25, which is not always 24 hours after its beginning; None for anything else."""
+    try:
+        return day((date.fromisoformat(text) + timedelta(days=1)).isoformat())
     except (ValueError, OverflowError):
         return None
 

@@ -210,7 +210,7 @@ def test_an_idle_worker_reports_itself_before_it_counts_as_dead(deployment):
     with closing(connect(deployment.valkey.url)) as connection:
         found = until(lambda: len(keys := connection.keys("rq:worker:*")) == 2 and keys, why=deployment.told)
         assert all(0 < connection.ttl(key) <= WORKER_TTL_SECONDS + 60 for key in found)
-    assert WORKER_TTL_SECONDS - 15 < HEARD_WITHIN.total_seconds()
+    assert HEARD_WITHIN.total_seconds() > WORKER_TTL_SECONDS - 15
 
 
 @pytest.mark.deep
@@ -239,4 +239,4 @@ def test_two_schedules_make_each_tick_once(build):
 
     assert [schedule.wait() for schedule in schedules] == [0, 0]
     made = [job.dedupe_key for job in deployment.jobs()]
-    assert sorted(made) == sorted({tick.key(at) for tick in SCHEDULE for at in (began, datetime.now(UTC))})
+    assert sorted(made) == sorted({tick.key(at, UTC) for tick in SCHEDULE for at in (began, datetime.now(UTC))})

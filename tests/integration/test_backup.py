@@ -7,7 +7,7 @@ from zipfile import ZipFile
 
 import flask_migrate as migrate
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 
 from app.extensions import db
 from app.models import AuditEvent, Base, Session, User
@@ -96,6 +96,25 @@ def test_every_row_comes_back_in_either_database(lived_in, backup, make_app, tar
     with app.app_context():
         newest = select(AuditEvent.kind).order_by(AuditEvent.id.desc()).limit(2)
         assert db.session.scalars(newest).all() == ["site.restored", "session.ended_all"]
+        assert [*ids_that_come_next(db.session)] == []
+    for _ in range(4):
+        assert Browser(app).login("ada@example.com", "a quieter harbour").status_code == 302
+
+
+def ids_that_come_next(session):
+    """The tables in which the next row would get an id that is there already, or was."""
+    for each in Base.metadata.sorted_tables:
+        if not (each.autoincrement_column is not None and each.autoincrement_column.name == "id"):
+            continue
+        highest = session.scalar(select(func.max(each.c.id))) or 0
+        if session.get_bind().dialect.name == "sqlite":
+            following = (session.scalar(text(f"SELECT max(id) FROM {each.name}")) or 0) + 1
+            kept = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": each.name})
+            following = max(following, (kept or 0) + 1)
+        else:
+            following = session.scalar(text(f"SELECT nextval(pg_get_serial_sequence('{each.name}', 'id'))"))
+        if following <= highest:
+            yield each.name
 
 
 def test_no_session_comes_back_from_a_restore_that_was_killed_after_its_rows_were_in(

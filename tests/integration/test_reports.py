@@ -3,17 +3,23 @@
 import csv
 import io
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from sqlalchemy import select
 
 from app.extensions import db
+from app.jobs.schedule import tick
 from app.models import Job, Statistic
 from app.principal import OPERATOR
 from app.services.schedule import SCHEDULE
-from app.services.statistics import begin_of
+from app.services.statistics import Statistics, begin_of
 from app.tasks import CountStatistics, NoOperation, SendWeeklyReports
 from app.unit_of_work import reading, unit_of_work
+from app.web.rows import day, day_after
+from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.statements import statements
 
@@ -208,6 +214,92 @@ def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mail
 
 def test_the_weekly_report_is_due_on_mondays():
     (entry,) = [entry for entry in SCHEDULE if entry.name == "send-weekly-reports"]
-    begin = entry.begin(datetime(2026, 11, 25, 15, 0, tzinfo=UTC))
+    begin = entry.begin(datetime(2026, 11, 25, 15, 0, tzinfo=UTC), UTC)
     assert begin == datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-    assert entry.begin(begin - timedelta(seconds=1)) == begin - timedelta(days=7)
+    assert entry.begin(begin - timedelta(seconds=1), UTC) == begin - timedelta(days=7)
+    assert entry.key(begin, UTC) == "send-weekly-reports:2026-11-23T06:00"
+
+
+def test_the_weekly_report_is_due_on_mondays_of_every_zone_whatever_its_clocks_do():
+    (entry,) = [entry for entry in SCHEDULE if entry.name == "send-weekly-reports"]
+    for zone, times in odd_times():
+        for at in times:
+            begin, following = entry.begin(at, zone), entry.next_begin(at, zone)
+            assert begin <= at < following, (zone, at)
+            for each in (begin, following):
+                local = each.astimezone(zone)
+                assert (local.weekday(), local.hour) == (0, 6), (zone, at)
+            assert entry.begin(following, zone) == following
+            assert entry.begin(following - timedelta(seconds=1), zone) == begin
+
+
+def test_days_of_every_zone_follow_one_another_without_a_gap(monkeypatch):
+    for zone, times in odd_times():
+        statistics = Statistics(session=None, zone=zone, clock=None)
+        monkeypatch.setattr("app.web.rows.settings", lambda zone=zone: SimpleNamespace(zone=zone))
+        for at in times:
+            today = at.astimezone(zone).date()
+            begin, end = statistics._begin(today), statistics._begin(today + timedelta(days=1))
+            assert begin <= at < end, (zone, at)
+            assert (day(today.isoformat()), day_after(today.isoformat())) == (begin, end), (zone, at)
+            assert (end - timedelta(seconds=1)).astimezone(zone).date() == today, (zone, at)
+
+
+@cache
+def odd_times():
+    """Zones, and times around each change of their clocks in two years; of zones that agree one."""
+    days = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(730)]
+    found = {}
+    for zone in map(ZoneInfo, sorted(available_timezones())):
+        offsets = tuple(at.astimezone(zone).utcoffset() for at in days)
+        found.setdefault(offsets, zone)
+    return [
+        (
+            zone,
+            [
+                days[0],
+                *(days[at] + timedelta(hours=hours, minutes=30) for at in changes for hours in range(-36, 37, 3)),
+            ],
+        )
+        for offsets, zone in found.items()
+        for changes in [[at for at in range(1, len(days)) if offsets[at] != offsets[at - 1]]]
+    ]
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(time_zone="Europe/Berlin")
+def test_the_last_day_of_a_filter_is_whole_when_clocks_change(app, admin, clock):
+    grace = Browser(app)
+    for at, asked, is_there in (
+        (datetime(2026, 10, 25, 22, 30, tzinfo=UTC), "2026-10-25", True),  # 23:30 there.
+        (datetime(2027, 3, 28, 22, 30, tzinfo=UTC), "2027-03-28", False),  # 00:30 of the next day there.
+    ):
+        clock.now = at
+        grace.sign_in(admin)
+        grace.post("/account", {"name": f"Grace {at.year}"})
+        shown = grace.page(f"/admin/audit?since={asked}&until={asked}&kind=user.renamed")
+        assert (f"Grace {at.year}" in shown.text("main .card")) == is_there
+
+
+@pytest.mark.settings(time_zone="America/Los_Angeles")
+def test_the_weekly_report_is_of_the_week_that_has_just_ended_there(app, admin, clock, mailbox):
+    clock.now = datetime(2026, 11, 18, 12, tzinfo=UTC)
+    send_due(app)
+    grace = Browser(app)
+    grace.login(admin)
+    grace.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page=REPORTS)
+    clock.now = datetime(2026, 11, 23, 6, tzinfo=UTC)  # Sunday evening there.
+    send_due(app)
+    assert not [mail for mail in mailbox.all() if "the week from" in mail.subject]
+    clock.now = datetime(2026, 11, 23, 14, 1, tzinfo=UTC)
+    send_due(app)
+    (mail,) = [mail for mail in mailbox.all() if "the week from" in mail.subject]
+    assert mail.subject.endswith("the week from 16 November 2026")
+    assert "Sign-ins: 1 (0)" in mail.text
+
+
+def send_due(app):
+    with app.app_context():
+        tick()
+    while work_off(app):
+        continue

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -18,7 +18,7 @@ def job_id(job_queue):
 
 @pytest.fixture
 def schedule(session, audit, job_queue, clock):
-    return Schedule(session=session, audit=audit, job_queue=job_queue, clock=clock)
+    return Schedule(session=session, audit=audit, job_queue=job_queue, zone=UTC, clock=clock)
 
 
 def state_of(session, job_id):
