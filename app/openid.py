@@ -158,7 +158,7 @@ class Client:
             raise ProviderAway(type(problem).__name__) from None
         except (AuthlibBaseError, JoseError) as problem:
             raise ProviderRefused(_reason(problem)) from None
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as problem:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as problem:
             # The libraries raise these for answers in a form that no provider should send.
             raise ProviderRefused(type(problem).__name__) from None
         finally:

@@ -100,6 +100,8 @@ def login(body: LoginIn) -> TokensOut:
         refresh_token = work.refresh_tokens.start(signed_in.session_id)
     access_token, seconds = _access_token(signed_in.user_id, signed_in.session_id)
     user = reading().directory.find(signed_in.user_id)
+    if user is None:  # Deleted meanwhile.
+        raise InvalidCredentials
     return TokensOut(
         access_token=access_token,
         expires_in=seconds,

@@ -53,12 +53,10 @@ class Invitations:
         for role in roles:
             self.policy.check_giving(by, self.roles.get(role))
         now = self.clock()
-        user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now, roles=[])
-        try:
-            with self.session.begin_nested():
-                self.session.add(user)
-        except IntegrityError:
-            user = self._take_over(email, name)
+        # An account that is there may be deleted between the two: another invitation to it was just revoked.
+        user = self._new(email, name) or self._take_over(email, name) or self._new(email, name)
+        if user is None:
+            raise EmailTaken
         invitation = Invitation(
             user=user,
             inviter_id=by.user_id,
@@ -187,12 +185,25 @@ class Invitations:
         for name in roles:
             self.policy.check_rank(by, granted(self.roles.get(name).permissions), action=ROLES_ASSIGN)
 
-    def _take_over(self, email: str, name: str) -> User:
-        """Take over an account with this address that was never confirmed. Raises EmailTaken."""
+    def _new(self, email: str, name: str) -> User | None:
+        """None if there is an account with this address."""
+        now = self.clock()
+        user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now, roles=[])
+        try:
+            with self.session.begin_nested():
+                self.session.add(user)
+        except IntegrityError:
+            return None
+        return user
+
+    def _take_over(self, email: str, name: str) -> User | None:
+        """Take over an account with this address that was never confirmed; None if it is gone. Raises EmailTaken."""
         known = (
             select(User).where(User.email == email).options(selectinload(User.roles)).with_for_update(key_share=True)
         )
-        user = self.session.scalars(known).one()
+        user = self.session.scalar(known)
+        if user is None:
+            return None
         if user.is_verified() or not user.is_active or user.hashed_password is None:
             raise EmailTaken
         self.session.execute(delete(Invitation).where(Invitation.user_id == user.id))

@@ -9,7 +9,8 @@ from flask import Flask, Response, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, NoResultFound, ProgrammingError
+from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.errors import (
@@ -108,6 +109,10 @@ WORDS: dict[int, tuple[str, str]] = {
     ),
     404: ("There is nothing here", "The address may be mistyped, or what was here is gone."),
     405: ("That does not work here", "This page cannot be used in that way. Go back and try from there."),
+    409: (
+        "It was changed in the meantime",
+        "Somebody else changed or deleted this while you were at it. Open the page again.",
+    ),
     410: ("This link no longer works", "It was used already, has expired, or a newer one was sent."),
     411: ("Its length is missing", "Send it with a Content-Length header."),
     413: ("That is too large", "Send less at once."),
@@ -128,6 +133,7 @@ API_WORDS: dict[int, tuple[str, str]] = {
     403: ("forbidden", "You may not do that."),
     404: ("not_found", "There is nothing here."),
     405: ("method_not_allowed", "This cannot be done here; the Allow header says what can."),
+    409: ("conflict", "Another request changed or deleted this meanwhile. Read it again, then try again."),
     411: ("length_required", "Send a Content-Length."),
     413: ("too_large", "Send less at once: at most 64 KiB."),
     415: ("unsupported_media_type", "Send Content-Type: application/json."),
@@ -146,6 +152,8 @@ def init_app(app: Flask) -> None:
     for away in DATABASE_AWAY:
         app.register_error_handler(away, _database_away)
     app.register_error_handler(ProgrammingError, _statement_refused)
+    for changed in (IntegrityError, NoResultFound, StaleDataError):
+        app.register_error_handler(changed, _changed_meanwhile)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -238,6 +246,19 @@ def _statement_refused(problem: ProgrammingError) -> ResponseReturnValue:
     """A migration is still to come, or a newer one took something away; if not, the statement is wrong."""
     db.session.rollback()
     return _unexpected(problem) if schema_state() == ("ok", "ok") else _database_away(problem)
+
+
+def _changed_meanwhile(problem: Exception) -> ResponseReturnValue:
+    """What the request is about was deleted or changed by another one between two statements."""
+    if isinstance(problem, IntegrityError) and not _is_foreign_key(problem):
+        return _unexpected(problem)
+    db.session.rollback()
+    log.warning("two requests met at the same row", exc_info=problem)
+    return answer(409, code="conflict")
+
+
+def _is_foreign_key(problem: IntegrityError) -> bool:
+    return getattr(problem.orig, "sqlstate", None) == "23503" or "FOREIGN KEY" in str(problem.orig)
 
 
 def _unexpected(problem: Exception) -> ResponseReturnValue:

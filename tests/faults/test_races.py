@@ -229,6 +229,25 @@ def test_an_invitation_that_all_accept_is_used_once(deployment):
         assert (ada.name, [role.name for role in ada.roles]) == (f"Ada {chosen}", ["manager"])
 
 
+def test_invitations_beside_their_revocations_are_no_error_of_ours(deployment):
+    deployment.add_user("root@example.com", password=PASSWORD, roles=["administrator"])
+    grace = Caller(deployment.url)
+    signed_in = grace.ask("POST", f"{API}/auth/login", {"email": "root@example.com", "password": PASSWORD})
+    headers = {"Authorization": f"Bearer {signed_in.data['access_token']}"}
+
+    def invite():
+        return [grace.ask("POST", f"{API}/users", {"email": ADA, "roles": ["member"]}, **headers)]
+
+    def revoke():
+        with deployment.look() as look:
+            ids = [each.id for each in look.invitations.list_pending()]
+        return [grace.ask("DELETE", f"{API}/invitations/{each}", **headers) for each in ids]
+
+    for _ in range(3):
+        answers = all_at_once([invite, revoke] * 8)
+        assert {each.status for some in answers for each in some} <= {200, 201, 404, 409, 429}
+
+
 def path_of(url):
     return url.partition("/auth/")[2].join(["/auth/", ""])
 

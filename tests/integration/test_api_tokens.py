@@ -12,7 +12,9 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import RefreshToken, Session
 from app.security.tokens import new_token
+from app.web.credentials import open_session
 from tests.support.browser import Browser
+from tests.support.commands import flask_command
 from tests.support.program import Program, code
 
 
@@ -286,3 +288,15 @@ def test_no_token_rests_in_the_database_as_it_is(app, signed_in):
         (stored,) = db.session.scalars(select(RefreshToken.token_hash))
     assert stored not in signed_in.refresh_token
     assert signed_in.refresh_token not in stored
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_whoever_is_erased_while_signing_in_is_refused(app, ada, monkeypatch):
+    def erased_afterwards(*given, **named):
+        signed_in = open_session(*given, **named)
+        assert flask_command(app, "users", "delete", ada.email, "--now", "--yes").exit_code == 0
+        return signed_in
+
+    monkeypatch.setattr("app.api.auth.open_session", erased_afterwards)
+    answer = Program(app).post("/auth/login", {"email": ada.email, "password": ada.password})
+    assert (answer.status_code, code(answer)) == (409, "conflict")

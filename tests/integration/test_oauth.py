@@ -324,6 +324,7 @@ WRONG_DOCUMENTS = {
     "another issuer": lambda d: d | {"issuer": "https://accounts.google.com"},
     "no issuer": lambda d: {name: value for name, value in d.items() if name != "issuer"},
     "a number": lambda d: d | {"issuer": 1},
+    "a deep list": lambda d: Response("[" * 100_000, mimetype="application/json"),
     "plain http": lambda d: d | {"authorization_endpoint": "http://idp.example/authorize"},
     "a script": lambda d: d | {"authorization_endpoint": "javascript:alert(1)"},
     "a user name": lambda d: d | {"authorization_endpoint": "https://us@idp.example/"},
