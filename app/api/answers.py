@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.web.envelope import envelope
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a view returns when it sets more than the data; `etag` is without its quotes."""
+    """What a view returns when it sets more than the data; `etag` names the version of what is shown."""
 
     data: Any = None
     message: str = ""
@@ -27,19 +28,24 @@ class Answer:
 def check_unchanged(tag: str) -> None:
     """Raises Changed where `If-Match` names another version than `tag`, or none.
 
-    A selection of fields has the whole's version and a suffix.
+    An ETag of ours is the version and a digest of the representation. Proxies that compress add a suffix (Apache) or
+    `W/` (nginx): both still name the version.
     """
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return
-    if not any(seen == tag or seen.startswith(f"{tag}-") for seen in request.if_match.as_set() if seen):
+    if not any(
+        seen == tag or seen.startswith(f"{tag}-") for seen in request.if_match.as_set(include_weak=True) if seen
+    ):
         raise Changed
 
 
 def respond(answer: Answer) -> Response:
-    response = Response(envelope(answer.data, answer.message), answer.status, mimetype="application/json")
+    body = envelope(answer.data, answer.message)
+    response = Response(body, answer.status, mimetype="application/json")
     response.headers.update(answer.headers)
     if answer.etag is not None:
-        response.headers["ETag"] = f'"{answer.etag}"'
+        # What is shown can change without the version: a role's new name, a time of last use.
+        response.headers["ETag"] = f'"{answer.etag}-{hashlib.sha256(body).hexdigest()[:12]}"'
         response.headers["Cache-Control"] = "no-store"
         if request.method in {"GET", "HEAD"}:
             response.make_conditional(request)

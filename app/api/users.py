@@ -153,7 +153,7 @@ def edit_user(user_id: int, body: UserIn) -> Answer:
 
 @bp.get("/v1/users/<id:user_id>/access")
 @endpoint(AccessOut, query=AccessQuery, refuses=(UserNotFound, NotFound), tag="users")
-@requires(USERS_READ)
+@requires(USERS_READ, on="users")
 def show_access(user_id: int, query: AccessQuery) -> AccessOut:
     """Whether a user may do something, and which rule decides."""
     look = reading()
@@ -163,7 +163,7 @@ def show_access(user_id: int, query: AccessQuery) -> AccessOut:
 
 @bp.delete("/v1/users/<id:user_id>")
 @endpoint(None, refuses=(NotAllowed, UserNotFound, LastAdministrator, Changed), tag="users")
-@requires(USERS_DELETE)
+@requires(USERS_DELETE, on="users")
 @confirmed
 def delete_user(user_id: int) -> Answer:
     """Delete a user: shut out and hidden at once, erased after the undo time."""
@@ -177,7 +177,7 @@ def delete_user(user_id: int) -> Answer:
 
 @bp.post("/v1/users/<id:user_id>/restore")
 @endpoint(UserOut, refuses=(NotAllowed, UserNotFound), tag="users")
-@requires(USERS_DELETE)
+@requires(USERS_DELETE, on="users")
 def restore_user(user_id: int) -> Answer:
     """Undo the deletion of a user."""
     with unit_of_work() as work:
@@ -189,7 +189,7 @@ def restore_user(user_id: int) -> Answer:
 
 @bp.delete("/v1/users/<id:user_id>/sessions")
 @endpoint(None, refuses=(NotAllowed, UserNotFound), tag="users")
-@requires(USERS_SUPPORT)
+@requires(USERS_SUPPORT, on="users")
 def end_user_sessions(user_id: int) -> Answer:
     """End every session of a user; its tokens are invalid at once."""
     with unit_of_work() as work:
@@ -200,7 +200,7 @@ def end_user_sessions(user_id: int) -> Answer:
 @bp.post("/v1/users/<id:user_id>/password-reset")
 @limited("mail")
 @endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive), tag="users")
-@requires(USERS_SUPPORT)
+@requires(USERS_SUPPORT, on="users")
 def send_password_reset(user_id: int) -> Answer:
     """Mail a user a link to set a new password."""
     with unit_of_work() as work:
@@ -211,7 +211,7 @@ def send_password_reset(user_id: int) -> Answer:
 @bp.post("/v1/users/<id:user_id>/verification")
 @limited("mail")
 @endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive, AlreadyConfirmed), tag="users")
-@requires(USERS_SUPPORT)
+@requires(USERS_SUPPORT, on="users")
 def resend_verification(user_id: int) -> Answer:
     """Mail a user another link to confirm the address."""
     with unit_of_work() as work:
@@ -247,13 +247,15 @@ def _check_visible(user_id: int) -> None:
     who = identity.signed_in()
     is_own = user_id == who.user_id and (not who.is_key or who.has(ACCOUNT_READ) or who.has(ACCOUNT_WRITE))
     if not is_own and not who.has(USERS_READ):
-        raise UserNotFound
+        look = reading()
+        if not look.policy.may(who, USERS_READ, look.users.get(user_id, deleted=True)):
+            raise UserNotFound
 
 
 def _one(user: ListedUser | None, fields: str | None) -> Answer:
     if user is None:
         raise UserNotFound
-    return Answer(_shown(user, fields), etag=_tag(user.id, user.version) + (f"-{fields}" if fields else ""))
+    return Answer(_shown(user, fields), etag=_tag(user.id, user.version))
 
 
 def _tag(user_id: int, version: int) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, delete, false, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import ConfirmationRequired, NotAllowed, NotFound
-from app.models import MEMBER, Base, Grant, Invitation, Role, User
+from app.models import MEMBER, Authenticator, Base, Factor, Grant, Invitation, Role, User
 from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
 from app.services.lifetimes import Lifetimes
@@ -111,10 +111,20 @@ class Policy:
         decision = self.may(_Account(user.id, permissions_of(user.roles)), action, resource)
         if not user.can_sign_in():
             return Decision(False, Rule.ACCOUNT, f"The account is {user.status}, so it may do nothing.")
+        if any(role.requires_second_factor for role in user.roles) and not self._has_factor(user.id):
+            return Decision(False, Rule.ACCOUNT, "A role requires a second factor, and none is set up.")
         if decision and decision.rule is Rule.PERMISSION:
             names = [role.name for role in user.roles if action in granted(role.permissions)]
             return Decision(True, Rule.PERMISSION, f"Held through: {', '.join(names)}.")
         return decision
+
+    def _has_factor(self, user_id: int) -> bool:
+        factors = select(Authenticator.id).where(
+            Authenticator.user_id == user_id,
+            Authenticator.confirmed_at.is_not(None),
+            Authenticator.kind != Factor.RECOVERY,
+        )
+        return self.session.scalar(factors.limit(1)) is not None
 
     @staticmethod
     def check_operator(who: Actor) -> None:
@@ -240,8 +250,10 @@ class Policy:
         return resource
 
     def _is_granted(self, user_id: int, action: str, resource: Resource) -> bool:
-        mine = select(Grant.id).where(*_this(resource), Grant.user_id == user_id, _of(action))
-        return self.session.scalar(mine) is not None
+        """Whatever is granted on a user lets one see that user."""
+        mine = select(Grant.id).where(*_this(resource), Grant.user_id == user_id)
+        is_reading = action == USERS_READ and isinstance(resource, User)
+        return self.session.scalar((mine if is_reading else mine.where(_of(action))).limit(1)) is not None
 
     def _check_granting(self, by: Actor, action: str, resource: Resource) -> None:
         if isinstance(by, Operator):

@@ -46,7 +46,7 @@ from app.web.rows import LARGEST_ID
 
 
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
-@requires(USERS_EDIT)
+@requires(USERS_EDIT, on="users")
 def edit(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
     user = look.users.get(user_id)
@@ -87,7 +87,7 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
 
 
 @bp.route("/<id:user_id>/deactivate", methods=["GET", "POST"])
-@requires(USERS_DEACTIVATE)
+@requires(USERS_DEACTIVATE, on="users")
 @confirmed
 def deactivate(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
@@ -109,26 +109,26 @@ def deactivate(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/<id:user_id>/activate")
-@requires(USERS_DEACTIVATE)
+@requires(USERS_DEACTIVATE, on="users")
 def activate(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.activate(user, by=who), said="The account is active again.")
 
 
 @bp.post("/<id:user_id>/end-sessions")
-@requires(USERS_SUPPORT)
+@requires(USERS_SUPPORT, on="users")
 def end_sessions(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.end_sessions(user, by=who), said="Every session has ended.")
 
 
 @bp.post("/<id:user_id>/send-reset")
-@requires(USERS_SUPPORT)
+@requires(USERS_SUPPORT, on="users")
 @limited("mail")
 def send_reset(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), said="A mail is on its way.")
 
 
 @bp.post("/<id:user_id>/send-confirmation")
-@requires(USERS_SUPPORT)
+@requires(USERS_SUPPORT, on="users")
 @limited("mail")
 def send_confirmation(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
@@ -138,14 +138,14 @@ def send_confirmation(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/<id:user_id>/delete")
-@requires(USERS_DELETE)
+@requires(USERS_DELETE, on="users")
 @confirmed
 def delete(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.delete(user, by=who), said="The account is deleted.")
 
 
 @bp.post("/<id:user_id>/restore")
-@requires(USERS_DELETE)
+@requires(USERS_DELETE, on="users")
 def restore(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), said="The deletion is undone.")
 
@@ -165,7 +165,7 @@ def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: s
 
 
 @bp.route("/<id:user_id>/impersonate", methods=["GET", "POST"])
-@requires(USERS_IMPERSONATE)
+@requires(USERS_IMPERSONATE, on="users")
 @confirmed
 def impersonate(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
@@ -186,7 +186,7 @@ def impersonate(user_id: int) -> ResponseReturnValue:
 
 
 @bp.route("/<id:user_id>/reset-factors", methods=["GET", "POST"])
-@requires(USERS_RESET_FACTORS)
+@requires(USERS_RESET_FACTORS, on="users")
 @confirmed
 def reset_factors(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
@@ -207,7 +207,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/<id:user_id>/keep-factors")
-@requires(USERS_RESET_FACTORS)
+@requires(USERS_RESET_FACTORS, on="users")
 def keep_factors(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.factor_resets.cancel(user, by=who), said="Nothing is removed.")
 

@@ -71,7 +71,7 @@ def index() -> ResponseReturnValue:
 
 
 @bp.get("/<id:user_id>")
-@requires(USERS_READ)
+@requires(USERS_READ, on="users")
 def show(user_id: int) -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
     user = look.users.get(user_id, deleted=True)

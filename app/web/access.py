@@ -7,10 +7,11 @@ from collections.abc import Callable
 from flask import Response, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import ConfirmationRequired, NotAllowed, SetUpRequired
+from app.errors import ConfirmationRequired, NotAllowed, NotFound, SetUpRequired
 from app.extensions import now
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
+from app.services.policy import Rule
 from app.unit_of_work import reading, unit_of_work
 from app.web.identity import is_api, principal
 from app.web.redirects import here
@@ -22,12 +23,15 @@ def public(view: View) -> View:
     return mark_view(is_public=True)(view)
 
 
-def requires(permission: str) -> Callable[[View], View]:
-    """Only those who hold `permission`. Raises ValueError at once for one that is not declared."""
+def requires(permission: str, *, on: str | None = None) -> Callable[[View], View]:
+    """Only those who hold `permission`; `on` a type (`users`), also on one that it was granted on, by the address's id.
+
+    Raises ValueError at once for one that is not declared.
+    """
     if permission not in PERMISSIONS:
         raise ValueError(f"the permission {permission} is not declared")
 
-    return mark_view(permission=permission)
+    return mark_view(permission=permission, resource_type=on)
 
 
 def confirmed(view: View) -> View:
@@ -78,12 +82,26 @@ def check_access() -> ResponseReturnValue | None:
 def _check(who: Principal) -> ResponseReturnValue | None:
     """What the view asks of who is signed in."""
     permission = view_property("permission")
-    if permission is not None and not who.has(permission):
+    if permission is not None and not who.has(permission) and not _is_granted(who, permission):
         raise NotAllowed(permission=permission)
     if who.is_key and permission is None:
         _check_scope(who)
     _refuse_impersonator()
     return ask_to_confirm() if _wants_confirmation(who) and not is_fresh(who) else None
+
+
+def _is_granted(who: Principal, permission: str) -> bool:
+    """Whether it was granted on the resource that the view is about."""
+    kind = view_property("resource_type")
+    if kind is None or not who.uses_grants:
+        return False
+    policy = reading().policy
+    *_, row_id = (request.view_args or {}).values()
+    try:
+        decision = policy.may(who, permission, policy.get_resource(f"{kind}:{row_id}"))
+    except NotFound:
+        return False
+    return decision.allowed and decision.rule is Rule.GRANT
 
 
 def _check_scope(who: Principal) -> None:

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from app.extensions import db
-from app.models import Purpose
+from app.models import Purpose, Role
+from app.principal import OPERATOR
 from app.services import directory
+from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.program import Program, code, codes
@@ -236,10 +238,26 @@ def test_some_of_the_fields_have_the_version_of_all(member, ada):
     some = member.get("/users/me?fields=name").headers["ETag"]
     assert some != member.get("/users/me").headers["ETag"]
     assert member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": some}).status_code == 200
-    for stale in (some, "", '"', "no tag at all", 'W/"1-1"'):
+    for stale in (some, f"W/{some}", "", '"', "no tag at all", 'W/"1-1"'):
         answer = member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": stale})
         assert answer.status_code == 412, stale
     assert member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": "*"}).status_code == 200
+    tag = member.get("/users/me").headers["ETag"]
+    version = "-".join(tag.split("-")[:2])
+    for current in (f"W/{tag}", f'{tag[:-1]}-gzip"', f'{version}"', f'"x", W/{tag}'):
+        answer = member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": current})
+        assert answer.status_code == 200, current
+
+
+def test_a_renamed_role_is_in_no_304(app, member, ada, flask):
+    with app.app_context(), unit_of_work() as work:
+        clerk = work.roles.make(RoleSpec(name="clerk"), by=OPERATOR)
+    flask("users", "assign", ada.email, "clerk")
+    before = member.get("/users/me")
+    with app.app_context(), unit_of_work() as work:
+        work.roles.change(work.session.get(Role, clerk.id), RoleSpec(name="writer"), by=OPERATOR)
+    after = member.get("/users/me", headers={"If-None-Match": before.headers["ETag"]})
+    assert (after.status_code, "writer" in after.json["data"]["roles"]) == (200, True)
 
 
 def test_what_one_may_not_change(member, manager, ada, admin):

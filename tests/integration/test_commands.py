@@ -10,7 +10,13 @@ from sqlalchemy.orm import joinedload
 
 from app.extensions import db
 from app.models import AuditEvent
+from app.principal import OPERATOR
+from app.services.roles import RoleSpec
 from app.services.schedule import SCHEDULE
+from app.unit_of_work import unit_of_work
+from tests.support.authenticator import set_up
+from tests.support.browser import Browser
+from tests.support.program import Program
 
 PASSWORD = "a quieter harbour\n"
 
@@ -326,15 +332,45 @@ def test_standard_input_cannot_be_asked_as_well(flask):
     assert flask("roles", "load", "-", typed="member: {}").exit_code == 2
 
 
-def test_a_permission_on_one_resource(flask, root, ada, people):
+def test_a_permission_on_one_resource(app, flask, root, ada, people):
     bob = people.add("bob@example.com")
     resource = f"users:{bob.id}"
     assert flask("users", "grant", ada.email, "users:edit", resource).exit_code == 0
     assert flask("users", "why", ada.email, "users:edit", resource).output.startswith("Yes (grant).")
     assert flask("users", "why", ada.email, "users:edit", f"users:{bob.id + 1000}").exit_code == 1
+    told_and_done(app, ada, bob, is_allowed=True)
     assert flask("users", "revoke", ada.email, "users:edit", resource).exit_code == 0
     assert flask("users", "why", ada.email, "users:edit", resource).output.startswith("No (permission).")
+    told_and_done(app, ada, bob, is_allowed=False)
     assert flask("users", "grant", ada.email, "users:edit", "ships:1").exit_code == 1
+
+
+def told_and_done(app, ada, bob, *, is_allowed):
+    """Pages and API answer as the command says."""
+    browser, program = Browser(app), Program(app).login(ada)
+    browser.sign_in(ada)
+    page = f"/users/{bob.id}"
+    assert browser.get(f"{page}/edit").status_code == (200 if is_allowed else 403)
+    assert browser.get(page).status_code == (200 if is_allowed else 403)
+    assert program.get(page).status_code == (200 if is_allowed else 404)
+    assert program.put(page, {"name": "Bob"}).status_code == (200 if is_allowed else 404)
+    assert browser.get("/users").status_code == browser.get(f"/users/{ada.id}/edit").status_code == 403
+    assert browser.get(f"{page}/deactivate").status_code == program.delete(page).status_code == 403
+
+
+def test_why_knows_of_a_second_factor_that_is_required_and_missing(flask, app, ada, clock):
+    clerk = RoleSpec(name="clerk", permissions=frozenset({"users:read"}), requires_second_factor=True)
+    with app.app_context(), unit_of_work() as work:
+        work.roles.make(clerk, by=OPERATOR)
+    flask("users", "assign", ada.email, "clerk")
+    told = flask("users", "why", ada.email, "users:read").output
+    assert told == "No (account). A role requires a second factor, and none is set up.\n"
+    browser = Browser(app)
+    browser.login(ada)
+    assert browser.get("/users").status_code == 302
+    set_up(browser, clock)
+    assert flask("users", "why", ada.email, "users:read").output.startswith("Yes (permission).")
+    assert browser.get("/users").status_code == 200
 
 
 def test_why_says_which_rule_decides(flask, root, ada):
