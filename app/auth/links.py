@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import redirect, request, session, url_for
+from flask import g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
@@ -422,6 +422,7 @@ def dead_link(
     cookies = "Your browser keeps no cookies from this site, and the link needs one. Allow them, then open it again."
     is_opening = bool(request.view_args)
     log_dead_link()
+    g.refused_as = DeadLink.code
     return page(
         "auth/dead_link.html",
         status=410,

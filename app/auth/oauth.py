@@ -190,6 +190,7 @@ def _failed(chosen: Provider, problem: Exception) -> ResponseReturnValue:
 
 def _refused(chosen: Provider, text: str, status: int = 400, *, retry_after: int | None = None) -> ResponseReturnValue:
     is_in = identity.principal() is not None
+    g.refused_as = "provider_refused"
     return page(
         "auth/dead_link.html",
         status=status,

@@ -33,6 +33,7 @@ COMMANDS = {
     "restore": "app.cli.backup:restore",
     "roles": "app.cli.roles:roles",
     "users": "app.cli.imports:users",
+    "why": "app.cli.why:why",
 }
 
 

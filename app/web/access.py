@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Response, abort, redirect, request, url_for
+from flask import Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import ConfirmationRequired, NotAllowed, NotFound, SetUpRequired
@@ -130,6 +130,7 @@ def ask_to_confirm() -> ResponseReturnValue:
     who = principal()
     if is_api():
         raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who and who.is_key else None)
+    g.refused_as = ConfirmationRequired.code
     return redirect(url_for("auth.confirm", next=here()))
 
 
@@ -140,6 +141,7 @@ def is_fresh(who: Principal) -> bool:
 def _ask_to_sign_in() -> ResponseReturnValue:
     if is_api() or request.method not in {"GET", "HEAD", "POST"}:
         abort(401)
+    g.refused_as = "unauthenticated"
     sign_in = url_for("auth.login", next=here())
     # htmx would put the sign-in page where a part of this one belongs.
     return Response(headers={"HX-Redirect": sign_in}) if "HX-Request" in request.headers else redirect(sign_in)
@@ -148,6 +150,7 @@ def _ask_to_sign_in() -> ResponseReturnValue:
 def _ask_to_set_up() -> ResponseReturnValue:
     if is_api():
         raise SetUpRequired
+    g.refused_as = SetUpRequired.code
     to = url_for("account.security")
     return Response(headers={"HX-Redirect": to}) if "HX-Request" in request.headers else redirect(to)
 

@@ -204,6 +204,7 @@ def _http(problem: HTTPException) -> ResponseReturnValue:
 
 def _limited(problem: RateLimitExceeded) -> ResponseReturnValue:
     response = csrf.show_again(TOO_MANY, status=429) or answer(429)
+    g.refused_as = "too_many_requests"
     wait = problem.limit.limit.get_expiry()
     response.headers["Retry-After"] = str(min(wait, 3600))
     log.warning("rate limit hit", extra={"endpoint": request.endpoint})
@@ -214,17 +215,19 @@ def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
     log.warning("cross-site token refused", extra={"endpoint": request.endpoint, "reason": problem.description})
     if is_api():
         return answer(403, text="Send the token of a page of ours as X-CSRFToken, or a bearer token.", code="csrf")
+    text = "This page was open for too long. Go back, reload it and try again."
     if not csrf.has_cookie():
-        return csrf.show_again() or answer(
-            400, text="Allow cookies for this site, go back, reload the page and try again."
-        )
-    return csrf.show_again() or answer(400, text="This page was open for too long. Go back, reload it and try again.")
+        text = "Allow cookies for this site, go back, reload the page and try again."
+    response = csrf.show_again() or answer(400, text=text)
+    g.refused_as = "csrf"
+    return response
 
 
 def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
     log.warning("a request for an unknown host was refused", extra={"host": request.environ.get("HTTP_HOST", "")[:100]})
     if is_api():
         return answer(400, text="This address is not served here.")
+    g.refused_as = "unknown_host"
     # Building a link for this request would fail again.
     return _page(
         400,
@@ -274,9 +277,10 @@ def answer(
     code: str | None = None,
     problems: list[Problem] | None = None,
 ) -> Response:
-    """The error as a page or as JSON."""
+    """The error as a page or as JSON; the line of the request in the log names its code."""
+    usual_code, usual = API_WORDS.get(int(status), API_WORDS[400 if status < 500 else 500])
+    g.refused_as = code or usual_code
     if is_api():
-        usual_code, usual = API_WORDS.get(int(status), API_WORDS[400 if status < 500 else 500])
         message = text or usual
         found = problems or [Problem(None, code or usual_code, message)]
         response = envelope.refusal(int(status), message, found)
@@ -285,8 +289,8 @@ def answer(
             why = ', error="invalid_token"' if has_explicit_credential() else ""
             response.headers["WWW-Authenticate"] = f'Bearer realm="api"{why}'
         return response
-    usual_heading, usual = WORDS.get(int(status), WORDS[400 if status < 500 else 500])
-    return _page(int(status), heading or usual_heading, text or usual)
+    usual_heading, usual_text = WORDS.get(int(status), WORDS[400 if status < 500 else 500])
+    return _page(int(status), heading or usual_heading, text or usual_text)
 
 
 def _page(status: int, heading: str, text: str, *, bare: bool = False) -> Response:

@@ -38,6 +38,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
 
     def refuse(self, field: str | None, refusal: AccountError) -> None:
         """Show `refusal` beside a field, or above the form, as whatever asks to wait."""
+        g.refused_as = refusal.code
         if isinstance(refusal, TryLater):
             field, self.try_later = None, refusal
         if field is None:

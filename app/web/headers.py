@@ -98,6 +98,7 @@ def log_request(response: Response) -> None:
             "method": request.method if len(request.method) < 12 else "?",
             "route": rule.rule if rule is not None else None,
             "status": response.status_code,
+            "code": g.get("refused_as"),
             "duration_ms": round(seconds * 1000, 2),
             "user_id": who,
             "address": request.remote_addr,

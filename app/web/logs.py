@@ -17,6 +17,7 @@ FIELDS = (
     "method",
     "route",
     "status",
+    "code",
     "duration_ms",
     "user_id",
     "address",

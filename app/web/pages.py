@@ -18,7 +18,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import Busy
+from app.errors import Busy, InvalidInput
 from app.extensions import now, settings
 from app.services.site import Site
 from app.settings import Settings
@@ -67,6 +67,8 @@ def page(
         status = 503 if isinstance(form.try_later, Busy) else 429
         retry_after = form.try_later.retry_after
     refused = form is not None and form.is_refused() and not g.get("shows_again")
+    if refused:
+        g.setdefault("refused_as", InvalidInput.code)
     response = make_response(render_template(template, form=form, **values), status or (422 if refused else 200))
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

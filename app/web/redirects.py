@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
-from app.errors import DeadLink
+from app.errors import AccountError, DeadLink
 from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
@@ -94,6 +94,8 @@ def here() -> str | None:
 def done(message: str, *, to: str, kind: str = "success", **values: object) -> ResponseReturnValue:
     """Redirect to the page of the endpoint `to`, with a message: of success, or of another kind."""
     flash(message, kind)
+    if kind == "error":
+        g.setdefault("refused_as", AccountError.code)
     return redirect(url_for(to, **values))  # type: ignore[arg-type]
 
 

@@ -1,0 +1,96 @@
+"""`flask why`: why a request was answered as it was, from the log and the audit log."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TextIO
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.users import json_option
+from app.errors import AccountError
+from app.services.audit_search import AuditFilter
+from app.unit_of_work import reading
+from app.web.errors import API_WORDS
+from app.web.exports import as_dict
+
+AROUND = timedelta(minutes=10)
+WITHOUT_A_LOG = timedelta(days=1)
+USUAL = {"at", "level", "logger", "message", "request_id"}
+
+
+@click.command()
+@click.argument("request_id")
+@click.option(
+    "--log",
+    "lines",
+    type=click.File(encoding="utf-8", errors="replace"),
+    help="The log, one JSON object on each line; - is standard input. Without it, the audit log of the last day.",
+)
+@json_option
+@with_appcontext
+def why(request_id: str, lines: TextIO | None, as_json: bool) -> None:
+    """Tell why a request was refused, by the number that its page or X-Request-ID showed."""
+    logged = [*_logged(lines, request_id)] if lines else []
+    events = [*_events(request_id, logged)]
+    if as_json:
+        click.echo(json.dumps({"log": logged, "events": events, "codes": _codes(logged)}, indent=2))
+    else:
+        for each in [*map(_as_text, logged), *map(_event_as_text, events)]:
+            click.echo(each)
+        for code, meaning in _codes(logged).items():
+            click.echo(f"{code}: {meaning}")
+    if not logged and not events:
+        click.echo(f"Error: Nothing is known of the request {request_id}.", err=True)
+        sys.exit(1)
+
+
+def _logged(lines: TextIO, request_id: str) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if request_id not in line:
+            continue
+        try:
+            # Log collectors put something before it.
+            found = json.loads(line[line.index("{") :])
+        except ValueError:
+            continue
+        if isinstance(found, dict) and found.get("request_id") == request_id:
+            yield found
+
+
+def _events(request_id: str, logged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The audit events of the request, oldest first."""
+    try:
+        at = datetime.fromisoformat(str(logged[0].get("at"))).astimezone(UTC)
+        wanted = AuditFilter(since=at - AROUND, until=at + AROUND)
+    except (IndexError, ValueError):
+        wanted = AuditFilter(since=datetime.now(UTC) - WITHOUT_A_LOG)
+    found = [event for event in reading().audit_search.walk(wanted) if event.request_id == request_id]
+    yield from map(as_dict, reversed(found))
+
+
+def _codes(logged: list[dict[str, Any]]) -> dict[str, str]:
+    """What the codes mean that the log names."""
+    known = {kind.code: kind.message for kind in _refusals(AccountError)}
+    known |= dict(API_WORDS.values())
+    return {str(line["code"]): known.get(line["code"], "") for line in logged if line.get("code")}
+
+
+def _refusals(kind: type[AccountError]) -> Iterator[type[AccountError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _refusals(each)
+
+
+def _as_text(line: dict[str, Any]) -> str:
+    more = " ".join(f"{name}={value}" for name, value in line.items() if name not in USUAL and value is not None)
+    # The last line of a stack trace says what was raised.
+    return f"{line.get('at')}  {line.get('message')}  {' '.join(more.splitlines()[-1:])}"
+
+
+def _event_as_text(event: dict[str, Any]) -> str:
+    return f"{event['at']}  {event['kind']}  {event['actor'] or '-'} > {event['subject'] or '-'}  {event['sentence']}"
