@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
 from app.web.devices import device_name
-from app.web.exports import as_csv, as_json_lines
+from app.web.exports import MARK, as_csv, as_json_lines
 from app.web.pages import page
 from app.web.rows import asked_for, before, day, day_after
 from app.web.sentences import SENTENCES, sentence
@@ -58,7 +59,7 @@ def audit() -> ResponseReturnValue:
 @bp.get("/audit.csv")
 @requires(AUDIT_READ)
 def export_audit_csv() -> Response:
-    return _export(as_csv, "audit.csv", "text/csv")
+    return _export(lambda events: chain([MARK], as_csv(events)), "audit.csv", "text/csv")
 
 
 @bp.get("/audit.jsonl")

@@ -19,6 +19,7 @@ from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import requires
 from app.web.charts import chart
+from app.web.exports import MARK
 from app.web.pages import page
 from app.web.redirects import done
 
@@ -60,7 +61,7 @@ def export_report() -> Response:
     writer.writerow([by, *NAMES])
     for row in _rows(by):
         writer.writerow([row.begin.isoformat(), *(getattr(row, name) for name in NAMES)])
-    response = Response(lines.getvalue(), mimetype="text/csv")
+    response = Response(MARK + lines.getvalue(), mimetype="text/csv")
     response.headers["Content-Disposition"] = f"attachment; filename=report-by-{by}.csv"
     return response
 

@@ -14,7 +14,7 @@ from app.principal import Principal
 from app.web import identity
 from app.web.access import open_in_maintenance, public
 from app.web.front import for_other_apps
-from app.web.redirects import is_return_url
+from app.web.redirects import return_url
 
 NO_ROLES = "-"  # No role can have this name.
 
@@ -55,7 +55,11 @@ def _ask_to_sign_in() -> Response:
     """nginx takes 401 only, and has the address from Location; Caddy and Traefik pass a redirect on to the browser."""
     address = urls.origin(settings().public_url) + url_for("auth.login", next=_wanted_page())
     asked = request.headers
-    is_page = asked.get("X-Forwarded-Method", "GET") in {"GET", "HEAD"} and "text/html" in asked.get("Accept", "")
+    is_page = (
+        asked.get("X-Forwarded-Method", "GET") in {"GET", "HEAD"}
+        and "text/html" in asked.get("Accept", "")
+        and asked.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    )
     if "X-Forwarded-Uri" in asked and "X-Original-URL" not in asked and is_page:
         return Response(status=302, headers={"Location": address})
     headers = {"Location": address, "WWW-Authenticate": 'Session realm="accounts"'}
@@ -67,4 +71,4 @@ def _wanted_page() -> str | None:
     page = request.headers.get("X-Original-URL") or request.host_url.rstrip("/") + request.headers.get(
         "X-Forwarded-Uri", ""
     )
-    return page if is_return_url(page) else None
+    return return_url(page) or None

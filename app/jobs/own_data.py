@@ -19,7 +19,7 @@ from app.services.files import PIECE
 from app.services.job_queue import Claim
 from app.tasks import ExportOwnData
 from app.unit_of_work import Work
-from app.web.exports import csv_lines
+from app.web.exports import MARK, csv_lines
 
 Sections = Iterator[tuple[str, Iterator[dict[str, Any]]]]
 README = """Everything that {site} keeps about you, as of {at}.
@@ -80,6 +80,6 @@ def _write_tables(archive: zipfile.ZipFile, sections: Sections) -> None:
         if first is None:
             continue
         with archive.open(f"{name}.csv", "w", force_zip64=True) as written:
-            written.write("\ufeff".encode())
+            written.write(MARK.encode())
             for line in csv_lines(first, (row.values() for row in chain([first], rows))):
                 written.write(line.encode())

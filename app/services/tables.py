@@ -30,6 +30,7 @@ MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_
 # What a spreadsheet takes for a formula is written with an apostrophe before it (`quoted`), and read without.
 QUOTED = re.compile(r"'+[=+\-@\t\r]")
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
+HINT = re.compile(r'"?sep=([^"\n])"?[ \r\n]*', re.IGNORECASE)  # Excel's line that names the delimiter.
 _TOO_LONG = "\0too long\0"
 
 
@@ -62,12 +63,13 @@ def read_table(pieces: Iterable[bytes]) -> Table:
     if first is None:
         raise UnreadableFile("The file is empty.")
     delimiter = _delimiter(first)
-    is_hint = first.lower().startswith("sep=") and len(first.strip()) == 5
-    rows = _rows(lines, first[4]) if is_hint else _rows(chain([first], lines), delimiter)
+    hint = HINT.fullmatch(first)
+    rows = _rows(lines, hint[1]) if hint else _rows(chain([first], lines), delimiter)
     names = [name.strip().lower() for name in next(rows, None) or ()]
-    if len(set(names)) != len(names) or not any(names):
+    named = [name for name in names if name]  # Spreadsheets write empty columns at the end.
+    if len(set(named)) != len(named) or not named:
         raise UnreadableFile("The first row must name the columns, each once.")
-    return Table(tuple(names), _records(rows, names))
+    return Table(tuple(named), _records(rows, names))
 
 
 def check_file_name(name: str) -> None:
@@ -97,9 +99,10 @@ def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator
             yield Record(number, {}, f"The row has {len(cells)} cells, the first row {len(names)}.")
         elif any("\0" in cell for cell in cells):
             yield Record(number, {}, "The row has control characters.")
-        elif any(cells):
+        elif any(cell.strip() for cell in cells):
             padded = [*cells, *[""] * (len(names) - len(cells))]
-            yield Record(number, {name: unquoted(cell.strip()) for name, cell in zip(names, padded, strict=False)})
+            cells_of = {name: unquoted(cell.strip()) for name, cell in zip(names, padded, strict=False) if name}
+            yield Record(number, cells_of)
 
 
 def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | None]:
@@ -134,9 +137,12 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
     encoding, mark = _encoding(head)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("strict"), translate=True)
     rest, skips = "", False
+    is_first = True
     for piece in chain([head[len(mark) :]], pieces, [None]):
         try:
             rest += decoder.decode(piece or b"", final=piece is None)
+            if is_first and rest:
+                rest, is_first = rest.lstrip("\ufeff"), False  # Some programs write the mark twice.
         except UnicodeDecodeError:
             raise UnreadableFile("The file is not UTF-8 or UTF-16. Save it as “CSV UTF-8”.") from None
         *whole, rest = rest.split("\n")
@@ -145,6 +151,7 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
             skips = False
         if len(rest) > LONGEST_RECORD:
             rest, skips = "", True
+    rest = rest.rstrip("\x1a")  # Ctrl-Z ended files once.
     if rest or skips:
         yield _TOO_LONG if skips else rest
 

@@ -22,14 +22,12 @@ from app.users.routes import asked_filters
 from app.web import identity
 from app.web.access import by_oneself, requires
 from app.web.acts import attempt
-from app.web.exports import csv_lines
+from app.web.exports import MARK, csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
 from app.web.jobs import progress_text
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.uploads import accepts_file, store
-
-BOM = "\ufeff"  # Lets Excel know that it is UTF-8.
 
 
 @bp.route("/import", methods=["GET", "POST"], endpoint="import")
@@ -118,7 +116,7 @@ def export() -> Response:
 
 
 def _download(lines: Iterator[str], name: str) -> Response:
-    response = Response(stream_with_context(chain([BOM], lines)), mimetype="text/csv")
+    response = Response(stream_with_context(chain([MARK], lines)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f"attachment; filename={name}"
     return response
 

@@ -13,6 +13,7 @@ from app.services.audit_search import FoundEvent
 from app.services.tables import quoted
 from app.web.sentences import sentence
 
+MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.
 COLUMNS = (
     "id", "at", "kind", "sentence", "actor_id", "actor", "on_behalf_of_id", "on_behalf_of", "subject_id", "subject",
     "address", "user_agent", "session_id", "request_id", "count", "values",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+WEB_SCHEMES = {"ws": "http", "wss": "https"}
 FORWARDED_PREFIX = "HTTP_X_FORWARDED_PREFIX"
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
 _CLIENT_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?")
@@ -46,6 +47,9 @@ class Front:
             environ["REMOTE_ADDR"] = found[1] or found[2]
         if "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _usual(environ["HTTP_HOST"])
+        # The handshake of another app's WebSocket: Traefik tells the scheme, Caddy passes the header on.
+        environ["wsgi.url_scheme"] = WEB_SCHEMES.get(environ["wsgi.url_scheme"], environ["wsgi.url_scheme"])
+        environ.pop("HTTP_UPGRADE", None)
         environ["SCRIPT_NAME"] = self._prefix
         path = environ.get("PATH_INFO", "")
         if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):

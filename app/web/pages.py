@@ -139,7 +139,7 @@ def moment(at: datetime | None) -> str | Markup:
         return ""
     local = at.astimezone(settings().zone)
     text = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), text)
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), text)
 
 
 def ago(at: datetime | None) -> str | Markup:
@@ -148,7 +148,9 @@ def ago(at: datetime | None) -> str | Markup:
         return "never"
     local = at.astimezone(settings().zone)
     title = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), title, relative(now() - at))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(timespec="seconds"), title, relative(now() - at)
+    )
 
 
 def relative(age: timedelta) -> str:

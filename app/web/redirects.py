@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Response, current_app, flash, g, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
+from app import urls
 from app.errors import AccountError, DeadLink
 from app.extensions import settings
 from app.models import Purpose
@@ -18,46 +19,61 @@ from app.web.identity import LINK, bind_pending, set_cookie
 
 # Only characters of our own URLs: no white space, no backslash, no control character, no second slash.
 _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")
-_URL = re.compile(r"(https?://[a-z0-9.-]+(?::\d+)?)/[A-Za-z0-9/_.~%&=+,:;!'()*@$?\[\]-]*")
+_URL = re.compile(r"((?i:https?)://[A-Za-z0-9.-]+(?::\d+)?)(/[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)")
+# What browsers and proxies send raw in an address, and we send escaped; a backslash only after the question mark, where
+# browsers do not take it for a slash.
+_RAW = {ord(each): quote(each) for each in '"<>[]^`{|}'}
+_RAW_IN_QUERY = _RAW | {ord("\\"): "%5C"}
 LONGEST_PATH = 512
 LONGEST_URL = 2000
 NEXT_SECONDS = 15 * 60
 MOST_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
 
 
-def is_own_path(target: str) -> bool:
-    """Whether a browser resolves `target` to a page of this site."""
-    path, mounted_at = urlsplit(target).path, request.script_root
-    if len(target) > LONGEST_PATH or not _OWN_PATH.fullmatch(target) or "//" in path:
-        return False
-    if not path.startswith(f"{mounted_at}/"):
-        return False
+def own_path(target: str | None) -> str:
+    """`target`, escaped, if a browser resolves it to a page of this site; empty if not."""
+    target = _escaped(target, at_most=LONGEST_PATH)
+    path, mounted_at = target.partition("?")[0], request.script_root
+    if not _OWN_PATH.fullmatch(target) or "//" in path or not path.startswith(f"{mounted_at}/"):
+        return ""
     adapter = current_app.url_map.bind("localhost")
     try:
         endpoint, _ = adapter.match(path.removeprefix(mounted_at), method="GET")
     except (HTTPException, RequestRedirect):
-        return False
-    return str(endpoint) != "static"
+        return ""
+    return target if str(endpoint) != "static" else ""
 
 
-def is_return_url(target: str) -> bool:
-    """Whether `target` is a page of an app in RETURN_HOSTS."""
-    found = _URL.fullmatch(target)
-    return found is not None and len(target) <= LONGEST_URL and found[1] in settings().return_origins
+def return_url(target: str | None) -> str:
+    """`target`, escaped and with its host as usual, if it is a page of an app in RETURN_HOSTS; empty if not."""
+    found = _URL.fullmatch(_escaped(target, at_most=LONGEST_URL))
+    if found is None:
+        return ""
+    try:
+        origin = urls.origin(found[1])
+    except ValueError:
+        return ""
+    return f"{origin}{found[2]}" if origin in settings().return_origins else ""
+
+
+def _escaped(target: str | None, *, at_most: int) -> str:
+    if not target or len(target) > at_most:
+        return ""
+    path, mark, query = target.partition("?")
+    found = f"{path.translate(_RAW)}{mark}{query.translate(_RAW_IN_QUERY)}"
+    return found if len(found) <= at_most else ""
 
 
 def next_page(target: str | None, *, otherwise: str) -> str:
     """`target` if it is ours, or the page of the endpoint `otherwise`."""
-    return target if target and is_own_path(target) else url_for(otherwise)
+    return own_path(target) or url_for(otherwise)
 
 
 def onward(target: str | None) -> Response:
     """After signing in: to `target`, a page of ours or of an app in RETURN_HOSTS, or to the account."""
     keep_next(None)
     bind_pending(target)
-    if target and is_return_url(target):
-        return make_response(redirect(target))
-    return make_response(redirect(next_page(target, otherwise="account.profile")))
+    return make_response(redirect(return_url(target) or next_page(target, otherwise="account.profile")))
 
 
 def keep_next(target: str | None) -> None:
@@ -65,7 +81,7 @@ def keep_next(target: str | None) -> None:
 
     The session cookie has no room for it: browsers limit each to 4 KiB.
     """
-    wanted = target if target and (is_own_path(target) or is_return_url(target)) else ""
+    wanted = own_path(target) or return_url(target)
     if wanted or next_cookie_name() in request.cookies:
         set_cookie(
             next_cookie_name(), wanted, max_age=NEXT_SECONDS if wanted else 0, path=settings().path_prefix or "/"
@@ -85,10 +101,10 @@ def here() -> str | None:
     """The page to come back to: this one, or for a POST without one the page it was sent from."""
     path = request.full_path.rstrip("?") if request.method in {"GET", "HEAD"} else request.path
     whole = request.script_root + path
-    if request.method == "POST" and not is_own_path(whole):
+    if request.method == "POST" and not own_path(whole):
         sent_from = urlsplit(request.referrer or "")
         whole = f"{sent_from.path}?{sent_from.query}".rstrip("?") if sent_from.netloc == request.host else "/"
-    return whole if whole != f"{request.script_root}/" and is_own_path(whole) else None
+    return own_path(whole) or None if whole != f"{request.script_root}/" else None
 
 
 def done(message: str, *, to: str, kind: str = "success", **values: object) -> ResponseReturnValue:

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.web.redirects import is_own_path, next_page
+from app.web.redirects import next_page, own_path, return_url
 from tests.support.authenticator import add_passkey, passkey_options, set_up
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
@@ -71,7 +71,6 @@ NOT_OURS = [
     "//gatehouse.test/account",
     "/account#//evil.test",
     "/account?next=//evil.test\n",
-    "/account?x=\\",
     "/\u2215/evil.test",
     "\uff0f\uff0fevil.test",
     "/\u3002evil.test",
@@ -98,20 +97,65 @@ NOT_OURS = [
 @pytest.mark.parametrize("target", OURS)
 def test_a_page_of_ours_is_where_one_goes(app, target):
     with app.test_request_context():
-        assert is_own_path(target)
+        assert own_path(target) == target
         assert next_page(target, otherwise="account.profile") == target
 
 
 @pytest.mark.parametrize("target", NOT_OURS, ids=lambda target: ascii(target[:40]))
 def test_anything_else_leads_to_the_usual_page(app, target):
     with app.test_request_context():
-        assert not is_own_path(target)
+        assert not own_path(target)
         assert next_page(target, otherwise="account.profile") == "/account"
 
 
 def test_without_a_wish_one_goes_to_the_usual_page(app):
     with app.test_request_context():
         assert next_page(None, otherwise="account.profile") == "/account"
+
+
+RAW = {
+    '/users?q={"a":1}': "/users?q=%7B%22a%22:1%7D",
+    "/users?q=a|b^c`d[e]\\": "/users?q=a%7Cb%5Ec%60d%5Be%5D%5C",
+    "/account?x=<y>": "/account?x=%3Cy%3E",
+}
+ELSEWHERE_RAW = {
+    'http://wiki.gatehouse.test/graph?g0.expr=up{job="a"}': "/graph?g0.expr=up%7Bjob=%22a%22%7D",
+    "HTTP://Wiki.Gatehouse.TEST/a": "/a",
+    "http://wiki.gatehouse.test:80/a?b": "/a?b",
+    "http://wiki.gatehouse.test/d/[x]": "/d/%5Bx%5D",
+}
+
+
+@pytest.mark.parametrize("target", RAW)
+def test_what_browsers_send_raw_is_escaped(app, target):
+    with app.test_request_context():
+        assert own_path(target) == RAW[target]
+
+
+@pytest.mark.parametrize("target", ELSEWHERE_RAW)
+def test_pages_of_other_apps_are_kept_however_their_proxy_writes_them(site, target):
+    with site.test_request_context():
+        assert return_url(target) == f"http://wiki.gatehouse.test{ELSEWHERE_RAW[target]}"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://wiki.gatehouse.test:81/",
+        "http://wiki.gatehouse.test@evil.test/",
+        "http://wiki.gatehouse.test\\@evil.test/",
+        "http://wiki.gatehouse.test/a\\b",
+        "http://wiki.gatehouse.test",
+        "http://wiki.gatehouse.test/a b",
+        "https://wiki.gatehouse.test/",
+        "http://wiki.gatehouse.test:99999/",
+        "http://xwiki.gatehouse.test/",
+        f"http://wiki.gatehouse.test/{'{' * 1000}",
+    ],
+)
+def test_nobody_is_sent_to_a_page_that_only_looks_like_one_of_another_app(site, target):
+    with site.test_request_context():
+        assert return_url(target) == ""
 
 
 # ── every way of signing in leads there ──

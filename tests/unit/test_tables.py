@@ -46,6 +46,25 @@ def test_the_hint_of_a_spreadsheet_is_followed():
     assert read("sep=;\nemail;name\na@x;b,c\n")[1] == [(2, ("a@x", "b,c"))]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "email,name,,\na@x,A,,\n",
+        ",,email,name\n,,a@x,A\n",
+        "email;name;;;;\na@x;A;;;;\n",
+        '"sep=;"\nemail;name\na@x;A\n',
+        "sep=\t\nemail\tname\na@x\tA\n",
+        "\ufeff\ufeffemail,name\na@x,A\n",
+        "email,name\n , \n,\na@x,A\n",
+        "email,name\na@x,A\n\x1a",
+    ],
+)
+def test_a_table_is_read_as_the_tools_of_people_write_it(content):
+    columns, rows = read(content)
+    assert columns == ("email", "name")
+    assert [cells for _, cells in rows] == [("a@x", "A")]
+
+
 def test_a_quote_that_is_never_closed_costs_its_own_row_only():
     assert read('email,name\na@x,"open\nb@x,B\nc@x,C\n')[1] == [(2, BROKEN), (3, ("b@x", "B")), (4, ("c@x", "C"))]
 
