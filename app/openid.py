@@ -5,6 +5,7 @@ Authlib speaks the protocol, joserfc checks signatures; here is what may be aske
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 import time
@@ -16,7 +17,7 @@ from functools import cache, partial
 from ipaddress import ip_address
 from threading import BoundedSemaphore
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
@@ -26,13 +27,13 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 from publicsuffixlist import PublicSuffixList
-from requests import RequestException, Response, Session, Timeout
+from requests import JSONDecodeError, RequestException, Response, Session, Timeout
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from app.errors import InvalidAddress, InvalidName
-from app.providers import GITHUB, HOSTS, Provider, is_safe
+from app.providers import GITHUB, HOSTS, PROMPTS, Provider, is_safe
 from app.security.deadline import Deadline
 from app.services.addresses import canonical_address, clean_name
 
@@ -93,7 +94,8 @@ class Client:
         """Where to send the browser; `afresh` asks them to prove there again who they are. Raises ProviderAway,
         ProviderRefused.
         """
-        extra: dict[str, Any] = {"prompt": "login", "max_age": 0} if afresh else {}
+        prompt = PROMPTS.get(self._provider.name, "login")
+        extra: dict[str, Any] = {"prompt": prompt, "max_age": 0} if afresh else {}
         if not self._is_github:
             extra["nonce"] = nonce
         with self._answers() as session:
@@ -209,11 +211,11 @@ class Client:
             raise ProviderRefused(f"{name} is on another domain, and OAUTH_..._HOSTS does not list {host}")
         return url
 
-    def _auth_method(self, metadata: Document) -> str:
+    def _auth_method(self, metadata: Document) -> Any:
         if not self._provider.client_secret.get_secret_value():
             return "none"
         known = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        return "client_secret_basic" if "client_secret_basic" in known else "client_secret_post"
+        return _basic if "client_secret_basic" in known else "client_secret_post"
 
     # ── what it says ──
 
@@ -221,7 +223,7 @@ class Client:
         claims = self._id_token(session, metadata, nonce=nonce, at=at)
         said: Mapping[str, Any] = claims
         if "email" not in claims and "userinfo_endpoint" in metadata:
-            said = _json(session.get(self._endpoint(metadata, "userinfo_endpoint"), allow_redirects=False))
+            said = self._user_info(session, metadata)
             if said.get("sub") != claims["sub"]:
                 raise ProviderRefused("the user info is of somebody else")
         verified = said.get("email_verified")
@@ -234,6 +236,22 @@ class Client:
             name=_name(said.get("name")),
             authenticated_at=float(when) if when is not None else None,
         )
+
+    def _user_info(self, session: OAuth2Session, metadata: Document) -> Mapping[str, Any]:
+        """As JSON, or as a JWT that the provider has signed (OpenID Connect Core 1.0, section 5.3.2)."""
+        response = session.get(self._endpoint(metadata, "userinfo_endpoint"), allow_redirects=False)
+        if not response.headers.get("Content-Type", "").startswith("application/jwt"):
+            return _json(response)
+        token = response.text.strip()
+        if token.count(".") != 2:
+            raise ProviderRefused("the user info is encrypted")
+        signed = JWSRegistry(algorithms=[*ALGORITHMS], strict_check_header=False)
+        claims = self._decode(session, metadata, token, signed).claims
+        audience = claims.get("aud", self._provider.client_id)
+        is_ours = self._provider.client_id in ([audience] if isinstance(audience, str) else audience)
+        if not is_ours or claims.get("iss", metadata["issuer"]) != metadata["issuer"]:
+            raise ProviderRefused("the user info is of another issuer or for another client")
+        return claims
 
     def _id_token(self, session: OAuth2Session, metadata: Document, *, nonce: str, at: datetime) -> CodeIDToken:
         """The claims of the ID token, checked as OpenID Connect Core 1.0, section 3.1.3.7 says."""
@@ -255,7 +273,8 @@ class Client:
             {"nonce": nonce, "client_id": client_id, "access_token": token["access_token"]},
         )
         claims.validate(now=int(at.timestamp()), leeway=LEEWAY_SECONDS)
-        if claims["aud"] not in (client_id, [client_id]):
+        # One that is for others too says whom it was issued to.
+        if claims["aud"] not in (client_id, [client_id]) and claims.get("azp") != client_id:
             raise ProviderRefused("the token is for others, too")
         return claims
 
@@ -325,13 +344,23 @@ def _read(deadline: Deadline, response: Response, *_: Any, **__: Any) -> None:
 
 
 def _json(response: Response) -> Document:
-    """Raises ProviderAway unless it is a JSON object with status 200."""
+    """Raises ProviderAway unless the status is 200, ProviderRefused unless it is a JSON object."""
     if response.status_code != 200:
         raise ProviderAway(f"status {response.status_code}")
-    found = response.json()
+    try:
+        found = response.json()
+    except JSONDecodeError:
+        raise ProviderRefused(f"no JSON, but {response.headers.get('Content-Type', 'nothing')[:60]}") from None
     if not isinstance(found, dict):
-        raise ProviderAway("no JSON object")
+        raise ProviderRefused("no JSON object")
     return found
+
+
+def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[Any, Any, Any]:
+    """HTTP Basic with both parts form-encoded (RFC 6749, section 2.3.1), which Authlib leaves out."""
+    text = f"{quote(client.client_id, safe='')}:{quote(client.client_secret, safe='')}"
+    headers["Authorization"] = f"Basic {base64.b64encode(text.encode()).decode()}"
+    return uri, headers, body
 
 
 def _domain(host: str) -> str:

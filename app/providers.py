@@ -21,6 +21,8 @@ HOSTS = {
     "google": ("oauth2.googleapis.com", "openidconnect.googleapis.com", "www.googleapis.com"),
     "microsoft": ("graph.microsoft.com",),
 }
+# What asks people to prove again who they are, where it is not `prompt=login` (OpenID Connect Core 1.0, 3.1.2.1).
+PROMPTS = {"google": "select_account"}
 _NAME = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*?"
 
 

@@ -4,6 +4,7 @@ from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length
 
+from app.services.api_keys import DEFAULT_DAYS
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 
 
@@ -48,7 +49,7 @@ class ApiKeyForm(Form):
             SelectChoice("365", "a year"),
             SelectChoice("", "ever, until you end it"),
         ],
-        default="90",
+        default=str(DEFAULT_DAYS),
     )
 
 

@@ -45,8 +45,17 @@ SENTENCES = {
 }
 
 
+class UnreadableBody(BadRequest):
+    """The description says where the body is no JSON."""
+
+    is_said = True
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"The body is no JSON: {where}.")
+
+
 def read_body(model: type[Model]) -> Model:
-    """Raises UnsupportedMediaType, RequestEntityTooLarge, BadRequest for invalid JSON, InvalidInput."""
+    """Raises UnsupportedMediaType, RequestEntityTooLarge, UnreadableBody, InvalidInput."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     if (request.content_length or 0) > LONGEST_BODY:
@@ -54,10 +63,16 @@ def read_body(model: type[Model]) -> Model:
     request.max_content_length = LONGEST_BODY
     try:
         found = json.loads(
-            request.get_data(cache=True).decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number
+            request.get_data(cache=True).decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number
         )
-    except (ValueError, RecursionError):
-        raise BadRequest("The body is no JSON.") from None
+    except json.JSONDecodeError as problem:
+        raise UnreadableBody(f"line {problem.lineno}, column {problem.colno}: {problem.msg}") from None
+    except UnicodeDecodeError:
+        raise UnreadableBody("it is not UTF-8") from None
+    except RecursionError:
+        raise UnreadableBody("it is nested too deeply") from None
+    except ValueError as problem:  # Of the hooks.
+        raise UnreadableBody(str(problem)) from None
     if not isinstance(found, dict):
         raise InvalidInput([Problem(None, "not_an_object", "Send a JSON object.")])
     return _checked(model, found)

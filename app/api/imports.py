@@ -40,9 +40,16 @@ Counts = Annotated[dict[str, int], Field(description="Rows by outcome.", example
 
 
 class UploadQuery(Query):
-    name: Annotated[str, Field(max_length=255, description="What the file is called.", examples=["people.csv"])] = (
-        "people.csv"
-    )
+    # The pattern is for readers of the document: `store` checks the name for all entry points, whatever its case.
+    name: Annotated[
+        str,
+        Field(
+            max_length=255,
+            description="What the file is called.",
+            examples=["people.csv"],
+            json_schema_extra={"pattern": r"^[A-Za-z0-9 _-]*\.(csv|tsv|txt)$"},
+        ),
+    ] = "people.csv"
 
 
 class StartIn(In):

@@ -182,6 +182,10 @@ def _schemas(specs: list[Spec | None]) -> dict[str, Any]:
     wanted += [(model, "serialization") for model in outgoing]
     wanted.sort(key=lambda each: each[0].__name__)
     found, definitions = models_json_schema(wanted, ref_template=REFS)
+    for schema in definitions["$defs"].values():
+        for field in schema.get("properties", {}).values():
+            if field.get("default", True) is None:
+                del field["default"]  # Generators would take a field with a default for one that is always there.
     return {"found": {model: schema for (model, _), schema in found.items()}, "definitions": definitions["$defs"]}
 
 
@@ -214,7 +218,7 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
         content = {"application/json": {"schema": schemas["found"][spec.body]}}
         operation["requestBody"] = {"required": True, "content": content}
     if spec.upload is not None:
-        operation["requestBody"] = {"required": True, "content": {spec.upload: {}}}
+        operation["requestBody"] = {"required": True, "content": {spec.upload: {"schema": TEXT}}}
     return operation
 
 

@@ -21,6 +21,7 @@ from app.services.addresses import (
     clean_name,
     reserved_domains,
 )
+from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME
 from app.web.rows import LARGEST_ID
@@ -324,18 +325,27 @@ Reason = Annotated[
 ]
 
 
-class UserIn(In):
-    """`email` proposes a new address, which its mailbox confirms. What is left out stays as it is.
+class UserFieldsIn(In):
+    """What anybody may write of themselves is the `name`; whatever else is left out stays as it is.
 
-    The reason, which the user is told, and the end of a deactivation count together with `is_active: false`.
+    `email` proposes a new address, which its mailbox confirms. The reason, which the user is told, and the end of a
+    deactivation count together with `is_active: false`.
     """
 
-    name: Name
+    name: Name | None
     email: Email | None = None
     is_active: Flag | None = None
     deactivation_reason: Reason | None = None
     deactivated_until: TimeIn | None = None
     roles: RoleNames | None = None
+
+
+class UserIn(UserFieldsIn):
+    name: Name
+
+
+class UserPatchIn(UserFieldsIn):
+    name: Name | None = None
 
 
 class PairOut(Out):
@@ -550,7 +560,9 @@ KeyName = Annotated[
 class ApiKeyIn(In):
     name: KeyName
     scopes: Annotated[list[KeyScope], Field(max_length=50, examples=[["users:read"]])] = []
-    expires_at: TimeIn | None = Field(None, description="When it stops to work; without it, never.")
+    expires_at: TimeIn | None = Field(
+        None, description=f"When it stops to work: in {DEFAULT_DAYS} days if this is left out, never if it is null."
+    )
 
 
 class ApiKeyOut(Out):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from app.api import bp
 from app.api.answers import Answer
 from app.api.endpoint import endpoint
@@ -26,6 +28,7 @@ from app.errors import (
 )
 from app.extensions import now
 from app.models import Session
+from app.services.api_keys import DEFAULT_DAYS
 from app.services.directory import Position
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.unit_of_work import reading, unit_of_work
@@ -85,13 +88,12 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
 def make_api_key(body: ApiKeyIn) -> Answer:
     """Create an API key. Only this answer shows it: of the key itself only a hash is stored."""
     who = identity.signed_in()
+    expires_at = body.expires_at if "expires_at" in body.model_fields_set else now() + timedelta(days=DEFAULT_DAYS)
     if body.expires_at is not None and body.expires_at <= now():
         raise InvalidInput([Problem("expires_at", InThePast.code, InThePast.message)])
     with unit_of_work() as work:
         try:
-            key, secret = work.api_keys.make(
-                who, name=body.name.strip(), scopes=body.scopes, expires_at=body.expires_at
-            )
+            key, secret = work.api_keys.make(who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at)
         except ScopeNotHeld as refusal:
             raise InvalidInput([Problem("scopes", refusal.code, str(refusal))]) from None
     shown = ApiKeyOut.model_validate(key).model_dump()

@@ -14,8 +14,10 @@ from app.api.schemas import (
     AccessQuery,
     InviteIn,
     SomeOfUser,
+    UserFieldsIn,
     UserIn,
     UserOut,
+    UserPatchIn,
     UserQuery,
     UsersOut,
     UsersQuery,
@@ -34,6 +36,7 @@ from app.errors import (
     Problem,
     RegistrationClosed,
     RoleNotFound,
+    TooManyChanges,
     UserNotFound,
 )
 from app.extensions import settings
@@ -61,13 +64,14 @@ _CANNOT_EDIT = (
     UserNotFound,
     LastAdministrator,
     Changed,
+    TooManyChanges,
     "unknown_role",
     "in_the_past",
 )
 
 
 @bp.get("/v1/users")
-@endpoint(UsersOut, query=UsersQuery, tag="users", lists=True)
+@endpoint(UsersOut, query=UsersQuery, refuses=("unknown_role",), tag="users", lists=True)
 @requires(USERS_READ)
 def list_users(query: UsersQuery) -> dict[str, Any]:
     """Users, a page at a time."""
@@ -83,6 +87,8 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
         limit=query.limit,
     )
     found, following = reading().directory.page(wanted)
+    if query.role is not None and not found:
+        _check_role(query.role)
     return {"items": [_shown(each, query.fields) for each in found], "next": write_cursor(following, of=this)}
 
 
@@ -133,7 +139,19 @@ def show_user(user_id: int, query: UserQuery) -> Answer:
 @endpoint(UserOut, body=UserIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
 @open_to_keys()
 def edit_user(user_id: int, body: UserIn) -> Answer:
-    """Change a user. With `If-Match`, the change is refused if somebody else has changed the user since."""
+    """Change a user; `name` is required. With `If-Match`, it is refused if somebody else has changed the user since."""
+    return _changed(user_id, body)
+
+
+@bp.patch("/v1/users/<id:user_id>")
+@endpoint(UserOut, body=UserPatchIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
+@open_to_keys()
+def patch_user(user_id: int, body: UserPatchIn) -> Answer:
+    """Change some of a user: what is left out stays as it is. `If-Match` counts as in `PUT`."""
+    return _changed(user_id, body)
+
+
+def _changed(user_id: int, body: UserFieldsIn) -> Answer:
     who = identity.signed_in()
     _check_visible(user_id)
     before = reading().directory.find(user_id) if body.email is not None else None
@@ -219,8 +237,9 @@ def resend_verification(user_id: int) -> Answer:
     return Answer(status=202, message="A mail with a link is on its way.")
 
 
-def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
-    work.users.rename(user, body.name, by=by)
+def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
+    if body.name is not None:
+        work.users.rename(user, body.name, by=by)
     if body.email is not None and body.email != user.email:
         work.policy.check_confirmed(by)
         work.users.propose_email(user, body.email, by=by)
@@ -235,12 +254,19 @@ def _edit(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
         _deactivate(work, user, body, by=by)
 
 
-def _deactivate(work: Work, user: User, body: UserIn, *, by: Principal) -> None:
+def _deactivate(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
     reason = body.deactivation_reason or "Through the API."
     try:
         work.users.deactivate(user, reason=reason, until=body.deactivated_until, by=by)
     except InThePast as refusal:
         raise InvalidInput([Problem("deactivated_until", refusal.code, str(refusal))]) from None
+
+
+def _check_role(name: str) -> None:
+    try:
+        reading().roles.get(name)
+    except RoleNotFound as refusal:
+        raise InvalidInput([Problem("role", "unknown_role", str(refusal))]) from None
 
 
 def _check_visible(user_id: int) -> None:

@@ -73,6 +73,8 @@ def callback(provider: str) -> ResponseReturnValue:
         began_with, purpose, *_ = challenges.spend("oauth", state)
     except DeadChallenge as refusal:
         _log(chosen, "the state is unknown, used, expired or of another browser")
+        if identity.principal() is not None:  # In another tab they have signed in already.
+            return onward(kept_next())
         return _refused(chosen, str(refusal))
     if began_with != chosen.name:
         _log(chosen, "the state is of another provider")

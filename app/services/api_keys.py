@@ -20,6 +20,7 @@ from app.services.permissions import ACCOUNT_SCOPES
 from app.services.statements import affected, has_room
 from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
+DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.
 MOST_ACTIVE = 50
 WARN_BEFORE = timedelta(days=7)
 

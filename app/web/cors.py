@@ -32,7 +32,7 @@ def _header_setter(origins: list[str]) -> Callable[[Response], Response]:
     return cross_origin(
         origins=exactly,
         supports_credentials="*" not in origins,
-        methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=ALLOWED,
         expose_headers=EXPOSED,
         max_age=DAY_SECONDS,

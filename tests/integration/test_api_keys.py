@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -179,7 +180,7 @@ def test_a_key_has_a_quota_that_is_told(app, manager):
 
 
 def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):
-    key = made(manager)
+    key = made(manager, expires_at=None)
     program = Program(app, token=key["key"])
     assert program.get("/users").status_code == 200
 
@@ -271,3 +272,9 @@ def test_events_name_the_key(app, with_scopes, admin):
         values = db.session.scalars(newest).one().detail.values
     assert program.token.startswith(values["api_key_prefix"])
     assert values["api_key"] > 0
+
+
+def test_a_key_expires_after_ninety_days_unless_its_owner_says_otherwise(manager, clock):
+    usual = manager.post("/api-keys", {"name": "usual"}).json["data"]["expires_at"]
+    assert datetime.fromisoformat(usual) == clock.now + timedelta(days=90)
+    assert manager.post("/api-keys", {"name": "for ever", "expires_at": None}).json["data"]["expires_at"] is None

@@ -3,12 +3,14 @@
 import base64
 import hmac
 import json
-from urllib.parse import parse_qs, unquote, urlsplit
+from types import SimpleNamespace
+from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
 
 import pytest
 from flask import Response, redirect
 from joserfc.jwk import ECKey, RSAKey
 
+from app import openid
 from app.extensions import db
 from app.models import OAuthIdentity, User
 from app.openid import ProviderRefused
@@ -171,7 +173,10 @@ def test_two_tabs_can_be_open(site, provider):
     first, second = begin(browser), begin(browser)
     assert browser.get(provider.answer(first)).location == "/account"
     assert browser.is_signed_in()
-    assert browser.get(provider.answer(second)).status_code == 400
+    late = browser.get(provider.answer(second))
+    assert (late.status_code, late.location) == (302, "/account")
+    stranger = Browser(browser.app)
+    assert stranger.get(f"{START}/callback?state=made-up&code=x").status_code == 400
 
 
 @pytest.mark.databases("sqlite")
@@ -232,7 +237,9 @@ def by_shared_secret(provider, claims):
 
 WRONG_CLAIMS = {
     "another audience": {"aud": "somebody else"},
-    "more audiences": {"aud": [CLIENT_ID, "somebody else"], "azp": CLIENT_ID},
+    "more audiences": {"aud": [CLIENT_ID, "somebody else"], "azp": "somebody else"},
+    "more audiences and no party": {"aud": [CLIENT_ID, "somebody else"]},
+    "others only": {"aud": ["somebody else", "one more"], "azp": CLIENT_ID},
     "another party": {"azp": "somebody else"},
     "another issuer": {"iss": "https://accounts.google.com"},
     "another nonce": {"nonce": "of another flow"},
@@ -250,6 +257,72 @@ WRONG_CLAIMS = {
     "endless expiry": {"exp": 1e400},
     "a list as expiry": {"exp": [1]},
 }
+
+
+@pytest.mark.databases("sqlite")
+def test_a_token_for_several_is_accepted_where_it_was_issued_to_us(site, provider):
+    provider.claims = lambda claims: claims | {"aud": ["another", CLIENT_ID, "project-1"], "azp": CLIENT_ID}
+    browser = Browser(site())
+    assert sign_in(browser, provider).location == "/account"
+
+
+def without_email(claims):
+    return {name: value for name, value in claims.items() if name not in {"email", "email_verified", "name"}}
+
+
+def signed_info(provider, **claims):
+    return lambda said: Response(provider.sign(said | claims), mimetype="application/jwt")
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("claims", [{}, {"aud": CLIENT_ID}, {"aud": ["another", CLIENT_ID]}])
+def test_user_info_may_be_signed(site, provider, claims):
+    provider.claims = without_email
+    provider.documents["/userinfo"] = signed_info(provider, iss=provider.url, **claims)
+    app = site()
+    assert sign_in(Browser(app), provider).location == "/account"
+    assert [*users(app)] == ["ada@corp.example"]
+
+
+@pytest.mark.databases("sqlite")
+def test_user_info_that_is_not_rightly_signed_or_is_no_json_is_refused_with_the_reason(site, provider, monkeypatch):
+    reasons = []
+    monkeypatch.setattr("app.auth.oauth._log", lambda _, reason: reasons.append(reason))
+    provider.claims = without_email
+    app = site()
+    other = RSAKey.generate_key(2048, {"kid": "rsa-1"})
+    for what, answer in {
+        "another key": lambda said: Response(provider.sign(said, key=other), mimetype="application/jwt"),
+        "another client": signed_info(provider, aud="another"),
+        "another issuer": signed_info(provider, iss="https://evil.test"),
+        "unsigned": lambda said: Response(unsigned(said), mimetype="application/jwt"),
+        "encrypted": lambda said: Response("a.b.c.d.e", mimetype="application/jwt"),
+        "a page": lambda said: Response("<h1>Oops</h1>", mimetype="text/html"),
+    }.items():
+        provider.documents["/userinfo"] = answer
+        assert is_nobody(Browser(app), sign_in(Browser(app), provider), 400), what
+    assert reasons[-2:] == ["the user info is encrypted", "no JSON, but text/html; charset=utf-8"]
+    assert users(app) == {}
+
+
+@pytest.mark.databases("sqlite")
+def test_google_is_asked_for_a_fresh_proof_in_its_own_words(site, provider):
+    google = provider.settings("google", hosts=["127.0.0.1"])
+    app = site(google)
+    with app.test_request_context():
+        client = client_of(app.extensions["settings"].oauth_providers[0])
+    url = client.authorization_url(state="s", nonce="n", verifier="v" * 43, afresh=True)
+    assert parse_qs(urlsplit(url).query)["prompt"] == ["select_account"]
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("secret", ["a+b/c=", "a%41b", "a b&c", "zoë:x"])
+def test_a_client_secret_is_form_encoded(site, provider, secret, monkeypatch):
+    headers = {}
+    openid._basic(SimpleNamespace(client_id="an id:x", client_secret=secret), "POST", "https://x", headers, "")
+    scheme, _, given = headers["Authorization"].partition(" ")
+    client_id, _, password = base64.b64decode(given).decode().partition(":")
+    assert (scheme, unquote_plus(client_id), unquote_plus(password)) == ("Basic", "an id:x", secret)
 
 
 @pytest.mark.databases("sqlite")
