@@ -555,7 +555,7 @@ def imported(visitor: Visitor, *, rows: str, applies: bool = False) -> None:
         {"name": "people.csv", "mimeType": "text/csv", "buffer": f"email,name,roles\n{rows}".encode()}
     )
     visitor.press("Check the file")
-    visitor.page.get_by_text("rows were checked").wait_for()
+    visitor.page.get_by_text("checked. This is what").wait_for()
     if applies:
         visitor.press("Start the import")
         visitor.page.get_by_text("The import is done").wait_for()
@@ -586,7 +586,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/users/import")
     visitor.page.get_by_label("CSV file").set_input_files(
-        {"name": "people.xlsx", "mimeType": "text/csv", "buffer": b"PK\x03\x04"}
+        {"name": "people.csv", "mimeType": "text/csv", "buffer": b"PK\x03\x04"}
     )
     visitor.press("Check the file")
     visitor.page.get_by_text("an Excel or ZIP file").wait_for()
