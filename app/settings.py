@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -26,6 +26,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from sqlalchemy import URL
 from zxcvbn_rs_py import zxcvbn
 
@@ -39,7 +40,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ENCODE = "write / ? # and @ within user or password as %2F %3F %23 and %40"
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 _RATE = r"[1-9]\d* per ([1-9]\d* )?(second|minute|hour|day)s?"
-Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$")]
+Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$", description="a rate like 30 per minute; 300 per hour")]
 
 
 class SettingsError(Exception):
@@ -74,13 +75,17 @@ class Settings(BaseModel):
     metrics_token: SecretStr = SecretStr("")
     sentry_dsn: SecretStr = SecretStr("")
     sentry_traces_sample_rate: float = Field(0, ge=0, le=1)
-    release: str = Field("", max_length=100, pattern=r"^[\w.@+-]*$")
+    release: str = Field(
+        "", max_length=100, pattern=r"^[\w.@+-]*$", description="at most 100 letters, digits and . _ @ + -"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["console", "json", ""] = ""
 
     security_contact: str = ""
-    site_name: str = Field("Gatehouse", min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
-    accent_color: str = Field("#1f5f8b", pattern=r"^#[0-9a-fA-F]{6}$")
+    site_name: str = Field(
+        "Gatehouse", max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$", description="at most 60 characters, on one line"
+    )
+    accent_color: str = Field("#1f5f8b", pattern=r"^#[0-9a-fA-F]{6}$", description="a color like #1f5f8b")
     time_zone: str = "UTC"
     terms_url: str = ""
     privacy_url: str = ""
@@ -89,7 +94,7 @@ class Settings(BaseModel):
 
     password_min_length: int = Field(12, ge=8, le=64)
     password_max_length: int = Field(256, ge=64, le=1024)
-    argon2_memory_kib: int = Field(19456, ge=8)
+    argon2_memory_kib: int = Field(19456, ge=8, le=2**22)
     argon2_time_cost: int = Field(2, ge=1, le=20)
     argon2_parallelism: int = Field(1, ge=1, le=16)
     hashing_concurrency: int = Field(2, ge=1, le=64)
@@ -533,9 +538,25 @@ def _providers(written: Mapping[str, str]) -> dict[str, list[Provider]]:
 
 
 def _sentence(error: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"][:1]).upper()
+    """One error of pydantic in our words: what our checks say, or else what the field takes."""
+    name = error["loc"][0] if error["loc"] else ""
+    if error["type"] != "value_error":
+        return f"{name.upper()} must be {_expected(Settings.model_fields[name])}."
     what = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name}: {what}." if name else f"{what}."
+    return f"{name.upper()}: {what}." if name else f"{what}."
+
+
+def _expected(field: FieldInfo) -> str:
+    """Which values a field takes: its description, its choices, or its type and range."""
+    if field.description:
+        return field.description
+    if choices := [choice for choice in get_args(field.annotation) if isinstance(choice, str) and choice]:
+        return f"{', '.join(choices[:-1])} or {choices[-1]}"
+    if field.annotation is bool:
+        return "1 (on) or 0 (off)"
+    limits = {end: getattr(bound, end) for bound in field.metadata for end in ("ge", "gt", "le") if hasattr(bound, end)}
+    limited = f"from {limits['ge']} to" if "ge" in limits else f"above {limits['gt']}, at most"
+    return f"a {'whole ' if field.annotation is int else ''}number {limited} {limits['le']}"
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import ADDRESS, json_option
+from app.cli.users import WHO, json_option
 from app.services.audit_search import AuditFilter
 from app.unit_of_work import reading
 from app.web.exports import as_csv, as_dict, as_json_lines
@@ -26,8 +26,8 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--until", type=time, help="Before this time, in UTC."),
         click.option("--since", type=time, help="From this time on, in UTC: 2026-12-31 or 2026-12-31T18:00:00."),
         click.option("--kind", type=click.Choice(sorted(SENTENCES)), metavar="KIND", help="Such as user.deleted."),
-        click.option("--subject", type=ADDRESS, help="Whom it happened to."),
-        click.option("--actor", type=ADDRESS, help="Who did it."),
+        click.option("--subject", type=WHO, help="Whom it happened to: an email address or an id."),
+        click.option("--actor", type=WHO, help="Who did it: an email address or an id."),
     ):
         command = option(command)
     return command
@@ -104,13 +104,13 @@ def verify(head: str | None, as_json: bool) -> None:
 
 
 def _wanted(
-    actor: str | None, subject: str | None, kind: str | None, since: datetime | None, until: datetime | None
+    actor: str | int | None, subject: str | int | None, kind: str | None, since: datetime | None, until: datetime | None
 ) -> AuditFilter:
-    """Raises UserNotFound for an address that nobody has."""
-    users = reading().users
+    """Raises UserNotFound for an address that nobody has; an id is taken as it is, as its user may be erased."""
+    find = reading().users.get_by_email
     return AuditFilter(
-        actor_id=users.get_by_email(actor, deleted=True).id if actor else None,
-        subject_id=users.get_by_email(subject, deleted=True).id if subject else None,
+        actor_id=find(actor, deleted=True).id if isinstance(actor, str) else actor,
+        subject_id=find(subject, deleted=True).id if isinstance(subject, str) else subject,
         kind=kind,
         since=since.replace(tzinfo=UTC) if since else None,
         until=until.replace(tzinfo=UTC) if until else None,

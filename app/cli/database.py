@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
@@ -10,16 +12,35 @@ from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations
 
 from app.extensions import db
+from app.schema import current_revision
 from app.settings import ROOT
 
 __all__ = ["migrations"]
 
 _invoke = migrations.invoke
+CHANGE_THE_SCHEMA = ("upgrade", "downgrade", "stamp")
 
 
 def _with_migrate(ctx: click.Context) -> Any:
     init_migrate()
     return _invoke(ctx)
+
+
+def report_change(change: Callable[..., Any]) -> Callable[..., Any]:
+    """Print what `change` did to the revision of the database, on standard error."""
+
+    @wraps(change)
+    def changed(*args: Any, **options: Any) -> Any:
+        if options.get("sql"):
+            return change(*args, **options)
+        before = current_revision()
+        result = change(*args, **options)
+        after = current_revision() or "none"
+        was = f"; it was at {before or 'none'}" if after != before else ""
+        click.echo(f"The database is at revision {after}{was}.", err=True)
+        return result
+
+    return changed
 
 
 def init_migrate() -> None:
@@ -31,3 +52,5 @@ def init_migrate() -> None:
 
 
 migrations.invoke = _with_migrate
+for name in CHANGE_THE_SCHEMA:
+    migrations.commands[name].callback = report_change(migrations.commands[name].callback)

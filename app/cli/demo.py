@@ -6,9 +6,10 @@ import random
 import secrets
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 import click
@@ -35,14 +36,17 @@ from app.principal import Visit
 from app.security.tokens import new_token, token_hash
 from app.services.audit import Origin
 from app.services.statements import insert_rows, next_ids
+from app.services.statistics import ACTIVE
 from app.tasks import AnswerRegistration, CountStatistics, SealAuditEvents
-from app.unit_of_work import Work, unit_of_work
+from app.unit_of_work import Work, reading, unit_of_work
 
 ADMIN = "demo@example.com"
 DAYS = 365
-# About a day each where there are many people: enough for reports, and few transactions.
-BATCHES = 400
 LIVELY_DAYS = 30
+# The shares of people who were seen within so many days; the others were here at any time before.
+SEEN_WITHIN = {1: 0.12, 7: 0.35, 30: 0.6}
+# How much of that happens on each day of the week, from Monday.
+WEEK = (1.1, 1.15, 1.1, 1.05, 0.95, 0.5, 0.45)
 FIRST = """
 Ada Alan Amara Anders Anita Aoife Barbara Bjørn Carla Chidi Chloé Dagmar Deniz Edsger Elif Emeka Fatima Femi Frances
 Gabriel Grace Hana Hedy Hiroshi Ingrid Ivan Jade Jonas Juan Katherine Kenji Lars Lena Linus Lucía Mae Margaret Mei Nadia
@@ -65,17 +69,25 @@ REASONS = ("Left the company", "Asked for it by phone", "Sent advertisements")
 
 @click.command()
 @click.option("--users", "count", type=click.IntRange(1, 1_000_000), default=1000, show_default=True)
+@click.option("--more", is_flag=True, help="Add more people to those of an earlier run; they get its password.")
 @with_appcontext
-def demo(count: int) -> None:
+def demo(count: int, more: bool) -> None:
     """Add made-up people with sessions, events, jobs and mails of a year; never in production.
 
     All of them have the same new password, which is printed; one is an administrator. Nothing is mailed.
     """
     if settings().environment == "production":
         raise click.ClickException("This is production; made-up people with a known password have no place here.")
+    earlier = reading().session.scalar(select(User).where(User.email == ADMIN))
+    if (earlier is not None) != more:
+        raise click.ClickException(
+            "There are no demo users yet; leave out --more."
+            if more
+            else f"There are demo users already: {ADMIN} is one. Add more with --more; they get the same password."
+        )
     password = secrets.token_urlsafe(12)
-    hashed = credentials.policy.prepare(password, words=()).hashed
-    crowd = Crowd(hashed, now())
+    hashed = earlier.hashed_password if earlier else credentials.policy.prepare(password, words=()).hashed
+    crowd = Crowd(hashed, now(), settings().zone)
     with unit_of_work() as work:
         crowd.begin(work)
     with click.progressbar(length=count, label="Adding people", file=sys.stderr) as shown:
@@ -85,48 +97,58 @@ def demo(count: int) -> None:
             shown.update(some.count)
     with unit_of_work() as work:
         work.session.execute(delete(Statistic))
+        insert_rows(work.session, Statistic, crowd.activity())
         work.enqueue(CountStatistics())
         work.enqueue(SealAuditEvents())
-    click.echo(f"Added {crowd.added:,} people. Sign in as {ADMIN}, or as any of them, with {password}")
+    secret = "the password of the first run." if earlier else password
+    click.echo(f"Added {crowd.added:,} people. Sign in as {ADMIN}, or as any of them, with {secret}")
 
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """How many people join at this moment, and whether more come after it."""
+    """How many people join at this moment, and how lively its day is beside others."""
 
     count: int
     at: datetime
+    liveliness: float
 
 
 class Crowd:
-    def __init__(self, hashed: str, today: datetime) -> None:
-        self._hashed, self._today = hashed, today
+    def __init__(self, hashed: str | None, today: datetime, zone: tzinfo) -> None:
+        self._hashed, self._today, self._zone = hashed, today, zone
         # Reproducible pages are not wanted here, and nothing secret depends on it.
         self._random = random.Random()  # noqa: S311
         self._ids: list[int] = []
         self._number = 0
         self._roles: dict[str, int] = {}
         self.added = 0
+        self._active: dict[tuple[str, str], int] = {}
 
     def begin(self, work: Work) -> None:
-        """The administrator, if there is none yet of that address; and what is there already."""
+        """Add the administrator, unless there is one, and look at what is there already."""
         self._roles = {role.name: role.id for role in work.session.scalars(select(Role))}
         self._number = work.session.scalar(select(func.max(User.id))) or 0
-        found = work.session.scalar(select(User).where(User.email == ADMIN))
-        if found is None:
+        kept = select(Statistic.name, Statistic.period, Statistic.value).where(Statistic.name.in_(ACTIVE))
+        self._active = {(name, period): value for name, period, value in work.session.execute(kept)}
+        if not work.session.scalar(select(User.id).where(User.email == ADMIN)):
             (user_id,) = self._insert(
                 work, [self._person("Demo Administrator", ADMIN, self._today - timedelta(days=DAYS))]
             )
             work.session.execute(insert(user_roles), [{"user_id": user_id, "role_id": self._roles[ADMINISTRATOR]}])
-        else:
-            found.hashed_password = self._hashed
 
     def batches(self, count: int) -> Iterator[Some]:
-        """More and more join, in the order of time."""
-        size = -(-count // BATCHES)
-        for first in range(0, count, size):
-            share = 1 - ((first + size / 2) / count) ** 0.6 if count > 1 else 0
-            yield Some(min(size, count - first), self._today - max(share, 0) * timedelta(days=DAYS))
+        """The days of the year, with who joins on each: more and more, and few at weekends."""
+        today = self._today.astimezone(self._zone).date()
+        days = [self._time_on(today - timedelta(days=ago)) for ago in reversed(range(DAYS))]
+        lively = [WEEK[at.astimezone(self._zone).weekday()] * self._random.uniform(0.8, 1.2) for at in days]
+        weights = [(1 + 3 * number / DAYS) * lively[number] for number in range(DAYS)]
+        joining = Counter(self._random.choices(range(DAYS), weights, k=count))
+        for number, at in enumerate(days):
+            yield Some(joining[number], at, lively[number])
+
+    def _time_on(self, day: date) -> datetime:
+        at = datetime.combine(day, time(hour=8), self._zone) + timedelta(hours=12 * self._random.random())
+        return min(at.astimezone(UTC), self._today)
 
     def visit(self) -> Visit:
         """Somebody's browser, at an address that is kept for documentation (RFC 5737)."""
@@ -139,6 +161,7 @@ class Crowd:
         ids = self._insert(work, people)
         self._ids += ids
         self.added += len(ids)
+        self._count_active(some)
         member, managers = self._roles[MEMBER], self._roles.get("manager")
         pairs = [{"user_id": user_id, "role_id": member} for user_id in ids]
         if managers and len(self._ids) - len(ids) < 3:
@@ -147,6 +170,20 @@ class Crowd:
         self._tell(work, dict(zip(ids, people, strict=True)))
         if self._today - some.at < timedelta(days=LIVELY_DAYS):
             self._leave_traces(work, dict(zip(ids, people, strict=True)), some.at)
+
+    def _count_active(self, some: Some) -> None:
+        """What the job would have counted at the end of this day; it counts today's itself."""
+        day = some.at.astimezone(self._zone).date()
+        if day == self._today.astimezone(self._zone).date():
+            return
+        for name, span in ACTIVE.items():
+            # The longer a span, the less its days differ.
+            value = SEEN_WITHIN[span.days] * len(self._ids) * (1 + (some.liveliness - 1) / span.days)
+            self._active[name, day.isoformat()] = self._active.get((name, day.isoformat()), 0) + round(value)
+
+    def activity(self) -> list[dict[str, Any]]:
+        """The rows of Statistic about who was active, those of an earlier run included."""
+        return [{"name": name, "period": day, "value": value} for (name, day), value in self._active.items()]
 
     def _stranger(self, at: datetime) -> dict[str, Any]:
         self._number += 1
@@ -161,8 +198,9 @@ class Crowd:
         return person
 
     def _person(self, name: str, email: str, at: datetime) -> dict[str, Any]:
-        # Most were here lately, some never came back.
-        seen = at + (self._today - at) * self._random.random() ** 0.25
+        share = self._random.random()
+        days = next((days for days, part in SEEN_WITHIN.items() if share < part), DAYS)
+        seen = max(at, self._today - timedelta(days=days) * self._random.random())
         return {
             "email": email,
             "name": name,
@@ -198,12 +236,17 @@ class Crowd:
                 work.audit.record(
                     "user.deactivated", subject_id=user_id, reason=each["deactivation_reason"], until=None
                 )
-        back = self._random.sample(self._ids, min(len(self._ids), len(people) + 1))
+        back = self._random.sample(self._ids, self._returning(len(people)))
         work.audit.record_all(
             "session.started", [(user_id, {"method": "password"}) for user_id in back], by_themselves=True
         )
         wrong = back[: len(back) // 12 + (self._random.random() < 0.1)]
         work.audit.record_all("session.refused", [(user_id, {}) for user_id in wrong])
+
+    def _returning(self, joining: int) -> int:
+        """How many sign in on a day: 3 % of whoever there is, and not many more than join where there are many."""
+        expected = min(0.03 * len(self._ids), max(60, 1.5 * joining)) * self._random.uniform(0.6, 1.4)
+        return min(len(self._ids), int(expected + self._random.random()))
 
     def _leave_traces(self, work: Work, people: dict[int, dict[str, Any]], at: datetime) -> None:
         """Sessions of who was seen lately, and the jobs and mails that confirmed addresses."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import ADDRESS
+from app.cli.users import WHO
 from app.models import ApiKey
 from app.principal import OPERATOR
 from app.unit_of_work import reading, unit_of_work
@@ -17,13 +17,13 @@ keys = AppGroup("keys", help="List and end API keys.")
 
 
 @keys.command(name="list")
-@click.option("--user", "email", type=ADDRESS, help="Only the keys of the user with this address.")
+@click.option("--user", "who", type=WHO, help="Only the keys of this user.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-def list_keys(email: str | None, limit: int, as_json: bool) -> None:
+def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
     """List active API keys, newest first."""
     look = reading()
-    user_id = look.users.get_by_email(email).id if email else None
+    user_id = look.users.find(who).id if who else None
     found = look.api_keys.list_with_owners(user_id, limit=limit)
     if as_json:
         click.echo(json.dumps([as_dict(key, owner) for key, owner in found], indent=2))

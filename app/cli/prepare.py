@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.retry import Retry
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cli.database import init_migrate
+from app.cli.database import init_migrate, report_change
 from app.extensions import NO_CLUSTER, db, settings
 from app.queue import queue_state
 from app.schema import current_revision, first_line, known_revisions, newest_revision
@@ -124,7 +124,7 @@ def migrate() -> None:
     """Raises CannotStart."""
     init_migrate()
     try:
-        upgrade()
+        report_change(upgrade)()
     except SQLAlchemyError as problem:
         raise CannotStart(f"The database could not be migrated: {first_line(problem)}.") from None
 

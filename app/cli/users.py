@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,7 +24,7 @@ from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
 from app.unit_of_work import Work, reading, unit_of_work
 
-users = AppGroup("users", help="Manage accounts.")
+users = AppGroup("users", help="Manage accounts. USER is an email address or an id.")
 
 
 class Address(click.ParamType):
@@ -48,8 +49,18 @@ class Name(click.ParamType):
             self.fail(str(refusal), param, ctx)
 
 
-ADDRESS, NAME = Address(), Name()
+class Who(click.ParamType):
+    """An existing user: an email address in its canonical form, or an id."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        return int(value) if re.fullmatch(r"[1-9][0-9]{0,17}", str(value)) else ADDRESS.convert(value, param, ctx)
+
+
+ADDRESS, NAME, WHO = Address(), Name(), Who()
 email_argument = click.argument("email", type=ADDRESS)
+user_argument = click.argument("who", type=WHO, metavar="USER")
 action_argument = click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
@@ -62,10 +73,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JS
 @json_option
 def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
     """Create a user with a confirmed address."""
+    look = reading()
+    look.users.check_free(email)
+    for role in roles:
+        look.roles.get(role)
     password = ask_password(words=(email, name), from_stdin=password_stdin)
     with unit_of_work() as work:
-        for role in roles:
-            work.roles.get(role)
         user = work.users.create(email=email, name=name, roles=roles, password=password, by=OPERATOR)
         known = as_dict(user)
     click.echo(json.dumps(known, indent=2) if as_json else f"Created {email} ({', '.join(known['roles'])}).")
@@ -90,11 +103,11 @@ def list_users(search: str, role: str | None, status: Status | None, limit: int,
 
 
 @users.command()
-@email_argument
+@user_argument
 @json_option
-def show(email: str, as_json: bool) -> None:
+def show(who: str | int, as_json: bool) -> None:
     """Show one user."""
-    known = as_dict(reading().users.get_by_email(email))
+    known = as_dict(reading().users.find(who))
     if as_json:
         click.echo(json.dumps(known, indent=2))
         return
@@ -104,21 +117,25 @@ def show(email: str, as_json: bool) -> None:
 
 
 @users.command()
-@email_argument
+@user_argument
 @click.option("--name", type=NAME, help="A new name.")
 @click.option("--email", "new_email", type=ADDRESS, help="A new address, confirmed at once.")
 @click.option("--password", "asks_password", is_flag=True, help="Ask for a new password; every session ends.")
 @click.option("--password-stdin", is_flag=True, help="Read the new password from standard input.")
-def edit(email: str, name: str | None, new_email: str | None, asks_password: bool, password_stdin: bool) -> None:
+def edit(who: str | int, name: str | None, new_email: str | None, asks_password: bool, password_stdin: bool) -> None:
     """Change a user's name, address or password."""
     if name is None and new_email is None and not (asks_password or password_stdin):
         raise click.UsageError("Say what to change: --name, --email, --password or --password-stdin.")
-    user = reading().users.get_by_email(email)
+    look = reading()
+    user = look.users.find(who)
+    email = user.email
+    if new_email not in {None, email}:
+        look.users.check_free(new_email)
     password = (
         ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
     )
     with unit_of_work() as work:
-        user = work.users.get_by_email(email, lock=True)
+        user = work.users.find(who, lock=True)
         if name is not None:
             work.users.rename(user, name, by=OPERATOR)
         if new_email is not None:
@@ -129,45 +146,46 @@ def edit(email: str, name: str | None, new_email: str | None, asks_password: boo
 
 
 @users.command()
-@email_argument
+@user_argument
 @click.option("--reason", required=True, help="The reason; the user gets it by mail.")
 @click.option(
     "--until", type=click.DateTime(), help="When it ends by itself, in UTC: 2026-12-31 or 2026-12-31T18:00:00."
 )
-def deactivate(email: str, reason: str, until: datetime | None) -> None:
+def deactivate(who: str | int, reason: str, until: datetime | None) -> None:
     """Deactivate an account, end its sessions and links and refuse its keys; `activate` undoes it."""
     if not reason.strip() or len(reason) > LONGEST_REASON:
         raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
     ends = until.replace(tzinfo=UTC) if until else None
     with unit_of_work() as work:
-        user = work.users.get_by_email(email, lock=True, closed=True)
+        user = work.users.find(who, lock=True, closed=True)
         work.users.deactivate(user, reason=reason.strip(), until=ends, by=OPERATOR)
-    click.echo(f"Deactivated {email}.")
+    click.echo(f"Deactivated {user.email}.")
 
 
 @users.command()
-@email_argument
-def activate(email: str) -> None:
+@user_argument
+def activate(who: str | int) -> None:
     """Reactivate a deactivated account."""
     with unit_of_work() as work:
-        work.users.activate(work.users.get_by_email(email, lock=True), by=OPERATOR)
-    click.echo(f"Activated {email}.")
+        user = work.users.find(who, lock=True)
+        changed = work.users.activate(user, by=OPERATOR)
+    click.echo(f"Activated {user.email}." if changed else f"{user.email} is active already.")
 
 
 @users.command()
-@email_argument
+@user_argument
 @click.option("--now", is_flag=True, help="Erase at once, also somebody who is deleted already.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete(email: str, now: bool, yes: bool) -> None:
+def delete(who: str | int, now: bool, yes: bool) -> None:
     """Delete a user: shut out at once, erased after DELETED_ACCOUNT_DAYS unless `restore` undoes it.
 
     What is erased are the account and its personal data; its audit events remain, without it.
     """
-    reading().users.get_by_email(email, deleted=now)
+    email = reading().users.find(who, deleted=now).email
     if not yes:
         click.confirm(f"Erase {email}? This cannot be undone." if now else f"Delete {email}?", abort=True)
     with unit_of_work() as work:
-        user = work.users.get_by_email(email, lock=True, deleted=now)
+        user = work.users.find(who, lock=True, deleted=now)
         if now:
             work.users.erase(user, by=OPERATOR)
         else:
@@ -176,43 +194,45 @@ def delete(email: str, now: bool, yes: bool) -> None:
 
 
 @users.command()
-@email_argument
-def restore(email: str) -> None:
+@user_argument
+def restore(who: str | int) -> None:
     """Undo the deletion of a user."""
     with unit_of_work() as work:
-        work.users.restore(work.users.get_by_email(email, lock=True, deleted=True), by=OPERATOR)
-    click.echo(f"Restored {email}.")
+        user = work.users.find(who, lock=True, deleted=True)
+        work.users.restore(user, by=OPERATOR)
+    click.echo(f"Restored {user.email}.")
 
 
 @users.command(name="end-sessions")
-@email_argument
-def end_sessions(email: str) -> None:
+@user_argument
+def end_sessions(who: str | int) -> None:
     """End every session of a user."""
     with unit_of_work() as work:
-        ended = work.users.end_sessions(work.users.get_by_email(email), by=OPERATOR)
+        ended = work.users.end_sessions(work.users.find(who), by=OPERATOR)
     click.echo(f"Sessions ended: {ended}.")
 
 
 @users.command(name="send-reset")
-@email_argument
-def send_reset(email: str) -> None:
+@user_argument
+def send_reset(who: str | int) -> None:
     """Mail a user a link to set a new password."""
     with unit_of_work() as work:
-        work.users.send_reset(work.users.get_by_email(email), by=OPERATOR)
-    click.echo(f"A mail to {email} is on its way.")
+        user = work.users.find(who)
+        work.users.send_reset(user, by=OPERATOR)
+    click.echo(f"A mail to {user.email} is on its way.")
 
 
 @users.command(name="reset-factors")
-@email_argument
+@user_argument
 @click.option("--reason", help="How you know that it is them; needed unless --cancel.")
 @click.option("--now", is_flag=True, help="Without the wait of FACTOR_RESET_HOURS.")
 @click.option("--cancel", is_flag=True, help="Stop one that waits.")
-def reset_factors(email: str, reason: str | None, now: bool, cancel: bool) -> None:
+def reset_factors(who: str | int, reason: str | None, now: bool, cancel: bool) -> None:
     """Remove the second factors of somebody who has lost them, after a wait in which they can say no."""
     if not cancel and (not (reason or "").strip() or len(reason or "") > LONGEST_REASON):
         raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
     with unit_of_work() as work:
-        user = work.users.get_by_email(email, lock=True)
+        user = work.users.find(who, lock=True)
         if cancel:
             work.factor_resets.cancel(user, by=OPERATOR)
             click.echo("Nothing is removed.")
@@ -222,7 +242,9 @@ def reset_factors(email: str, reason: str | None, now: bool, cancel: bool) -> No
             reset.due_at = work.clock()
             work.session.flush()
             work.factor_resets.finish(reset.id)
-    click.echo(f"The second factors of {email} are removed{'' if now else f' at {reset.due_at:%Y-%m-%d %H:%M} UTC'}.")
+    click.echo(
+        f"The second factors of {user.email} are removed{'' if now else f' at {reset.due_at:%Y-%m-%d %H:%M} UTC'}."
+    )
 
 
 @users.command()
@@ -239,70 +261,73 @@ def reseal() -> None:
 
 
 @users.command(name="send-confirmation")
-@email_argument
-def send_confirmation(email: str) -> None:
+@user_argument
+def send_confirmation(who: str | int) -> None:
     """Mail a user another link to confirm the address."""
     with unit_of_work() as work:
-        work.users.resend_verification(work.users.get_by_email(email), by=OPERATOR)
-    click.echo(f"A mail to {email} is on its way.")
+        user = work.users.find(who)
+        work.users.resend_verification(user, by=OPERATOR)
+    click.echo(f"A mail to {user.email} is on its way.")
 
 
 @users.command()
-@email_argument
+@user_argument
 @click.argument("role")
-def assign(email: str, role: str) -> None:
+def assign(who: str | int, role: str) -> None:
     """Give a user a role."""
     with unit_of_work() as work:
-        work.users.assign(work.users.get_by_email(email, lock=True), role, by=OPERATOR)
-    click.echo(f"{email} is {role}.")
+        user = work.users.find(who, lock=True)
+        work.users.assign(user, role, by=OPERATOR)
+    click.echo(f"{user.email} is {role}.")
 
 
 @users.command()
-@email_argument
+@user_argument
 @click.argument("role")
-def unassign(email: str, role: str) -> None:
+def unassign(who: str | int, role: str) -> None:
     """Take a role away from a user."""
     with unit_of_work() as work:
-        work.users.unassign(work.users.get_by_email(email, lock=True), role, by=OPERATOR)
-    click.echo(f"{email} is no longer {role}.")
+        user = work.users.find(who, lock=True)
+        work.users.unassign(user, role, by=OPERATOR)
+    click.echo(f"{user.email} is no longer {role}.")
 
 
 @users.command()
-@email_argument
+@user_argument
 @action_argument
 @click.argument("resource")
-def grant(email: str, action: str, resource: str) -> None:
+def grant(who: str | int, action: str, resource: str) -> None:
     """Let a user do ACTION (a permission) with one RESOURCE, like users:42."""
     with unit_of_work() as work:
-        user = work.users.get_by_email(email)
+        user = work.users.find(who)
         work.policy.grant(user.id, action, work.policy.get_resource(resource), by=OPERATOR)
-    click.echo(f"{email} has {action} on {resource}.")
+    click.echo(f"{user.email} has {action} on {resource}.")
 
 
 @users.command()
-@email_argument
+@user_argument
 @action_argument
 @click.argument("resource")
-def revoke(email: str, action: str, resource: str) -> None:
+def revoke(who: str | int, action: str, resource: str) -> None:
     """Take back what `grant` gave."""
     with unit_of_work() as work:
-        user = work.users.get_by_email(email)
+        user = work.users.find(who)
         work.policy.revoke(user.id, action, work.policy.get_resource(resource), by=OPERATOR)
-    click.echo(f"{email} was not granted {action} on {resource}, or no longer.")
+    click.echo(f"{user.email} was not granted {action} on {resource}, or no longer.")
 
 
 @users.command()
-@email_argument
+@user_argument
 @action_argument
 @click.argument("resource", required=False)
 @json_option
-def why(email: str, action: str, resource: str | None, as_json: bool) -> None:
+def why(who: str | int, action: str, resource: str | None, as_json: bool) -> None:
     """Tell whether a user may do ACTION (a permission), and which rule decides.
 
     RESOURCE is a type and an id, like users:42.
     """
     look = reading()
-    user = look.users.get_by_email(email)
+    user = look.users.find(who)
     decision = look.policy.why(user, action, look.policy.get_resource(resource) if resource else None)
     if as_json:
         click.echo(json.dumps(asdict(decision)))
@@ -311,12 +336,12 @@ def why(email: str, action: str, resource: str | None, as_json: bool) -> None:
 
 
 @users.command()
-@email_argument
+@user_argument
 @json_option
-def link(email: str, as_json: bool) -> None:
+def link(who: str | int, as_json: bool) -> None:
     """Create a link to set a new password, for a user whom no mail can reach. Pass it on safely."""
     with unit_of_work() as work:
-        url, expires_at = _make_link(work, email)
+        url, expires_at = _make_link(work, who)
     if as_json:
         click.echo(json.dumps({"link": url, "expires_at": expires_at.isoformat()}))
         return
@@ -324,8 +349,8 @@ def link(email: str, as_json: bool) -> None:
     click.echo(f"It works once, until {expires_at:%Y-%m-%d %H:%M} UTC.", err=True)
 
 
-def _make_link(work: Work, email: str) -> tuple[str, datetime]:
-    user = work.users.get_by_email(email)
+def _make_link(work: Work, who: str | int) -> tuple[str, datetime]:
+    user = work.users.find(who)
     lifetime = timedelta(minutes=settings().reset_link_minutes)
     made, token = work.users.make_link(user, lifetime=lifetime, by=OPERATOR)
     return address_of(f"/auth/reset-password/{token}"), made.expires_at

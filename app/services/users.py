@@ -67,6 +67,15 @@ class Users:
             raise UserNotFound
         return user
 
+    def find(self, who: str | int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
+        """By canonical address or by id; as `get`. Raises UserNotFound."""
+        if isinstance(who, str):
+            return self.get_by_email(who, lock=lock, deleted=deleted, closed=closed)
+        try:
+            return self.get(who, lock=lock, deleted=deleted, closed=closed)
+        except UserNotFound:
+            raise UserNotFound(f"There is no user with the id {who}, or it is deleted.") from None
+
     def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """`email` is canonical. As `get`. Raises UserNotFound."""
         query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
@@ -76,6 +85,11 @@ class Users:
         if _is_hidden(user, deleted=deleted, closed=closed):
             raise UserNotFound(f"The user with the address {email} is deleted; `flask users restore` undoes that.")
         return user
+
+    def check_free(self, email: str) -> None:
+        """Raises EmailTaken if an account has the address `email`."""
+        if self.session.scalar(select(User.id).where(User.email == email)):
+            raise _taken(email)
 
     def create(
         self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None, by: Actor
@@ -95,7 +109,7 @@ class Users:
             with self.session.begin_nested():
                 self.session.add(user)
         except IntegrityError:
-            raise EmailTaken(f"There is already a user with the address {email}.") from None
+            raise _taken(email) from None
         self.audit.record("user.created", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
             self.roles.give(user, role, by=by)
@@ -123,7 +137,7 @@ class Users:
                 user.email, user.email_verified_at = email, self.clock()
                 self.session.flush()
         except IntegrityError:
-            raise EmailTaken(f"There is already a user with the address {email}.") from None
+            raise _taken(email) from None
         self.links.end_all(user.id, *Purpose)
         self.email_changes.cancel(user.id)
         user.updated_at = self.clock()
@@ -209,11 +223,13 @@ class Users:
         self.audit.record("user.deactivated", subject_id=user.id, reason=reason, until=ends)
         self.job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
 
-    def activate(self, user: User, *, by: Actor) -> None:
-        """No change if `user` is active."""
+    def activate(self, user: User, *, by: Actor) -> bool:
+        """Reactivate `user`; returns whether that changed anything."""
         self.policy.check(by, USERS_DEACTIVATE, user)
-        if not user.is_active:
-            self._let_in(user)
+        if user.is_active:
+            return False
+        self._let_in(user)
+        return True
 
     def delete(self, user: User, *, by: Actor) -> None:
         """Shut `user` out and hide them; `restore` undoes that, until they are erased. Raises LastAdministrator."""
@@ -294,6 +310,10 @@ class Users:
         user.activate(at=self.clock())
         self.audit.record("user.activated", subject_id=user.id)
         self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
+
+
+def _taken(email: str) -> EmailTaken:
+    return EmailTaken(f"There is already a user with the address {email}.")
 
 
 def _is_hidden(user: User, *, deleted: bool, closed: bool) -> bool:

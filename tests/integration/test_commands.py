@@ -53,6 +53,42 @@ def test_a_user_is_edited(flask, client, ada):
     assert client.login("king@example.com", "another fine harbour").status_code == 302
 
 
+def test_a_user_is_named_by_id_too(app, flask, ada):
+    user_id = str(ada.id)
+    assert json.loads(flask("users", "show", user_id, "--json").output)["email"] == ada.email
+    assert flask("users", "assign", user_id, "manager").output == f"{ada.email} is manager.\n"
+    assert flask("users", "deactivate", user_id, "--reason", "Left").output == f"Deactivated {ada.email}.\n"
+    assert flask("users", "activate", user_id).output == f"Activated {ada.email}.\n"
+    assert ada.email in flask("users", "edit", user_id, "--name", "Ada King").output
+    assert "to “Ada King”" in flask("audit", "list", "--subject", user_id).output
+    assert flask("users", "delete", user_id, "--yes").output == f"Deleted {ada.email}.\n"
+    assert flask("users", "show", user_id).exit_code == 1
+    assert flask("users", "restore", user_id).output == f"Restored {ada.email}.\n"
+
+
+def test_who_is_active_is_not_activated(app, flask, ada):
+    assert flask("users", "activate", ada.email).output == f"{ada.email} is active already.\n"
+    with app.app_context():
+        assert not db.session.scalar(select(func.count()).where(AuditEvent.kind == "user.activated"))
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("create", "new@example.com", "--role", "king"),
+        ("create", "ada@example.com"),
+        ("edit", "ada@example.com", "--email", "root@example.com", "--password"),
+        ("edit", "nobody@example.com", "--password"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_is_refused_before_a_password_is_asked_for(flask, root, ada, command):
+    refused = flask("users", *command, typed="")
+    assert refused.exit_code == 1
+    assert "Password" not in refused.output
+
+
 def test_a_password_is_asked_for_twice_where_nobody_pipes_it(flask):
     typed = "a quieter harbour\na quieter harbour\n"
 
@@ -151,7 +187,9 @@ def test_a_link_sets_a_password_where_no_mail_arrives(flask, client, ada):
     [
         (("users", "show", "nobody@example.com"), 1, "no user with the address"),
         (("users", "create", "ada@example.com", "--password-stdin"), 1, "at least 12 characters"),
-        (("users", "create", "ada@example.com", "--role", "king", "--password-stdin"), 1, "at least 12"),
+        (("users", "create", "ada@example.com", "--role", "king", "--password-stdin"), 1, "There is no role 'king'"),
+        (("users", "create", "root@example.com", "--password-stdin"), 1, "already a user"),
+        (("users", "show", "4711"), 1, "no user with the id 4711"),
         (("users", "create", "no address", "--password-stdin"), 2, "like name@example.com"),
         (("users", "create", "ada@example.com", "--name", "a\nb"), 2, "Leave out"),
         (("users", "edit", "root@example.com"), 2, "Say what to change"),
