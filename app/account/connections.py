@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.account import bp
@@ -13,6 +14,8 @@ from app.models import OAuthIdentity
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
+from app.web.acts import ask
+from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
 
@@ -53,12 +56,17 @@ def dismiss() -> ResponseReturnValue:
     return done("It is not connected.", to="account.connections")
 
 
-@bp.post("/connections/<id:connection_id>/disconnect")
+@bp.route("/connections/<id:connection_id>/disconnect", methods=["GET", "POST"])
 @confirmed
 def disconnect(connection_id: int) -> ResponseReturnValue:
+    who, form = identity.signed_in(), Form()
     try:
+        if not form.validate_on_submit():
+            label = _label(reading().connections.get(who.user_id, connection_id).provider)
+            text, back = "You can no longer sign in here with it.", url_for("account.connections")
+            return ask(f"Disconnect {label}?", text, button="Disconnect", back=back, form=form)
         with unit_of_work() as work:
-            work.connections.disconnect(identity.signed_in().user_id, connection_id)
+            work.connections.disconnect(who.user_id, connection_id)
     except ConnectionNotFound:
         return done("That connection was gone already.", to="account.connections")
     except LastWayIn as refusal:

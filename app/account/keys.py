@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from types import SimpleNamespace
 
+from flask import url_for
 from flask.typing import ResponseReturnValue
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 
@@ -17,6 +18,8 @@ from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
+from app.web.acts import ask
+from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
 
@@ -64,12 +67,17 @@ def api_key(key_id: int) -> ResponseReturnValue:
     return page("account/api_key.html", form, key=_shown(key))
 
 
-@bp.post("/api-keys/<id:key_id>/end")
+@bp.route("/api-keys/<id:key_id>/end", methods=["GET", "POST"])
 @confirmed
 def end_api_key(key_id: int) -> ResponseReturnValue:
+    who, form = identity.signed_in(), Form()
     try:
+        if not form.validate_on_submit():
+            title = f"End the API key {reading().api_keys.get(key_id, by=who).name}?"
+            text, back = "What uses it is refused from then on.", url_for("account.api_key", key_id=key_id)
+            return ask(title, text, button="End this key", back=back, form=form)
         with unit_of_work() as work:
-            work.api_keys.end(key_id, by=identity.signed_in())
+            work.api_keys.end(key_id, by=who)
     except ApiKeyNotFound:
         return done("That key had already ended.", to="account.api_keys")
     return done("The key has ended. What used it is refused from now on.", to="account.api_keys")

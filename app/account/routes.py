@@ -15,8 +15,10 @@ from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, confirmed
+from app.web.acts import ask
 from app.web.credentials import check_password, new_password
 from app.web.devices import device_name
+from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done
@@ -131,10 +133,14 @@ def end_session(session_id: int) -> ResponseReturnValue:
     return done("The session has ended.", to="account.sessions")
 
 
-@bp.post("/sessions/end-others")
+@bp.route("/sessions/end-others", methods=["GET", "POST"])
 @confirmed
 def end_other_sessions() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who, form = identity.signed_in(), Form()
+    if not form.validate_on_submit():
+        text = "Every browser, app and device but this one is signed out at once. API keys go on working."
+        back = url_for("account.sessions")
+        return ask("Sign out all other devices?", text, button="Sign out all others", back=back, form=form)
     with unit_of_work() as work:
         ended = work.sessions.end_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
     return done(f"{ended} other session{'' if ended == 1 else 's'} ended.", to="account.sessions")

@@ -28,7 +28,9 @@ from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_cod
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
+from app.web.acts import ask
 from app.web.devices import device_name
+from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import options_to_add, read_new
@@ -138,11 +140,15 @@ def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
     return _shown(made, is_first=True)
 
 
-@bp.post("/security/recovery-codes")
+@bp.route("/security/recovery-codes", methods=["GET", "POST"])
 @confirmed
 @limited("password")
 def recovery_codes() -> ResponseReturnValue:
-    """The answer shows the new codes once: only hashes are stored."""
+    """The answer to the POST shows the new codes once: only hashes are stored."""
+    form = Form()
+    if not form.validate_on_submit():
+        text, back = "The codes that you have now no longer work then.", url_for("account.security")
+        return ask("Make new recovery codes?", text, button="Make new codes", back=back, form=form)
     made = new_recovery_codes()
     try:
         hashes = credentials.passwords.derive([plain(each) for each in made])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
@@ -16,6 +17,8 @@ from app.services.roles import MOST_COUNTED, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, requires
+from app.web.acts import ask
+from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
 
@@ -85,10 +88,14 @@ def edit_role(role_id: int) -> ResponseReturnValue:
     return page("admin/edit_role.html", form, role=_shown(found), groups=by_group(who.permissions))
 
 
-@bp.post("/roles/<id:role_id>/delete")
+@bp.route("/roles/<id:role_id>/delete", methods=["GET", "POST"])
 @requires(ROLES_EDIT)
 @confirmed
 def delete_role(role_id: int) -> ResponseReturnValue:
+    form = Form()
+    if not form.validate_on_submit():
+        name, back = reading().roles.get_by_id(role_id).name, url_for("admin.role", role_id=role_id)
+        return ask(f"Delete the role {name}?", "This cannot be undone.", button="Delete", back=back, form=form)
     try:
         with unit_of_work() as work:
             found = work.roles.get_by_id(role_id, lock=True)

@@ -54,8 +54,20 @@ class UnreadableBody(BadRequest):
         super().__init__(f"The body is no JSON: {where}.")
 
 
-def read_body(model: type[Model]) -> Model:
-    """Raises UnsupportedMediaType, RequestEntityTooLarge, UnreadableBody, InvalidInput."""
+def read_body(model: type[Model], *, is_optional: bool = False) -> Model:
+    """With `is_optional`, no body at all is an empty object.
+
+    Raises UnsupportedMediaType, RequestEntityTooLarge, UnreadableBody, InvalidInput.
+    """
+    found = {} if is_optional and _has_no_body() else _read_object()
+    return _checked(model, found)
+
+
+def _has_no_body() -> bool:
+    return not request.content_length and "Transfer-Encoding" not in request.headers
+
+
+def _read_object() -> dict[str, Any]:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     if (request.content_length or 0) > LONGEST_BODY:
@@ -75,7 +87,7 @@ def read_body(model: type[Model]) -> Model:
         raise UnreadableBody(str(problem)) from None
     if not isinstance(found, dict):
         raise InvalidInput([Problem(None, "not_an_object", "Send a JSON object.")])
-    return _checked(model, found)
+    return found
 
 
 def read_query(model: type[Model]) -> Model:

@@ -31,6 +31,7 @@ class Spec:
     data: Any
     status: int
     body: type[BaseModel] | None
+    needs_body: bool
     query: type[BaseModel] | None
     refuses: tuple[type[AccountError] | str, ...]
     tags: tuple[str, ...]
@@ -45,6 +46,7 @@ def endpoint(
     *,
     status: int = 200,
     body: type[BaseModel] | None = None,
+    needs_body: bool = True,
     query: type[BaseModel] | None = None,
     refuses: tuple[type[AccountError] | str, ...] = (),
     tag: str,
@@ -55,16 +57,17 @@ def endpoint(
 ) -> Callable[[View], View]:
     """Pass the view its validated `body` and `query`, and put what it returns into the envelope.
 
+    `needs_body`: a request without a body is refused, though every field could be left out.
     `replays`: a repeated `Idempotency-Key` gets the first answer again. `lists`: the answer may be compressed.
     `upload`: the media type of a body that the view reads itself.
     """
-    spec = Spec(data, status, body, query, refuses, (tag,), replays, etag, lists, upload)
+    spec = Spec(data, status, body, needs_body, query, refuses, (tag,), replays, etag, lists, upload)
 
     def mark(view: View) -> View:
         @wraps(view)
         def answer(**values: Any) -> Response:
             if body is not None:
-                values["body"] = read_body(body)
+                values["body"] = read_body(body, is_optional=not needs_body)
             if query is not None:
                 values["query"] = read_query(query)
             elif request.args:

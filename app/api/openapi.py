@@ -216,7 +216,7 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
         operation["parameters"] = parameters
     if spec.body is not None:
         content = {"application/json": {"schema": schemas["found"][spec.body]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": spec.needs_body, "content": content}
     if spec.upload is not None:
         operation["requestBody"] = {"required": True, "content": {spec.upload: {"schema": TEXT}}}
     return operation

@@ -340,6 +340,12 @@ class UserFieldsIn(In):
     roles: RoleNames | None = None
 
 
+class UserDeletionIn(In):
+    """The user gets the reason by email."""
+
+    reason: Reason | None = None
+
+
 class UserIn(UserFieldsIn):
     name: Name
 

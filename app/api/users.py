@@ -14,6 +14,7 @@ from app.api.schemas import (
     AccessQuery,
     InviteIn,
     SomeOfUser,
+    UserDeletionIn,
     UserFieldsIn,
     UserIn,
     UserOut,
@@ -180,15 +181,21 @@ def show_access(user_id: int, query: AccessQuery) -> AccessOut:
 
 
 @bp.delete("/v1/users/<id:user_id>")
-@endpoint(None, refuses=(NotAllowed, UserNotFound, LastAdministrator, Changed), tag="users")
+@endpoint(
+    None,
+    body=UserDeletionIn,
+    needs_body=False,
+    refuses=(NotAllowed, UserNotFound, LastAdministrator, Changed),
+    tag="users",
+)
 @requires(USERS_DELETE, on="users")
 @confirmed
-def delete_user(user_id: int) -> Answer:
-    """Delete a user: shut out and hidden at once, erased after the undo time."""
+def delete_user(user_id: int, body: UserDeletionIn) -> Answer:
+    """Delete a user: shut out and hidden at once, erased after the undo time. A reason may be sent."""
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         check_unchanged(_tag(user.id, user.version))
-        work.users.delete(user, by=identity.signed_in())
+        work.users.delete(user, reason=body.reason, by=identity.signed_in())
     days = settings().deleted_account_days
     return Answer(message=f"The user is deleted, and erased in {days} days unless that is undone.")
 

@@ -153,12 +153,11 @@ def edit(who: str | int, name: str | None, new_email: str | None, asks_password:
 )
 def deactivate(who: str | int, reason: str, until: datetime | None) -> None:
     """Deactivate an account, end its sessions and links and refuse its keys; `activate` undoes it."""
-    if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+    reason = check_reason(reason)
     ends = until.replace(tzinfo=UTC) if until else None
     with unit_of_work() as work:
         user = work.users.find(who, lock=True, closed=True)
-        work.users.deactivate(user, reason=reason.strip(), until=ends, by=OPERATOR)
+        work.users.deactivate(user, reason=reason, until=ends, by=OPERATOR)
     click.echo(f"Deactivated {user.email}.")
 
 
@@ -174,13 +173,15 @@ def activate(who: str | int) -> None:
 
 @users.command()
 @user_argument
+@click.option("--reason", help="The reason; the user gets it by mail, unless --now.")
 @click.option("--now", is_flag=True, help="Erase at once, also somebody who is deleted already.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete(who: str | int, now: bool, yes: bool) -> None:
+def delete(who: str | int, reason: str | None, now: bool, yes: bool) -> None:
     """Delete a user: shut out at once, erased after DELETED_ACCOUNT_DAYS unless `restore` undoes it.
 
     What is erased are the account and its personal data; its audit events remain, without it.
     """
+    reason = None if reason is None else check_reason(reason)
     email = reading().users.find(who, deleted=now).email
     if not yes:
         click.confirm(f"Erase {email}? This cannot be undone." if now else f"Delete {email}?", abort=True)
@@ -189,7 +190,7 @@ def delete(who: str | int, now: bool, yes: bool) -> None:
         if now:
             work.users.erase(user, by=OPERATOR)
         else:
-            work.users.delete(user, by=OPERATOR)
+            work.users.delete(user, reason=reason, by=OPERATOR)
     click.echo(f"{'Erased' if now else 'Deleted'} {email}.")
 
 
@@ -229,15 +230,14 @@ def send_reset(who: str | int) -> None:
 @click.option("--cancel", is_flag=True, help="Stop one that waits.")
 def reset_factors(who: str | int, reason: str | None, now: bool, cancel: bool) -> None:
     """Remove the second factors of somebody who has lost them, after a wait in which they can say no."""
-    if not cancel and (not (reason or "").strip() or len(reason or "") > LONGEST_REASON):
-        raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+    reason = "" if cancel else check_reason(reason)
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         if cancel:
             work.factor_resets.cancel(user, by=OPERATOR)
             click.echo("Nothing is removed.")
             return
-        reset = work.factor_resets.begin(user, reason=(reason or "").strip(), by=OPERATOR)
+        reset = work.factor_resets.begin(user, reason=reason, by=OPERATOR)
         if now:
             reset.due_at = work.clock()
             work.session.flush()
@@ -363,6 +363,14 @@ def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return credentials.policy.prepare(password, words=words)
+
+
+def check_reason(reason: str | None) -> str:
+    """The reason without white space around it. Raises UsageError if it is missing or too long."""
+    kept = (reason or "").strip()
+    if not kept or len(kept) > LONGEST_REASON:
+        raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+    return kept
 
 
 def as_dict(user: User) -> dict[str, Any]:

@@ -295,11 +295,12 @@ def account_deactivated(user: User) -> Message:
     )
 
 
-def account_deleted(user: User, *, erased_at: datetime | None) -> Message:
+def account_deleted(user: User, *, erased_at: datetime | None, reason: str | None = None) -> Message:
     return compose(
         "account_deleted",
         user,
         subject=f"Your account with {settings().site_name} is deleted",
+        typed={"reason": reason},
         erased_at=erased_at,
         by_owner=user.deleted_by_owner,
         login_url=address_of("/auth/login"),

@@ -33,7 +33,9 @@ SAMPLES: dict[str, Callable[[], Message]] = {
     "account_deactivated": lambda: messages.account_deactivated(
         _ada(deactivation_reason="On leave until spring.", deactivated_until=AT)
     ),
-    "account_deleted": lambda: messages.account_deleted(_ada(deleted_by_owner=True), erased_at=AT),
+    "account_deleted": lambda: messages.account_deleted(
+        _ada(deleted_by_owner=False), erased_at=AT, reason="You asked us to."
+    ),
     "already_registered": lambda: messages.already_registered(_ada()),
     "api_key_expires": lambda: messages.api_key_expires(_ada(), **KEY),
     "api_key_made": lambda: messages.api_key_made(_ada(), **KEY, scopes=["users:read"], token=TOKEN),

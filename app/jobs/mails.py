@@ -221,7 +221,8 @@ def send_account_deleted(work: Work, task: SendAccountDeleted, claim: Claim) -> 
     user = _user(work, task.user_id)
     if user.deleted_at is None:
         raise Pointless("the deletion was undone")
-    return messages.account_deleted(user, erased_at=work.users.erased_at(user))
+    reason = work.users.deletion_reason(user.id)
+    return messages.account_deleted(user, erased_at=work.users.erased_at(user), reason=reason)
 
 
 @handles(SendAccountActivated)

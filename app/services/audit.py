@@ -164,6 +164,11 @@ class AuditLog:
             query = query.where(AuditEvent.id < before)
         return list(self.session.scalars(query.options(joinedload(AuditEvent.detail))))
 
+    def find_last(self, kind: str, *, subject_id: int) -> AuditEvent | None:
+        """The newest event of this kind on the user `subject_id`."""
+        query = select(AuditEvent).where(AuditEvent.subject_id == subject_id, AuditEvent.kind == kind)
+        return self.session.scalar(query.order_by(AuditEvent.id.desc()).limit(1).options(joinedload(AuditEvent.detail)))
+
     def find(self, event_id: int) -> AuditEvent | None:
         return self.session.get(AuditEvent, event_id, options=[joinedload(AuditEvent.detail)])
 

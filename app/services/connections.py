@@ -93,15 +93,19 @@ class Connections:
         self.job_queue.enqueue(SendConnectionAdded(user_id=user_id, event_id=event_id))
         return added
 
+    def get(self, user_id: int, connection_id: int) -> OAuthIdentity:
+        """One of the user's own. Raises ConnectionNotFound."""
+        found = next((each for each in self.list_of(user_id) if each.id == connection_id), None)
+        if found is None:
+            raise ConnectionNotFound
+        return found
+
     def disconnect(self, user_id: int, connection_id: int) -> None:
         """Remove one, unless it is the last way in. Raises ConnectionNotFound, LastWayIn."""
         # The user's row is locked, so that of two that are left only one can be removed.
         user = self.session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
-        mine = self.list_of(user_id)
-        found = next((each for each in mine if each.id == connection_id), None)
-        if found is None:
-            raise ConnectionNotFound
-        if user.hashed_password is None and len(mine) == 1 and not self.factors.list_passkeys(user_id):
+        found = self.get(user_id, connection_id)
+        if user.hashed_password is None and len(self.list_of(user_id)) == 1 and not self.factors.list_passkeys(user_id):
             raise LastWayIn
         self.session.delete(found)
         event_id = self.audit.record("connection.removed", subject_id=user_id, provider=found.provider)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Select, case, delete, select, update
 from sqlalchemy.exc import IntegrityError
@@ -231,12 +232,16 @@ class Users:
         self._let_in(user)
         return True
 
-    def delete(self, user: User, *, by: Actor) -> None:
-        """Shut `user` out and hide them; `restore` undoes that, until they are erased. Raises LastAdministrator."""
+    def delete(self, user: User, *, reason: str | None = None, by: Actor) -> None:
+        """Shut `user` out and hide them; `restore` undoes that, until they are erased. They are mailed the reason.
+
+        Raises LastAdministrator.
+        """
         self.policy.check(by, USERS_DELETE, user)
         self._shut_out(user, reason="deleted")
         user.delete(at=self.clock())
-        self.audit.record("user.deleted", subject_id=user.id)
+        said: dict[str, Any] = {"reason": reason} if reason else {}
+        self.audit.record("user.deleted", subject_id=user.id, **said)
         self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
 
     def delete_own(self, user_id: int) -> None:
@@ -261,6 +266,11 @@ class Users:
         """When a deleted account is erased."""
         lives = self.lifetimes.own_deletion if user.deleted_by_owner else self.lifetimes.deleted_account
         return user.deleted_at + lives if user.deleted_at else None
+
+    def deletion_reason(self, user_id: int) -> str | None:
+        """Why an administrator deleted the account last, if they said so."""
+        event = self.audit.find_last("user.deleted", subject_id=user_id)
+        return event.detail.values.get("reason") if event and event.detail else None
 
     def restore(self, user: User, *, by: Actor) -> None:
         """Undo a deletion; a deactivation before it stays. Raises UserNotFound if `user` is not deleted."""

@@ -39,6 +39,8 @@ from app.users.forms import BulkForm, DeactivationForm, ReasonForm, UserForm
 from app.users.routes import shown
 from app.web import identity
 from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
+from app.web.acts import ask
+from app.web.forms import Form
 from app.web.limits import count, limited
 from app.web.pages import page
 from app.web.redirects import done, here
@@ -114,16 +116,24 @@ def activate(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.activate(user, by=who), said="The account is active again.")
 
 
-@bp.post("/<id:user_id>/end-sessions")
+@bp.route("/<id:user_id>/end-sessions", methods=["GET", "POST"])
 @requires(USERS_SUPPORT, on="users")
 def end_sessions(user_id: int) -> ResponseReturnValue:
+    form = Form()
+    if not form.validate_on_submit():
+        text = "Every browser, app and device of theirs is signed out at once. Their API keys go on working."
+        return _ask(user_id, USERS_SUPPORT, "End the sessions of {name}?", text, button="End sessions", form=form)
     return _do(user_id, lambda work, user, who: work.users.end_sessions(user, by=who), said="Every session has ended.")
 
 
-@bp.post("/<id:user_id>/send-reset")
+@bp.route("/<id:user_id>/send-reset", methods=["GET", "POST"])
 @requires(USERS_SUPPORT, on="users")
 @limited("mail")
 def send_reset(user_id: int) -> ResponseReturnValue:
+    form = Form()
+    if not form.validate_on_submit():
+        text = "They get an email with a link to choose a new password. Their password works until they use the link."
+        return _ask(user_id, USERS_SUPPORT, "Send {name} a reset link?", text, button="Send the link", form=form)
     return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), said="A mail is on its way.")
 
 
@@ -137,17 +147,44 @@ def send_confirmation(user_id: int) -> ResponseReturnValue:
     return _do(user_id, act, said="A mail is on its way.")
 
 
-@bp.post("/<id:user_id>/delete")
+@bp.route("/<id:user_id>/delete", methods=["GET", "POST"])
 @requires(USERS_DELETE, on="users")
 @confirmed
 def delete(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.delete(user, by=who), said="The account is deleted.")
+    form = ReasonForm()
+    if not form.validate_on_submit():
+        text = (
+            "The account is signed out and hidden at once. You can restore it for "
+            f"{reading().lifetimes.deleted_account.days} days; then its data is permanently deleted."
+        )
+        return _ask(user_id, USERS_DELETE, "Delete {name}?", text, button="Delete", form=form)
+    reason = (form.reason.data or "").strip()
+
+    def act(work: Work, user: User, who: Principal) -> None:
+        work.users.delete(user, reason=reason, by=who)
+
+    return _do(user_id, act, said="The account is deleted.")
 
 
 @bp.post("/<id:user_id>/restore")
 @requires(USERS_DELETE, on="users")
 def restore(user_id: int) -> ResponseReturnValue:
     return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), said="The deletion is undone.")
+
+
+def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, form: Form) -> ResponseReturnValue:
+    """Raises NotAllowed for a user whom the principal may not touch, UserNotFound."""
+    look = reading()
+    user = look.users.get(user_id)
+    look.policy.check(identity.signed_in(), permission, user)
+    return ask(
+        title.format(name=user.name or user.email),
+        text,
+        button=button,
+        back=url_for("users.show", user_id=user_id),
+        form=form,
+        hint="They get it by email.",
+    )
 
 
 def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: str) -> ResponseReturnValue:

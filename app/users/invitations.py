@@ -17,6 +17,8 @@ from app.users.acts import grantable, role_fields
 from app.users.forms import InvitationForm
 from app.web import identity
 from app.web.access import requires
+from app.web.acts import ask
+from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done
@@ -72,9 +74,14 @@ def resend_invitation(invitation_id: int) -> ResponseReturnValue:
     return done("Another mail is on its way.", to="users.invitations")
 
 
-@bp.post("/invitations/<id:invitation_id>/revoke")
+@bp.route("/invitations/<id:invitation_id>/revoke", methods=["GET", "POST"])
 @requires(USERS_INVITE)
 def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
+    form = Form()
+    if not form.validate_on_submit():
+        invited = reading().invitations.get(invitation_id).user.email
+        title, text = f"Revoke the invitation of {invited}?", "The link in the email no longer works then."
+        return ask(title, text, button="Revoke", back=url_for("users.invitations"), form=form)
     with unit_of_work() as work:
         found = work.invitations.get(invitation_id, lock=True)
         work.invitations.revoke(found, by=identity.signed_in())

@@ -83,6 +83,7 @@ def show(user_id: int) -> ResponseReturnValue:
         has_factor=look.factors.has_any(user.id),
         factor_reset=look.factor_resets.find_open(user.id),
         erased_at=look.users.erased_at(user),
+        deletion_reason=look.users.deletion_reason(user.id) if user.deleted_at else None,
         sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
         keys=[_shown_key(key) for key in look.api_keys.list_active(user.id)],
         grants=[
@@ -96,7 +97,6 @@ def show(user_id: int) -> ResponseReturnValue:
         ],
         why=_why(look, user),
         permissions=sorted(PERMISSIONS),
-        undo_days=look.lifetimes.deleted_account.days,
     )
 
 

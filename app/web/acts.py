@@ -1,4 +1,4 @@
-"""What a button does: one act, and a sentence on the page that it leads to."""
+"""What a button does: ask first where it cannot be undone; one act, and a sentence on the page that it leads to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 
 from app.errors import AccountError
 from app.unit_of_work import Work, unit_of_work
 from app.web.errors import status_of
+from app.web.forms import Form
+from app.web.pages import page
 from app.web.redirects import done
+
+
+def ask(
+    title: str, text: str, *, button: str, back: str, form: Form | None = None, hint: str | None = None
+) -> Response:
+    """The page that asks before what cannot be undone; its button sends a POST to the URL that shows it.
+
+    `back` is the URL of "Cancel". A `reason` in `form` is asked for, with `hint`.
+    """
+    return page("ask.html", form or Form(), title=title, text=text, button=button, back=back, hint=hint)
 
 
 def attempt(act: Callable[[Work], object], *, said: str, to: str, **values: Any) -> ResponseReturnValue:

@@ -106,6 +106,7 @@ opened("account.api_keys", "/account/api-keys", signed_in=True)
 opened("account.api_keys: with scopes", "/account/api-keys", roles=("administrator",))
 opened("account.data", "/account/data", signed_in=True)
 opened("account.close", "/account/close", signed_in=True)
+opened("account.end_other_sessions", "/account/sessions/end-others", signed_in=True)
 opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
 opened("users.new", "/users/new", roles=("administrator",))
@@ -510,8 +511,10 @@ def _(visitor: Visitor) -> None:
 @way("users.show: deleted")
 def _(visitor: Visitor) -> None:
     of_somebody(visitor)
-    visitor.page.get_by_text("Delete this account").click()
+    visitor.follow("Delete")
+    visitor.fill(reason="They asked for it by letter.")
     visitor.press("Delete")
+    assert "They asked for it by letter." in visitor.says()
 
 
 @way("users.show: why")
@@ -671,6 +674,63 @@ def _(visitor: Visitor) -> None:
     visitor.mail("Confirm your address")
     visitor.open("/dev/mailbox")
     visitor.follow("Confirm your address for Gatehouse")
+
+
+@way("users.delete: refused")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor, "Delete")
+    visitor.page.locator("form").last.evaluate("form => { form.noValidate = true }")
+    visitor.press("Delete")
+    assert "Say why" in visitor.says()
+
+
+@way("users.send_reset")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor, "Send a reset link")
+
+
+@way("users.end_sessions")
+def _(visitor: Visitor) -> None:
+    of_somebody(visitor)
+    visitor.open(f"{visitor.path}/end-sessions")
+
+
+@way("users.revoke_invitation")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/users/new")
+    invited = new_address("invited")
+    visitor.fill(email=invited)
+    visitor.press("Send the invitation")
+    visitor.follow(f"Revoke the one to {invited}")
+
+
+@way("account.end_api_key")
+def _(visitor: Visitor) -> None:
+    makes_a_key(visitor)
+    visitor.follow("Nightly report")
+    visitor.follow("End this key")
+
+
+@way("account.disconnect")
+def _(visitor: Visitor) -> None:
+    visitor.comes_from_acme()
+    visitor.open("/account/connections")
+    visitor.follow(f"Disconnect Acme, {visitor.email}")
+
+
+@way("account.recovery_codes")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in()
+    visitor.sets_up_codes()
+    visitor.open("/account/security")
+    visitor.follow("Make new codes")
+
+
+@way("admin.delete_role")
+def _(visitor: Visitor) -> None:
+    visitor.is_signed_in(roles=("administrator",), at="/admin/roles")
+    visitor.follow("manager")
+    visitor.open(f"{visitor.path}/delete")
 
 
 def of_somebody(visitor: Visitor, link: str | None = None) -> None:

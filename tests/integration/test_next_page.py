@@ -78,7 +78,7 @@ NOT_OURS = [
     "/nowhere",
     "/static/gatehouse.css",
     "/auth/logout",
-    "/account/sessions/end-others",
+    "/account/email/cancel",
     "/users/",
     "/users/0",
     "/users/" + "9" * 30,

@@ -1,0 +1,151 @@
+"""What cannot be undone is asked first, on a page of its own."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import ApiKey, AuditEvent, Invitation, OAuthIdentity
+from app.services.connections import Identity
+from app.unit_of_work import unit_of_work
+from tests.support.authenticator import set_up
+from tests.support.browser import Browser
+from tests.support.program import Program
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+# Pages with one button that nobody is asked about: it is undone by another, or does no more than a visit does.
+UNDONE_EASILY = {
+    "account.begin",
+    "account.cancel_email_change",
+    "account.connect",
+    "account.dismiss",
+    "account.distrust",
+    "account.end_session",
+    "account.keep_factors",
+    "account.request_copy",
+    "admin.cancel_job",
+    "admin.pause_entry",
+    "admin.resend_mail",
+    "admin.resume_entry",
+    "admin.retry_job",
+    "admin.retry_jobs",
+    "admin.run_entry",
+    "admin.run_job",
+    "admin.send_sample",
+    "admin.subscribe",
+    "auth.logout",
+    "auth.passkey",
+    "auth.password_strength",
+    "users.activate",
+    "users.bulk",  # It shows a preview first.
+    "users.cancel_import",
+    "users.keep_factors",
+    "users.resend_invitation",
+    "users.restore",
+    "users.resume_import",
+    "users.send_confirmation",
+    "users.start_import",  # Its page is the preview.
+    "users.stop_impersonating",
+}
+
+
+@pytest.mark.databases("sqlite")
+def test_every_button_asks_first_or_is_undone_easily(app):
+    found = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if "POST" in rule.methods and "GET" not in rule.methods and not rule.endpoint.startswith(("api.", "dev."))
+    }
+    assert found == UNDONE_EASILY
+
+
+@pytest.fixture
+def grace(app, admin, clock):
+    """An administrator's browser, with another session elsewhere and an authenticator app."""
+    browser = Browser(app)
+    browser.sign_in(admin)
+    set_up(browser, clock)
+    Browser(app).sign_in(admin)
+    return browser
+
+
+@pytest.fixture
+def ask(app, grace, admin, ada):
+    """The paths that ask, each with something to lose."""
+    Browser(app).sign_in(ada)
+    grace.post("/account/api-keys", {"name": "Nightly"})
+    grace.post("/users/new", {"email": "bob@example.com"})
+    grace.post("/admin/roles/new", {"name": "clerk"})
+    with app.app_context(), unit_of_work() as work:
+        work.connections.connect(admin.id, Identity("acme", "https://acme.example", "4711", None))
+        found = {each: work.session.scalar(select(func.max(each.id))) for each in (ApiKey, Invitation, OAuthIdentity)}
+        role = work.roles.get("clerk").id
+    return [
+        "/account/sessions/end-others",
+        "/account/security/recovery-codes",
+        f"/account/api-keys/{found[ApiKey]}/end",
+        f"/account/connections/{found[OAuthIdentity]}/disconnect",
+        f"/admin/roles/{role}/delete",
+        f"/users/invitations/{found[Invitation]}/revoke",
+        f"/users/{ada.id}/end-sessions",
+        f"/users/{ada.id}/send-reset",
+        f"/users/{ada.id}/delete",
+    ]
+
+
+def events(app):
+    with app.app_context():
+        return db.session.scalar(select(func.count()).select_from(AuditEvent))
+
+
+def test_a_page_asks_and_only_its_button_acts(app, grace, ask):
+    for path in ask:
+        before = events(app)
+        page = grace.page(path)
+        assert grace.get(page.find("main .actions a").attrs["href"]).status_code == 200
+        assert page.has('main form[method="post"] button.danger')
+        assert events(app) == before, path
+
+        sent = {"reason": "They asked for it."} if page.has('[name="reason"]') else {}
+        assert grace.post(path, sent).status_code in {200, 302}
+        assert events(app) > before, path
+
+
+def test_what_is_gone_meanwhile_is_said(app, grace, ask):
+    for path in ask[2:6]:
+        assert grace.post(path).status_code == 302
+        answer = grace.get(path)
+        assert answer.status_code == 404 or "already" in grace.page(answer.location).text("main")
+
+
+def test_a_deletion_wants_a_reason_which_the_person_reads(app, grace, ada, mailbox, flask):
+    path = f"/users/{ada.id}/delete"
+    assert grace.post(path, {"reason": " "}).status_code == 422
+    assert "They get it by email." in grace.page(path).text("main")
+    assert grace.post(path, {"reason": "Two accounts were yours."}).status_code == 302
+    mail = mailbox.last_to(ada.email)
+    assert "Reason: Two accounts were yours." in mail.text
+    assert "Two accounts were yours." in mail.html
+    assert "Two accounts were yours." in grace.page(f"/users/{ada.id}").text(".notice.warning")
+
+    # An earlier reason is not told again.
+    grace.post(f"/users/{ada.id}/restore", page=f"/users/{ada.id}")
+    assert flask("users", "delete", ada.email, "--yes").exit_code == 0
+    assert "Reason" not in mailbox.last_to(ada.email).text
+
+
+def test_the_api_and_the_command_may_say_why(app, admin, people, mailbox, flask):
+    program = Program(app).login(admin)
+    for number, body in enumerate((None, {}, {"reason": None}, {"reason": "Two accounts were yours."})):
+        person = people.add(f"p{number}@example.com")
+        answer = program.send("DELETE", f"/users/{person.id}", body)
+        assert answer.status_code == 200, answer.text
+        assert ("Reason: Two accounts were yours." in mailbox.last_to(person.email).text) is (number == 3)
+    person = people.add("last@example.com")
+    for wrong in ({"reason": ""}, {"reason": "x" * 501}, {"why": "x"}):
+        assert program.send("DELETE", f"/users/{person.id}", wrong).status_code == 422
+    assert flask("users", "delete", person.email, "--yes", "--reason", " ").exit_code == 2
+    assert flask("users", "delete", person.email, "--yes", "--reason", "Left.").exit_code == 0
+    assert "Reason: Left." in mailbox.last_to(person.email).text
