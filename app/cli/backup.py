@@ -200,9 +200,10 @@ def _sequence(connection: Connection, name: str) -> str | None:
 
 
 def _save_files(archive: ZipFile) -> Iterator[str]:
-    """The generated key, and overridden templates."""
+    """The generated key, and the files that replace ours."""
     folder = settings().instance_path
-    for path in (folder / "secret_key", *sorted((folder / "templates").rglob("*"))):
+    own = [path for name in ("static", "templates") for path in sorted((folder / name).rglob("*"))]
+    for path in (folder / "secret_key", *own):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
             archive.write(path, f"files/{name}")

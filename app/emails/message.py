@@ -10,6 +10,7 @@ from flask import render_template
 
 from app.extensions import settings
 from app.models import User
+from app.theme import button_colors
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,13 @@ def compose(
     """
     name = harmless(user.name) if user is not None and user.is_verified() and knows_them else ""
     values |= {name: harmless(text) if text else text for name, text in (typed or {}).items()}
-    known = {"site_name": settings().site_name, "base_url": settings().public_url, "name": name, **values}
+    known = {
+        "site_name": settings().site_name,
+        "base_url": settings().public_url,
+        "button": button_colors(settings().accent_color),
+        "name": name,
+        **values,
+    }
     return Message(
         kind=kind,
         user_id=user.id if user is not None else None,

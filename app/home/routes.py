@@ -9,11 +9,11 @@ from flask.typing import ResponseReturnValue
 from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
+from app.theme import theme_css
 from app.web import identity
 from app.web.access import open_in_maintenance, public
 from app.web.headers import for_everyone
 from app.web.pages import page
-from app.web.theme import theme_css
 
 
 @bp.get("/")

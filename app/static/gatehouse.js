@@ -4,6 +4,11 @@
 const refused = document.querySelector('[data-focus]');
 if (refused) refused.focus();
 
+// After the skip link a form would go to `#main` again, which would take the focus from the summary.
+document.addEventListener('submit', (event) => {
+  if (!event.target.hasAttribute('action')) event.target.action = location.pathname + location.search;
+});
+
 // On a phone the tabs are one row that scrolls sideways: bring the present one into it.
 for (const tabs of document.querySelectorAll('[data-tabs]')) {
   const current = tabs.querySelector('[aria-current]');

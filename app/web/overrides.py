@@ -1,11 +1,12 @@
-"""Templates in `instance/templates` that replace ours: checked when the application starts."""
+"""Files in `instance/templates` and `instance/static` that replace ours; templates are checked at the start."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, Response, send_file
 from jinja2 import TemplateError, TemplateSyntaxError
+from werkzeug.security import safe_join
 
 from app.emails.samples import SAMPLES
 from app.settings import SettingsError
@@ -13,6 +14,15 @@ from app.settings import SettingsError
 
 def init_app(app: Flask) -> None:
     """Raises SettingsError with the file, the line and what is wrong there."""
+    own_files = Path(app.instance_path) / "static"
+    our_file = app.send_static_file
+
+    def send_static_file(filename: str) -> Response:
+        if (path := find_own_file(own_files, filename)) is not None:
+            return send_file(path, max_age=app.get_send_file_max_age(filename))
+        return our_file(filename)
+
+    app.send_static_file = send_static_file  # type: ignore[method-assign]
     folder = Path(app.instance_path) / "templates"
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in {".html", ".txt"})
     for name in names:
@@ -22,6 +32,12 @@ def init_app(app: Flask) -> None:
             raise SettingsError(f"{folder / name}, line {problem.lineno}: {problem.message}") from None
     if any(name.startswith("emails/") for name in names):
         _check_mails(app, folder)
+
+
+def find_own_file(folder: Path, name: str) -> Path | None:
+    """The file of this name in `instance/static`, if there is one."""
+    path = safe_join(str(folder), name)
+    return Path(path) if path is not None and Path(path).is_file() else None
 
 
 def _check_mails(app: Flask, folder: Path) -> None:

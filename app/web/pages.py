@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.unit_of_work import reading
 from app.web.forms import Form
 from app.web.identity import principal
+from app.web.overrides import find_own_file
 from app.web.site import site
 
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
@@ -92,6 +93,7 @@ def deployed(known: Settings) -> SimpleNamespace:
     """The site's name and links, for every page."""
     return SimpleNamespace(
         name=known.site_name,
+        has_own_logo=find_own_file(known.instance_path / "static", "logo.svg") is not None,
         terms_url=known.terms_url or None,
         privacy_url=known.privacy_url or None,
         password_min_length=known.password_min_length,
@@ -112,7 +114,7 @@ class Addresses:
     """URLs for templates. Those that are the same on every page are built once: the mount path never changes."""
 
     def __init__(self, app: Flask, *, files_change: bool) -> None:
-        self._static = Path(app.static_folder or "")
+        self._static, self._own = Path(app.static_folder or ""), Path(app.instance_path) / "static"
         self._files_change = files_change
         self._pages: dict[str, str] = {}
         self._files: dict[str, str] = {}
@@ -128,7 +130,7 @@ class Addresses:
     def file(self, name: str) -> str:
         """The URL of a static file with its content's hash, so that browsers may cache it for good."""
         if name not in self._files or self._files_change:
-            content = (self._static / name).read_bytes()
+            content = (find_own_file(self._own, name) or self._static / name).read_bytes()
             self._files[name] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])
         return self._files[name]
 

@@ -74,6 +74,20 @@ def test_the_skip_link_leads_past_the_navigation(visitor):
     assert tabs(visitor, 1)[0]["what"] == "Email"
 
 
+def test_after_the_skip_link_a_refused_form_still_shows_its_problems_first(visitor):
+    visitor.open("/auth/login")
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.press("Enter")
+    assert visitor.page.url.endswith("#main")
+    tab_to(visitor, "Email", then_type=visitor.email)
+    tab_to(visitor, "Password", then_type="a wrong password")
+    press_enter(visitor)
+
+    visitor.page.wait_for_load_state("load")
+    assert "#" not in visitor.page.url
+    assert visitor.page.evaluate("document.activeElement.matches('[data-focus]')")
+
+
 def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
     visitor.open("/auth/register")
     tab_to(visitor, "Name (optional)", then_type="Ada Byron")

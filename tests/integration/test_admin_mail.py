@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from app.emails.samples import SAMPLES
+from app.emails import messages
+from app.emails.samples import DEVICE, SAMPLES, _ada
 from app.services.mail_log import MailFilter
 from app.settings import ROOT, SettingsError
+from app.theme import button_colors
 from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
@@ -149,6 +151,33 @@ def override(settings, name, text):
 
 
 @pytest.mark.databases("sqlite")
+@pytest.mark.settings(accent_color="#ffcc00", site_name="Acme")
+def test_the_button_of_a_mail_has_the_accent_color(app):
+    with app.app_context():
+        html = SAMPLES["reset_password"]().html
+        colors = button_colors("#ffcc00")
+    assert f"background-color: {colors['solid']}" in html
+    assert f"color: {colors['label']}" in html
+    assert "#1f5f8b" not in html
+
+
+def test_a_link_in_a_mail_stands_on_its_own_line_or_is_a_link(app):
+    """In the text a URL begins a line, so that mail programs find its end; in the HTML it is never bare text."""
+    with app.app_context():
+        mails = [sample() for sample in SAMPLES.values()]
+        # The other branch of mails with a link that undoes something.
+        mails += [messages.connection_changed(_ada(), label="Google", is_added=False, token=None, **DEVICE)]
+        mails += [
+            messages.factor_changed(_ada(), what="factor.removed", factor="totp", left=None, token=None, **DEVICE)
+        ]
+    for mail in mails:
+        for line in mail.text.splitlines():
+            assert "http" not in line or re.fullmatch(r"https?://\S+", line), (mail.kind, line)
+        bare = re.sub(r"<a\b.*?</a>|<[^>]*>", " ", mail.html, flags=re.DOTALL)
+        assert "http://" not in bare, mail.kind
+        assert "127.0.0.1" not in mail.text + mail.html
+
+
 def test_an_overridden_template_is_used(settings, make_app):
     override(settings, "emails/invitation.txt", "Come in: {{ link }}")
     with make_app().app_context():

@@ -65,6 +65,34 @@ def test_no_stylesheet_asks_for_what_the_content_policy_refuses(app):
     assert [sheet.name for sheet in sheets if re.search(r"url\(|@import", sheet.read_text())] == []
 
 
+@pytest.mark.databases("sqlite")
+def test_a_file_of_ones_own_replaces_ours(settings, make_app):
+    own = settings.instance_path / "static"
+    own.mkdir(parents=True)
+    before = Browser(make_app()).get("/auth/login").text
+    for name in ("logo.svg", "favicon.ico", "favicon.svg", "apple-touch-icon.png"):
+        (own / name).write_text(f"our {name}")
+    (own / "brand").mkdir()
+    (own / "brand" / "own.css").write_text("main { color: red }")
+    (own / ".." / "secret.txt").write_text("nobody reads this")
+
+    browser = Browser(make_app())
+    page = browser.page("/auth/login")
+    for name in ("logo.svg", "favicon.ico", "favicon.svg", "apple-touch-icon.png"):
+        (address,) = re.findall(rf'"(/static/{name}\?v=\w+)"', browser.get("/auth/login").text)
+        assert address not in before
+        answer = browser.get(address)
+        assert answer.text == f"our {name}"
+        assert "immutable" in answer.headers["Cache-Control"]
+    assert page.has('img.logo[alt=""]')
+    assert browser.get("/favicon.ico").text == "our favicon.ico"
+    assert browser.get("/static/brand/own.css").text == "main { color: red }"
+    assert browser.get("/static/brand").status_code == 404
+    assert browser.get("/static/../secret.txt").status_code == 404
+    assert browser.get("/static/%2e%2e/secret.txt").status_code == 404
+    assert browser.get("/static/gatehouse.js").status_code == 200
+
+
 def test_static_files_with_a_fingerprint_are_kept_for_good(client):
     assert "immutable" in client.get("/static/gatehouse.css?v=1").headers["Cache-Control"]
     assert client.get("/static/gatehouse.css").headers["Cache-Control"] == "public, max-age=3600"

@@ -154,11 +154,14 @@ def test_the_generated_key_and_own_templates_come_back(app, backup, fresh_app, t
     folder = app.extensions["settings"].instance_path
     (folder / "templates" / "auth").mkdir(parents=True)
     (folder / "templates" / "auth" / "login.html").write_text("ours")
+    (folder / "static").mkdir()
+    (folder / "static" / "logo.svg").write_text("<svg/>")
     (folder / "secret_key").write_text("k" * 43)
     file = backup(app)
     new = make_app(instance_path=tmp_path / "new", database_url=fresh_app.extensions["settings"].database_url)
     restored(new, file)
     assert (tmp_path / "new" / "templates" / "auth" / "login.html").read_text() == "ours"
+    assert (tmp_path / "new" / "static" / "logo.svg").read_text() == "<svg/>"
     assert (tmp_path / "new" / "secret_key").read_text() == "k" * 43
     assert stat.S_IMODE((tmp_path / "new" / "secret_key").stat().st_mode) == 0o600
 

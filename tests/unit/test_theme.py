@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from app.web.theme import READABLE, VISIBLE, _parse, contrast, theme_css
+from app.theme import READABLE, VISIBLE, _parse, button_colors, contrast, theme_css
 
 LIGHT, DARK = ("#ffffff", "#f5f6f8", "#eef0f3"), ("#191d23", "#111418", "#20252c")
 ACCENTS = ("#1f5f8b", "#000000", "#ffffff", "#ffff00", "#00ff00", "#ff0000", "#808080", "#0000ff", "#f0f", "#7f7f00")
@@ -22,6 +22,14 @@ def test_any_accent_can_be_read_in_light_and_dark(accent):
         assert all(contrast(colours["solid"], _parse(surface)) >= VISIBLE for surface in surfaces)
         assert contrast(colours["solid"], colours["label"]) >= READABLE
         assert contrast(colours["solid-hover"], colours["label"]) >= READABLE
+
+
+@pytest.mark.parametrize("accent", ACCENTS)
+def test_a_button_in_a_mail_can_be_read_and_seen_on_any_ground(accent):
+    colors = {name: _parse(value) for name, value in button_colors(accent).items()}
+    assert contrast(colors["solid"], colors["label"]) >= READABLE
+    assert contrast(colors["solid"], _parse("#ffffff")) >= VISIBLE
+    assert contrast(colors["border"], _parse("#121212")) >= VISIBLE
 
 
 @pytest.mark.parametrize("wrong", ["", "blue", "#12345", "#1234567", "#ggg", "red;}", "#１２３", "#123\n"])

@@ -49,6 +49,17 @@ def theme_css(accent_color: str) -> str:
     return f":root {{\n{light}}}\n@media only screen and (prefers-color-scheme: dark) {{\n:root {{\n{dark}}}\n}}\n"
 
 
+def button_colors(accent_color: str) -> dict[str, str]:
+    """The colors of a button that looks the same on any ground, as in an email: `solid`, its `label` and its `border`.
+
+    The label reaches 4.5:1; on a dark ground, where the button itself may not, its border reaches 3:1.
+    """
+    accent = _parse(accent_color)
+    _, solid, label = _colors(accent, _LIGHT)
+    _, border, _ = _colors(accent, _DARK)
+    return {"solid": _hex(solid), "label": _hex(label), "border": _hex(border)}
+
+
 def contrast(one: Colour, other: Colour) -> float:
     """Return the contrast ratio of two colours, 1..21."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
@@ -56,12 +67,7 @@ def contrast(one: Colour, other: Colour) -> float:
 
 
 def _properties(accent: Colour, scheme: _Scheme) -> str:
-    card = _parse(scheme.card)
-    surfaces = [card, *map(_parse, scheme.surfaces)]
-    soft = _mix(card, accent, scheme.tint)
-    text = _until(accent, scheme.towards, READABLE, [*surfaces, soft])
-    solid = _until(accent, scheme.towards, VISIBLE, surfaces)
-    label = _WHITE if contrast(solid, _WHITE) >= READABLE else _BLACK
+    text, solid, label = _colors(accent, scheme)
     pressed = _mix(solid, _BLACK if label == _WHITE else _WHITE, 0.14)
     named = {
         "text": text,
@@ -69,9 +75,21 @@ def _properties(accent: Colour, scheme: _Scheme) -> str:
         "solid": solid,
         "solid-hover": pressed,
         "label": label,
-        "soft": soft,
+        "soft": _soft(accent, scheme),
     }
     return "".join(f"  --gh-accent-{name}: {_hex(colour)};\n" for name, colour in named.items())
+
+
+def _colors(accent: Colour, scheme: _Scheme) -> tuple[Colour, Colour, Colour]:
+    """Text and links, buttons, and the text on these."""
+    surfaces = [_parse(scheme.card), *map(_parse, scheme.surfaces)]
+    text = _until(accent, scheme.towards, READABLE, [*surfaces, _soft(accent, scheme)])
+    solid = _until(accent, scheme.towards, VISIBLE, surfaces)
+    return text, solid, _WHITE if contrast(solid, _WHITE) >= READABLE else _BLACK
+
+
+def _soft(accent: Colour, scheme: _Scheme) -> Colour:
+    return _mix(_parse(scheme.card), accent, scheme.tint)
 
 
 def _until(colour: Colour, towards: Colour, ratio: float, grounds: list[Colour]) -> Colour:
