@@ -25,7 +25,7 @@ run: .venv/for-run ## Serve http://localhost:8000 with a worker and Valkey; Ctrl
 test: .venv/for-test ## Run the everyday tests: SQLite, and PostgreSQL where it matters, Valkey, a browser (ARGS= goes to pytest)
 	@$(TEST) -m "not deep" $(ARGS)
 
-test-deep: .venv/for-test ## Run what `make test` leaves out: the other database, every page at every size, the long faults
+test-deep: .venv/for-test tests/npm/node_modules/.package-lock.json ## Run what `make test` leaves out: the other database, every page at every size, the long faults
 	@$(TEST) -m deep $(ARGS)
 
 test-quick: .venv/for-test ## Run the everyday tests without browser, processes and PostgreSQL: one or two minutes
@@ -91,6 +91,11 @@ ENVIRONMENT_IS_STALE := $(if $(PLACED),$(if $(subst $(shell pwd -P),,$(PLACED)),
 	@touch .venv/for-run $@
 
 .venv/place: $(ENVIRONMENT_IS_STALE)
+
+# Without npm its tests are skipped, or fail in CI.
+tests/npm/node_modules/.package-lock.json: tests/npm/package-lock.json
+	@command -v npm >/dev/null || exit 0; \
+	npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund --silent && touch $@
 
 make-environment:
 	@test -n "$(PYTHON)" || { echo "Gatehouse needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -41,7 +41,6 @@ function watchStrength(url, input, place) {
     meter.hidden = false;
     meter.value = score;
     const words = [WORDS[score], answer.advice || ''].join(' ').trim();
-    meter.setAttribute('aria-valuetext', WORDS[score]);
     if (advice.textContent !== words) advice.textContent = words;
   };
 

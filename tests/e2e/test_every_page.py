@@ -22,6 +22,7 @@ from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address
 from tests.support.deployment import until
+from tests.support.html_checker import HtmlChecker, running_html_checker
 
 pytestmark = pytest.mark.browser
 
@@ -802,6 +803,12 @@ def fail(status: int) -> None:
     abort(status)
 
 
+@pytest.fixture(scope="session")
+def html_checker(tmp_path_factory) -> Iterator[HtmlChecker]:
+    with running_html_checker(tmp_path_factory.mktemp("html_checker")) as checker:
+        yield checker
+
+
 # ── the tests ──
 
 
@@ -817,32 +824,32 @@ def test_every_page_is_looked_at(deployment):
 
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.deep
-def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visitor, name):
+def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visitor, html_checker, name):
     WAYS[name](visitor)
 
-    assert faults(visitor, name) == []
+    assert faults(visitor, name, html_checker) == []
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 415, 429, 500, 503])
 @pytest.mark.deep
-def test_an_error_page_is_accessible_and_fits_a_phone(visitor, troubled, status):
+def test_an_error_page_is_accessible_and_fits_a_phone(visitor, troubled, html_checker, status):
     assert visitor.open(f"{troubled}/fails/{status}").status == status
 
-    assert faults(visitor, f"error: {status}") == []
+    assert faults(visitor, f"error: {status}", html_checker) == []
 
 
 @pytest.mark.deep
-def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visitor, troubled):
+def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visitor, troubled, html_checker):
     visitor.open(f"{troubled}/auth/register")
 
     assert "does not take new accounts" in visitor.says()
-    assert faults(visitor, "auth.register: closed") == []
+    assert faults(visitor, "auth.register: closed", html_checker) == []
 
 
-def faults(visitor: Visitor, name: str) -> list[str]:
-    """What is wrong with the page as it stands: axe's findings in both schemes, and widths that it does not fit."""
+def faults(visitor: Visitor, name: str, html_checker: HtmlChecker) -> list[str]:
+    """What is wrong with the page as it stands: HTML errors, axe's findings in both schemes, widths it does not fit."""
     page = visitor.page
-    found = []
+    found = [f"HTML: {error}" for error in html_checker.errors(page.content())]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width, height in (DESKTOP, PHONE, NARROWEST):

@@ -1,0 +1,39 @@
+"""What the tests run from npm: `make test-deep` installs it into tests/npm/node_modules."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.settings import ROOT
+
+NPM = ROOT / "tests" / "npm"
+PACKAGES = NPM / "node_modules"
+
+
+def installed(package: str) -> Path:
+    """The folder of a package. Skips the test where it is not installed; in CI it fails."""
+    if shutil.which("node") is None or not (PACKAGES / package).is_dir():
+        told = f"{package} is not installed: run make test-deep, with Node and npm"
+        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+    return PACKAGES / package
+
+
+@contextmanager
+def running(command: list[str], *, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program, ended at the end; what it prints on standard output is read from there."""
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, cwd=NPM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
