@@ -38,7 +38,7 @@ class Spec:
     replays: bool
     etag: bool
     lists: bool
-    upload: str | None
+    upload: dict[str, Any]
 
 
 def endpoint(
@@ -53,15 +53,15 @@ def endpoint(
     replays: bool = False,
     etag: bool = False,
     lists: bool = False,
-    upload: str | None = None,
+    upload: dict[str, Any] | None = None,
 ) -> Callable[[View], View]:
     """Pass the view its validated `body` and `query`, and put what it returns into the envelope.
 
     `needs_body`: a request without a body is refused, though every field could be left out.
     `replays`: a repeated `Idempotency-Key` gets the first answer again. `lists`: the answer may be compressed.
-    `upload`: the media type of a body that the view reads itself.
+    `upload`: the media types, with their schemas, of a body that the view reads itself.
     """
-    spec = Spec(data, status, body, needs_body, query, refuses, (tag,), replays, etag, lists, upload)
+    spec = Spec(data, status, body, needs_body, query, refuses, (tag,), replays, etag, lists, upload or {})
 
     def mark(view: View) -> View:
         @wraps(view)

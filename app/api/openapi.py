@@ -217,8 +217,9 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
     if spec.body is not None:
         content = {"application/json": {"schema": schemas["found"][spec.body]}}
         operation["requestBody"] = {"required": spec.needs_body, "content": content}
-    if spec.upload is not None:
-        operation["requestBody"] = {"required": True, "content": {spec.upload: {"schema": TEXT}}}
+    if spec.upload:
+        content = {media_type: {"schema": schema} for media_type, schema in spec.upload.items()}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
