@@ -59,7 +59,7 @@ bench: .venv/for-run ## Benchmark against bare Flask (ARGS= goes to the benchmar
 	@exec $(BIN)/python -m bench $(ARGS)
 
 permissions: .venv/for-test ## Write docs/permissions.md anew: every route against every kind of visitor
-	@WRITE_DOCUMENTS=1 exec $(BIN)/python -m pytest -q tests/integration/test_permissions.py
+	@exec $(BIN)/python -m pytest -q tests/integration/test_permissions.py -k every_visitor --write-documents
 
 snapshot: .venv/for-test ## Write tests/snapshot.txt anew: all that databases, programs and scripts of others rely on
 	@exec $(BIN)/python -m tests.support.snapshot

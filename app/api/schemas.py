@@ -151,7 +151,8 @@ class Query(BaseModel):
 def _written(value: Any) -> Any:
     """Pydantic would take numbers too, and dates without a time."""
     if not isinstance(value, str) or not re.fullmatch(TIME, value):
-        raise ValueError("Send a time like 2099-12-31T23:59:59Z.")
+        lost_plus = isinstance(value, str) and re.fullmatch(TIME, value.replace(" ", "+"))
+        raise ValueError(f"Send a time like 2099-12-31T23:59:59Z{'; write + as %2B in a URL' if lost_plus else ''}.")
     return value
 
 

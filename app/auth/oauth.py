@@ -130,7 +130,7 @@ def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnVa
     """It is nobody's yet: its owner signs in in another way, which proves the account, and connects it then."""
     if known.email is None and reading().registration_open:
         text = (
-            f"{chosen.label} has not confirmed your address. Sign in in another way, or create an account, "
+            f"{chosen.label} sent no confirmed email address. Sign in in another way, or create an account, "
             f"and connect {chosen.label} to it then."
         )
     connect = url_for("account.connections", connect=identity.keep_pending(known))

@@ -548,3 +548,12 @@ def test_a_mark_before_the_body_is_no_harm(member, ada):
     body = '\ufeff{"name": "Ada King"}'.encode()
     answer = member.send("PUT", f"/users/{ada.id}", data=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 200
+
+
+@pytest.mark.databases("sqlite")
+def test_a_plus_that_a_url_has_lost_is_named(manager):
+    lost = manager.get("/users?seen_before=2026-01-01T00:00:00+01:00")
+    assert lost.status_code == 422
+    assert "%2B" in lost.json["errors"][0]["message"]
+    assert manager.get("/users?seen_before=2026-01-01T00:00:00%2B01:00").status_code == 200
+    assert "%2B" not in manager.get("/users?seen_before=yesterday").json["errors"][0]["message"]

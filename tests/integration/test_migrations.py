@@ -14,6 +14,7 @@ from app.schema import current_revision, known_revisions, newest_revision
 from app.settings import ROOT
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
+from tests.support.databases import own_revisions
 from tests.support.people import People
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -37,7 +38,7 @@ def test_there_is_one_head_and_the_readers_of_files_agree_with_alembic():
     assert script.get_heads() == [newest_revision()]
     assert {each.revision for each in script.walk_revisions()} == known_revisions()
     for each in script.walk_revisions():
-        assert re.fullmatch(rf"{each.revision}_[a-z_]+\.py", each.path.rsplit("/", 1)[-1])
+        assert re.fullmatch(rf"{each.revision}_[a-z0-9_]+\.py", each.path.rsplit("/", 1)[-1])
 
 
 @pytest.mark.databases("postgresql")
@@ -167,7 +168,7 @@ def contractions(before, after):
 def test_no_migration_takes_away_what_the_previous_release_uses(fresh_app):
     """What a release stops using, a later one's migration removes: an entry here says since when nothing uses it."""
     found, before = {}, {}
-    for revision in sorted(known_revisions()):
+    for revision in sorted(own_revisions()):
         flask(fresh_app, "db", "upgrade", revision)
         after = shape(fresh_app)
         if missed := contractions(before, after):
@@ -182,6 +183,7 @@ def test_no_migration_takes_away_what_the_previous_release_uses(fresh_app):
     }
 
 
+@pytest.mark.skipif(newest_revision() not in own_revisions(), reason="the newest migration is not Gatehouse's own")
 def test_new_code_reads_a_database_that_is_not_migrated_yet(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("grace@example.com", roles=("administrator",))

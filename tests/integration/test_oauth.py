@@ -514,7 +514,7 @@ def test_an_address_that_the_provider_has_not_confirmed_is_not_believed(site, pr
     browser = Browser(app)
     answer = sign_in(browser, provider)
     assert answer.location.startswith(TO_CONNECT)
-    assert "has not confirmed your address" in browser.get(answer.location).text
+    assert "sent no confirmed email address" in browser.get(answer.location).text
     assert users(app) == {}
 
 

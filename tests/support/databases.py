@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import warnings
@@ -19,6 +20,7 @@ from flask import Flask
 from app import create_app
 from app.extensions import db
 from app.models import Base
+from app.schema import known_revisions
 from app.settings import Settings
 from tests.support.commands import flask_command
 from tests.support.workspace import one_worker_at_a_time, run_folder, worker_name
@@ -26,6 +28,11 @@ from tests.support.workspace import one_worker_at_a_time, run_folder, worker_nam
 SIGNING_KEY = "k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt"
 OLD = Path(__file__).parents[1] / "fixtures" / "database"
 ROLES: dict[str, bytes] = {}  # The rows that a migration created, for each database.
+
+
+def own_revisions() -> set[str]:
+    """Gatehouse's own migrations, which have numbers; those that a clone adds have Alembic's letters and digits."""
+    return {revision for revision in known_revisions() if re.fullmatch(r"\d{4}", revision)}
 
 
 def databases(*names: str) -> list[Any]:
