@@ -187,6 +187,6 @@ def _crew(board: JobBoard) -> SimpleNamespace:
     running = {job.worker: job for job in board.list(JobFilter((JobState.RUNNING,)), limit=MOST_WORKERS)}
     alive = [
         SimpleNamespace(queues=seen.queues, name=seen.name, since=seen.since, job=running.get(seen.name))
-        for seen in crew.alive(now(), busy=running)
+        for seen in crew.alive(now(), busy=board.busy_workers())
     ]
     return SimpleNamespace(is_away=False, workers=alive, last_round_at=crew.last_round_at)

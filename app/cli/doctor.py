@@ -100,12 +100,13 @@ def check_database() -> Iterator[Finding]:
     if database != "ok":
         yield Finding("database", "error", "it cannot be reached; check DATABASE_URL and that it runs")
         return
-    advice = {
-        "pending": "run `flask db upgrade`",
-        "newer": "the database is newer than this code; deploy the newer code",
-    }
     yield from _about_database()
-    yield Finding("migrations", "ok" if migrations == "ok" else "error", advice.get(migrations, ""))
+    if migrations == "newer":
+        advice = "the database is newer than this code, which serves it; finish the upgrade, or keep to this release"
+        yield Finding("migrations", "warning", advice)
+    else:
+        is_ok = migrations == "ok"
+        yield Finding("migrations", "ok" if is_ok else "error", "" if is_ok else "run `flask db upgrade`")
 
 
 def _about_database() -> Iterator[Finding]:
@@ -183,7 +184,7 @@ def check_workers() -> Iterator[Finding]:
 
 def _busy_workers() -> set[str | None]:
     try:
-        return {job.worker for job in reading().job_board.list(JobFilter((JobState.RUNNING,)), limit=1000)}
+        return reading().job_board.busy_workers()
     except SQLAlchemyError:
         return set()
 

@@ -7,7 +7,7 @@ from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError
 
-from app.extensions import DATABASE_AWAY, db, notifier, settings
+from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.health import bp
 from app.metrics import Reading, metrics
 from app.schema import schema_state
@@ -34,11 +34,15 @@ def healthz() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def readyz() -> ResponseReturnValue:
-    """503 without a fully migrated database; 200 with `degraded` without a working queue."""
+    """503 without a database, or with a schema behind this code; `degraded` with one ahead of it, or without a queue.
+
+    A newer schema is served: migrations only add what an older release can do without.
+    """
     database, migrations = schema_state()
     queue = notifier.state()
-    can_serve = database == "ok" and migrations == "ok"
-    status = "unavailable" if not can_serve else "ok" if queue == "ok" else "degraded"
+    can_serve = database == "ok" and migrations in {"ok", "newer"}
+    is_whole = migrations == queue == "ok"
+    status = "unavailable" if not can_serve else "ok" if is_whole else "degraded"
     return jsonify(status=status, database=database, migrations=migrations, queue=queue), 200 if can_serve else 503
 
 
@@ -62,8 +66,10 @@ def _readings() -> Iterator[Reading]:
     """What is read at once: the state of the parts and of the queue, for the whole deployment."""
     queue = notifier.state()
     waits: float | None = None
+    busy: set[str | None] = set()
     try:
         waits = reading().job_queue.oldest_due().total_seconds()
+        busy = reading().job_board.busy_workers()
     except (*DATABASE_AWAY, ProgrammingError):
         db.session.rollback()
     yield Reading("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
@@ -74,4 +80,5 @@ def _readings() -> Iterator[Reading]:
     crew = notifier.crew()
     if crew is not None:
         yield Reading("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
-        yield Reading("gatehouse_workers", "Worker processes of all machines.", {"": len(crew.workers)})
+        alive = crew.alive(now(), busy=busy)
+        yield Reading("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})

@@ -66,6 +66,11 @@ class JobBoard:
             query = query.where(Job.id < wanted.before)
         return [*self.session.scalars(query)]
 
+    def busy_workers(self) -> set[str | None]:
+        """The names of the workers that hold a job now: they report nothing to the queue meanwhile."""
+        held = (Job.state == JobState.RUNNING, Job.lease_until > self.clock())
+        return {*self.session.scalars(select(Job.worker).where(*held).distinct())}
+
     def retry(self, job_id: int) -> None:
         """Retry a dead or cancelled job now, with all its tries. Raises JobNotFound, JobNotRetryable."""
         job = self.get(job_id)

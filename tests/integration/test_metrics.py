@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import select
 
 from app.metrics import Metrics, metrics
+from app.models import Job
+from app.queue import Crew, SeenWorker
 from app.settings import ROOT
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
@@ -128,6 +132,22 @@ def test_the_queue_and_the_parts_are_read_when_asked(app, value):
     assert value("gatehouse_queue_length", queue="default") == 1
     assert value("gatehouse_up", part="database") == value("gatehouse_up", part="queue") == 1
     assert value("gatehouse_database_connections_in_use") >= 0
+
+
+def test_workers_are_counted_that_report_or_hold_a_job(app, value, clock, monkeypatch):
+    def seen(name, minutes):
+        return SeenWorker(name, ("default",), clock.now, clock.now - timedelta(minutes=minutes))
+
+    crew = Crew((seen("here:1", 0), seen("killed:1", 3), seen("busy:1", 3), seen("killed-busy:1", 3)), clock.now)
+    monkeypatch.setattr("app.extensions.QueueNotifier.crew", lambda self: crew)
+    assert value("gatehouse_workers") == 1
+    with app.app_context(), unit_of_work() as work:
+        for name in ("killed-busy:1", "busy:1"):
+            work.job_queue.claim(work.enqueue(NoOperation()), worker=name)
+            clock.advance(seconds=1)
+        killed = work.session.scalars(select(Job).where(Job.worker == "killed-busy:1")).one()
+        killed.lease_until = clock.now - timedelta(seconds=1)
+    assert value("gatehouse_workers") == 2
 
 
 @pytest.mark.databases("sqlite")
