@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.metrics import metrics
 from app.models import Base, complete_indexes
+from app.patience import of_requests
 from app.security.breaches import by_file, by_list, by_service, never
 from app.security.passwords import Passwords
 from app.services.job_queue import DueJob
@@ -189,6 +191,9 @@ def init_database(app: Flask, settings: Settings) -> None:
     complete_indexes(engine.dialect.name)
     if engine.dialect.name == "sqlite":
         tune_sqlite(engine)
+    else:
+        app.extensions["patience"] = of_requests(settings.database_patience_seconds)
+        import_module("app.postgresql").limit_waits(engine, threads=settings.web_threads)
     event.listen(engine, "checkout", lambda *_: metrics.connections(1))
     event.listen(engine, "checkin", lambda *_: metrics.connections(-1))
     app.extensions["one_read"] = engine.execution_options(single_read=True)

@@ -39,6 +39,8 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ENCODE = "write / ? # and @ within user or password as %2F %3F %23 and %40"
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+# Of connections to PostgreSQL: a peer that is gone without a word is noticed within a minute.
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 _RATE = r"[1-9]\d* per ([1-9]\d* )?(second|minute|hour|day)s?"
 Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$", description="a rate like 30 per minute; 300 per hour")]
 
@@ -138,6 +140,7 @@ class Settings(BaseModel):
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(4, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)
+    database_patience_seconds: int = Field(9, ge=2, le=300)
 
     limit_scale: float = Field(1, gt=0, le=1_000_000)
     limit_login: Limit = "30 per minute; 300 per hour"
@@ -612,7 +615,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         "pool_pre_ping": True,
         "pool_recycle": 1800,
         # With a pooler in transaction mode (PgBouncer), statements prepared earlier may not exist.
-        "connect_args": {"connect_timeout": 5, "prepare_threshold": None},
+        "connect_args": {"connect_timeout": 3, "prepare_threshold": None, **KEEPALIVES},
     }
 
 

@@ -10,6 +10,7 @@ from app.models.base import UtcTime
 
 db = current_app.extensions["migrate"].db
 metadata = db.metadatas[None]
+LOCK_SECONDS = 10
 LOCK = 0x6A7E  # Any number that every migrator of this application agrees on.
 
 
@@ -33,6 +34,8 @@ def run(connection: Connection) -> None:
     with context.begin_transaction():
         if not is_sqlite:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+            # While a migration waits for a table, everybody else waits for the migration.
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         context.run_migrations()
         if is_sqlite:
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()

@@ -180,6 +180,7 @@ def settings(request: pytest.FixtureRequest, folder: Path, database_url: str, re
         "instance_path": folder / "instance",
         "base_url": "http://gatehouse.test",
         "argon2_memory_kib": 8,
+        "database_patience_seconds": 60,
         "argon2_time_cost": 1,
         "limit_scale": 1000,
     }

@@ -65,8 +65,9 @@ def backup(file: Path) -> None:
 
     Whoever can read FILE can read everything: it is created for its owner only.
     """
-    if file.exists():
-        raise click.ClickException(f"{file} is there already; name a new file.")
+    with _sentences(file):
+        if file.exists():
+            raise click.ClickException(f"{file} is there already; name a new file.")
     if schema_state() != ("ok", "ok"):
         raise click.ClickException("The database does not have this release's schema; see `flask db upgrade`.")
     with _sentences(file), _new_file(file) as archive, _one_moment() as connection:

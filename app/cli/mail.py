@@ -19,7 +19,8 @@ mail = AppGroup("mail", help="Test the mail server.")
 def test(email: str) -> None:
     """Send a test mail at once, without the queue, and say what the server answered."""
     try:
-        answer = send(messages.test_mail(email), message_id=make_msgid(), at=now(), settings=settings())
+        message_id = make_msgid(domain=settings().sender.domain)
+        answer = send(messages.test_mail(email), message_id=message_id, at=now(), settings=settings())
     except (MailRefused, MailDelayed) as problem:
         raise click.ClickException(f"The mail server did not take it: {problem}") from None
     click.echo(f"{email}: {answer}.")

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.health import bp
 from app.metrics import Reading, metrics
+from app.patience import OF_CHECKS, be_patient
 from app.schema import schema_state
 from app.security.tokens import is_doctor_token
 from app.unit_of_work import reading
@@ -38,6 +39,7 @@ def readyz() -> ResponseReturnValue:
 
     A newer schema is served: migrations only add what an older release can do without.
     """
+    be_patient(OF_CHECKS)
     database, migrations = schema_state()
     queue = notifier.state()
     can_serve = database == "ok" and migrations in {"ok", "newer"}

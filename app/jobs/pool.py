@@ -25,6 +25,7 @@ from app.extensions import settings
 from app.jobs.schedule import run_schedule
 from app.jobs.worker import perform
 from app.metrics import metrics
+from app.patience import OF_JOBS, be_patient
 from app.queue import LONGEST_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
 from app.tasks import BULK, QUEUES
 
@@ -84,6 +85,7 @@ class Worker(SimpleWorker):
     def perform_job(self, job: Job, queue: Queue, execution: Any) -> bool:
         with self.app.app_context():
             g.stops = lambda: self._stop_requested
+            be_patient(OF_JOBS)
             return bool(super().perform_job(job, queue, execution))
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:

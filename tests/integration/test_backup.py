@@ -220,6 +220,7 @@ def test_nothing_is_overwritten(app, ada, backup, fresh_app, tmp_path):
     assert "is there already" in refused(app, "backup", str(file))
     assert "The database is in use" in refused(app, "restore", str(file))
     assert "No such file" in refused(app, "backup", str(tmp_path / "nowhere" / "x.zip"))
+    assert "name too long" in refused(app, "backup", str(tmp_path / ("x" * 300)))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
     folder = fresh_app.extensions["settings"].instance_path

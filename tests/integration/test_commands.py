@@ -270,6 +270,7 @@ def test_a_test_mail_goes_out_at_once(flask, mailbox):
     assert flask("mail", "test", "ada@example.com").exit_code == 0
 
     assert mailbox.last().subject.startswith("A test mail")
+    assert mailbox.last().message_id.endswith("@gatehouse.test>")  # As of every other mail.
 
 
 @pytest.mark.databases("sqlite")

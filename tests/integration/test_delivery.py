@@ -44,6 +44,7 @@ class Image:
 
     def __init__(self, root: Path) -> None:
         self.root, self.stages, self.command, self.health = root, {}, [], []
+        self.arguments = {"RELEASE": "1.2.3"}
         self._begin()
         for line in re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines():
             if line and not line.startswith("#"):
@@ -113,10 +114,19 @@ class Image:
             pytest.skip("no package index can be reached")
         assert run.returncode == 0, run.stderr
 
+    def do_arg(self, rest: str) -> None:
+        name, _, value = rest.partition("=")
+        self.arguments.setdefault(name, value.strip('"'))
+
+    def do_label(self, rest: str) -> None:
+        assert all("=" in pair for pair in shlex.split(rest))
+
     def do_env(self, rest: str) -> None:
         for pair in shlex.split(rest):
             name, _, value = pair.partition("=")
-            self.environment[name] = value.replace("$PATH", self.environment["PATH"])
+            for known, text in {**self.environment, **self.arguments}.items():
+                value = value.replace(f"${known}", text)
+            self.environment[name] = value
 
     def do_user(self, rest: str) -> None:
         assert rest.isdigit()
@@ -165,10 +175,13 @@ def test_the_image_serves_in_production_as_its_command_says(image, port):
     settings = {"SECRET_KEY": "k" * 10 + worker_name() + os.urandom(24).hex(), "BASE_URL": f"http://127.0.0.1:{port}"}
     settings |= {"PORT": str(port), "HOST": "127.0.0.1", "TRUSTED_PROXIES": "1", "MAIL_URL": "smtp://127.0.0.1:1"}
     assert image.run(["flask", "db", "upgrade"], **settings).returncode == 0
-    asks = [part.replace(":8000", f":{port}") for part in image.health]
     with image.started(image.command, **settings) as process:
         deadline = time.monotonic() + 60
-        while (asked := image.run(asks)).returncode and time.monotonic() < deadline and process.poll() is None:
+        while (
+            (asked := image.run(image.health, **settings)).returncode
+            and time.monotonic() < deadline
+            and process.poll() is None
+        ):
             time.sleep(0.2)
         assert asked.returncode == 0, asked.stderr
 
@@ -249,6 +262,44 @@ def test_the_composition_runs_commands_that_exist(flask):
     # Web and worker start when the migration is through.
     for name in ("web", "worker"):
         assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+
+
+def test_the_composition_is_what_a_careful_operator_would_write():
+    whole = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    services = whole["services"]
+    for name, part in services.items():
+        assert part["read_only"] is True, name
+        assert part["cap_drop"] == ["ALL"], name
+        assert part["security_opt"] == ["no-new-privileges:true"], name
+        assert part["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert part["restart"] == ("on-failure" if name == "migrate" else "unless-stopped"), name
+        # No password is an argument of a process, and each part has its own only.
+        assert "PASSWORD" not in part.get("command", "") + str(part.get("healthcheck", "")), name
+        is_ours = "env_file" in part
+        if is_ours:
+            assert part["environment"]["POSTGRES_PASSWORD"] == part["environment"]["VALKEY_PASSWORD"] == "", name
+            assert (part["environment"]["HOST"], part["environment"]["PORT"]) == ("0.0.0.0", "8000"), name
+            assert part["volumes"] == ["instance:/var/lib/gatehouse"], name
+            assert int(part["stop_grace_period"].removesuffix("s")) > gunicorn_grace(), name
+        else:
+            assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", part["image"]), name
+        for port in part.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+    assert {volume.partition(":")[0] for part in services.values() for volume in part.get("volumes", [])} == {
+        *whole["volumes"]
+    }
+
+
+def gunicorn_grace():
+    return int(re.search(r"^graceful_timeout = (\d+)$", (ROOT / "gunicorn.conf.py").read_text(), re.MULTILINE)[1])
+
+
+def test_the_image_is_pinned_says_its_release_and_compiles_its_code(image):
+    for base in re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        assert re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+-[\w-]+", base)
+    assert image.environment["RELEASE"] == "1.2.3"
+    assert list((image.folder / "app" / "__pycache__").glob("settings.*.pyc"))
+    assert (Path(image.inside("/var/lib/gatehouse")) / "backups").is_dir()
 
 
 def test_the_bill_of_materials_names_every_pin_that_is_installed():

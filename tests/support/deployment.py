@@ -41,6 +41,7 @@ QUICK = {
     "argon2_time_cost": "1",
     "limit_scale": "1000",
     "log_level": "WARNING",
+    "database_patience_seconds": "60",
     "mail_timeout_seconds": "5",
     "job_lease_seconds": "30",
     "notify_again_seconds": "1",

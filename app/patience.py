@@ -1,0 +1,39 @@
+"""How long what runs now waits for PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app, g, has_app_context, has_request_context
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """In seconds: for a lock, for a statement, and for one answer of the server (None: without end)."""
+
+    lock: int
+    statement: int
+    answer: float | None = None
+
+
+OF_CHECKS = Patience(lock=2, statement=3, answer=3)
+OF_JOBS = Patience(lock=30, statement=600)
+
+
+def of_requests(seconds: int) -> Patience:
+    """`seconds` for an answer; the server, if it can, gives up before that."""
+    return Patience(lock=max(1, seconds // 2), statement=max(1, seconds - 1), answer=seconds)
+
+
+def be_patient(known: Patience) -> None:
+    """For the rest of this request or job."""
+    g.database_patience = known
+
+
+def patience() -> Patience | None:
+    """None for commands, which wait without end."""
+    if not has_app_context():
+        return None
+    usual = current_app.extensions["patience"] if has_request_context() else None
+    found: Patience | None = g.get("database_patience", usual)
+    return found

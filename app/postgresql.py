@@ -1,0 +1,123 @@
+"""How long PostgreSQL is waited for: a server that hangs must not take the threads that answer without it.
+
+The server ends statements and waits for locks (`SET LOCAL`, which a pooler in transaction mode keeps apart). A server
+that is frozen ends nothing, so a request also stops waiting by itself. After such a wait, the requests of this process
+are refused at once for a few seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from threading import Lock
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+from flask import has_request_context
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+from app.patience import patience
+
+Result = TypeVar("Result")
+
+REFUSED_SECONDS = 5.0
+# So long the last thread that could still answer without the database waits, when all others wait already.
+LAST_THREAD_SECONDS = 1.0
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+class ServerHangs(psycopg.OperationalError):
+    """PostgreSQL was waited for in vain, or was so a moment ago."""
+
+
+class Waits:
+    """The requests of this process that wait for PostgreSQL. At least one of its threads is to stay free."""
+
+    def __init__(self, threads: int) -> None:
+        self._most = max(1, threads - 1)
+        self._lock = Lock()
+        self._waiting = 0
+        self._refused_until = 0.0
+
+    def check(self) -> None:
+        """Raises ServerHangs while requests are refused."""
+        if monotonic() < self._refused_until and has_request_context():
+            raise ServerHangs("PostgreSQL hung a moment ago; it is asked again in a few seconds")
+
+    def refuse(self) -> None:
+        self._refused_until = monotonic() + REFUSED_SECONDS
+
+    def limit(self, steps: Generator[Any, Any, Result], seconds: float) -> Generator[Any, Any, Result]:
+        """The same steps of psycopg, given up after `seconds`. It goes on after 0.1 s without an answer, with 0."""
+        self._count(1)
+        began = monotonic()
+        try:
+            state = next(steps)
+            while True:
+                ready = yield state
+                if ready:
+                    state = steps.send(ready)
+                    continue
+                waited = monotonic() - began
+                if waited > seconds or (waited > LAST_THREAD_SECONDS and self._waiting > self._most):
+                    self.refuse()
+                    raise ServerHangs(f"PostgreSQL did not answer within {waited:.1f} seconds")
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._waiting += change
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """Closes itself when the server does not answer a request in time: what it was doing there is not known."""
+
+    waits: Waits | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        known = patience()
+        if known is None or known.answer is None or self.waits is None:
+            return super().wait(gen, interval, timeout)
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:  # What has begun may end.
+            self.waits.check()
+        try:
+            return super().wait(self.waits.limit(gen, known.answer), interval, timeout)
+        except ServerHangs:
+            self.close()
+            raise
+
+
+def limit_waits(engine: Engine, *, threads: int) -> None:
+    """Make the connections of `engine` wait no longer than `patience` says. `threads` are those of a web process."""
+    waits = Waits(threads)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(dialect: Any, record: Any, arguments: Any, options: dict[str, Any]) -> PatientConnection:
+        waits.check()
+        # We say BEGIN ourselves, in one message with the limits.
+        connection = PatientConnection.connect(*arguments, **options, autocommit=True)
+        connection.waits = waits
+        return connection
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        statements = ["BEGIN"] if driver.autocommit else []
+        if (known := patience()) is not None:
+            statements += [
+                f"SET LOCAL lock_timeout = '{known.lock}s'",
+                f"SET LOCAL statement_timeout = '{known.statement}s'",
+            ]
+        if statements:
+            connection.exec_driver_sql("; ".join(statements), execution_options={"no_parameters": True})
+
+    @event.listens_for(engine, "handle_error")
+    def _handle_error(context: ExceptionContext) -> None:
+        """A lock that a request did not get is held by a migration or somebody's session: others would wait, too."""
+        if getattr(context.original_exception, "sqlstate", None) == LOCK_NOT_AVAILABLE and has_request_context():
+            waits.refuse()

@@ -1,0 +1,99 @@
+"""A PostgreSQL that hangs instead of refusing: what needs it is a 503 soon, and everything else goes on."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import psutil
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app.extensions import db
+from app.patience import OF_JOBS, be_patient, patience
+from tests.faults.caller import Caller
+from tests.support.browser import Browser
+from tests.support.databases import migrated, own_postgres
+from tests.support.deployment import until
+
+pytestmark = pytest.mark.databases("postgresql")
+
+ADA, PASSWORD = "ada@example.com", "a quieter harbour"
+
+
+@pytest.mark.settings(database_patience_seconds=2)
+def test_a_lock_that_is_not_free_is_a_503_and_the_next_requests_do_not_wait(app, people, database_url):
+    browser = Browser(app)
+    browser.sign_in(people.add(ADA))
+    assert browser.get("/account").status_code == 200
+    with psycopg.connect(database_url) as lock:
+        lock.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        refused = browser.get("/account")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        # Although this needs no table that is locked.
+        with psycopg.connect(database_url, autocommit=True) as looker:
+            assert browser.get("/account").status_code == 503
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            assert looker.execute(waiting).fetchone()[0] == 0
+        assert browser.get("/healthz").status_code == 200
+
+
+@pytest.mark.settings(database_patience_seconds=2)
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(app):
+    with app.test_request_context("/"):
+        with pytest.raises(OperationalError, match="statement timeout"):
+            db.session.execute(text("SELECT pg_sleep(60)"))
+        db.session.rollback()
+        # It was the statement's fault, so others are not refused.
+        assert db.session.scalar(text("SELECT 1")) == 1
+
+
+def test_jobs_and_commands_have_limits_of_their_own(app):
+    limits = text("SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')")
+    with app.app_context():
+        assert patience() is None
+        assert db.session.scalar(limits) == "0 0"
+    with app.app_context():
+        be_patient(OF_JOBS)
+        assert db.session.scalar(limits) == "30s 10min"
+    with app.test_request_context("/"):
+        assert db.session.scalar(limits) == "30s 59s"
+    # The limits end with their transaction, as a pooler that gives the connection to others needs it.
+    with app.app_context():
+        assert db.session.scalar(limits) == "0 0"
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+def test_a_server_that_is_frozen_takes_nothing_else_with_it(build, tmp_path):
+    server = own_postgres(tmp_path / "pg")
+    try:
+        _freeze(build(database_url=migrated(server.get_uri(), tmp_path), database_patience_seconds="3"), server)
+    finally:
+        server.cleanup()
+
+
+def _freeze(deployment, server):
+    deployment.add_user(ADA, password=PASSWORD)
+    deployment.start_web()
+    caller = Caller(deployment.url)
+    assert caller.login(ADA, PASSWORD).status == 302
+    postmaster = psutil.Process(server.get_pid())
+    frozen = [postmaster, *postmaster.children(recursive=True)]
+    for process in frozen:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(12) as visitors:
+            answers = [visitors.submit(caller.get, "/account") for _ in range(12)]
+            for _ in range(20):
+                assert Caller(deployment.url).get("/healthz").status == 200
+            assert {answer.result().status for answer in answers} == {503}
+        assert Caller(deployment.url).get("/readyz").status == 503
+    finally:
+        for process in reversed(frozen):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+    until(lambda: caller.get("/account").status == 200)
