@@ -181,7 +181,7 @@ def tree(tmp_path):
 def release(tree, name):
     """A new release: another name in a module that gunicorn's master loads too."""
     file = tree / "app" / "settings.py"
-    code, changed = re.subn(r'site_name: str = Field\("[^"]*"', f'site_name: str = Field("{name}"', file.read_text())
+    code, changed = re.subn(r'site_name: str = Field\(\s*"[^"]*"', f'site_name: str = Field("{name}"', file.read_text())
     assert changed == 1
     file.write_text(code)
 

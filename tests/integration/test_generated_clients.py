@@ -99,10 +99,14 @@ def test_openapi_python_client(site, document, tmp_path, monkeypatch):
             ("upload", "imports.upload_import"),
         )
     }
-    anonymous = made["client"].Client(base_url=url)
-    tokens = call["login"](client=anonymous, body=models.LoginIn(email=EMAIL, password=PASSWORD))
-    client = made["client"].AuthenticatedClient(base_url=url, token=tokens.data.access_token)
+    with made["client"].Client(base_url=url) as anonymous:
+        tokens = call["login"](client=anonymous, body=models.LoginIn(email=EMAIL, password=PASSWORD))
+    with made["client"].AuthenticatedClient(base_url=url, token=tokens.data.access_token) as client:
+        use(client, call, made)
 
+
+def use(client, call, made):
+    models = made["models"]
     created = call["invite"](client=client, body=models.InviteIn(email="made@example.com", name="Made"))
     found = call["list"](client=client, q="made")
     assert [user.id for user in found.data.items] == [created.data.id]
