@@ -1,5 +1,6 @@
 """The configuration of gunicorn for `wsgi:app`, from the application's settings."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,16 @@ control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:
-    """Count requests, in all workers; what earlier runs counted is forgotten."""
-    metrics.begin(settings.metrics_folder)
-    metrics.sweep()
+    """What earlier runs counted is forgotten. This process counts nothing: it would keep its files open on each HUP."""
+    import prometheus_client  # noqa: F401, PLC0415 - the workers share it.
+
+    metrics.sweep(settings.metrics_folder)
 
 
 def on_reload(server: Any) -> None:
+    """What was imported before is garbage now, and new workers would inherit it."""
+    gc.collect()
+
+
+def post_fork(server: Any, worker: Any) -> None:
     metrics.begin(settings.metrics_folder)

@@ -184,7 +184,6 @@ def init_database(app: Flask, settings: Settings) -> None:
     if settings.database.get_backend_name() == "sqlite":
         settings.make_instance()
         _refuse_network(settings.database.database)
-        _make_private(settings.database.database)
     db.init_app(app)
     with app.app_context():
         engine = db.engine
@@ -243,6 +242,10 @@ def tune_sqlite(engine: Engine) -> None:
     A transaction that reads first and writes later can fail with "database is locked" whatever the timeout, so a
     unit of work takes the write lock when it begins (`begin_immediate`).
     """
+
+    @event.listens_for(engine, "do_connect")
+    def _create(*_: Any) -> None:
+        _make_private(engine.url.database)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:

@@ -76,9 +76,10 @@ class Metrics:
         except OSError as problem:
             log.warning("requests and jobs are not counted", extra={"folder": str(folder), "reason": str(problem)})
 
-    def sweep(self) -> None:
+    @staticmethod
+    def sweep(folder: Path) -> None:
         """Forget the counts of processes that are gone. Called once, before the web starts."""
-        for path in self._files():
+        for path in _files(folder):
             if not _is_alive(path):
                 path.unlink(missing_ok=True)
 
@@ -135,15 +136,12 @@ class Metrics:
 
         registry = CollectorRegistry()
         if self._folder is not None:
-            for path in self._files():
+            for path in _files(self._folder):
                 if "_live" in path.name and not _is_alive(path):
                     mark_process_dead(_pid(path))  # type: ignore[no-untyped-call]
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(_Readings(readings))
         return generate_latest(registry)
-
-    def _files(self) -> list[Path]:
-        return [path for path in (self._folder or Path("/nowhere")).glob("*.db") if LEFT.search(path.name)]
 
 
 class _Defined:
@@ -198,6 +196,10 @@ class _Readings:
             for label, value in each.values.items():
                 family.add_metric([label] if each.label else [], value)
             yield family
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.db") if LEFT.search(path.name)]
 
 
 def _pid(path: Path) -> int:

@@ -82,6 +82,8 @@ def backup(file: Path) -> None:
             "files": files,
         }
         archive.writestr("manifest.json", json.dumps(manifest, indent=2))
+    with unit_of_work() as work:
+        work.statistics.note_backup()
     rows = sum(each["rows"] for each in tables)
     click.echo(
         f"Saved {rows:,} rows and {len(files):,} of the instance's files to {file} ({file.stat().st_size:,} bytes)."

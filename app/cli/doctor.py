@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.cli.outside import Unreachable, looked_at
 from app.emails.sender import check_server
 from app.extensions import NO_CLUSTER, db, notifier, now, settings
 from app.models import ADMINISTRATOR, JobState
-from app.schema import schema_state
+from app.schema import current_revision, first_line, schema_state
 from app.services.job_board import JobFilter
 from app.settings import is_loopback
 from app.unit_of_work import reading
@@ -62,6 +62,12 @@ def doctor(as_json: bool) -> None:
 def check_settings() -> Iterator[Finding]:
     known = settings()
     yield Finding(f"settings for {known.environment}", "ok")
+    if known.is_development and known.public_url.startswith("https:"):
+        advice = "set ENVIRONMENT=production for commands and workers too; .flaskenv says development"
+        yield Finding("ENVIRONMENT is development, and BASE_URL is https", "error", advice)
+    if known.is_live and not known.database_url:
+        advice = f"everything goes into SQLite at {known.database.database}; is that meant? See DATABASE_URL"
+        yield Finding("DATABASE_URL is not set", "warning", advice)
     if known.is_live and not known.base_url:
         yield Finding("BASE_URL is not set", "error", "links in mails lead nowhere; set https://accounts.example.com")
     if known.is_live and not known.trusted_proxies:
@@ -95,12 +101,27 @@ def _is_elsewhere(host: str | None) -> bool:
     return bool(host) and not str(host).startswith("/") and not is_loopback(str(host))
 
 
+def has_database() -> bool:
+    """Whether there is one to ask; asking SQLite would create it."""
+    known = settings().database
+    return known.get_backend_name() != "sqlite" or Path(known.database or "").exists()
+
+
 def check_database() -> Iterator[Finding]:
-    database, migrations = schema_state()
-    if database != "ok":
-        yield Finding("database", "error", "it cannot be reached; check DATABASE_URL and that it runs")
+    if not has_database():
+        advice = f"run `flask db upgrade`, or set DATABASE_URL; there is no {settings().database.database}"
+        yield Finding("there is no database yet", "error", advice)
         return
+    try:
+        current_revision()
+    except SQLAlchemyError as problem:
+        reason = first_line(problem)
+        mend = next((advice for words, advice in DATABASE_CAUSES if words in reason), "check DATABASE_URL")
+        yield Finding("database", "error", f"{reason}; {mend}")
+        return
+    _, migrations = schema_state()
     yield from _about_database()
+    yield from _disk_of_database()
     if migrations == "newer":
         advice = "the database is newer than this code, which serves it; finish the upgrade, or keep to this release"
         yield Finding("migrations", "warning", advice)
@@ -128,7 +149,26 @@ def _about_database() -> Iterator[Finding]:
         )
 
 
+def _disk_of_database() -> Iterator[Finding]:
+    """Whether it has room, tried with a table that is dropped at once: a full disk is noticed by writing only."""
+    if db.engine.dialect.name == "sqlite":
+        folder = Path(settings().database.database or "").absolute().parent
+        if (free := shutil.disk_usage(folder).free) < LEAST_FREE_BYTES:
+            yield Finding("disk of the database", "warning", f"only {free // 2**20} MiB are left at {folder}")
+        return
+    try:
+        with db.engine.connect() as connection:
+            connection.execute(text(PROBE))
+            connection.rollback()
+    except ProgrammingError:
+        return  # The role may not create temporary tables.
+    except SQLAlchemyError as problem:
+        yield Finding("disk of the database", "error", f"it takes no writes: {first_line(problem)}; free some space")
+
+
 def check_administrator() -> Iterator[Finding]:
+    if not has_database():
+        return
     try:
         found = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
     except SQLAlchemyError:
@@ -138,6 +178,8 @@ def check_administrator() -> Iterator[Finding]:
 
 
 def check_seeds() -> Iterator[Finding]:
+    if not has_database():
+        return
     try:
         lost = reading().factors.count_lost()
     except SQLAlchemyError:
@@ -184,12 +226,14 @@ def check_workers() -> Iterator[Finding]:
 
 def _busy_workers() -> set[str | None]:
     try:
-        return reading().job_board.busy_workers()
+        return set() if not has_database() else reading().job_board.busy_workers()
     except SQLAlchemyError:
         return set()
 
 
 def check_jobs() -> Iterator[Finding]:
+    if not has_database():
+        return
     try:
         dead = len(reading().job_board.list(JobFilter((JobState.DEAD,)), limit=1000))
         overdue = reading().job_queue.count_overdue(by=OVERDUE)
@@ -235,8 +279,11 @@ def check_outside() -> Iterator[Finding]:
     try:
         address, wrong = looked_at(known)
     except Unreachable as problem:
-        advice = f"{problem}; start web and proxy and ask again, or look from another machine with `make smoke`"
-        yield Finding(f"{known.public_url} does not answer from here", "warning", advice)
+        # What cannot be told from a firewall between here and there may be well for everybody else.
+        elsewhere = "start web and proxy and ask again, or look from another machine with `make smoke`"
+        state = "error" if problem.advice else "warning"
+        advice = f"{problem}; {problem.advice or elsewhere}"
+        yield Finding(f"{known.public_url} does not answer from here", state, advice)
         return
     for what, advice in wrong:
         yield Finding(what, "error", advice)
@@ -264,6 +311,15 @@ def check_instance() -> Iterator[Finding]:
     yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB are left")
 
 
+PROBE = "CREATE TEMPORARY TABLE probe ON COMMIT DROP AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
+DATABASE_CAUSES = (
+    ("Connection refused", "start PostgreSQL, or mend host and port in DATABASE_URL"),
+    ("resolve host", "mend the host in DATABASE_URL"),
+    ("timeout", "mend the host in DATABASE_URL, or let the firewall pass it"),
+    ("authentication failed", "mend user and password in DATABASE_URL"),
+    ("no password supplied", "put the password into DATABASE_URL"),
+    ("does not exist", "create it, or mend its name in DATABASE_URL"),
+)
 QUEUE_STATES = {
     "ok": ("ok", ""),
     "missing": ("warning", "it cannot be reached; pages work, jobs wait"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from collections.abc import Iterator
 from email.message import Message
 from http.client import HTTPException
@@ -15,12 +17,24 @@ from app import urls
 from app.security.tokens import doctor_token
 from app.settings import Settings
 
+# How nobody can use the site, and what mends it.
+CAUSES = (
+    (socket.gaierror, "there is no address for this name; mend BASE_URL or the DNS"),
+    (ConnectionRefusedError, "nothing listens there; start the proxy: systemctl start nginx"),
+    (ssl.SSLCertVerificationError, "the certificate does not fit; renew it, for this name and with the whole chain"),
+    (ssl.SSLError, "what listens there speaks no TLS that browsers speak"),
+)
+
 Wrong = tuple[str, str]
 """What is wrong, and what to do."""
 
 
 class Unreachable(Exception):
-    """Nobody answers at BASE_URL, as seen from this machine."""
+    """Nobody answers at BASE_URL, as seen from this machine. `advice` mends the cause; empty if that is unclear."""
+
+    def __init__(self, problem: BaseException | str) -> None:
+        super().__init__(str(problem))
+        self.advice = next((advice for kind, advice in CAUSES if isinstance(problem, kind)), "")
 
 
 class _Stay(HTTPRedirectHandler):
@@ -39,6 +53,9 @@ def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
         seen = {}
     if status == 400:
         return "", [("the host of BASE_URL is not accepted", "let the proxy send it on as Host or X-Forwarded-Host")]
+    if status in {502, 503, 504} and "status" not in seen:
+        advice = "the web behind it does not run: systemctl start gatehouse-web, and see its log"
+        return "", [(f"the proxy answers {status}", advice)]
     if not isinstance(seen, dict) or "address" not in seen:
         advice = "it is another site, or runs with another SECRET_KEY or an older release"
         return "", [(f"what answers at BASE_URL ({status}) is not this installation", advice)]
@@ -55,7 +72,7 @@ def _proxies(settings: Settings, count: int) -> Iterator[Wrong]:
         what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, and {count} wrote X-Forwarded-For"
         yield (
             what,
-            f"anybody can pretend to come from any address; set TRUSTED_PROXIES={count}, or let each proxy write it",
+            f"anybody can pretend to come from any address; let each proxy write it, or set TRUSTED_PROXIES={count}",
         )
     elif count > settings.trusted_proxies:
         what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, and {count} wrote X-Forwarded-For"
@@ -97,4 +114,5 @@ def _get(url: str) -> tuple[int, Message, bytes]:
         with refused:
             return refused.code, refused.headers, refused.read(65536)
     except (OSError, HTTPException) as problem:
-        raise Unreachable(str(getattr(problem, "reason", problem))) from None
+        cause = getattr(problem, "reason", problem)
+        raise Unreachable(cause) from None

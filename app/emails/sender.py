@@ -54,9 +54,17 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
 
 
 def check_server(settings: Settings) -> str:
-    """Connect and log in as for a mail, and send none; returns what is wrong, empty if nothing is."""
+    """Connect, log in and name the sender as for a mail, and send none; returns what is wrong, empty if nothing is."""
     try:
-        _quit(_connect(settings))
+        server = _connect(settings)
+        try:
+            # One that wants a log-in says so only now.
+            server.ehlo_or_helo_if_needed()
+            code, answer = server.mail(settings.sender.address)
+            if code >= 400:
+                raise smtplib.SMTPResponseException(code, answer)
+        finally:
+            _quit(server)
     except smtplib.SMTPResponseException as refusal:
         return str(_refusal(refusal.smtp_code, refusal.smtp_error))
     except (MailDelayed, smtplib.SMTPException, OSError) as problem:

@@ -67,20 +67,34 @@ def show_metrics() -> ResponseReturnValue:
 def _readings() -> Iterator[Reading]:
     """What is read at once: the state of the parts and of the queue, for the whole deployment."""
     queue = notifier.state()
-    waits: float | None = None
+    stored: list[Reading] = []
     busy: set[str | None] = set()
     try:
-        waits = reading().job_queue.oldest_due().total_seconds()
+        stored = [*_stored()]
         busy = reading().job_board.busy_workers()
     except (*DATABASE_AWAY, ProgrammingError):
         db.session.rollback()
     yield Reading("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
-    parts = {"database": float(waits is not None), "queue": float(queue == "ok")}
+    parts = {"database": float(bool(stored)), "queue": float(queue == "ok")}
     yield Reading("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
-    if waits is not None:
-        yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
+    yield from stored
     crew = notifier.crew()
     if crew is not None:
         yield Reading("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
         alive = crew.alive(now(), busy=busy)
         yield Reading("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})
+        if crew.last_round_at is not None:
+            at = {"": crew.last_round_at.timestamp()}
+            yield Reading("gatehouse_schedule_last_round_timestamp_seconds", "When the schedule last ran.", at)
+
+
+def _stored() -> Iterator[Reading]:
+    """What the database tells."""
+    look = reading()
+    waits = look.job_queue.oldest_due().total_seconds()
+    yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
+    yield Reading("gatehouse_dead_jobs", "Jobs that failed for good.", {"": look.job_board.count_dead()})
+    yield Reading("gatehouse_delayed_mails", "Mails that are tried again later.", {"": look.mail_log.count_delayed()})
+    if (backup := look.statistics.last_backup()) is not None:
+        at = {"": backup.timestamp()}
+        yield Reading("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

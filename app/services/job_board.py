@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, case, select, update
+from sqlalchemy import ColumnElement, Select, Update, case, func, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable
@@ -65,6 +65,9 @@ class JobBoard:
         if wanted.before is not None:
             query = query.where(Job.id < wanted.before)
         return [*self.session.scalars(query)]
+
+    def count_dead(self) -> int:
+        return self.session.scalar(select(func.count()).where(Job.state == JobState.DEAD)) or 0
 
     def busy_workers(self) -> set[str | None]:
         """The names of the workers that hold a job now: they report nothing to the queue meanwhile."""

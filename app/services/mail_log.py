@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import MailNotFound, MailUnderway
-from app.models import Job, JobState, SentMail
+from app.models import Job, JobState, MailStatus, SentMail
 from app.services.audit import AuditLog
 from app.services.job_board import ENDED_BADLY, JobBoard
 from app.services.job_queue import JobQueue
@@ -31,6 +31,9 @@ class MailLog:
     audit: AuditLog
     job_board: JobBoard
     job_queue: JobQueue
+
+    def count_delayed(self) -> int:
+        return self.session.scalar(select(func.count()).where(SentMail.status == MailStatus.DELAYED)) or 0
 
     def list(self, wanted: MailFilter, *, limit: int = 50) -> Sequence[SentMail]:
         """Newest first."""

@@ -26,6 +26,7 @@ ACTIVE = {"active_day": timedelta(days=1), "active_week": timedelta(days=7), "ac
 SHOWN = {"day": 30, "week": 26, "month": 12}
 JOBS = {JobState.DONE: "jobs_done", JobState.DEAD: "jobs_dead"}
 MOST_DAYS = 366
+BACKUP = "backup"  # Seconds since 1970, not a count.
 HOURS = 24
 HOURS_KEPT = timedelta(days=7)
 
@@ -121,6 +122,16 @@ class Statistics:
         return [
             HourRow(begin, found.get((done, _hour(begin)), 0), found.get((dead, _hour(begin)), 0)) for begin in begins
         ]
+
+    # ── backups ──
+
+    def note_backup(self) -> None:
+        self._keep({BACKUP: int(self.clock().timestamp())}, "last")
+
+    def last_backup(self) -> datetime | None:
+        """When `flask backup` last succeeded."""
+        found = self.session.get(Statistic, (BACKUP, "last"))
+        return datetime.fromtimestamp(found.value, UTC) if found else None
 
     # ── the weekly report ──
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import select
@@ -246,3 +247,18 @@ def test_a_restart_under_load_fails_no_request_while_the_socket_stays_open(build
         deployment.start_web(tree=tree)
         until(partial(shows_only, "Second", pages))
         assert failures == []
+
+
+@pytest.mark.deep
+def test_a_hang_up_leaves_nothing_open_in_the_parent(build):
+    deployment = build(web_processes="1")
+    web = deployment.start_web()
+    parent = psutil.Process(web.pid)
+    counts = []
+    for _ in range(5):
+        before = web.children()
+        os.kill(web.pid, signal.SIGHUP)
+        until(lambda before=before: web.children() and not set(before) & set(web.children()))
+        assert deployment.get("/healthz")
+        counts.append(parent.num_fds())
+    assert counts[-1] <= counts[0]

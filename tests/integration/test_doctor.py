@@ -1,12 +1,16 @@
 """`flask doctor`: what deployers get wrong, each with what to do about it."""
 
+import ssl
+import stat
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import current_app
+from sqlalchemy import make_url
 from werkzeug.serving import make_server
 
 from app.cli.doctor import check_connections
@@ -19,6 +23,7 @@ from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
 from tests.support.provider import running_provider
 from tests.support.smtp_server import running_smtp_server
+from tests.support.workspace import CERTIFICATE
 
 
 def test_a_healthy_database_is_named_with_its_version(flask, database_url):
@@ -35,6 +40,74 @@ def test_clocks_that_differ_are_told(flask, clock):
     assert "the database's clock is 40 s ahead" in said or "the database's clock is 41 s ahead" in said
     clock.advance(seconds=100)
     assert "behind" in flask("doctor").output
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"port": 1}, ("Connection refused", "start PostgreSQL")),
+        ({"host": "nowhere.invalid"}, ("resolve host", "mend the host")),
+        ({"database": "nowhere"}, ('database "nowhere" does not exist', "create it")),
+        ({"username": "nobody", "password": "wrong"}, ("nobody", "DATABASE_URL")),
+    ],
+    ids=str,
+)
+def test_each_cause_of_a_failing_database_is_named_with_what_mends_it(make_app, database_url, change, words):
+    known = make_url(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    host, port = known.query.get("host"), known.query.get("port")
+    wrong = {"host": known.host or "127.0.0.1"} if change.keys() & {"port", "host"} else {}
+    query = {name: value for name, value in known.query.items() if not (wrong and name in {"host", "port"})}
+    url = known.set(**{**wrong, **change}, query=query).render_as_string(hide_password=False)
+    assert host or port or known.host
+    result = flask_command(make_app(database_url=url.replace("+psycopg", "")), "doctor")
+    (line,) = [line for line in result.output.splitlines() if line.startswith("error    database:")]
+    assert all(word in line for word in words), line
+    assert "wrong" not in line
+    assert result.exit_code == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_a_database_that_is_not_there_is_not_created_by_looking(make_app, tmp_path):
+    app = make_app(database_url=f"sqlite:///{tmp_path / 'new.db'}")
+    result = flask_command(app, "doctor")
+    assert "error    there is no database yet: run `flask db upgrade`" in result.output
+    assert result.exit_code == 1
+    assert not (tmp_path / "new.db").exists()
+    assert flask_command(app, "db", "upgrade").exit_code == 0
+    assert stat.S_IMODE((tmp_path / "new.db").stat().st_mode) == 0o600
+    assert "there is no database yet" not in flask_command(app, "doctor").output
+
+
+@pytest.mark.databases("sqlite")
+def test_a_server_that_runs_as_development_or_without_a_database_url_is_told(make_app):
+    said = flask_command(make_app(environment="development", base_url="https://accounts.example.com"), "doctor").output
+    assert "error    ENVIRONMENT is development, and BASE_URL is https" in said
+    assert "ENVIRONMENT is" not in flask_command(make_app(environment="development"), "doctor").output
+    live = {"environment": "production", "argon2_memory_kib": 19456, "argon2_time_cost": 2}
+    live["base_url"] = "https://127.0.0.1:9"
+    said = flask_command(make_app(**live, database_url=""), "doctor").output
+    assert "warning  DATABASE_URL is not set" in said
+    assert "DATABASE_URL is not set" not in flask_command(make_app(**live), "doctor").output
+
+
+@pytest.mark.databases("postgresql")
+def test_a_full_disk_of_the_database_is_noticed_by_writing(app, flask, monkeypatch):
+    assert "disk of the database" not in flask("doctor").output
+    # As a full disk would: the server refuses what it is asked to write.
+    monkeypatch.setattr("app.cli.doctor.PROBE", "SELECT pg_read_file('/nowhere/at/all')")
+    assert "error    disk of the database: it takes no writes" in flask("doctor").output
+    monkeypatch.undo()
+    assert "disk of the database" not in flask("doctor").output
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_a_mail_server_that_wants_a_log_in_is_told(make_app):
+    wants = {"password_of": {"mailer": "right"}, "auth_required": True, "auth_require_tls": False}
+    with running_smtp_server(**wants) as server:
+        said = flask_command(make_app(mail_url=server.url), "doctor").output
+        assert "error    mail server: it takes no mail at 127.0.0.1: 530" in said
 
 
 @pytest.mark.databases("sqlite")
@@ -142,8 +215,48 @@ def test_another_site_or_key_and_nobody_are_told(make_app):
     other = {"secret_key": "another-key-of-40-characters-Xy7-Qw9-Zt5"}
     address, ((what, advice),) = seen(make_app, asks=other)
     assert (address, "is not this installation" in what, "SECRET_KEY" in advice) == ("", True, True)
-    with pytest.raises(Unreachable, match="refused"):
-        looked_at(Settings(environment="testing", secret_key=SIGNING_KEY, base_url="http://127.0.0.1:9"))
+    asked = {"environment": "testing", "secret_key": SIGNING_KEY}
+    for url, cause, advice in (
+        ("http://127.0.0.1:9", "refused", "start the proxy"),
+        ("http://nowhere.invalid", "not known|resolution", "DNS"),
+    ):
+        with pytest.raises(Unreachable, match=cause) as problem:
+            looked_at(Settings(**asked, base_url=url))
+        assert advice in problem.value.advice
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_before_a_web_that_does_not_run_is_told(make_app, status):
+    def proxy(environ, start_response):
+        start_response(f"{status} Bad Gateway", [("Content-Type", "text/html")])
+        return [b"<h1>Bad Gateway</h1>"]
+
+    app = make_app()
+    with served(SimpleNamespace(wsgi_app=proxy)) as url:
+        _, ((what, advice),) = looked_at(Settings(**(app.extensions["settings"].model_dump() | {"base_url": url})))
+    assert what == f"the proxy answers {status}"
+    assert "start gatehouse-web" in advice
+
+
+@pytest.mark.databases("sqlite")
+def test_a_certificate_that_does_not_fit_is_told():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("key.pem"))
+    server = make_server("127.0.0.1", 0, lambda *_: [], ssl_context=context)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    try:
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED") as problem:
+            looked_at(
+                Settings(
+                    environment="testing", secret_key=SIGNING_KEY, base_url=f"https://127.0.0.1:{server.server_port}"
+                )
+            )
+    finally:
+        thread.join()
+        server.server_close()
+    assert "certificate does not fit" in problem.value.advice
 
 
 @pytest.mark.databases("sqlite")
@@ -170,7 +283,8 @@ def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
 )
 def test_in_production_it_asks_base_url(flask):
     said = flask("doctor").output
-    assert "warning  https://127.0.0.1:9 does not answer from here" in said
+    assert "error    https://127.0.0.1:9 does not answer from here" in said
+    assert "systemctl start nginx" in said
 
 
 # ── connections and files ──

@@ -14,8 +14,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
+from app.extensions import notifier
 from app.metrics import Metrics, metrics
-from app.models import Job
+from app.models import Job, JobState, MailStatus
 from app.queue import Crew, SeenWorker
 from app.settings import ROOT
 from app.tasks import NoOperation
@@ -150,6 +151,24 @@ def test_workers_are_counted_that_report_or_hold_a_job(app, value, clock, monkey
     assert value("gatehouse_workers") == 2
 
 
+def test_what_waits_for_an_operator_is_counted(app, value, clock, flask, tmp_path):
+    assert value("gatehouse_dead_jobs") == value("gatehouse_delayed_mails") == 0
+    assert "gatehouse_last_backup" not in Browser(app, address=HERE).get("/metrics").text
+    with app.app_context(), unit_of_work() as work:
+        for state in (JobState.DEAD, JobState.DONE):
+            work.session.get_one(Job, work.enqueue(NoOperation())).state = state
+        for number, status in enumerate((MailStatus.DELAYED, MailStatus.SENT)):
+            mail = work.mails.open(
+                job_id=number, kind="x", user_id=None, recipient="x@example.com", subject="x", domain="x"
+            )
+            mail.status = status
+        notifier.note_round()
+    assert value("gatehouse_dead_jobs") == value("gatehouse_delayed_mails") == 1
+    assert value("gatehouse_schedule_last_round_timestamp_seconds") == clock.now.timestamp()
+    assert flask("backup", str(tmp_path / "backup.zip")).exit_code == 0
+    assert value("gatehouse_last_backup_timestamp_seconds") == int(clock.now.timestamp())
+
+
 @pytest.mark.databases("sqlite")
 def test_they_are_there_while_the_database_and_the_queue_are_away(make_app):
     away = make_app(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url="redis://127.0.0.1:1/0")
@@ -172,7 +191,7 @@ def test_the_counts_of_a_dead_process_stay_until_they_are_swept(app, value):
 
     assert not (folder / f"gauge_livesum_{dead}.db").exists()
     assert (folder / f"counter_{dead}.db").exists()
-    metrics.sweep()
+    metrics.sweep(metrics._folder)
     assert not (folder / f"counter_{dead}.db").exists()
     assert value("gatehouse_audit_events_total", kind="test.event") <= before
     assert value("gatehouse_audit_events_total", kind="test.swept") == 2
@@ -212,6 +231,9 @@ def test_alerts_and_dashboard_name_only_metrics_that_there_are(app, file):
     metrics.hashed(waited=0, took=0.1)
     metrics.events(Counter({"session.started": 1}))
     metrics.cached("site", hit=True)
+    with app.app_context(), unit_of_work() as work:
+        work.statistics.note_backup()
+        notifier.note_round()
     browser = Browser(app, address=HERE)
     browser.get("/auth/login")
     text = browser.get("/metrics").text
