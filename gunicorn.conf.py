@@ -1,7 +1,9 @@
 """The configuration of gunicorn for `wsgi:app`, from the application's settings."""
 
 import gc
+import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,22 @@ def on_starting(server: Any) -> None:
     import prometheus_client  # noqa: F401, PLC0415 - the workers share it.
 
     metrics.sweep(settings.metrics_folder)
+
+
+def when_ready(server: Any) -> None:
+    tell("the web has started", addresses=bind, processes=workers)
+
+
+def on_exit(server: Any) -> None:
+    tell("the web has stopped")
+
+
+def tell(message: str, **facts: Any) -> None:
+    """A line like those of the application's log, which this process does not load."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    line = {"at": at, "level": "INFO", "logger": "gunicorn", "message": message, "release": settings.release, **facts}
+    if settings.logs_json and settings.log_level in {"DEBUG", "INFO"}:
+        sys.stderr.write(f"{json.dumps(line)}\n")
 
 
 def on_reload(server: Any) -> None:

@@ -181,6 +181,8 @@ def _run(prepared: dict[str, Any], environment: dict[str, str]) -> int:
     finally:
         if valkey:
             valkey.stop()
+        # All processes that counted there are gone.
+        shutil.rmtree(prepared["metrics"], ignore_errors=True)
     if parts.returncode in STOPPED:
         return 0
     sys.stderr.write("Everything was stopped, because one part has ended; the lines above say which.\n")

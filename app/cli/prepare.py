@@ -58,10 +58,11 @@ def prepare(as_json: bool) -> None:
 
 
 def what_to_start(known: Settings) -> dict[str, object]:
-    """The Procfile, the folder of the embedded Valkey (None with REDIS_URL), and the environment of the parts."""
+    """Procfile, folder of the embedded Valkey (None with REDIS_URL), folder of the counts, environment of the parts."""
     return {
         "procfile": "Procfile.dev" if known.is_development else "Procfile",
         "valkey": None if known.redis_url else str(known.instance_path / "valkey"),
+        "metrics": str(known.metrics_folder),
         # gunicorn does not read .flaskenv.
         "environment": {"ENVIRONMENT": known.environment},
     }

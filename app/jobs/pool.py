@@ -134,6 +134,7 @@ class Pool:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # One that is ignored might not be waited for.
         gc.collect()
         gc.freeze()  # Collections leave these objects alone, so their memory stays shared.
+        log.info("the workers have started", extra={"processes": len(self._parts), "release": self._release()})
         try:
             for name in self._parts:
                 self._start(name)
@@ -142,7 +143,12 @@ class Pool:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            log.info("the workers have stopped")
         return self._starts_anew
+
+    def _release(self) -> str:
+        with self._app.app_context():
+            return settings().release
 
     def _handle(self, number: int) -> None:
         if number == signal.SIGCHLD:

@@ -27,6 +27,8 @@ FIELDS = (
     "kind",
     "key_prefix",
     "host",
+    "processes",
+    "release",
 )
 
 

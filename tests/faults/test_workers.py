@@ -1,5 +1,6 @@
 """Workers that are killed, told to stop, poisoned or flooded."""
 
+import json
 import os
 import signal
 from contextlib import closing
@@ -240,3 +241,25 @@ def test_two_schedules_make_each_tick_once(build):
     assert [schedule.wait() for schedule in schedules] == [0, 0]
     made = [job.dedupe_key for job in deployment.jobs()]
     assert sorted(made) == sorted({tick.key(at, UTC) for tick in SCHEDULE for at in (began, datetime.now(UTC))})
+
+
+@pytest.mark.deep
+def test_every_line_of_the_logs_is_json_from_start_to_stop(build):
+    """Also of workers that start before the queue."""
+    deployment = build(log_level="INFO", release="1.2.3")
+    deployment.settings["redis_url"] = deployment.valkey.url
+    worker = deployment.start_worker(processes=2, schedule=True)
+    until(lambda: "the worker tries again" in deployment.told(), why=deployment.told)
+    deployment.valkey.start()
+    web = deployment.start_web()
+    enqueue_reset(deployment)
+    until(lambda: deployment.jobs()[0].finished_at, why=deployment.told)
+    for process in (worker, web):
+        process.terminate()
+        assert process.wait() == 0
+
+    for process, name in ((worker, "workers have"), (web, "web has")):
+        lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+        first, last = lines[0], lines[-1]
+        assert (first["message"], first["release"]) == (f"the {name} started", "1.2.3")
+        assert last["message"] == f"the {name} stopped"

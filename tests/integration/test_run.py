@@ -124,10 +124,13 @@ def test_a_run_serves_does_jobs_stops_without_a_trace_and_has_its_data_when_it_s
     until(lambda: json.loads(caller.get("/dev/mailbox.json").text), why=run.output)
 
     everyone = run.everyone()
+    counted = settings_of(run.instance).metrics_folder
+    assert counted.exists()
     os.killpg(run.process.pid, signal.SIGINT)  # As a terminal sends it on Ctrl-C: to every process of the group.
     assert run.process.wait(60) == 0
     until(lambda: are_gone(everyone))
     assert not (run.instance / "valkey" / "url").exists()
+    assert not counted.exists()
     assert "Traceback" not in run.output()
 
     run.start()
