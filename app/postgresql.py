@@ -23,7 +23,8 @@ from app.patience import patience
 Result = TypeVar("Result")
 
 REFUSED_SECONDS = 5.0
-# So long the last thread that could still answer without the database waits, when all others wait already.
+# So long the last thread that could still answer without the database waits, when all others wait already; and so long
+# requests are refused after that: the server may only be slow.
 LAST_THREAD_SECONDS = 1.0
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -46,11 +47,16 @@ class Waits:
         if monotonic() < self._refused_until and has_request_context():
             raise ServerHangs("PostgreSQL hung a moment ago; it is asked again in a few seconds")
 
-    def refuse(self) -> None:
-        self._refused_until = monotonic() + REFUSED_SECONDS
+    def refuse(self, seconds: float = REFUSED_SECONDS) -> None:
+        self._refused_until = max(self._refused_until, monotonic() + seconds)
 
-    def limit(self, steps: Generator[Any, Any, Result], seconds: float) -> Generator[Any, Any, Result]:
-        """The same steps of psycopg, given up after `seconds`. It goes on after 0.1 s without an answer, with 0."""
+    def limit(
+        self, steps: Generator[Any, Any, Result], seconds: float, *, may_be_last: bool
+    ) -> Generator[Any, Any, Result]:
+        """The same steps of psycopg, given up after `seconds`. It goes on after 0.1 s without an answer, with 0.
+
+        With `may_be_last` it goes on waiting when no thread is free.
+        """
         self._count(1)
         began = monotonic()
         try:
@@ -61,8 +67,9 @@ class Waits:
                     state = steps.send(ready)
                     continue
                 waited = monotonic() - began
-                if waited > seconds or (waited > LAST_THREAD_SECONDS and self._waiting > self._most):
-                    self.refuse()
+                is_last = not may_be_last and waited > LAST_THREAD_SECONDS and self._waiting > self._most
+                if waited > seconds or is_last:
+                    self.refuse(LAST_THREAD_SECONDS if is_last else REFUSED_SECONDS)
                     raise ServerHangs(f"PostgreSQL did not answer within {waited:.1f} seconds")
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
@@ -78,6 +85,15 @@ class PatientConnection(psycopg.Connection[Any]):
     """Closes itself when the server does not answer a request in time: what it was doing there is not known."""
 
     waits: Waits | None = None
+    _is_committing = False
+
+    def commit(self) -> None:
+        """Who is not told how a COMMIT ends does not know what happened, so it is given up late."""
+        self._is_committing = True
+        try:
+            super().commit()
+        finally:
+            self._is_committing = False
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         known = patience()
@@ -86,7 +102,7 @@ class PatientConnection(psycopg.Connection[Any]):
         if self.pgconn.transaction_status == TransactionStatus.IDLE:  # What has begun may end.
             self.waits.check()
         try:
-            return super().wait(self.waits.limit(gen, known.answer), interval, timeout)
+            return super().wait(self.waits.limit(gen, known.answer, may_be_last=self._is_committing), interval, timeout)
         except ServerHangs:
             self.close()
             raise
