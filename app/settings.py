@@ -31,6 +31,7 @@ from sqlalchemy import URL
 from zxcvbn_rs_py import zxcvbn
 
 from app import urls
+from app.env_file import read_env_file, without_loaded
 from app.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     environment: Literal["development", "testing", "staging", "production"] = "production"
+    env_file: Path | None = None
     debug: bool = False
     instance_path: Path = ROOT / "instance"
     secret_key: SecretStr = SecretStr("")
@@ -505,20 +507,31 @@ def _is_sentence(key: str) -> bool:
 
 
 def load_settings(env_file: Path = Path(".env")) -> Settings:
-    """Read the environment and then `env_file`; an empty value counts as unset.
+    """Read the environment and then the file that ENV_FILE names, or else `env_file`; an empty value counts as unset.
 
     Raises SettingsError with one sentence for each invalid value.
     """
+    named = os.environ.get("ENV_FILE")
+    told = named or "The .env file"
     try:
-        written = _said(dotenv_values(env_file)) | _said(os.environ)
+        if named:
+            written = _said(read_env_file(Path(named))) | _said(without_loaded(os.environ))
+        else:
+            written = _said(dotenv_values(env_file)) | _said(os.environ)
         values: dict[str, Any] = {name: value for name, value in written.items() if name in Settings.model_fields}
         return Settings.model_validate(values | _providers(written))
     except ValidationError as refused:
         raise SettingsError("\n".join(_sentence(error) for error in refused.errors())) from None
     except OSError as problem:
-        raise SettingsError(f"The .env file cannot be read: {problem.strerror}.") from None
+        raise SettingsError(f"{told} cannot be read: {problem.strerror}.") from None
     except UnicodeDecodeError:
-        raise SettingsError("The .env file cannot be read: it is no UTF-8 text.") from None
+        raise SettingsError(f"{told} cannot be read: it is not UTF-8 text.") from None
+    except ValueError as problem:
+        raise SettingsError(f"{told}: {problem}.") from None
+
+
+def is_setting(name: str) -> bool:
+    return name.lower() in Settings.model_fields or name.startswith("OAUTH_")
 
 
 def _said(environment: Mapping[str, str | None]) -> dict[str, str]:

@@ -21,11 +21,12 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.cli.outside import Unreachable, looked_at
 from app.emails.sender import check_server
+from app.env_file import list_ambiguous, read_env_file
 from app.extensions import NO_CLUSTER, db, notifier, now, settings
 from app.models import ADMINISTRATOR, JobState
 from app.schema import current_revision, first_line, schema_state
 from app.services.job_board import JobFilter
-from app.settings import is_loopback
+from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.web.providers import callback_url, client_of, openid
 
@@ -63,7 +64,7 @@ def check_settings() -> Iterator[Finding]:
     known = settings()
     yield Finding(f"settings for {known.environment}", "ok")
     if known.is_development and known.public_url.startswith("https:"):
-        advice = "set ENVIRONMENT=production for commands and workers too; .flaskenv says development"
+        advice = "set ENVIRONMENT=production in the file that ENV_FILE names; .flaskenv sets development for commands"
         yield Finding("ENVIRONMENT is development, and BASE_URL is https", "error", advice)
     if known.is_live and not known.database_url:
         advice = f"everything goes into SQLite at {known.database.database}; is that meant? See DATABASE_URL"
@@ -292,10 +293,21 @@ def check_outside() -> Iterator[Finding]:
 
 
 def check_env_file() -> Iterator[Finding]:
-    file = Path(".env")
-    if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+    named = settings().env_file
+    file = named or Path(".env")
+    # The services read ENV_FILE as its group.
+    others, mode = (0o007, "640") if named else (0o077, "600")
+    if file.is_file() and stat.S_IMODE(file.stat().st_mode) & others:
         state = "error" if settings().is_live else "warning"
-        yield Finding(".env can be read by others", state, f"it holds secrets: chmod 600 {file.absolute()}")
+        yield Finding(f"{file} can be read by others", state, f"it contains secrets: chmod {mode} {file.absolute()}")
+    if named is None:
+        return
+    if names := list_ambiguous(named):
+        advice = "systemd (EnvironmentFile=) or a shell may read another value; check it and put it in single quotes"
+        yield Finding(f"{', '.join(names)} in {named}", "warning", advice)
+    if names := [name for name in read_env_file(named) if not is_setting(name)]:
+        advice = "only Gatehouse reads this file; set what other programs read in the unit, with Environment="
+        yield Finding(f"{', '.join(names)} in {named}: no such setting", "warning", advice)
 
 
 def check_instance() -> Iterator[Finding]:

@@ -7,16 +7,18 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 from flask import current_app, g
+from sqlalchemy.exc import OperationalError
 
 from app.emails import MailDelayed, MailRefused, Message, send
 from app.errors import DeadLink, HandedBack, JobCancelled, JobFailed, LeaseLost, Pointless
 from app.extensions import now, settings
 from app.jobs import imports, mails, own_data, upkeep
-from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of
+from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
 from app.metrics import metrics
 from app.models import MailStatus
 from app.services.job_queue import Claim
@@ -25,6 +27,7 @@ from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)
 
+RECORD_AGAIN_SECONDS = 2.0
 HERE = f"{Path(__file__).parents[2]}/"
 
 __all__ = ["imports", "mails", "own_data", "perform", "upkeep"]
@@ -113,31 +116,58 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
     try:
         answer = send(message, message_id=message_id, at=now(), settings=settings())
     except MailRefused as refusal:
-        with unit_of_work(origin=origin_of(claim)) as work:
-            work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=str(refusal))
-            work.job_queue.discard(claim, outcome=f"the mail server refused it: {refusal}"[:500])
+        reason = str(refusal)
+
+        def refuse(work: Work) -> None:
+            work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=reason)
+            work.job_queue.discard(claim, outcome=f"the mail server refused it: {reason}"[:500])
+
+        _record(claim, refuse)
         return "mail_refused"
     except MailDelayed as delay:
-        with unit_of_work(origin=origin_of(claim)) as work:
-            work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=str(delay))
-            work.job_queue.retry_later(claim, outcome=f"the mail server did not take it yet: {delay}"[:500])
+        reason = str(delay)
+
+        def put_off(work: Work) -> None:
+            work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=reason)
+            work.job_queue.retry_later(claim, outcome=f"the mail server did not take it yet: {reason}"[:500])
+
+        _record(claim, put_off)
         return "mail_delayed"
-    with unit_of_work(origin=origin_of(claim)) as work:
+
+    def complete(work: Work) -> None:
         work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
         work.links.sent(claim.job_id)
         work.job_queue.complete(claim)
+
+    _record(claim, complete)
     return "done"
 
 
 def _note_failure(claim: Claim, problem: Exception) -> None:
+    # Its type and place only: the message can contain personal data and secrets.
+    outcome, traceback = f"failed with {type(problem).__name__}", frames_of(problem)
     try:
-        with unit_of_work(origin=origin_of(claim)) as work:
-            # Its type and place only: the message can contain personal data and secrets.
-            work.job_queue.retry_later(
-                claim, outcome=f"failed with {type(problem).__name__}", traceback=frames_of(problem)
-            )
+        _record(claim, lambda work: work.job_queue.retry_later(claim, outcome=outcome, traceback=traceback))
     except LeaseLost:
         log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})
+
+
+def _record(claim: Claim, write: Callable[[Work], None]) -> None:
+    """Commit how a try ended: again and again for the length of a lease, if the database is full or away.
+
+    Without that the job would be held until its lease ends. Raises LeaseLost, and OperationalError when it gives up.
+    """
+    until = time.monotonic() + settings().job_lease_seconds
+    while True:
+        try:
+            with unit_of_work(origin=origin_of(claim)) as work:
+                write(work)
+            return
+        except OperationalError:
+            if stops() or time.monotonic() > until:
+                raise
+            log.warning("the end of a job cannot be stored yet", extra={"job_id": claim.job_id, "kind": claim.kind})
+        time.sleep(RECORD_AGAIN_SECONDS)
 
 
 def frames_of(problem: BaseException) -> str:

@@ -13,7 +13,7 @@ from flask import current_app
 from sqlalchemy import make_url
 from werkzeug.serving import make_server
 
-from app.cli.doctor import check_connections
+from app.cli.doctor import check_connections, check_env_file
 from app.cli.outside import Unreachable, looked_at
 from app.extensions import file_system, settings
 from app.queue import Crew, SeenWorker
@@ -321,7 +321,27 @@ def test_an_env_file_that_others_can_read_is_told(flask, tmp_path, monkeypatch):
     Path(".env").touch(0o600)
     assert ".env" not in flask("doctor").output
     Path(".env").chmod(0o640)
-    assert f".env can be read by others: it holds secrets: chmod 600 {tmp_path}/.env" in flask("doctor").output
+    assert f".env can be read by others: it contains secrets: chmod 600 {tmp_path}/.env" in flask("doctor").output
+
+
+@pytest.mark.databases("sqlite")
+def test_what_env_file_does_not_do_as_expected_is_told(make_app, tmp_path):
+    file = tmp_path / "gatehouse.env"
+    file.write_text("SITE_NAME='Acme & Co'\nOAUTH_ACME_LABEL=Acme\n")
+    file.chmod(0o640)
+
+    def told():
+        with make_app().app_context():
+            current_app.extensions["settings"] = Settings(**(settings().model_dump() | {"env_file": file}))
+            return [f"{finding.what}: {finding.advice}" for finding in check_env_file()]
+
+    assert told() == []
+    file.write_text("SECRET_KEY=pa$HOMEword\nSITE_NAME='Acme & Co'\nMAIL_URL=smtp://u:a`b@c\nHTTPS_PROXY=x\n")
+    file.chmod(0o644)
+    readable, ambiguous, unknown = told()
+    assert readable.endswith(f"can be read by others: it contains secrets: chmod 640 {file}")
+    assert ambiguous.startswith(f"SECRET_KEY, MAIL_URL in {file}: systemd (EnvironmentFile=) or a shell may read")
+    assert unknown.startswith(f"HTTPS_PROXY in {file}: no such setting: only Gatehouse reads this file")
 
 
 # ── workers, hosts and disks ──

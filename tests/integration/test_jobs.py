@@ -5,6 +5,7 @@ import os
 import re
 import ssl
 import threading
+from collections import Counter
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -13,7 +14,8 @@ import pytest
 from flask import g
 from rq import Queue
 from rq.serializers import JSONSerializer
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
+from sqlalchemy.exc import OperationalError
 
 from app.errors import JobFailed, LeaseLost
 from app.extensions import db
@@ -403,6 +405,64 @@ def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, m
 
     (job,) = rows(app, Job)
     assert (job.state, job.outcome) == ("waiting", "failed with RuntimeError")
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Lets the database refuse the next writes to a table, as often as the test says."""
+    left = Counter()
+
+    def refuse(connection, cursor, statement, *_):
+        for table in [table for table in left if statement.startswith(f"UPDATE {table} ") and left[table]]:
+            left[table] -= 1
+            raise OperationalError(statement, {}, Exception("disk full"))
+
+    monkeypatch.setattr("app.jobs.worker.RECORD_AGAIN_SECONDS", 0)
+    event.listen(Engine, "before_cursor_execute", refuse)
+    yield left
+    event.remove(Engine, "before_cursor_execute", refuse)
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_the_end_of_a_job_is_stored_as_soon_as_the_disk_has_room_again(app, monkeypatch, log, full_disk):
+    def fail(work, task, claim):
+        full_disk["jobs"] = 3
+        raise RuntimeError
+
+    monkeypatch.setitem(registry.HANDLERS, NoOperation, fail)
+    (job_id,) = enqueue(app, NoOperation())
+    with app.app_context(), pytest.raises(JobFailed):
+        perform(job_id)
+
+    (job,) = rows(app, Job)
+    assert (job.state, job.attempts, job.outcome) == ("waiting", 1, "failed with RuntimeError")
+    assert log.text.count("the end of a job cannot be stored yet") == 3
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_mail_that_was_sent_to_a_full_disk_goes_out_once(app, poster, posting_app, smtp_server, full_disk):
+    poster.register("new@example.com")
+    full_disk["sent_mails"] = 2
+    work_off(posting_app)
+
+    assert full_disk["sent_mails"] == 0
+    assert len(smtp_server.received) == 1
+    assert [mail.status for mail in rows(app, SentMail)] == ["sent"]
+    assert [job.state for job in rows(app, Job)] == ["done"]
+
+
+def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_full_disk(app, monkeypatch, full_disk):
+    def fail(work, task, claim):
+        full_disk["jobs"] = 1
+        g.stops = lambda: True
+        raise RuntimeError
+
+    monkeypatch.setitem(registry.HANDLERS, NoOperation, fail)
+    (job_id,) = enqueue(app, NoOperation())
+    with app.app_context(), pytest.raises(OperationalError):
+        perform(job_id)
+
+    assert rows(app, Job)[0].state == "running"
 
 
 @pytest.mark.databases("sqlite", "postgresql")

@@ -1,5 +1,6 @@
 import os
 import re
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 
 from app.emails.message import Message
 from app.emails.sender import _mime
+from app.env_file import list_ambiguous, read_env_file
 from app.settings import ROOT, Settings, SettingsError, _expected, flask_config, load_settings
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"
@@ -126,7 +128,7 @@ def test_no_field_needs_the_words_of_pydantic():
     """Every field that a type, a range, choices or a pattern can refuse has words of ours for it."""
     for name, field in Settings.model_fields.items():
         if field.metadata or field.annotation not in {str, SecretStr, Path, list[str], list[SecretStr]}:
-            if name in {"oauth_providers", "breach_check_file"}:
+            if name in {"oauth_providers", "breach_check_file", "env_file"}:
                 continue  # Read by code of ours; any text is a path.
             assert re.match(r"[a-z0-9A-Z]", _expected(field)), name
 
@@ -214,6 +216,74 @@ def test_a_dotenv_that_cannot_be_read_is_one_sentence(load, tmp_path):
     with pytest.raises(SettingsError) as refusal:
         load()
     assert len(str(refusal.value).splitlines()) == 1
+
+
+WRITTEN = [
+    ("plain", "plain", True),
+    ("'Acme & Co'", "Acme & Co", True),
+    ('"Accounts <no-reply@example.com>"', "Accounts <no-reply@example.com>", True),
+    ("'pa$HOMEword'", "pa$HOMEword", True),
+    ("smtp://user:p%23@mail.example.com:587", "smtp://user:p%23@mail.example.com:587", True),
+    ("a#b", "a#b", True),
+    ("Acme & Co", "Acme & Co", False),
+    ("pa$HOMEword", "pa$HOMEword", False),
+    ("pa${HOME}word", "pa${HOME}word", False),
+    ('"pa$HOMEword"', "pa$HOMEword", False),
+    ("name # not a part", "name", False),
+    (r"a\b", r"a\b", False),
+    (r"'it\'s'", "it's", False),
+]
+
+
+@pytest.mark.parametrize(("written", "read", "alike"), WRITTEN)
+def test_env_file_is_read_as_written_and_names_what_others_would_read_differently(tmp_path, written, read, alike):
+    file = tmp_path / "gatehouse.env"
+    file.write_text(f"# SITE_NAME=Comment\n\nSITE_NAME={written}\nPORT=8001\n")
+
+    assert read_env_file(file) == {"SITE_NAME": read, "PORT": "8001"}
+    assert list_ambiguous(file) == ([] if alike else ["SITE_NAME"])
+
+
+@pytest.mark.parametrize(("written", "read", "alike"), [case for case in WRITTEN if case[2]])
+def test_a_shell_reads_what_is_not_named_as_env_file_does(tmp_path, written, read, alike):
+    (tmp_path / "gatehouse.env").write_text(f"SITE_NAME={written}\n")
+
+    shell = ["sh", "-c", '. "$1/gatehouse.env"; printf %s "$SITE_NAME"', "sh", str(tmp_path)]
+    assert subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout == read
+
+
+def test_env_file_counts_before_the_files_of_the_tree_and_after_the_environment(load, tmp_path, monkeypatch):
+    (tmp_path / ".flaskenv").write_text("ENVIRONMENT=development\n")
+    (tmp_path / ".env").write_text("SITE_NAME=Of the tree\nACCENT_COLOR='#000000'\n")
+    file = tmp_path / "gatehouse.env"
+    file.write_text(f"ENVIRONMENT=production\nSECRET_KEY={KEY}\nBASE_URL=https://example.com\nSITE_NAME=$X\nPORT=1\n")
+    monkeypatch.setenv("SITE_NAME", "Of the tree")  # As `flask` loads it.
+
+    settings = load(ENVIRONMENT="development", ENV_FILE=str(file), PORT="8001")
+
+    assert (settings.environment, settings.site_name, settings.port) == ("production", "$X", 8001)
+    assert settings.accent_color == Settings.model_fields["accent_color"].default
+    assert settings.env_file == file
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file or directory."),
+        (b"SITE_NAME=\xff\n", "cannot be read: it is not UTF-8 text."),
+        (b"PORT=1\n\nSITE_NAME='it's'\n", ": line 3 is not NAME=value; put a value"),
+        (b"PORT=1\nSITE_NAME\n", ": line 2 is not NAME=value; put a value"),
+    ],
+)
+def test_an_env_file_that_cannot_be_read_stops_the_start_with_its_name(load, tmp_path, content, told):
+    file = tmp_path / "gatehouse.env"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(SettingsError) as refusal:
+        load(ENV_FILE=str(file))
+    assert str(refusal.value).startswith(f"{file}")
+    assert told in str(refusal.value)
 
 
 def test_lists_are_separated_by_commas(load):

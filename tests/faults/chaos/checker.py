@@ -14,8 +14,8 @@ from tests.faults.chaos.load import Promises
 from tests.faults.chaos.rig import Rig
 
 DRAINED_WITHIN = 60.0
-# What a visitor may see: the form was taken, come later, too often.
-HONEST_ANSWERS = {303, 429, 503}
+# What a visitor may see: the form or the invitation was taken, come later, too often.
+HONEST_ANSWERS = {201, 303, 429, 503}
 
 
 @dataclass

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import psutil
+import psycopg
 from redis.exceptions import RedisError
 
-from tests.faults.chaos.rig import LEASE_SECONDS, Rig, Valkey
+from tests.faults.chaos.rig import LEASE_SECONDS, Rig, Valkey, family
 
 Mend = Callable[[], None]
 
@@ -45,6 +46,20 @@ def freeze_a_worker(rig: Rig) -> Mend:
 def freeze_valkey(rig: Rig) -> Mend:
     valkey = rig.parts["Valkey"]
     return freeze([valkey.pid] if isinstance(valkey, Valkey) and valkey.is_alive() else [])
+
+
+def freeze_postgresql(rig: Rig) -> Mend:
+    """Its parent first, so that it forks no process that goes on."""
+    return freeze([each.pid for each in family(rig.postgres.pid)])
+
+
+def lock_a_table(rig: Rig) -> Mend:
+    """As a migration or somebody's session would; nothing if PostgreSQL is away as well."""
+    with suppress(psycopg.Error):
+        lock = psycopg.connect(rig.postgres.url, connect_timeout=2)
+        lock.execute("LOCK TABLE users, jobs IN ACCESS EXCLUSIVE MODE")
+        return lock.close
+    return lambda: None
 
 
 def freeze(pids: Sequence[int]) -> Mend:
@@ -91,7 +106,11 @@ FAULTS: dict[str, Callable[[Rig], Mend]] = {
     "empty Valkey": empty_valkey,
     "fill the disk": fill_the_disk,
 }
-POSTGRES_FAULTS = {"kill PostgreSQL": kill("PostgreSQL")}
+POSTGRES_FAULTS: dict[str, Callable[[Rig], Mend]] = {
+    "kill PostgreSQL": kill("PostgreSQL"),
+    "freeze PostgreSQL": freeze_postgresql,
+    "lock tables": lock_a_table,
+}
 
 
 def strike(rig: Rig, names: Sequence[str], faults: dict[str, Callable[[Rig], Mend]], *, seconds: float) -> None:

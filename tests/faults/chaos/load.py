@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.models import ADMINISTRATOR
+from app.principal import Principal
+from app.services.permissions import USERS_INVITE
 from tests.faults.caller import Caller, token_in
 from tests.faults.chaos.rig import Rig
 from tests.support.deployment import task_of
@@ -31,7 +35,8 @@ class Promises:
 def load(rig: Rig) -> Iterator[Promises]:
     """Enqueue jobs and sign people up, less than the workers can do, until the block ends."""
     promises, over = Promises(), threading.Event()
-    busy = [threading.Thread(target=each, args=(rig, promises, over)) for each in (enqueue_jobs, sign_people_up)]
+    kinds = (enqueue_jobs, sign_people_up, partial(invite_people, make_key(rig)))
+    busy = [threading.Thread(target=each, args=(rig, promises, over)) for each in kinds]
     for thread in busy:
         thread.start()
     try:
@@ -54,6 +59,29 @@ def enqueue_jobs(rig: Rig, promises: Promises, over: threading.Event) -> None:
             with rig.deployment.work() as work:
                 work.enqueue(task)
             promises.numbers.update(range(number, number + (STEPS if in_steps else 1)))
+
+
+def make_key(rig: Rig) -> str:
+    """An administrator's API key."""
+    user_id = rig.deployment.add_user("chief@example.com", password="a quieter harbour", roles=[ADMINISTRATOR])
+    with rig.deployment.work() as work:
+        now = work.clock()
+        chief = Principal(user_id, "", "chief@example.com", now, (), frozenset({USERS_INVITE}), 1, now, now)
+        return work.api_keys.make(chief, name="chaos", scopes=[USERS_INVITE], expires_at=None)[1]
+
+
+def invite_people(key: str, rig: Rig, promises: Promises, over: threading.Event) -> None:
+    """By the API, whose limits are counted in Valkey after the commit, too."""
+    number = 0
+    while not over.wait(0.5):
+        number += 1
+        address = f"guest{number}@example.com"
+        with suppress(OSError, HTTPException):
+            caller = Caller(rig.deployment.url)
+            answer = caller.ask("POST", "/api/v1/users", {"email": address}, Authorization=f"Bearer {key}")
+            if answer.status == 201:
+                promises.addresses.add(address)
+            promises.answers[answer.status] += 1
 
 
 def sign_people_up(rig: Rig, promises: Promises, over: threading.Event) -> None:

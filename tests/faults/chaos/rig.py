@@ -124,6 +124,12 @@ class Rig:
         random.shuffle(found)
         return found
 
+    @property
+    def postgres(self) -> Postgres:
+        part = self.parts["PostgreSQL"]
+        assert isinstance(part, Postgres)
+        return part
+
     def process(self, name: str) -> Process:
         part = self.parts[name]
         assert isinstance(part, Process)
@@ -154,6 +160,7 @@ def rigged(*, database: str, without_rescue: bool = False) -> Iterator[Rig]:
             mail_url=f"smtp://127.0.0.1:{port}",
             mail_timeout_seconds="2",
             job_lease_seconds=str(LEASE_SECONDS),
+            database_patience_seconds="2",
         )
         if without_rescue:
             deployment.environment["WITHOUT_RESCUE"] = "1"
