@@ -59,7 +59,7 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    tell("the web has started", addresses=bind, processes=workers)
+    tell("the web has started", addresses=[str(listener) for listener in server.LISTENERS], processes=workers)
 
 
 def on_exit(server: Any) -> None:

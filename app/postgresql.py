@@ -95,6 +95,11 @@ class PatientConnection(psycopg.Connection[Any]):
         finally:
             self._is_committing = False
 
+    def rollback(self) -> None:
+        """Without a transaction there is nothing to ask the server."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            super().rollback()
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         known = patience()
         if known is None or known.answer is None or self.waits is None:

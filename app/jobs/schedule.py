@@ -10,6 +10,7 @@ from flask import Flask
 
 from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.jobs.registry import origin_of
+from app.schema import first_line
 from app.services.schedule import next_start
 from app.unit_of_work import reading, unit_of_work
 
@@ -31,8 +32,9 @@ def run_schedule(app: Flask) -> None:
         while True:
             try:
                 rounds.run_if_due()
-            except DATABASE_AWAY:
-                log.exception("the database is away; the next round tries again")
+            except DATABASE_AWAY as problem:
+                reason = first_line(problem)
+                log.error("the database is away; the next round tries again", extra={"reason": reason})  # noqa: TRY400
             signal.setitimer(signal.ITIMER_REAL, settings().schedule_seconds)
             if signal.sigwait(handled) != signal.SIGALRM:
                 return

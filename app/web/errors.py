@@ -9,7 +9,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import IntegrityError, NoResultFound, ProgrammingError
+from sqlalchemy.exc import IntegrityError, NoResultFound, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, SecurityError
 
@@ -53,7 +53,7 @@ from app.errors import (
     WrongPassword,
 )
 from app.extensions import DATABASE_AWAY, db
-from app.schema import schema_state
+from app.schema import first_line, schema_state
 from app.web import csrf, envelope
 from app.web.access import ask_to_confirm, record_refusal
 from app.web.identity import has_explicit_credential, is_api, log_refused
@@ -238,9 +238,9 @@ def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
     )
 
 
-def _database_away(problem: Exception) -> ResponseReturnValue:
+def _database_away(problem: SQLAlchemyError) -> ResponseReturnValue:
     db.session.rollback()
-    log.error("the database cannot be used", exc_info=problem)
+    log.error("the database cannot be used", extra={"reason": first_line(problem)})
     response = answer(503)
     response.headers["Retry-After"] = "5"
     return response

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 from flask import Response, abort, g, request
+from werkzeug.exceptions import HTTPException
 
 from app.extensions import limiter, settings
 from app.web.identity import principal, signed_in
@@ -49,7 +50,7 @@ def count(what: str) -> None:
 
     Where only some requests are such an act, their view calls this; elsewhere `limited` says so.
     """
-    _counter(what, person_or_network if what in OF_PERSONS else network)()
+    _hit(what, person_or_network if what in OF_PERSONS else network)
 
 
 def check_limits() -> None:
@@ -65,7 +66,7 @@ def check_limits() -> None:
     who = principal()
     g.counts_key = who is not None and who.is_key
     if g.counts_key:
-        _counter("api", _key_id)()
+        _hit("api", _key_id)
     elif who is not None and request.method not in SAFE_METHODS:
         count("write")
 
@@ -80,6 +81,19 @@ def add_quota_headers(response: Response) -> None:
     response.headers["RateLimit"] = f'"key";r={max(0, quota.remaining)};t={seconds}'
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         response.headers["Retry-After"] = str(max(1, seconds))
+
+
+def _hit(what: str, key: Callable[[], str]) -> None:
+    """Count one request. Raises RateLimitExceeded."""
+    hit = _counter(what, key)
+    try:
+        hit()
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - Redis's own, which is loaded only where there is one; a lasting one is raised.
+        # When Redis goes away, Flask-Limiter counts in memory for the first request that notices. Another thread that
+        # was waiting for Redis gets the error, and counts in memory from its next call on.
+        hit()
 
 
 @lru_cache  # One for each limit: Flask-Limiter adds up those of the same name.

@@ -41,6 +41,19 @@ def test_a_lock_that_is_not_free_is_a_503_and_the_next_requests_do_not_wait(app,
         assert browser.get("/healthz").status_code == 200
 
 
+@pytest.mark.own_app
+@pytest.mark.settings(database_patience_seconds=2)
+def test_connection_is_given_back_while_requests_are_refused(app, database_url, log):
+    """Without a rollback that the server would have to answer."""
+    with app.test_request_context("/"):
+        connection = db.engine.raw_connection()
+        connection.driver_connection.waits.refuse()
+        connection.close()
+        with pytest.raises(OperationalError, match="a moment ago"):
+            db.session.execute(text("SELECT 1"))
+    assert "Exception during reset" not in log.text
+
+
 @pytest.mark.settings(database_patience_seconds=2)
 def test_a_statement_that_takes_too_long_is_ended_by_the_server(app):
     with app.test_request_context("/"):

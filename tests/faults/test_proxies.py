@@ -23,7 +23,7 @@ from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import until
 from tests.support.pages import Page
-from tests.support.workspace import CERTIFICATE, KEY, run_folder, worker_name
+from tests.support.workspace import CERTIFICATE, KEY, free_port, run_folder, worker_name
 
 pytestmark = pytest.mark.slow
 
@@ -58,11 +58,6 @@ server {{
   }}
 }}
 """
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @contextmanager
@@ -124,8 +119,7 @@ def test_nginx_as_documented_redirects_pages_but_no_program_and_refuses_weak_cip
     plain, tls = free_port(), free_port()
     deployment = build(base_url=f"https://accounts.example.com:{tls}", trusted_proxies="1")
     deployment.start_web()
-    documented = (ROOT / "docs/operations.md").read_text().partition("### A proxy that speaks TLS\n")[2]
-    servers = documented.partition("```nginx\n")[2].partition("```")[0]
+    servers = (ROOT / "ops/nginx.conf").read_text()
     for documented, ours in (
         ("listen 80;", f"listen 127.0.0.1:{plain};"),
         ("listen 443 ssl http2;", f"listen 127.0.0.1:{tls} ssl;"),
@@ -200,10 +194,9 @@ class Person:
         return self.ask("GET", location.hostname, f"{location.path}?{location.query}".rstrip("?"))
 
 
-def server_of(heading):
-    """The first nginx server below this heading of docs/operations.md."""
-    section = (ROOT / "docs/operations.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return section.partition("```nginx\n")[2].partition("```")[0]
+def documented_server():
+    """The first nginx server of docs/forward-auth.md."""
+    return (ROOT / "docs/forward-auth.md").read_text().partition("```nginx\n")[2].partition("```")[0]
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -220,7 +213,7 @@ def test_another_app_is_told_who_is_signed_in_through_nginx_as_documented(build,
     deployment.start_web()
     app = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=app.serve_forever).start()
-    documented = server_of("In front of other apps").replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    documented = documented_server().replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
     for name, ours in (
         ("accounts.example.com", f"{accounts}:{port}"),
         ("wiki.example.com", wiki),

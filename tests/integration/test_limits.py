@@ -4,9 +4,10 @@ import io
 from datetime import timedelta
 
 import pytest
+from redis.exceptions import TimeoutError as RedisTimeout
 from sqlalchemy import func, select
 
-from app.extensions import db
+from app.extensions import db, limiter
 from app.models import StoredFile
 from app.principal import OPERATOR
 from app.unit_of_work import unit_of_work
@@ -67,6 +68,19 @@ def test_writes_of_a_person_are_counted_whatever_their_session(app, grace, progr
     assert grace.post("/account", {"name": "One more"}).status_code == 429
     assert program.get("/users/me").json["data"]["name"] == "Hopper 3"
     assert grace.post("/auth/logout").status_code == 302
+
+
+@pytest.mark.own_app
+def test_request_counts_in_memory_after_another_one_noticed_that_redis_is_away(grace, monkeypatch):
+    def fail(*_, **__):
+        limiter._storage_dead = True  # Another thread sets it while this one waits for an answer.
+        raise RedisTimeout("Timeout reading from socket")
+
+    monkeypatch.setattr(limiter, "_storage_dead", False)
+    monkeypatch.setattr(limiter.storage, "check", lambda: False)
+    monkeypatch.setattr(limiter._limiter, "hit", fail)
+
+    assert grace.post("/users/new", {"email": "a@example.com"}).status_code == 302
 
 
 def test_another_person_is_not_held_up(app, grace, ada):

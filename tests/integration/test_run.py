@@ -25,6 +25,7 @@ from app.settings import ROOT, Settings, has_ipv6_loopback
 from run import EmbeddedValkey
 from tests.faults.caller import Caller
 from tests.support.deployment import until
+from tests.support.workspace import free_port
 
 # Settings of the machine that tests run on, which would lead a run away from its own folder.
 ELSEWHERE = {"BASE_URL", "DATABASE_URL", "HOST", "INSTANCE_PATH", "MAIL_URL", "REDIS_URL", "SECRET_KEY"}
@@ -88,12 +89,6 @@ class Run:
             return None
 
         return until(found, why=self.output)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from sqlalchemy import text
 from run import EmbeddedValkey
 from tests.support.databases import migrated, own_postgres
 from tests.support.deployment import PATIENCE_SECONDS, Deployment, Process, until
+from tests.support.workspace import free_port
 
 TROUBLED = "tests.faults.troubled_app"
 LEASE_SECONDS = 1
@@ -172,9 +172,3 @@ def rigged(*, database: str, without_rescue: bool = False) -> Iterator[Rig]:
             deployment.close()
             if postgres is not None:
                 postgres.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
