@@ -44,8 +44,8 @@ from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
 from app.web import compression, cors, errors, front, headers, identity, overrides, pages, pipeline, rows
+from app.web.application import Application
 from app.web.logs import init_logs
-from app.web.routing import LazyRule
 
 __all__ = [
     "account_connections",
@@ -88,11 +88,10 @@ __all__ = [
 def create_app(settings: Settings | None = None) -> Flask:
     """The application. Raises SettingsError with one sentence for each setting that is wrong."""
     settings = settings or load_settings()
-    app = Flask(__name__, instance_path=str(settings.instance_path))
+    app = Application(__name__, instance_path=str(settings.instance_path))
     app.config.from_mapping(flask_config(settings))
     app.extensions["settings"] = settings
     app.cli = Commands()
-    app.url_rule_class = LazyRule
 
     init_logs(settings)
     init_database(app, settings)

@@ -95,6 +95,16 @@ class PatientConnection(psycopg.Connection[Any]):
         finally:
             self._is_committing = False
 
+    def beginning(self) -> str:
+        """What begins a transaction with the limits of what runs now, in one message."""
+        statements = ["BEGIN"] if self.autocommit else []
+        if (known := patience()) is not None:
+            statements += [
+                f"SET LOCAL lock_timeout = '{known.lock}s'",
+                f"SET LOCAL statement_timeout = '{known.statement}s'",
+            ]
+        return "; ".join(statements)
+
     def rollback(self) -> None:
         """Without a transaction there is nothing to ask the server."""
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
@@ -128,14 +138,8 @@ def limit_waits(engine: Engine, *, threads: int) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
-        statements = ["BEGIN"] if driver.autocommit else []
-        if (known := patience()) is not None:
-            statements += [
-                f"SET LOCAL lock_timeout = '{known.lock}s'",
-                f"SET LOCAL statement_timeout = '{known.statement}s'",
-            ]
-        if statements:
-            connection.exec_driver_sql("; ".join(statements), execution_options={"no_parameters": True})
+        if statements := driver.beginning():
+            connection.exec_driver_sql(statements, execution_options={"no_parameters": True})
 
     @event.listens_for(engine, "handle_error")
     def _handle_error(context: ExceptionContext) -> None:

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import fields
 from datetime import timedelta, tzinfo
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import g
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
 from app.errors import CommittedRefusal
-from app.extensions import db, notifier, now, one_write, settings
+from app.extensions import db, notifier, now, one_read, one_write, settings
+from app.lookups import Source
 from app.metrics import metrics
 from app.principal import NOWHERE
 from app.services.additions import Additions
@@ -81,6 +82,11 @@ class Work:
         self.notify = due_jobs.append
         self.noted: Counter[str] = Counter()
         self.progress_made: dict[str, Any] = {}
+
+    @property
+    def source(self) -> Source:
+        """Where lookups read: in the transaction, or without one where nothing is written."""
+        return one_read() if cast(Any, self.session) is db.session else self.session
 
     @cached_property
     def lifetimes(self) -> Lifetimes:

@@ -13,7 +13,10 @@ from bench.workspace import Workspace
 FIGURES: dict[str, Callable[[Workspace, Effort], Iterator[Figure]]] = {
     "start": footprint.start,
     "memory": footprint.memory,
-    "pages": web.pages,
+    "first-answer": footprint.first_answer,
+    "idle": footprint.idle,
+    "requests": web.requests,
+    "requests-without-redis": web.requests_without_redis,
     "worker": jobs.worker,
     "workers": jobs.workers,
     "import": imports.imported,

@@ -20,11 +20,21 @@ class Effort:
     jobs: int
     users: int
     many_users: int
+    many_listed: int
     imported: int
 
 
-THOROUGH = Effort(rounds=9, seconds=3, requests=200, jobs=300, users=1_000, many_users=1_000_000, imported=100_000)
-QUICK = Effort(rounds=1, seconds=0.2, requests=4, jobs=3, users=20, many_users=200, imported=50)
+THOROUGH = Effort(
+    rounds=9,
+    seconds=3,
+    requests=200,
+    jobs=300,
+    users=1_000,
+    many_users=1_000_000,
+    many_listed=100_000,
+    imported=100_000,
+)
+QUICK = Effort(rounds=1, seconds=0.2, requests=4, jobs=3, users=20, many_users=200, many_listed=200, imported=50)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,17 @@ from pathlib import Path
 
 from bench.figure import Effort, Figure, interleaved
 from bench.load import ask, request
-from bench.servers import BASELINE, OURS, copy_pages, served
-from bench.workspace import Workspace
+from bench.servers import (
+    BASELINE,
+    OURS,
+    copy_pages,
+    descendants_of,
+    free_port,
+    processor_seconds,
+    served,
+    wait_until_ready,
+)
+from bench.workspace import ROOT, Workspace
 
 IDLE_SECONDS = 1
 
@@ -40,12 +49,46 @@ def memory(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
                 answer = ask(server.port, pages[application][number % 2].encode())
                 assert answer.startswith(b"HTTP/1.1 200 "), answer
             time.sleep(IDLE_SECONDS)
-            return resident_mib(server.worker_pid())
+            return memory_mib(server.worker_pid())
 
     found = interleaved((effort.rounds + 2) // 3, lambda: idle_after(BASELINE), lambda: idle_after(OURS))
     yield Figure(
-        f"memory of one worker after {effort.requests} requests", "MiB", *found, target=1.6, more_is_better=False
+        f"memory of one worker after {effort.requests} requests", "MiB", *found, target=1.62, more_is_better=False
     )
+
+
+def first_answer(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+    """The processor time of a fresh gunicorn with one worker until it has answered once."""
+
+    def milliseconds(application: str) -> float:
+        with served(workspace, application) as server:
+            return 1000 * (server.processor_seconds() + processor_seconds(server.pid))
+
+    found = interleaved(effort.rounds, lambda: milliseconds(BASELINE), lambda: milliseconds(OURS))
+    yield Figure("a fresh server until its first answer", "ms", *found, target=3.8, more_is_better=False)
+
+
+def idle(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+    """All processes of `make run` in production, without Valkey; the baseline is the limit that we set ourselves."""
+    environment = workspace.environment | {"PORT": str(free_port())}
+    process = subprocess.Popen(
+        [sys.executable, "run.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until_ready(int(environment["PORT"]), process)
+        time.sleep(10 * IDLE_SECONDS)
+        family = [process.pid, *descendants_of(process.pid)]
+        yield Figure(
+            "all processes of `make run`, idle",
+            "MiB",
+            200,
+            sum(map(memory_mib, family)),
+            target=1.5,
+            more_is_better=False,
+        )
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def start(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
@@ -62,11 +105,11 @@ def start(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     yield Figure("the application in a fresh process", "ms", *found, target=2, more_is_better=False)
 
 
-def resident_mib(pid: int) -> float:
-    """All memory that the process has in use, what it shares with its parent included."""
+def memory_mib(pid: int) -> float:
+    """The memory in use, with its part of what other processes share (PSS); RSS where the system is not Linux."""
     rollup = Path(f"/proc/{pid}/smaps_rollup")
     if rollup.is_file():
-        (kib,) = re.findall(r"(?m)^Rss:\s+(\d+) kB", rollup.read_text())
+        (kib,) = re.findall(r"(?m)^Pss:\s+(\d+) kB", rollup.read_text())
     else:
         output = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
         kib = output.stdout

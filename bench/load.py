@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 TIMEOUT_SECONDS = 30
+FORM = "application/x-www-form-urlencoded"
 
 
 class Answers(NamedTuple):
@@ -67,13 +68,17 @@ class Clients:
         return Answers(answered["count"], answered["count"] / answered["seconds"])
 
 
-def request(method: str, path: str, *, cookies: dict[str, str] | None = None, body: str = "") -> str:
+def request(
+    method: str, path: str, *, cookies: dict[str, str] | None = None, body: str = "", kind: str = FORM, bearer: str = ""
+) -> str:
     """A whole request, as it goes over the wire."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) bench"]
     if cookies:
         lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in cookies.items()))
+    if bearer:
+        lines.append(f"Authorization: Bearer {bearer}")
     if body:
-        lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body.encode())}"]
+        lines += [f"Content-Type: {kind}", f"Content-Length: {len(body.encode())}"]
     return "\r\n".join([*lines, "Connection: close", "", body])
 
 

@@ -60,13 +60,13 @@ class Server:
 @contextmanager
 def served(workspace: Workspace, application: str, *, workers: int = 1) -> Iterator[Server]:
     """`BASELINE` or `OURS` behind gunicorn, ready to answer."""
-    port = _free_port()
+    port = free_port()
     configuration = str(ROOT / "gunicorn.conf.py") if application == OURS else str(_baseline_configuration(workspace))
     command = [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", f"127.0.0.1:{port}", "-w", str(workers)]
     with (workspace.folder / "servers.log").open("ab") as log:
         process = subprocess.Popen([*command, application], cwd=ROOT, env=workspace.environment, stdout=log, stderr=log)
     try:
-        _wait_until_ready(port, process, log=workspace.folder / "servers.log")
+        wait_until_ready(port, process, log=workspace.folder / "servers.log")
         yield Server(port, process.pid)
     finally:
         process.terminate()
@@ -89,6 +89,10 @@ def copy_pages(workspace: Workspace, port: int) -> dict[str, str]:
         _raw(account).replace("Person 1", _value("name")).replace(address_of(1), _value("email"))
     )
     return browser.cookies
+
+
+def descendants_of(pid: int) -> list[int]:
+    return [each for child in children_of(pid) for each in (child, *descendants_of(child))]
 
 
 def children_of(pid: int) -> list[int]:
@@ -123,17 +127,17 @@ def _baseline_configuration(workspace: Workspace) -> Path:
     return written
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes], *, log: Path) -> None:
+def wait_until_ready(port: int, process: subprocess.Popen[bytes], *, log: Path | None = None) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError):
             if ask(port, request("GET", "/login").encode()):
                 return
         time.sleep(0.05)
-    raise RuntimeError(f"the server does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"the server does not answer:\n{log.read_text(errors='replace')[-2000:] if log else ''}")

@@ -1,42 +1,101 @@
-"""Pages a second, and the processor time of a sign-in."""
+"""The server's processor time for one request, and for a sign-in."""
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 
 from bench.figure import CORES, Effort, Figure, interleaved
-from bench.load import Clients, request
-from bench.servers import BASELINE, OURS, copy_pages, served
-from bench.workspace import PASSWORD, Browser, Workspace, hasher
+from bench.load import Clients, ask, request
+from bench.servers import BASELINE, OURS, Server, copy_pages, served
+from bench.workspace import PASSWORD, Browser, Workspace, address_of, hasher
 
 AT_ONCE = 2 * CORES
 
 
-def pages(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+# What the first user's program comes with, and where the list goes on in the middle: a token, a key and a cursor.
+CREDENTIALS = """
+import json
+from datetime import UTC, datetime
+from app.principal import Principal
+from app.services.directory import Position
+from app.services.permissions import USERS_READ
+from app.unit_of_work import unit_of_work
+from app.web.cursors import write_cursor
+from app.api.schemas import UsersQuery
+from sqlalchemy import text
+from wsgi import app
+GIVE_ROLE = "INSERT OR IGNORE INTO user_roles (user_id, role_id) SELECT 1, id FROM roles WHERE name = 'administrator'"
+with app.test_request_context(), unit_of_work() as work:
+    now = datetime.now(UTC)
+    work.session.execute(text(GIVE_ROLE))
+    owner = Principal(1, "", "", now, (), frozenset([USERS_READ]), 0, now, now)
+    key = work.api_keys.make(owner, name="bench", scopes=["account:read", USERS_READ], expires_at=None)[1]
+    of = UsersQuery().model_dump(include={{"q", "role", "status", "seen_before", "sort"}})
+    cursor = write_cursor(Position(datetime(2026, 1, 1, tzinfo=UTC), {before}), of=of)
+print(json.dumps({{"key": key, "cursor": cursor}}))
+"""
+
+
+def requests(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """One worker on either side."""
-    workspace.add_users(effort.users)
+    yield from _requests(workspace, effort, "")
+
+
+def requests_without_redis(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
+    with workspace.without_redis():
+        yield from _requests(workspace, effort, ", without Redis")
+
+
+def _requests(workspace: Workspace, effort: Effort, where: str) -> Iterator[Figure]:
+    far = effort.many_listed // 2
+    workspace.add_users(effort.many_listed)
+    credentials = json.loads(workspace.run([sys.executable, "-c", CREDENTIALS.format(before=far)]))
     with ExitStack() as stack:
         ours = stack.enter_context(served(workspace, OURS))
         cookies = copy_pages(workspace, ours.port)
+        key, token, cursor = credentials["key"], access_token(ours.port), credentials["cursor"]
         baseline = stack.enter_context(served(workspace, BASELINE))
         clients = stack.enter_context(Clients(AT_ONCE))
+        users = "/api/v1/users"
+        for what, bare, asked, target in (
+            ("sign-in page", "/login", request("GET", "/auth/login"), 4.0),
+            ("signed-in account page", "/account/1", request("GET", "/account", cookies=cookies), 1.6),
+            ("one user, access token", "/users/1", request("GET", f"{users}/1", bearer=token), 1.9),
+            ("one user, API key", "/users/1", request("GET", f"{users}/1", bearer=key), None),
+            ("50 users, access token", "/users", request("GET", users, bearer=token), 2.8),
+            ("50 users, API key", "/users", request("GET", users, bearer=key), None),
+            (
+                f"50 of {effort.many_listed:,} users from the middle",
+                f"/users?before={far}",
+                request("GET", f"{users}?cursor={cursor}", bearer=token),
+                6.9,
+            ),
+        ):
 
-        def rate(port: int, path: str, sent: dict[str, str] | None = None) -> float:
-            asked = [request("GET", path, cookies=sent)]
-            return clients.load(port, asked, seconds=effort.seconds, status=200).per_second
+            def milliseconds(server: Server, message: str) -> float:
+                before = server.processor_seconds()
+                answers = clients.load(server.port, [message], seconds=effort.seconds, status=200)
+                return 1000 * (server.processor_seconds() - before) / answers.count
 
-        account = interleaved(
-            effort.rounds, lambda: rate(baseline.port, "/account/1"), lambda: rate(ours.port, "/account", cookies)
-        )
-        yield Figure("signed-in account page", "requests/s", *account)
-        login = interleaved(
-            effort.rounds, lambda: rate(baseline.port, "/login"), lambda: rate(ours.port, "/auth/login")
-        )
-        yield Figure("sign-in page", "requests/s", *login)
+            found = interleaved(
+                effort.rounds,
+                partial(milliseconds, baseline, request("GET", bare)),
+                partial(milliseconds, ours, asked),
+            )
+            yield Figure(what + where, "ms", *found, target=target, more_is_better=False)
+
+
+def access_token(port: int) -> str:
+    body = json.dumps({"email": address_of(1), "password": PASSWORD})
+    answer = ask(port, request("POST", "/api/v1/auth/login", body=body, kind="application/json").encode())
+    return str(json.loads(answer.partition(b"\r\n\r\n")[2])["data"]["access_token"])
 
 
 def few_sign_ins(workspace: Workspace, effort: Effort) -> Iterator[Figure]:

@@ -9,6 +9,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from html import unescape
@@ -84,6 +86,7 @@ class Workspace:
             "DATABASE_URL": f"sqlite:///{self.database}",
             "REDIS_URL": queue_url,
             "LIMIT_SCALE": "1000000",
+            "ACCESS_TOKEN_MINUTES": "60",
             "BENCH_DATABASE": str(self.database),
             "BENCH_TEMPLATES": str(self.templates),
             **{name: str(value) for name, value in PARAMETERS.items()},
@@ -92,6 +95,14 @@ class Workspace:
     @property
     def queue_url(self) -> str:
         return self.environment["REDIS_URL"]
+
+    @contextmanager
+    def without_redis(self) -> Iterator[None]:
+        queue_url = self.environment.pop("REDIS_URL")
+        self._valkey.stop()
+        yield
+        self._valkey.start()
+        self.environment["REDIS_URL"] = queue_url
 
     def run(self, command: list[str]) -> str:
         """What `command` says. Raises RuntimeError with its last words when it fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from flask import request
@@ -296,8 +297,11 @@ def _tag(user_id: int, version: int) -> str:
 
 
 def _shown(user: ListedUser, fields: str | None = None) -> dict[str, Any]:
-    wanted = fields.split(",") if fields else _FIELDS
+    if fields is None:
+        return dict(zip(_FIELDS, _all_of(user), strict=True))
+    wanted = fields.split(",")
     return {name: getattr(user, name) for name in _FIELDS if name in wanted}
 
 
 _FIELDS = tuple(UserOut.model_fields)
+_all_of = attrgetter(*_FIELDS)

@@ -9,6 +9,7 @@ cryptography are imported with the first token, because that takes longer than m
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +25,13 @@ ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LONGEST = 2048
 CLOCK_SKEW = timedelta(seconds=5)
+MOST_REMEMBERED = 2048
 
 # The order of the group of P-256 (SEC 2, section 2.4.2).
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+_verified: dict[tuple[bytes, tuple[str, ...]], dict[str, Any]] = {}
 
 
 class BadToken(Exception):
@@ -86,17 +91,7 @@ def sign(access: Access, *, secret_key: str, issuer: str, at: datetime, lifetime
 
 def read_token(token: str, *, secret_keys: Sequence[str], issuer: str, at: datetime) -> Access:
     """The token's claims, if one of our keys signed it for this site and it has not expired. Raises BadToken."""
-    from joserfc import jwt
-    from joserfc.errors import JoseError
-
-    kid = _kid(token)
-    key = next((pair for each in secret_keys if (pair := key_pair(each)).kid == kid), None)
-    if key is None:
-        raise BadToken
-    try:
-        claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
-    except (JoseError, ValueError):
-        raise BadToken from None
+    claims = _claims(token, tuple(secret_keys))
     now, skew = at.timestamp(), CLOCK_SKEW.total_seconds()
     if claims.get("iss") != issuer or claims.get("aud") != audience(issuer):
         raise BadToken
@@ -105,6 +100,37 @@ def read_token(token: str, *, secret_keys: Sequence[str], issuer: str, at: datet
             raise BadToken
         return Access(user_id=int(claims["sub"]), session_id=int(claims["sid"]))
     except (KeyError, TypeError, ValueError):
+        raise BadToken from None
+
+
+def _claims(token: str, secret_keys: tuple[str, ...]) -> dict[str, Any]:
+    """The claims of a token that one of our keys signed. Raises BadToken.
+
+    To verify a signature takes longer than the rest of a request's identity, so the last ones are remembered, by the
+    token's digest. Whether the claims are good now is judged each time.
+    """
+    remembered = hashlib.sha256(token.encode()).digest(), secret_keys
+    claims = _verified.get(remembered)
+    if claims is None:
+        claims = _verify(token, secret_keys)
+        if len(_verified) >= MOST_REMEMBERED:
+            _verified.clear()
+        _verified[remembered] = claims
+    return claims
+
+
+def _verify(token: str, secret_keys: Sequence[str]) -> dict[str, Any]:
+    """Raises BadToken."""
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+
+    kid = _kid(token)
+    key = next((pair for each in secret_keys if (pair := key_pair(each)).kid == kid), None)
+    if key is None:
+        raise BadToken
+    try:
+        return jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+    except (JoseError, ValueError):
         raise BadToken from None
 
 

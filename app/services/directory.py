@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -23,7 +24,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
-    literal,
+    literal_column,
     or_,
     select,
     union_all,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
+from app.lookups import Lookup, Source
 from app.models import Role, Status, User, UserWord, user_roles, words_of
 from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 from app.services.addresses import searched_address
@@ -44,26 +46,9 @@ AFTER_ALL = "\U0010ffff"
 MOST_WORDS = 5
 # Between the names of a user's roles in one column; names are one line.
 _BETWEEN = "\n"
+_BETWEEN_NAMES: Any = literal_column(f"'{_BETWEEN}'")
 
 Order = Literal["created_at", "email", "name", "last_seen_at"]
-_COLUMNS: dict[Order, InstrumentedAttribute[Any]] = {
-    "created_at": User.created_at,
-    "email": User.email,
-    "name": User.name,
-    "last_seen_at": User.last_seen_at,
-}
-_SHOWN = (
-    User.id,
-    User.email,
-    User.name,
-    User.is_active,
-    User.email_verified_at,
-    User.created_at,
-    User.updated_at,
-    User.last_seen_at,
-    User.deleted_at,
-    User.version,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +76,8 @@ class UserFilter:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
-class ListedUser:
-    """A user in the list."""
+class ListedUser(NamedTuple):
+    """A user in the list; the fields but the last are columns."""
 
     id: int
     email: str
@@ -112,25 +96,38 @@ class ListedUser:
         return status_of(self)
 
 
+# Columns of the table, not attributes: these statements need nothing of the ORM, which takes as long as the rest.
+_USERS, _ROLES = User.__table__.c, Role.__table__.c
+_SHOWN = [_USERS[name] for name in ListedUser._fields[:-1]]
+# A statement that is the same for every request is built once: to build one takes longer than to run it.
+_THERE = _USERS.deleted_at.is_(None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Directory:
     session: DbSession
+    source: Source
 
     def find(self, user_id: int, *, deleted: bool = False) -> ListedUser | None:
-        one = select(*_SHOWN).where(User.id == user_id, *([] if deleted else [User.deleted_at.is_(None)]))
-        row = self.session.execute(_with_roles(one)).first()
+        row = (_ANYBODY if deleted else _SOMEBODY).first(self.source, user_id=user_id)
         return _listed(row) if row else None
 
     def page(self, wanted: UserFilter) -> tuple[list[ListedUser], Position | None]:
         """One page, and the position of the next; None if there is none. Two statements at most."""
-        query = select(*_SHOWN).where(*self._cheapest(_conditions(wanted)))
-        parts = [_limited(part, wanted) for part in _parts(query, wanted)]
-        some = parts[0] if len(parts) == 1 else union_all(*(select(part.subquery()) for part in parts))
-        rows = self.session.execute(_with_roles(some, wanted)).all()
-        more = len(rows) > wanted.limit
-        rows = rows[: wanted.limit]
-        last = rows[-1] if more else None
-        found = [_listed(row) for row in rows]
+        conditions = _conditions(wanted)
+        values: dict[str, Any] = {"most": wanted.limit + 1}
+        if wanted.after is not None:
+            values |= {"after_value": wanted.after.value, "after_id": wanted.after.id}
+        sort = _Sort.of(wanted)
+        if conditions:
+            there = [] if wanted.status == "deleted" else [_THERE]
+            rows: Sequence[Any] = self.session.execute(
+                _page_of([*there, *self._cheapest(conditions)], sort), values
+            ).all()
+        else:
+            rows = _usual_page(sort).all(self.source, **values)
+        found = [_listed(row) for row in rows[: wanted.limit]]
+        last = found[-1] if len(rows) > wanted.limit else None
         return found, Position(getattr(last, wanted.order), last.id) if last else None
 
     def walk(self, wanted: UserFilter) -> Iterator[ListedUser]:
@@ -162,45 +159,81 @@ def _literal(count: int) -> BindParameter[int]:
 
 
 def _listed(row: AnyRow) -> ListedUser:
-    roles = row.roles.split(_BETWEEN) if row.roles else []
-    return ListedUser(**{**row._mapping, "roles": tuple(sorted(roles))})
+    *values, roles = row
+    return ListedUser._make([*values, tuple(sorted(roles.split(_BETWEEN))) if roles else ()])
 
 
-def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], wanted: UserFilter | None = None) -> AnySelect:
+def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], sort: _Sort | None = None) -> AnySelect:
     """The few rows of `some`, in order, each with the names of its roles."""
     found = some.subquery("found")
     names = (
-        select(func.aggregate_strings(Role.name, _BETWEEN))
-        .join(user_roles, user_roles.c.role_id == Role.id)
+        select(func.aggregate_strings(_ROLES.name, _BETWEEN_NAMES))
+        .join_from(Role.__table__, user_roles, user_roles.c.role_id == _ROLES.id)
         .where(user_roles.c.user_id == found.c.id)
         .scalar_subquery()
     )
     query = select(found, names.label("roles"))
-    if wanted is None:
+    if sort is None:
         return query
-    column = found.c[wanted.order]
-    return query.order_by(column.is_(None), *_ordered(column, found.c.id, wanted)).limit(wanted.limit + 1)
+    column = found.c[sort.order]
+    return query.order_by(column.is_(None), *sort.by(column, found.c.id)).limit(_MOST)
+
+
+_ANYBODY = Lookup(_with_roles(select(*_SHOWN).where(_USERS.id == bindparam("user_id"))))
+_SOMEBODY = Lookup(_with_roles(select(*_SHOWN).where(_USERS.id == bindparam("user_id"), _THERE)))
 
 
 # ── a page ──
 
 
-def _parts(query: AnySelect, wanted: UserFilter) -> list[AnySelect]:
+_MOST = bindparam("most", type_=Integer)
+_AFTER_ID = bindparam("after_id", type_=Integer)
+
+
+class _Sort(NamedTuple):
+    """What a page's statement depends on besides the filters: `after` is the page's position in the list."""
+
+    order: Order
+    descending: bool
+    after: Literal["start", "value", "null"]
+
+    @classmethod
+    def of(cls, wanted: UserFilter) -> _Sort:
+        position = wanted.after
+        after = "start" if position is None else "value" if position.value is not None else "null"
+        return cls(wanted.order, wanted.descending, after)  # type: ignore[arg-type]
+
+    def by(self, column: ColumnElement[Any], user_id: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
+        return (column.desc(), user_id.desc()) if self.descending else (column.asc(), user_id.asc())
+
+
+def _page_of(conditions: Sequence[ColumnElement[bool] | TextClause], sort: _Sort) -> AnySelect:
+    """Up to `most` users, with `after_value` and `after_id` where the page is not the first."""
+    parts = [
+        part.order_by(*sort.by(_USERS[sort.order], _USERS.id)).limit(_MOST)
+        for part in _parts(select(*_SHOWN).where(*conditions), sort)
+    ]
+    some = parts[0] if len(parts) == 1 else union_all(*(select(part.subquery()) for part in parts))
+    return _with_roles(some, sort)
+
+
+@lru_cache
+def _usual_page(sort: _Sort) -> Lookup:
+    """Without a filter."""
+    return Lookup(_page_of([_THERE], sort))
+
+
+def _parts(query: AnySelect, sort: _Sort) -> list[AnySelect]:
     """What may be on the page, in the order of the list. Users without a value in this order come last."""
-    column, after = _COLUMNS[wanted.order], wanted.after
-    if wanted.order != "last_seen_at":
-        return [query if after is None else query.where(_beyond(column, after, descending=wanted.descending))]
+    column = _USERS[sort.order]
+    if sort.order != "last_seen_at":
+        return [query if sort.after == "start" else query.where(_beyond(column, descending=sort.descending))]
     with_value, without = query.where(column.is_not(None)), query.where(column.is_(None))
-    if after is None:
+    if sort.after == "start":
         return [with_value, without]
-    if after.value is not None:
-        return [with_value.where(_beyond(column, after, descending=wanted.descending)), without]
-    return [without.where(User.id < after.id if wanted.descending else User.id > after.id)]
-
-
-def _limited(part: AnySelect, wanted: UserFilter) -> AnySelect:
-    """Up to one row more than a page."""
-    return part.order_by(*_ordered(_COLUMNS[wanted.order], User.id, wanted)).limit(wanted.limit + 1)
+    if sort.after == "value":
+        return [with_value.where(_beyond(column, descending=sort.descending)), without]
+    return [without.where(_USERS.id < _AFTER_ID if sort.descending else _USERS.id > _AFTER_ID)]
 
 
 # ── filters ──
@@ -219,8 +252,7 @@ def _conditions(wanted: UserFilter) -> list[_Condition]:
     status = [_of_status(wanted.status)] if wanted.status else []
     role = [_with_role(wanted.role)] if wanted.role is not None else []
     seen = [_seen_before(wanted.seen_before)] if wanted.seen_before is not None else []
-    there = [] if wanted.status == "deleted" else [_Condition(None, User.deleted_at.is_(None))]
-    return [*there, *status, *role, *seen, *words]
+    return [*status, *role, *seen, *words]
 
 
 def _of_status(status: Status) -> _Condition:
@@ -258,19 +290,9 @@ def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[
     return and_(column >= prefix, column < prefix + AFTER_ALL)
 
 
-def _beyond(column: InstrumentedAttribute[Any], after: Position, *, descending: bool) -> ColumnElement[bool]:
+def _beyond(column: ColumnElement[Any], *, descending: bool) -> ColumnElement[bool]:
     """As two conditions, for which both databases use the index; SQLite does not for a comparison of tuples."""
-    value = literal(after.value, column.type)
+    value = bindparam("after_value", type_=column.type)
     if descending:
-        return and_(column <= value, or_(column < value, User.id < after.id))
-    return and_(column >= value, or_(column > value, User.id > after.id))
-
-
-def _ordered(
-    column: ColumnElement[Any] | InstrumentedAttribute[Any],
-    user_id: ColumnElement[int] | InstrumentedAttribute[int],
-    wanted: UserFilter,
-) -> tuple[ColumnElement[Any], ColumnElement[int]]:
-    if wanted.descending:
-        return column.desc(), user_id.desc()
-    return column.asc(), user_id.asc()
+        return and_(column <= value, or_(column < value, _USERS.id < _AFTER_ID))
+    return and_(column >= value, or_(column > value, _USERS.id > _AFTER_ID))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
-from sqlalchemy.engine import Connection
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import SessionNotFound
+from app.lookups import Lookup, Source
 from app.models import ApiKey, Authenticator, Device, Factor, Role, Session, User, user_roles
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access
@@ -181,10 +181,12 @@ class Sessions:
 # One Core statement for each request: credential, user and roles. Built once; creates no ORM objects.
 _USER = (User.id.label("user_id"), User.name, User.email, User.created_at.label("member_since"))
 _ROLE = (Role.name.label("role"), Role.permissions, Role.requires_second_factor)
-_ANY_FACTOR = select(Authenticator.id).where(
-    Authenticator.user_id == bindparam("user_id"),
-    Authenticator.confirmed_at.is_not(None),
-    Authenticator.kind != Factor.RECOVERY,
+_ANY_FACTOR = Lookup(
+    select(Authenticator.id).where(
+        Authenticator.user_id == bindparam("user_id"),
+        Authenticator.confirmed_at.is_not(None),
+        Authenticator.kind != Factor.RECOVERY,
+    )
 )
 _BY_SESSION = (
     select(
@@ -208,19 +210,21 @@ _BY_SESSION = (
         User.email_verified_at.is_not(None),
     )
 )
-_BY_USER = (
+_BY_USER = Lookup(
     select(*_USER, *_ROLE)
     .select_from(User)
     .outerjoin(user_roles, user_roles.c.user_id == User.id)
     .outerjoin(Role, Role.id == user_roles.c.role_id)
     .where(User.id == bindparam("user_id"), User.is_active, User.email_verified_at.is_not(None))
 )
-_BY_COOKIE = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
-_BY_PREVIOUS_TOKEN = _BY_SESSION.where(
-    Session.previous_token_hash == bindparam("token_hash"), Session.previous_token_until > bindparam("at")
+_BY_COOKIE = Lookup(_BY_SESSION.where(Session.token_hash == bindparam("token_hash")))
+_BY_PREVIOUS_TOKEN = Lookup(
+    _BY_SESSION.where(
+        Session.previous_token_hash == bindparam("token_hash"), Session.previous_token_until > bindparam("at")
+    )
 )
-_BY_ACCESS_TOKEN = _BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id"))
-_BY_API_KEY = (
+_BY_ACCESS_TOKEN = Lookup(_BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id")))
+_BY_API_KEY = Lookup(
     select(
         ApiKey.id,
         ApiKey.prefix,
@@ -264,37 +268,31 @@ class Expired:
     key_id: int = 0
 
 
-def find_by_cookie(connection: Connection, token: str, *, at: datetime) -> Found | Expired | None:
+def find_by_cookie(source: Source, token: str, *, at: datetime) -> Found | Expired | None:
     """The principal of the session `token`; None if there is none or it was ended."""
     hashed = token_hash(token)
-    rows = (
-        connection.execute(_BY_COOKIE, {"token_hash": hashed}).all()
-        or connection.execute(_BY_PREVIOUS_TOKEN, {"token_hash": hashed, "at": at}).all()
-    )
-    found = _found(connection, rows, at, via="cookie")
+    rows = _BY_COOKIE.all(source, token_hash=hashed) or _BY_PREVIOUS_TOKEN.all(source, token_hash=hashed, at=at)
+    found = _found(source, rows, at, via="cookie")
     if isinstance(found, Found) and rows[0].impersonated_id is not None:
-        return _acting_as(connection, found, rows[0], at)
+        return _acting_as(source, found, rows[0], at)
     return found
 
 
-def find_by_access_token(
-    connection: Connection, access: Access, *, at: datetime, acts: bool = False
-) -> Found | Expired | None:
+def find_by_access_token(source: Source, access: Access, *, at: datetime, acts: bool = False) -> Found | Expired | None:
     """The principal of a verified access token; None if its session was ended. `acts`: impersonation counts too."""
-    values = {"session_id": access.session_id, "user_id": access.user_id}
-    rows = connection.execute(_BY_ACCESS_TOKEN, values).all()
-    found = _found(connection, rows, at, via="access_token")
+    rows = _BY_ACCESS_TOKEN.all(source, session_id=access.session_id, user_id=access.user_id)
+    found = _found(source, rows, at, via="access_token")
     if acts and isinstance(found, Found) and rows[0].impersonated_id is not None:
-        return _acting_as(connection, found, rows[0], at)
+        return _acting_as(source, found, rows[0], at)
     return found
 
 
-def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found | Expired | None:
+def find_by_api_key(source: Source, key: str, *, at: datetime) -> Found | Expired | None:
     """The principal of an API key, limited to the key's scopes; None if there is none or it was ended.
 
     It never counts as confirmed: nobody proves who they are with it.
     """
-    rows = connection.execute(_BY_API_KEY, {"key_hash": token_hash(key)}).all()
+    rows = _BY_API_KEY.all(source, key_hash=token_hash(key))
     if not rows:
         return None
     first = rows[0]
@@ -314,14 +312,14 @@ def find_by_api_key(connection: Connection, key: str, *, at: datetime) -> Found 
         via="api_key",
         key_id=first.id,
         key_prefix=first.prefix,
-        lacks_factor=_lacks_factor(connection, rows),
+        lacks_factor=_lacks_factor(source, rows),
     )
     return Found(principal, first.last_used_at)
 
 
 def _found(
-    connection: Connection,
-    rows: Sequence[Row[*tuple[Any, ...]]],
+    source: Source,
+    rows: Sequence[Any],
     at: datetime,
     *,
     via: Literal["cookie", "access_token"],
@@ -343,15 +341,15 @@ def _found(
         authenticated_at=first.created_at,
         confirmed_at=first.confirmed_at,
         via=via,
-        lacks_factor=_lacks_factor(connection, rows),
+        lacks_factor=_lacks_factor(source, rows),
     )
     return Found(principal, first.last_seen_at, first.idle_seconds)
 
 
-def _acting_as(connection: Connection, found: Found, row: Row[*tuple[Any, ...]], at: datetime) -> Found:
+def _acting_as(source: Source, found: Found, row: Any, at: datetime) -> Found:
     """The principal of the impersonated user, while that lasts and the impersonator may."""
     own = found.principal
-    rows = connection.execute(_BY_USER, {"user_id": row.impersonated_id}).all()
+    rows = _BY_USER.all(source, user_id=row.impersonated_id)
     roles, permissions = _held(rows)
     may = USERS_IMPERSONATE in own.permissions and permissions <= own.permissions
     if not rows or not may or row.impersonated_until <= at:
@@ -371,14 +369,14 @@ def _acting_as(connection: Connection, found: Found, row: Row[*tuple[Any, ...]],
     return replace(found, principal=acting)
 
 
-def _lacks_factor(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> bool:
+def _lacks_factor(source: Source, rows: Sequence[Any]) -> bool:
     """Asks only for somebody whose role demands one."""
     if not any(row.requires_second_factor for row in rows):
         return False
-    return connection.execute(_ANY_FACTOR, {"user_id": rows[0].user_id}).first() is None
+    return _ANY_FACTOR.first(source, user_id=rows[0].user_id) is None
 
 
-def _held(rows: Sequence[Row[*tuple[Any, ...]]]) -> tuple[tuple[str, ...], frozenset[str]]:
+def _held(rows: Sequence[Any]) -> tuple[tuple[str, ...], frozenset[str]]:
     """The roles, and their permissions."""
     held = [row for row in rows if row.role is not None]
     return tuple(sorted(row.role for row in held)), frozenset().union(*(granted(row.permissions) for row in held))

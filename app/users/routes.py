@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import InvalidInput, NotFound
 from app.models import ApiKey, Session, Status, User
 from app.principal import Principal
-from app.services.directory import ListedUser, Order, UserFilter
+from app.services.directory import Order, UserFilter
 from app.services.permissions import (
     PERMISSIONS,
     ROLES_ASSIGN,
@@ -60,7 +60,7 @@ def index() -> ResponseReturnValue:
         form,
         asked=SimpleNamespace(**asked),
         is_filtered=any(asked[name] for name in FILTERS if name != "sort"),
-        users=[_listed(user) for user in found],
+        users=found,
         roles={"": "Any"} | {role.name: role.name for role in roles},
         states={"": "Any"} | STATES,
         orders=ORDERS,
@@ -143,19 +143,6 @@ def _url(asked: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
         name: value for name, value in asked.items() if value and (name, value) != ("sort", "-created_at")
     }
     return url_for(to, **(kept | more))
-
-
-def _listed(user: ListedUser) -> SimpleNamespace:
-    names = (
-        "id",
-        "name",
-        "email",
-        "status",
-        "roles",
-        "last_seen_at",
-        "created_at",
-    )
-    return SimpleNamespace(**{name: getattr(user, name) for name in names})
 
 
 # ── one user ──

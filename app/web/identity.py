@@ -41,6 +41,7 @@ PENDING = "pending"
 PENDING_SECONDS = 15 * 60
 PENDING_PARTS = 7
 LONGEST_NAME_KEPT = 60
+_DEVICE_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
 
@@ -70,7 +71,7 @@ class CookieSession(SecureCookieSessionInterface):
             ("_flashes", 1),
             *((name, 0) for name in (PENDING, *_named(session, CHALLENGE, LINK), "_flashes")),
         )
-        for name, kept in steps:
+        for name, kept in steps if any(name in session for name, _ in steps) else ():
             if signer is None or len(signer.dumps(dict(session))) <= LARGEST_COOKIE:
                 return
             if name in session:
@@ -118,7 +119,7 @@ def note_visit() -> None:
     g.origin = Origin(
         Visit(
             address=_address(request.remote_addr),
-            user_agent=(request.user_agent.string or "")[:500],
+            user_agent=request.headers.get("User-Agent", "")[:500],
             request_id=g.request_id,
             device_token=_device_cookie(),
         )
@@ -126,10 +127,11 @@ def note_visit() -> None:
 
 
 def _device_cookie() -> str | None:
-    value = request.cookies.get(device_cookie_name(), "")
-    return value if re.fullmatch(r"[A-Za-z0-9_-]{43}", value) else None
+    value = request.cookies.get(device_cookie_name())
+    return value if value and _DEVICE_TOKEN.fullmatch(value) else None
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str | None) -> str | None:
     """The client's IP address as reported by the server or the proxies, if it is one."""
     try:
@@ -194,8 +196,7 @@ def _by_cookie() -> Found | Expired | None:
     token = session.get(TOKEN)
     if not isinstance(token, str):
         return None
-    with one_read().connect() as connection:
-        found = find_by_cookie(connection, token, at=now())
+    found = find_by_cookie(one_read(), token, at=now())
     if isinstance(found, Found):
         g.came_with = (token, found.principal)
     else:
@@ -205,14 +206,15 @@ def _by_cookie() -> Found | Expired | None:
 
 def _by_forward_cookie() -> Found | Expired | None:
     """The principal of the cookie that other apps pass on; it counts where they ask, and nowhere else."""
-    value = request.cookies.get(forward_cookie_name(), "") if view_property("is_for_other_apps") else ""
+    value = request.cookies.get(forward_cookie_name()) if view_property("is_for_other_apps") else None
+    if not value:
+        return None
     try:
         session_id, user_id = _forward_signer().loads(value)
     except (BadData, TypeError, ValueError):
         return None
-    with one_read().connect() as connection:
-        access = Access(user_id=user_id, session_id=session_id)
-        return find_by_access_token(connection, access, at=now(), acts=True)
+    access = Access(user_id=user_id, session_id=session_id)
+    return find_by_access_token(one_read(), access, at=now(), acts=True)
 
 
 def _by_header(request: Request) -> Found | Expired | None:
@@ -223,14 +225,12 @@ def _by_header(request: Request) -> Found | Expired | None:
     if credential.startswith(PREFIX):
         if not is_api_key(credential):
             return None
-        with one_read().connect() as connection:
-            return find_by_api_key(connection, credential, at=now())
+        return find_by_api_key(one_read(), credential, at=now())
     try:
         access = read_token(credential, secret_keys=settings().signing_keys, issuer=settings().public_url, at=now())
     except BadToken:
         return None
-    with one_read().connect() as connection:
-        return find_by_access_token(connection, access, at=now())
+    return find_by_access_token(one_read(), access, at=now())
 
 
 def _expire(expired: Expired) -> None:

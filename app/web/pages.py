@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import MutableMapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import flask.templating
-import jinja2
 from flask import Flask, Response, g, make_response, render_template, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader
-from jinja2.environment import TemplateModule
-from jinja2.runtime import Context
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,24 +26,7 @@ from app.web.site import site
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
-class Template(jinja2.Template):
-    """A template whose macros are created once when others import it: no template has globals of its own."""
-
-    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
-        return super()._get_default_module()
-
-
-class Environment(flask.templating.Environment):
-    """Templates share one dict of globals: Jinja would copy a chain of two for each page and each import in it."""
-
-    template_class = Template
-
-    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        return self.globals if d is None else super().make_globals(d)
-
-
 def init_app(app: Flask, settings: Settings) -> None:
-    app.jinja_environment = Environment
     overridden = Path(app.instance_path) / "templates"
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

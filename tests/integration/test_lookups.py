@@ -1,0 +1,77 @@
+"""Lookups give what SQLAlchemy gives, without it, on both databases; and its errors."""
+
+from itertools import product
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from app.extensions import db, now, one_read
+from app.lookups import Lookup
+from app.principal import OPERATOR
+from app.services import directory, sessions
+from app.services.directory import _Sort
+from app.unit_of_work import unit_of_work
+
+LOOKUPS = {
+    **{
+        name: value
+        for module in (directory, sessions)
+        for name, value in vars(module).items()
+        if isinstance(value, Lookup)
+    },
+    **{
+        f"page {sort}": directory._usual_page(sort)
+        for sort in map(_Sort._make, product(["name", "last_seen_at"], [True, False], ["start", "value", "null"]))
+        if sort.order == "last_seen_at" or sort.after != "null"
+    },
+}
+VALUES = {"after_id": 3, "most": 3, "user_id": 1, "session_id": 1, "token_hash": "x", "key_hash": "x"}
+
+
+@pytest.fixture
+def filled(app):
+    with app.app_context(), unit_of_work() as work:
+        for number, name in enumerate(("Ada", "Grace", "Ada")):
+            roles = ["member", "manager"]
+            work.users.create(email=f"{number}@example.com", name=name, roles=roles, password=None, by=OPERATOR)
+    return app
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_lookup_reads_what_the_statement_reads(filled, name, monkeypatch):
+    lookup = LOOKUPS[name]
+    with filled.app_context():
+        parameters = lookup.statement.compile(db.engine).params
+        known = VALUES | {"at": now(), "after_value": "Ada" if "order='name'" in name else now()}
+        values = {each: known[each] for each in parameters if each in known}
+        expected = [tuple(row) for row in db.session.execute(lookup.statement, values)]
+        monkeypatch.setattr("sqlalchemy.Engine.connect", None)  # Not by SQLAlchemy.
+        assert [tuple(row) for row in lookup.all(one_read(), **values)] == expected
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_lookup_leaves_no_connection_taken_and_no_transaction_open(filled):
+    with filled.app_context():
+        for _ in range(30):  # More than the pool has.
+            assert directory._SOMEBODY.first(one_read(), user_id=0) is None
+        assert db.engine.pool.checkedout() == 0
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_lookup_raises_the_errors_of_sqlalchemy(app):
+    with app.app_context():
+        wrong = Lookup(text("SELECT nothing FROM nowhere").columns())
+        with pytest.raises((OperationalError, ProgrammingError)):
+            wrong.all(one_read())
+
+
+def test_lookup_is_heard_by_who_listens_for_statements(filled):
+    with filled.app_context():
+        heard = []
+        listen = lambda *given: heard.append(given[2])  # noqa: E731
+        event.listen(db.engine, "before_cursor_execute", listen)
+        directory._SOMEBODY.first(one_read(), user_id=1)
+        event.remove(db.engine, "before_cursor_execute", listen)
+    assert "FROM users" in heard[-1]
