@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import io
 import json
 import logging
@@ -194,8 +195,11 @@ def _make(settings: Settings) -> Flask:
     # The limiter is one for the process: what a dead queue taught it in another test is forgotten.
     limiter._storage_dead = False
     limiter._check_backend_count = 0
-    # Compiled once is enough for the templates of all applications.
-    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(run_folder()))
+    # Compiled once is enough for the templates of all applications with the same constants.
+    constants = f"{vars(app.jinja_env.globals['site'])} {settings.path_prefix}"
+    folder = run_folder() / f"templates-{hashlib.sha256(constants.encode()).hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(folder))
     return app
 
 

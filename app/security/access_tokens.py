@@ -18,6 +18,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from app.remembered import Remembered
+
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
@@ -25,13 +27,12 @@ ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LONGEST = 2048
 CLOCK_SKEW = timedelta(seconds=5)
-MOST_REMEMBERED = 2048
 
 # The order of the group of P-256 (SEC 2, section 2.4.2).
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-_verified: dict[tuple[bytes, tuple[str, ...]], dict[str, Any]] = {}
+_verified: Remembered[dict[str, Any]] = Remembered()
 
 
 class BadToken(Exception):
@@ -109,14 +110,8 @@ def _claims(token: str, secret_keys: tuple[str, ...]) -> dict[str, Any]:
     To verify a signature takes longer than the rest of a request's identity, so the last ones are remembered, by the
     token's digest. Whether the claims are good now is judged each time.
     """
-    remembered = hashlib.sha256(token.encode()).digest(), secret_keys
-    claims = _verified.get(remembered)
-    if claims is None:
-        claims = _verify(token, secret_keys)
-        if len(_verified) >= MOST_REMEMBERED:
-            _verified.clear()
-        _verified[remembered] = claims
-    return claims
+    key = hashlib.sha256(token.encode()).digest(), secret_keys
+    return _verified.find(key) or _verified.keep(key, _verify(token, secret_keys))
 
 
 def _verify(token: str, secret_keys: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from copy import copy
 from typing import Any
 
 import flask.templating
 import jinja2
 from flask import Flask
+from jinja2 import nodes
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
+from jinja2.visitor import NodeTransformer
+from werkzeug.exceptions import HTTPException
 
 from app.web.routing import LazyRule
 
@@ -22,18 +27,92 @@ class Template(jinja2.Template):
 
 
 class Environment(flask.templating.Environment):
-    """Templates share one dict of globals: Jinja would copy a chain of two for each page and each import in it."""
+    """Templates share one dict of globals: Jinja would copy a chain of two for each page and each import in it.
+
+    `constants` names the globals whose attributes, and whose results for constant arguments, never change. They are
+    read when a template is compiled, and become part of its text.
+    """
 
     template_class = Template
 
+    def __init__(self, app: Flask, **options: Any) -> None:
+        self.constants: set[str] = set()
+        super().__init__(app, **options)
+
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         return self.globals if d is None else super().make_globals(d)
+
+    def _generate(
+        self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
+    ) -> str:
+        return super()._generate(_Fold(self).visit(source), name, filename, defer_init)
+
+
+class _Fold(NodeTransformer):
+    """Replaces constants by their values, and a loop over a list of constants by its rounds."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if self._is_constant(node.node) and not (node.kwargs or node.dyn_args or node.dyn_kwargs):
+            with suppress(
+                nodes.Impossible, LookupError, OSError, RuntimeError, HTTPException
+            ):  # Not for this request, or ever.
+                constant: Any = self._environment.globals[node.node.name]  # type: ignore[attr-defined]
+                return nodes.Const(constant(*(each.as_const() for each in node.args)), lineno=node.lineno)
+        return node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if self._is_constant(node.node):
+            value = getattr(self._environment.globals[node.node.name], node.attr, None)  # type: ignore[attr-defined]
+            if isinstance(value, str | int | None):
+                return nodes.Const(value, lineno=node.lineno)
+        return node
+
+    def visit_For(self, node: nodes.For) -> Any:  # noqa: N802
+        rounds = _rounds(node)
+        if rounds is None:
+            return self.generic_visit(node)
+        return [self.visit(each) for values in rounds for each in _put(node.body, values)]
+
+    def _is_constant(self, node: nodes.Node) -> bool:
+        return isinstance(node, nodes.Name) and node.name in self._environment.constants
+
+
+def _put(node: Any, values: dict[str, Any]) -> Any:
+    """A copy with values in place of variables."""
+    if isinstance(node, list):
+        return [_put(each, values) for each in node]
+    if not isinstance(node, nodes.Node):
+        return node
+    if isinstance(node, nodes.Name) and node.name in values:
+        return nodes.Const(values[node.name], lineno=node.lineno)
+    copied = copy(node)
+    for name, value in node.iter_fields():
+        setattr(copied, name, _put(value, values))
+    return copied
+
+
+def _rounds(node: Any) -> list[dict[str, Any]] | None:
+    """The variables of each round, if the loop is over a list of tuples of constants and does nothing special."""
+    is_plain = not (node.else_ or node.test or node.recursive) and isinstance(node.target, nodes.Tuple)
+    if not is_plain or any(name.name == "loop" for each in node.body for name in each.find_all(nodes.Name)):
+        return None
+    try:
+        values = node.iter.as_const()
+    except nodes.Impossible:
+        return None
+    names = [each.name for each in node.target.items if isinstance(each, nodes.Name)]
+    return [dict(zip(names, each, strict=True)) for each in values]
 
 
 class Application(Flask):
     """Extensions may use `jinja_env` as soon as they are initialized, so its class is named here."""
 
-    jinja_environment = Environment
+    jinja_environment: type[Any] = Environment
     url_rule_class = LazyRule
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from urllib.parse import urlsplit
 
-from flask import Response, current_app, g, make_response, request
-from flask_wtf.csrf import CSRFError
+from flask import Response, current_app, g, make_response, request, session
+from flask_wtf.csrf import CSRFError, generate_csrf
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from app import urls
 from app.extensions import csrf, settings
+from app.remembered import Remembered
 from app.web.identity import has_explicit_credential, is_api
 from app.web.views import View, mark_view, view_property
 
@@ -18,6 +20,21 @@ NO_COOKIE = (
     "This page was open for too long. If it says so again, your browser keeps no cookies: allow them for this site. "
     "What you typed is still here; please send it again."
 )
+
+
+_tokens: Remembered[str] = Remembered()
+
+
+def csrf_token() -> str:
+    """The token for the forms of this session: one that was signed within the last minute, or a new one."""
+    token: str | None = g.get("csrf_token")  # Where Flask-WTF keeps it.
+    if token is None:
+        secret = session.get("csrf_token")
+        if not secret:
+            return str(generate_csrf())
+        key = hashlib.sha256(f"{settings().signing_keys[0]} {secret}".encode()).digest()
+        token = g.csrf_token = _tokens.find(key) or _tokens.keep(key, generate_csrf())
+    return token
 
 
 def check_csrf() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import g, request
 from flask_wtf import FlaskForm
+from markupsafe import Markup, escape
 from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, Length, ValidationError
 
@@ -15,6 +16,8 @@ from app.services.addresses import LONGEST_ADDRESS, LONGEST_NAME, canonical_addr
 
 # Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
 UNCLEAN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
+
+PLAIN_INPUTS = {"text", "email", "password", "checkbox", "search", "tel", "url"}
 
 
 class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
@@ -53,7 +56,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         """Read what was sent, without control characters: they are refused, and must not be shown again."""
         super().process(*args, **kwargs)
         self._unclean = {}
-        for field in self:
+        for field in self if self.was_sent() else ():
             sent = request.form.getlist(field.name)
             if len(sent) > 1 and not isinstance(field, SelectMultipleField):
                 self._unclean[field.name] = "Send this once."
@@ -67,6 +70,37 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         for name, problem in self._unclean.items():
             self[name].errors = [problem]
         return valid and not self._unclean
+
+
+def draw_input(field: Any, hint: str | None, attributes: dict[str, Any]) -> Markup:
+    """The element of a field, described by its hint and its error.
+
+    Plain inputs are written here: through WTForms' widget one takes a tenth of a millisecond, most of a sign-in page.
+    """
+    described = " ".join([f"{field.id}-hint"] * bool(hint) + [f"{field.id}-error"] * bool(field.errors))
+    kind = getattr(field.widget, "input_type", None)
+    if kind not in PLAIN_INPUTS:
+        own = {"aria_describedby": described} if described else {}
+        invalid = {"aria_invalid": "true"} if field.errors else {}
+        return Markup(field(**attributes, **own, **invalid))  # noqa: S704 - WTForms escapes.
+    drawn: dict[str, Any] = {"type": kind, "id": field.id, "name": field.name}
+    if kind == "checkbox":
+        drawn |= {"value": "y", "checked": bool(field.data)}
+    elif kind != "password":
+        drawn["value"] = field._value()
+    flags = field.flags
+    drawn |= {"required": bool(flags.required), "minlength": flags.minlength, "maxlength": flags.maxlength}
+    for name, value in ((field.render_kw or {}) | attributes).items():
+        drawn[name.rstrip("_").replace("_", "-")] = value
+    drawn |= {"aria-invalid": "true" if field.errors else None, "aria-describedby": described or None}
+    return Markup(f"<input{''.join(map(_attribute, drawn.items()))}>")  # noqa: S704 - `_attribute` escapes.
+
+
+def _attribute(named: tuple[str, Any]) -> str:
+    name, value = named
+    if value is None or value is False:
+        return ""
+    return f" {name}" if value is True else f' {name}="{escape(value)}"'
 
 
 class Address(EmailField):

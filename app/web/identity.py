@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from dataclasses import astuple, dataclass, replace
@@ -10,13 +11,14 @@ from ipaddress import ip_address
 from typing import Any, cast
 
 from flask import Flask, Request, Response, g, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
 from app.cache import cache
 from app.extensions import DATABASE_AWAY, db, login_manager, now, one_read, settings
 from app.principal import Principal, Visit
+from app.remembered import Remembered
 from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key, shown_part
 from app.security.tokens import new_token, token_hash
@@ -48,9 +50,25 @@ DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cook
 class CookieSession(SecureCookieSessionInterface):
     """Flask's own, with its signer created once: Flask creates one for each read and write."""
 
+    def __init__(self) -> None:
+        self._verified: Remembered[dict[str, Any]] = Remembered()
+
     @lru_cache  # noqa: B019 - there is one of it, and it lives as long as the application
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         return super().get_signing_serializer(app)
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """As Flask's own; the content of cookies that were verified is remembered, by their digest."""
+        value = request.cookies.get(self.get_cookie_name(app), "")
+        digest = hashlib.sha256(value.encode(errors="replace")).digest()
+        known = self._verified.find(digest)
+        if known is not None:
+            return self.session_class(known)
+        found = super().open_session(app, request)
+        # Not with a list, which a request could change in place.
+        if found and all(isinstance(each, str | int) for each in found.values()):
+            self._verified.keep(digest, dict(found))
+        return found
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Not with an answer that shared caches keep: it neither depends on a cookie nor sets one."""
@@ -94,7 +112,7 @@ def init_app(app: Flask) -> None:
 
 def principal() -> Principal | None:
     """Who is signed in, or None."""
-    user = current_user._get_current_object()
+    user = g.get("_login_user") or current_user._get_current_object()  # Where Flask-Login keeps what it has loaded.
     return user if isinstance(user, Principal) else None
 
 
@@ -119,7 +137,7 @@ def note_visit() -> None:
     g.origin = Origin(
         Visit(
             address=_address(request.remote_addr),
-            user_agent=request.headers.get("User-Agent", "")[:500],
+            user_agent=request.environ.get("HTTP_USER_AGENT", "")[:500],
             request_id=g.request_id,
             device_token=_device_cookie(),
         )
@@ -151,7 +169,7 @@ def _load(request: Request) -> Principal | None:
         return None
     g.origin = Origin(visit(), found.principal)
     # Only where a view says so: elsewhere the header would be a way to use a session or a key without a sign.
-    if "X-Background" in request.headers and view_property("refreshes_itself"):
+    if "HTTP_X_BACKGROUND" in request.environ and view_property("refreshes_itself"):
         return found.principal
     _note_use(found)
     return found.principal
@@ -178,7 +196,7 @@ def refreshes_itself(view: View) -> View:
 
 def has_explicit_credential() -> bool:
     """Whether the request has an Authorization header; its cookies are then ignored."""
-    return "Authorization" in request.headers and is_api()
+    return "HTTP_AUTHORIZATION" in request.environ and is_api()
 
 
 def is_api() -> bool:

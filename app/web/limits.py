@@ -24,7 +24,7 @@ OF_PERSONS = {"mail", "write"}
 
 def require_length() -> None:
     """Without Content-Length, a body would be cut off at MAX_CONTENT_LENGTH and taken for the whole."""
-    if "Transfer-Encoding" in request.headers and request.content_length is None:
+    if "HTTP_TRANSFER_ENCODING" in request.environ and request.content_length is None:
         abort(411)
 
 

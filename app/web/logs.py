@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 from typing import Any
 
 from flask import g, has_app_context
-from pythonjsonlogger.json import JsonFormatter
 
 from app.settings import Settings
 
@@ -30,6 +30,7 @@ FIELDS = (
     "processes",
     "release",
 )
+OF_EVERY_RECORD = {*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "asctime", "message", "taskName"}
 
 
 class _RequestId(logging.Filter):
@@ -54,30 +55,31 @@ class _Console(logging.Formatter):
         return super().format(record) + (f" ({extra})" if extra else "")
 
 
+class _Json(logging.Formatter):
+    """One object a line: time, level, logger, message, a stack if there is one, and what was passed as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exc_info"] = self.formatException(record.exc_info)
+        entry |= {name: value for name, value in vars(record).items() if name not in OF_EVERY_RECORD}
+        return json.dumps(entry, default=str)
+
+
 def init_logs(settings: Settings) -> None:
     """Configure logging to standard error, once for each process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())
     handler.setFormatter(
-        _json() if settings.logs_json else _Console("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+        _Json() if settings.logs_json else _Console("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
     for talkative in ("rq.worker", "rq", "flask-limiter", "alembic", "werkzeug"):
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
-
-
-def _json() -> logging.Formatter:
-    formatter = JsonFormatter(
-        ["asctime", "levelname", "name", "message"],
-        rename_fields={"asctime": "at", "levelname": "level", "name": "logger"},
-        datefmt="%Y-%m-%dT%H:%M:%SZ",
-        reserved_attrs=[*_reserved()],
-    )
-    formatter.converter = time.gmtime
-    return formatter
-
-
-def _reserved() -> list[str]:
-    return [*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "asctime", "message", "taskName"]

@@ -6,11 +6,11 @@ import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, Response, g, make_response, render_template, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import Busy, InvalidInput
@@ -18,7 +18,9 @@ from app.extensions import now, settings
 from app.services.site import Site
 from app.settings import Settings
 from app.unit_of_work import reading
-from app.web.forms import Form
+from app.web.application import Environment
+from app.web.csrf import csrf_token
+from app.web.forms import Form, draw_input
 from app.web.identity import principal
 from app.web.overrides import find_own_file
 from app.web.site import site
@@ -32,7 +34,10 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=moment, ago=ago)
     addresses = Addresses(app, files_change=settings.is_development)
-    app.jinja_env.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
+    environment = cast(Environment, app.jinja_env)
+    environment.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
+    environment.globals["draw_input"] = draw_input
+    environment.constants = {"site", "url_for"} if settings.is_development else {"site", "url_for", "asset"}
     app.context_processor(_everywhere)
 
 
@@ -60,6 +65,7 @@ def _everywhere() -> dict[str, Any]:
     known = site() if asks else g.get("site", Site())
     return {
         "principal": principal() if asks else None,
+        "csrf_token": csrf_token,
         "request_id": g.get("request_id"),
         "announcement": known.announcement,
         "registration": known.registration or settings().registration,
@@ -117,20 +123,21 @@ def moment(at: datetime | None) -> str | Markup:
     """`12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
     if at is None:
         return ""
-    local = at.astimezone(settings().zone)
-    text = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), text)
+    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(_local(at))}</time>')  # noqa: S704
 
 
 def ago(at: datetime | None) -> str | Markup:
     """`3 minutes ago`, with the full time in the title."""
     if at is None:
         return "never"
+    iso = at.isoformat(timespec="seconds")
+    return Markup(f'<time datetime="{iso}" title="{escape(_local(at))}">{relative(now() - at)}</time>')  # noqa: S704
+
+
+def _local(at: datetime) -> str:
+    """In the site's time zone."""
     local = at.astimezone(settings().zone)
-    title = f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.isoformat(timespec="seconds"), title, relative(now() - at)
-    )
+    return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
 
 
 def relative(age: timedelta) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import current_app, request
+from flask import current_app, g, request
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -23,4 +23,11 @@ def mark_view(**properties: Any) -> Callable[[View], View]:
 
 def view_property(name: str, default: Any = None) -> Any:
     """The property of the view that this request is for; `default` if it has none, or if no URL matches."""
-    return getattr(current_app.view_functions.get(request.endpoint or ""), name, default)
+    view = g.get("view")
+    if view is None:
+        view = g.view = current_app.view_functions.get(request.endpoint or "", _no_view)
+    return getattr(view, name, default)
+
+
+def _no_view() -> None:
+    """In place of the view of a request whose URL matches none."""

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 
-from app.web.logs import _json
+from app.web.logs import _Json
 
 
 def test_times_are_utc_whatever_the_zone_of_the_machine(monkeypatch):
@@ -13,7 +13,7 @@ def test_times_are_utc_whatever_the_zone_of_the_machine(monkeypatch):
     try:
         record = logging.LogRecord("x", logging.INFO, "x", 1, "hello", (), None)
         record.created = 1_788_000_000.0
-        said = json.loads(_json().format(record))
+        said = json.loads(_Json().format(record))
     finally:
         monkeypatch.undo()
         time.tzset()

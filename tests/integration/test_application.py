@@ -1,0 +1,71 @@
+"""What is done once instead of on every request: constants of templates, verified cookies and tokens."""
+
+import pytest
+
+from app.web.application import Environment
+from tests.support.browser import Browser
+
+pytestmark = pytest.mark.databases("sqlite")
+
+
+def compiled(app, text):
+    with app.test_request_context("/"):
+        return str(app.jinja_env.compile(text, raw=True))
+
+
+def test_templates_use_our_environment_although_extensions_touch_it_first(app):
+    assert type(app.jinja_env) is Environment
+    assert app.jinja_env.from_string("").__class__.__module__ == "app.web.application"
+
+
+@pytest.mark.settings(site_name="Acme & <Co>", base_url="https://example.com/accounts")
+def test_constants_become_text_of_the_template(app):
+    code = compiled(app, "{{ url_for('auth.login') }} {{ site.name }} {{ asset('gatehouse.css') }}")
+    assert "/accounts/auth/login Acme &amp; &lt;Co&gt; /accounts/static/gatehouse.css?v=" in code
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("{{ url_for('users.show', user_id=1) }}", "user_id"),
+        ("{{ url_for(endpoint) }}", "endpoint"),
+        ("{{ url_for('no.such_endpoint') }}", "no.such_endpoint"),
+        ("{{ asset('no-such-file') }}", "no-such-file"),
+        ("{{ csrf_token() }}", "csrf_token"),
+        ("{% for a, b in [(1, 2)] %}{{ loop.index }}{% endfor %}", "loop"),
+        ("{% for a, b in pairs %}{{ a }}{% endfor %}", "pairs"),
+    ],
+)
+def test_what_depends_on_the_request_stays_an_expression(app, text, stays):
+    assert stays in compiled(app, text)
+
+
+def test_loop_over_constants_gives_what_it_gave(app):
+    text = "{% for a, b in [('x', 1), ('<y>', 2)] %}{% set c = b * 2 %}{{ a }}{{ c }}{% if b == n %}!{% endif %} {% endfor %}"
+    with app.test_request_context("/"):
+        assert app.jinja_env.from_string(text).render(n=2) == "x2 &lt;y&gt;4! "
+
+
+def test_remembered_cookie_is_refused_when_it_was_changed_or_its_session_has_ended(app, ada):
+    browser = Browser(app)
+    browser.sign_in(ada)
+    for _ in range(2):
+        assert browser.get("/account").status_code == 200
+    cookie = browser.cookie("session").value
+
+    def answer_to(value):
+        return app.test_client(use_cookies=False).get("/account", headers={"Cookie": f"session={value}"}).status_code
+
+    assert answer_to(cookie) == 200
+    assert answer_to(cookie[:-1] + ("A" if cookie[-1] != "A" else "B")) == 302
+    browser.post("/auth/logout")
+    assert answer_to(cookie) == 302
+
+
+def test_token_of_a_form_stays_the_same_for_a_minute_and_is_bound_to_its_session(app, ada):
+    browser, other = Browser(app), Browser(app)
+    browser.sign_in(ada)
+    other.sign_in(ada)
+    first = browser.token_on("/account")
+    assert browser.token_on("/account") == first
+    assert other.token_on("/account") != first
