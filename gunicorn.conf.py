@@ -59,6 +59,7 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
+    freeze()
     tell("the web has started", addresses=[str(listener) for listener in server.LISTENERS], processes=workers)
 
 
@@ -76,7 +77,14 @@ def tell(message: str, **facts: Any) -> None:
 
 def on_reload(server: Any) -> None:
     """What was imported before is garbage now, and new workers would inherit it."""
+    gc.unfreeze()
+    freeze()
+
+
+def freeze() -> None:
+    """Leave these objects alone in the collections of workers, so that their memory stays shared."""
     gc.collect()
+    gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -6,6 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
+import app.lazy as lazy  # before all that imports those libraries
 from app import account, admin, api, auth, cache, dev, health, home, users
 from app.account import connections as account_connections
 from app.account import data as account_data
@@ -78,6 +79,7 @@ __all__ = [
     "dev_routes",
     "health_routes",
     "home_routes",
+    "lazy",
     "users_acts",
     "users_imports",
     "users_invitations",

