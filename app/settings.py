@@ -609,7 +609,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         else {},
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
         "RATELIMIT_KEY_PREFIX": "gatehouse",
-        "RATELIMIT_STRATEGY": "fixed-window",
+        "RATELIMIT_STRATEGY": "counting-window",  # app/web/limits.py
         # With a cookie of this name Flask-Login would not call our request loader. No request can have one.
         "REMEMBER_COOKIE_NAME": "no;cookie",
         "SESSION_PROTECTION": None,

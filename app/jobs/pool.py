@@ -17,9 +17,10 @@ from flask import Flask, g
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
-from rq.exceptions import DeserializationError
+from rq.exceptions import DeserializationError, StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
 
 from app.extensions import settings
 from app.jobs.schedule import run_schedule
@@ -95,6 +96,8 @@ class Worker(SimpleWorker):
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
         self._state = state  # A stop reads this, so it is always current; the state in Redis may be a second old.
+        if state == WorkerStatus.IDLE and self._stop_requested:
+            raise StopRequested  # It came when RQ's loop had looked for it already, and would wait for a job first.
         if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
             self._told_at = time.monotonic()
             super().set_state(state, pipeline)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from app.errors import WrongPassword
-from app.extensions import db
+from app.extensions import db, limiter
 from app.models import ApiKey, AuditEvent
 from app.services.schedule import SCHEDULE
 from app.tasks import WarnOfExpiringKeys
@@ -177,6 +177,21 @@ def test_a_key_has_a_quota_that_is_told(app, manager):
     assert answers[0].headers["RateLimit-Policy"] == '"key";q=2;w=60'
     assert answers[0].headers["RateLimit"].startswith('"key";r=1;')
     assert int(answers[2].headers["Retry-After"]) > 0
+
+
+def test_quota_of_a_key_takes_one_round_trip_to_redis(app, manager, monkeypatch):
+    program = Program(app, token=made(manager)["key"])
+    assert program.get("/users").status_code == 200  # Loads the script.
+    redis = limiter.storage.storage
+    send, sent = redis.execute_command, []
+    monkeypatch.setattr(
+        redis, "execute_command", lambda *command, **how: sent.append(command[0]) or send(*command, **how)
+    )
+
+    answer = program.get("/users")
+
+    assert answer.headers["RateLimit"].startswith('"key";r=')
+    assert sent == ["EVALSHA"]
 
 
 def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import ssl
 import threading
 from collections import Counter
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from flask import g
 from rq import Queue
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
@@ -712,6 +714,17 @@ def test_of_several_workers_one_leaves_bulk_work_alone(app, redis_url, processes
     assert "schedule" in pool._parts
     assert [name for name, taken in queues.items() if "bulk" not in taken] == without_bulk
     assert all({"urgent", "default"} <= set(taken) for taken in queues.values())
+
+
+def test_worker_that_is_told_to_stop_between_two_jobs_waits_for_no_other(app, redis_url, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    connection = connect(redis_url)
+    worker = Worker([Queue("default", connection=connection)], connection=connection, serializer=JSONSerializer)
+    worker.set_state("busy")
+    worker.request_stop(signal.SIGTERM, None)  # RQ's loop has looked already whether it must stop.
+
+    with pytest.raises(StopRequested):
+        worker.set_state("idle")
 
 
 def test_workers_are_not_notified_of_a_request_that_failed(app, redis_url):
