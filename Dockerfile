@@ -1,10 +1,10 @@
 # Two stages: pip's build environment stays out of the image. Runs without root; one image for every part.
-FROM python:3.13.9-slim-trixie AS build
+FROM python:3.14.0-slim-trixie AS build
 WORKDIR /srv/gatehouse
 COPY requirements.txt .
 RUN python -m venv /srv/venv && /srv/venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 
-FROM python:3.13.9-slim-trixie
+FROM python:3.14.0-slim-trixie
 ARG RELEASE=""
 LABEL org.opencontainers.image.title="Gatehouse" \
     org.opencontainers.image.description="Accounts, sign-in and background jobs" \
