@@ -22,8 +22,8 @@ _ALIKE = re.compile(
 def read_env_file(file: Path) -> dict[str, str]:
     """The values of `NAME=value` lines; nothing is interpolated.
 
-    A value may be quoted; without quotes it ends at white space and `#`. Raises OSError, and ValueError for a line
-    that is none and for text that is not UTF-8.
+    A value may be quoted; without quotes it ends at white space and `#`. Raises OSError, and ValueError for
+    another line and for text that is not UTF-8.
     """
     return {binding.key: binding.value or "" for binding in _bindings(file) if binding.key}
 
