@@ -116,7 +116,7 @@ class Work:
     def registration_open(self) -> bool:
         return self.registration_mode == "open"
 
-    @property
+    @cached_property
     def registration_mode(self) -> str:
         """`open`, `invite` or `closed`: what administrators chose, or else what is deployed."""
         return self.site_settings.get().registration or settings().registration

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from app.errors import InvalidAddress, InvalidName
 
+if TYPE_CHECKING:
+    from email_validator import ValidatedEmail
+
 LONGEST_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
 LONGEST_NAME = 100
+# Local parts of these characters need no further check (RFC 5322 allows more). Nearly all addresses have such a one.
+PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 # Letters and symbols without a visible glyph: the Hangul fillers and the blank Braille pattern.
 BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 # Control characters, separators of lines and paragraphs, what makes text read as something else (the bidirectional
@@ -23,23 +30,37 @@ def canonical_address(typed: str) -> str:
     and two accounts that differ by a capital letter are an attack. Nothing is case-folded: that would turn `ß` into
     `ss` and the Greek final sigma into another, which in a domain is another owner's.
     """
-    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - loaded with the first address.
-
     text = unicodedata.normalize("NFKC", typed.strip())
     if len(text) > LONGEST_ADDRESS:
         raise InvalidAddress
     local, _, domain = text.rpartition("@")
-    try:
-        # Lowers the domain's case by UTS 46, and refuses reserved domains.
-        found = validate_email(
-            f"{_lower(local)}@{domain}", check_deliverability=False, globally_deliverable=False, strict=True
-        )
-    except (EmailNotValidError, UnicodeError):
-        raise InvalidAddress from None
-    address = f"{found.local_part}@{found.ascii_domain.lower()}"
-    if not _is_host_name(found.ascii_domain) or len(address) > LONGEST_ADDRESS:
+    local = _lower(local)
+    if not PLAIN_LOCAL_PART.fullmatch(local):
+        local = _validate(f"{local}@{domain}").local_part
+    address = f"{local}@{_canonical_domain(domain)}"
+    if len(address) > LONGEST_ADDRESS:
         raise InvalidAddress
     return address
+
+
+@lru_cache(maxsize=1024)
+def _canonical_domain(domain: str) -> str:
+    """Return the domain in ASCII and lower case; an import asks for the same few domains again and again."""
+    ascii_domain = _validate(f"local@{domain}").ascii_domain.lower()
+    # Mail goes to a name with a dot whose last label is not a number.
+    if "." not in ascii_domain or ascii_domain.rpartition(".")[2].isdigit():
+        raise InvalidAddress
+    return ascii_domain
+
+
+def _validate(address: str) -> ValidatedEmail:
+    """Validate an address; lowers the domain's case by UTS 46. Raises InvalidAddress, also for reserved domains."""
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - loaded with the first address.
+
+    try:
+        return validate_email(address, check_deliverability=False, globally_deliverable=False, strict=True)
+    except (EmailNotValidError, UnicodeError):
+        raise InvalidAddress from None
 
 
 def reserved_domains() -> tuple[str, ...]:
@@ -60,11 +81,6 @@ def searched_address(typed: str) -> str:
 def _lower(text: str) -> str:
     """Lower case, and still NFKC: `İ` becomes two characters."""
     return unicodedata.normalize("NFKC", text.lower())
-
-
-def _is_host_name(domain: str) -> bool:
-    """Whether mail could go there: a name with a dot whose last label is no number."""
-    return "." in domain and not domain.rpartition(".")[2].isdigit()
 
 
 def clean_name(typed: str, *, longest: int = LONGEST_NAME) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Table, Update, func, insert, select, text
+from sqlalchemy import Column, ColumnElement, CursorResult, Delete, Dialect, Table, Update, func, select, text
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
@@ -44,14 +44,38 @@ def affected(session: DbSession, statement: Update | Delete) -> int:
 
 
 def insert_rows(session: DbSession, into: type[Base] | Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Many rows at once, past the ORM, which takes as long as the database for each; on PostgreSQL by COPY."""
-    table = into if isinstance(into, Table) else cast(Table, into.__table__)
+    """Insert many rows on the driver's connection, with the columns' own defaults; on PostgreSQL by COPY.
+
+    SQLAlchemy takes as long as the database for each row.
+    """
     if not rows:
         return
-    if session.get_bind().dialect.name == "postgresql":
-        _copy(session.connection(), table, rows)
+    table = into if isinstance(into, Table) else cast(Table, into.__table__)
+    connection = session.connection()
+    dialect, quote = connection.dialect, connection.dialect.identifier_preparer
+    columns = [each for each in table.columns if each.name in rows[0] or _default_of(each) is not None]
+    target = f"{quote.format_table(table)} ({', '.join(quote.quote(each.name) for each in columns)})"
+    values = [*zip(*(_encoded(each, rows, dialect) for each in columns), strict=True)]
+    if dialect.name == "postgresql":
+        cursor: Any = connection.connection.cursor()
+        with cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+            for each in values:
+                copy.write_row(each)
     else:
-        session.execute(insert(table), rows)
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"INSERT INTO {target} VALUES ({marks})", values)  # noqa: S608 - our tables' names.
+
+
+def _default_of(column: Column[Any]) -> Any:
+    return column.default.arg if isinstance(column.default, ScalarElementColumnDefault) else None
+
+
+def _encoded(column: Column[Any], rows: Sequence[dict[str, Any]], dialect: Dialect) -> Iterable[Any]:
+    """Return the column's values as the driver takes them."""
+    name, default = column.name, _default_of(column)
+    values = [row.get(name, default) for row in rows]
+    encode = column.type.dialect_impl(dialect).bind_processor(dialect)
+    return map(encode, values) if encode else values
 
 
 def next_ids(session: DbSession, model: type[Base], count: int) -> list[int]:
@@ -63,19 +87,3 @@ def next_ids(session: DbSession, model: type[Base], count: int) -> list[int]:
     # There is one writer only, and it has begun.
     last = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": name}) or 0
     return [*range(last + 1, last + 1 + count)]
-
-
-def _copy(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """COPY with the values as an INSERT would send them, and the columns' own defaults."""
-    defaults = {
-        each.name: each.default.arg for each in table.columns if isinstance(each.default, ScalarElementColumnDefault)
-    }
-    names = [each.name for each in table.columns if each.name in rows[0] or each.name in defaults]
-    dialect = connection.dialect
-    encode = [table.columns[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
-    quoted = ", ".join(map(dialect.identifier_preparer.quote, names))
-    cursor: Any = connection.connection.cursor()
-    with cursor, cursor.copy(f"COPY {dialect.identifier_preparer.format_table(table)} ({quoted}) FROM STDIN") as copy:
-        for row in rows:
-            values = [row.get(name, defaults.get(name)) for name in names]
-            copy.write_row([each(value) if each else value for each, value in zip(encode, values, strict=True)])

@@ -1,4 +1,7 @@
+import unicodedata
+
 import pytest
+from email_validator import EmailNotValidError, validate_email
 
 from app.errors import InvalidAddress
 from app.services.addresses import canonical_address
@@ -119,3 +122,49 @@ def test_the_longest_address_that_mail_can_carry_is_taken():
 def test_an_address_that_is_too_long_only_in_its_ascii_form_is_refused():
     with pytest.raises(InvalidAddress):
         canonical_address("a" * 60 + "@" + ".".join(["ü" * 40] * 4) + ".example")
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "a",
+        "a.b",
+        "a..b",
+        ".a",
+        "a.",
+        "a+b",
+        "-a",
+        "_",
+        "a" * 64,
+        "a" * 65,
+        "a\n",
+        "a b",
+        "",
+        "A",
+        "\u0131",
+        '"a b"',
+        "o'a",
+    ],
+)
+@pytest.mark.parametrize(
+    "domain", ["example.com", "EXAMPLE.com", "example", "example.1", "a.invalid", "b\u00fccher.example"]
+)
+def test_plain_local_part_is_judged_as_the_validator_judges_it(local, domain):
+    def validated():
+        text = unicodedata.normalize("NFKC", f"{local}@{domain}".strip())
+        left, _, right = text.rpartition("@")
+        try:
+            result = validate_email(
+                f"{left.lower()}@{right}", check_deliverability=False, globally_deliverable=False, strict=True
+            )
+        except EmailNotValidError:
+            return None
+        is_host = "." in result.ascii_domain and not result.ascii_domain.rpartition(".")[2].isdigit()
+        return f"{result.local_part}@{result.ascii_domain}" if is_host else None
+
+    try:
+        address = canonical_address(f"{local}@{domain}")
+    except InvalidAddress:
+        address = None
+
+    assert address == validated()
