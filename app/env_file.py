@@ -51,5 +51,5 @@ def _bindings(file: Path) -> list[Binding]:
     for binding in bindings:
         if binding.error or (binding.key and binding.value is None):
             line = binding.original.line + binding.original.string[: -len(binding.original.string.lstrip())].count("\n")
-            raise ValueError(f"line {line} is not NAME=value; put a value with quotes or # into single quotes")
+            raise ValueError(f"line {line} is not NAME=value. Put a value that contains quotes or # in single quotes")
     return bindings

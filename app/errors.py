@@ -9,7 +9,7 @@ class AccountError(Exception):
     """Base of every refusal; the message is written for the person who reads it."""
 
     code = "refused"
-    message = "That cannot be done."
+    message = "This can't be done."
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.message)
@@ -32,7 +32,7 @@ class InvalidInput(AccountError):
     """What was sent does not have the required format."""
 
     code = "invalid"
-    message = "Some of what was sent is not right."
+    message = "Check the highlighted fields."
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__()
@@ -41,27 +41,27 @@ class InvalidInput(AccountError):
 
 class InvalidAddress(AccountError):
     code = "invalid_email"
-    message = "Enter an email address like name@example.com."
+    message = "Enter an email address, like name@example.com."
 
 
 class EmailTaken(AccountError):
     code = "email_taken"
-    message = "That address belongs to another account."
+    message = "Another account uses this email address."
 
 
 class SameAddress(AccountError):
     code = "same_email"
-    message = "That is already your address."
+    message = "This is already your email address."
 
 
 class TooManyChanges(AccountError):
     code = "too_many_changes"
-    message = "You asked for several changes already. Wait an hour, then try again."
+    message = "You requested too many changes. Wait an hour, then try again."
 
 
 class InvalidName(AccountError):
     code = "invalid_name"
-    message = "Leave out line breaks and control characters."
+    message = "Remove line breaks and special characters."
 
 
 class WeakPassword(AccountError):
@@ -71,7 +71,7 @@ class WeakPassword(AccountError):
 
 class WrongPassword(CommittedRefusal):
     code = "wrong_password"
-    message = "That is not your current password."
+    message = "That's not your current password."
 
 
 class InvalidCredentials(CommittedRefusal):
@@ -98,7 +98,7 @@ class TooManyTries(CommittedRefusal, TryLater):
     code = "too_many_requests"
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__("Too many tries. Wait a little, then try again.")
+        super().__init__("Too many attempts. Wait a moment, then try again.")
         self.retry_after = retry_after
 
 
@@ -106,20 +106,20 @@ class Busy(TryLater):
     """More passwords are being checked than this server can check at once."""
 
     code = "busy"
-    message = "We are busy right now. Try again in a moment."
+    message = "We're busy right now. Try again in a moment."
     retry_after = 2
 
 
 class RegistrationClosed(AccountError):
     code = "registration_closed"
-    message = "Registration is closed here."
+    message = "Sign-up is closed."
 
 
 class SecondFactorRequired(CommittedRefusal):
     """The password was right, or a provider's word, and a second factor is set. `proof` is of the password it was."""
 
     code = "two_factor_required"
-    message = "A code from your authenticator app is needed as well."
+    message = "Enter a code from your authenticator app too."
 
     def __init__(self, user_id: int, proof: str) -> None:
         super().__init__()
@@ -129,61 +129,61 @@ class SecondFactorRequired(CommittedRefusal):
 
 class WrongCode(CommittedRefusal):
     code = "wrong_code"
-    message = "That code is not right, or was used already. Wait for the next one."
+    message = "That code is wrong or already used. Wait for a new one."
 
 
 class BadPasskey(AccountError):
     code = "bad_passkey"
-    message = "That passkey could not be used. Try again, or use another way."
+    message = "Couldn't use that passkey. Try again, or use another method."
 
 
 class TooManyPasskeys(AccountError):
     code = "too_many_passkeys"
-    message = "You have as many passkeys as there can be. Remove one first."
+    message = "You have the maximum number of passkeys. Remove one first."
 
 
 class TooManyConnections(AccountError):
     code = "too_many_connections"
-    message = "You have as many connections as there can be. Disconnect one first."
+    message = "You have the maximum number of connected accounts. Disconnect one first."
 
 
 class PasskeyTaken(AccountError):
     code = "passkey_taken"
-    message = "That passkey is in use already."
+    message = "That passkey is already in use."
 
 
 class AuthenticatorLocked(CommittedRefusal):
     code = "authenticator_locked"
-    message = "After a hundred wrong codes no more are taken. Use another way, or ask an administrator."
+    message = "Too many wrong codes. Use another method, or contact an administrator."
 
 
 class NotSetUp(AccountError):
     code = "not_set_up"
-    message = "That is not set up, or was set up anew meanwhile. Start again."
+    message = "That isn't set up, or has changed since. Start again."
 
 
 class FactorRequired(AccountError):
     code = "factor_required"
-    message = "One of your roles requires a second factor, so the last one cannot be removed."
+    message = "One of your roles requires a second factor. You can't remove the last one."
 
 
 class LastFactor(AccountError):
     code = "last_factor"
-    message = "It is your last one: say that you mean it."
+    message = "Tick the box to confirm."
 
 
 class FactorNeeded(AccountError):
     """The account had a second factor before what a link undoes, and none that old was shown."""
 
     code = "factor_needed"
-    message = "Use a second factor that you had before."
+    message = "Use a second factor you had before."
 
 
 class FactorTooNew(AccountError):
     code = "factor_too_new"
     message = (
-        "Only a second factor that you have had for at least a week longer can cancel this. Use the link in our email, "
-        "or contact an administrator."
+        "Confirm with a second factor that you added at least a week before the request, or use the link in our email. "
+        "You can also contact an administrator."
     )
 
 
@@ -191,29 +191,29 @@ class SetUpRequired(AccountError):
     """A role demands a second factor, and the person has none."""
 
     code = "two_factor_setup_required"
-    message = "One of your roles requires a second factor. Set one up on the pages of your account first."
+    message = "One of your roles requires a second factor. Set one up in your account first."
 
 
 class DeadChallenge(AccountError):
     """What a browser was asked to prove was proved already, has expired, or was asked of another browser."""
 
     code = "dead_challenge"
-    message = "This was used already, took too long, or was begun in another browser. Start again."
+    message = "This was already used, took too long, or was started in another browser. Start again."
 
 
 class NotUsable(CommittedRefusal):
     code = "not_usable"
-    message = "That account cannot be used at the moment. Ask an administrator."
+    message = "This account can't be used right now. Contact an administrator."
 
 
 class IdentityTaken(AccountError):
     code = "identity_taken"
-    message = "It is connected to another account here. Sign in with it, and disconnect it there first."
+    message = "It is connected to another account. Sign in to that account and disconnect it first."
 
 
 class LastWayIn(AccountError):
     code = "last_way_in"
-    message = "You could not sign in any more. Set a password first."
+    message = "You wouldn't be able to sign in. Set a password first."
 
 
 class DeadLink(AccountError):
@@ -232,7 +232,7 @@ class NotAllowed(AccountError):
     """`permission` is what was lacking; the refusal then leaves an audit event."""
 
     code = "forbidden"
-    message = "You may not do that."
+    message = "You don't have permission to do this."
 
     def __init__(self, message: str | None = None, *, permission: str | None = None) -> None:
         super().__init__(message)
@@ -241,16 +241,16 @@ class NotAllowed(AccountError):
 
 class NotFound(AccountError):
     code = "not_found"
-    message = "There is nothing here."
+    message = "Not found."
 
 
 class UserNotFound(NotFound):
-    message = "There is no such user."
+    message = "User not found."
 
 
 class NotActive(AccountError):
     code = "not_active"
-    message = "The account is deactivated. Activate it first."
+    message = "The account is deactivated. Reactivate it first."
 
 
 class InThePast(AccountError):
@@ -260,11 +260,11 @@ class InThePast(AccountError):
 
 class AlreadyConfirmed(AccountError):
     code = "already_confirmed"
-    message = "The address is confirmed already."
+    message = "The email address is already confirmed."
 
 
 class RoleNotFound(NotFound):
-    message = "There is no such role."
+    message = "Role not found."
 
 
 class InvalidRole(AccountError):
@@ -279,74 +279,74 @@ class InvalidRole(AccountError):
 
 class RoleTaken(AccountError):
     code = "role_taken"
-    message = "There is a role of this name already."
+    message = "A role with this name already exists."
 
 
 class RoleFixed(AccountError):
     code = "role_fixed"
-    message = "The administrator keeps every permission and its name."
+    message = "The name and permissions of the administrator role can't be changed."
 
 
 class RoleInUse(AccountError):
     code = "role_in_use"
-    message = "Somebody holds this role. Take it from everybody first."
+    message = "This role is assigned to users. Remove it from all users first."
 
 
 class InvitationNotFound(NotFound):
-    message = "There is no such invitation; it may have been accepted."
+    message = "Invitation not found. It may have been accepted."
 
 
 class JobNotFound(NotFound):
-    message = "There is no such job."
+    message = "Job not found."
 
 
 class SessionNotFound(NotFound):
-    message = "That session has already ended."
+    message = "Session not found. It may have ended."
 
 
 class ConnectionNotFound(NotFound):
-    message = "There is no such connection."
+    message = "Connected account not found."
 
 
 class ApiKeyNotFound(NotFound):
-    message = "There is no such API key."
+    message = "API key not found."
 
 
 class JobNotRetryable(AccountError):
     code = "job_not_retryable"
-    message = "Only a dead or cancelled job can be retried."
+    message = "Only dead and cancelled jobs can be retried."
 
 
 class JobNotCancellable(AccountError):
     code = "job_not_cancellable"
-    message = "Only a waiting or running job can be cancelled."
+    message = "Only waiting and running jobs can be cancelled."
 
 
 class JobNotStartable(AccountError):
     code = "job_not_startable"
-    message = "Only a waiting job can be run now."
+    message = "Only waiting jobs can be run now."
 
 
 class MailNotFound(NotFound):
-    message = "There is no record of that mail, or of the job that sent it."
+    message = "Email not found, or the job that sent it is gone."
 
 
 class MailUnderway(AccountError):
     code = "mail_underway"
-    message = "That mail is on its way already."
+    message = "That email is already being sent."
 
 
 class FileNotThere(NotFound):
-    message = "The file is not there any more."
+    message = "The file no longer exists."
 
 
 class ImportNotFound(NotFound):
-    message = "There is no such import."
+    message = "Import not found."
 
 
 class ImportNotReady(AccountError):
     code = "import_not_ready"
-    message = "Only an import that was checked and not begun can be started."
+    message = "Only an import that was checked and hasn't started can be started."
 
 
 class TooManyRows(CommittedRefusal, TryLater):
@@ -354,42 +354,42 @@ class TooManyRows(CommittedRefusal, TryLater):
     retry_after = 3600
 
     def __init__(self, at_most: int) -> None:
-        super().__init__(f"You can import {at_most:,} rows within a day. Split the file, or wait.")
+        super().__init__(f"You can import {at_most:,} rows a day. Split the file, or wait.")
 
 
 class UnreadableFile(AccountError):
     """The message says why, and what to do."""
 
     code = "unreadable_file"
-    message = "The file cannot be read."
+    message = "The file can't be read."
 
 
 class InvalidPeriod(AccountError):
     code = "invalid_period"
-    message = "The end must be after the beginning. Choose an earlier beginning or a later end."
+    message = "The end must be after the start. Choose an earlier start or a later end."
 
 
 class ScheduleNotFound(NotFound):
-    message = "The schedule has no such entry."
+    message = "Schedule entry not found."
 
 
 class CannotBePaused(AccountError):
     code = "cannot_be_paused"
-    message = "This one cannot be paused: people's security depends on it."
+    message = "This entry can't be paused because the security of accounts depends on it."
 
 
 class BadRefreshToken(AccountError):
     """Unknown, expired, or its sign-in has ended."""
 
     code = "invalid_token"
-    message = "This refresh token does not work. Sign in again."
+    message = "This refresh token is not valid. Sign in again."
 
 
 class TokenReused(CommittedRefusal):
     """A refresh token was used twice, so two parties hold it: the sign-in was ended for both."""
 
     code = "token_reused"
-    message = "This refresh token was used before, so the sign-in has ended. Sign in again."
+    message = "This refresh token was already used, so we ended the session. Sign in again."
 
 
 class ScopeNotHeld(AccountError):
@@ -398,7 +398,7 @@ class ScopeNotHeld(AccountError):
     code = "scope_not_held"
 
     def __init__(self, missing: list[str]) -> None:
-        super().__init__(f"You do not have {', '.join(missing)}, so a key of yours cannot have it either.")
+        super().__init__(f"You don't have {', '.join(missing)}, so your API key can't have it either.")
         self.missing = missing
 
 
@@ -409,19 +409,19 @@ class TooManyApiKeys(AccountError):
 class ConfirmationRequired(AccountError):
     code = "confirmation_required"
     message = "Confirm it's you first: POST /api/v1/auth/confirm with your password, or a code if you have set one up."
-    not_for_keys = "An API key cannot do this. Use an access token, and confirm with POST /api/v1/auth/confirm."
+    not_for_keys = "API keys can't do this. Use an access token, and confirm with POST /api/v1/auth/confirm."
 
 
 class Changed(AccountError):
     """The resource has changed since the client read it."""
 
     code = "precondition_failed"
-    message = "It was changed in the meantime. Get it again, then decide."
+    message = "It has changed since you read it. Read it again, then retry."
 
 
 class IdempotencyKeyReused(AccountError):
     code = "idempotency_key_reused"
-    message = "This Idempotency-Key was used for another request. Use a new one."
+    message = "This Idempotency-Key was used for a different request. Use a new one."
 
 
 class Pointless(AccountError):
@@ -439,7 +439,7 @@ class HandedBack(AccountError):
     """The worker stops or the job ran for long: it goes on in another process, from its last position."""
 
     code = "handed_back"
-    message = "The job goes on in another process."
+    message = "The job continues in another process."
 
 
 class LeaseLost(AccountError):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not know; use a single server or a replicated one."
+NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not support. Use a single or replicated server."
 
 
 class ReadOnlySession(FlaskSession):
@@ -204,7 +204,7 @@ def _refuse_network(path: str | None) -> None:
     kind = file_system(Path(path or "/"))
     if kind in NETWORK_FILE_SYSTEMS:
         raise SettingsError(
-            f"DATABASE_URL: {path} is on {kind}, where SQLite loses data; use PostgreSQL or a local disk."
+            f"DATABASE_URL: {path} is on {kind}, where SQLite loses data. Use PostgreSQL or a local disk."
         )
 
 

@@ -88,7 +88,7 @@ def read_providers(environment: Mapping[str, str]) -> list[Provider]:
             continue
         match = re.fullmatch(rf"oauth_({_NAME})_({parts})", setting)
         if match is None:
-            raise ValueError(f"{setting.upper()} is unknown; use OAUTH_<NAME>_CLIENT_ID, ..._CLIENT_SECRET and so on.")
+            raise ValueError(f"{setting.upper()} is unknown. Use OAUTH_<NAME>_CLIENT_ID, ..._CLIENT_SECRET and so on.")
         found.setdefault(match[1], {})[match[2]] = value
     return [_provider(name, values) for name, values in sorted(found.items())]
 
@@ -98,7 +98,7 @@ def _provider(name: str, values: dict[str, Any]) -> Provider:
     if name != GITHUB:
         known["discovery_url"] = DISCOVERY_URLS.get(name, "")
     elif "discovery_url" in values:
-        raise ValueError("OAUTH_GITHUB_DISCOVERY_URL: GitHub has none; leave it out.")
+        raise ValueError("OAUTH_GITHUB_DISCOVERY_URL: GitHub has none. Remove it.")
     prefix = f"OAUTH_{name.upper()}"
     for wanted in ("client_id", *(["discovery_url"] if not known.get("discovery_url") and name != GITHUB else [])):
         if wanted not in values:

@@ -86,6 +86,7 @@ class Settings(BaseModel):
     log_format: Literal["console", "json", ""] = ""
 
     security_contact: str = ""
+    support_email: str = ""
     site_name: str = Field(
         "Gatehouse", max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$", description="at most 60 characters, on one line"
     )
@@ -195,10 +196,11 @@ class Settings(BaseModel):
     def _public_address(cls, value: str) -> str:
         return urls.public_url(value, "use an address like https://accounts.example.com") if value else ""
 
-    @field_validator("mail_from", "security_contact")
+    @field_validator("mail_from", "security_contact", "support_email")
     @classmethod
     def _mail_address(cls, value: str, info: ValidationInfo) -> str:
-        example = "Accounts <no-reply@example.com>" if info.field_name == "mail_from" else "security@example.com"
+        examples = {"mail_from": "Accounts <no-reply@example.com>", "security_contact": "security@example.com"}
+        example = examples.get(info.field_name or "", "support@example.com")
         if value:
             urls.sender(value, f"use an address like {example}")
         return value
@@ -228,7 +230,7 @@ class Settings(BaseModel):
     def _origins(cls, value: list[str]) -> list[str]:
         advice = "list origins like https://app.example.com, without a path"
         if "*" in value and len(value) > 1:
-            raise ValueError("list origins, or say * alone, which lets every site in without credentials")
+            raise ValueError("list origins, or use only *, which allows every site without credentials")
         if any(origin != "*" and urlsplit(origin).path for origin in value):
             raise ValueError(advice)
         try:
@@ -309,10 +311,12 @@ class Settings(BaseModel):
         self._check_secrets()
         base = urlsplit(self.base_url)
         if self.is_live and base.scheme == "http" and not is_loopback(base.hostname or ""):
-            raise ValueError("BASE_URL must begin with https:// in production and staging; passwords travel over it")
+            raise ValueError(
+                "BASE_URL must start with https:// in production and staging, because passwords are sent over it"
+            )
         self._check_apps()
         if self.is_live and self.debug:
-            raise ValueError("DEBUG shows code and secrets to strangers; it cannot be on in production or staging")
+            raise ValueError("DEBUG shows code and secrets to visitors. It can't be on in production or staging")
         if self.breach_check == "file" and not (self.breach_check_file and self.breach_check_file.is_file()):
             raise ValueError("BREACH_CHECK=file needs BREACH_CHECK_FILE, a sorted list of SHA-1 hashes")
         if self.argon2_memory_kib < 8 * self.argon2_parallelism:
@@ -330,22 +334,22 @@ class Settings(BaseModel):
             name = urlsplit(f"//{host}").hostname or ""
             if name != own and not (domain and f".{name}".endswith(f".{domain}")):
                 raise ValueError(
-                    f"RETURN_HOSTS: {host} gets no cookie; set COOKIE_DOMAIN to a domain above it and {own}"
+                    f"RETURN_HOSTS: {host} gets no cookie. Set COOKIE_DOMAIN to a domain above it and {own}"
                 )
 
     def _check_secrets(self) -> None:
         token = self.metrics_token.get_secret_value()
         if token and (len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token):
-            raise ValueError("METRICS_TOKEN must be 16 or more letters, digits and signs, without spaces")
+            raise ValueError("METRICS_TOKEN must have 16 or more printable characters, without spaces")
         key = self.secret_key.get_secret_value()
         if not self.is_live and not key:
             return
         if not key:
-            raise ValueError(f"SECRET_KEY is not set; make one with: {MAKE_A_KEY}")
+            raise ValueError(f"SECRET_KEY is not set. Create one with: {MAKE_A_KEY}")
         if _is_weak(key):
-            raise ValueError(f"SECRET_KEY is too weak; use 32 or more random characters: {MAKE_A_KEY}")
+            raise ValueError(f"SECRET_KEY is too weak. Use 32 or more random characters: {MAKE_A_KEY}")
         if any(_is_weak(old.get_secret_value()) for old in self.secret_key_fallbacks):
-            raise ValueError("SECRET_KEY_FALLBACKS: each must be 32 or more random characters, as it signs as well")
+            raise ValueError("SECRET_KEY_FALLBACKS: each key must have 32 or more random characters")
 
     # ── derived values ───────────────────────────────────────────────────────────────────────────
 
@@ -540,7 +544,9 @@ def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
     limits = [name for name in Settings.model_fields if name.startswith("limit_")]
     for name in said:
         if name.startswith("limit_") and name not in limits:  # A misspelt one would silently have no effect.
-            raise SettingsError(f"{name.upper()} is not a limit; the limits are {', '.join(sorted(limits)).upper()}.")
+            raise SettingsError(
+                f"{name.upper()} is not a rate limit. The rate limits are {', '.join(sorted(limits)).upper()}."
+            )
     return said
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -12,32 +11,31 @@ QUEUES = (URGENT, DEFAULT, BULK)
 
 @dataclass(frozen=True)
 class Task:
-    """`queue` is its priority; after `max_attempts` failed tries the job is dead.
+    """Base class of tasks; the names of its fields are stored with each job.
 
-    One that `is_warning` tells the owner of an account what was done to it, so that nobody can cancel it.
+    `kind` is the stored name, `title` the one on pages. `queue` is the priority. After `max_attempts` failed attempts
+    the job is dead. Nobody can cancel a task that `is_warning`: it warns a user about their account.
     """
 
+    kind: ClassVar[str] = ""
+    title: ClassVar[str] = ""
     queue: ClassVar[str] = DEFAULT
     is_warning: ClassVar[bool] = False
     max_attempts: ClassVar[int] = 8
     kinds: ClassVar[dict[str, type[Task]]] = {}
 
-    def __init_subclass__(cls, *, is_kind: bool = True) -> None:
+    def __init_subclass__(cls, *, kind: str = "", title: str = "") -> None:
         super().__init_subclass__()
-        if is_kind:
-            Task.kinds[cls.kind()] = cls
-
-    @classmethod
-    def kind(cls) -> str:
-        """`SendVerification` is stored as `send_verification`."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        if kind:
+            cls.kind, cls.title = kind, title or kind.replace("_", " ").capitalize()
+            Task.kinds[kind] = cls
 
     def arguments(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
     def read(kind: str, arguments: dict[str, Any]) -> Task:
-        """The task that a row holds. Raises KeyError for a kind or argument that this version does not know."""
+        """Return the task of a stored job. Raises KeyError for a kind or argument that this version does not know."""
         known = Task.kinds[kind]
         names = {field.name for field in fields(known)}
         if names != set(arguments):
@@ -45,21 +43,21 @@ class Task:
         return known(**arguments)
 
 
-class MailTask(Task, is_kind=False):
+class MailTask(Task):
     """A task that sends one mail. Its tries outlast a mail server that is away for a day."""
 
     # Waits of 5 s doubling up to an hour, then an hour each, with 20 % jitter: at least 25 hours.
     max_attempts: ClassVar[int] = 42
 
 
-class WarningTask(MailTask, is_kind=False):
+class WarningTask(MailTask):
     """A mail that tells the owner of an account what was done to it."""
 
     is_warning: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class AnswerRegistration(MailTask):
+class AnswerRegistration(MailTask, kind="answer_registration", title="Send confirmation email"):
     """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
 
     queue: ClassVar[str] = URGENT
@@ -67,7 +65,7 @@ class AnswerRegistration(MailTask):
 
 
 @dataclass(frozen=True)
-class AnswerResendVerification(MailTask):
+class AnswerResendVerification(MailTask, kind="answer_resend_verification", title="Resend confirmation email"):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -75,7 +73,7 @@ class AnswerResendVerification(MailTask):
 
 
 @dataclass(frozen=True)
-class AnswerForgotPassword(MailTask):
+class AnswerForgotPassword(MailTask, kind="answer_forgot_password", title="Send password reset email"):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -83,13 +81,13 @@ class AnswerForgotPassword(MailTask):
 
 
 @dataclass(frozen=True)
-class SendPasswordChanged(WarningTask):
+class SendPasswordChanged(WarningTask, kind="send_password_changed", title="Notify of password change"):
     user_id: int
     event_id: int
 
 
 @dataclass(frozen=True)
-class SendConnectionAdded(WarningTask):
+class SendConnectionAdded(WarningTask, kind="send_connection_added", title="Notify of connected account"):
     """Notice that a provider's identity can sign in to the account from now on; `event_id` says which and when."""
 
     user_id: int
@@ -97,13 +95,13 @@ class SendConnectionAdded(WarningTask):
 
 
 @dataclass(frozen=True)
-class SendConnectionRemoved(WarningTask):
+class SendConnectionRemoved(WarningTask, kind="send_connection_removed", title="Notify of disconnected account"):
     user_id: int
     event_id: int
 
 
 @dataclass(frozen=True)
-class SendFactorChanged(WarningTask):
+class SendFactorChanged(WarningTask, kind="send_factor_changed", title="Notify of second factor change"):
     """Notice of a change or use of a second factor, or of wrong codes; `event_id` says which."""
 
     user_id: int
@@ -111,7 +109,7 @@ class SendFactorChanged(WarningTask):
 
 
 @dataclass(frozen=True)
-class SendFactorReset(WarningTask):
+class SendFactorReset(WarningTask, kind="send_factor_reset", title="Notify of second factor reset"):
     """Notice that second factors are going to be removed: to the account's address, or that of a connection or of an
     earlier change."""
 
@@ -122,25 +120,25 @@ class SendFactorReset(WarningTask):
 
 
 @dataclass(frozen=True)
-class ResetFactors(Task):
+class ResetFactors(Task, kind="reset_factors", title="Reset second factors"):
     reset_id: int
 
 
 @dataclass(frozen=True)
-class SendNewDevice(WarningTask):
+class SendNewDevice(WarningTask, kind="send_new_device", title="Notify of new device"):
     user_id: int
     session_id: int
 
 
 @dataclass(frozen=True)
-class SendFailedSignIns(WarningTask):
+class SendFailedSignIns(WarningTask, kind="send_failed_sign_ins", title="Notify of failed sign-ins"):
     """Enqueued for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
 
     throttle_id: int
 
 
 @dataclass(frozen=True)
-class SendConfirmEmailChange(MailTask):
+class SendConfirmEmailChange(MailTask, kind="send_confirm_email_change", title="Send email change confirmation"):
     """A link to the new address, unless it belongs to somebody else."""
 
     queue: ClassVar[str] = URGENT
@@ -148,7 +146,9 @@ class SendConfirmEmailChange(MailTask):
 
 
 @dataclass(frozen=True)
-class SendEmailChangeRequested(WarningTask):
+class SendEmailChangeRequested(
+    WarningTask, kind="send_email_change_requested", title="Notify of requested email change"
+):
     """To the old address, with a link that undoes the change."""
 
     queue: ClassVar[str] = URGENT
@@ -156,7 +156,7 @@ class SendEmailChangeRequested(WarningTask):
 
 
 @dataclass(frozen=True)
-class SendEmailChanged(WarningTask):
+class SendEmailChanged(WarningTask, kind="send_email_changed", title="Notify of email change"):
     """To the old address, when the change was confirmed; it has the same link that undoes it."""
 
     queue: ClassVar[str] = URGENT
@@ -164,22 +164,22 @@ class SendEmailChanged(WarningTask):
 
 
 @dataclass(frozen=True)
-class SendAccountDeactivated(WarningTask):
+class SendAccountDeactivated(WarningTask, kind="send_account_deactivated", title="Notify of deactivation"):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendAccountActivated(WarningTask):
+class SendAccountActivated(WarningTask, kind="send_account_activated", title="Notify of reactivation"):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendAccountDeleted(WarningTask):
+class SendAccountDeleted(WarningTask, kind="send_account_deleted", title="Notify of deletion"):
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendImpersonated(WarningTask):
+class SendImpersonated(WarningTask, kind="send_impersonated", title="Notify of impersonation"):
     """Notice to a user that an administrator acted as them; `event_id` is when it began."""
 
     user_id: int
@@ -187,7 +187,7 @@ class SendImpersonated(WarningTask):
 
 
 @dataclass(frozen=True)
-class SendInvitation(MailTask):
+class SendInvitation(MailTask, kind="send_invitation", title="Send invitation"):
     """A link to set name and password, to the invited address; the mail names the user `inviter_id`."""
 
     queue: ClassVar[str] = URGENT
@@ -196,7 +196,7 @@ class SendInvitation(MailTask):
 
 
 @dataclass(frozen=True)
-class ExportOwnData(MailTask):
+class ExportOwnData(MailTask, kind="export_own_data", title="Export user data"):
     """Make the copy of a user's data in the file, and tell them."""
 
     queue: ClassVar[str] = BULK
@@ -205,7 +205,7 @@ class ExportOwnData(MailTask):
 
 
 @dataclass(frozen=True)
-class SendSample(MailTask):
+class SendSample(MailTask, kind="send_sample", title="Send sample email"):
     """A mail with made-up values to whoever looks at the templates; `sample_id` is its place in the list of samples."""
 
     user_id: int
@@ -213,7 +213,7 @@ class SendSample(MailTask):
 
 
 @dataclass(frozen=True)
-class SendTokenReused(WarningTask):
+class SendTokenReused(WarningTask, kind="send_token_reused", title="Notify of reused refresh token"):
     """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 
     user_id: int
@@ -221,59 +221,59 @@ class SendTokenReused(WarningTask):
 
 
 @dataclass(frozen=True)
-class SendApiKeyMade(WarningTask):
+class SendApiKeyMade(WarningTask, kind="send_api_key_made", title="Notify of new API key"):
     key_id: int
 
 
 @dataclass(frozen=True)
-class SendApiKeysNarrowed(MailTask):
+class SendApiKeysNarrowed(MailTask, kind="send_api_keys_narrowed", title="Notify of changed API key scopes"):
     """Notice that the keys made before scopes for one's own account can do less now; a migration enqueues it."""
 
     user_id: int
 
 
 @dataclass(frozen=True)
-class SendApiKeyExpires(MailTask):
+class SendApiKeyExpires(MailTask, kind="send_api_key_expires", title="Notify of expiring API key"):
     key_id: int
 
 
 @dataclass(frozen=True)
-class WarnOfExpiringKeys(Task):
+class WarnOfExpiringKeys(Task, kind="warn_of_expiring_keys", title="Find expiring API keys"):
     """A mail for each API key that will soon expire."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class PurgeUnconfirmed(Task):
+class PurgeUnconfirmed(Task, kind="purge_unconfirmed", title="Delete unconfirmed accounts"):
     """Delete accounts whose address was never confirmed."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class SettleAccounts(Task):
+class SettleAccounts(Task, kind="settle_accounts", title="End expired suspensions"):
     """End what has run out: deactivations, the undo times of deleted accounts, impersonations."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class SealAuditEvents(Task):
+class SealAuditEvents(Task, kind="seal_audit_events", title="Seal audit log"):
     """Add audit events to the chain of hashes, and delete those past their retention."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class NoteUses(Task):
+class NoteUses(Task, kind="note_uses", title="Save last-seen times"):
     """Write when sessions and API keys were last used, as collected in Redis or Valkey."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class CheckUserImport(Task):
+class CheckUserImport(Task, kind="check_user_import", title="Check user import"):
     """Read the file of an import, and say what each row would do."""
 
     queue: ClassVar[str] = BULK
@@ -281,38 +281,38 @@ class CheckUserImport(Task):
 
 
 @dataclass(frozen=True)
-class ApplyUserImport(Task):
+class ApplyUserImport(Task, kind="apply_user_import", title="Run user import"):
     queue: ClassVar[str] = BULK
     import_id: int
 
 
 @dataclass(frozen=True)
-class CountStatistics(Task):
+class CountStatistics(Task, kind="count_statistics", title="Update reports"):
     """Count what reports show."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class SendWeeklyReports(Task):
+class SendWeeklyReports(Task, kind="send_weekly_reports", title="Send weekly reports"):
     """A report to each user who wants one."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class SendWeeklyReport(MailTask):
+class SendWeeklyReport(MailTask, kind="send_weekly_report", title="Send weekly report"):
     queue: ClassVar[str] = BULK
     user_id: int
 
 
 @dataclass(frozen=True)
-class PurgeExpired(Task):
+class PurgeExpired(Task, kind="purge_expired", title="Delete expired data"):
     """Delete ended sessions and links, idle throttles, finished jobs and old mail records."""
 
     queue: ClassVar[str] = BULK
 
 
 @dataclass(frozen=True)
-class NoOperation(Task):
+class NoOperation(Task, kind="no_operation", title="Do nothing"):
     """Does nothing: for `make bench` and for checking the workers."""

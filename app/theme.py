@@ -121,7 +121,7 @@ def _rounded(colour: Colour) -> Colour:
 
 def _parse(text: str) -> Colour:
     if not _HEX.fullmatch(text):
-        raise ValueError(f"{text!r} is no colour: write it as #rrggbb, such as #1f5f8b")
+        raise ValueError(f"{text!r} is not a color. Use #rrggbb, like #1f5f8b")
     digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
     return int(digits[:2], 16) / 255, int(digits[2:4], 16) / 255, int(digits[4:], 16) / 255
 

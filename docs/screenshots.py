@@ -29,6 +29,7 @@ from app.unit_of_work import unit_of_work
 IMAGES = Path(__file__).parent / "images"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 EMAIL, PASSWORD = "ada@example.com", "a quieter harbour"
+NAMES = ("Grace Hopper", "Alan Turing", "Edsger Dijkstra", "Barbara Liskov", "Margaret Hamilton", "Donald Knuth")
 # The same time in every picture, so that one changes only where the product did.
 TAKEN_AT = datetime(2026, 1, 12, 9, 30, tzinfo=UTC)
 DESKTOP, PHONE = {"width": 1100, "height": 720}, {"width": 390, "height": 720}
@@ -48,7 +49,7 @@ def main() -> None:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of an application with one person in it."""
+    """Yield the address of an application with a few users."""
     settings = Settings(environment="testing", instance_path=folder, port=8000)
     app = create_app(settings)
     app.extensions["clock"] = lambda: TAKEN_AT
@@ -69,6 +70,9 @@ def fill(app: Flask) -> None:
             work.users.create(
                 email=EMAIL, name="Ada Lovelace", roles=["administrator", "member"], password=password, by=OPERATOR
             )
+            for name in NAMES:
+                email = f"{name.partition(' ')[0].lower()}@example.com"
+                work.users.create(email=email, name=name, roles=["member"], password=password, by=OPERATOR)
 
 
 def take_pictures(browser: Browser, address: str) -> None:
@@ -80,9 +84,11 @@ def take_pictures(browser: Browser, address: str) -> None:
     desktop.goto(f"{address}/auth/login")
     desktop.get_by_label("Email").fill(EMAIL)
     desktop.locator("#password").fill(PASSWORD)
-    desktop.get_by_role("main").get_by_role("button", name="Sign in").click()
+    desktop.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
     desktop.wait_for_url("**/account")
     take(desktop, "account.png")
+    desktop.goto(f"{address}/users")
+    take(desktop, "users.png")
 
 
 def take(page: Page, name: str) -> None:

@@ -47,13 +47,13 @@ def connect() -> ResponseReturnValue:
         identity.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
     identity.drop_pending()
-    return done(f"You can sign in with {_label(pending.provider)} from now on.", to="account.connections")
+    return done(f"{_label(pending.provider)} connected. You can now sign in with it.", to="account.connections")
 
 
 @bp.post("/connections/dismiss")
 def dismiss() -> ResponseReturnValue:
     identity.drop_pending()
-    return done("It is not connected.", to="account.connections")
+    return done("Not connected.", to="account.connections")
 
 
 @bp.route("/connections/<id:connection_id>/disconnect", methods=["GET", "POST"])
@@ -63,15 +63,15 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
     try:
         if not form.validate_on_submit():
             label = _label(reading().connections.get(who.user_id, connection_id).provider)
-            text, back = "You can no longer sign in here with it.", url_for("account.connections")
+            text, back = "You won't be able to sign in with it.", url_for("account.connections")
             return ask(f"Disconnect {label}?", text, button="Disconnect", back=back, form=form)
         with unit_of_work() as work:
             work.connections.disconnect(who.user_id, connection_id)
     except ConnectionNotFound:
-        return done("That connection was gone already.", to="account.connections")
+        return done("That account was already disconnected.", to="account.connections")
     except LastWayIn as refusal:
         return done(str(refusal), to="account.connections", kind="error")
-    return done("It is disconnected, and cannot sign in to your account any more.", to="account.connections")
+    return done("Account disconnected. You can no longer sign in with it.", to="account.connections")
 
 
 def _shown(row: OAuthIdentity) -> SimpleNamespace:

@@ -33,7 +33,7 @@ def data() -> ResponseReturnValue:
 def request_copy() -> ResponseReturnValue:
     with unit_of_work() as work:
         work.own_data.request(identity.signed_in().user_id)
-    return done("The copy is being made. You get a mail when it is ready.", to="account.data")
+    return done("We're preparing your data. We'll email you when it's ready.", to="account.data")
 
 
 @bp.get("/data/download")
@@ -61,7 +61,7 @@ def close() -> ResponseReturnValue:
             days = reading().lifetimes.own_deletion.days
             identity.drop_session()
             return done(
-                f"Your account is deleted. If you change your mind, sign in within {days} days.",
+                f"Account deleted. To restore it, sign in within {days} days.",
                 to="auth.login",
                 kind="info",
             )

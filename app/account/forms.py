@@ -26,32 +26,32 @@ class CodeForm(Form):
 
 
 class PasskeyForm(Form):
-    name = Name(required="Give the passkey a name, so that you know it again.", autocomplete="off")
-    credential = HiddenField(validators=[InputRequired("Use the button once more."), Length(max=64 * 1024)])
+    name = Name(required="Enter a name for the passkey.", autocomplete="off")
+    credential = HiddenField(validators=[InputRequired("Select the button again."), Length(max=64 * 1024)])
 
 
 class RemoveForm(Form):
     """`sure` is asked for the last one only."""
 
-    sure = BooleanField("I know that my password alone will let me in")
+    sure = BooleanField("I understand that only my password will protect my account")
 
 
 class ApiKeyForm(Form):
     """`scopes` are the permissions that the user holds."""
 
-    name = Name(required="Give the key a name, so that you know it again.", autocomplete="off")
-    scopes = SelectMultipleField("What it may do", choices=[])
+    name = Name(required="Enter a name for the API key.", autocomplete="off")
+    scopes = SelectMultipleField("Scopes", choices=[])
     days = SelectField(
-        "Works for",
+        "Expires in",
         choices=[
             SelectChoice("30", "30 days"),
             SelectChoice("90", "90 days"),
-            SelectChoice("365", "a year"),
-            SelectChoice("", "ever, until you end it"),
+            SelectChoice("365", "1 year"),
+            SelectChoice("", "Never"),
         ],
         default=str(DEFAULT_DAYS),
     )
 
 
 class ApiKeyNameForm(Form):
-    name = Name(required="Give the key a name.", autocomplete="off")
+    name = Name(required="Enter a name for the API key.", autocomplete="off")

@@ -63,7 +63,7 @@ def api_key(key_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         with unit_of_work() as work:
             work.api_keys.rename(key_id, name=form.name.clean, by=who)
-        return done("The name is saved.", to="account.api_keys")
+        return done("Name saved.", to="account.api_keys")
     return page("account/api_key.html", form, key=_shown(key))
 
 
@@ -73,14 +73,14 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
     who, form = identity.signed_in(), Form()
     try:
         if not form.validate_on_submit():
-            title = f"End the API key {reading().api_keys.get(key_id, by=who).name}?"
-            text, back = "What uses it is refused from then on.", url_for("account.api_key", key_id=key_id)
-            return ask(title, text, button="End this key", back=back, form=form)
+            title = f"Revoke API key {reading().api_keys.get(key_id, by=who).name}?"
+            text, back = "Programs that use it lose access immediately.", url_for("account.api_key", key_id=key_id)
+            return ask(title, text, button="Revoke", back=back, form=form)
         with unit_of_work() as work:
             work.api_keys.end(key_id, by=who)
     except ApiKeyNotFound:
-        return done("That key had already ended.", to="account.api_keys")
-    return done("The key has ended. What used it is refused from now on.", to="account.api_keys")
+        return done("That API key was already revoked.", to="account.api_keys")
+    return done("API key revoked.", to="account.api_keys")
 
 
 def _shown(key: ApiKey) -> SimpleNamespace:

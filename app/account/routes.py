@@ -36,7 +36,7 @@ def profile() -> ResponseReturnValue:
     if form.validate_on_submit():
         with unit_of_work() as work:
             work.profile.rename(who.user_id, form.name.clean)
-        return done("Your name is saved.", to="account.profile")
+        return done("Name saved.", to="account.profile")
     return page("account/profile.html", form)
 
 
@@ -53,9 +53,7 @@ def email() -> ResponseReturnValue:
         except (SameAddress, TooManyChanges) as refusal:
             form.refuse("email", refusal)
         else:
-            return done(
-                f"Open the link that we sent to {form.email.canonical}. Until then nothing changes.", to="account.email"
-            )
+            return done(f"Open the link we sent to {form.email.canonical} to confirm it.", to="account.email")
     pending = reading().email_changes.find_pending(who.user_id)
     return page("account/email.html", form, pending=pending.new_email if pending else None)
 
@@ -65,7 +63,7 @@ def email() -> ResponseReturnValue:
 def cancel_email_change() -> ResponseReturnValue:
     with unit_of_work() as work:
         work.email_changes.cancel(identity.signed_in().user_id)
-    return done("Your address stays as it is.", to="account.email")
+    return done("Your email address doesn't change.", to="account.email")
 
 
 @bp.route("/password", methods=["GET", "POST"])
@@ -83,7 +81,7 @@ def password() -> ResponseReturnValue:
         except TryLater as refusal:
             form.refuse(None, refusal)
         else:
-            return done("Your password is changed, and every other session has ended.", to="account.password")
+            return done("Password changed. Your other devices were signed out.", to="account.password")
     has_password = reading().connections.has_password(identity.signed_in().user_id)
     return page("account/password.html", form, has_password=has_password)
 
@@ -126,11 +124,11 @@ def end_session(session_id: int) -> ResponseReturnValue:
         with unit_of_work() as work:
             work.sessions.end(session_id, user_id=who.user_id, reason="ended_by_owner")
     except SessionNotFound:
-        return done("That session had already ended.", to="account.sessions")
+        return done("That device was already signed out.", to="account.sessions")
     if session_id == who.session_id:
         identity.drop_session()
-        return done("You are signed out.", to="auth.login")
-    return done("The session has ended.", to="account.sessions")
+        return done("You're signed out.", to="auth.login")
+    return done("Device signed out.", to="account.sessions")
 
 
 @bp.route("/sessions/end-others", methods=["GET", "POST"])
@@ -138,9 +136,9 @@ def end_session(session_id: int) -> ResponseReturnValue:
 def end_other_sessions() -> ResponseReturnValue:
     who, form = identity.signed_in(), Form()
     if not form.validate_on_submit():
-        text = "Every browser, app and device but this one is signed out at once. API keys go on working."
+        text = "This signs out every browser, app and device except this one. API keys keep working."
         back = url_for("account.sessions")
-        return ask("Sign out all other devices?", text, button="Sign out all others", back=back, form=form)
+        return ask("Sign out all other devices?", text, button="Sign out all other devices", back=back, form=form)
     with unit_of_work() as work:
         ended = work.sessions.end_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
     return done(f"{ended} other session{'' if ended == 1 else 's'} ended.", to="account.sessions")

@@ -101,7 +101,7 @@ def _confirm(form: CodeForm) -> ResponseReturnValue:
         token = work.factors.confirm_totp(who, plain(form.code.data or ""), recovery=hashes)
     identity.keep_token(token)
     if not made:
-        return done("Codes of the new app count from now on.", to="account.security")
+        return done("Authenticator app replaced.", to="account.security")
     return _shown(made, is_first=True)
 
 
@@ -136,7 +136,7 @@ def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
         token = work.factors.add_passkey(who, new, name=form.name.clean, recovery=hashes)
     identity.keep_token(token)
     if not made:
-        return done("You can sign in with the new passkey from now on.", to="account.security")
+        return done("Passkey added.", to="account.security")
     return _shown(made, is_first=True)
 
 
@@ -147,8 +147,8 @@ def recovery_codes() -> ResponseReturnValue:
     """The answer to the POST shows the new codes once: only hashes are stored."""
     form = Form()
     if not form.validate_on_submit():
-        text, back = "The codes that you have now no longer work then.", url_for("account.security")
-        return ask("Make new recovery codes?", text, button="Make new codes", back=back, form=form)
+        text, back = "Your current codes stop working.", url_for("account.security")
+        return ask("Create new recovery codes?", text, button="Create new codes", back=back, form=form)
     made = new_recovery_codes()
     try:
         hashes = credentials.passwords.derive([plain(each) for each in made])
@@ -172,16 +172,16 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
     form = RemoveForm()
     try:
         found = factors.get(who.user_id, authenticator_id)
-        name, is_last = found.name or "your authenticator app", factors.is_last(found)
+        name, is_last = found.name or "authenticator app", factors.is_last(found)
         if form.validate_on_submit():
             with unit_of_work() as work:
                 work.factors.remove(who.user_id, authenticator_id, also_last=bool(form.sure.data))
-            return done("It is removed, and lets nobody in any more.", to="account.security")
+            return done(f"{name[:1].upper()}{name[1:]} removed.", to="account.security")
     except LastFactor as refusal:
         form.refuse("sure", refusal)
         is_last = True
     except NotSetUp:
-        return done("It is gone already.", to="account.security")
+        return done("That was already removed.", to="account.security")
     except (FactorRequired, LastWayIn) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return page("account/remove.html", form, name=name, is_last=is_last)
@@ -199,7 +199,7 @@ def keep_factors() -> ResponseReturnValue:
         return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
     except NotSetUp as refusal:
         return done(str(refusal), to="account.security", kind="info")
-    return done("Cancelled. Your second factors stay. Tell an administrator about it.", to="account.security")
+    return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="account.security")
 
 
 @bp.post("/security/browsers/<id:device_id>/distrust")
@@ -207,4 +207,4 @@ def keep_factors() -> ResponseReturnValue:
 def distrust(device_id: int) -> ResponseReturnValue:
     with unit_of_work() as work:
         work.factors.distrust(identity.signed_in().user_id, device_id)
-    return done("That browser has to show a second factor again.", to="account.security")
+    return done("Browser no longer trusted.", to="account.security")

@@ -11,7 +11,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 PAGES = (
     (REPORTS_READ, "admin.reports", "Reports"),
     (JOBS_READ, "admin.jobs", "Jobs"),
-    (MAIL_READ, "admin.mail", "Mail"),
+    (MAIL_READ, "admin.mail", "Emails"),
     (ROLES_READ, "admin.roles", "Roles"),
     (AUDIT_READ, "admin.audit", "Audit log"),
     (SITE_EDIT, "admin.site_settings", "Settings"),

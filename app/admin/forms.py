@@ -13,21 +13,21 @@ from app.web.forms import Form
 
 
 class SiteForm(Form):
-    registration = SelectField("Who may register")
+    registration = SelectField("Who can sign up")
     announcement = StringField(
         "Announcement",
-        validators=[Length(max=LONGEST_ANNOUNCEMENT, message=f"At most {LONGEST_ANNOUNCEMENT} characters.")],
+        validators=[Length(max=LONGEST_ANNOUNCEMENT, message=f"Use at most {LONGEST_ANNOUNCEMENT} characters.")],
         render_kw={"autocomplete": "off"},
     )
-    maintenance = BooleanField("Maintenance: close the site")
+    maintenance = BooleanField("Maintenance mode")
 
     @classmethod
     def of(cls, site: Site, *, otherwise: str) -> SiteForm:
         """The form for `site`; `otherwise` is what the setting REGISTRATION says."""
         form = cls(obj=site)
-        texts = {"open": "Everybody", "invite": "Those who are invited", "closed": "Nobody"}
+        texts = {"open": "Everyone", "invite": "Invited people", "closed": "No one"}
         form.registration.choices = [
-            SelectChoice("", f"As deployed: {texts[otherwise].lower()}"),
+            SelectChoice("", f"Default: {texts[otherwise].lower()}"),
             *(SelectChoice(name, text) for name, text in texts.items()),
         ]
         return form
@@ -38,7 +38,7 @@ class RoleForm(Form):
 
     name = StringField(
         "Name",
-        validators=[InputRequired("Give the role a name.")],
+        validators=[InputRequired("Enter a name for the role.")],
         render_kw={
             "autocomplete": "off",
             "autocapitalize": "none",
@@ -47,7 +47,7 @@ class RoleForm(Form):
         },
     )
     description = StringField("Description", render_kw={"autocomplete": "off", "maxlength": LONGEST_DESCRIPTION})
-    permissions = SelectMultipleField("What it may do", choices=[])
+    permissions = SelectMultipleField("Permissions", choices=[])
     requires_second_factor = BooleanField("Requires a second factor")
     administrators_only = BooleanField("Only administrators can assign it")
     version = HiddenField()

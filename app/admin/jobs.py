@@ -22,13 +22,13 @@ from app.web import identity
 from app.web.access import requires
 from app.web.acts import attempt
 from app.web.charts import chart
-from app.web.jobs import duration, named, progress_text, situation
+from app.web.jobs import duration, progress_text, situation, title_of
 from app.web.pages import page
 from app.web.redirects import done
 from app.web.rows import asked_for, before
 
 ON_A_PAGE = 25
-WAITS = "The job waits for a worker."
+WAITS = "Job enqueued."
 # An idle worker reports itself more often than that; RQ lists a killed one for longer.
 HEARD_WITHIN = timedelta(minutes=1)
 MOST_WORKERS = 200
@@ -48,7 +48,7 @@ def jobs() -> ResponseReturnValue:
         state=state,
         task=wanted.kind or "",
         states={"": "Any state"} | {each: each.capitalize() for each in SITUATIONS},
-        tasks={"": "Any task"} | {kind: named(kind) for kind in sorted(Task.kinds)},
+        tasks={"": "Any task"} | {kind: title_of(kind) for kind in sorted(Task.kinds, key=title_of)},
         jobs=[_shown(job, look.job_board) for job in rows],
         can_retry_all=state in ENDED_BADLY and bool(rows),
         crew=_crew(look.job_board),
@@ -74,7 +74,7 @@ def retry_jobs() -> ResponseReturnValue:
     wanted = _wanted(request.form.get("state", ""), request.form.get("task", ""))
     with unit_of_work() as work:
         retried = work.job_board.retry_all(wanted)
-    message = "There was nothing to retry." if not retried else f"Jobs that are retried: {retried:,}."
+    message = "No jobs to retry." if not retried else f"Jobs enqueued again: {retried:,}."
     if retried == MOST_AT_ONCE:
         message += " There may be more."
     return done(message, to="admin.jobs", kind="success" if retried else "info", task=wanted.kind)
@@ -95,23 +95,21 @@ def run_job(job_id: int) -> ResponseReturnValue:
 @bp.post("/jobs/<id:job_id>/cancel")
 @requires(JOBS_EDIT)
 def cancel_job(job_id: int) -> ResponseReturnValue:
-    said = "The job is cancelled. If it runs, it stops at its next step."
+    said = "Job cancelled. If it is running, it stops after the current step."
     return attempt(lambda work: work.job_board.cancel(job_id), said=said, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/schedule/<name>/pause")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> ResponseReturnValue:
-    return attempt(
-        lambda work: work.schedule.pause(name), said=f"{name} is paused.", to="admin.jobs", _anchor="schedule"
-    )
+    return attempt(lambda work: work.schedule.pause(name), said=f"{name} paused.", to="admin.jobs", _anchor="schedule")
 
 
 @bp.post("/jobs/schedule/<name>/resume")
 @requires(JOBS_EDIT)
 def resume_entry(name: str) -> ResponseReturnValue:
     return attempt(
-        lambda work: work.schedule.resume(name), said=f"{name} is scheduled again.", to="admin.jobs", _anchor="schedule"
+        lambda work: work.schedule.resume(name), said=f"{name} resumed.", to="admin.jobs", _anchor="schedule"
     )
 
 
@@ -136,7 +134,7 @@ def _shown(job: Job, board: JobBoard) -> SimpleNamespace:
     pace = board.pace(job)
     return SimpleNamespace(
         id=job.id,
-        name=named(job.kind),
+        name=title_of(job.kind),
         situation=situation(job),
         is_stopping=job.cancel_requested_at is not None and _is_open(job),
         percent=pace.percent,
@@ -157,7 +155,7 @@ def _entry(planned: Planned) -> SimpleNamespace:
     last = planned.last
     return SimpleNamespace(
         name=planned.entry.name,
-        text=named(planned.entry.task.kind()),
+        text=planned.entry.task.title,
         every=duration(planned.entry.every).removeprefix("1 "),
         next_at=planned.next_at,
         is_due=planned.next_at is not None and planned.next_at <= now(),
@@ -172,7 +170,7 @@ def _hours(rows: list[HourRow]) -> SimpleNamespace:
     labels = [f"{row.begin.astimezone(settings().zone):%H:%M}" for row in rows]
     return SimpleNamespace(
         drawn=chart(
-            "Jobs that ended by hour", labels, [row.done + row.dead for row in rows], bad=[row.dead for row in rows]
+            "Finished jobs by hour", labels, [row.done + row.dead for row in rows], bad=[row.dead for row in rows]
         ),
         rows=list(zip(labels, rows, strict=True)),
         done=sum(row.done for row in rows),

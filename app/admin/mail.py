@@ -22,13 +22,14 @@ from app.web import identity
 from app.web.access import requires
 from app.web.acts import attempt
 from app.web.frames import mail_frame
-from app.web.jobs import named
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.redirects import done
 from app.web.rows import asked_for, before
 
 ON_A_PAGE = 50
+# By the name of an email, for the page of templates.
+TITLES = {kind: kind.replace("_", " ").capitalize().replace("Api", "API") for kind in SAMPLES}
 STATUSES = [status.value for status in MailStatus]
 
 
@@ -54,7 +55,7 @@ def mail() -> ResponseReturnValue:
 @bp.post("/mail/<id:mail_id>/resend")
 @requires(MAIL_EDIT)
 def resend_mail(mail_id: int) -> ResponseReturnValue:
-    said = "The mail is sent again, if there is still a reason to."
+    said = "Email enqueued again. It is sent if it still applies."
     return attempt(lambda work: work.mail_log.resend(mail_id), said=said, to="admin.mail")
 
 
@@ -64,7 +65,7 @@ def mail_templates() -> ResponseReturnValue:
     return page(
         "admin/mail_templates.html",
         templates=[
-            SimpleNamespace(kind=kind, name=named(kind), subject=sample().subject) for kind, sample in SAMPLES.items()
+            SimpleNamespace(kind=kind, name=TITLES[kind], subject=sample().subject) for kind, sample in SAMPLES.items()
         ],
     )
 
@@ -72,7 +73,7 @@ def mail_templates() -> ResponseReturnValue:
 @bp.get("/mail/templates/<template>")
 @requires(MAIL_READ)
 def mail_template(template: str) -> ResponseReturnValue:
-    return page("admin/mail_template.html", chosen=template, name=named(template), mail=_sample(template))
+    return page("admin/mail_template.html", chosen=template, mail=_sample(template), name=TITLES[template])
 
 
 @bp.get("/mail/templates/<template>/html")
@@ -91,12 +92,12 @@ def send_sample(template: str) -> ResponseReturnValue:
     _sample(template)
     with unit_of_work() as work:
         work.enqueue(SendSample(user_id=who.user_id, sample_id=list(SAMPLES).index(template)))
-    return done(f"The sample is on its way to {who.email}.", to="admin.mail_template", template=template)
+    return done(f"Sample sent to {who.email}.", to="admin.mail_template", template=template)
 
 
 def _sample(kind: str) -> Message:
     if kind not in SAMPLES:
-        raise MailNotFound("There is no such mail.")
+        raise MailNotFound("Email template not found.")
     return SAMPLES[kind]()
 
 
@@ -115,7 +116,7 @@ def _shown(mail: SentMail) -> SimpleNamespace:
         user_id=mail.user_id,
         recipient=mail.recipient,
         subject=mail.subject,
-        kind=named(mail.kind),
+        kind=TITLES.get(mail.kind, mail.kind),
         status=mail.status,
         answer=mail.answer,
         at=mail.created_at,

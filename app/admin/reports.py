@@ -77,7 +77,7 @@ def subscribe() -> ResponseReturnValue:
             work.statistics.subscribe(user_id)
         else:
             work.statistics.unsubscribe(user_id)
-    return done("You get a report every Monday." if wants else "You get no more reports by mail.", to="admin.reports")
+    return done("You'll get a report by email every Monday." if wants else "Weekly email stopped.", to="admin.reports")
 
 
 def label(by: Unit, begin: date, *, year: int) -> str:

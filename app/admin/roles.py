@@ -66,7 +66,7 @@ def new_role() -> ResponseReturnValue:
         except (InvalidRole, RoleTaken, RoleFixed) as refusal:
             _refuse(form, refusal)
         else:
-            return done(f"The role {made.name} is made.", to="admin.role", role_id=made.id)
+            return done(f"Role {made.name} created.", to="admin.role", role_id=made.id)
     return page("admin/edit_role.html", form, role=None, groups=by_group(who.permissions))
 
 
@@ -95,23 +95,23 @@ def delete_role(role_id: int) -> ResponseReturnValue:
     form = Form()
     if not form.validate_on_submit():
         name, back = reading().roles.get_by_id(role_id).name, url_for("admin.role", role_id=role_id)
-        return ask(f"Delete the role {name}?", "This cannot be undone.", button="Delete", back=back, form=form)
+        return ask(f"Delete role {name}?", "This cannot be undone.", button="Delete", back=back, form=form)
     try:
         with unit_of_work() as work:
             found = work.roles.get_by_id(role_id, lock=True)
             work.roles.delete(found, by=identity.signed_in())
     except (RoleInUse, RoleFixed) as refusal:
         return done(str(refusal), to="admin.role", kind="error", role_id=role_id)
-    return done(f"The role {found.name} is deleted.", to="admin.roles")
+    return done(f"Role {found.name} deleted.", to="admin.roles")
 
 
 def _change(role_id: int, form: RoleForm, *, by: Principal) -> ResponseReturnValue:
     with unit_of_work() as work:
         found = work.roles.get_by_id(role_id, lock=True)
         if form.version.data != str(found.version):
-            raise Changed("Somebody changed this role in the meantime. Open it again to see how it is now.")
+            raise Changed("Someone else changed this role. Open it again to see the changes.")
         work.roles.change(found, form.spec(before=spec_of(found)), by=by)
-    return done(f"The role {found.name} is saved.", to="admin.role", role_id=role_id)
+    return done(f"Role {found.name} saved.", to="admin.role", role_id=role_id)
 
 
 def _refuse(form: RoleForm, refusal: AccountError) -> None:

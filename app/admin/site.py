@@ -26,5 +26,5 @@ def site_settings() -> ResponseReturnValue:
             announcement=" ".join((form.announcement.data or "").split()),
             maintenance=form.maintenance.data,
         )
-        return done("The settings were saved, and hold from now on.", to="admin.site_settings")
+        return done("Settings saved.", to="admin.site_settings")
     return page("admin/site_settings.html", form)

@@ -21,7 +21,7 @@ from app.web.exports import as_dict
 @endpoint(AuditEventsOut, query=AuditQuery, refuses=(InvalidPeriod,), tag="audit", lists=True)
 @requires(AUDIT_READ)
 def list_audit_events(query: AuditQuery) -> dict[str, Any]:
-    """Audit events, newest first, a page at a time."""
+    """List audit events, newest first."""
     asked = query.model_dump(exclude={"limit", "cursor"})
     after = read_cursor(query.cursor, of={"list": "audit-events", **asked})
     wanted = AuditFilter(**asked, before=after.id if after else None)

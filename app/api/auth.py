@@ -45,7 +45,7 @@ from app.web.access import by_oneself, open_in_maintenance, public
 from app.web.credentials import check_password, confirm_session, new_password, open_session
 from app.web.limits import limited
 
-SENT = "If that is possible for this address, a mail is on its way."
+SENT = "If the email address is right, we've sent a link to it."
 
 
 @bp.post("/v1/auth/register")
@@ -53,7 +53,7 @@ SENT = "If that is possible for this address, a mail is on its way."
 @limited("register")
 @endpoint(None, status=202, body=RegisterIn, refuses=(RegistrationClosed, WeakPassword, Busy), tag="auth")
 def register(body: RegisterIn) -> Answer:
-    """Sign up. The answer is the same whether or not the address is known; a mail says what to do next."""
+    """Sign up. The response is the same for known and unknown email addresses. An email explains what to do next."""
     if not reading().registration_open:
         raise RegistrationClosed
     password = _chosen(body.password, words=(body.email, body.name))
@@ -67,12 +67,12 @@ def register(body: RegisterIn) -> Answer:
 @limited("link")
 @endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, DeadLink, RegistrationClosed, Busy), tag="auth")
 def verify_email(body: VerifyEmailIn) -> Answer:
-    """Confirm an address with the token from the mail and the password that was chosen."""
+    """Confirm an email address with the token from the email and the chosen password."""
     _, user = reading().registration.get_candidate(body.token)
     seen = check_password(user.id, body.password, purpose="verify_email")
     with unit_of_work() as work:
         work.registration.verify(body.token, seen_hash=seen)
-    return Answer(message="The address is confirmed.")
+    return Answer(message="Email address confirmed.")
 
 
 @bp.post("/v1/auth/login")
@@ -94,7 +94,7 @@ def verify_email(body: VerifyEmailIn) -> Answer:
     tag="auth",
 )
 def login(body: LoginIn) -> TokensOut:
-    """Sign in. Where a second factor is set, `code` is one of the authenticator app, or a recovery code."""
+    """Sign in. With a second factor, `code` is a code of the authenticator app, or a recovery code."""
     signed_in = open_session(body.email, body.password, code=body.code, remember=True)
     with unit_of_work() as work:
         refresh_token = work.refresh_tokens.start(signed_in.session_id)
@@ -116,7 +116,7 @@ def login(body: LoginIn) -> TokensOut:
 @limited("refresh")
 @endpoint(PairOut, body=RefreshIn, refuses=(BadRefreshToken, TokenReused), tag="auth")
 def refresh(body: RefreshIn) -> PairOut:
-    """Get a new pair. The refresh token is spent; using it again after 30 seconds ends the whole sign-in."""
+    """Get new tokens. A refresh token works once. Using it again after 30 seconds ends the session."""
     with unit_of_work() as work:
         refreshed = work.refresh_tokens.refresh(body.refresh_token)
     access_token, seconds = _access_token(refreshed.user_id, refreshed.session_id)
@@ -134,9 +134,9 @@ def refresh(body: RefreshIn) -> PairOut:
     tag="auth",
 )
 def confirm(body: ConfirmIn) -> Answer:
-    """Confirm who you are, before giving roles, deleting accounts and the like. It lasts a few minutes.
+    """Confirm your identity before sensitive actions, like assigning roles or deleting users. Lasts a few minutes.
 
-    Where a second factor is set up, `code` is one of the authenticator app, or a recovery code; else `password`.
+    With a second factor, send `code`: a code of the authenticator app, or a recovery code. Without one, `password`.
     """
     who = identity.signed_in()
     if body.code is None and reading().factors.has_any(who.user_id):
@@ -149,14 +149,14 @@ def confirm(body: ConfirmIn) -> Answer:
 @open_in_maintenance
 @endpoint(None, tag="auth")
 def logout() -> Answer:
-    """End this sign-in: its access and refresh tokens are invalid at once. An API key is ended by its id."""
+    """Sign out. Revokes the session's access and refresh tokens immediately. API keys are revoked by ID."""
     who = identity.signed_in()
     if who.session_id:
         with unit_of_work() as work:
             work.sessions.end(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         if who.via == "cookie":
             identity.drop_session()
-    return Answer(message="You are signed out.")
+    return Answer(message="You're signed out.")
 
 
 @bp.post("/v1/auth/forgot-password")
@@ -164,7 +164,7 @@ def logout() -> Answer:
 @limited("mail")
 @endpoint(None, status=202, body=EmailIn, tag="auth")
 def forgot_password(body: EmailIn) -> Answer:
-    """Ask for a link that sets a new password. The answer is the same whether or not the address is known."""
+    """Request a password reset link. The response is the same for known and unknown email addresses."""
     with unit_of_work() as work:
         work.password_reset.request(body.email)
     return Answer(message=SENT, status=202)
@@ -175,13 +175,13 @@ def forgot_password(body: EmailIn) -> Answer:
 @limited("link")
 @endpoint(None, body=ResetPasswordIn, refuses=(DeadLink, WeakPassword, RegistrationClosed, Busy), tag="auth")
 def reset_password(body: ResetPasswordIn) -> Answer:
-    """Set a new password with the token of the link. Every sign-in of the account ends."""
+    """Set a new password with the token of the link. Signs the user out everywhere."""
     reading().links.get_live(body.token, Purpose.RESET_PASSWORD)
     owner = reading().password_reset.get_owner(body.token)
     chosen = _chosen(body.password, words=(owner.email, owner.name))
     with unit_of_work() as work:
         work.password_reset.reset(body.token, password=chosen)
-    return Answer(message="The password is changed.")
+    return Answer(message="Password changed.")
 
 
 def _chosen(password: str, *, words: tuple[str, ...]) -> NewPassword:

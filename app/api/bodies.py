@@ -39,9 +39,9 @@ USUAL_CODES = {*CODES.values(), "invalid"} - {"weak_password"}
 CODES_OF_QUERIES = (USUAL_CODES | {"repeated"}) - {"required"}
 CODES_OF_BODIES = (USUAL_CODES | {"not_an_object"}) - {"too_small", "too_large"}
 SENTENCES = {
-    "required": "This is required.",
-    "unknown_field": "There is no such field.",
-    "invalid_characters": "Leave out control characters.",
+    "required": "This field is required.",
+    "unknown_field": "Unknown field.",
+    "invalid_characters": "Remove line breaks and special characters.",
 }
 
 
@@ -51,7 +51,7 @@ class UnreadableBody(BadRequest):
     is_said = True
 
     def __init__(self, where: str) -> None:
-        super().__init__(f"The body is no JSON: {where}.")
+        super().__init__(f"The body isn't valid JSON: {where}.")
 
 
 def read_body(model: type[Model], *, is_optional: bool = False) -> Model:
@@ -80,9 +80,9 @@ def _read_object() -> dict[str, Any]:
     except json.JSONDecodeError as problem:
         raise UnreadableBody(f"line {problem.lineno}, column {problem.colno}: {problem.msg}") from None
     except UnicodeDecodeError:
-        raise UnreadableBody("it is not UTF-8") from None
+        raise UnreadableBody("not UTF-8") from None
     except RecursionError:
-        raise UnreadableBody("it is nested too deeply") from None
+        raise UnreadableBody("nested too deeply") from None
     except ValueError as problem:  # Of the hooks.
         raise UnreadableBody(str(problem)) from None
     if not isinstance(found, dict):
@@ -94,7 +94,7 @@ def read_query(model: type[Model]) -> Model:
     """Raises InvalidInput."""
     doubled = [name for name, values in request.args.lists() if len(values) > 1]
     if doubled:
-        raise InvalidInput([Problem(name, "repeated", "Send this once.") for name in doubled])
+        raise InvalidInput([Problem(name, "repeated", "Send this field only once.") for name in doubled])
     return _checked(model, request.args.to_dict())
 
 
@@ -116,9 +116,9 @@ def _problem(error: Any) -> Problem:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name comes twice")
+        raise ValueError("duplicate name")
     return found
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")

@@ -71,9 +71,7 @@ def endpoint(
             if query is not None:
                 values["query"] = read_query(query)
             elif request.args:
-                raise InvalidInput(
-                    [Problem(name[:100], "unknown_field", "There is no such field.") for name in request.args]
-                )
+                raise InvalidInput([Problem(name[:100], "unknown_field", "Unknown field.") for name in request.args])
             if replays and "Idempotency-Key" in request.headers:
                 return _once(view, values, status)
             response = respond(_answer(view(**values), status))
@@ -92,7 +90,9 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
     """The work and the stored answer commit together, so a second try finds both or neither."""
     key = request.headers["Idempotency-Key"]
     if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or not key.isascii():
-        raise InvalidInput([Problem(None, "idempotency_key", "Idempotency-Key: 1 to 255 printable characters.")])
+        raise InvalidInput(
+            [Problem(None, "idempotency_key", "Idempotency-Key must have 1 to 255 printable characters.")]
+        )
     who = identity.signed_in()
     mine = {"caller": f"user:{who.user_id}", "key": key}
     asked = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.get_data()).hexdigest()

@@ -45,7 +45,7 @@ class UploadQuery(Query):
         str,
         Field(
             max_length=255,
-            description="What the file is called.",
+            description="The name of the file.",
             examples=["people.csv"],
             json_schema_extra={"pattern": r"^[A-Za-z0-9 _-]*\.(csv|tsv|txt)$"},
         ),
@@ -64,7 +64,7 @@ class ExampleOut(Out):
     row: Id
     email: str = Field(examples=["ada@example.com"])
     outcome: OUTCOMES
-    reason: str | None = Field(examples=["The address is in row 2 already."])
+    reason: str | None = Field(examples=["Duplicate of row 2."])
 
 
 class RowOut(ExampleOut):
@@ -87,11 +87,11 @@ class ImportOut(Out):
     problem: str | None = Field(description="Why the file was refused.", examples=[None])
     job_id: int | None = Field(examples=[1])
     progress: ProgressOut | None
-    rows: Annotated[int, Field(ge=0, description="About how many while it is being checked.", examples=[4])]
+    rows: Annotated[int, Field(ge=0, description="An estimate during the check.", examples=[4])]
     checked: Counts
     applied: Counts
     examples: Annotated[list[ExampleOut], Field(description="The first rows that are refused or changed.")]
-    ignored: Annotated[list[str], Field(description="Columns that mean nothing here.", examples=[["shoe size"]])]
+    ignored: Annotated[list[str], Field(description="Columns that are ignored.", examples=[["shoe size"]])]
     invites: Flag
     created_at: Time
     ended_at: Time | None
@@ -110,7 +110,7 @@ UPLOADS = {"text/csv": {"type": "string"}, "application/octet-stream": {"type": 
 @by_oneself
 @accepts_file(MOST_BYTES)
 def upload_import(query: UploadQuery) -> Answer:
-    """Send a CSV file as the body. It is checked; nothing is changed yet."""
+    """Upload a CSV file. It is checked first. Nothing changes yet."""
     if request.mimetype not in UPLOADS:
         raise UnsupportedMediaType
     who = identity.signed_in()
@@ -125,7 +125,7 @@ def upload_import(query: UploadQuery) -> Answer:
 @endpoint(ImportOut, refuses=(ImportNotFound,), tag="imports")
 @requires(USERS_IMPORT)
 def show_import(import_id: int) -> dict[str, Any]:
-    """One of one's own imports, and how far it is."""
+    """Get one of your imports and its progress."""
     return _one(import_id)
 
 
@@ -133,7 +133,7 @@ def show_import(import_id: int) -> dict[str, Any]:
 @endpoint(RowsOut, query=RowsQuery, refuses=(ImportNotFound,), tag="imports", lists=True)
 @requires(USERS_IMPORT)
 def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
-    """What became of each row, or would, a page at a time."""
+    """List the rows of an import with their results."""
     look = reading()
     look.user_imports.get(import_id, by=identity.signed_in())
     of = {"list": "import-rows", "import": import_id, "outcome": query.outcome}
@@ -155,7 +155,7 @@ def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
 @requires(USERS_IMPORT)
 @by_oneself
 def start_import(import_id: int, body: StartIn) -> Answer:
-    """Do what the check said."""
+    """Start a checked import."""
     with unit_of_work() as work:
         work.user_imports.start(import_id, invites=body.invites, by=identity.signed_in())
     return Answer(_one(import_id), status=202)
@@ -165,7 +165,7 @@ def start_import(import_id: int, body: StartIn) -> Answer:
 @endpoint(ImportOut, refuses=(ImportNotFound, JobNotCancellable), tag="imports")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> dict[str, Any]:
-    """Stop it; what was done stays."""
+    """Cancel an import. Rows already imported stay."""
     with unit_of_work() as work:
         work.user_imports.cancel(import_id, by=identity.signed_in())
     return _one(import_id)
@@ -176,7 +176,7 @@ def cancel_import(import_id: int) -> dict[str, Any]:
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> Answer:
-    """Go on with one that stopped."""
+    """Resume a stopped import."""
     with unit_of_work() as work:
         work.user_imports.resume(import_id, by=identity.signed_in())
     return Answer(_one(import_id), status=202)

@@ -25,7 +25,7 @@ INVITATIONS = {"list": "invitations"}
 @endpoint(InvitationsOut, query=PageQuery, tag="invitations", lists=True)
 @requires(USERS_INVITE)
 def list_invitations(query: PageQuery) -> dict[str, Any]:
-    """Invitations that were not accepted yet, newest first."""
+    """List pending invitations, newest first."""
     after = read_cursor(query.cursor, of=INVITATIONS)
     found = reading().invitations.list_pending(before=after.id if after else None, limit=query.limit + 1)
     page = found[: query.limit]
@@ -37,7 +37,7 @@ def list_invitations(query: PageQuery) -> dict[str, Any]:
 @endpoint(InvitationOut, refuses=(InvitationNotFound,), tag="invitations")
 @requires(USERS_INVITE)
 def show_invitation(invitation_id: int) -> dict[str, Any]:
-    """One invitation that was not accepted yet."""
+    """Get a pending invitation."""
     return _shown(reading().invitations.get(invitation_id))
 
 
@@ -46,20 +46,20 @@ def show_invitation(invitation_id: int) -> dict[str, Any]:
 @endpoint(None, status=202, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def resend_invitation(invitation_id: int) -> Answer:
-    """Mail another link, valid from now."""
+    """Email an invitation again, with a new link."""
     with unit_of_work() as work:
         work.invitations.resend(work.invitations.get(invitation_id, lock=True), by=identity.signed_in())
-    return Answer(status=202, message="Another mail is on its way.")
+    return Answer(status=202, message="Invitation sent again.")
 
 
 @bp.delete("/v1/invitations/<id:invitation_id>")
 @endpoint(None, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def revoke_invitation(invitation_id: int) -> Answer:
-    """End an invitation; its link no longer works."""
+    """Revoke an invitation."""
     with unit_of_work() as work:
         work.invitations.revoke(work.invitations.get(invitation_id, lock=True), by=identity.signed_in())
-    return Answer(message="The invitation is revoked.")
+    return Answer(message="Invitation revoked.")
 
 
 def _shown(invitation: Invitation) -> dict[str, Any]:

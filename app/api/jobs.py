@@ -35,7 +35,7 @@ class JobsQuery(PageQuery):
     state: (
         Annotated[
             Literal["waiting", "running", "retrying", "dead", "done", "cancelled"],
-            Field(description="`retrying`: waiting, and failed before."),
+            Field(description="`retrying`: waiting after a failed attempt."),
         ]
         | None
     ) = None
@@ -53,7 +53,7 @@ class RetriedOut(Out):
 
 class ProgressOut(Out):
     done: Count
-    total: Count | None = Field(description="Null where it is not known.", examples=[100000])
+    total: Count | None = Field(description="Null if unknown.", examples=[100000])
     percent: Annotated[int, Field(ge=0, le=100)] | None = Field(examples=[40])
     per_second: float | None = Field(examples=[1200.5])
     seconds_left: Count | None = Field(examples=[50])
@@ -62,17 +62,19 @@ class ProgressOut(Out):
 class JobOut(Out):
     id: Id
     kind: Kind
-    arguments: Annotated[dict[str, Any], Field(description="Ids only.", examples=[{"user_id": 1}])]
+    arguments: Annotated[dict[str, Any], Field(description="IDs only.", examples=[{"user_id": 1}])]
     queue: Literal["urgent", "default", "bulk"]
     state: Literal["waiting", "running", "done", "dead", "cancelled"]
-    is_retrying: Annotated[bool, Field(description="It waits, and failed before.", examples=[False])]
+    is_retrying: Annotated[bool, Field(description="Waiting after a failed attempt.", examples=[False])]
     progress: ProgressOut
     attempts: Annotated[int, Field(ge=0, examples=[1])]
     max_attempts: Annotated[int, Field(ge=1, examples=[8])]
-    outcome: str | None = Field(description="How it ended, or why the last try failed.", examples=["rows deleted: 12"])
-    traceback: str | None = Field(description="Where the last try failed, without any value.", examples=[None])
-    worker: str | None = Field(description="Host and process of the last try.", examples=["web1:4711"])
-    owner_id: int | None = Field(description="Who caused it.", examples=[1])
+    outcome: str | None = Field(
+        description="The result, or why the last attempt failed.", examples=["rows deleted: 12"]
+    )
+    traceback: str | None = Field(description="The traceback of the last attempt, without values.", examples=[None])
+    worker: str | None = Field(description="Host and process of the last attempt.", examples=["web1:4711"])
+    owner_id: int | None = Field(description="The user who caused the job.", examples=[1])
     request_id: str | None = Field(examples=["c74ad20530d07a0b4e1021ede0504bec"])
     run_after: Time
     lease_until: Time | None
@@ -99,7 +101,7 @@ class EntryOut(Out):
     name: Annotated[str, Field(examples=["purge-expired"])]
     kind: Kind
     every_seconds: Annotated[int, Field(ge=1, examples=[21600])]
-    next_at: Time | None = Field(description="Null while it is paused.")
+    next_at: Time | None = Field(description="Null while paused.")
     paused_at: Time | None
     last: LastRunOut | None
 
@@ -112,7 +114,7 @@ class ScheduleOut(Out):
 @endpoint(JobsOut, query=JobsQuery, tag="jobs", lists=True)
 @requires(JOBS_READ)
 def list_jobs(query: JobsQuery) -> dict[str, Any]:
-    """Jobs, newest first, a page at a time."""
+    """List jobs, newest first."""
     of = {"list": "jobs", "state": query.state, "kind": query.kind}
     after = read_cursor(query.cursor, of=of)
     wanted = JobFilter((query.state,) if query.state else (), query.kind, after.id if after else None)
@@ -127,7 +129,7 @@ def list_jobs(query: JobsQuery) -> dict[str, Any]:
 @endpoint(JobOut, refuses=(JobNotFound,), tag="jobs")
 @requires(JOBS_READ)
 def show_job(job_id: int) -> dict[str, Any]:
-    """One job, and how far it is."""
+    """Get a job and its progress."""
     return _one(job_id)
 
 
@@ -135,7 +137,7 @@ def show_job(job_id: int) -> dict[str, Any]:
 @endpoint(RetriedOut, body=RetryIn, tag="jobs")
 @requires(JOBS_EDIT)
 def retry_jobs(body: RetryIn) -> dict[str, Any]:
-    """Retry the dead and cancelled jobs that match, the oldest 10,000 at most."""
+    """Retry matching dead and cancelled jobs, the oldest 10,000 at most."""
     with unit_of_work() as work:
         return {"retried": work.job_board.retry_all(JobFilter((body.state,) if body.state else (), body.kind))}
 
@@ -144,7 +146,7 @@ def retry_jobs(body: RetryIn) -> dict[str, Any]:
 @endpoint(JobOut, refuses=(JobNotFound, JobNotRetryable), tag="jobs")
 @requires(JOBS_EDIT)
 def retry_job(job_id: int) -> dict[str, Any]:
-    """Retry a dead or cancelled job, with all its tries."""
+    """Retry a dead or cancelled job."""
     with unit_of_work() as work:
         work.job_board.retry(job_id)
     return _one(job_id)
@@ -154,7 +156,7 @@ def retry_job(job_id: int) -> dict[str, Any]:
 @endpoint(JobOut, refuses=(JobNotFound, JobNotStartable), tag="jobs")
 @requires(JOBS_EDIT)
 def run_job(job_id: int) -> dict[str, Any]:
-    """Run a waiting job now instead of at its time."""
+    """Run a waiting job now."""
     with unit_of_work() as work:
         work.job_board.run_now(job_id)
     return _one(job_id)
@@ -164,12 +166,10 @@ def run_job(job_id: int) -> dict[str, Any]:
 @endpoint(JobOut, refuses=(JobNotFound, JobNotCancellable), tag="jobs")
 @requires(JOBS_EDIT)
 def cancel_job(job_id: int) -> Answer:
-    """Cancel a job: at once if it waits, at its next step if it runs."""
+    """Cancel a job. A running job stops after the current step."""
     with unit_of_work() as work:
         state = work.job_board.cancel(job_id)
-    said = (
-        "The job is cancelled." if state == JobState.CANCELLED else "The job stops at its next step, if it has steps."
-    )
+    said = "Job cancelled." if state == JobState.CANCELLED else "The job stops after the current step."
     return Answer(_one(job_id), message=said)
 
 
@@ -177,7 +177,7 @@ def cancel_job(job_id: int) -> Answer:
 @endpoint(ScheduleOut, tag="jobs")
 @requires(JOBS_READ)
 def show_schedule() -> dict[str, Any]:
-    """The schedule's entries, with their last and next run."""
+    """List schedule entries with their last and next run."""
     return {"items": [as_entry(each) for each in reading().schedule.list()]}
 
 
@@ -185,27 +185,27 @@ def show_schedule() -> dict[str, Any]:
 @endpoint(None, refuses=(ScheduleNotFound, CannotBePaused), tag="jobs")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> Answer:
-    """Pause an entry of the schedule."""
+    """Pause a schedule entry."""
     with unit_of_work() as work:
         work.schedule.pause(name)
-    return Answer(message="The entry is paused.")
+    return Answer(message="Schedule entry paused.")
 
 
 @bp.post("/v1/schedule/<name>/resume")
 @endpoint(None, refuses=(ScheduleNotFound,), tag="jobs")
 @requires(JOBS_EDIT)
 def resume_entry(name: str) -> Answer:
-    """Resume an entry of the schedule."""
+    """Resume a schedule entry."""
     with unit_of_work() as work:
         work.schedule.resume(name)
-    return Answer(message="The entry is scheduled again.")
+    return Answer(message="Schedule entry resumed.")
 
 
 @bp.post("/v1/schedule/<name>/run")
 @endpoint(JobOut, refuses=(ScheduleNotFound,), tag="jobs")
 @requires(JOBS_EDIT)
 def run_entry(name: str) -> dict[str, Any]:
-    """Enqueue the job of an entry now."""
+    """Run a schedule entry now."""
     with unit_of_work() as work:
         job_id = work.schedule.run_now(name)
     return _one(job_id)

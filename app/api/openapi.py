@@ -31,17 +31,17 @@ from app.web.rows import LARGEST_ID
 REFS = "#/components/schemas/{model}"
 VERSION = "1"
 TAGS = {
-    "auth": "Signing up, signing in, and the tokens that come of it.",
-    "users": "One's own account and, for those who may, other people's.",
-    "invitations": "Who is invited and has not accepted yet.",
-    "audit": "What happened, by whom and to whom.",
-    "imports": "Users from a CSV file: checked first, then applied.",
-    "jobs": "Background work, its progress, and the schedule.",
+    "auth": "Sign-up, sign-in and tokens.",
+    "users": "Your own account and, with permissions, other users.",
+    "invitations": "Pending invitations.",
+    "audit": "Events with their actor and affected user.",
+    "imports": "Import of users from a CSV file: checked first, then applied.",
+    "jobs": "Background jobs, their progress, and the schedule.",
     "roles": "Named sets of permissions.",
-    "sessions": "One's own sign-ins.",
-    "api-keys": "Credentials for programs that run by themselves.",
+    "sessions": "Your own sessions.",
+    "api-keys": "Credentials for programs.",
 }
-DESCRIPTION = """Every answer is an envelope: `success`, `data`, `message`, `errors`.
+DESCRIPTION = """Every response is an envelope: `success`, `data`, `message`, `errors`.
 
 Credentials: `Authorization: Bearer` with an access token or an API key, or the browser's session cookie together with
 `X-CSRFToken`. Times are RFC 3339 in UTC. Unknown fields are refused."""
@@ -52,7 +52,7 @@ ERROR = {
     "properties": {
         "success": {"const": False},
         "data": {"type": "null"},
-        "message": {"type": "string", "minLength": 1, "examples": ["Some of what was sent is not right."]},
+        "message": {"type": "string", "minLength": 1, "examples": ["Check the highlighted fields."]},
         "errors": {
             "type": "array",
             "minItems": 1,
@@ -63,18 +63,18 @@ ERROR = {
                 "properties": {
                     "field": {
                         "type": ["string", "null"],
-                        "description": "Which of what was sent; null where it is the whole.",
+                        "description": "The field that is wrong, or null.",
                         "examples": ["email", None],
                     },
                     "code": {
                         "type": "string",
-                        "description": "For programs: it stays the same. Each answer names those that it can have.",
+                        "description": "Stable, for programs. Each response lists its possible codes.",
                         "examples": ["required"],
                     },
                     "message": {
                         "type": "string",
-                        "description": "For people: it may be worded anew.",
-                        "examples": ["This is required."],
+                        "description": "For people. It can change.",
+                        "examples": ["This field is required."],
                     },
                 },
             },
@@ -84,7 +84,7 @@ ERROR = {
 TEXT = {"type": "string"}
 SECONDS: dict[str, Any] = {"type": "integer", "minimum": 1}
 HEADERS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
-    401: {"WWW-Authenticate": ("How to come with a credential (RFC 6750).", TEXT)},
+    401: {"WWW-Authenticate": ("How to authenticate (RFC 6750).", TEXT)},
     429: {"Retry-After": ("Seconds to wait.", SECONDS)},
     503: {"Retry-After": ("Seconds to wait.", SECONDS)},
 }
@@ -207,9 +207,9 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
         "responses": _responses(rule, method, spec, schemas, is_public=is_public),
     }
     if permission := getattr(view, "permission", None):
-        operation["description"] += f" Needs the permission `{permission}`."
+        operation["description"] += f" Requires the permission `{permission}`."
     if getattr(view, "wants_confirmation", False):
-        operation["description"] += " Needs a fresh confirmation (`POST /auth/confirm`)."
+        operation["description"] += " Requires a recent confirmation (`POST /auth/confirm`)."
     if not is_public and not permission:
         operation["description"] += _for_keys(getattr(view, "key_scopes", None))
     if parameters := _parameters(rule, method, spec):
@@ -235,11 +235,11 @@ def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
             required = spec.query.model_fields[name].is_required()
             found.append({"name": name, "in": "query", "required": required, "schema": plain})
     if spec.etag and method == "GET":
-        found.append(_header("If-None-Match", "The ETag of what is known; the same again is a 304."))
+        found.append(_header("If-None-Match", "The ETag of a known version. If it is unchanged, the response is 304."))
     if Changed in spec.refuses:
-        found.append(_header("If-Match", "The ETag of what was seen; something else by now is a 412."))
+        found.append(_header("If-Match", "The ETag of the version you read. If it has changed, the response is 412."))
     if spec.replays:
-        key = _header("Idempotency-Key", "A name for this request: the same again gets the first answer.")
+        key = _header("Idempotency-Key", "A unique name for this request. A repeated request gets the first response.")
         key["schema"] = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"}
         found.append(key)
     return found
@@ -262,11 +262,11 @@ def _responses(rule: Rule, method: str, spec: Spec, schemas: dict[str, Any], *, 
         "description": HTTPStatus(spec.status).phrase,
         "content": {"application/json": {"schema": _envelope(data)}},
     }
-    version = {"ETag": _described("The version of what was answered.", TEXT)}
+    version = {"ETag": _described("The version of the resource.", TEXT)}
     if spec.etag:
         good["headers"] = version
     if spec.replays:
-        again = _described("`true` on a repeated answer.", {"const": "true"}, required=False)
+        again = _described("`true` for a repeated response.", {"const": "true"}, required=False)
         good["headers"] = {"Idempotency-Replayed": again}
     if links := LINKS.get(_name(rule)):
         good["links"] = {each: _link(each, values) for each, values in links}
@@ -300,8 +300,8 @@ def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, 
 def _for_keys(scopes: tuple[str, ...] | None) -> str:
     """What an API key needs where no permission is needed."""
     if scopes is None:
-        return " Not open to API keys."
-    return f" An API key needs the scope {' or '.join(f'`{name}`' for name in scopes)}." if scopes else ""
+        return " Not available to API keys."
+    return f" An API key requires the scope {' or '.join(f'`{name}`' for name in scopes)}." if scopes else ""
 
 
 def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> Iterator[type[AccountError] | str]:
@@ -337,7 +337,7 @@ def _envelope(data: Any) -> dict[str, Any]:
         "properties": {
             "success": {"const": True},
             "data": data,
-            "message": {"type": "string", "examples": ["", "The session has ended."]},
+            "message": {"type": "string", "examples": ["", "Session ended."]},
             "errors": {"type": "null"},
         },
     }

@@ -30,7 +30,7 @@ ROLES = {"list": "roles"}
 @endpoint(RolesOut, query=PageQuery, tag="roles", lists=True)
 @requires(ROLES_READ)
 def list_roles(query: PageQuery) -> dict[str, Any]:
-    """Roles, a page at a time."""
+    """List roles."""
     after = read_cursor(query.cursor, of=ROLES)
     rest = reading().roles.list_after(after.id if after else 0, limit=query.limit + 1)
     page = rest[: query.limit]
@@ -43,7 +43,7 @@ def list_roles(query: PageQuery) -> dict[str, Any]:
 @requires(ROLES_EDIT)
 @confirmed
 def make_role(body: NewRoleIn) -> Answer:
-    """Make a role, none wider than what one holds."""
+    """Create a role, up to your own permissions."""
     spec = RoleSpec(**body.model_dump() | {"permissions": frozenset(body.permissions)})
     with unit_of_work() as work:
         role = work.roles.make(spec, by=identity.signed_in())
@@ -54,7 +54,7 @@ def make_role(body: NewRoleIn) -> Answer:
 @endpoint(RoleOut, refuses=(RoleNotFound,), tag="roles", etag=True)
 @requires(ROLES_READ)
 def show_role(role_id: int) -> Answer:
-    """One role."""
+    """Get a role."""
     return _one(reading().roles.get_by_id(role_id))
 
 
@@ -63,7 +63,7 @@ def show_role(role_id: int) -> Answer:
 @requires(ROLES_EDIT)
 @confirmed
 def change_role(role_id: int, body: RoleIn) -> Answer:
-    """Change a role; it counts from the next request of everybody who holds it."""
+    """Change a role. Takes effect immediately."""
     with unit_of_work() as work:
         role = work.roles.get_by_id(role_id, lock=True)
         check_unchanged(_tag(role))
@@ -88,12 +88,12 @@ def change_role(role_id: int, body: RoleIn) -> Answer:
 @requires(ROLES_EDIT)
 @confirmed
 def delete_role(role_id: int) -> Answer:
-    """Delete a role that nobody holds."""
+    """Delete a role that no user has."""
     with unit_of_work() as work:
         role = work.roles.get_by_id(role_id, lock=True)
         check_unchanged(_tag(role))
         work.roles.delete(role, by=identity.signed_in())
-    return Answer(message="The role is deleted.")
+    return Answer(message="Role deleted.")
 
 
 def _one(role: Role) -> Answer:

@@ -57,7 +57,7 @@ def _line(longest: int) -> Callable[[str], str]:
 
 def _not_blank(text: str) -> str:
     if not text:
-        raise ValueError("This is empty.")
+        raise ValueError("This can't be empty.")
     return text
 
 
@@ -77,7 +77,7 @@ Email = Annotated[
         min_length=3,
         max_length=LONGEST_ADDRESS,
         pattern=CLEAN,
-        description="Letters of any script are taken too, and kept in the form that mail servers use.",
+        description="Letters of any script are accepted. Domains are stored in ASCII.",
         json_schema_extra=_say_reserved_domains,
         examples=["ada@example.com"],
     ),
@@ -120,7 +120,7 @@ ChosenPassword = Annotated[
     Field(
         min_length=1,
         max_length=LONGEST_PASSWORD,
-        description="A new one: hard to guess, and none of the words of one's name and address.",
+        description="Hard to guess, without words of the name or email address.",
         json_schema_extra=_say_bounds,
         examples=["a quieter harbour"],
     ),
@@ -245,7 +245,7 @@ def _fields(asked: Any) -> Any:
     names = asked.split(",")
     unknown = [name for name in names if name not in FIELDS]
     if unknown:
-        raise ValueError(f"Choose from {', '.join(FIELDS)}, with commas between them.")
+        raise ValueError(f"Choose from {', '.join(FIELDS)}, separated by commas.")
     return asked
 
 
@@ -254,7 +254,7 @@ Fields = Annotated[
     Field(
         max_length=200,
         pattern=rf"^({'|'.join(FIELDS)})(,({'|'.join(FIELDS)}))*$",
-        description="The fields to answer with, with commas between them; without it, all.",
+        description="The fields to return, separated by commas. Default: all.",
         examples=["id,email"],
     ),
     BeforeValidator(_fields),
@@ -270,17 +270,17 @@ Cursor = Annotated[
     Field(
         min_length=1,
         max_length=1024,
-        description="`next` of the page before; only for the same filters and order.",
+        description="`next` of the previous page, for the same filters and order.",
     ),
 ]
 Next = Annotated[
     str | None,
     Field(
-        description="The cursor of the page after this one; null on the last.",
+        description="The cursor of the next page, or null on the last.",
         examples=["WyJhZGFAZXhhbXBsZS5jb20iLGZhbHNlLDQyXQ.mB1TnBjKPzYbn0tmmUWmYRrFHnk", None],
     ),
 ]
-Limit = Annotated[int, Field(ge=1, le=100, description="How many at most.", examples=[50])]
+Limit = Annotated[int, Field(ge=1, le=100, description="The maximum number of items.", examples=[50])]
 Sort = Literal["created_at", "-created_at", "email", "-email", "name", "-name", "last_seen_at", "-last_seen_at"]
 
 
@@ -292,14 +292,14 @@ class UsersQuery(UserQuery):
         Field(
             max_length=254,
             pattern=CLEAN,
-            description="The beginning of an address, or of words of a name.",
+            description="The start of an email address, or of words of a name.",
             examples=["ada"],
         ),
     ] = ""
     role: RoleName | None = None
     status: Annotated[Status, Field(examples=["active"])] | None = None
     seen_before: TimeIn | None = None
-    sort: Annotated[Sort, Field(description="With `-`: descending.", examples=["-created_at"])] = "-created_at"
+    sort: Annotated[Sort, Field(description="`-` means descending.", examples=["-created_at"])] = "-created_at"
 
 
 class UsersOut(Out):
@@ -319,7 +319,7 @@ Reason = Annotated[
         min_length=1,
         max_length=LONGEST_REASON,
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
-        examples=["Asked for it by letter."],
+        examples=["Requested by letter."],
     ),
     AfterValidator(_line(LONGEST_REASON)),
     AfterValidator(_not_blank),
@@ -364,10 +364,12 @@ class PairOut(Out):
         ),
     ]
     token_type: Annotated[Literal["Bearer"], Field(examples=["Bearer"])] = "Bearer"
-    expires_in: Annotated[int, Field(ge=1, description="Seconds until the access token runs out.", examples=[600])]
+    expires_in: Annotated[int, Field(ge=1, description="Seconds until the access token expires.", examples=[600])]
     refresh_token: Annotated[
         str,
-        Field(description="For one use, at /auth/refresh.", examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"]),
+        Field(
+            description="Can be used once, at /auth/refresh.", examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"]
+        ),
     ]
 
 
@@ -405,7 +407,7 @@ NewRoleName = Annotated[
         min_length=1,
         max_length=LONGEST_ROLE_NAME,
         pattern=f"^{ROLE_NAME}$",
-        description="Small letters, digits, hyphens and underscores, beginning with a letter.",
+        description="Lowercase letters, digits, hyphens and underscores, starting with a letter.",
         examples=["editor"],
     ),
 ]
@@ -417,7 +419,7 @@ Description = Annotated[
     Field(
         max_length=LONGEST_DESCRIPTION,
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
-        examples=["Looks after the people."],
+        examples=["Manages users."],
     ),
     AfterValidator(_line(LONGEST_DESCRIPTION)),
 ]
@@ -444,12 +446,14 @@ class RoleIn(In):
 class RoleOut(Out):
     id: Id
     name: RoleName
-    description: Annotated[str, Field(examples=["Looks after the people."])]
+    description: Annotated[str, Field(examples=["Manages users."])]
     permissions: Annotated[list[str], Field(examples=[["users:read"]])]
     requires_second_factor: Annotated[
-        bool, Field(description="Users with it must set up a second factor.", examples=[False])
+        bool, Field(description="Users with the role must set up a second factor.", examples=[False])
     ]
-    administrators_only: Annotated[bool, Field(description="Only administrators can assign it.", examples=[False])]
+    administrators_only: Annotated[
+        bool, Field(description="Only administrators can assign the role.", examples=[False])
+    ]
     created_at: Time
 
 
@@ -466,7 +470,7 @@ class AccessQuery(Query):
             Field(
                 max_length=100,
                 pattern="^[a-z_]+:[1-9][0-9]{0,17}$",
-                description="A type and an id; without it, what holds for all.",
+                description="A type and an ID. Default: all resources.",
                 examples=["users:1"],
             ),
         ]
@@ -488,7 +492,7 @@ class InvitationOut(Out):
     user_id: Id
     email: Annotated[str, Field(examples=["ada@example.com"])]
     name: Annotated[str, Field(examples=["Ada Lovelace"])]
-    roles: Annotated[list[str], Field(description="Given on acceptance.", examples=[["member"]])]
+    roles: Annotated[list[str], Field(description="Assigned on acceptance.", examples=[["member"]])]
     inviter_id: Id | None
     created_at: Time
     expires_at: Time
@@ -503,8 +507,8 @@ class InvitationsOut(Out):
 
 
 class AuditQuery(PageQuery):
-    actor_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="Who did it.")] | None = None
-    subject_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="Whom it happened to.")] | None = None
+    actor_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="The actor.")] | None = None
+    subject_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="The affected user.")] | None = None
     kind: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["user.deleted"])] | None = None
     since: TimeIn | None = None
     until: TimeIn | None = None
@@ -514,19 +518,23 @@ class AuditEventOut(Out):
     id: Id
     at: Time
     kind: Annotated[str, Field(examples=["user.deactivated"])]
-    sentence: Annotated[str, Field(examples=["The account was deactivated: left"])]
+    sentence: Annotated[str, Field(examples=["Account deactivated: left"])]
     actor_id: int | None = Field(examples=[1])
-    actor: str | None = Field(description="The present address; null once erased.", examples=["ada@example.com"])
-    on_behalf_of_id: int | None = Field(description="Whom the actor was acting as.", examples=[None])
+    actor: str | None = Field(
+        description="The current email address, or null for a permanently deleted user.", examples=["ada@example.com"]
+    )
+    on_behalf_of_id: int | None = Field(description="The user whom the actor impersonated.", examples=[None])
     on_behalf_of: str | None = Field(examples=[None])
     subject_id: int | None = Field(examples=[2])
-    subject: str | None = Field(description="The present address; null once erased.", examples=["bob@example.com"])
+    subject: str | None = Field(
+        description="The current email address, or null for a permanently deleted user.", examples=["bob@example.com"]
+    )
     address: str | None = Field(description="The client's IP address.", examples=["203.0.113.7"])
     user_agent: str | None = Field(examples=["Firefox"])
     session_id: int | None = Field(examples=[3])
     request_id: str | None = Field(examples=["c74ad20530d07a0b4e1021ede0504bec"])
-    count: Annotated[int, Field(ge=1, description="How often within the hour.", examples=[1])]
-    values: Annotated[dict[str, Any], Field(description="What belongs to the kind.", examples=[{"reason": "left"}])]
+    count: Annotated[int, Field(ge=1, description="How often within an hour.", examples=[1])]
+    values: Annotated[dict[str, Any], Field(description="Values of this kind of event.", examples=[{"reason": "left"}])]
 
 
 class AuditEventsOut(Out):
@@ -568,14 +576,14 @@ class ApiKeyIn(In):
     name: KeyName
     scopes: Annotated[list[KeyScope], Field(max_length=50, examples=[["users:read"]])] = []
     expires_at: TimeIn | None = Field(
-        None, description=f"When it stops to work: in {DEFAULT_DAYS} days if this is left out, never if it is null."
+        None, description=f"When it expires. Default: in {DEFAULT_DAYS} days. Null: never."
     )
 
 
 class ApiKeyOut(Out):
     id: Id
     name: Annotated[str, Field(examples=["Nightly export"])]
-    prefix: Annotated[str, Field(description="What the key begins with.", examples=["ghk_4fH2aZ"])]
+    prefix: Annotated[str, Field(description="The start of the key.", examples=["ghk_4fH2aZ"])]
     scopes: Annotated[list[str], Field(examples=[["users:read"]])]
     created_at: Time
     expires_at: Time | None
@@ -586,7 +594,7 @@ class NewApiKeyOut(ApiKeyOut):
     key: Annotated[
         str | None,
         Field(
-            description="The key itself: shown this once, and null in a repeated answer.",
+            description="The key. Shown once, and null in a repeated response.",
             examples=["ghk_4fH2aZ7sQwK0yXcV9bNnM3pLrTdEuGiJo5h1", None],
         ),
     ]

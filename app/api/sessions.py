@@ -45,7 +45,7 @@ SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
 @endpoint(SessionsOut, query=PageQuery, tag="sessions", lists=True)
 @open_to_keys(ACCOUNT_READ)
 def list_sessions(query: PageQuery) -> SessionsOut:
-    """One's own active sign-ins, newest first."""
+    """List your active sessions, newest first."""
     who = identity.signed_in()
     after = read_cursor(query.cursor, of=SESSIONS)
     live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
@@ -62,17 +62,17 @@ def list_sessions(query: PageQuery) -> SessionsOut:
 @open_to_keys(ACCOUNT_WRITE)
 @confirmed
 def end_session(session_id: int) -> Answer:
-    """End one of one's own sign-ins; its tokens are invalid at once."""
+    """End one of your sessions. Revokes its tokens immediately."""
     with unit_of_work() as work:
         work.sessions.end(session_id, user_id=identity.signed_in().user_id, reason="ended_by_owner")
-    return Answer(message="The session has ended.")
+    return Answer(message="Session ended.")
 
 
 @bp.get("/v1/api-keys")
 @endpoint(ApiKeysOut, query=PageQuery, tag="api-keys", lists=True)
 @open_to_keys(ACCOUNT_READ)
 def list_api_keys(query: PageQuery) -> ApiKeysOut:
-    """One's own active API keys, newest first."""
+    """List your active API keys, newest first."""
     after = read_cursor(query.cursor, of=KEYS)
     found = reading().api_keys.list_active(
         identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
@@ -86,7 +86,7 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
 @endpoint(NewApiKeyOut, status=201, body=ApiKeyIn, refuses=_CANNOT_MAKE, tag="api-keys", replays=True)
 @confirmed
 def make_api_key(body: ApiKeyIn) -> Answer:
-    """Create an API key. Only this answer shows it: of the key itself only a hash is stored."""
+    """Create an API key. Only this response contains it, because only a hash is stored."""
     who = identity.signed_in()
     expires_at = body.expires_at if "expires_at" in body.model_fields_set else now() + timedelta(days=DEFAULT_DAYS)
     if body.expires_at is not None and body.expires_at <= now():
@@ -100,7 +100,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
     return Answer(
         {**shown, "key": secret},
         status=201,
-        message="Keep the key: it is shown this once.",
+        message="Copy the key now. You won't see it again.",
         again={**shown, "key": None},
     )
 
@@ -109,7 +109,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 @endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
 @open_to_keys(ACCOUNT_READ)
 def show_api_key(key_id: int) -> ApiKeyOut:
-    """One of one's own active API keys."""
+    """Get one of your active API keys."""
     return ApiKeyOut.model_validate(reading().api_keys.get(key_id, by=identity.signed_in()))
 
 
@@ -117,10 +117,10 @@ def show_api_key(key_id: int) -> ApiKeyOut:
 @endpoint(None, refuses=(ApiKeyNotFound, NotAllowed), tag="api-keys")
 @by_oneself
 def end_api_key(key_id: int) -> Answer:
-    """End an API key: it is invalid from the next request on."""
+    """Revoke an API key."""
     with unit_of_work() as work:
         work.api_keys.end(key_id, by=identity.signed_in())
-    return Answer(message="The key has ended.")
+    return Answer(message="API key revoked.")
 
 
 def _shown(row: Session, *, current_id: int) -> SessionOut:

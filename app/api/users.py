@@ -76,7 +76,7 @@ _CANNOT_EDIT = (
 @endpoint(UsersOut, query=UsersQuery, refuses=("unknown_role",), tag="users", lists=True)
 @requires(USERS_READ)
 def list_users(query: UsersQuery) -> dict[str, Any]:
-    """Users, a page at a time."""
+    """List users."""
     this = query.model_dump(include={"q", "role", "status", "seen_before", "sort"})
     wanted = UserFilter(
         order=query.sort.removeprefix("-"),  # type: ignore[arg-type]  # The schema names the four.
@@ -99,9 +99,9 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
 @endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
 @requires(USERS_INVITE)
 def invite_user(body: InviteIn) -> Answer:
-    """Invite somebody: a mail with a link to choose a name and a password goes to their address.
+    """Invite a user by email.
 
-    `roles` in the answer are those that they get on acceptance.
+    `roles` in the response are assigned on acceptance.
     """
     who = identity.signed_in()
     with unit_of_work() as work:
@@ -115,7 +115,7 @@ def invite_user(body: InviteIn) -> Answer:
     return Answer(
         _shown(made) | {"roles": invitation.roles},
         status=201,
-        message="The invitation is on its way.",
+        message="Invitation sent.",
         headers={"Location": f"{request.script_root}/api/v1/users/{made.id}"},
     )
 
@@ -124,7 +124,7 @@ def invite_user(body: InviteIn) -> Answer:
 @endpoint(SomeOfUser, query=UserQuery, tag="users", etag=True)
 @open_to_keys(ACCOUNT_READ)
 def show_me(query: UserQuery) -> Answer:
-    """The signed-in user."""
+    """Get the signed-in user."""
     return _one(reading().directory.find(identity.signed_in().user_id), query.fields)
 
 
@@ -132,7 +132,7 @@ def show_me(query: UserQuery) -> Answer:
 @endpoint(SomeOfUser, query=UserQuery, refuses=(UserNotFound,), tag="users", etag=True)
 @open_to_keys()
 def show_user(user_id: int, query: UserQuery) -> Answer:
-    """One user. Without `users:read` only oneself, and with an API key not even that without `account:read`."""
+    """Get a user. Without `users:read` only yourself, with an API key only with `account:read`."""
     _check_visible(user_id)
     return _one(reading().directory.find(user_id), query.fields)
 
@@ -141,7 +141,7 @@ def show_user(user_id: int, query: UserQuery) -> Answer:
 @endpoint(UserOut, body=UserIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
 @open_to_keys()
 def edit_user(user_id: int, body: UserIn) -> Answer:
-    """Change a user; `name` is required. With `If-Match`, it is refused if somebody else has changed the user since."""
+    """Change a user. `name` is required. With `If-Match`, the change is refused if the user has changed since."""
     return _changed(user_id, body)
 
 
@@ -149,7 +149,7 @@ def edit_user(user_id: int, body: UserIn) -> Answer:
 @endpoint(UserOut, body=UserPatchIn, refuses=_CANNOT_EDIT, tag="users", etag=True)
 @open_to_keys()
 def patch_user(user_id: int, body: UserPatchIn) -> Answer:
-    """Change some of a user: what is left out stays as it is. `If-Match` counts as in `PUT`."""
+    """Change fields of a user. Other fields stay unchanged. `If-Match` works as in `PUT`."""
     return _changed(user_id, body)
 
 
@@ -175,7 +175,7 @@ def _changed(user_id: int, body: UserFieldsIn) -> Answer:
 @endpoint(AccessOut, query=AccessQuery, refuses=(UserNotFound, NotFound), tag="users")
 @requires(USERS_READ, on="users")
 def show_access(user_id: int, query: AccessQuery) -> AccessOut:
-    """Whether a user may do something, and which rule decides."""
+    """Check whether a user has a permission, and by which rule."""
     look = reading()
     resource = look.policy.get_resource(query.resource) if query.resource else None
     return AccessOut.model_validate(look.policy.why(look.users.get(user_id), query.action, resource))
@@ -192,20 +192,20 @@ def show_access(user_id: int, query: AccessQuery) -> AccessOut:
 @requires(USERS_DELETE, on="users")
 @confirmed
 def delete_user(user_id: int, body: UserDeletionIn) -> Answer:
-    """Delete a user: shut out and hidden at once, erased after the undo time. A reason may be sent."""
+    """Delete a user. The data is permanently deleted later. Can have a reason, which the user gets by email."""
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         check_unchanged(_tag(user.id, user.version))
         work.users.delete(user, reason=body.reason, by=identity.signed_in())
     days = settings().deleted_account_days
-    return Answer(message=f"The user is deleted, and erased in {days} days unless that is undone.")
+    return Answer(message=f"User deleted. The data is permanently deleted in {days} days, unless you restore the user.")
 
 
 @bp.post("/v1/users/<id:user_id>/restore")
 @endpoint(UserOut, refuses=(NotAllowed, UserNotFound), tag="users")
 @requires(USERS_DELETE, on="users")
 def restore_user(user_id: int) -> Answer:
-    """Undo the deletion of a user."""
+    """Restore a deleted user."""
     with unit_of_work() as work:
         work.users.restore(work.users.get(user_id, lock=True, deleted=True), by=identity.signed_in())
         work.session.flush()
@@ -217,7 +217,7 @@ def restore_user(user_id: int) -> Answer:
 @endpoint(None, refuses=(NotAllowed, UserNotFound), tag="users")
 @requires(USERS_SUPPORT, on="users")
 def end_user_sessions(user_id: int) -> Answer:
-    """End every session of a user; its tokens are invalid at once."""
+    """Sign a user out everywhere."""
     with unit_of_work() as work:
         ended = work.users.end_sessions(work.users.get(user_id), by=identity.signed_in())
     return Answer(message=f"Sessions ended: {ended}.")
@@ -228,10 +228,10 @@ def end_user_sessions(user_id: int) -> Answer:
 @endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive), tag="users")
 @requires(USERS_SUPPORT, on="users")
 def send_password_reset(user_id: int) -> Answer:
-    """Mail a user a link to set a new password."""
+    """Email a user a link to choose a new password."""
     with unit_of_work() as work:
         work.users.send_reset(work.users.get(user_id), by=identity.signed_in())
-    return Answer(status=202, message="A mail with a link is on its way.")
+    return Answer(status=202, message="Email sent.")
 
 
 @bp.post("/v1/users/<id:user_id>/verification")
@@ -239,10 +239,10 @@ def send_password_reset(user_id: int) -> Answer:
 @endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive, AlreadyConfirmed), tag="users")
 @requires(USERS_SUPPORT, on="users")
 def resend_verification(user_id: int) -> Answer:
-    """Mail a user another link to confirm the address."""
+    """Email a user a new confirmation link."""
     with unit_of_work() as work:
         work.users.resend_verification(work.users.get(user_id), by=identity.signed_in())
-    return Answer(status=202, message="A mail with a link is on its way.")
+    return Answer(status=202, message="Email sent.")
 
 
 def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:

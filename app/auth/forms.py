@@ -28,11 +28,11 @@ class ButtonForm(Form):
 
 
 class VerifyWithPasswordForm(Form):
-    password = CurrentPassword("The password you chose when you signed up")
+    password = CurrentPassword("Password")
 
 
 class AccountPasswordForm(Form):
-    password = CurrentPassword("The password of your account")
+    password = CurrentPassword("Password")
 
 
 class ResetPasswordForm(Form):

@@ -35,7 +35,7 @@ def forward() -> ResponseReturnValue:
     if who.lacks_factor:
         return Response("Set up a second factor in your account first.\n", 403, mimetype="text/plain")
     if not _may_enter(who):
-        return Response("Your account may not use this.\n", 403, mimetype="text/plain")
+        return Response("Your account doesn't have access.\n", 403, mimetype="text/plain")
     headers = {"X-Auth-User": str(who.user_id), "X-Auth-Roles": ",".join(who.roles) or NO_ROLES}
     # A header is ASCII, and an address may not be.
     headers["X-Auth-Email"] = quote(who.email, safe="!#$&'*+/=?^`{|}@")

@@ -82,7 +82,7 @@ def verify_email() -> ResponseReturnValue:
         except DeadLink:
             return dead_verification()
         else:
-            return done("Your address is confirmed. Sign in to go on.", to="auth.login")
+            return done("Email address confirmed. You can now sign in.", to="auth.login")
     return _page("auth/verify_email.html", form, token, address=link.address, asks_password=not is_same_browser)
 
 
@@ -114,7 +114,7 @@ def forgot_password() -> ResponseReturnValue:
 def open_reset_link(token: str) -> ResponseReturnValue:
     """Move the token out of the address bar, history and Referer before a page is shown."""
     if not _is_live(token, Purpose.RESET_PASSWORD):
-        return dead_link(again="auth.forgot_password", text="Ask for a new link")
+        return dead_link(again="auth.forgot_password", text="Get a new link")
     return keep_link(token, Purpose.RESET_PASSWORD, then="auth.reset_password")
 
 
@@ -136,7 +136,7 @@ def reset_password() -> ResponseReturnValue:
     except TryLater as refusal:
         form.refuse(None, refusal)
     except DeadLink:
-        return dead_link(again="auth.forgot_password", text="Ask for a new link")
+        return dead_link(again="auth.forgot_password", text="Get a new link")
     return _page("auth/reset_password.html", form, token, address=owner.email)
 
 
@@ -188,7 +188,7 @@ def invitation() -> ResponseReturnValue:
         form = InvitationForm(name=invited.name)
         if form.validate_on_submit():
             _accept(token, form, email=invited.email)
-            return done("Your account is ready. Sign in to begin.", to="auth.login")
+            return done("Account created. You can now sign in.", to="auth.login")
     except WeakPassword as refusal:
         form.refuse("password", refusal)
     except TryLater as refusal:
@@ -242,7 +242,7 @@ def confirm_email_change() -> ResponseReturnValue:
             with unit_of_work() as work:
                 work.profile.confirm_email_change(token)
             drop_link(token, Purpose.CHANGE_EMAIL)
-            return done("Your new address is confirmed.", to="account.profile")
+            return done("Email address changed.", to="account.profile")
     except WrongPassword as refusal:
         form.refuse("password", refusal)
     except (EmailTaken, TryLater) as refusal:
@@ -284,7 +284,7 @@ def undo_email_change() -> ResponseReturnValue:
                 work.profile.undo_email_change(token)
             identity.drop_session()
             return done(
-                "The change is undone and every session has ended. Choose a new password now.",
+                "Email address restored. Everyone was signed out. Choose a new password now.",
                 to="auth.forgot_password",
             )
     except EmailTaken as refusal:
@@ -296,11 +296,11 @@ def undo_email_change() -> ResponseReturnValue:
 
 # By what a link undoes: the heading and button of its page, the page's subject, and what is said afterwards.
 UNDONE: dict[str | None, tuple[str, str, str]] = {
-    Factor.PASSKEY: ("Remove the passkey", "A passkey", "Passkey removed."),
-    Factor.TOTP: ("Remove the authenticator app", "An authenticator app", "Authenticator app removed."),
-    Target.CONNECTION: ("Disconnect the account", "A connected account", "Account disconnected."),
-    Target.API_KEY: ("Revoke the API key", "An API key", "API key revoked."),
-    None: ("Secure the account", "A second factor that is gone by now", "Account secured."),
+    Factor.PASSKEY: ("Remove passkey", "A passkey", "Passkey removed."),
+    Factor.TOTP: ("Remove authenticator app", "An authenticator app", "Authenticator app removed."),
+    Target.CONNECTION: ("Disconnect account", "A connected account", "Account disconnected."),
+    Target.API_KEY: ("Revoke API key", "An API key", "API key revoked."),
+    None: ("Secure account", "A second factor that has since been removed", "Account secured."),
 }
 
 
@@ -330,7 +330,7 @@ def undo_addition() -> ResponseReturnValue:
         if request.method == "POST" and (credential or form.validate()):
             code = form["code"].data or "" if addition.older else ""
             _undo(token, addition, credential=credential, code=code)
-            return done(f"{said} Everyone is signed out. Choose a new password now.", to="auth.forgot_password")
+            return done(f"{said} Everyone was signed out. Choose a new password now.", to="auth.forgot_password")
     except (WrongCode, AuthenticatorLocked) as refusal:
         form.refuse("code", refusal)
     except (BadPasskey, FactorNeeded, TryLater) as refusal:
@@ -393,7 +393,7 @@ def keep_factors() -> ResponseReturnValue:
             with unit_of_work() as work:
                 work.factor_resets.cancel_by_link(token)
             drop_link(token, Purpose.KEEP_FACTORS)
-            return done("Cancelled. Your second factors stay. Tell an administrator about it.", to="auth.login")
+            return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="auth.login")
     except (DeadLink, NotSetUp):
         return dead_link(again="auth.login", text="Sign in")
     owner = reading().users.get(waiting.user_id, deleted=True)
@@ -405,9 +405,9 @@ def dead_verification() -> ResponseReturnValue:
     return dead_link(
         again="auth.login",
         text="Sign in",
-        why="Your address may be confirmed already, so try to sign in. If that does not work, ask for a new link.",
+        why="Your email address may already be confirmed, so try to sign in. If that doesn't work, get a new link.",
         other="auth.resend_verification",
-        other_text="Ask for a new link",
+        other_text="Get a new link",
     )
 
 
@@ -418,15 +418,15 @@ def dead_link(
 
     Without a session cookie, the link that was just opened could not be remembered.
     """
-    usual = why or "It was used already, has expired, or a newer one was sent."
-    cookies = "Your browser keeps no cookies from this site, and the link needs one. Allow them, then open it again."
+    usual = why or "It was already used, has expired, or we've sent a newer one."
+    cookies = "Your browser blocks cookies from this site. Allow them, then open the link again."
     is_opening = bool(request.view_args)
     log_dead_link()
     g.refused_as = DeadLink.code
     return page(
         "auth/dead_link.html",
         status=410,
-        heading="This link no longer works" if is_opening or has_cookie() else "Cookies are needed",
+        heading="This link no longer works" if is_opening or has_cookie() else "Allow cookies",
         text=usual if is_opening or has_cookie() else cookies,
         again_url=url_for(again),
         again_text=text,

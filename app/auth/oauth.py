@@ -89,7 +89,9 @@ def callback(provider: str) -> ResponseReturnValue:
         return _failed(chosen, problem)
     if not chosen.lets_in(claims.email):
         _log(chosen, "the domain of the address is not allowed")
-        return _refused(chosen, f"Only addresses at {' or '.join(chosen.email_domains)} may sign in with it.", 403)
+        return _refused(
+            chosen, f"Only {' or '.join(chosen.email_domains)} addresses can sign in with {chosen.label}.", 403
+        )
     who = identity.principal()
     known = Identity(chosen.name, claims.issuer, claims.subject, claims.email, claims.name)
     if who is None:
@@ -115,13 +117,13 @@ def _sign_in(chosen: Provider, known: Identity) -> ResponseReturnValue:
         return _ask_whose(
             chosen,
             known,
-            f"There is an account with {known.email} here already. Sign in to it to connect {chosen.label}.",
+            f"An account with {known.email} already exists. Sign in to it to connect {chosen.label}.",
         )
     except RegistrationClosed:
         return _ask_whose(
             chosen,
             known,
-            f"Registration is closed here. If you have an account, sign in to connect {chosen.label} to it.",
+            f"Sign-up is closed. If you have an account, sign in to connect {chosen.label} to it.",
         )
     return onward(kept_next())
 
@@ -130,8 +132,8 @@ def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnVa
     """It is nobody's yet: its owner signs in in another way, which proves the account, and connects it then."""
     if known.email is None and reading().registration_open:
         text = (
-            f"{chosen.label} sent no confirmed email address. Sign in in another way, or create an account, "
-            f"and connect {chosen.label} to it then."
+            f"{chosen.label} sent no confirmed email address. Sign in another way or sign up, "
+            f"then connect {chosen.label}."
         )
     connect = url_for("account.connections", connect=identity.keep_pending(known))
     return done(text, to="auth.login", kind="info", next=connect)
@@ -145,9 +147,9 @@ def _offer(chosen: Provider, known: Identity, who: Principal) -> ResponseReturnV
         return redirect(url_for("account.connections"), code=303)
     if found.user_id != who.user_id:
         return done(
-            f"That {chosen.label} account is connected to another account here.", to="account.connections", kind="error"
+            f"That {chosen.label} account is connected to another account.", to="account.connections", kind="error"
         )
-    return done(f"{chosen.label} is connected already.", to="account.connections")
+    return done(f"{chosen.label} is already connected.", to="account.connections")
 
 
 def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal) -> ResponseReturnValue:
@@ -161,7 +163,7 @@ def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal) 
         token = work.sessions.confirm(who) if may and is_fresh and who.impersonator_id is None else None
     if token is None:
         return _refused(
-            chosen, f"That did not confirm who you are. Sign in with the {chosen.label} account that is connected.", 403
+            chosen, f"That didn't confirm it's you. Sign in with the {chosen.label} account you connected.", 403
         )
     identity.keep_token(token)
     return redirect(next_page(kept_next(), otherwise="account.profile"), code=303)
@@ -173,9 +175,9 @@ def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal) 
 def _without_a_code(chosen: Provider) -> ResponseReturnValue:
     _log(chosen, "access_denied" if request.args.get("error") == "access_denied" else "no code")
     if identity.principal():
-        return done(f"Nothing has changed: {chosen.label} did not let you in.", to="account.connections", kind="info")
+        return done(f"{chosen.label} didn't sign you in. Nothing has changed.", to="account.connections", kind="info")
     return done(
-        f"{chosen.label} did not let you in. Try again, or sign in in another way.",
+        f"{chosen.label} didn't sign you in. Try again, or sign in another way.",
         to="auth.login",
         kind="info",
         next=kept_next(),
@@ -185,9 +187,9 @@ def _without_a_code(chosen: Provider) -> ResponseReturnValue:
 def _failed(chosen: Provider, problem: Exception) -> ResponseReturnValue:
     _log(chosen, str(problem))
     if isinstance(problem, openid().ProviderAway):
-        text = f"{chosen.label} does not answer. Try again in a moment, or sign in in another way."
+        text = f"{chosen.label} isn't responding. Try again in a moment, or sign in another way."
         return _refused(chosen, text, 503, retry_after=TRIED_AGAIN_SECONDS)
-    return _refused(chosen, f"What {chosen.label} answered cannot be believed. Start again.")
+    return _refused(chosen, f"We couldn't verify {chosen.label}'s response. Start again.")
 
 
 def _refused(chosen: Provider, text: str, status: int = 400, *, retry_after: int | None = None) -> ResponseReturnValue:
@@ -197,12 +199,12 @@ def _refused(chosen: Provider, text: str, status: int = 400, *, retry_after: int
         "auth/dead_link.html",
         status=status,
         retry_after=retry_after,
-        heading=f"Signing in with {chosen.label} did not work",
+        heading=f"Couldn't sign in with {chosen.label}",
         text=text,
         again_url=url_for("auth.oauth", provider=chosen.name),
         again_text="Try again",
         other_url=url_for("account.connections" if is_in else "auth.login"),
-        other_text="Your connections" if is_in else "Sign in in another way",
+        other_text="Connected accounts" if is_in else "Sign in another way",
     )
 
 

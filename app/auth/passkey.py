@@ -28,7 +28,7 @@ def passkey() -> ResponseReturnValue:
     form = PasskeyForm()
     wanted = form.next.data or None
     if not form.validate():
-        return done("That passkey could not be used. Try again.", to="auth.login", kind="error", next=wanted)
+        return done("Couldn't use that passkey. Try again.", to="auth.login", kind="error", next=wanted)
     purpose = form.purpose.data
     try:
         if purpose == TWO_FACTOR:

@@ -71,8 +71,8 @@ def check_your_mail() -> ResponseReturnValue:
     """After sign-up, resend and forgot: the same words whoever the address belongs to."""
     return page(
         "auth/check_your_mail.html",
-        heading="Check your mail",
-        text="If that address can be used here, a mail is on its way to it. Its link says what happens next.",
+        heading="Check your email",
+        text="If the address you entered is right, we've just sent you a link. Open it to continue.",
         can_resend=True,
     )
 
@@ -133,7 +133,7 @@ def logout() -> ResponseReturnValue:
         except SessionNotFound:
             pass
     identity.drop_session()
-    response = make_response(done("You are signed out.", to="auth.login"))
+    response = make_response(done("You're signed out.", to="auth.login"))
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
 

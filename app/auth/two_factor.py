@@ -39,7 +39,7 @@ def two_factor() -> ResponseReturnValue:
     half = identity.half()
     form = TwoFactorForm(half=half.handle if half else "")
     if half is None or form.half.data != half.handle:
-        text = "That took too long, or you have started to sign in to another account in this browser. Sign in again."
+        text = "That took too long, or you started to sign in to another account in this browser. Sign in again."
         return done(text, to="auth.login", kind="info")
     if _uses_recovery(half):
         form.code.takes_recovery_only()
@@ -48,7 +48,7 @@ def two_factor() -> ResponseReturnValue:
             factor = check_code(half.user_id, form.code.data or "")
             finish_half(half, factor, trust=bool(form.trust.data))
         except NotUsable:
-            return done("Something has changed meanwhile. Sign in again.", to="auth.login", kind="info")
+            return done("Your account has changed since. Sign in again.", to="auth.login", kind="info")
         except (WrongCode, AuthenticatorLocked, TryLater) as refusal:
             form.refuse("code", refusal)
         else:

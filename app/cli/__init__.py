@@ -32,15 +32,21 @@ COMMANDS = {
     "prepare": "app.cli.prepare:prepare",
     "restore": "app.cli.backup:restore",
     "roles": "app.cli.roles:roles",
+    "schedule": "app.jobs.commands:schedule_group",
     "users": "app.cli.imports:users",
     "why": "app.cli.why:why",
 }
+
+
+EPILOG = "Gatehouse: accounts, sign-in and background jobs. Details: docs/commands.md."
 
 
 class Commands(AppGroup):
     """A failure is one sentence on standard error and exit code 1; wrong usage is exit code 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        if ctx.command is not self:
+            ctx.command.epilog = EPILOG
         return sorted({*super().list_commands(ctx), *COMMANDS})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -63,8 +69,8 @@ def _as_operator(command: click.Command) -> click.Command:
             click.echo(f"Error: {refusal}", err=True)
             sys.exit(1)
         except (*DATABASE_AWAY, ProgrammingError) as problem:
-            advice = "Check DATABASE_URL, and that `flask db upgrade` was run."
-            click.echo(f"Error: The database cannot be used: {first_line(problem)}. {advice}", err=True)
+            advice = "Check DATABASE_URL, and run `flask db upgrade`."
+            click.echo(f"Error: Can't use the database: {first_line(problem)}. {advice}", err=True)
             sys.exit(1)
 
     if not getattr(command, "is_as_operator", False):

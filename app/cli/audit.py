@@ -23,11 +23,15 @@ audit = AppGroup("audit", help="Read, export and verify the audit log.")
 def filters(command: Callable[..., None]) -> Callable[..., None]:
     time = click.DateTime()
     for option in (
-        click.option("--until", type=time, help="Before this time, in UTC."),
-        click.option("--since", type=time, help="From this time on, in UTC: 2026-12-31 or 2026-12-31T18:00:00."),
-        click.option("--kind", type=click.Choice(sorted(SENTENCES)), metavar="KIND", help="Such as user.deleted."),
-        click.option("--subject", type=WHO, help="Whom it happened to: an email address or an id."),
-        click.option("--actor", type=WHO, help="Who did it: an email address or an id."),
+        click.option("--until", type=time, help="Only events before this time, in UTC."),
+        click.option(
+            "--since", type=time, help="Only events from this time, in UTC: 2026-12-31 or 2026-12-31T18:00:00."
+        ),
+        click.option(
+            "--kind", type=click.Choice(sorted(SENTENCES)), metavar="KIND", help="Only this kind, like user.deleted."
+        ),
+        click.option("--subject", type=WHO, help="The affected user: an email address or a user ID."),
+        click.option("--actor", type=WHO, help="The actor: an email address or a user ID."),
     ):
         command = option(command)
     return command
@@ -61,7 +65,7 @@ def list_events(
 
 @audit.command()
 @filters
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", help="JSON Lines unless said.")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", help="Default: JSON Lines.")
 @click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
 def export(
     actor: str | None,
@@ -80,23 +84,29 @@ def export(
 @audit.command()
 @json_option
 def head(as_json: bool) -> None:
-    """Print the last seal's hash and event. Keep it elsewhere; `flask audit verify --head` compares it."""
+    """Print the hash of the last seal.
+
+    Store it elsewhere, and compare it later with `flask audit verify --head`.
+    """
     found, last_id = reading().audit_chain.head()
     click.echo(json.dumps({"head": found, "last_id": last_id}) if as_json else f"{found} {last_id}")
 
 
 @audit.command()
-@click.option("--head", metavar="HASH", help="A head that was printed before and kept elsewhere.")
+@click.option("--head", metavar="HASH", help="A head printed earlier by `flask audit head`.")
 @json_option
 def verify(head: str | None, as_json: bool) -> None:
-    """Check the chain of hashes; names the first event that was altered, removed or put in later."""
+    """Verify that no event was changed, removed or inserted.
+
+    Names the first problem.
+    """
     verdict = reading().audit_chain.verify(head=head.split()[0] if head and head.strip() else None)
     if as_json:
         names = ("problem", "checked", "pruned", "unsealed", "head")
         click.echo(json.dumps({name: getattr(verdict, name) for name in names}))
     elif verdict.problem is None:
-        click.echo(f"The audit log is as it was sealed: {verdict.checked} events, and {verdict.pruned} past retention.")
-        click.echo(f"Not sealed yet: {verdict.unsealed}. The last seal is {verdict.head}.")
+        click.echo(f"Audit log verified: {verdict.checked} events, and {verdict.pruned} past retention.")
+        click.echo(f"Not sealed yet: {verdict.unsealed} events. Last seal: {verdict.head}.")
     else:
         click.echo(f"Error: {verdict.problem}", err=True)
     if verdict.problem is not None:

@@ -61,15 +61,15 @@ Described = dict[str, Any]
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @with_appcontext
 def backup(file: Path) -> None:
-    """Save every row, as of one moment, and the instance's own files to FILE, while the site runs.
+    """Back up the database and the instance folder to FILE.
 
-    Whoever can read FILE can read everything: it is created for its owner only.
+    The site can run meanwhile. Only the owner of FILE can read it, because it contains all data.
     """
     with _sentences(file):
         if file.exists():
-            raise click.ClickException(f"{file} is there already; name a new file.")
+            raise click.ClickException(f"{file} already exists. Choose another name.")
     if schema_state() != ("ok", "ok"):
-        raise click.ClickException("The database does not have this release's schema; see `flask db upgrade`.")
+        raise click.ClickException("The database is not at this version's schema. Run `flask db upgrade`.")
     with _sentences(file), _new_file(file) as archive, _one_moment() as connection:
         tables = [_save(archive, connection, each) for each in Base.metadata.sorted_tables]
         files = [*_save_files(archive)]
@@ -94,9 +94,9 @@ def backup(file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @with_appcontext
 def restore(file: Path) -> None:
-    """Put what FILE holds into an empty database and instance folder, and bring it to this release's schema.
+    """Restore FILE into an empty database and instance folder.
 
-    Everybody has to sign in again: a session that ended after the backup must not come back.
+    Migrates the database to this version. Signs everyone out, because revoked sessions must not come back.
     """
     with _sentences(file), ZipFile(file) as archive:
         manifest = json.loads(archive.read("manifest.json"))
@@ -220,7 +220,7 @@ def _check_fits(manifest: Described) -> None:
     """Raises ClickException unless this release can put it here, and nothing here would be lost."""
     if manifest["format"] != FORMAT or manifest["revision"] not in known_revisions():
         raise click.ClickException(
-            f"This backup was made by a newer release ({manifest['release'] or manifest['revision']}); use that one."
+            f"This backup was created by a newer release ({manifest['release'] or manifest['revision']}); use that one."
         )
     if inspect(db.engine).has_table("users"):
         with db.engine.connect() as connection:
@@ -228,17 +228,17 @@ def _check_fits(manifest: Described) -> None:
                 connection.scalar(select(func.count()).select_from(table(name))) for name in ("users", "audit_events")
             ]
         if any(used):
-            raise click.ClickException("The database is in use; restore into an empty one.")
+            raise click.ClickException("The database is not empty. Restore into an empty one.")
         if (current := current_revision()) not in {None, manifest["revision"]}:
             raise click.ClickException(
-                f"The database's schema is {current}, the backup's {manifest['revision']}; restore into an empty one."
+                f"The database's schema is {current}, the backup's {manifest['revision']}. Restore into an empty one."
             )
     folder = settings().instance_path.resolve()
     for name in manifest["files"]:
         if not (folder / name).resolve().is_relative_to(folder):
-            raise click.ClickException(f"{name} does not belong into an instance folder.")
+            raise click.ClickException(f"{name} is not a file of an instance folder.")
         if name != "secret_key" and (folder / name).exists():
-            raise click.ClickException(f"{folder / name} is there already; restore into an empty instance folder.")
+            raise click.ClickException(f"{folder / name} already exists. Restore into an empty instance folder.")
 
 
 def _load(archive: ZipFile, connection: Connection, saved: Described) -> None:

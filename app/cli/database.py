@@ -36,8 +36,8 @@ def report_change(change: Callable[..., Any]) -> Callable[..., Any]:
         before = current_revision()
         result = change(*args, **options)
         after = current_revision() or "none"
-        was = f"; it was at {before or 'none'}" if after != before else ""
-        click.echo(f"The database is at revision {after}{was}.", err=True)
+        was = f" (before: {before or 'none'})" if after != before else ""
+        click.echo(f"Database revision: {after}{was}.", err=True)
         return result
 
     return changed

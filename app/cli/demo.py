@@ -69,28 +69,28 @@ REASONS = ("Left the company", "Asked for it by phone", "Sent advertisements")
 
 @click.command()
 @click.option("--users", "count", type=click.IntRange(1, 1_000_000), default=1000, show_default=True)
-@click.option("--more", is_flag=True, help="Add more people to those of an earlier run; they get its password.")
+@click.option("--more", is_flag=True, help="Add more users to an earlier run, with the same password.")
 @with_appcontext
 def demo(count: int, more: bool) -> None:
-    """Add made-up people with sessions, events, jobs and mails of a year; never in production.
+    """Create demo users with a year of activity.
 
-    All of them have the same new password, which is printed; one is an administrator. Nothing is mailed.
+    All have the same new password, which is printed. One is an administrator. No emails are sent. Not for production.
     """
     if settings().environment == "production":
-        raise click.ClickException("This is production; made-up people with a known password have no place here.")
+        raise click.ClickException("Can't run in production.")
     earlier = reading().session.scalar(select(User).where(User.email == ADMIN))
     if (earlier is not None) != more:
         raise click.ClickException(
-            "There are no demo users yet; leave out --more."
+            "There are no demo users yet. Run without --more."
             if more
-            else f"There are demo users already: {ADMIN} is one. Add more with --more; they get the same password."
+            else f"There are already demo users, like {ADMIN}. Add more with --more."
         )
     password = secrets.token_urlsafe(12)
     hashed = earlier.hashed_password if earlier else credentials.policy.prepare(password, words=()).hashed
     crowd = Crowd(hashed, now(), settings().zone)
     with unit_of_work() as work:
         crowd.begin(work)
-    with click.progressbar(length=count, label="Adding people", file=sys.stderr) as shown:
+    with click.progressbar(length=count, label="Adding users", file=sys.stderr) as shown:
         for some in crowd.batches(count):
             with unit_of_work(origin=Origin(crowd.visit())) as work:
                 crowd.add(work, some)
@@ -101,7 +101,7 @@ def demo(count: int, more: bool) -> None:
         work.enqueue(CountStatistics())
         work.enqueue(SealAuditEvents())
     secret = "the password of the first run." if earlier else password
-    click.echo(f"Added {crowd.added:,} people. Sign in as {ADMIN}, or as any of them, with {secret}")
+    click.echo(f"Added {crowd.added:,} users. Sign in as {ADMIN}, or as any of them, with {secret}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ class Crowd:
         is_dead = self._random.random() < 0.01
         return {
             "id": job_id,
-            "kind": task.kind(),
+            "kind": task.kind,
             "arguments": task.arguments(),
             "queue": task.queue,
             "state": JobState.DEAD if is_dead else JobState.DONE,

@@ -46,10 +46,13 @@ class Finding:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def doctor(as_json: bool) -> None:
-    """Check the settings, the database, the queue, mail and the disk. Exit code 1 when something is wrong."""
+    """Check the installation, and suggest fixes.
+
+    Exit code 1 if there is an error.
+    """
     findings = [finding for check in CHECKS for finding in check()]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -67,17 +70,21 @@ def check_settings() -> Iterator[Finding]:
         advice = "set ENVIRONMENT=production in the file that ENV_FILE names; .flaskenv sets development for commands"
         yield Finding("ENVIRONMENT is development, and BASE_URL is https", "error", advice)
     if known.is_live and not known.database_url:
-        advice = f"everything goes into SQLite at {known.database.database}; is that meant? See DATABASE_URL"
+        advice = f"data is stored in SQLite at {known.database.database}; set DATABASE_URL to use another database"
         yield Finding("DATABASE_URL is not set", "warning", advice)
     if known.is_live and not known.base_url:
-        yield Finding("BASE_URL is not set", "error", "links in mails lead nowhere; set https://accounts.example.com")
+        yield Finding(
+            "BASE_URL is not set",
+            "error",
+            "links in emails don't work; set it to the site's address, like https://accounts.example.com",
+        )
     if known.is_live and not known.trusted_proxies:
         yield Finding(
-            "TRUSTED_PROXIES is 0", "warning", "slow clients hold up everybody; put a buffering proxy in front"
+            "TRUSTED_PROXIES is 0", "warning", "slow clients block others; run the site behind a buffering proxy"
         )
     if known.breach_check == "off" and known.is_live:
         yield Finding(
-            "BREACH_CHECK is off", "warning", "leave it out, or set it to service or file, to refuse breached passwords"
+            "BREACH_CHECK is off", "warning", "remove it, or set it to service or file, to refuse breached passwords"
         )
 
 
@@ -88,14 +95,14 @@ def check_connections() -> Iterator[Finding]:
     modes = {"require", "verify-ca", "verify-full"}
     if _is_elsewhere(database.host) and database.query.get("sslmode") not in modes:
         advice = (
-            "add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL; without it libpq falls back to plain text"
+            "add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL; without it, the connection can be unencrypted"
         )
         yield Finding(f"TLS to PostgreSQL at {database.host} is not required", "warning", advice)
     if queue.scheme == "redis" and _is_elsewhere(queue.hostname):
         yield Finding(f"no TLS to Redis at {queue.hostname}", "warning", "use rediss:// in REDIS_URL")
     if queue.scheme in {"redis", "rediss"} and not queue.password:
-        advice = "set requirepass there, and REDIS_URL=redis://:PASSWORD@HOST, or use a Unix socket"
-        yield Finding("Redis needs no password", "warning", advice)
+        advice = "set requirepass in Redis and REDIS_URL=redis://:PASSWORD@HOST, or use a Unix socket"
+        yield Finding("Redis accepts connections without a password", "warning", advice)
 
 
 def _is_elsewhere(host: str | None) -> bool:
@@ -110,8 +117,8 @@ def has_database() -> bool:
 
 def check_database() -> Iterator[Finding]:
     if not has_database():
-        advice = f"run `flask db upgrade`, or set DATABASE_URL; there is no {settings().database.database}"
-        yield Finding("there is no database yet", "error", advice)
+        advice = f"run `flask db upgrade`, or set DATABASE_URL; {settings().database.database} does not exist"
+        yield Finding("database is missing", "error", advice)
         return
     try:
         current_revision()
@@ -124,7 +131,7 @@ def check_database() -> Iterator[Finding]:
     yield from _about_database()
     yield from _disk_of_database()
     if migrations == "newer":
-        advice = "the database is newer than this code, which serves it; finish the upgrade, or keep to this release"
+        advice = "the database is newer than this code; finish the upgrade"
         yield Finding("migrations", "warning", advice)
     else:
         is_ok = migrations == "ok"
@@ -146,7 +153,7 @@ def _about_database() -> Iterator[Finding]:
         yield Finding(
             f"the database's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}",
             "warning",
-            "run an NTP client on both machines; links and sessions end by these clocks",
+            "run an NTP client on both machines; links and sessions expire by these clocks",
         )
 
 
@@ -155,7 +162,7 @@ def _disk_of_database() -> Iterator[Finding]:
     if db.engine.dialect.name == "sqlite":
         folder = Path(settings().database.database or "").absolute().parent
         if (free := shutil.disk_usage(folder).free) < LEAST_FREE_BYTES:
-            yield Finding("disk of the database", "warning", f"only {free // 2**20} MiB are left at {folder}")
+            yield Finding("disk of the database", "warning", f"only {free // 2**20} MiB left at {folder}")
         return
     try:
         with db.engine.connect() as connection:
@@ -164,7 +171,7 @@ def _disk_of_database() -> Iterator[Finding]:
     except ProgrammingError:
         return  # The role may not create temporary tables.
     except SQLAlchemyError as problem:
-        yield Finding("disk of the database", "error", f"it takes no writes: {first_line(problem)}; free some space")
+        yield Finding("disk of the database", "error", f"it refuses writes: {first_line(problem)}; free some space")
 
 
 def check_administrator() -> Iterator[Finding]:
@@ -174,7 +181,7 @@ def check_administrator() -> Iterator[Finding]:
         found = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
     except SQLAlchemyError:
         return
-    advice = "make one: flask users create you@example.com --name You --role administrator"
+    advice = "create one: flask users create you@example.com --name You --role administrator"
     yield Finding("an administrator who can sign in", "ok" if found else "warning", "" if found else advice)
 
 
@@ -186,13 +193,13 @@ def check_seeds() -> Iterator[Finding]:
     except SQLAlchemyError:
         return
     if lost:
-        advice = "put the key that made them into SECRET_KEY_FALLBACKS, or their owners need recovery codes"
+        advice = "add the old key to SECRET_KEY_FALLBACKS, or their owners have to use recovery codes"
         yield Finding(f"{lost} authenticator apps were set up with another SECRET_KEY", "error", advice)
 
 
 def check_queue() -> Iterator[Finding]:
     if notifier.connection is None:
-        yield Finding("queue", "warning", "set REDIS_URL; jobs wait until the schedule and workers run")
+        yield Finding("queue", "warning", "set REDIS_URL; until then, workers look for jobs less often")
         return
     state, advice = QUEUE_STATES[notifier.state()]
     yield Finding("queue", state, advice)
@@ -203,7 +210,7 @@ def check_queue() -> Iterator[Finding]:
     try:
         policy = dict(notifier.connection.config_get("maxmemory-policy")).get("maxmemory-policy")
     except RedisError:
-        yield Finding("queue eviction", "warning", "CONFIG GET is refused; make sure maxmemory-policy is noeviction")
+        yield Finding("queue eviction", "warning", "CONFIG GET is refused; check that maxmemory-policy is noeviction")
         return
     if policy != "noeviction":
         yield Finding("queue eviction", "error", f"maxmemory-policy is {policy}; set noeviction, or jobs are lost")
@@ -215,13 +222,13 @@ def check_workers() -> Iterator[Finding]:
         return
     alive = crew.alive(now(), busy=_busy_workers())
     state = "ok" if alive else "warning"
-    yield Finding(f"workers: {len(alive)}", state, "" if alive else "mails and jobs wait; start `flask jobs worker`")
+    yield Finding(f"workers: {len(alive)}", state, "" if alive else "emails and jobs wait; start `flask jobs worker`")
     if crew.last_round_at is None:
         yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs worker`")
     hosts = sorted({each.name.rpartition(":")[0] for each in alive} | {socket.gethostname()})
     if settings().database.get_backend_name() == "sqlite" and len(hosts) > 1:
         yield Finding(
-            f"SQLite with several hosts ({', '.join(hosts)})", "error", "each has a database of its own; use PostgreSQL"
+            f"SQLite with several hosts ({', '.join(hosts)})", "error", "each host has its own database; use PostgreSQL"
         )
 
 
@@ -241,22 +248,24 @@ def check_jobs() -> Iterator[Finding]:
     except SQLAlchemyError:
         return
     if dead:
-        yield Finding(f"dead jobs: {dead}", "warning", "see them with `flask jobs list --state dead`")
+        yield Finding(f"dead jobs: {dead}", "warning", "list them with `flask jobs list --state dead`")
     if overdue:
-        yield Finding(f"overdue jobs: {overdue}", "warning", "no worker has taken them; start more, or look at the log")
+        yield Finding(
+            f"overdue jobs: {overdue}", "warning", "no worker has claimed them; start more workers, or check the log"
+        )
 
 
 def check_mail() -> Iterator[Finding]:
     url = settings().mail_url.get_secret_value()
     if not url and settings().is_live:
-        yield Finding("MAIL_URL is not set", "error", "mails wait; set smtp://user:password@host:587")
+        yield Finding("MAIL_URL is not set", "error", "emails wait; set smtp://user:password@host:587")
         return
     if not url:
-        yield Finding("mail goes to the dev mailbox", "ok")
+        yield Finding("emails go to the development mailbox", "ok")
         return
     parts = urlsplit(url)
     problem = check_server(settings())
-    advice = f"it takes no mail at {parts.hostname}: {problem}; check MAIL_URL" if problem else ""
+    advice = f"{parts.hostname} does not accept email: {problem}; check MAIL_URL" if problem else ""
     yield Finding("mail server", "error" if problem else "ok", advice)
 
 
@@ -266,7 +275,7 @@ def check_providers() -> Iterator[Finding]:
         try:
             client_of(each).check()
         except (openid().ProviderAway, openid().ProviderRefused) as problem:
-            advice = f"{problem}; check OAUTH_{each.name.upper().replace('-', '_')}_DISCOVERY_URL and what it answers"
+            advice = f"{problem}; check OAUTH_{each.name.upper().replace('-', '_')}_DISCOVERY_URL and its response"
             yield Finding(where, "error", advice)
         else:
             yield Finding(where, "ok")
@@ -281,10 +290,10 @@ def check_outside() -> Iterator[Finding]:
         address, wrong = looked_at(known)
     except Unreachable as problem:
         # What cannot be told from a firewall between here and there may be well for everybody else.
-        elsewhere = "start web and proxy and ask again, or look from another machine with `make smoke`"
+        elsewhere = "start the web server and the proxy, or check from another machine with `make smoke`"
         state = "error" if problem.advice else "warning"
         advice = f"{problem}; {problem.advice or elsewhere}"
-        yield Finding(f"{known.public_url} does not answer from here", state, advice)
+        yield Finding(f"{known.public_url} can't be reached from here", state, advice)
         return
     for what, advice in wrong:
         yield Finding(what, "error", advice)
@@ -299,43 +308,45 @@ def check_env_file() -> Iterator[Finding]:
     others, mode = (0o007, "640") if named else (0o077, "600")
     if file.is_file() and stat.S_IMODE(file.stat().st_mode) & others:
         state = "error" if settings().is_live else "warning"
-        yield Finding(f"{file} can be read by others", state, f"it contains secrets: chmod {mode} {file.absolute()}")
+        yield Finding(
+            f"{file} can be read by others", state, f"it contains secrets; run chmod {mode} {file.absolute()}"
+        )
     if named is None:
         return
     if names := list_ambiguous(named):
-        advice = "systemd (EnvironmentFile=) or a shell may read another value; check it and put it in single quotes"
+        advice = "systemd (EnvironmentFile=) or a shell may read a different value; put the value in single quotes"
         yield Finding(f"{', '.join(names)} in {named}", "warning", advice)
     if names := [name for name in read_env_file(named) if not is_setting(name)]:
-        advice = "only Gatehouse reads this file; set what other programs read in the unit, with Environment="
+        advice = "only Gatehouse reads this file; set variables of other programs in the unit, with Environment="
         yield Finding(f"{', '.join(names)} in {named}: no such setting", "warning", advice)
 
 
 def check_instance() -> Iterator[Finding]:
     folder = settings().instance_path
     if not os.access(folder, os.W_OK):
-        yield Finding("instance folder", "error", f"{folder} cannot be written")
+        yield Finding("instance folder", "error", f"{folder} is not writable")
         return
     key = folder / "secret_key"
     if key.is_file() and stat.S_IMODE(key.stat().st_mode) & 0o077:
-        yield Finding("secret key file", "error", f"others can read it: chmod 600 {key}")
+        yield Finding("secret key file", "error", f"others can read it; run chmod 600 {key}")
     free = shutil.disk_usage(folder).free
     state = "ok" if free > LEAST_FREE_BYTES else "warning"
-    yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB are left")
+    yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB left")
 
 
 PROBE = "CREATE TEMPORARY TABLE probe ON COMMIT DROP AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
 DATABASE_CAUSES = (
-    ("Connection refused", "start PostgreSQL, or mend host and port in DATABASE_URL"),
-    ("resolve host", "mend the host in DATABASE_URL"),
-    ("timeout", "mend the host in DATABASE_URL, or let the firewall pass it"),
-    ("authentication failed", "mend user and password in DATABASE_URL"),
-    ("no password supplied", "put the password into DATABASE_URL"),
-    ("does not exist", "create it, or mend its name in DATABASE_URL"),
+    ("Connection refused", "start PostgreSQL, or fix the host and port in DATABASE_URL"),
+    ("resolve host", "fix the host in DATABASE_URL"),
+    ("timeout", "fix the host in DATABASE_URL, or allow it in the firewall"),
+    ("authentication failed", "fix the user and password in DATABASE_URL"),
+    ("no password supplied", "add the password to DATABASE_URL"),
+    ("does not exist", "create it, or fix its name in DATABASE_URL"),
 )
 QUEUE_STATES = {
     "ok": ("ok", ""),
-    "missing": ("warning", "it cannot be reached; pages work, jobs wait"),
-    "unwritable": ("error", "it takes no writes: it is full, or a read-only replica; pages work, jobs wait"),
+    "missing": ("warning", "can't be reached; pages work, jobs wait"),
+    "unwritable": ("error", "refuses writes: it is full, or a read-only replica; pages work, jobs wait"),
     "cluster": ("error", NO_CLUSTER),
 }
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

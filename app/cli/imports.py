@@ -28,17 +28,18 @@ DONE = {"added": "added", "updated": "changed", "unchanged": "unchanged", "refus
 
 @users.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Say what each row would do, and stop.")
-@click.option("--yes", is_flag=True, help="Do not ask before anything is changed.")
-@click.option("--invite", is_flag=True, help="Send each new person an invitation.")
-@click.option(
-    "--report", type=click.File("w", encoding="utf-8"), help="Write what became of each row to this CSV file."
-)
+@click.option("--dry-run", is_flag=True, help="Show what each row would do, and stop.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@click.option("--invite", is_flag=True, help="Email each new user an invitation.")
+@click.option("--report", type=click.File("w", encoding="utf-8"), help="Write the result of each row to this CSV file.")
 @json_option
 def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[str] | None, as_json: bool) -> None:
-    """Add and change users from a CSV file with the columns email, name and roles. Workers do it."""
+    """Import users from a CSV file.
+
+    The columns are email, name and roles. A worker runs the import.
+    """
     if file.stat().st_size > MOST_BYTES:
-        raise click.ClickException(f"{file} has more than {MOST_BYTES // 1024**2} MB. Divide it.")
+        raise click.ClickException(f"{file} has more than {MOST_BYTES // 1024**2} MB. Split the file.")
     with file.open("rb") as stream:
         file_id, lines = store(stream, name=file.name, owner_id=None)
     with unit_of_work() as work:
@@ -62,7 +63,10 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
 @users.command(name="export")
 @click.argument("file", type=click.File("w", encoding="utf-8", lazy=True), default="-")
 def export_users(file: IO[str]) -> None:
-    """Write all users as CSV, in the shape that an import takes, to FILE or standard output."""
+    """Export all users as CSV.
+
+    Writes to FILE or standard output, with the columns of an import.
+    """
     file.writelines(csv_lines(COLUMNS, _all()))
 
 
@@ -86,7 +90,7 @@ def _tell(found: UserImport, counts: dict[str, int], names: dict[str, str]) -> N
     narrowing = {number for number, kind in found.examples if kind == NARROWED}
     for row in reading().user_imports.list_examples(found):
         if row.outcome == "refused" or row.number in narrowing:
-            click.echo(f"  row {row.number}: {row.email or 'no address'}: {row.reason}")
+            click.echo(f"  row {row.number}: {row.email or 'no email'}: {row.reason}")
     if counts.get("new") and not reading().invitations_open:
-        click.echo("Registration is closed. The import creates new accounts all the same.")
+        click.echo("Sign-up is closed. The import still creates these accounts.")
     sys.stdout.flush()

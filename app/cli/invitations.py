@@ -13,27 +13,25 @@ from app.models import Invitation
 from app.principal import OPERATOR
 from app.unit_of_work import reading, unit_of_work
 
-invitations = AppGroup("invitations", help="Invite people.")
+invitations = AppGroup("invitations", help="Manage invitations.")
 
 
 @invitations.command()
 @email_argument
-@click.option("--name", type=NAME, default="", help="Their name.")
-@click.option(
-    "--role", "roles", multiple=True, help="A role to give on acceptance; may be repeated. Default: `member`."
-)
+@click.option("--name", type=NAME, default="", help="The user's name.")
+@click.option("--role", "roles", multiple=True, help="A role to assign. Can be repeated. Default: `member`.")
 def send(email: str, name: str, roles: tuple[str, ...]) -> None:
-    """Invite somebody by mail."""
+    """Email an invitation."""
     with unit_of_work() as work:
         work.invitations.invite(email=email, name=name, roles=roles, by=OPERATOR)
-    click.echo(f"An invitation to {email} is on its way.")
+    click.echo(f"Invitation to {email} enqueued.")
 
 
 @invitations.command(name="list")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @json_option
 def list_invitations(limit: int, as_json: bool) -> None:
-    """List the invitations that were not accepted yet, newest first."""
+    """List pending invitations, newest first."""
     found = [as_dict(each) for each in reading().invitations.list_pending(limit=limit)]
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -47,19 +45,19 @@ def list_invitations(limit: int, as_json: bool) -> None:
 @invitations.command()
 @email_argument
 def resend(email: str) -> None:
-    """Mail another link, valid from now."""
+    """Email an invitation again, with a new link."""
     with unit_of_work() as work:
         work.invitations.resend(work.invitations.get_by_email(email), by=OPERATOR)
-    click.echo(f"Another invitation to {email} is on its way.")
+    click.echo(f"Invitation to {email} enqueued.")
 
 
 @invitations.command()
 @email_argument
 def revoke(email: str) -> None:
-    """End an invitation; its link no longer works."""
+    """Revoke an invitation."""
     with unit_of_work() as work:
         work.invitations.revoke(work.invitations.get_by_email(email), by=OPERATOR)
-    click.echo(f"Revoked the invitation to {email}.")
+    click.echo(f"Revoked the invitation of {email}.")
 
 
 def as_dict(invitation: Invitation) -> dict[str, Any]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import WHO
+from app.cli.users import NAME, WHO, json_option, user_argument
+from app.extensions import now
 from app.models import ApiKey
 from app.principal import OPERATOR
+from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.unit_of_work import reading, unit_of_work
 
-keys = AppGroup("keys", help="List and end API keys.")
+SCOPES = sorted({*PERMISSIONS, *ACCOUNT_SCOPES})
+
+keys = AppGroup("keys", help="Manage API keys.")
 
 
 @keys.command(name="list")
-@click.option("--user", "who", type=WHO, help="Only the keys of this user.")
+@click.option("--user", "who", type=WHO, help="Only API keys of this user.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@json_option
 def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
     """List active API keys, newest first."""
     look = reading()
@@ -35,12 +40,28 @@ def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
 
 
 @keys.command()
+@user_argument
+@click.option("--name", type=NAME, required=True, help="Where the key is used.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Can be repeated.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="When it expires. Default: never.")
+@json_option
+def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
+    """Create an API key for a user and print it once."""
+    expires_at = now() + timedelta(days=days) if days else None
+    with unit_of_work() as work:
+        user = work.users.find(who)
+        key, secret = work.api_keys.create_for(user, name=name, scopes=scopes, expires_at=expires_at)
+        known = as_dict(key, user.email) | {"key": secret}
+    click.echo(json.dumps(known, indent=2) if as_json else secret)
+
+
+@keys.command()
 @click.argument("key_id", type=click.IntRange(1, 2**63 - 1))
-def end(key_id: int) -> None:
-    """End an API key: it is invalid from the next request on."""
+def revoke(key_id: int) -> None:
+    """Revoke an API key."""
     with unit_of_work() as work:
         name = work.api_keys.end(key_id, by=OPERATOR).name
-    click.echo(f"Ended the API key {key_id} ({name}).")
+    click.echo(f"Revoked API key {key_id} ({name}).")
 
 
 def as_dict(key: ApiKey, owner: str) -> dict[str, Any]:

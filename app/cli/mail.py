@@ -1,4 +1,4 @@
-"""`flask mail`: check that mail can be sent."""
+"""`flask mail`: test the mail server, and list sent emails."""
 
 from __future__ import annotations
 
@@ -7,20 +7,49 @@ from email.utils import make_msgid
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import ADDRESS
+from app.cli.users import ADDRESS, json_option
 from app.emails import MailDelayed, MailRefused, messages, send
 from app.extensions import now, settings
+from app.models import MailStatus
+from app.services.mail_log import MailFilter
+from app.unit_of_work import reading
+from app.web.jobs import json_text
 
-mail = AppGroup("mail", help="Test the mail server.")
+STATUSES = [status.value for status in MailStatus]
+SHOWN = ("id", "kind", "recipient", "subject", "status", "answer", "user_id", "job_id", "created_at", "sent_at")
+
+mail = AppGroup("mail", help="Test the mail server and list sent emails.")
 
 
 @mail.command()
 @click.argument("email", type=ADDRESS)
 def test(email: str) -> None:
-    """Send a test mail at once, without the queue, and say what the server answered."""
+    """Send a test email and show the server's answer.
+
+    Sends it directly, without the queue.
+    """
     try:
         message_id = make_msgid(domain=settings().sender.domain)
         answer = send(messages.test_mail(email), message_id=message_id, at=now(), settings=settings())
     except (MailRefused, MailDelayed) as problem:
-        raise click.ClickException(f"The mail server did not take it: {problem}") from None
+        raise click.ClickException(f"The mail server did not accept the email: {problem}") from None
     click.echo(f"{email}: {answer}.")
+
+
+@mail.command(name="list")
+@click.option("--to", type=ADDRESS, help="Only emails to this address.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only emails with this status.")
+@click.option("--limit", default=50, type=click.IntRange(1, 10_000))
+@json_option
+def list_mails(to: str | None, status: str | None, limit: int, as_json: bool) -> None:
+    """List sent emails, newest first."""
+    mails = reading().mail_log.list(MailFilter(status, to), limit=limit)
+    if as_json:
+        click.echo(json_text([{name: getattr(mail, name) for name in SHOWN} for mail in mails]))
+        return
+    for mail in mails:
+        click.echo(
+            f"{mail.id:>8}  {mail.created_at:%Y-%m-%d %H:%M}  {mail.status:<8}  {mail.recipient}  {mail.subject}"
+        )
+    if not mails:
+        click.echo("No emails.")

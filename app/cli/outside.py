@@ -19,10 +19,10 @@ from app.settings import Settings
 
 # How nobody can use the site, and what mends it.
 CAUSES = (
-    (socket.gaierror, "there is no address for this name; mend BASE_URL or the DNS"),
+    (socket.gaierror, "the host name has no address; fix BASE_URL or the DNS"),
     (ConnectionRefusedError, "nothing listens there; start the proxy: systemctl start nginx"),
-    (ssl.SSLCertVerificationError, "the certificate does not fit; renew it, for this name and with the whole chain"),
-    (ssl.SSLError, "what listens there speaks no TLS that browsers speak"),
+    (ssl.SSLCertVerificationError, "the certificate is not valid; renew it for this host name, with the full chain"),
+    (ssl.SSLError, "the server there does not speak TLS that browsers accept"),
 )
 
 Wrong = tuple[str, str]
@@ -52,13 +52,15 @@ def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
     except ValueError:
         seen = {}
     if status == 400:
-        return "", [("the host of BASE_URL is not accepted", "let the proxy send it on as Host or X-Forwarded-Host")]
+        return "", [
+            ("the host of BASE_URL is not accepted", "configure the proxy to pass it as Host or X-Forwarded-Host")
+        ]
     if status in {502, 503, 504} and "status" not in seen:
-        advice = "the web behind it does not run: systemctl start gatehouse-web, and see its log"
+        advice = "the web server behind it is not running; systemctl start gatehouse-web, and check its log"
         return "", [(f"the proxy answers {status}", advice)]
     if not isinstance(seen, dict) or "address" not in seen:
-        advice = "it is another site, or runs with another SECRET_KEY or an older release"
-        return "", [(f"what answers at BASE_URL ({status}) is not this installation", advice)]
+        advice = "it is a different site, or has a different SECRET_KEY or an older release"
+        return "", [(f"the site at BASE_URL ({status}) is not this installation", advice)]
     return str(seen["address"]), [
         *_proxies(settings, seen["proxies"]),
         *_url(settings, seen["url"]),
@@ -69,41 +71,50 @@ def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
 
 def _proxies(settings: Settings, count: int) -> Iterator[Wrong]:
     if count < settings.trusted_proxies:
-        what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, and {count} wrote X-Forwarded-For"
+        what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, but {count} proxies set X-Forwarded-For"
         yield (
             what,
-            f"anybody can pretend to come from any address; let each proxy write it, or set TRUSTED_PROXIES={count}",
+            f"clients can fake their address; make each proxy set the header, or set TRUSTED_PROXIES={count}",
         )
     elif count > settings.trusted_proxies:
-        what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, and {count} wrote X-Forwarded-For"
-        yield what, f"everybody seems to come from a proxy and shares its limits; set TRUSTED_PROXIES={count}"
+        what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, but {count} proxies set X-Forwarded-For"
+        yield (
+            what,
+            f"all clients seem to have the proxy's address and share its rate limits; set TRUSTED_PROXIES={count}",
+        )
 
 
 def _url(settings: Settings, seen: str) -> Iterator[Wrong]:
     wanted = urls.origin(settings.public_url)
     if urls.origin(seen) != wanted:
         yield (
-            f"the site sees itself as {urls.origin(seen)}, and BASE_URL is {wanted}",
-            "let the proxy send X-Forwarded-Proto and X-Forwarded-Host, and set TRUSTED_PROXIES",
+            f"requests arrive for {urls.origin(seen)}, but BASE_URL is {wanted}",
+            "configure the proxy to send X-Forwarded-Proto and X-Forwarded-Host, and set TRUSTED_PROXIES",
         )
 
 
 def _prefix(settings: Settings, arrives: bool) -> Iterator[Wrong]:
     if arrives and not settings.path_prefix:
         yield (
-            "X-Forwarded-Prefix arrives and is ignored",
-            "put the path into BASE_URL, or let the proxy clear the header",
+            "X-Forwarded-Prefix is sent and ignored",
+            "add the path to BASE_URL, or remove the header in the proxy",
         )
 
 
 def _headers(settings: Settings) -> Iterator[Wrong]:
     _, headers, _ = _get(f"{settings.public_url}/auth/login")
     if settings.is_https and len(headers.get_all("Strict-Transport-Security", [])) != 1:
-        yield "Strict-Transport-Security does not arrive once", "let the proxy pass on ours, and add none of its own"
+        yield (
+            "Strict-Transport-Security is not sent exactly once",
+            "configure the proxy to pass ours, and not to add its own",
+        )
     for cookie in headers.get_all("Set-Cookie", []):
         flags = {flag.strip().lower() for flag in cookie.split(";")}
         if "httponly" not in flags or (settings.is_https and "secure" not in flags):
-            yield f"the cookie {cookie.partition('=')[0]} lost Secure or HttpOnly", "let the proxy leave cookies alone"
+            yield (
+                f"the cookie {cookie.partition('=')[0]} lost Secure or HttpOnly",
+                "configure the proxy not to change cookies",
+            )
 
 
 def _get(url: str) -> tuple[int, Message, bytes]:

@@ -39,10 +39,10 @@ class CannotStart(click.ClickException):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Also print what to start, for `make run`.")
+@click.option("--json", "as_json", is_flag=True, help="Also print the processes to start, for `make run`.")
 @with_appcontext
 def prepare(as_json: bool) -> None:
-    """Check folder, port, database and queue, and migrate the database."""
+    """Check the environment and migrate the database."""
     known = settings()
     check_folder(known.instance_path)
     check_port(known)
@@ -77,15 +77,13 @@ def check_folder(instance: Path) -> None:
         disk = os.statvfs(instance)
     except OSError as problem:
         if problem.errno == errno.ENOSPC:
-            raise CannotStart(f"The disk that holds {instance} is full; free some space.") from None
+            raise CannotStart(f"The disk that holds {instance} is full. Free some space.") from None
         raise CannotStart(
-            f"Cannot write to {instance}: {problem.strerror}. Set INSTANCE_PATH to a folder that can be written."
+            f"Cannot write to {instance}: {problem.strerror}. Set INSTANCE_PATH to a writable folder."
         ) from None
     left = disk.f_bavail * disk.f_frsize // 2**20
     if left < MIN_FREE_MEBIBYTES:
-        raise CannotStart(
-            f"The disk that holds {instance} is full: {left} MiB are left, {MIN_FREE_MEBIBYTES} are needed."
-        )
+        raise CannotStart(f"The disk that holds {instance} is full: {left} MiB left, {MIN_FREE_MEBIBYTES} needed.")
 
 
 def check_port(known: Settings) -> None:
@@ -104,19 +102,17 @@ def check_database(known: Settings) -> bool:
     """Whether it needs migrations. Raises CannotStart if it cannot be used, or is newer than this code."""
     file = known.database.database
     if known.database.get_backend_name() == "sqlite" and file and Path(file).exists() and not os.access(file, os.W_OK):
-        raise CannotStart(f"The database {file} cannot be written; change its owner or mode, or set DATABASE_URL.")
+        raise CannotStart(f"The database {file} is not writable. Change its owner or mode, or set DATABASE_URL.")
     try:
         revision = current_revision()
     except SQLAlchemyError as problem:
-        raise CannotStart(
-            f"The database cannot be reached: {first_line(problem)}. DATABASE_URL says where it is."
-        ) from None
+        raise CannotStart(f"Can't reach the database: {first_line(problem)}. Check DATABASE_URL.") from None
     finally:
         db.engine.dispose()
     if revision is not None and revision not in known_revisions():
         raise CannotStart(
-            f"The database has migration {revision}, which this code does not know: it comes from a newer version. "
-            "Run that version, or restore a backup made by this one."
+            f"The database has migration {revision}, which this version does not know. It comes from a newer version. "
+            "Run the newer version, or restore a backup of this one."
         )
     return revision != newest_revision()
 
@@ -127,7 +123,7 @@ def migrate() -> None:
     try:
         report_change(upgrade)()
     except SQLAlchemyError as problem:
-        raise CannotStart(f"The database could not be migrated: {first_line(problem)}.") from None
+        raise CannotStart(f"Can't migrate the database: {first_line(problem)}.") from None
 
 
 def check_embedded_valkey(known: Settings) -> None:
@@ -140,8 +136,8 @@ def check_embedded_valkey(known: Settings) -> None:
         except RedisError:
             return  # Valkey was killed and left its URL behind.
     raise CannotStart(
-        f"Gatehouse already runs on {known.instance_path} (its Valkey is process {pid}); "
-        "stop it first, or set INSTANCE_PATH to another folder."
+        f"Gatehouse already runs on {known.instance_path} (its Valkey is process {pid}). "
+        "Stop it first, or set INSTANCE_PATH to another folder."
     )
 
 
@@ -156,16 +152,16 @@ def check_queue(url: str) -> str | None:
     except AuthenticationError:
         raise CannotStart("The server at REDIS_URL refuses its user name or password.") from None
     except ResponseError:
-        return "The server at REDIS_URL does not say its maxmemory-policy; make sure that it is noeviction."
+        return "Can't read the maxmemory-policy of the server at REDIS_URL. Check that it is noeviction."
     except RedisError:
-        return "The server at REDIS_URL cannot be reached; pages work, and jobs wait until it is back."
+        return "Can't reach the server at REDIS_URL. Pages work, and jobs wait until it is back."
     finally:
         client.close()
     if policy != "noeviction":
         raise CannotStart(
-            f"The server at REDIS_URL may throw jobs away: its maxmemory-policy is {policy}, and must be noeviction."
+            f"The server at REDIS_URL can lose jobs: its maxmemory-policy is {policy}. Set it to noeviction."
         )
-    return "The server at REDIS_URL takes no writes; pages work, and jobs wait." if state == "unwritable" else None
+    return "The server at REDIS_URL refuses writes. Pages work, and jobs wait." if state == "unwritable" else None
 
 
 def greeting(known: Settings) -> str:
@@ -190,7 +186,7 @@ def _client(url: str) -> Redis:
 
 def _why_no_listener(problem: OSError, host: str, port: int) -> str:
     if problem.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken; choose another, for example: PORT={port % 65535 + 1} make run"
+        return f"Port {port} is in use. Choose another, for example: PORT={port % 65535 + 1} make run"
     if problem.errno in {errno.EACCES, errno.EPERM}:
-        return f"Port {port} is not open to you; choose one above 1023, for example: PORT=8000 make run"
+        return f"Port {port} needs more privileges. Choose one above 1023, for example: PORT=8000 make run"
     return f"HOST={host} is not an address of this machine: {problem.strerror or problem}."

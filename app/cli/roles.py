@@ -22,7 +22,7 @@ from app.unit_of_work import reading, unit_of_work
 roles = AppGroup("roles", help="Manage roles and their permissions.")
 role_argument = click.argument("role")
 permissions_argument = click.argument("permissions", nargs=-1, required=True, type=click.Choice(sorted(PERMISSIONS)))
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class RoleInFile(BaseModel):
@@ -40,7 +40,7 @@ FILE = TypeAdapter(dict[str, RoleInFile])
 @roles.command(name="list")
 @json_option
 def list_roles(as_json: bool) -> None:
-    """List the roles with the number of people who hold each."""
+    """List roles and how many users have each."""
     found = reading().roles.list_with_holders()
     if as_json:
         click.echo(json.dumps([as_dict(role) | {"holders": count} for role, count in found], indent=2))
@@ -66,17 +66,17 @@ def show(role: str, as_json: bool) -> None:
     if known["administrators_only"]:
         click.echo("Only administrators can assign it.")
     for name in sorted(PERMISSIONS) if known["permissions"] == [EVERYTHING] else known["permissions"]:
-        click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'No longer declared.')}")
+        click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'This permission no longer exists.')}")
 
 
 @roles.command()
 @click.argument("name")
-@click.option("--description", default="", help="What it is for.")
+@click.option("--description", default="", help="What the role is for.")
 @click.option(
-    "--permission", "permissions", multiple=True, type=click.Choice(sorted(PERMISSIONS)), help="May be repeated."
+    "--permission", "permissions", multiple=True, type=click.Choice(sorted(PERMISSIONS)), help="Can be repeated."
 )
-@click.option("--requires-second-factor", is_flag=True, help="Users with it must set up a second factor.")
-@click.option("--administrators-only", is_flag=True, help="Only administrators can assign it.")
+@click.option("--requires-second-factor", is_flag=True, help="Users with the role must set up a second factor.")
+@click.option("--administrators-only", is_flag=True, help="Only administrators can assign the role.")
 def create(
     name: str,
     description: str,
@@ -84,7 +84,7 @@ def create(
     requires_second_factor: bool,
     administrators_only: bool,
 ) -> None:
-    """Make a role."""
+    """Create a role."""
     spec = RoleSpec(
         name=name,
         description=description,
@@ -94,14 +94,14 @@ def create(
     )
     with unit_of_work() as work:
         work.roles.make(spec, by=OPERATOR)
-    click.echo(f"Made the role {name}.")
+    click.echo(f"Created role {name}.")
 
 
 @roles.command()
 @role_argument
 @permissions_argument
 def grant(role: str, permissions: tuple[str, ...]) -> None:
-    """Give a role permissions, from the next request of everybody who holds it."""
+    """Add permissions to a role."""
     _change(role, added=frozenset(permissions))
     click.echo(f"{role} has {', '.join(permissions)}.")
 
@@ -110,7 +110,7 @@ def grant(role: str, permissions: tuple[str, ...]) -> None:
 @role_argument
 @permissions_argument
 def revoke(role: str, permissions: tuple[str, ...]) -> None:
-    """Take permissions from a role, from the next request of everybody who holds it."""
+    """Remove permissions from a role."""
     _change(role, removed=frozenset(permissions))
     click.echo(f"{role} no longer has {', '.join(permissions)}.")
 
@@ -118,16 +118,16 @@ def revoke(role: str, permissions: tuple[str, ...]) -> None:
 @roles.command()
 @role_argument
 def delete(role: str) -> None:
-    """Delete a role that nobody holds."""
+    """Delete a role that no user has."""
     with unit_of_work() as work:
         work.roles.delete(work.roles.get(role, lock=True), by=OPERATOR)
-    click.echo(f"Deleted the role {role}.")
+    click.echo(f"Deleted role {role}.")
 
 
 @roles.command()
 @click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
 def export(file: TextIO) -> None:
-    """Write all roles as YAML, to a file or standard output."""
+    """Export all roles as YAML, to FILE or standard output."""
     found = {role.name: as_dict(role) for role in reading().roles.list_all()}
     known = {name: {key: role[key] for key in RoleInFile.model_fields} for name, role in found.items()}
     yaml.safe_dump(known, file, sort_keys=False, allow_unicode=True)
@@ -135,10 +135,13 @@ def export(file: TextIO) -> None:
 
 @roles.command()
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--dry-run", is_flag=True, help="Only show the difference.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Only show the differences.")
 def load(file: TextIO, yes: bool, dry_run: bool) -> None:
-    """Make the roles like those of a YAML file; roles that it does not name stay as they are. Shows the difference."""
+    """Create and change roles from a YAML file.
+
+    Shows the differences first. Roles that are not in the file stay unchanged.
+    """
     if file.name == "<stdin>" and not (yes or dry_run):
         raise click.UsageError("Reading from standard input needs --yes or --dry-run.")
     wanted = read_file(file)
@@ -146,12 +149,12 @@ def load(file: TextIO, yes: bool, dry_run: bool) -> None:
     for change in changes:
         click.echo("\n    ".join([f"{'~' if change.role else '+'} {change.wanted.name}", *change.lines]))
     if not changes:
-        click.echo("Nothing differs.")
+        click.echo("No differences.")
         return
     if dry_run:
         return
     if not yes:
-        click.confirm("Change this?", abort=True)
+        click.confirm("Apply these changes?", abort=True)
     _load(wanted, seen=changes)
     click.echo(f"Changed {len(changes)} {'role' if len(changes) == 1 else 'roles'}.")
 
@@ -170,7 +173,7 @@ def read_file(file: TextIO) -> list[RoleSpec]:
         where = ": ".join(str(part) for part in first["loc"])
         raise InvalidRole("file", f"{where or 'The file'}: {first['msg']}.") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as refused:
-        raise InvalidRole("file", f"The file is no YAML: {str(refused).splitlines()[0]}.") from None
+        raise InvalidRole("file", f"The file isn't valid YAML: {str(refused).splitlines()[0]}.") from None
     return [
         RoleSpec(name=name, permissions=frozenset(role.permissions), **role.model_dump(exclude={"permissions"}))
         for name, role in found.items()

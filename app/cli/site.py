@@ -12,6 +12,6 @@ from app.web.site import change_site
 @click.argument("state", type=click.Choice(["on", "off"]))
 @with_appcontext
 def maintenance(state: str) -> None:
-    """Close the site for everybody but administrators, or open it again."""
+    """Turn maintenance mode on or off."""
     change_site(maintenance=state == "on")
-    click.echo("Maintenance is on: only administrators are let in." if state == "on" else "The site is open.")
+    click.echo("Maintenance mode is on." if state == "on" else "Maintenance mode is off.")

@@ -24,7 +24,7 @@ from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
 from app.unit_of_work import Work, reading, unit_of_work
 
-users = AppGroup("users", help="Manage accounts. USER is an email address or an id.")
+users = AppGroup("users", help="Manage users. USER is an email address or a user ID.")
 
 
 class Address(click.ParamType):
@@ -62,17 +62,17 @@ ADDRESS, NAME, WHO = Address(), Name(), Who()
 email_argument = click.argument("email", type=ADDRESS)
 user_argument = click.argument("who", type=WHO, metavar="USER")
 action_argument = click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @users.command()
 @email_argument
-@click.option("--name", type=NAME, default="", help="Their name.")
-@click.option("--role", "roles", multiple=True, help="A role to assign; may be repeated. Default: `member`.")
+@click.option("--name", type=NAME, default="", help="The user's name.")
+@click.option("--role", "roles", multiple=True, help="A role to assign. Can be repeated. Default: `member`.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 @json_option
 def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
-    """Create a user with a confirmed address."""
+    """Create a user with a confirmed email address."""
     look = reading()
     look.users.check_free(email)
     for role in roles:
@@ -85,9 +85,9 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
 
 
 @users.command(name="list")
-@click.option("--search", default="", help="A prefix of an address or of words of a name.")
-@click.option("--role", help="Only those who hold this role.")
-@click.option("--status", type=click.Choice(get_args(Status)), help="Only those in this state.")
+@click.option("--search", default="", help="The start of an email address or of words of a name.")
+@click.option("--role", help="Only users with this role.")
+@click.option("--status", type=click.Choice(get_args(Status)), help="Only users with this status.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @json_option
 def list_users(search: str, role: str | None, status: Status | None, limit: int, as_json: bool) -> None:
@@ -119,13 +119,15 @@ def show(who: str | int, as_json: bool) -> None:
 @users.command()
 @user_argument
 @click.option("--name", type=NAME, help="A new name.")
-@click.option("--email", "new_email", type=ADDRESS, help="A new address, confirmed at once.")
-@click.option("--password", "asks_password", is_flag=True, help="Ask for a new password; every session ends.")
+@click.option("--email", "new_email", type=ADDRESS, help="A new email address, confirmed at once.")
+@click.option(
+    "--password", "asks_password", is_flag=True, help="Ask for a new password. Signs the user out everywhere."
+)
 @click.option("--password-stdin", is_flag=True, help="Read the new password from standard input.")
 def edit(who: str | int, name: str | None, new_email: str | None, asks_password: bool, password_stdin: bool) -> None:
-    """Change a user's name, address or password."""
+    """Change a user's name, email address or password."""
     if name is None and new_email is None and not (asks_password or password_stdin):
-        raise click.UsageError("Say what to change: --name, --email, --password or --password-stdin.")
+        raise click.UsageError("Use --name, --email, --password or --password-stdin.")
     look = reading()
     user = look.users.find(who)
     email = user.email
@@ -147,12 +149,13 @@ def edit(who: str | int, name: str | None, new_email: str | None, asks_password:
 
 @users.command()
 @user_argument
-@click.option("--reason", required=True, help="The reason; the user gets it by mail.")
-@click.option(
-    "--until", type=click.DateTime(), help="When it ends by itself, in UTC: 2026-12-31 or 2026-12-31T18:00:00."
-)
+@click.option("--reason", required=True, help="The reason. The user gets it by email.")
+@click.option("--until", type=click.DateTime(), help="When to reactivate, in UTC: 2026-12-31 or 2026-12-31T18:00:00.")
 def deactivate(who: str | int, reason: str, until: datetime | None) -> None:
-    """Deactivate an account, end its sessions and links and refuse its keys; `activate` undoes it."""
+    """Deactivate a user.
+
+    Ends the user's sessions and links and revokes their API keys. `flask users reactivate` undoes it.
+    """
     reason = check_reason(reason)
     ends = until.replace(tzinfo=UTC) if until else None
     with unit_of_work() as work:
@@ -163,79 +166,83 @@ def deactivate(who: str | int, reason: str, until: datetime | None) -> None:
 
 @users.command()
 @user_argument
-def activate(who: str | int) -> None:
-    """Reactivate a deactivated account."""
+def reactivate(who: str | int) -> None:
+    """Reactivate a deactivated user."""
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         changed = work.users.activate(user, by=OPERATOR)
-    click.echo(f"Activated {user.email}." if changed else f"{user.email} is active already.")
+    click.echo(f"Reactivated {user.email}." if changed else f"{user.email} is already active.")
 
 
 @users.command()
 @user_argument
-@click.option("--reason", help="The reason; the user gets it by mail, unless --now.")
-@click.option("--now", is_flag=True, help="Erase at once, also somebody who is deleted already.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--reason", help="The reason. The user gets it by email, unless --now.")
+@click.option("--now", is_flag=True, help="Delete permanently now, also a deleted user.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(who: str | int, reason: str | None, now: bool, yes: bool) -> None:
-    """Delete a user: shut out at once, erased after DELETED_ACCOUNT_DAYS unless `restore` undoes it.
+    """Delete a user.
 
-    What is erased are the account and its personal data; its audit events remain, without it.
+    The user is signed out. After DELETED_ACCOUNT_DAYS the account and its personal data are permanently deleted, unless
+    `flask users restore` undoes it. Audit events remain without personal data.
     """
     reason = None if reason is None else check_reason(reason)
     email = reading().users.find(who, deleted=now).email
     if not yes:
-        click.confirm(f"Erase {email}? This cannot be undone." if now else f"Delete {email}?", abort=True)
+        click.confirm(f"Permanently delete {email}? This can't be undone." if now else f"Delete {email}?", abort=True)
     with unit_of_work() as work:
         user = work.users.find(who, lock=True, deleted=now)
         if now:
             work.users.erase(user, by=OPERATOR)
         else:
             work.users.delete(user, reason=reason, by=OPERATOR)
-    click.echo(f"{'Erased' if now else 'Deleted'} {email}.")
+    click.echo(f"{'Permanently deleted' if now else 'Deleted'} {email}.")
 
 
 @users.command()
 @user_argument
 def restore(who: str | int) -> None:
-    """Undo the deletion of a user."""
+    """Restore a deleted user."""
     with unit_of_work() as work:
         user = work.users.find(who, lock=True, deleted=True)
         work.users.restore(user, by=OPERATOR)
     click.echo(f"Restored {user.email}.")
 
 
-@users.command(name="end-sessions")
+@users.command(name="revoke-sessions")
 @user_argument
-def end_sessions(who: str | int) -> None:
-    """End every session of a user."""
+def revoke_sessions(who: str | int) -> None:
+    """Sign a user out everywhere."""
     with unit_of_work() as work:
         ended = work.users.end_sessions(work.users.find(who), by=OPERATOR)
-    click.echo(f"Sessions ended: {ended}.")
+    click.echo(f"Sessions revoked: {ended}.")
 
 
 @users.command(name="send-reset")
 @user_argument
 def send_reset(who: str | int) -> None:
-    """Mail a user a link to set a new password."""
+    """Email a user a link to choose a new password."""
     with unit_of_work() as work:
         user = work.users.find(who)
         work.users.send_reset(user, by=OPERATOR)
-    click.echo(f"A mail to {user.email} is on its way.")
+    click.echo(f"Email to {user.email} enqueued.")
 
 
 @users.command(name="reset-factors")
 @user_argument
-@click.option("--reason", help="How you know that it is them; needed unless --cancel.")
-@click.option("--now", is_flag=True, help="Without the wait of FACTOR_RESET_HOURS.")
-@click.option("--cancel", is_flag=True, help="Stop one that waits.")
+@click.option("--reason", help="How you verified the user's identity. Required without --cancel.")
+@click.option("--now", is_flag=True, help="Don't wait FACTOR_RESET_HOURS.")
+@click.option("--cancel", is_flag=True, help="Cancel a scheduled reset.")
 def reset_factors(who: str | int, reason: str | None, now: bool, cancel: bool) -> None:
-    """Remove the second factors of somebody who has lost them, after a wait in which they can say no."""
+    """Remove a user's second factors after a delay.
+
+    We email all their addresses. The user can cancel the removal until then.
+    """
     reason = "" if cancel else check_reason(reason)
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         if cancel:
             work.factor_resets.cancel(user, by=OPERATOR)
-            click.echo("Nothing is removed.")
+            click.echo("Reset cancelled. The second factors stay.")
             return
         reset = work.factor_resets.begin(user, reason=reason, by=OPERATOR)
         if now:
@@ -248,8 +255,11 @@ def reset_factors(who: str | int, reason: str | None, now: bool, cancel: bool) -
 
 
 @users.command()
-def reseal() -> None:
-    """Seal the seeds of authenticator apps with SECRET_KEY, which those in SECRET_KEY_FALLBACKS have sealed."""
+def reencrypt() -> None:
+    """Encrypt TOTP secrets with the current SECRET_KEY.
+
+    Run it before you remove a key from SECRET_KEY_FALLBACKS.
+    """
     sealed = 0
     while True:
         with unit_of_work() as work:
@@ -257,39 +267,39 @@ def reseal() -> None:
         sealed += some
         if not some:
             break
-    click.echo(f"Sealed anew: {sealed}.")
+    click.echo(f"Encrypted again: {sealed}.")
 
 
 @users.command(name="send-confirmation")
 @user_argument
 def send_confirmation(who: str | int) -> None:
-    """Mail a user another link to confirm the address."""
+    """Email a user a new confirmation link."""
     with unit_of_work() as work:
         user = work.users.find(who)
         work.users.resend_verification(user, by=OPERATOR)
-    click.echo(f"A mail to {user.email} is on its way.")
+    click.echo(f"Email to {user.email} enqueued.")
 
 
 @users.command()
 @user_argument
 @click.argument("role")
 def assign(who: str | int, role: str) -> None:
-    """Give a user a role."""
+    """Assign a role to a user."""
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         work.users.assign(user, role, by=OPERATOR)
-    click.echo(f"{user.email} is {role}.")
+    click.echo(f"Assigned {role} to {user.email}.")
 
 
 @users.command()
 @user_argument
 @click.argument("role")
 def unassign(who: str | int, role: str) -> None:
-    """Take a role away from a user."""
+    """Remove a role from a user."""
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         work.users.unassign(user, role, by=OPERATOR)
-    click.echo(f"{user.email} is no longer {role}.")
+    click.echo(f"Removed {role} from {user.email}.")
 
 
 @users.command()
@@ -297,23 +307,26 @@ def unassign(who: str | int, role: str) -> None:
 @action_argument
 @click.argument("resource")
 def grant(who: str | int, action: str, resource: str) -> None:
-    """Let a user do ACTION (a permission) with one RESOURCE, like users:42."""
+    """Grant a user a permission on one resource.
+
+    ACTION is a permission, RESOURCE a type and an ID, like users:42.
+    """
     with unit_of_work() as work:
         user = work.users.find(who)
         work.policy.grant(user.id, action, work.policy.get_resource(resource), by=OPERATOR)
-    click.echo(f"{user.email} has {action} on {resource}.")
+    click.echo(f"Granted {user.email} {action} on {resource}.")
 
 
 @users.command()
 @user_argument
 @action_argument
 @click.argument("resource")
-def revoke(who: str | int, action: str, resource: str) -> None:
-    """Take back what `grant` gave."""
+def ungrant(who: str | int, action: str, resource: str) -> None:
+    """Revoke a grant on one resource."""
     with unit_of_work() as work:
         user = work.users.find(who)
         work.policy.revoke(user.id, action, work.policy.get_resource(resource), by=OPERATOR)
-    click.echo(f"{user.email} was not granted {action} on {resource}, or no longer.")
+    click.echo(f"{user.email} no longer has {action} on {resource}.")
 
 
 @users.command()
@@ -321,10 +334,10 @@ def revoke(who: str | int, action: str, resource: str) -> None:
 @action_argument
 @click.argument("resource", required=False)
 @json_option
-def why(who: str | int, action: str, resource: str | None, as_json: bool) -> None:
-    """Tell whether a user may do ACTION (a permission), and which rule decides.
+def can(who: str | int, action: str, resource: str | None, as_json: bool) -> None:
+    """Check whether a user has a permission, and why.
 
-    RESOURCE is a type and an id, like users:42.
+    ACTION is a permission, RESOURCE a type and an ID, like users:42.
     """
     look = reading()
     user = look.users.find(who)
@@ -335,18 +348,21 @@ def why(who: str | int, action: str, resource: str | None, as_json: bool) -> Non
     click.echo(f"{'Yes' if decision else 'No'} ({decision.rule}). {decision.reason}")
 
 
-@users.command()
+@users.command(name="reset-link")
 @user_argument
 @json_option
-def link(who: str | int, as_json: bool) -> None:
-    """Create a link to set a new password, for a user whom no mail can reach. Pass it on safely."""
+def reset_link(who: str | int, as_json: bool) -> None:
+    """Print a link to choose a new password.
+
+    For a user who can't receive email. Send the link over a secure channel.
+    """
     with unit_of_work() as work:
         url, expires_at = _make_link(work, who)
     if as_json:
         click.echo(json.dumps({"link": url, "expires_at": expires_at.isoformat()}))
         return
     click.echo(url)
-    click.echo(f"It works once, until {expires_at:%Y-%m-%d %H:%M} UTC.", err=True)
+    click.echo(f"The link works once, until {expires_at:%Y-%m-%d %H:%M} UTC.", err=True)
 
 
 def _make_link(work: Work, who: str | int) -> tuple[str, datetime]:
@@ -369,7 +385,7 @@ def check_reason(reason: str | None) -> str:
     """The reason without white space around it. Raises UsageError if it is missing or too long."""
     kept = (reason or "").strip()
     if not kept or len(kept) > LONGEST_REASON:
-        raise click.UsageError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+        raise click.UsageError(f"Enter a reason of 1 to {LONGEST_REASON} characters.")
     return kept
 
 

@@ -29,12 +29,15 @@ USUAL = {"at", "level", "logger", "message", "request_id"}
     "--log",
     "lines",
     type=click.File(encoding="utf-8", errors="replace"),
-    help="The log, one JSON object on each line; - is standard input. Without it, the audit log of the last day.",
+    help="The log, with one JSON object on each line. - is standard input. Default: the audit log of the last day.",
 )
 @json_option
 @with_appcontext
 def why(request_id: str, lines: TextIO | None, as_json: bool) -> None:
-    """Tell why a request was refused, by the number that its page or X-Request-ID showed."""
+    """Explain why a request was refused.
+
+    REQUEST_ID is the reference on the error page, or the X-Request-ID header.
+    """
     logged = [*_logged(lines, request_id)] if lines else []
     events = [*_events(request_id, logged)]
     if as_json:
@@ -45,7 +48,7 @@ def why(request_id: str, lines: TextIO | None, as_json: bool) -> None:
         for code, meaning in _codes(logged).items():
             click.echo(f"{code}: {meaning}")
     if not logged and not events:
-        click.echo(f"Error: Nothing is known of the request {request_id}.", err=True)
+        click.echo(f"Error: No log lines or audit events for request {request_id}.", err=True)
         sys.exit(1)
 
 

@@ -45,6 +45,8 @@ def compose(
     values |= {name: harmless(text) if text else text for name, text in (typed or {}).items()}
     known = {
         "site_name": settings().site_name,
+        "support_email": settings().support_email,
+        "contact": settings().support_email or f"the people who run {settings().site_name}",
         "base_url": settings().public_url,
         "button": button_colors(settings().accent_color),
         "name": name,

@@ -20,7 +20,7 @@ def verify_email(user: User, token: str) -> Message:
     return compose(
         "verify_email",
         user,
-        subject=f"Confirm your address for {settings().site_name}",
+        subject=f"Confirm your email address for {settings().site_name}",
         link=address_of(f"/auth/verify-email/{token}"),
         hours=settings().verify_link_hours,
     )
@@ -40,7 +40,7 @@ def reset_password(user: User, token: str) -> Message:
     return compose(
         "reset_password",
         user,
-        subject=f"Reset your password for {settings().site_name}",
+        subject=f"Reset your {settings().site_name} password",
         link=address_of(f"/auth/reset-password/{token}"),
         minutes=settings().reset_link_minutes,
     )
@@ -50,7 +50,7 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
     return compose(
         "password_changed",
         user,
-        subject=f"Your password for {settings().site_name} was changed",
+        subject=f"Your {settings().site_name} password was changed",
         at=at,
         typed={"device": device},
         address=address,
@@ -61,11 +61,11 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
 def connection_changed(
     user: User, *, label: str, is_added: bool, at: datetime, device: str | None, address: str | None, token: str | None
 ) -> Message:
-    what = "was connected to" if is_added else "was disconnected from"
+    what = "connected to" if is_added else "disconnected from"
     return compose(
         "connection_changed",
         user,
-        subject=f"Your account with {settings().site_name} {what} {label}",
+        subject=f"{label} was {what} your {settings().site_name} account",
         label=label,
         is_added=is_added,
         at=at,
@@ -79,27 +79,27 @@ def connection_changed(
 
 # By the kind of the event: the subject's end, and what happened.
 FACTOR_CHANGES = {
-    "factor.added": ("A second factor was set up", "{factor} was set up for your account."),
+    "factor.added": ("{factor} was added", "{factor} was added to your account."),
     "factor.removed": (
-        "A second factor was removed",
-        "{factor} of your account was removed. If it was the last, your password alone lets you in now.",
+        "{factor} was removed",
+        "{factor} was removed from your account. If it was your last one, only your password protects your account.",
     ),
     "factor.reset": (
         "Your second factors were removed",
         "An administrator removed the second factors of your account. Sign in and set up new ones.",
     ),
     "factor.counter_fell": (
-        "One of your passkeys may have a copy",
-        "A passkey was used whose counter did not grow, as if there were a copy. If you do not know why, remove it.",
+        "A passkey may have been copied",
+        "A passkey of your account may have been copied: its counter went backwards. If in doubt, remove it.",
     ),
     "factor.recovery_made": (
         "New recovery codes",
-        "New recovery codes were made for your account; earlier ones are dead.",
+        "New recovery codes were created for your account. Your old codes no longer work.",
     ),
-    "factor.recovery_used": ("A recovery code was used", "A recovery code was used to get into your account."),
+    "factor.recovery_used": ("Recovery code used", "A recovery code of your account was used."),
     "factor.refused": (
-        "Wrong codes for your account",
-        "Somebody who got past your password typed wrong codes several times. They did not get in.",
+        "Wrong verification codes",
+        "Someone signed in with your password, then entered several wrong verification codes. They did not get in.",
     ),
 }
 
@@ -118,12 +118,12 @@ def factor_changed(
     address: str | None,
     token: str | None,
 ) -> Message:
-    subject, text = FACTOR_CHANGES[what]
+    subject, text = (words.format(factor=FACTORS.get(factor, "A second factor")) for words in FACTOR_CHANGES[what])
     return compose(
         "factor_changed",
         user,
         subject=f"{subject} ({settings().site_name})",
-        text=text.format(factor=FACTORS.get(factor, "A second factor")),
+        text=text,
         left=left,
         at=at,
         typed={"device": device},
@@ -145,7 +145,7 @@ def factor_reset(user: User, *, to: str, due_at: datetime, token: str | None) ->
         "factor_reset",
         user,
         to=to,
-        subject=f"Your second factors for {settings().site_name} are about to be removed",
+        subject=f"Your second factors for {settings().site_name} will be removed",
         email=user.email,
         due_at=due_at,
         cancel_link=address_of(f"/auth/keep-factors/{token}") if token else None,
@@ -157,7 +157,7 @@ def new_device(user: User, *, at: datetime, device: str, address: str | None) ->
     return compose(
         "new_device",
         user,
-        subject=f"New sign-in to {settings().site_name}",
+        subject=f"New sign-in to your {settings().site_name} account",
         at=at,
         typed={"device": device},
         address=address,
@@ -170,7 +170,7 @@ def failed_sign_ins(user: User, *, count: int) -> Message:
     return compose(
         "failed_sign_ins",
         user,
-        subject=f"Wrong passwords for your account with {settings().site_name}",
+        subject=f"Failed sign-ins to your {settings().site_name} account",
         count=count,
         reset_url=address_of("/auth/forgot-password"),
     )
@@ -182,7 +182,7 @@ def confirm_email_change(user: User, *, new_address: str, token: str) -> Message
         user,
         to=new_address,
         knows_them=False,
-        subject=f"Confirm your new address for {settings().site_name}",
+        subject=f"Confirm your new email address for {settings().site_name}",
         new_address=new_address,
         link=address_of(f"/auth/confirm-email-change/{token}"),
         hours=settings().email_change_link_hours,
@@ -194,7 +194,7 @@ def email_change_requested(user: User, *, old_address: str, new_address: str, to
         "email_change_requested",
         user,
         to=old_address,
-        subject=f"Your address at {settings().site_name} is about to change",
+        subject=f"Your {settings().site_name} email address is about to change",
         new_address=new_address,
         undo_link=address_of(f"/auth/undo-email-change/{token}"),
         days=settings().email_undo_link_days,
@@ -206,7 +206,7 @@ def email_changed(user: User, *, old_address: str, new_address: str, token: str)
         "email_changed",
         user,
         to=old_address,
-        subject=f"Your address at {settings().site_name} has changed",
+        subject=f"Your {settings().site_name} email address was changed",
         new_address=new_address,
         undo_link=address_of(f"/auth/undo-email-change/{token}"),
         days=settings().email_undo_link_days,
@@ -217,7 +217,7 @@ def invitation(user: User, *, inviter: User | None, token: str) -> Message:
     return compose(
         "invitation",
         user,
-        subject=f"You are invited to {settings().site_name}",
+        subject=f"You're invited to {settings().site_name}",
         typed={"inviter": (inviter.name or inviter.email) if inviter else None},
         link=address_of(f"/auth/invitation/{token}"),
         days=settings().invitation_days,
@@ -228,7 +228,7 @@ def impersonated(user: User, *, actor: User | None, reason: str | None, at: date
     return compose(
         "impersonated",
         user,
-        subject=f"Your account with {settings().site_name} was used for you",
+        subject=f"An administrator accessed your {settings().site_name} account",
         typed={"actor": (actor.name or actor.email) if actor else None, "reason": reason},
         at=at,
         activity_url=address_of("/account/activity"),
@@ -239,7 +239,7 @@ def token_reused(user: User, *, at: datetime, device: str | None, address: str |
     return compose(
         "token_reused",
         user,
-        subject=f"A sign-in to {settings().site_name} was ended to be safe",
+        subject=f"We signed out an app to protect your {settings().site_name} account",
         at=at,
         typed={"device": device},
         address=address,
@@ -254,7 +254,7 @@ def api_key_made(
     return compose(
         "api_key_made",
         user,
-        subject=f"A new API key for your account with {settings().site_name}",
+        subject=f"A new API key for your {settings().site_name} account",
         typed={"key_name": key_name},
         prefix=prefix,
         scopes=scopes,
@@ -268,7 +268,7 @@ def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> 
     return compose(
         "api_key_expires",
         user,
-        subject=f"An API key for {settings().site_name} expires soon",
+        subject=f"Your {settings().site_name} API key expires soon",
         typed={"key_name": key_name},
         prefix=prefix,
         at=at,
@@ -280,7 +280,7 @@ def api_keys_narrowed(user: User) -> Message:
     return compose(
         "api_keys_narrowed",
         user,
-        subject=f"Your API keys for {settings().site_name} can do less now",
+        subject=f"Your {settings().site_name} API keys can do less",
         keys_url=address_of("/account/api-keys"),
     )
 
@@ -289,7 +289,7 @@ def account_deactivated(user: User) -> Message:
     return compose(
         "account_deactivated",
         user,
-        subject=f"Your account with {settings().site_name} is deactivated",
+        subject=f"Your {settings().site_name} account was deactivated",
         typed={"reason": user.deactivation_reason},
         until=user.deactivated_until,
     )
@@ -299,7 +299,7 @@ def account_deleted(user: User, *, erased_at: datetime | None, reason: str | Non
     return compose(
         "account_deleted",
         user,
-        subject=f"Your account with {settings().site_name} is deleted",
+        subject=f"Your {settings().site_name} account was deleted",
         typed={"reason": reason},
         erased_at=erased_at,
         by_owner=user.deleted_by_owner,
@@ -312,9 +312,10 @@ def own_data_ready(user: User, *, until: datetime) -> Message:
     return compose(
         "own_data_ready",
         user,
-        subject=f"Your data at {settings().site_name} is ready",
+        subject=f"Your {settings().site_name} data is ready",
         until=until,
         link=address_of("/account/data"),
+        reset_url=address_of("/auth/forgot-password"),
     )
 
 
@@ -322,13 +323,13 @@ def account_activated(user: User) -> Message:
     return compose(
         "account_activated",
         user,
-        subject=f"Your account with {settings().site_name} is active again",
+        subject=f"Your {settings().site_name} account was reactivated",
         login_url=address_of("/auth/login"),
     )
 
 
 def test_mail(to: str) -> Message:
-    return compose("test_mail", None, to=to, subject=f"A test mail from {settings().site_name}")
+    return compose("test_mail", None, to=to, subject=f"Test email from {settings().site_name}")
 
 
 def weekly_report(user: User, *, week: ReportRow, before: ReportRow) -> Message:
@@ -337,7 +338,7 @@ def weekly_report(user: User, *, week: ReportRow, before: ReportRow) -> Message:
     return compose(
         "weekly_report",
         user,
-        subject=f"{settings().site_name}: the week from {begin}",
+        subject=f"{settings().site_name}: week of {begin}",
         week=begin,
         rows=[(text, f"{getattr(week, name) or 0:,} ({getattr(before, name) or 0:,})") for name, text in names.items()],
         link=address_of("/admin/reports"),

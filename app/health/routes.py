@@ -60,7 +60,9 @@ def show_metrics() -> ResponseReturnValue:
             log_refused("metrics_token")
         return Response("Send METRICS_TOKEN as a bearer token.\n", 401, {"WWW-Authenticate": "Bearer"}, "text/plain")
     if not token and not is_from_this_machine():
-        return Response("Only for this machine, until METRICS_TOKEN is set.\n", 403, mimetype="text/plain")
+        return Response(
+            "Only available on this machine. Set METRICS_TOKEN to allow other machines.\n", 403, mimetype="text/plain"
+        )
     return Response(metrics.text(_readings()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 

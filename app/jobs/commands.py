@@ -1,4 +1,4 @@
-"""`flask jobs`: workers, scheduler and job queue."""
+"""`flask jobs` and `flask schedule`: workers, jobs and the schedule."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from app.unit_of_work import reading, unit_of_work
 from app.web.follow import follow_job
 from app.web.jobs import as_dict, as_entry, duration, json_text, progress_text, situation
 
-jobs = AppGroup("jobs", help="Run workers and the scheduler; list, retry and cancel jobs.")
+jobs = AppGroup("jobs", help="Run workers, and manage jobs.")
+schedule_group = AppGroup("schedule", help="Manage the schedule.")
 
-WAITS = "waits for a worker."
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
-kind_option = click.option("--kind", help="Only jobs of this task, like send_invitation.")
+WAITS = "enqueued."
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+kind_option = click.option("--kind", help="Only jobs of this kind, like send_invitation.")
 
 
 @jobs.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="The number of workers. Default: WORKER_PROCESSES.")
-@click.option("--schedule/--no-schedule", default=True, help="Also enqueue scheduled jobs, which is the default.")
-@click.option("--burst", is_flag=True, help="Stop when no job is due, and do not enqueue scheduled jobs.")
+@click.option("--schedule/--no-schedule", default=True, help="Also run the schedule (default).")
+@click.option("--burst", is_flag=True, help="Stop when no job is due. Doesn't run the schedule.")
 def worker(processes: int | None, schedule: bool, burst: bool) -> None:
-    """Run workers and the schedule until TERM or Ctrl-C.
+    """Run workers and the schedule.
 
-    The jobs that workers are running are finished first. HUP does the same and then starts again, with new code.
+    Stops on TERM or Ctrl-C, after the running jobs have finished. HUP restarts it with new code.
     """
     from app.jobs.pool import Pool  # noqa: PLC0415 - only this command needs the workers and their client.
 
     url = settings().queue_url
     if not url:
-        raise click.ClickException("There is no queue: set REDIS_URL, or start one with `make run`.")
+        raise click.ClickException("No queue found. Set REDIS_URL, or start one with `make run`.")
     _refuse_cluster(url)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     count = processes or settings().worker_processes
@@ -56,9 +57,12 @@ def _refuse_cluster(url: str) -> None:
 
 
 @jobs.command()
-@click.option("--once", is_flag=True, help="Run one round and stop.")
+@click.option("--once", is_flag=True, help="Run the schedule once and stop.")
 def schedule(once: bool) -> None:
-    """Enqueue scheduled jobs apart from workers (`flask jobs worker --no-schedule`). Any number of these may run."""
+    """Run the schedule without workers.
+
+    For workers started with `flask jobs worker --no-schedule`. Any number of these can run.
+    """
     if once:
         tick()
     else:
@@ -87,7 +91,7 @@ def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bo
 
 @jobs.command()
 @click.argument("job_id", type=int)
-@click.option("--follow", is_flag=True, help="Draw a bar until the job has ended.")
+@click.option("--follow", is_flag=True, help="Show the progress until the job ends.")
 @json_option
 def show(job_id: int, follow: bool, as_json: bool) -> None:
     """Show one job."""
@@ -105,25 +109,27 @@ def show(job_id: int, follow: bool, as_json: bool) -> None:
 
 @jobs.command()
 @click.argument("job_id", type=int, required=False)
-@click.option("--all", "is_for_all", is_flag=True, help="Every dead or cancelled job that matches.")
-@click.option("--state", "states", multiple=True, type=click.Choice(ENDED_BADLY), help="With --all: only this state.")
+@click.option("--all", "is_for_all", is_flag=True, help="All matching dead and cancelled jobs.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(ENDED_BADLY), help="With --all: only jobs in this state."
+)
 @kind_option
 def retry(job_id: int | None, is_for_all: bool, states: tuple[str, ...], kind: str | None) -> None:
-    """Retry a dead or cancelled job, with all its tries; or all of them."""
+    """Retry dead and cancelled jobs."""
     if is_for_all == (job_id is not None) or (job_id is not None and (states or kind)):
-        raise click.UsageError("Give the number of a job, or --all (with --state and --kind to narrow it).")
+        raise click.UsageError("Enter a job ID, or use --all (with --state and --kind to filter).")
     with unit_of_work() as work:
         if job_id is None:
             retried = work.job_board.retry_all(JobFilter(states, kind))
         else:
             work.job_board.retry(job_id)
-    click.echo(f"{retried} jobs wait for a worker." if job_id is None else f"Job {job_id} {WAITS}" + _queue_note())
+    click.echo(f"Jobs enqueued again: {retried}." if job_id is None else f"Job {job_id} {WAITS}" + _queue_note())
 
 
 @jobs.command()
 @click.argument("job_id", type=int)
 def run(job_id: int) -> None:
-    """Run a waiting job now instead of at its time."""
+    """Run a waiting job now."""
     with unit_of_work() as work:
         work.job_board.run_now(job_id)
     click.echo(f"Job {job_id} {WAITS}" + _queue_note())
@@ -132,21 +138,28 @@ def run(job_id: int) -> None:
 @jobs.command()
 @click.argument("job_id", type=int)
 def cancel(job_id: int) -> None:
-    """Cancel a job: at once if it waits, at its next step if it runs."""
+    """Cancel a job.
+
+    A running job stops after the current step.
+    """
     with unit_of_work() as work:
         state = work.job_board.cancel(job_id)
     click.echo(
-        f"Job {job_id} is cancelled." if state == JobState.CANCELLED else f"Job {job_id} stops at its next step."
+        f"Job {job_id} cancelled." if state == JobState.CANCELLED else f"Job {job_id} stops after the current step."
     )
+
+
+def _queue_note() -> str:
+    return "" if notifier.state() == "ok" else " Can't reach the queue. The schedule will notify a worker."
 
 
 # ── the schedule ──
 
 
-@jobs.command()
+@schedule_group.command(name="list")
 @json_option
-def entries(as_json: bool) -> None:
-    """List the entries of the schedule, with their last and next run."""
+def list_entries(as_json: bool) -> None:
+    """List schedule entries with their last and next run."""
     planned = reading().schedule.list()
     if as_json:
         click.echo(json_text([as_entry(each) for each in planned]))
@@ -157,32 +170,28 @@ def entries(as_json: bool) -> None:
         click.echo(f"{each.entry.name:<22} every {duration(each.entry.every):<10}  {following:<26}  {last}")
 
 
-@jobs.command()
+@schedule_group.command()
 @click.argument("name")
 def pause(name: str) -> None:
-    """Pause an entry of the schedule."""
+    """Pause a schedule entry."""
     with unit_of_work() as work:
         work.schedule.pause(name)
-    click.echo(f"{name} is paused.")
+    click.echo(f"{name} paused.")
 
 
-@jobs.command()
+@schedule_group.command()
 @click.argument("name")
 def resume(name: str) -> None:
-    """Resume an entry of the schedule."""
+    """Resume a schedule entry."""
     with unit_of_work() as work:
         work.schedule.resume(name)
-    click.echo(f"{name} is scheduled again.")
+    click.echo(f"{name} resumed.")
 
 
-@jobs.command()
+@schedule_group.command(name="run")
 @click.argument("name")
-def start(name: str) -> None:
-    """Enqueue the job of a schedule entry now."""
+def run_entry(name: str) -> None:
+    """Run a schedule entry now."""
     with unit_of_work() as work:
         job_id = work.schedule.run_now(name)
     click.echo(f"Job {job_id} {WAITS}" + _queue_note())
-
-
-def _queue_note() -> str:
-    return "" if notifier.state() == "ok" else " The queue is away; the schedule will notify a worker."

@@ -71,7 +71,7 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
 def _in_phase(import_id: int, phase: Phase) -> UserImport:
     found = reading().user_import_run.find(import_id, phase)
     if found is None:
-        raise Pointless(f"the import is gone or not {phase} any more")
+        raise Pointless(f"the import no longer exists or is not {phase}")
     return found
 
 
@@ -80,5 +80,5 @@ def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]
     rest = (record for record in records if record.number > after)
     while batch := list(islice(rest, BATCH)):
         if batch[-1].number > MOST_ROWS + 1:
-            raise UnreadableFile(f"The file has more than {MOST_ROWS:,} rows. Divide it.")
+            raise UnreadableFile(f"The file has more than {MOST_ROWS:,} rows. Split the file.")
         yield batch

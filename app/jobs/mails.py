@@ -124,7 +124,7 @@ def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Me
 def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Message:
     reset = work.session.get(FactorReset, task.reset_id)
     if reset is None or reset.ended_at is not None:
-        raise Pointless("it was cancelled or is done")
+        raise Pointless("cancelled or already done")
     user = _active(work, reset.user_id)
     address, since = user.email, _address_since(work, user, before=None)
     if task.connection_id is not None:
@@ -135,7 +135,7 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
         address = change.old_email if change else ""
         since = _address_since(work, user, before=task.change_id)
     if not address or (address == user.email and (task.connection_id or task.change_id)):
-        raise Pointless("that address is gone, or is the account's")
+        raise Pointless("the address was removed, or is the account's address")
     token = None
     if work.factor_resets.is_old_address(reset, since):
         token = work.links.issue(
@@ -153,7 +153,7 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
 def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
     user, session = _active(work, task.user_id), work.session.get(Session, task.session_id)
     if session is None:
-        raise Pointless("the session is gone")
+        raise Pointless("the session no longer exists")
     return messages.new_device(
         user, at=session.created_at, device=device_name(session.user_agent), address=session.address
     )
@@ -163,7 +163,7 @@ def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
 def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> Message:
     throttle = work.session.get(Throttle, task.throttle_id)
     if throttle is None:
-        raise Pointless("the counter is gone")
+        raise Pointless("the counter no longer exists")
     user = _active(work, throttle.user_id)
     if not user.is_verified():
         raise Pointless("the address was never confirmed")
@@ -174,7 +174,7 @@ def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> M
 def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: Claim) -> Message:
     change, user = _change(work, task.change_id)
     if change.confirmed_at:
-        raise Pointless("the change is confirmed already")
+        raise Pointless("the change is already confirmed")
     if _is_taken(work, change.new_email):
         raise Pointless("the new address belongs to another account")
     _check_quota(work, claim, kind="confirm_email_change", recipient=change.new_email)
@@ -242,7 +242,7 @@ def send_impersonated(work: Work, task: SendImpersonated, claim: Claim) -> Messa
 def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified():
-        raise Pointless("the account is set up already")
+        raise Pointless("the account is already set up")
     _check_quota(work, claim, kind="invitation", recipient=user.email)
     inviter = work.session.get(User, task.inviter_id) if task.inviter_id is not None else None
     token = _link(work, claim, Purpose.INVITATION, user, lifetime=work.lifetimes.invitation_link)
@@ -279,7 +279,7 @@ def send_api_keys_narrowed(work: Work, task: SendApiKeysNarrowed, claim: Claim) 
 def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
     if key.expires_at is None or key.ended_at is not None:
-        raise Pointless("the key has ended")
+        raise Pointless("the API key was revoked or has expired")
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
 
 
@@ -287,7 +287,7 @@ def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> M
 def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if not work.statistics.is_subscribed(user.id) or REPORTS_READ not in permissions_of(user.roles):
-        raise Pointless("the person wants no report, or may not see it")
+        raise Pointless("the user has unsubscribed or can't view reports")
     *_, before, week, _ = work.statistics.report("week")
     return messages.weekly_report(user, week=week, before=before)
 
@@ -296,7 +296,7 @@ def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Mess
 def send_sample(work: Work, task: SendSample, claim: Claim) -> Message:
     user, samples = _active(work, task.user_id), list(SAMPLES.values())
     if not 0 <= task.sample_id < len(samples):
-        raise Pointless("there is no such sample")
+        raise Pointless("unknown sample")
     sample = samples[task.sample_id]()
     return replace(sample, kind="sample", user_id=user.id, to=user.email, subject=f"[Sample] {sample.subject}")
 
@@ -326,7 +326,7 @@ def _user(work: Work, user_id: int | None) -> User:
     found = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
     user = work.session.scalar(found) if user_id is not None else None
     if user is None:
-        raise Pointless("there is no such user")
+        raise Pointless("the user no longer exists")
     return user
 
 
@@ -340,7 +340,7 @@ def _active(work: Work, user_id: int | None) -> User:
 def _event(work: Work, event_id: int) -> AuditEvent:
     event = work.audit.find(event_id)
     if event is None:
-        raise Pointless("the event is gone")
+        raise Pointless("the event no longer exists")
     return event
 
 
@@ -355,7 +355,7 @@ def _visit(event: AuditEvent) -> tuple[str | None, str | None]:
 def _key(work: Work, key_id: int) -> tuple[ApiKey, User]:
     key = work.session.get(ApiKey, key_id)
     if key is None:
-        raise Pointless("the key is gone")
+        raise Pointless("the API key no longer exists")
     return key, _active(work, key.user_id)
 
 
@@ -377,7 +377,7 @@ def _is_taken(work: Work, email: str) -> bool:
 def _check_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
     """For mails that others can cause, for each kind separately. Raises Pointless; the newest sent link stays valid."""
     if not work.mails.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
-        raise Pointless("the address was sent enough mails of this kind within the hour")
+        raise Pointless("too many emails of this kind to this address within an hour")
 
 
 def _already_registered(work: Work, user: User, claim: Claim) -> Message:

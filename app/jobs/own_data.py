@@ -22,12 +22,12 @@ from app.unit_of_work import Work
 from app.web.exports import MARK, csv_lines
 
 Sections = Iterator[tuple[str, Iterator[dict[str, Any]]]]
-README = """Everything that {site} keeps about you, as of {at}.
+README = """The data {site} holds about you, as of {at}.
 
 data.json    all of it
-*.csv        the same, a file for each kind, for a spreadsheet
+*.csv        the same data as tables, for a spreadsheet
 
-Left out are passwords and other credentials, which are stored as hashes only.
+Passwords and other credentials are not included. They are stored only as hashes.
 """
 
 
@@ -35,13 +35,13 @@ Left out are passwords and other credentials, which are stored as hashes only.
 def export_own_data(work: Work, task: ExportOwnData, claim: Claim) -> Message:
     user, file = work.session.get(User, task.user_id), work.session.get(StoredFile, task.file_id)
     if user is None or not user.is_active or file is None:
-        raise Pointless("the person or the request is gone")
+        raise Pointless("the user or the request no longer exists")
     if file.completed_at is None:
         try:
             with work.session.begin_nested():
                 _fill(work, file, user)
         except IntegrityError:
-            raise Pointless("another copy was asked for meanwhile") from None
+            raise Pointless("another copy was requested since") from None
     return messages.own_data_ready(user, until=file.expires_at)
 
 

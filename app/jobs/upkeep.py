@@ -37,7 +37,7 @@ def purge_unconfirmed(run: Run, task: PurgeUnconfirmed) -> str:
 @handles_in_steps(SettleAccounts)
 def settle_accounts(run: Run, task: SettleAccounts) -> str:
     ended = _until_less(run, 100, lambda work: work.users.settle(at_most=100) + work.impersonation.settle(at_most=100))
-    return f"accounts and impersonations settled: {ended}"
+    return f"expired suspensions and impersonations ended: {ended}"
 
 
 @handles_in_steps(SealAuditEvents)
@@ -54,7 +54,7 @@ def purge_expired(run: Run, task: PurgeExpired) -> str:
 
 @handles_in_steps(NoteUses)
 def note_uses(run: Run, task: NoteUses) -> str:
-    return f"uses noted: {_until_less(run, 1000, _note_some)}"
+    return f"last-seen times saved: {_until_less(run, 1000, _note_some)}"
 
 
 def _note_some(work: Work) -> int:

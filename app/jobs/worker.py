@@ -68,7 +68,7 @@ def _perform(claim: Claim) -> str:
         try:
             message, outcome = HANDLERS[type(task)](work, task, claim), None
         except DeadLink:
-            message, outcome = None, "its link has ended: it was used, is too old, or a newer one was sent"
+            message, outcome = None, "the link was used, has expired, or was replaced"
         except Pointless as reason:
             message, outcome = None, str(reason)
         if message is None:
@@ -120,7 +120,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
 
         def refuse(work: Work) -> None:
             work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=reason)
-            work.job_queue.discard(claim, outcome=f"the mail server refused it: {reason}"[:500])
+            work.job_queue.discard(claim, outcome=f"the mail server refused the email: {reason}"[:500])
 
         _record(claim, refuse)
         return "mail_refused"
@@ -129,7 +129,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
 
         def put_off(work: Work) -> None:
             work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=reason)
-            work.job_queue.retry_later(claim, outcome=f"the mail server did not take it yet: {reason}"[:500])
+            work.job_queue.retry_later(claim, outcome=f"the mail server did not accept the email yet: {reason}"[:500])
 
         _record(claim, put_off)
         return "mail_delayed"

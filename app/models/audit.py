@@ -31,7 +31,7 @@ class AuditEvent(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(64))
     actor_id: Mapped[int | None] = mapped_column(BigId)
-    # Whom the actor was acting as.
+    # The user whom the actor impersonated.
     on_behalf_of_id: Mapped[int | None] = mapped_column(BigId)
     subject_id: Mapped[int | None] = mapped_column(BigId)
     session_id: Mapped[int | None] = mapped_column(BigId)

@@ -89,7 +89,7 @@ def clean_name(typed: str, *, longest: int = LONGEST_NAME) -> str:
     if re.search(rf"[{NOT_IN_NAMES}\ud800-\udfff]", text):
         raise InvalidName
     if text and not any(map(_is_visible, text)):
-        raise InvalidName("Use at least one letter or sign that can be seen.")
+        raise InvalidName("Use at least one visible character.")
     if len(text) > longest:
         raise InvalidName(f"Use at most {longest} characters.")
     return text

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
+from app.errors import ApiKeyNotFound, NotActive, ScopeNotHeld, TooManyApiKeys
 from app.models import ApiKey, User
 from app.principal import Actor, Operator, Principal
 from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
-from app.services.permissions import ACCOUNT_SCOPES
+from app.services.permissions import ACCOUNT_SCOPES, permissions_of
 from app.services.statements import affected, has_room
 from app.tasks import SendApiKeyExpires, SendApiKeyMade
 
@@ -35,16 +35,38 @@ class ApiKeys:
     def make(
         self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None
     ) -> tuple[ApiKey, str]:
-        """Create a key; returns its row and the key. The owner gets a mail. Raises ScopeNotHeld, TooManyApiKeys."""
-        missing = sorted(set(scopes) - owner.permissions - ACCOUNT_SCOPES.keys())
+        """Create an API key; returns its row and the key. The owner gets an email.
+
+        Raises ScopeNotHeld, TooManyApiKeys.
+        """
+        return self._create(owner.user_id, owner.permissions, name=name, scopes=scopes, expires_at=expires_at)
+
+    def create_for(
+        self, user: User, *, name: str, scopes: Sequence[str], expires_at: datetime | None
+    ) -> tuple[ApiKey, str]:
+        """Create an API key for a user, as the operator. Raises NotActive, and as `make`."""
+        if not user.can_sign_in():
+            raise NotActive("The user can't sign in.")
+        return self._create(user.id, permissions_of(user.roles), name=name, scopes=scopes, expires_at=expires_at)
+
+    def _create(
+        self,
+        user_id: int,
+        permissions: frozenset[str],
+        *,
+        name: str,
+        scopes: Sequence[str],
+        expires_at: datetime | None,
+    ) -> tuple[ApiKey, str]:
+        missing = sorted(set(scopes) - permissions - ACCOUNT_SCOPES.keys())
         if missing:
             raise ScopeNotHeld(missing)
-        theirs = (ApiKey.user_id == owner.user_id, *self._is_active())
-        if not has_room(self.session, *theirs, at_most=MOST_ACTIVE, lock=f"api_keys:{owner.user_id}"):
-            raise TooManyApiKeys(f"You have {MOST_ACTIVE} keys. End one that you no longer need.")
+        active = (ApiKey.user_id == user_id, *self._is_active())
+        if not has_room(self.session, *active, at_most=MOST_ACTIVE, lock=f"api_keys:{user_id}"):
+            raise TooManyApiKeys(f"The limit is {MOST_ACTIVE} API keys. Revoke one first.")
         secret = new_api_key()
         key = ApiKey(
-            user_id=owner.user_id,
+            user_id=user_id,
             name=name,
             prefix=shown_part(secret),
             key_hash=token_hash(secret),
@@ -54,7 +76,7 @@ class ApiKeys:
         )
         self.session.add(key)
         self.session.flush()
-        self.audit.record("api_key.made", subject_id=owner.user_id, key_id=key.id, name=name, scopes=key.scopes)
+        self.audit.record("api_key.made", subject_id=user_id, key_id=key.id, name=name, scopes=key.scopes)
         self.job_queue.enqueue(SendApiKeyMade(key_id=key.id))
         return key, secret
 

@@ -50,7 +50,7 @@ class FactorResets:
         """Begin the wait; one that was begun already goes on. `user` is locked. Raises NotSetUp."""
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
-            raise NotSetUp("They have no second factor.")
+            raise NotSetUp("The user has no second factor.")
         found = self.find_open(user.id)
         if found is not None:
             self._enqueue(found)  # Its job may have been cancelled, or run before its time.

@@ -36,7 +36,7 @@ class Impersonation:
         """From the next request on, `by` acts as `user`. Raises NotAllowed, NotActive."""
         self.policy.check(by, USERS_IMPERSONATE, user)
         if by.via != "cookie" or by.impersonator_id is not None or user.id == by.user_id:
-            raise NotAllowed("You can act as one other person, in a browser.")
+            raise NotAllowed("You can impersonate one user at a time, in a browser.")
         if not user.can_sign_in():
             raise NotActive
         row = self._session_of(by)

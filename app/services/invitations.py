@@ -83,7 +83,7 @@ class Invitations:
         """One that was not accepted, locked; `email` is canonical. Raises InvitationNotFound."""
         found = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
         if found is None:
-            raise InvitationNotFound(f"There is no invitation to {email}.")
+            raise InvitationNotFound(f"No invitation for {email}.")
         return found
 
     def list_pending(self, *, before: int | None = None, limit: int = 50) -> list[Invitation]:

@@ -108,7 +108,7 @@ class JobBoard:
         """
         job, now = self.get(job_id), self.clock()
         if is_warning(job.kind):
-            raise JobNotCancellable("This email tells somebody what was done to their account, so it is sent.")
+            raise JobNotCancellable("This email warns a user about their account, so it can't be cancelled.")
         if self._change(job_id, JobState.WAITING, state=JobState.CANCELLED, finished_at=now):
             state = JobState.CANCELLED
         elif self._change(job_id, JobState.RUNNING, cancel_requested_at=now):

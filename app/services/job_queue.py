@@ -19,7 +19,7 @@ from app.services.statements import insert_once
 from app.tasks import QUEUES, Task
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
-STOPPED = "cancelled while it ran; what was done before stays"
+STOPPED = "cancelled while running; completed steps stay"
 _chance = SystemRandom()
 
 
@@ -66,7 +66,7 @@ class JobQueue:
         job_id: int | None = self.session.execute(
             insert_once(self.session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
             {
-                "kind": task.kind(),
+                "kind": task.kind,
                 "arguments": task.arguments(),
                 "queue": task.queue,
                 "state": JobState.WAITING,
@@ -199,7 +199,12 @@ class JobQueue:
         self.session.execute(
             update(Job)
             .where(Job.state == JobState.RUNNING, Job.lease_until < now, Job.attempts >= Job.max_attempts)
-            .values(state=JobState.DEAD, finished_at=now, lease_until=None, outcome="its last try never came back")
+            .values(
+                state=JobState.DEAD,
+                finished_at=now,
+                lease_until=None,
+                outcome="the worker stopped during the last attempt",
+            )
             .execution_options(synchronize_session=False)
         )
         due = self.session.execute(

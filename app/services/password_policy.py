@@ -54,7 +54,7 @@ class PasswordPolicy:
         if strength.score < ENOUGH:
             raise WeakPassword(strength.advice)
         if self.is_breached(password):
-            raise WeakPassword("This password is in a list of stolen ones. Choose another.")
+            raise WeakPassword("This password appears in a list of stolen passwords. Choose another.")
         return NewPassword(hashed=self.passwords.hash(password))
 
     def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
@@ -68,7 +68,7 @@ class PasswordPolicy:
         if score >= ENOUGH:
             return Strength(score, "")
         reasons = [str(result.feedback.warning)] if result.feedback and result.feedback.warning else []
-        reasons += ["Use a few words that do not belong together."]
+        reasons += ["Use a few random words."]
         return Strength(score, " ".join(reasons))
 
     def check_length(self, password: str) -> None:
@@ -78,7 +78,7 @@ class PasswordPolicy:
         if len(password) > self.max_length:
             raise WeakPassword(f"Use at most {self.max_length} characters.")
         if not _encodable(password) == password:
-            raise WeakPassword("Use characters that can be typed.")
+            raise WeakPassword("Use characters you can type.")
 
 
 def context_words(texts: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ OF_OWNERS: set[str] = set()
 # keys are never open to a key.
 ACCOUNT_READ, ACCOUNT_WRITE = "account:read", "account:write"
 ACCOUNT_SCOPES = {
-    ACCOUNT_READ: "See your profile, sessions, API keys and activity.",
+    ACCOUNT_READ: "View your profile, sessions, API keys and activity.",
     ACCOUNT_WRITE: "Change your name and end your sessions.",
 }
 
@@ -62,23 +62,23 @@ def account_scope(action: str) -> str:
     return ACCOUNT_READ if action.endswith(":read") else ACCOUNT_WRITE
 
 
-USERS_READ = permission("users:read", "See the list of users and each user's page.", owners=True)
-USERS_INVITE = permission("users:invite", "Invite people.")
-USERS_EDIT = permission("users:edit", "Change other people's names and propose new addresses.", owners=True)
-USERS_DEACTIVATE = permission("users:deactivate", "Deactivate and reactivate accounts.")
-USERS_SUPPORT = permission("users:support", "Send links to reset and to confirm, and end sessions.")
-USERS_IMPERSONATE = permission("users:impersonate", "Act as another user for a while, with a reason.")
-USERS_RESET_FACTORS = permission("users:reset-factors", "Begin to remove the second factors of people who lost them.")
-USERS_DELETE = permission("users:delete", "Delete accounts, and undo that.")
-AUDIT_READ = permission("audit:read", "Read and export the audit log.")
-ROLES_READ = permission("roles:read", "See the roles and what they may do.")
-ROLES_EDIT = permission("roles:edit", "Make, change and delete roles, none wider than one's own.")
-ROLES_ASSIGN = permission("roles:assign", "Give and take roles, none wider than one's own.")
-JOBS_READ = permission("jobs:read", "See the jobs, the schedule and the workers.")
-JOBS_EDIT = permission("jobs:edit", "Retry, run and cancel jobs; pause and resume the schedule.")
-REPORTS_READ = permission("reports:read", "See the reports, and get them by mail.")
-USERS_IMPORT = permission("users:import", "Import users from a file, none wider than one's own permissions let.")
-USERS_EXPORT = permission("users:export", "Export the list of users.")
-SITE_EDIT = permission("site:edit", "Change who may register, the announcement and maintenance.")
-MAIL_READ = permission("mail:read", "See which mails were sent to whom, and what the mail server answered.")
-MAIL_EDIT = permission("mail:edit", "Send mails again, and samples to oneself.")
+USERS_READ = permission("users:read", "View users.", owners=True)
+USERS_INVITE = permission("users:invite", "Invite users.")
+USERS_EDIT = permission("users:edit", "Change users' names and propose new email addresses.", owners=True)
+USERS_DEACTIVATE = permission("users:deactivate", "Deactivate and reactivate users.")
+USERS_SUPPORT = permission("users:support", "Send reset and confirmation links, and sign users out.")
+USERS_IMPERSONATE = permission("users:impersonate", "Impersonate users for a limited time.")
+USERS_RESET_FACTORS = permission("users:reset-factors", "Reset the second factors of users who lost them.")
+USERS_DELETE = permission("users:delete", "Delete and restore users.")
+AUDIT_READ = permission("audit:read", "View and export the audit log.")
+ROLES_READ = permission("roles:read", "View roles and their permissions.")
+ROLES_EDIT = permission("roles:edit", "Create, change and delete roles, up to your own permissions.")
+ROLES_ASSIGN = permission("roles:assign", "Assign and remove roles, up to your own permissions.")
+JOBS_READ = permission("jobs:read", "View jobs, the schedule and workers.")
+JOBS_EDIT = permission("jobs:edit", "Retry, run and cancel jobs. Pause and resume the schedule.")
+REPORTS_READ = permission("reports:read", "View reports and get them by email.")
+USERS_IMPORT = permission("users:import", "Import users from a file, up to your own permissions.")
+USERS_EXPORT = permission("users:export", "Export users.")
+SITE_EDIT = permission("site:edit", "Change who can sign up, the announcement and maintenance mode.")
+MAIL_READ = permission("mail:read", "View sent emails and the mail server's answers.")
+MAIL_EDIT = permission("mail:edit", "Resend emails and send samples to yourself.")

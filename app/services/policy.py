@@ -92,7 +92,7 @@ class Policy:
         if action not in PERMISSIONS:
             raise ValueError(f"the permission {action} is not declared")
         if resource is not None and _is_owner(who, action, resource):
-            return Decision(True, Rule.OWNERSHIP, "Everybody may do this with what is their own.")
+            return Decision(True, Rule.OWNERSHIP, "Allowed for your own account.")
         decision = self._by_permission(who, action, resource)
         if decision and isinstance(resource, User) and resource.id != who.user_id and action != USERS_READ:
             return _by_rank(who, self._held_by(resource), otherwise=decision)
@@ -112,7 +112,7 @@ class Policy:
         if not user.can_sign_in():
             return Decision(False, Rule.ACCOUNT, f"The account is {user.status}, so it may do nothing.")
         if any(role.requires_second_factor for role in user.roles) and not self._has_factor(user.id):
-            return Decision(False, Rule.ACCOUNT, "A role requires a second factor, and none is set up.")
+            return Decision(False, Rule.ACCOUNT, "A role requires a second factor, which is not set up.")
         if decision and decision.rule is Rule.PERMISSION:
             names = [role.name for role in user.roles if action in granted(role.permissions)]
             return Decision(True, Rule.PERMISSION, f"Held through: {', '.join(names)}.")
@@ -196,7 +196,7 @@ class Policy:
         if action in who.permissions:
             return Decision(True, Rule.PERMISSION, f"The permission {action} is held.")
         if resource is not None and who.uses_grants and self._is_granted(who.user_id, action, resource):
-            return Decision(True, Rule.GRANT, "The permission was granted on this one.")
+            return Decision(True, Rule.GRANT, "Granted on this resource.")
         return Decision(False, Rule.PERMISSION, f"The permission {action} is not held.")
 
     # ── grants ──
@@ -273,7 +273,7 @@ def granted_ids(who: Holder, action: str, kind: type[Base]) -> Select[int]:
 
 
 def _is_owner(who: Holder, action: str, resource: Resource) -> bool:
-    """Whether it is allowed because it is their own. An API key needs the scope for that."""
+    """Whether it is allowed because it is their own. An API key requires the scope for that."""
     if resource.owner_id != who.user_id or action not in OF_OWNERS:
         return False
     return not who.is_key or account_scope(action) in who.permissions

@@ -162,7 +162,7 @@ class Roles:
         """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
         changes = self.compare(wanted)
         if [(each.wanted, each.lines) for each in changes] != [(each.wanted, each.lines) for each in seen]:
-            raise Changed("The roles were changed in the meantime. Look at the difference again.")
+            raise Changed("The roles have changed. Look at the difference again.")
         for each in changes:
             if each.role is None:
                 self.make(each.wanted, by=by)
@@ -281,7 +281,7 @@ def _checked(wanted: RoleSpec) -> RoleSpec:
     if not re.fullmatch(ROLE_NAME, wanted.name):
         raise InvalidRole(
             "name",
-            f"Use 1 to {LONGEST_ROLE_NAME} small letters, digits, hyphens and underscores, beginning with a letter.",
+            f"Use 1 to {LONGEST_ROLE_NAME} lowercase letters, digits, hyphens and underscores, starting with a letter.",
         )
     permissions = wanted.permissions
     if wanted.name == ADMINISTRATOR:

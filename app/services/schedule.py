@@ -143,7 +143,7 @@ class Schedule:
     def _planned(self) -> Iterator[Planned]:
         now, paused = self.clock(), self._paused()
         for entry in SCHEDULE:
-            ran = select(Job).where(Job.kind == entry.task.kind()).order_by(Job.id.desc()).limit(1)
+            ran = select(Job).where(Job.kind == entry.task.kind).order_by(Job.id.desc()).limit(1)
             paused_at = paused.get(entry.name)
             is_enqueued = self.job_queue.was_enqueued(entry.key(now, self.zone))
             due = entry.next_begin(now, self.zone).astimezone(UTC) if is_enqueued else now
@@ -159,4 +159,4 @@ def _entry(name: str) -> Entry:
     for entry in SCHEDULE:
         if entry.name == name:
             return entry
-    raise ScheduleNotFound(f"The schedule has no entry {name}.")
+    raise ScheduleNotFound(f"No schedule entry {name}.")

@@ -68,7 +68,7 @@ def read_table(pieces: Iterable[bytes]) -> Table:
     names = [name.strip().lower() for name in next(rows, None) or ()]
     named = [name for name in names if name]  # Spreadsheets write empty columns at the end.
     if len(set(named)) != len(named) or not named:
-        raise UnreadableFile("The first row must name the columns, each once.")
+        raise UnreadableFile("The first row must contain the column names, each once.")
     return Table(tuple(named), _records(rows, names))
 
 
@@ -94,11 +94,11 @@ def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator
             broken += 1
             if broken > MOST_BROKEN:
                 raise UnreadableFile(f"More than {MOST_BROKEN:,} rows cannot be read. Is this a CSV file?")
-            yield Record(number, {}, "The row is too long, or a quotation mark in it is not closed.")
+            yield Record(number, {}, "The row is too long, or a quotation mark is missing.")
         elif len(cells) > len(names) and any(cells[len(names) :]):
             yield Record(number, {}, f"The row has {len(cells)} cells, the first row {len(names)}.")
         elif any("\0" in cell for cell in cells):
-            yield Record(number, {}, "The row has control characters.")
+            yield Record(number, {}, "The row contains control characters.")
         elif any(cell.strip() for cell in cells):
             padded = [*cells, *[""] * (len(names) - len(cells))]
             cells_of = {name: unquoted(cell.strip()) for name, cell in zip(names, padded, strict=False) if name}

@@ -104,7 +104,7 @@ class UserImportRun:
             permissions_of(user.roles) & set(found.permissions) if user and user.can_sign_in() else frozenset()
         )
         if user is None or USERS_IMPORT not in permissions:
-            raise UnreadableFile("Whoever began this import may import no users any more.")
+            raise UnreadableFile("The user who started this import can no longer import users.")
         now = self.clock()
         # What the check shows is what would be done after a confirmation; it is asked for at the start.
         is_confirmed = found.is_confirmed or found.phase == Phase.CHECKING
@@ -171,7 +171,7 @@ class UserImportRun:
                 row.outcome, row.reason = verdict.outcome, verdict.reason
             else:
                 row.outcome = Outcome.REFUSED
-                row.reason = "The account was made or erased since the check."
+                row.reason = "The account was created or deleted since the check."
         self._add(found, fresh, by=by)
         self._keep_outcomes(import_id, to_do)
         found.applied = _added(found.applied, (row.outcome for row in rows))
@@ -214,7 +214,7 @@ class UserImportRun:
         by: Actor,
     ) -> Verdict:
         if unknown := sorted(set(roles) - known_roles.keys()):
-            return Verdict(Outcome.REFUSED, f"There is no role {', '.join(unknown)}."[:500])
+            return Verdict(Outcome.REFUSED, f"Unknown role: {', '.join(unknown)}."[:500])
         try:
             if user is None:
                 self._check_new(roles, known_roles, by=by)
@@ -291,7 +291,7 @@ class UserImportRun:
         made = [row for row in rows if row.email in ids]
         for row in rows:
             row.outcome = Outcome.ADDED if row.email in ids else Outcome.REFUSED
-            row.reason = None if row.email in ids else "Somebody registered with this address meanwhile."
+            row.reason = None if row.email in ids else "Someone signed up with this email address since the check."
         words = [{"user_id": ids[row.email], "word": word} for row in made for word in words_of(row.name)]
         insert_rows(self.session, UserWord, words)
         if found.invites:
@@ -343,7 +343,7 @@ class UserImportRun:
         for row in readable:
             first = seen.setdefault(row["email"], row["number"])
             if first != row["number"]:
-                row["outcome"], row["reason"] = Outcome.REFUSED, f"The address is in row {first} already."
+                row["outcome"], row["reason"] = Outcome.REFUSED, f"Duplicate of row {first}."
 
     def _known(self, emails: Sequence[str], *, lock: bool = False) -> dict[str, User]:
         query = select(User).where(User.email.in_(emails)).options(selectinload(User.roles)).order_by(User.id)
@@ -378,9 +378,11 @@ def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     known = {name: ALIASES.get(name, name) for name in names}
     used = {name: column for name, column in known.items() if column in COLUMNS}
     if "email" not in used.values():
-        raise UnreadableFile("The first row must name a column “email”; “name” and “roles” may follow.")
+        raise UnreadableFile(
+            "The first row must contain a column “email”. The columns “name” and “roles” are optional."
+        )
     if len(set(used.values())) < len(used):
-        raise UnreadableFile("Two columns of the first row mean the same.")
+        raise UnreadableFile("Two columns in the first row have the same meaning.")
     return used, [name for name in known if name not in used and name]
 
 
@@ -389,7 +391,7 @@ def _check_there(user: User) -> None:
         raise AccountError("The account is deleted. Restore it first.")
     # Whoever registered with this address, perhaps not its owner, must not get anything by it.
     if not user.is_verified():
-        raise AccountError("The person has not confirmed this address yet.")
+        raise AccountError("The user hasn't confirmed this email address.")
 
 
 def _understood(import_id: int, record: Record) -> dict[str, Any]:
@@ -413,9 +415,9 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
             {role[:64] for role in cells.get("roles", "").replace(",", " ").replace(";", " ").split()}
         )
     except InvalidAddress:
-        row["outcome"], row["reason"] = Outcome.REFUSED, "The address is missing or is none."
+        row["outcome"], row["reason"] = Outcome.REFUSED, "Missing or invalid email address."
     except InvalidName as refusal:
-        row["outcome"], row["reason"] = Outcome.REFUSED, f"The name is refused: {refusal}"
+        row["outcome"], row["reason"] = Outcome.REFUSED, f"Invalid name: {refusal}"
     except UnreadableFile as refusal:
         row["outcome"], row["reason"] = Outcome.REFUSED, str(refusal)
     return row

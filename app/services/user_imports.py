@@ -105,7 +105,7 @@ class UserImports:
         if found.gives_roles and not found.by_key:
             self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
-            raise ImportNotReady("Invitations are closed here; import without them.")
+            raise ImportNotReady("Invitations are closed. Import without invitations.")
         begun = affected(
             self.session,
             update(UserImport)

@@ -75,16 +75,18 @@ class Users:
         try:
             return self.get(who, lock=lock, deleted=deleted, closed=closed)
         except UserNotFound:
-            raise UserNotFound(f"There is no user with the id {who}, or it is deleted.") from None
+            raise UserNotFound(f"No user has the ID {who}, or it is deleted.") from None
 
     def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """`email` is canonical. As `get`. Raises UserNotFound."""
         query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None:
-            raise UserNotFound(f"There is no user with the address {email}.")
+            raise UserNotFound(f"No user has the email address {email}.")
         if _is_hidden(user, deleted=deleted, closed=closed):
-            raise UserNotFound(f"The user with the address {email} is deleted; `flask users restore` undoes that.")
+            raise UserNotFound(
+                f"The user with the email address {email} is deleted. Restore it with `flask users restore`."
+            )
         return user
 
     def check_free(self, email: str) -> None:
@@ -276,7 +278,7 @@ class Users:
         """Undo a deletion; a deactivation before it stays. Raises UserNotFound if `user` is not deleted."""
         self.policy.check(by, USERS_DELETE, user)
         if user.deleted_at is None:
-            raise UserNotFound("This user is not deleted.")
+            raise UserNotFound("This user isn't deleted.")
         user.restore(at=self.clock())
         self.audit.record("user.restored", subject_id=user.id)
         if user.is_active:
@@ -323,7 +325,7 @@ class Users:
 
 
 def _taken(email: str) -> EmailTaken:
-    return EmailTaken(f"There is already a user with the address {email}.")
+    return EmailTaken(f"Another user has the email address {email}.")
 
 
 def _is_hidden(user: User, *, deleted: bool, closed: bool) -> bool:

@@ -44,8 +44,8 @@ async function press(form) {
   } catch (error) {
     problem.textContent =
       error.name === 'InvalidStateError'
-        ? 'This device has a passkey for your account already.'
-        : 'No passkey was used. Try again, or use another way.';
+        ? 'This device already has a passkey for your account.'
+        : 'No passkey was used. Try again, or sign in another way.';
     problem.hidden = false;
     return;
   }

@@ -1,6 +1,6 @@
 'use strict';
 
-const WORDS = ['Too easy to guess.', 'Too easy to guess.', 'Not quite there yet.', 'Good.', 'Very good.'];
+const WORDS = ['Too easy to guess.', 'Too easy to guess.', 'Could be stronger.', 'Good.', 'Very good.'];
 const PAUSE_MS = 400;
 
 function addShowButton(box, input) {

@@ -73,14 +73,14 @@ def edit(user_id: int) -> ResponseReturnValue:
 
 
 def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal) -> ResponseReturnValue:
-    message = "The changes are saved."
+    message = "Changes saved."
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         if form.version.data != str(user.version):
-            raise Changed("Somebody changed this user in the meantime. Open the page again to see how it is now.")
+            raise Changed("Someone else changed this user. Open the page again to see the changes.")
         if form.email.canonical != user.email:
             work.users.propose_email(user, form.email.canonical, by=by)
-            message = f"Saved. The new address counts once the link in a mail to {form.email.canonical} is followed."
+            message = f"Changes saved. We've emailed {form.email.canonical} a link to confirm the new address."
         work.users.rename(user, form.name.clean, by=by)
         if roles and form.changes_roles():
             kept = [role.name for role in user.roles if role.name not in roles]
@@ -106,14 +106,14 @@ def deactivate(user_id: int) -> ResponseReturnValue:
         except LastAdministrator as refusal:
             form.refuse(None, refusal)
         else:
-            return done("The account is deactivated, and its sessions have ended.", to="users.show", user_id=user_id)
+            return done("Account deactivated. The user was signed out.", to="users.show", user_id=user_id)
     return page("users/deactivate.html", form, user=shown(user))
 
 
 @bp.post("/<id:user_id>/activate")
 @requires(USERS_DEACTIVATE, on="users")
 def activate(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.activate(user, by=who), said="The account is active again.")
+    return _do(user_id, lambda work, user, who: work.users.activate(user, by=who), said="Account reactivated.")
 
 
 @bp.route("/<id:user_id>/end-sessions", methods=["GET", "POST"])
@@ -121,9 +121,15 @@ def activate(user_id: int) -> ResponseReturnValue:
 def end_sessions(user_id: int) -> ResponseReturnValue:
     form = Form()
     if not form.validate_on_submit():
-        text = "Every browser, app and device of theirs is signed out at once. Their API keys go on working."
-        return _ask(user_id, USERS_SUPPORT, "End the sessions of {name}?", text, button="End sessions", form=form)
-    return _do(user_id, lambda work, user, who: work.users.end_sessions(user, by=who), said="Every session has ended.")
+        text = "This signs the user out of every browser, app and device. Their API keys keep working."
+        return _ask(
+            user_id, USERS_SUPPORT, "Sign {name} out everywhere?", text, button="Sign out everywhere", form=form
+        )
+    return _do(
+        user_id,
+        lambda work, user, who: work.users.end_sessions(user, by=who),
+        said="The user was signed out everywhere.",
+    )
 
 
 @bp.route("/<id:user_id>/send-reset", methods=["GET", "POST"])
@@ -132,9 +138,9 @@ def end_sessions(user_id: int) -> ResponseReturnValue:
 def send_reset(user_id: int) -> ResponseReturnValue:
     form = Form()
     if not form.validate_on_submit():
-        text = "They get an email with a link to choose a new password. Their password works until they use the link."
-        return _ask(user_id, USERS_SUPPORT, "Send {name} a reset link?", text, button="Send the link", form=form)
-    return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), said="A mail is on its way.")
+        text = "The user gets a link to choose a new password. Their current password works until they use it."
+        return _ask(user_id, USERS_SUPPORT, "Send {name} a reset link?", text, button="Send reset link", form=form)
+    return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), said="Email sent.")
 
 
 @bp.post("/<id:user_id>/send-confirmation")
@@ -144,7 +150,7 @@ def send_confirmation(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
         work.users.resend_verification(user, by=who)
 
-    return _do(user_id, act, said="A mail is on its way.")
+    return _do(user_id, act, said="Email sent.")
 
 
 @bp.route("/<id:user_id>/delete", methods=["GET", "POST"])
@@ -154,8 +160,8 @@ def delete(user_id: int) -> ResponseReturnValue:
     form = ReasonForm()
     if not form.validate_on_submit():
         text = (
-            "The account is signed out and hidden at once. You can restore it for "
-            f"{reading().lifetimes.deleted_account.days} days; then its data is permanently deleted."
+            "This signs the user out and hides the account. You can restore it for "
+            f"{reading().lifetimes.deleted_account.days} days. Then its data is permanently deleted."
         )
         return _ask(user_id, USERS_DELETE, "Delete {name}?", text, button="Delete", form=form)
     reason = (form.reason.data or "").strip()
@@ -163,13 +169,13 @@ def delete(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
         work.users.delete(user, reason=reason, by=who)
 
-    return _do(user_id, act, said="The account is deleted.")
+    return _do(user_id, act, said="Account deleted.")
 
 
 @bp.post("/<id:user_id>/restore")
 @requires(USERS_DELETE, on="users")
 def restore(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), said="The deletion is undone.")
+    return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), said="Account restored.")
 
 
 def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, form: Form) -> ResponseReturnValue:
@@ -183,7 +189,7 @@ def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, f
         button=button,
         back=url_for("users.show", user_id=user_id),
         form=form,
-        hint="They get it by email.",
+        hint="The user gets it by email.",
     )
 
 
@@ -238,7 +244,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
         except NotSetUp as refusal:
             form.refuse(None, refusal)
         else:
-            return done("Every address of theirs is told now.", to="users.show", user_id=user_id)
+            return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
     hours = int(look.lifetimes.factor_reset.total_seconds() // 3600)
     return page("users/reset_factors.html", form, user=shown(user), hours=hours)
 
@@ -246,7 +252,11 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
 @bp.post("/<id:user_id>/keep-factors")
 @requires(USERS_RESET_FACTORS, on="users")
 def keep_factors(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.factor_resets.cancel(user, by=who), said="Nothing is removed.")
+    return _do(
+        user_id,
+        lambda work, user, who: work.factor_resets.cancel(user, by=who),
+        said="Reset cancelled. The second factors stay.",
+    )
 
 
 @bp.post("/stop-impersonating")
@@ -276,10 +286,10 @@ def bulk() -> ResponseReturnValue:
     form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
     is_chosen = form.validate() or [*form.errors] == ["reason"]
     if not is_chosen or not form.users.data or not all(0 < each <= LARGEST_ID for each in form.users.data):
-        return done("Choose somebody, and what to do.", to="users.index", kind="error")
+        return done("Select at least one user and an action.", to="users.index", kind="error")
     kind, _, role = (form.act.data or "").partition(":")
     reason = "" if form.reason.errors else " ".join((form.reason.data or "").split())
-    act = Act(kind=kind, role=role, reason=reason or "Not said.")  # type: ignore[arg-type]  # One of the choices.
+    act = Act(kind=kind, role=role, reason=reason or "Not given.")  # type: ignore[arg-type]  # One of the choices.
     go = "go" in request.form and not form.reason.errors and (kind != "deactivate" or bool(reason))
     outcomes: list[Outcome] = []
     try:
@@ -290,13 +300,18 @@ def bulk() -> ResponseReturnValue:
     except _Preview:
         return _preview(form, outcomes, wants_reason=kind == "deactivate")
     count = sum(each.refusal is None for each in outcomes)
-    return done(f"Done for {count} {'person' if count == 1 else 'people'}.", to="users.index")
+    done_to = {
+        "deactivate": "deactivated",
+        "end_sessions": "signed out everywhere",
+        "assign": f"assigned the role {role}",
+    }
+    return done(f"{count} {'user' if count == 1 else 'users'} {done_to[kind]}.", to="users.index")
 
 
 def _preview(form: BulkForm, outcomes: list[Outcome], *, wants_reason: bool) -> ResponseReturnValue:
     form.reason.flags.required = wants_reason
     if "go" in request.form and not form.reason.errors:
-        form.refuse("reason", AccountError("Say why: the people are told."))
+        form.refuse("reason", AccountError("Enter a reason. The users will see it."))
     return page(
         "users/bulk.html",
         form,

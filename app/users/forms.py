@@ -14,9 +14,9 @@ ORDERS = {
     "-created_at": "Newest first",
     "created_at": "Oldest first",
     "name": "Name",
-    "email": "Address",
-    "-last_seen_at": "Seen last",
-    "last_seen_at": "Not seen longest",
+    "email": "Email",
+    "-last_seen_at": "Recently active",
+    "last_seen_at": "Longest inactive",
 }
 
 
@@ -46,7 +46,7 @@ class ReasonForm(Form):
     reason = TextAreaField(
         "Reason",
         validators=[
-            DataRequired("Say why: the person is told."),  # Blanks are no reason.
+            DataRequired("Enter a reason. The user will see it."),  # Blanks are no reason.
             Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters."),
         ],
         render_kw={"maxlength": LONGEST_REASON, "rows": 3},
@@ -70,7 +70,7 @@ class BulkForm(Form):
 
     offered: dict[str, str]
     users = SelectMultipleField("Users", coerce=int, validate_choice=False)
-    act = SelectField("What to do", choices=[])
+    act = SelectField("Action", choices=[])
     reason = StringField(
         "Reason",
         validators=[Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters.")],
@@ -79,6 +79,6 @@ class BulkForm(Form):
 
     def offer(self, roles: list[str], *, may_deactivate: bool, may_support: bool) -> None:
         found = [("deactivate", "Deactivate")] if may_deactivate else []
-        found += [("end_sessions", "End their sessions")] if may_support else []
-        found += [(f"assign:{role}", f"Give the role {role}") for role in roles]
+        found += [("end_sessions", "Sign out everywhere")] if may_support else []
+        found += [(f"assign:{role}", f"Assign role {role}") for role in roles]
         self.act.choices, self.offered = found, dict(found)

@@ -71,7 +71,7 @@ def start_import(import_id: int) -> ResponseReturnValue:
     who, invites = identity.signed_in(), request.form.get("invites") == "y"
     return attempt(
         lambda work: work.user_imports.start(import_id, invites=invites, by=who),
-        said="The import has started. You can close this page; it goes on.",
+        said="Import started. You can close this page. The import continues.",
         to="users.show_import",
         import_id=import_id,
     )
@@ -80,7 +80,7 @@ def start_import(import_id: int) -> ResponseReturnValue:
 @bp.post("/import/<id:import_id>/cancel")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> ResponseReturnValue:
-    who, said = identity.signed_in(), "The import stops. What was done before stays."
+    who, said = identity.signed_in(), "Stopping the import. Rows already imported stay."
     return attempt(
         lambda work: work.user_imports.cancel(import_id, by=who), said=said, to="users.show_import", import_id=import_id
     )
@@ -90,7 +90,7 @@ def cancel_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> ResponseReturnValue:
-    who, said = identity.signed_in(), "The import goes on where it stopped."
+    who, said = identity.signed_in(), "Import resumed."
     return attempt(
         lambda work: work.user_imports.resume(import_id, by=who), said=said, to="users.show_import", import_id=import_id
     )

@@ -47,7 +47,7 @@ def new() -> ResponseReturnValue:
         except RegistrationClosed as refusal:
             form.refuse(None, refusal)
         else:
-            return done(f"The invitation to {form.email.canonical} is on its way.", to="users.invitations")
+            return done(f"Invitation sent to {form.email.canonical}.", to="users.invitations")
     return page("users/new.html", form, **role_fields(roles, shown_before=bool(form.roles.data)))
 
 
@@ -71,7 +71,7 @@ def resend_invitation(invitation_id: int) -> ResponseReturnValue:
     with unit_of_work() as work:
         found = work.invitations.get(invitation_id, lock=True)
         work.invitations.resend(found, by=identity.signed_in())
-    return done("Another mail is on its way.", to="users.invitations")
+    return done("Invitation sent again.", to="users.invitations")
 
 
 @bp.route("/invitations/<id:invitation_id>/revoke", methods=["GET", "POST"])
@@ -80,12 +80,12 @@ def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
     form = Form()
     if not form.validate_on_submit():
         invited = reading().invitations.get(invitation_id).user.email
-        title, text = f"Revoke the invitation of {invited}?", "The link in the email no longer works then."
+        title, text = f"Revoke the invitation of {invited}?", "The link in the email stops working."
         return ask(title, text, button="Revoke", back=url_for("users.invitations"), form=form)
     with unit_of_work() as work:
         found = work.invitations.get(invitation_id, lock=True)
         work.invitations.revoke(found, by=identity.signed_in())
-    return done("The invitation is revoked; its link no longer works.", to="users.invitations")
+    return done("Invitation revoked.", to="users.invitations")
 
 
 def _shown(invitation: Invitation) -> SimpleNamespace:

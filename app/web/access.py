@@ -108,7 +108,7 @@ def _check_scope(who: Principal) -> None:
     """Raises NotAllowed for an API key that may not call the view."""
     scopes = view_property("key_scopes")
     if scopes is None:
-        raise NotAllowed("This is not open to API keys. Use an access token.")
+        raise NotAllowed("API keys can't do this. Use an access token.")
     if scopes and not any(map(who.has, scopes)):
         raise NotAllowed(f"This API key needs the scope {scopes[0]}.", permission=scopes[0])
 
@@ -122,7 +122,7 @@ def _refuse_impersonator() -> None:
     if view_property("wants_confirmation") or view_property("is_by_oneself"):
         who = principal()
         if who is not None and who.impersonator_id is not None:
-            raise NotAllowed("This cannot be done while you act as somebody else.")
+            raise NotAllowed("You can't do this while you impersonate someone.")
 
 
 def ask_to_confirm() -> ResponseReturnValue:

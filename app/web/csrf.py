@@ -15,10 +15,10 @@ from app.remembered import Remembered
 from app.web.identity import has_explicit_credential, is_api
 from app.web.views import View, mark_view, view_property
 
-EXPIRED = "This page was open for too long. What you typed is still here; please send it again."
+EXPIRED = "This page was open for too long. What you entered is still here. Send it again."
 NO_COOKIE = (
-    "This page was open for too long. If it says so again, your browser keeps no cookies: allow them for this site. "
-    "What you typed is still here; please send it again."
+    "This page was open for too long. If you see this again, allow cookies for this site. "
+    "What you entered is still here. Send it again."
 )
 
 

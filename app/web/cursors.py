@@ -27,7 +27,7 @@ def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Position | None:
     try:
         value, is_time, row_id = _signer(of).loads(cursor)
     except BadData:
-        raise InvalidInput([Problem("cursor", "invalid_cursor", "Begin again without a cursor.")]) from None
+        raise InvalidInput([Problem("cursor", "invalid_cursor", "Start again without a cursor.")]) from None
     return Position(datetime.fromisoformat(value) if is_time else value, row_id)
 
 

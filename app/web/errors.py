@@ -98,48 +98,48 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
 # Pages show these beside the field instead.
 STATUSES_OF_API: dict[type[AccountError], HTTPStatus] = {WrongPassword: HTTPStatus.UNAUTHORIZED}
 
-TOO_MANY = "Too many tries. What you typed is still here; wait a little, then send it again."
+TOO_MANY = "Too many attempts. What you entered is still here. Wait a moment, then send it again."
 # For people: what happened, and what to do.
 WORDS: dict[int, tuple[str, str]] = {
-    400: ("That request did not work", "Go back, reload the page and try again."),
-    401: ("Please sign in", "This page is only for people who are signed in."),
+    400: ("Something is wrong with that request", "Go back, reload the page and try again."),
+    401: ("Sign in to continue", "You need to sign in to see this page."),
     403: (
-        "You may not open this",
-        "Your account does not have the permission for it. Ask an administrator if you think it should.",
+        "You don't have access to this page",
+        "If you need access, ask an administrator.",
     ),
-    404: ("There is nothing here", "The address may be mistyped, or what was here is gone."),
-    405: ("That does not work here", "This page cannot be used in that way. Go back and try from there."),
+    404: ("Page not found", "Check the address. The page may have been removed."),
+    405: ("This page can't do that", "Go back and try again."),
     409: (
-        "It was changed in the meantime",
-        "Somebody else changed or deleted this while you were at it. Open the page again.",
+        "This has changed",
+        "Someone else changed or deleted this. Open the page again.",
     ),
-    410: ("This link no longer works", "It was used already, has expired, or a newer one was sent."),
-    411: ("Its length is missing", "Send it with a Content-Length header."),
-    413: ("That is too large", "Send less at once."),
-    415: ("That format is not understood", "Send the form from its page."),
-    429: ("Too many tries", "Wait a little, then try again."),
+    410: ("This link no longer works", "It was already used, has expired, or we've sent a newer one."),
+    411: ("Content-Length is missing", "Send the request with a Content-Length header."),
+    413: ("Too large", "Send less data at once."),
+    415: ("Unsupported format", "Open the page and send its form."),
+    429: ("Too many attempts", "Wait a moment, then try again."),
     500: (
-        "Something went wrong on our side",
-        "It has been noted. Try again in a moment; if it stays, tell us the number below.",
+        "Something went wrong",
+        "Try again in a moment. If it keeps happening, contact us with this reference.",
     ),
-    503: ("We are busy right now", "Try again in a moment."),
+    503: ("We're busy right now", "Try again in a moment."),
 }
 
 
 # For the API: a code that programs may rely on, and a sentence for people who read their logs.
 API_WORDS: dict[int, tuple[str, str]] = {
-    400: ("bad_request", "The request cannot be understood."),
-    401: ("unauthenticated", "Send a credential that works: Authorization: Bearer ..."),
-    403: ("forbidden", "You may not do that."),
-    404: ("not_found", "There is nothing here."),
-    405: ("method_not_allowed", "This cannot be done here; the Allow header says what can."),
-    409: ("conflict", "Another request changed or deleted this meanwhile. Read it again, then try again."),
+    400: ("bad_request", "The request can't be read."),
+    401: ("unauthenticated", "Send a valid credential: Authorization: Bearer ..."),
+    403: ("forbidden", "You don't have permission to do this."),
+    404: ("not_found", "Not found."),
+    405: ("method_not_allowed", "Method not allowed. The Allow header lists the allowed methods."),
+    409: ("conflict", "Another request changed or deleted this. Read it again, then retry."),
     411: ("length_required", "Send a Content-Length."),
-    413: ("too_large", "Send less at once: at most 64 KiB."),
+    413: ("too_large", "Send at most 64 KiB."),
     415: ("unsupported_media_type", "Send Content-Type: application/json."),
-    429: ("too_many_requests", "Wait a little, then try again; the Retry-After header says how long."),
-    500: ("internal_error", "Something went wrong on our side; the X-Request-ID helps us to find it."),
-    503: ("unavailable", "Try again in a moment; the Retry-After header says when."),
+    429: ("too_many_requests", "Wait, then try again. The Retry-After header says how long."),
+    500: ("internal_error", "Something went wrong. If it keeps happening, contact us with the X-Request-ID."),
+    503: ("unavailable", "Try again in a moment. The Retry-After header says when."),
 }
 
 
@@ -215,7 +215,7 @@ def _limited(problem: RateLimitExceeded) -> ResponseReturnValue:
 def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
     log.warning("cross-site token refused", extra={"endpoint": request.endpoint, "reason": problem.description})
     if is_api():
-        return answer(403, text="Send the token of a page of ours as X-CSRFToken, or a bearer token.", code="csrf")
+        return answer(403, text="Send the CSRF token of a page as X-CSRFToken, or a bearer token.", code="csrf")
     text = "This page was open for too long. Go back, reload it and try again."
     if not csrf.has_cookie():
         text = "Allow cookies for this site, go back, reload the page and try again."
@@ -227,13 +227,13 @@ def _csrf_refused(problem: CSRFError) -> ResponseReturnValue:
 def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
     log.warning("a request for an unknown host was refused", extra={"host": request.environ.get("HTTP_HOST", "")[:100]})
     if is_api():
-        return answer(400, text="This address is not served here.")
+        return answer(400, text="Unknown host name.")
     g.refused_as = "unknown_host"
     # Building a link for this request would fail again.
     return _page(
         400,
-        "This address is not served here",
-        "Check the address, or ask whoever runs this site to allow it.",
+        "Unknown host name",
+        "Check the address. To serve this host name, add it to ALLOWED_HOSTS.",
         bare=True,
     )
 

@@ -34,5 +34,5 @@ def follow_job(job_id: int, *, label: str) -> Job:
                 return job
             if job.state == JobState.WAITING and not is_told and now() - job.created_at > SHOULD_BEGIN_WITHIN:
                 is_told = True
-                click.echo("\nNo worker has begun it. Start one with `flask jobs worker`.", err=True)
+                click.echo("\nNo worker has started the job. Start one with `flask jobs worker`.", err=True)
             time.sleep(LOOK_EVERY_SECONDS)

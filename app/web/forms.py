@@ -59,9 +59,9 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         for field in self if self.was_sent() else ():
             sent = request.form.getlist(field.name)
             if len(sent) > 1 and not isinstance(field, SelectMultipleField):
-                self._unclean[field.name] = "Send this once."
+                self._unclean[field.name] = "Send this field only once."
             elif len(sent) == 1 and UNCLEAN.search(sent[0]):
-                self._unclean[field.name] = "Leave out control characters."
+                self._unclean[field.name] = "Remove line breaks and special characters."
                 field.data = UNCLEAN.sub("", sent[0])
 
     def validate(self, extra_validators: Any = None) -> bool:
@@ -155,7 +155,7 @@ class CurrentPassword(PasswordField):
             label,
             validators=[
                 InputRequired("Enter your password."),
-                Length(max=1024, message="That is too long to be your password."),
+                Length(max=1024, message="That's too long for a password."),
             ],
             render_kw={"autocomplete": "current-password", "maxlength": 1024},
             **kwargs,
@@ -168,7 +168,7 @@ class Code(StringField):
     def __init__(self, label: str = "Code", **kwargs: Any) -> None:
         super().__init__(
             label,
-            validators=[InputRequired("Type the code."), Length(max=64, message="That is too long to be a code.")],
+            validators=[InputRequired("Enter the code."), Length(max=64, message="That's too long for a code.")],
             render_kw={"autocomplete": "one-time-code", "inputmode": "numeric", "maxlength": 64, "spellcheck": "false"},
             **kwargs,
         )

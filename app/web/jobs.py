@@ -9,6 +9,7 @@ from typing import Any
 from app.models import Job, JobState
 from app.services.job_board import RETRYING, Pace
 from app.services.schedule import Planned
+from app.tasks import Task
 
 TIMES = ("run_after", "lease_until", "created_at", "started_at", "claimed_at", "cancel_requested_at", "finished_at")
 PLAIN = (
@@ -72,7 +73,7 @@ def as_entry(planned: Planned) -> dict[str, Any]:
     last = planned.last
     return {
         "name": planned.entry.name,
-        "kind": planned.entry.task.kind(),
+        "kind": planned.entry.task.kind,
         "every_seconds": int(planned.entry.every.total_seconds()),
         "next_at": planned.next_at,
         "paused_at": planned.paused_at,
@@ -81,6 +82,6 @@ def as_entry(planned: Planned) -> dict[str, Any]:
     }
 
 
-def named(kind: str) -> str:
-    """`purge_expired` as `Purge expired`."""
-    return kind.replace("_", " ").capitalize()
+def title_of(kind: str) -> str:
+    """Return the title of a task, also of one that this version does not know."""
+    return Task.kinds[kind].title if kind in Task.kinds else kind.replace("_", " ").capitalize()

@@ -74,7 +74,7 @@ def require_text() -> None:
         for part in sent:
             unquote_to_bytes(part.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:
-        abort(400, "What was sent is no UTF-8 text.")
+        abort(400, "The request isn't valid UTF-8 text.")
 
 
 def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:

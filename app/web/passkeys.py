@@ -91,7 +91,7 @@ def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authe
     assertion, party = _answer(sent, purpose, user_id)
     found = reading().factors.find_passkey(assertion.credential_id)
     if found is None or user_id not in {NOBODY, found.user_id}:
-        raise BadPasskey("That passkey is not known here. It may have been removed.")
+        raise BadPasskey("We don't know that passkey. It may have been removed.")
     if assertion.user_handle not in {None, user_handle(party, found.user_id)}:
         raise BadPasskey
     count = verify(assertion, party, public_key=found.public_key or b"", verifies_user=purpose == SIGN_IN)

@@ -60,7 +60,7 @@ def close_for_maintenance() -> Response | None:
     closed = answer(
         503,
         heading="Back in a few minutes",
-        text="We are working on the site. Nothing of yours is lost.",
+        text="We're working on the site. Your data is safe.",
         code="maintenance",
     )
     closed.headers["Retry-After"] = BACK_AFTER_SECONDS

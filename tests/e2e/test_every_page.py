@@ -133,7 +133,7 @@ def _(visitor: Visitor) -> None:
     visitor.sets_up_codes()
     visitor.context.clear_cookies()
     visitor.sign_in()
-    assert visitor.heading == "Second step"
+    assert visitor.heading == "Enter your verification code"
 
 
 @way("auth.confirm: by a code")
@@ -147,7 +147,7 @@ def _(visitor: Visitor) -> None:
 @way("account.codes")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(at="/account/security")
-    visitor.press("Set up")
+    visitor.press("Set up authenticator app")
     assert visitor.heading == "Set up your authenticator app"
 
 
@@ -161,7 +161,7 @@ def _(visitor: Visitor) -> None:
     visitor.fill(code=codes[0])
     visitor.press("Sign in")
     visitor.open("/account/security")
-    assert "9 of 10 are left" in visitor.says()
+    assert "9 of 10 codes left" in visitor.says()
 
 
 @way("account.codes: the recovery codes")
@@ -176,9 +176,9 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
     visitor.open("/account/security")
-    visitor.follow("Turn off")
+    visitor.follow("Remove")
     visitor.press("Remove")
-    assert "say that you mean it" in visitor.says()
+    assert "Tick the box to confirm" in visitor.says()
 
 
 @way("auth.login: with a passkey")
@@ -197,10 +197,10 @@ def _(visitor: Visitor) -> None:
     visitor.has_authenticator(transport="usb", verifies=False)
     visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
     visitor.fill(name="Key on my ring")
-    visitor.press("Add the passkey")
+    visitor.press("Add passkey")
     visitor.sign_out()
     visitor.signs_in_where_passkeys_are(then="/account/security")
-    assert visitor.heading == "Second step"
+    assert visitor.heading == "Enter your verification code"
 
 
 @way("account.security: a passkey")
@@ -208,7 +208,7 @@ def _(visitor: Visitor) -> None:
     visitor.has_authenticator(transport="usb", verifies=False)
     visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
     visitor.fill(name="A name that is as long as a name may be and goes on and on until it ends")
-    visitor.press("Add the passkey")
+    visitor.press("Add passkey")
     visitor.open(f"{visitor.site}/account/security")
 
 
@@ -228,7 +228,7 @@ def _(visitor: Visitor) -> None:
     with visitor.deployment.work() as work:
         work.factor_resets.begin(work.users.get(lost), reason="They called.", by=OPERATOR)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
-    assert "Cancel it" in visitor.says()
+    assert "Cancel removal" in visitor.says()
 
 
 @way("users.reset_factors")
@@ -271,7 +271,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.comes_from_acme()
     visitor.open("/account/password")
-    assert "You have no password" in visitor.says()
+    assert "You don't have a password" in visitor.says()
 
 
 @way("error: a provider's answer that is not believed")
@@ -288,7 +288,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.register()
     visitor.sign_in()
-    assert "Confirm your address first" in visitor.says()
+    assert "Confirm your email address" in visitor.says()
 
 
 @way("auth.register: refused")
@@ -346,9 +346,9 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
-    visitor.open(visitor.link_in("A second factor was set up"))
-    assert visitor.heading == "Remove the authenticator app"
-    assert "second factor that you had before" not in visitor.says()
+    visitor.open(visitor.link_in("A passkey was added"))
+    assert visitor.heading == "Remove authenticator app"
+    assert "second factor you had before" not in visitor.says()
 
 
 @way("auth.undo_addition: with a code from before")
@@ -357,11 +357,11 @@ def _(visitor: Visitor) -> None:
     visitor.sets_up_codes()
     visitor.open("/account/api-keys")
     visitor.fill(name="backup")
-    visitor.press("Make the key")
+    visitor.press("Create API key")
     visitor.open(visitor.link_in("A new API key"))
     visitor.fill(code="12345678")
-    visitor.press("Revoke the API key")
-    assert "second factor that you had before" in visitor.says()
+    visitor.press("Revoke API key")
+    assert "second factor you had before" in visitor.says()
 
 
 @way("auth.password_changed")
@@ -394,7 +394,7 @@ def _(visitor: Visitor) -> None:
 @way("account.profile: saved")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(name="A name that is as long as a name may be and goes on and on until it ends")
-    visitor.press("Save")
+    visitor.press("Save changes")
 
 
 @way("account.email: pending")
@@ -420,14 +420,14 @@ def _(visitor: Visitor) -> None:
 @way("account.api_keys: made")
 def _(visitor: Visitor) -> None:
     makes_a_key(visitor)
-    assert "it is shown this once" in visitor.says()
+    assert "You won't see it again" in visitor.says()
 
 
 @way("account.api_keys: refused")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(at="/account/api-keys")
     visitor.fill(name="   ")
-    visitor.press("Make the key")
+    visitor.press("Create API key")
 
 
 @way("account.api_key")
@@ -482,7 +482,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/users/new")
     visitor.fill(email=new_address("invited"), name="Charles Babbage")
-    visitor.press("Send the invitation")
+    visitor.press("Send invitation")
     assert visitor.path == "/users/invitations"
 
 
@@ -498,15 +498,15 @@ def _(visitor: Visitor) -> None:
 
 @way("users.impersonate")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Act as them")
+    of_somebody(visitor, "Impersonate")
 
 
 @way("account.profile: impersonated")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Act as them")
+    of_somebody(visitor, "Impersonate")
     visitor.fill(reason="They asked for help with their name.")
-    visitor.press("Begin")
-    assert "You act as Charles Babbage" in visitor.page.locator("header").inner_text()
+    visitor.press("Impersonate")
+    assert "You're signed in as Charles Babbage" in visitor.page.locator("header").inner_text()
 
 
 @way("users.show: deleted")
@@ -521,7 +521,7 @@ def _(visitor: Visitor) -> None:
 @way("users.show: why")
 def _(visitor: Visitor) -> None:
     of_somebody(visitor)
-    visitor.press("Ask")
+    visitor.press("Check")
 
 
 @way("users.show: deactivated")
@@ -546,10 +546,10 @@ def _(visitor: Visitor) -> None:
 @way("account.data: ready")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(at="/account/data")
-    visitor.press("Make a copy")
+    visitor.press("Request a copy")
     until(lambda: all(job.finished_at for job in visitor.deployment.jobs("export_own_data")))
     visitor.open("/account/data")
-    visitor.page.get_by_text("is ready until").wait_for()
+    visitor.page.get_by_text("is available until").wait_for()
 
 
 def imported(visitor: Visitor, *, rows: str, applies: bool = False) -> None:
@@ -558,11 +558,11 @@ def imported(visitor: Visitor, *, rows: str, applies: bool = False) -> None:
     visitor.page.get_by_label("CSV file").set_input_files(
         {"name": "people.csv", "mimeType": "text/csv", "buffer": f"email,name,roles\n{rows}".encode()}
     )
-    visitor.press("Check the file")
-    visitor.page.get_by_text("checked. This is what").wait_for()
+    visitor.press("Check file")
+    visitor.page.get_by_text("checked. The import will").wait_for()
     if applies:
-        visitor.press("Start the import")
-        visitor.page.get_by_text("The import is done").wait_for()
+        visitor.press("Start import")
+        visitor.page.get_by_text("Import finished").wait_for()
 
 
 @way("users.import: none")
@@ -592,7 +592,7 @@ def _(visitor: Visitor) -> None:
     visitor.page.get_by_label("CSV file").set_input_files(
         {"name": "people.csv", "mimeType": "text/csv", "buffer": b"PK\x03\x04"}
     )
-    visitor.press("Check the file")
+    visitor.press("Check file")
     visitor.page.get_by_text("an Excel or ZIP file").wait_for()
 
 
@@ -615,7 +615,7 @@ def _(visitor: Visitor) -> None:
     with visitor.deployment.work() as work:
         for settle in (
             lambda queue, claim: queue.heartbeat(claim, done=40_000, total=100_000),
-            lambda queue, claim: queue.discard(claim, outcome="no such user"),
+            lambda queue, claim: queue.discard(claim, outcome="the user no longer exists"),
             lambda queue, claim: queue.retry_later(claim, outcome="the mail server is away"),
             lambda queue, claim: queue.complete(claim, outcome="all is well"),
         ):
@@ -630,7 +630,7 @@ def _(visitor: Visitor) -> None:
         claim = work.job_queue.claim(job_id)
         work.job_queue.discard(claim, outcome="failed with ValueError", traceback="app/jobs/worker.py:70 in _perform")
     visitor.is_signed_in(roles=("administrator",), at=f"/admin/jobs/{job_id}")
-    visitor.page.get_by_text("Where it failed").click()
+    visitor.page.get_by_text("Traceback").click()
 
 
 @way("admin.job: running")
@@ -659,22 +659,22 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/admin/roles/new")
     visitor.fill(name="Two Words")
     visitor.page.get_by_label("users:read").check()
-    visitor.press("Make the role")
+    visitor.press("Create role")
 
 
 @way("dev.mailbox")
 def _(visitor: Visitor) -> None:
     visitor.register()
-    visitor.mail("Confirm your address")
+    visitor.mail("Confirm your email address")
     visitor.open("/dev/mailbox")
 
 
 @way("dev.mail")
 def _(visitor: Visitor) -> None:
     visitor.register()
-    visitor.mail("Confirm your address")
+    visitor.mail("Confirm your email address")
     visitor.open("/dev/mailbox")
-    visitor.follow("Confirm your address for Gatehouse")
+    visitor.follow("Confirm your email address for Gatehouse")
 
 
 @way("users.delete: refused")
@@ -682,12 +682,12 @@ def _(visitor: Visitor) -> None:
     of_somebody(visitor, "Delete")
     visitor.page.locator("form").last.evaluate("form => { form.noValidate = true }")
     visitor.press("Delete")
-    assert "Say why" in visitor.says()
+    assert "Enter a reason" in visitor.says()
 
 
 @way("users.send_reset")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Send a reset link")
+    of_somebody(visitor, "Send reset link")
 
 
 @way("users.end_sessions")
@@ -701,7 +701,7 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/users/new")
     invited = new_address("invited")
     visitor.fill(email=invited)
-    visitor.press("Send the invitation")
+    visitor.press("Send invitation")
     visitor.follow(f"Revoke the one to {invited}")
 
 
@@ -709,7 +709,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     makes_a_key(visitor)
     visitor.follow("Nightly report")
-    visitor.follow("End this key")
+    visitor.follow("Revoke")
 
 
 @way("account.disconnect")
@@ -724,7 +724,7 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
     visitor.open("/account/security")
-    visitor.follow("Make new codes")
+    visitor.follow("Create new codes")
 
 
 @way("admin.delete_role")
@@ -749,13 +749,13 @@ def makes_a_key(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at="/account/api-keys")
     visitor.fill(name="Nightly report")
     visitor.page.get_by_label("users:read").check()
-    visitor.press("Make the key")
+    visitor.press("Create API key")
 
 
 def wants_another_address(visitor: Visitor) -> None:
     visitor.is_signed_in(at="/account/email")
     visitor.fill(email=new_address("countess"))
-    visitor.press("Change address")
+    visitor.press("Change email")
 
 
 def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
@@ -842,7 +842,7 @@ def test_an_error_page_is_accessible_and_fits_a_phone(visitor, troubled, html_ch
 def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visitor, troubled, html_checker):
     visitor.open(f"{troubled}/auth/register")
 
-    assert "does not take new accounts" in visitor.says()
+    assert "is not accepting new accounts" in visitor.says()
     assert faults(visitor, "auth.register: closed", html_checker) == []
 
 

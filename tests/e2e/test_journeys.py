@@ -12,15 +12,15 @@ pytestmark = pytest.mark.browser
 
 def test_from_sign_up_to_sign_out(visitor):
     visitor.open("/")
-    visitor.follow("Register")
+    visitor.follow("Sign up")
     visitor.fill(name="Ada Byron", email=visitor.email, password=PASSWORD)
-    visitor.press("Create account")
-    assert visitor.heading == "Check your mail"
+    visitor.press("Sign up")
+    assert visitor.heading == "Check your email"
 
-    visitor.open(visitor.link_in("Confirm your address"))
+    visitor.open(visitor.link_in("Confirm your email address"))
     assert visitor.path == "/auth/verify-email"
-    visitor.press("Confirm this address")
-    assert "Your address is confirmed." in visitor.says()
+    visitor.press("Confirm email address")
+    assert "Email address confirmed." in visitor.says()
 
     visitor.fill(email=visitor.email, password=PASSWORD)
     visitor.press("Sign in")
@@ -28,15 +28,15 @@ def test_from_sign_up_to_sign_out(visitor):
     assert visitor.heading == "Profile"
 
     visitor.fill(name="Ada Lovelace")
-    visitor.press("Save")
-    assert "Your name is saved." in visitor.says()
+    visitor.press("Save changes")
+    assert "Name saved." in visitor.says()
     assert visitor.typed("name") == "Ada Lovelace"
 
     visitor.follow("Password")
     visitor.fill(current_password=PASSWORD, password=OTHER_PASSWORD)
     visitor.press("Change password")
-    assert "Your password is changed" in visitor.says()
-    assert visitor.mail("Your password")["text"]
+    assert "Password changed" in visitor.says()
+    assert visitor.mail("Your Gatehouse password")["text"]
 
     visitor.follow("Sessions")
     assert "Chrome on Linux" in visitor.says() or "This device" in visitor.says()
@@ -44,12 +44,12 @@ def test_from_sign_up_to_sign_out(visitor):
 
     visitor.follow("Activity")
     told = visitor.says()
-    for sentence in ("The password was changed.", "Signed in.", "The address was confirmed."):
+    for sentence in ("Password changed.", "Signed in.", "Email address confirmed."):
         assert sentence in told
 
     visitor.sign_out()
     assert visitor.path == "/auth/login"
-    assert "You are signed out." in visitor.says()
+    assert "You're signed out." in visitor.says()
     visitor.open("/account")
     assert visitor.path == "/auth/login"
 
@@ -62,16 +62,16 @@ def test_the_main_journey_works_without_javascript(arrive):
     visitor.fill(email=visitor.email, password=PASSWORD)
     visitor.press("Sign in")
     visitor.fill(name="Ada Lovelace")
-    visitor.press("Save")
-    assert "Your name is saved." in visitor.says()
+    visitor.press("Save changes")
+    assert "Name saved." in visitor.says()
     visitor.open("/account/password")
     visitor.fill(current_password=PASSWORD, password=OTHER_PASSWORD)
     visitor.press("Change password")
-    assert "Your password is changed" in visitor.says()
+    assert "Password changed" in visitor.says()
     visitor.follow("Sessions")
     visitor.follow("Activity")
     visitor.sign_out()
-    assert "You are signed out." in visitor.says()
+    assert "You're signed out." in visitor.says()
 
 
 def test_a_forgotten_password_is_reset_by_mail_and_every_session_ends(visitor, arrive):
@@ -81,9 +81,9 @@ def test_a_forgotten_password_is_reset_by_mail_and_every_session_ends(visitor, a
     elsewhere.open("/auth/login")
     elsewhere.follow("Forgot your password?")
     elsewhere.fill(email=visitor.email)
-    elsewhere.press("Send the link")
-    assert elsewhere.heading == "Check your mail"
-    elsewhere.open(elsewhere.link_in("Reset your password", to=visitor.email))
+    elsewhere.press("Send link")
+    assert elsewhere.heading == "Check your email"
+    elsewhere.open(elsewhere.link_in("Reset your Gatehouse password", to=visitor.email))
     assert elsewhere.path == "/auth/reset-password"
     elsewhere.fill(password=OTHER_PASSWORD)
     elsewhere.press("Change password")
@@ -93,7 +93,7 @@ def test_a_forgotten_password_is_reset_by_mail_and_every_session_ends(visitor, a
     assert visitor.path == "/auth/login"
     elsewhere.sign_in(email=visitor.email, password=OTHER_PASSWORD)
     assert elsewhere.path == "/account"
-    assert visitor.mail("Your password")["text"]
+    assert visitor.mail("Your Gatehouse password")["text"]
 
 
 def test_after_signing_in_one_is_where_one_wanted_to_go(visitor):
@@ -110,7 +110,7 @@ def test_when_the_page_was_open_for_too_long_what_was_typed_is_still_there(visit
     visitor.open("/auth/register")
     visitor.fill(name="Ada Byron", email=visitor.email, password=PASSWORD)
     visitor.context.clear_cookies()
-    visitor.press("Create account")
+    visitor.press("Sign up")
 
     assert "This page was open for too long." in visitor.says()
     assert visitor.typed("name") == "Ada Byron"
@@ -118,66 +118,66 @@ def test_when_the_page_was_open_for_too_long_what_was_typed_is_still_there(visit
     assert visitor.typed("password") == ""
 
     visitor.fill(password=PASSWORD)
-    visitor.press("Create account")
-    assert visitor.heading == "Check your mail"
+    visitor.press("Sign up")
+    assert visitor.heading == "Check your email"
 
 
 def test_signed_in_too_an_expired_page_keeps_what_was_typed(visitor):
     visitor.is_signed_in()
     visitor.fill(name="Countess of Lovelace")
     visitor.page.locator("main [name=csrf_token]").first.evaluate("field => field.value = 'stale'")
-    visitor.press("Save")
+    visitor.press("Save changes")
 
     assert "This page was open for too long." in visitor.says()
     assert visitor.typed("name") == "Countess of Lovelace"
-    visitor.press("Save")
-    assert "Your name is saved." in visitor.says()
+    visitor.press("Save changes")
+    assert "Name saved." in visitor.says()
 
 
 def test_confirming_in_another_browser_asks_for_the_password(visitor, arrive):
     visitor.register()
     elsewhere = arrive()
-    elsewhere.open(visitor.link_in("Confirm your address"))
+    elsewhere.open(visitor.link_in("Confirm your email address"))
 
-    assert "You opened the link in another browser" in elsewhere.says()
+    assert "You're using a different browser" in elsewhere.says()
     elsewhere.fill(password="not the one that was chosen")
-    elsewhere.press("Confirm this address")
+    elsewhere.press("Confirm email address")
     assert "There is a problem" in elsewhere.says()
 
     elsewhere.fill(password=PASSWORD)
-    elsewhere.press("Confirm this address")
-    assert "Your address is confirmed." in elsewhere.says()
+    elsewhere.press("Confirm email address")
+    assert "Email address confirmed." in elsewhere.says()
 
 
 def test_a_sign_in_before_confirming_offers_the_link_again(visitor):
     visitor.register()
-    first = visitor.link_in("Confirm your address")
+    first = visitor.link_in("Confirm your email address")
     visitor.sign_in()
-    assert "Confirm your address first" in visitor.says()
+    assert "Confirm your email address" in visitor.says()
 
-    visitor.press("Send the link again")
-    assert visitor.heading == "Check your mail"
+    visitor.press("Resend the email")
+    assert visitor.heading == "Check your email"
     visitor.open(first)
-    assert visitor.heading in ("This link no longer works", "Confirm your address")
+    assert visitor.heading in ("This link no longer works", "Confirm your email address")
 
 
 def test_a_new_address_is_confirmed_at_the_new_one_and_can_be_undone_from_the_old(visitor, arrive):
     old, new = visitor.email, new_address("countess")
     visitor.is_signed_in().follow("Email")
     visitor.fill(email=new)
-    visitor.press("Change address")
-    assert f"Waiting for {new}" in visitor.says()
+    visitor.press("Change email")
+    assert f"Confirm {new}" in visitor.says()
 
-    visitor.open(visitor.link_in("Confirm your new address", to=new))
+    visitor.open(visitor.link_in("Confirm your new email address", to=new))
     visitor.press("Use this address")
-    assert "Your new address is confirmed." in visitor.says()
+    assert "Email address changed." in visitor.says()
     assert new in visitor.says()
 
     owner = arrive()
-    owner.open(visitor.link_in("Your address at Gatehouse has changed", to=old))
+    owner.open(visitor.link_in("Your Gatehouse email address was changed", to=old))
     assert old in owner.says()
-    owner.press("Undo and sign out everywhere")
-    assert "every session has ended" in owner.says()
+    owner.press("Restore address")
+    assert "Everyone was signed out" in owner.says()
     visitor.open("/account")
     assert visitor.path == "/auth/login"
     visitor.sign_in(email=old)
@@ -187,11 +187,11 @@ def test_a_new_address_is_confirmed_at_the_new_one_and_can_be_undone_from_the_ol
 def test_a_change_of_address_can_be_called_off(visitor):
     visitor.is_signed_in().follow("Email")
     visitor.fill(email=new_address("countess"))
-    visitor.press("Change address")
-    visitor.press("Cancel the change")
+    visitor.press("Change email")
+    visitor.press("Cancel change")
 
-    assert "Your address stays as it is." in visitor.says()
-    assert "Waiting for" not in visitor.says()
+    assert "Your email address doesn't change." in visitor.says()
+    assert "Cancel change" not in visitor.says()
 
 
 def test_another_device_is_seen_and_signed_out_at_once(visitor, arrive):
@@ -203,7 +203,7 @@ def test_another_device_is_seen_and_signed_out_at_once(visitor, arrive):
     visitor.open("/account/sessions")
     assert "Firefox on Linux" in visitor.says()
     visitor.press("Sign out Firefox on Linux")
-    assert "The session has ended." in visitor.says()
+    assert "Device signed out." in visitor.says()
     assert "Firefox on Linux" not in visitor.says()
 
     other.open("/account")
@@ -218,7 +218,7 @@ def test_all_other_devices_are_signed_out_together(visitor, arrive):
 
     visitor.open("/account/sessions")
     visitor.follow("Sign out all other devices")
-    visitor.press("Sign out all others")
+    visitor.press("Sign out all other devices")
 
     assert "2 other sessions ended." in visitor.says()
     for other in others:
@@ -283,35 +283,33 @@ def test_somebody_from_a_company_provider(visitor, arrive):
     # Without a password of their own they may not remove the only way in; with one they may.
     visitor.follow("Continue with Acme Used last")
     visitor.press(visitor.email)
-    visitor.follow("Connections")
+    visitor.follow("Connected accounts")
     visitor.follow(f"Disconnect Acme, {visitor.email}")
     visitor.press("Disconnect")
     assert "Set a password first" in visitor.says()
-    visitor.follow("Set one")
-    visitor.press("Send the link")
-    visitor.open(visitor.link_in("Reset your password"))
+    visitor.follow("Set a password")
+    visitor.press("Send link")
+    visitor.open(visitor.link_in("Reset your Gatehouse password"))
     visitor.fill(password=PASSWORD)
     visitor.press("Change password")
     visitor.sign_in()
-    visitor.follow("Connections")
+    visitor.follow("Connected accounts")
     visitor.follow(f"Disconnect Acme, {visitor.email}")
     visitor.press("Disconnect")
-    assert "It is disconnected" in visitor.says()
-    assert "If it wasn't, change your password now." in str(
-        visitor.mail("Your account with Gatehouse was disconnected")["text"]
-    )
+    assert "Account disconnected" in visitor.says()
+    assert "If it wasn't, change your password now." in str(visitor.mail("Acme was disconnected from")["text"])
 
 
 def test_an_account_that_is_there_already_is_connected_by_its_owner(visitor):
     visitor.has_account()
     visitor.comes_from_acme()
-    assert f"There is an account with {visitor.email} here already" in visitor.says()
+    assert f"An account with {visitor.email} already exists" in visitor.says()
     visitor.fill(email=visitor.email, password=PASSWORD)
     visitor.press("Sign in")
     assert "Acme has just confirmed" in visitor.says()
     assert visitor.email in visitor.says()
     visitor.press("Connect Acme")
-    assert "You can sign in with Acme from now on." in visitor.says()
+    assert "Acme connected. You can now sign in with it." in visitor.says()
     visitor.sign_out()
     visitor.comes_from_acme()
     assert visitor.heading == "Profile"
@@ -321,11 +319,11 @@ def test_a_passkey_in_two_clicks_and_then_no_password(arrive):
     visitor = arrive().has_account()
     visitor.has_authenticator()
     visitor.signs_in_where_passkeys_are(then="/account/security")
-    visitor.follow("Add a passkey")
+    visitor.follow("Add passkey")
     visitor.fill(name="Work laptop")
-    visitor.press("Add the passkey")
+    visitor.press("Add passkey")
     assert visitor.heading == "Your recovery codes"
-    visitor.follow("I have kept them")
+    visitor.follow("I've saved my codes")
     assert "Work laptop" in visitor.says()
 
     # The browser offers it by itself, as Chromium's authenticator takes whatever is offered; or a button does.
@@ -334,7 +332,7 @@ def test_a_passkey_in_two_clicks_and_then_no_password(arrive):
     assert visitor.heading == "Profile"
     visitor.open(f"{visitor.site}/account/security")
     assert "Last used" in visitor.says()
-    assert "was set up for your account" in str(visitor.mail("A second factor was set up")["text"])
+    assert "was added to your account" in str(visitor.mail("A passkey was added")["text"])
 
 
 def test_a_security_key_is_the_second_step(arrive):
@@ -342,13 +340,13 @@ def test_a_security_key_is_the_second_step(arrive):
     visitor.has_authenticator(transport="usb", verifies=False)
     visitor.signs_in_where_passkeys_are(then="/account/security/passkeys")
     visitor.fill(name="Key on my ring")
-    visitor.press("Add the passkey")
+    visitor.press("Add passkey")
     assert visitor.heading == "Your recovery codes"
     visitor.sign_out()
 
     visitor.fill(email=visitor.email, password=PASSWORD)
     visitor.press("Sign in")
-    assert visitor.heading == "Second step"
+    assert visitor.heading == "Enter your verification code"
     visitor.page.get_by_label("Trust this browser for 30 days").check()
     visitor.press("Use a passkey")
     assert visitor.heading == "Profile"
@@ -361,14 +359,14 @@ def test_a_security_key_is_the_second_step(arrive):
 def test_somebody_without_their_phone_comes_in_with_a_recovery_code(visitor):
     visitor.is_signed_in()
     _, codes = visitor.sets_up_codes()
-    visitor.follow("I have kept them")
+    visitor.follow("I've saved my codes")
     visitor.sign_out()
     visitor.sign_in()
     visitor.follow("Lost your phone? Use a recovery code")
     visitor.fill(code=codes[3])
     visitor.press("Sign in")
     assert visitor.heading == "Profile"
-    assert "Recovery codes left: 9" in str(visitor.mail("A recovery code was used")["text"])
+    assert "Recovery codes left: 9" in str(visitor.mail("Recovery code used")["text"])
 
 
 def test_somebody_who_lost_everything_is_helped(visitor, arrive):
@@ -381,9 +379,9 @@ def test_somebody_who_lost_everything_is_helped(visitor, arrive):
     helper.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
     helper.follow("Reset second factors")
     helper.fill(reason="They came to my desk.")
-    helper.press("Begin")
-    assert "Their second factors will be removed" in helper.says()
-    assert "They came" not in str(visitor.mail("Your second factors for Gatehouse are about to be removed")["text"])
+    helper.press("Reset second factors")
+    assert "The second factors of this user will be removed" in helper.says()
+    assert "They came" not in str(visitor.mail("Your second factors for Gatehouse will be removed")["text"])
 
     # A day later.
     with visitor.deployment.work() as work:
@@ -407,7 +405,7 @@ def test_whoever_needs_a_second_factor_sets_it_up_without_javascript(arrive):
 def test_a_weak_password_is_refused_with_a_reason_and_the_rest_is_kept(visitor):
     visitor.register(password="gatehouse gatehouse")
 
-    assert visitor.heading == "Create your account"
+    assert visitor.heading == "Sign up"
     assert visitor.page.title().startswith("Error: ")
     assert visitor.typed("email") == visitor.email
     summary = visitor.page.get_by_role("alert")

@@ -51,10 +51,10 @@ def test_the_focus_goes_in_the_order_of_the_page_and_can_always_be_seen(visitor)
     focused = tabs(visitor, 10)
 
     assert [each["what"] for each in focused] == [
-        "Skip to the content",
+        "Skip to main content",
         "Gatehouse",
         "Sign in",
-        "Register",
+        "Sign up",
         "Email",
         "Password",
         "Show password",
@@ -94,10 +94,10 @@ def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
     tab_to(visitor, "Email", then_type=visitor.email)
     tab_to(visitor, "Password", then_type=PASSWORD)
     press_enter(visitor)
-    assert visitor.heading == "Check your mail"
+    assert visitor.heading == "Check your email"
 
-    visitor.open(visitor.link_in("Confirm your address"))
-    tab_to(visitor, "Confirm this address")
+    visitor.open(visitor.link_in("Confirm your email address"))
+    tab_to(visitor, "Confirm email address")
     press_enter(visitor)
 
     tab_to(visitor, "Email", then_type=visitor.email)
@@ -107,7 +107,7 @@ def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
 
     tab_to(visitor, "Sign out")
     press_enter(visitor)
-    assert "You are signed out." in visitor.says()
+    assert "You're signed out." in visitor.says()
 
 
 def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
@@ -122,7 +122,7 @@ def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
     assert tabs(visitor, 1)[0]["what"] == "Change password"
     press_enter(visitor)
 
-    assert "Your password is changed" in visitor.says()
+    assert "Password changed" in visitor.says()
 
 
 def test_the_main_journey_on_a_phone(arrive):

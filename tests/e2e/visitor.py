@@ -95,11 +95,11 @@ class Visitor:
     def register(self, *, name: str = "Ada Byron", password: str = PASSWORD) -> None:
         self.open("/auth/register")
         self.fill(name=name, email=self.email, password=password)
-        self.press("Create account")
+        self.press("Sign up")
 
     def confirm(self) -> None:
-        self.open(self.link_in("Confirm your address"))
-        self.press("Confirm this address")
+        self.open(self.link_in("Confirm your email address"))
+        self.press("Confirm email address")
 
     def sign_in(self, *, password: str = PASSWORD, email: str | None = None) -> None:
         self.open("/auth/login")
@@ -109,10 +109,10 @@ class Visitor:
     def sets_up_codes(self) -> tuple[App, list[str]]:
         """Set up an authenticator app on the pages of their account; returns it and the recovery codes."""
         self.open("/account/security")
-        self.press("Set up")
+        self.press("Set up authenticator app")
         app = App(self.page.locator("code.secret").inner_text().replace(" ", ""), lambda: datetime.now(UTC))
         self.fill(code=app.code())
-        self.press("Turn on")
+        self.press("Enable")
         return app, self.page.locator("code.secret").all_inner_texts()
 
     def has_authenticator(self, *, transport: str = "internal", verifies: bool = True) -> None:

@@ -65,7 +65,7 @@ def test_while_the_mail_server_is_away_a_mail_waits_and_then_goes_out(deployment
 
     assert late.state == JobState.WAITING
     assert late.run_after > late.created_at
-    assert late.outcome == "the mail server did not take it yet: ConnectionRefusedError"
+    assert late.outcome == "the mail server did not accept the email yet: ConnectionRefusedError"
     (record,) = deployment.mails()
     assert (record.status, record.answer, record.sent_at) == (MailStatus.DELAYED, "ConnectionRefusedError", None)
 
@@ -82,7 +82,7 @@ def test_a_mail_that_is_refused_for_good_is_not_tried_again_and_says_why(deploym
     dead = ended(deployment, send())
 
     assert (dead.state, dead.attempts) == (JobState.DEAD, 1)
-    assert dead.outcome == "the mail server refused it: 550 5.1.1 nobody of that name"
+    assert dead.outcome == "the mail server refused the email: 550 5.1.1 nobody of that name"
     (record,) = deployment.mails()
     assert (record.status, record.answer) == (MailStatus.REFUSED, "550 5.1.1 nobody of that name")
     assert smtp_server.received == []
@@ -92,7 +92,7 @@ def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail(deployment, smtp
     smtp_server.answers = ["451 4.7.1 come back later"]
 
     late = put_off(deployment, send())
-    assert late.outcome == "the mail server did not take it yet: 451 4.7.1 come back later"
+    assert late.outcome == "the mail server did not accept the email yet: 451 4.7.1 come back later"
     assert [mail.status for mail in deployment.mails()] == [MailStatus.DELAYED]
     done = try_again(deployment, late.id)
 
@@ -108,7 +108,7 @@ def test_a_mail_server_that_never_answers_is_given_up_on_and_asked_again(deploym
     smtp_server.hold(ADA)
 
     late = put_off(deployment, send())
-    assert late.outcome.startswith("the mail server did not take it yet")
+    assert late.outcome.startswith("the mail server did not accept the email yet")
     assert [mail.status for mail in deployment.mails()] == [MailStatus.DELAYED]
     smtp_server.release()
     done = try_again(deployment, late.id)

@@ -91,7 +91,7 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
 
     dead = ended(deployment, poison)
 
-    assert (dead.state, dead.attempts, dead.outcome) == (JobState.DEAD, 2, "its last try never came back")
+    assert (dead.state, dead.attempts, dead.outcome) == (JobState.DEAD, 2, "the worker stopped during the last attempt")
     assert ended(deployment, harmless).state == JobState.DONE
 
 
@@ -129,7 +129,7 @@ def test_the_schedule_runs_with_the_workers_and_is_started_again(build):
     deployment = build()
     deployment.valkey.start()
     worker = deployment.start_worker(schedule=True)
-    names = {entry.task.kind() for entry in SCHEDULE}
+    names = {entry.task.kind for entry in SCHEDULE}
     until(lambda: {job.kind for job in deployment.jobs() if job.state == JobState.DONE} == names, why=deployment.told)
     before = worker.children()
     assert len(before) == 2

@@ -21,23 +21,23 @@ from app.unit_of_work import Work
 
 
 @dataclass(frozen=True)
-class KillItsWorker(Task):
+class KillItsWorker(Task, kind="kill_its_worker"):
     max_attempts: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
-class SendNewsletter(Task):
+class SendNewsletter(Task, kind="send_newsletter"):
     queue: ClassVar[str] = BULK
     to: str
 
 
 @dataclass(frozen=True)
-class CountOnce(Task):
+class CountOnce(Task, kind="count_once"):
     number: int
 
 
 @dataclass(frozen=True)
-class CountInSteps(Task):
+class CountInSteps(Task, kind="count_in_steps"):
     """Counts so many numbers, from the first on, a step each."""
 
     first: int
@@ -45,7 +45,7 @@ class CountInSteps(Task):
 
 
 @dataclass(frozen=True)
-class Break(Task):
+class Break(Task, kind="break"):
     max_attempts: ClassVar[int] = 1
 
 

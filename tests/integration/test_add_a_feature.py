@@ -83,7 +83,7 @@ def follow(step: Step, tree: Path) -> None:
     elif step.language == "diff":
         change(tree / step.path, step.body)
     else:
-        assert not (tree / step.path).exists(), f"{step.path} is there already"
+        assert not (tree / step.path).exists(), f"{step.path} already exists"
         (tree / step.path).parent.mkdir(parents=True, exist_ok=True)
         (tree / step.path).write_text(step.body)
 

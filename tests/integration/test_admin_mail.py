@@ -1,6 +1,7 @@
 """The log of mails: what administrators see of them, and sending one again."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_each_mail_is_listed_with_what_the_server_answered(app, grace, smtp_serv
     assert "bad@example.com" in refused
     assert "good@example.com" not in refused
     assert "good@example.com" in grace.page(f"{MAIL}?to=GOOD@example.com").text("main table")
-    assert "There is none like that" in grace.page(f"{MAIL}?to=nobody&status=odd").text("main")
+    assert "No emails match" in grace.page(f"{MAIL}?to=nobody&status=odd").text("main")
 
 
 def test_a_refused_mail_is_sent_again_as_the_same_and_a_sent_one_as_another(app, grace, smtp_server):
@@ -74,7 +75,7 @@ def test_a_refused_mail_is_sent_again_as_the_same_and_a_sent_one_as_another(app,
     assert (second.to, second.subject) == (first.to, first.subject)
     assert second.message_id != first.message_id
     assert second.link != first.link
-    assert "A mail was sent again" in grace.page("/admin/audit").text("main")
+    assert "Email sent again" in grace.page("/admin/audit").text("main")
 
 
 def test_a_mail_on_its_way_is_not_sent_twice(app, grace, smtp_server):
@@ -84,7 +85,7 @@ def test_a_mail_on_its_way_is_not_sent_twice(app, grace, smtp_server):
 
     assert not grace.page(MAIL).has("main td form")
     answer = grace.post(f"{MAIL}/{mail.id}/resend", {}, page=MAIL)
-    assert "on its way" in grace.page(answer.location).text("main")
+    assert "already being sent" in grace.page(answer.location).text("main")
     assert grace.post(f"{MAIL}/999999999/resend", {}, page=MAIL).status_code == 404
 
 
@@ -117,6 +118,25 @@ def test_every_mail_has_a_sample_that_reads_well(app):
             assert all("style=" in each for each in re.findall(r"<(?:p|a|ul|li|div)\b[^>]*>", mail.html)), kind
 
 
+def test_text_part_has_the_sentences_of_the_html_part(app):
+    with app.app_context():
+        mails = [sample() for sample in SAMPLES.values()]
+    for mail in mails:
+        shown = " ".join(unescape(re.sub(r"<[^>]*>", " ", mail.html)).split()).replace(" :", ":")
+        for line in mail.text.splitlines():
+            assert line.strip() == "--" or line.strip().removesuffix(":") in shown, (mail.kind, line)
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(support_email="help@example.com")
+def test_support_address_is_in_every_mail(app):
+    with app.app_context():
+        for kind, sample in SAMPLES.items():
+            assert "Questions? Contact help@example.com." in sample().text, kind
+            assert "mailto:help@example.com" in sample().html, kind
+        assert "contact help@example.com" in SAMPLES["account_deactivated"]().text
+
+
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_each_template_is_shown_as_html_and_as_text(grace, kind):
     page = grace.page(f"{MAIL}/templates/{kind}")
@@ -132,11 +152,11 @@ def test_each_template_is_shown_as_html_and_as_text(grace, kind):
 def test_a_sample_is_sent_to_oneself(app, grace, smtp_server):
     page = f"{MAIL}/templates/invitation"
     answer = grace.post(f"{page}/send", {}, page=page)
-    assert "on its way to grace@example.com" in grace.page(answer.location).text("main")
+    assert "Sample sent to grace@example.com" in grace.page(answer.location).text("main")
     work_off(app)
 
     (mail,) = smtp_server.received
-    assert (mail.to, mail.subject) == ("grace@example.com", "[Sample] You are invited to Gatehouse")
+    assert (mail.to, mail.subject) == ("grace@example.com", "[Sample] You're invited to Gatehouse")
     assert grace.get(f"{MAIL}/templates/odd").status_code == 404
     assert grace.post(f"{MAIL}/templates/odd/send", {}, page=page).status_code == 404
 

@@ -216,7 +216,7 @@ def test_a_mail_links_to_the_set_address_whatever_the_host_header(client, mailbo
 
 def test_a_forgotten_token_costs_nothing_that_was_typed(client):
     typed = {"email": "ada@example.com", "name": "Ada", "password": "secret one"}
-    assert "your browser keeps no cookies" in client.send("POST", "/auth/register", data=typed).text
+    assert "allow cookies for this site" in client.send("POST", "/auth/register", data=typed).text
     answer = client.send("POST", "/auth/register", data=typed)
 
     assert answer.status_code == 400
@@ -397,7 +397,7 @@ def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
     assert mail["to"] == "ada@example.com"
     assert "/auth/verify-email/" in mail["links"][0]
     (path,) = {a.attrs["href"] for a in client.page("/dev/mailbox").find_all('main a[href^="/dev/mailbox/"]')}
-    assert "Confirm your address" in client.get(path).text
+    assert "Confirm your email address" in client.get(path).text
     framed = client.get(path + "/html")
     assert "sandbox" in framed.headers["Content-Security-Policy"]
     assert client.get("/dev/mailbox/none").status_code == 404

@@ -214,11 +214,27 @@ def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):
     assert flask("keys", "list", "--user", ada.email).output == "No API keys.\n"
     assert key["key"] not in flask("keys", "list", "--json").output
 
-    assert flask("keys", "end", str(key["id"])).exit_code == 0
+    assert flask("keys", "revoke", str(key["id"])).exit_code == 0
     assert program.get("/users/me").status_code == 401
     assert flask("keys", "list").output == "No API keys.\n"
-    again = flask("keys", "end", str(key["id"]))
-    assert (again.exit_code, again.stderr) == (1, "Error: There is no such API key.\n")
+    again = flask("keys", "revoke", str(key["id"]))
+    assert (again.exit_code, again.stderr) == (1, "Error: API key not found.\n")
+
+
+def test_operator_creates_key_within_the_permissions_of_its_owner(app, admin, ada, flask):
+    created = flask("keys", "create", admin.email, "--name", "Backup", "--scope", "users:read", "--days", "30")
+    assert Program(app, token=created.output.strip()).get("/users").status_code == 200
+    (listed,) = json.loads(flask("keys", "list", "--json").stdout)
+    assert (listed["name"], listed["scopes"], listed["user"]) == ("Backup", ["users:read"], admin.email)
+    assert listed["expires_at"] is not None
+
+    refused = flask("keys", "create", ada.email, "--name", "Backup", "--scope", "users:read")
+    assert refused.exit_code == 1
+    assert "users:read" in refused.stderr
+
+    flask("users", "deactivate", ada.email, "--reason", "Left")
+    assert flask("keys", "create", ada.email, "--name", "Backup").stderr == "Error: The user can't sign in.\n"
+    assert flask("keys", "create", ada.email).exit_code == 2
 
 
 # ── scopes for the owner's own account, and what no key can do ──

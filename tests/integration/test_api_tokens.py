@@ -162,7 +162,7 @@ def test_a_token_used_again_later_ends_the_whole_sign_in(app, signed_in, ada, cl
     assert (answer.status_code, code(answer)) == (401, "token_reused")
     assert signed_in.get("/users/me").status_code == 401
     assert code(signed_in.refresh()) == "invalid_token"
-    assert "ended" in mailbox.last_to(ada.email).subject
+    assert "We signed out an app" in mailbox.last_to(ada.email).subject
 
 
 def test_within_the_grace_a_token_whose_successor_was_used_ends_it_too(app, signed_in):

@@ -535,8 +535,8 @@ def test_a_role_that_is_not_there_is_said_and_no_empty_list(manager):
         (b'{"name":\n "x"', "line 2, column 5"),
         (b"[" * 10_000, "nested too deeply"),
         (b'{"name": "\xff"}', "not UTF-8"),
-        (b'{"name": 1, "name": 2}', "a name comes twice"),
-        (b'{"name": NaN}', "NaN is no JSON"),
+        (b'{"name": 1, "name": 2}', "duplicate name"),
+        (b'{"name": NaN}', "NaN is not valid JSON"),
     ],
 )
 def test_a_body_that_is_no_json_is_told_where(member, ada, body, where):

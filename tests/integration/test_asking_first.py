@@ -124,7 +124,7 @@ def test_what_is_gone_meanwhile_is_said(app, grace, ask):
 def test_a_deletion_wants_a_reason_which_the_person_reads(app, grace, ada, mailbox, flask):
     path = f"/users/{ada.id}/delete"
     assert grace.post(path, {"reason": " "}).status_code == 422
-    assert "They get it by email." in grace.page(path).text("main")
+    assert "The user gets it by email." in grace.page(path).text("main")
     assert grace.post(path, {"reason": "Two accounts were yours."}).status_code == 302
     mail = mailbox.last_to(ada.email)
     assert "Reason: Two accounts were yours." in mail.text

@@ -102,7 +102,7 @@ def test_every_row_comes_back_in_either_database(lived_in, backup, make_app, tar
 
 
 def ids_that_come_next(session):
-    """The tables in which the next row would get an id that is there already, or was."""
+    """The tables in which the next row would get an id that already exists, or was."""
     for each in Base.metadata.sorted_tables:
         if not (each.autoincrement_column is not None and each.autoincrement_column.name == "id"):
             continue
@@ -217,8 +217,8 @@ def test_nothing_is_overwritten(app, ada, backup, fresh_app, tmp_path):
     file = backup(app)
     mode = stat.S_IMODE(file.stat().st_mode)
     assert mode == 0o600
-    assert "is there already" in refused(app, "backup", str(file))
-    assert "The database is in use" in refused(app, "restore", str(file))
+    assert "already exists" in refused(app, "backup", str(file))
+    assert "The database is not empty" in refused(app, "restore", str(file))
     assert "No such file" in refused(app, "backup", str(tmp_path / "nowhere" / "x.zip"))
     assert "name too long" in refused(app, "backup", str(tmp_path / ("x" * 300)))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -227,9 +227,9 @@ def test_nothing_is_overwritten(app, ada, backup, fresh_app, tmp_path):
     (folder / "templates").mkdir(parents=True)
     (folder / "templates" / "home.html").write_text("theirs")
     own = changed(file, tmp_path, lambda manifest: manifest["files"].append("templates/home.html"))
-    assert "is there already" in refused(fresh_app, "restore", own)
+    assert "already exists" in refused(fresh_app, "restore", own)
     outside = changed(file, tmp_path, lambda manifest: manifest["files"].append("../outside"))
-    assert "does not belong" in refused(fresh_app, "restore", outside)
+    assert "not a file of an instance folder" in refused(fresh_app, "restore", outside)
 
 
 def test_a_backup_that_is_not_whole_leaves_nothing_and_another_one_can_be_restored(
@@ -245,7 +245,7 @@ def test_a_backup_that_is_not_whole_leaves_nothing_and_another_one_can_be_restor
     for change in (count_one_more, lambda manifest: manifest.pop("tables")):
         assert "not a whole backup" in refused(fresh_app, "restore", changed(file, tmp_path, change))
     newer = changed(file, tmp_path, lambda manifest: manifest.update(revision="9999", release="2.0"))
-    assert "made by a newer release (2.0)" in refused(fresh_app, "restore", newer)
+    assert "created by a newer release (2.0)" in refused(fresh_app, "restore", newer)
 
     restored(fresh_app, file)
     assert Browser(fresh_app).login(ada).status_code == 302

@@ -88,7 +88,7 @@ def test_a_field_that_is_sent_twice_is_refused(visitor, path, field):
     answer = fill_in(visitor, path, **{field: [GOOD[field], GOOD[field]]})
 
     assert answer.status_code == 422
-    assert "Send this once." in Page(answer.text).text(f"#{field}-error")
+    assert "Send this field only once." in Page(answer.text).text(f"#{field}-error")
 
 
 @pytest.mark.parametrize(("path", "field"), [each for each in FIELDS if "password" not in each[1]])
@@ -102,7 +102,7 @@ def test_a_body_of_10_megabytes_is_refused_at_once(visitor, path):
     answer = fill_in(visitor, path, padding="x" * 10_000_000)
 
     assert answer.status_code == 413
-    assert "too large" in Page(answer.text).text("h1")
+    assert "Too large" in Page(answer.text).text("h1")
 
 
 def test_a_body_that_does_not_say_its_length_is_refused(client):
@@ -242,7 +242,7 @@ def test_a_form_whose_token_has_expired_keeps_every_kind_of_field(grace, ada, pa
     assert set(typed) <= set(before)
     answer = grace.send("POST", at, data={"csrf_token": "expired", **EVERY_KIND[path]})
     assert answer.status_code == 400
-    assert "What you typed is still here" in answer.text
+    assert "What you entered is still here" in answer.text
     shown = {name: sorted(value) for name, value in filled(Page(answer.text)).items()}
     wanted = {name: [] for name in before if before[name] == [] or name in typed} | typed
     assert {name: shown.get(name, []) for name in typed} == {name: sorted(wanted[name]) for name in typed}
@@ -254,7 +254,7 @@ def test_a_form_that_has_to_wait_keeps_what_was_typed(app, client):
     client.post("/auth/register", typed)
     answer = client.post("/auth/register", typed)
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
-    assert "What you typed is still here" in answer.text
+    assert "What you entered is still here" in answer.text
     assert filled(Page(answer.text)) == {"name": ["New"], "email": ["new@example.com"]}
     elsewhere = client.post("/auth/register", typed, headers={"Origin": "https://evil.test"})
     assert (elsewhere.status_code, "new@example.com" in elsewhere.text) == (429, False)
@@ -265,7 +265,7 @@ def test_whoever_has_to_wait_for_a_password_keeps_the_form(visitor, path, field)
     for _ in range(8):
         answer = fill_in(visitor, path, **{field: "wrong wrong wrong"})
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
-    assert "Too many tries" in Page(answer.text).text(".summary")
+    assert "Too many attempts" in Page(answer.text).text(".summary")
     assert f'name="{field}"' in answer.text
 
 

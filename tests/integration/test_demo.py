@@ -108,5 +108,5 @@ def test_it_is_refused_in_production(make_app):
     )
     result = flask_command(app, "demo")
     assert result.exit_code == 1
-    assert "This is production" in result.output
+    assert "Can't run in production" in result.output
     assert counts(app)[0] == 0

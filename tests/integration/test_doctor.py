@@ -47,7 +47,7 @@ def test_clocks_that_differ_are_told(flask, clock):
     ("change", "words"),
     [
         ({"port": 1}, ("Connection refused", "start PostgreSQL")),
-        ({"host": "nowhere.invalid"}, ("resolve host", "mend the host")),
+        ({"host": "nowhere.invalid"}, ("resolve host", "fix the host")),
         ({"database": "nowhere"}, ('database "nowhere" does not exist', "create it")),
         ({"username": "nobody", "password": "wrong"}, ("nobody", "DATABASE_URL")),
     ],
@@ -71,12 +71,12 @@ def test_each_cause_of_a_failing_database_is_named_with_what_mends_it(make_app, 
 def test_a_database_that_is_not_there_is_not_created_by_looking(make_app, tmp_path):
     app = make_app(database_url=f"sqlite:///{tmp_path / 'new.db'}")
     result = flask_command(app, "doctor")
-    assert "error    there is no database yet: run `flask db upgrade`" in result.output
+    assert "error    database is missing: run `flask db upgrade`" in result.output
     assert result.exit_code == 1
     assert not (tmp_path / "new.db").exists()
     assert flask_command(app, "db", "upgrade").exit_code == 0
     assert stat.S_IMODE((tmp_path / "new.db").stat().st_mode) == 0o600
-    assert "there is no database yet" not in flask_command(app, "doctor").output
+    assert "database is missing" not in flask_command(app, "doctor").output
 
 
 @pytest.mark.databases("sqlite")
@@ -96,7 +96,7 @@ def test_a_full_disk_of_the_database_is_noticed_by_writing(app, flask, monkeypat
     assert "disk of the database" not in flask("doctor").output
     # As a full disk would: the server refuses what it is asked to write.
     monkeypatch.setattr("app.cli.doctor.PROBE", "SELECT pg_read_file('/nowhere/at/all')")
-    assert "error    disk of the database: it takes no writes" in flask("doctor").output
+    assert "error    disk of the database: it refuses writes" in flask("doctor").output
     monkeypatch.undo()
     assert "disk of the database" not in flask("doctor").output
 
@@ -107,7 +107,7 @@ def test_a_mail_server_that_wants_a_log_in_is_told(make_app):
     wants = {"password_of": {"mailer": "right"}, "auth_required": True, "auth_require_tls": False}
     with running_smtp_server(**wants) as server:
         said = flask_command(make_app(mail_url=server.url), "doctor").output
-        assert "error    mail server: it takes no mail at 127.0.0.1: 530" in said
+        assert "error    mail server: 127.0.0.1 does not accept email: 530" in said
 
 
 @pytest.mark.databases("sqlite")
@@ -118,7 +118,7 @@ def test_a_wrong_password_of_the_mail_server_is_told_before_a_mail_waits(make_ap
         assert "ok       mail server" in flask_command(good, "doctor").output
         said = flask_command(bad, "doctor").output
         assert server.received == []
-    assert "error    mail server: it takes no mail at 127.0.0.1: 535" in said
+    assert "error    mail server: 127.0.0.1 does not accept email: 535" in said
     assert "wrong" not in said
 
 
@@ -176,8 +176,8 @@ def seen(make_app, *, asks=None, trusted=0, **how):
         (2, "203.0.113.9, 10.0.0.1", None),
         (0, "203.0.113.9", "set TRUSTED_PROXIES=1"),
         (1, "203.0.113.9, 10.0.0.1", "set TRUSTED_PROXIES=2"),
-        (1, None, "pretend"),
-        (2, "203.0.113.9", "pretend"),
+        (1, None, "fake their address"),
+        (2, "203.0.113.9", "fake their address"),
     ],
 )
 def test_the_number_of_proxies_is_counted(make_app, trusted, forwarded, words):
@@ -191,7 +191,7 @@ def test_the_number_of_proxies_is_counted(make_app, trusted, forwarded, words):
 def test_a_proxy_that_hides_https_or_the_host_is_told(make_app):
     hides = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
     _, ((what, advice),) = seen(make_app, trusted=1, headers=hides)
-    assert "the site sees itself as https://127.0.0.1" in what
+    assert "requests arrive for https://127.0.0.1" in what
     assert "X-Forwarded-Proto" in advice
     _, ((what, _),) = seen(make_app, headers={"Host": "other.example"})
     assert "host of BASE_URL is not accepted" in what
@@ -200,7 +200,7 @@ def test_a_proxy_that_hides_https_or_the_host_is_told(make_app):
 @pytest.mark.databases("sqlite")
 def test_a_mount_path_that_only_a_header_tells_is_reported(make_app):
     _, ((what, advice),) = seen(make_app, headers={"X-Forwarded-Prefix": "/accounts"})
-    assert what == "X-Forwarded-Prefix arrives and is ignored"
+    assert what == "X-Forwarded-Prefix is sent and ignored"
     assert "BASE_URL" in advice
 
 
@@ -256,7 +256,7 @@ def test_a_certificate_that_does_not_fit_is_told():
     finally:
         thread.join()
         server.server_close()
-    assert "certificate does not fit" in problem.value.advice
+    assert "certificate is not valid" in problem.value.advice
 
 
 @pytest.mark.databases("sqlite")
@@ -283,7 +283,7 @@ def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
 )
 def test_in_production_it_asks_base_url(flask):
     said = flask("doctor").output
-    assert "error    https://127.0.0.1:9 does not answer from here" in said
+    assert "error    https://127.0.0.1:9 can't be reached from here" in said
     assert "systemctl start nginx" in said
 
 
@@ -301,7 +301,7 @@ def test_in_production_it_asks_base_url(flask):
         ({"database_url": "postgresql:///g?host=/run/postgresql"}, None),
         ({"redis_url": "redis://:pw@queue.example.com/0"}, "no TLS to Redis at queue.example.com"),
         ({"redis_url": "rediss://:pw@queue.example.com/0"}, None),
-        ({"redis_url": "redis://127.0.0.1/0"}, "Redis needs no password"),
+        ({"redis_url": "redis://127.0.0.1/0"}, "Redis accepts connections without a password"),
         ({"redis_url": "unix:///run/redis.sock"}, None),
         ({"redis_url": ""}, None),
     ],
@@ -321,7 +321,7 @@ def test_an_env_file_that_others_can_read_is_told(flask, tmp_path, monkeypatch):
     Path(".env").touch(0o600)
     assert ".env" not in flask("doctor").output
     Path(".env").chmod(0o640)
-    assert f".env can be read by others: it contains secrets: chmod 600 {tmp_path}/.env" in flask("doctor").output
+    assert f".env can be read by others: it contains secrets; run chmod 600 {tmp_path}/.env" in flask("doctor").output
 
 
 @pytest.mark.databases("sqlite")
@@ -339,7 +339,7 @@ def test_what_env_file_does_not_do_as_expected_is_told(make_app, tmp_path):
     file.write_text("SECRET_KEY=pa$HOMEword\nSITE_NAME='Acme & Co'\nMAIL_URL=smtp://u:a`b@c\nHTTPS_PROXY=x\n")
     file.chmod(0o644)
     readable, ambiguous, unknown = told()
-    assert readable.endswith(f"can be read by others: it contains secrets: chmod 640 {file}")
+    assert readable.endswith(f"can be read by others: it contains secrets; run chmod 640 {file}")
     assert ambiguous.startswith(f"SECRET_KEY, MAIL_URL in {file}: systemd (EnvironmentFile=) or a shell may read")
     assert unknown.startswith(f"HTTPS_PROXY in {file}: no such setting: only Gatehouse reads this file")
 
@@ -352,7 +352,7 @@ def test_what_env_file_does_not_do_as_expected_is_told(make_app, tmp_path):
 def test_workers_and_the_schedule_are_looked_for(make_app, clock, monkeypatch):
     app = make_app(environment="development")
     said = flask_command(app, "doctor").output
-    assert "warning  workers: 0: mails and jobs wait" in said
+    assert "warning  workers: 0: emails and jobs wait" in said
     assert "warning  schedule" in said
 
     here = [

@@ -20,7 +20,7 @@ def test_the_address_changes_when_the_new_one_confirms(signed_in, new_browser, a
     assert signed_in.open_and_send(link).status_code == 302
 
     assert "ada@new.example" in signed_in.get("/account").text
-    assert "has changed" in mailbox.last_to(ada.email).subject
+    assert "was changed" in mailbox.last_to(ada.email).subject
     assert new_browser().login("ada@new.example", ada.password).status_code == 302
     assert new_browser().login(ada).status_code == 422
 
@@ -97,7 +97,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_word(signed_in, p
     answer = signed_in.open_and_send(link)
 
     assert answer.status_code == 422
-    assert "belongs to another account" in answer.text
+    assert "Another account uses this email address" in answer.text
 
 
 def test_an_address_that_somebody_only_typed_is_still_free(signed_in, new_browser, mailbox):
@@ -129,7 +129,7 @@ def test_whatever_makes_the_account_safer_ends_a_waiting_change_of_address(
     if safer == "change":
         signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
     elif safer == "reset":
-        link = flask("users", "link", ada.email).stdout.strip()
+        link = flask("users", "reset-link", ada.email).stdout.strip()
         assert new_browser().reset_password(link, NEW).status_code == 302
     elif safer == "operator":
         flask("users", "edit", ada.email, "--password-stdin", typed=f"{NEW}\n")
@@ -155,7 +155,7 @@ def test_the_first_mail_to_the_old_address_says_what_is_going_on_and_how_to_stop
     signed_in.post("/account/email", {"email": "ada@new.example"})
 
     mail = mailbox.last_to(ada.email)
-    assert mail.subject == "Your address at Gatehouse is about to change"
+    assert mail.subject == "Your Gatehouse email address is about to change"
     assert "ada@new.example" in mail.text
     assert mail.link.startswith("http://gatehouse.test/auth/undo-email-change/")
     assert "14 days" in mail.text
@@ -215,7 +215,7 @@ def test_an_address_that_somebody_confirmed_since_does_not_come_back(signed_in, 
     refused = new_browser().open_and_send(undo)
 
     assert refused.status_code == 422
-    assert "belongs to another account" in refused.text
+    assert "Another account uses this email address" in refused.text
 
 
 def test_wrong_passwords_beside_a_new_address_are_slowed_down(signed_in, new_browser, ada, mailbox):

@@ -229,7 +229,7 @@ def test_who_acts_as_somebody_is_not_let_in(app, admin, ada):
     browser.login(admin)
     browser.confirm(admin.password)
     browser.post(f"/users/{ada.id}/impersonate", {"reason": "to help"}, page=f"/users/{ada.id}")
-    assert "You act as" in browser.get("/account").text
+    assert "You're signed in as" in browser.get("/account").text
     assert ask(browser).status_code == 403
 
 

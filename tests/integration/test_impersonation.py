@@ -46,7 +46,7 @@ def events(flask, *filters):
 
 
 def test_whoever_acts_as_somebody_sees_and_does_what_they_can(acting, ada, admin):
-    assert "You act as Ada Lovelace until" in banner(acting)
+    assert "You're signed in as Ada Lovelace until" in banner(acting)
     assert ada.email in acting.page(PAGE).text("main")
     assert acting.get("/users").status_code == 403
     assert acting.post(PAGE, {"name": "Ada King"}).status_code == 302
@@ -71,7 +71,7 @@ def test_the_audit_log_names_both(acting, ada, admin, flask):
         "Asked for help.",
     )
     assert (ended["actor"], ended["subject"]) == (admin.email, ada.email)
-    assert "acting as ada@example.com" in acting.page("/admin/audit?kind=user.renamed").text("main")
+    assert "impersonating ada@example.com" in acting.page("/admin/audit?kind=user.renamed").text("main")
 
 
 def row_ids(app):
@@ -123,9 +123,7 @@ def test_the_person_is_told_and_can_read_why(acting, ada, new_browser, mailbox):
     assert "Asked for help." in mail.text
     browser = new_browser()
     browser.sign_in(ada)
-    assert "An administrator began to act as this user: Asked for help." in browser.page("/account/activity").text(
-        "main"
-    )
+    assert "An administrator impersonated this user: Asked for help." in browser.page("/account/activity").text("main")
 
 
 @pytest.mark.settings(impersonation_notice=False)
@@ -137,7 +135,7 @@ def test_the_mail_is_a_setting(acting, ada, mailbox):
 def test_what_is_the_owners_alone_stays_out_of_reach(acting, ada):
     for path in ("/account/password", "/account/email", "/account/api-keys", "/auth/confirm"):
         refused = acting.get(path)
-        assert (refused.status_code, "while you act as somebody else" in refused.text) == (403, True), path
+        assert (refused.status_code, "while you impersonate someone" in refused.text) == (403, True), path
     for path in ("/account/email/cancel", "/account/sessions/end-others"):
         assert acting.post(path, {}, page=PAGE).status_code in {403, 404}, path
     token = {"X-CSRFToken": acting.token_on(PAGE)}
@@ -158,7 +156,7 @@ def test_it_ends_by_itself(acting, ada, clock, flask, work_off, mailbox):
     assert banner(acting) == ""
     flask("jobs", "schedule", "--once")
     work_off()
-    assert "used for you" in mailbox.last_to(ada.email).subject
+    assert "accessed your" in mailbox.last_to(ada.email).subject
     assert len(events(flask, "--kind", "impersonation.ended")) == 1
     assert stop(acting).status_code == 302
     assert len(events(flask, "--kind", "impersonation.ended")) == 1
@@ -169,7 +167,7 @@ def test_one_that_has_run_out_is_told_of_when_the_next_begins(acting, ada, peopl
     acting.confirm("a quieter harbour")
     bob = people.add("bob@example.com", name="Bob")
     assert acting.post(f"/users/{bob.id}/impersonate", {"reason": "x"}).location == "/account"
-    assert "used for you" in mailbox.last_to(ada.email).subject
+    assert "accessed your" in mailbox.last_to(ada.email).subject
     (ended,) = events(flask, "--kind", "impersonation.ended")
     assert ended["subject"] == ada.email
 
@@ -200,7 +198,7 @@ def test_it_ends_on_the_next_request_when_it_is_no_longer_allowed(app, people, a
 
 def test_the_end_of_the_administrators_session_ends_it(acting, admin, flask):
     flask("users", "deactivate", admin.email, "--reason", "x")
-    people_left = flask("users", "end-sessions", admin.email)
+    people_left = flask("users", "revoke-sessions", admin.email)
     assert people_left.exit_code == 0
     assert acting.get(PAGE).status_code == 302
 

@@ -104,23 +104,23 @@ def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role,
     page = upload(grace, FILE)
 
     text = grace.page(page).text("main")
-    for part in ("7 rows were checked", "New people 1", "Changed 1", "Unchanged 1", "Refused 4", "shoe size"):
+    for part in ("7 rows checked", "Add 1", "Change 1", "Leave unchanged 1", "Refuse 4", "shoe size"):
         assert part in text, part
     assert "name: Ada Lovelace → Ada King; roles: member → guest, member" in text
     assert report(grace, page) == {
         2: ("new", ""),
         3: ("changed", "name: Ada Lovelace → Ada King; roles: member → guest, member"),
         4: ("unchanged", ""),
-        5: ("refused", "The address is missing or is none."),
-        6: ("refused", "The address is in row 2 already."),
-        7: ("refused", "The name is refused: Leave out line breaks and control characters."),
-        8: ("refused", "There is no role wizard."),
+        5: ("refused", "Missing or invalid email address."),
+        6: ("refused", "Duplicate of row 2."),
+        7: ("refused", "Invalid name: Remove line breaks and special characters."),
+        8: ("refused", "Unknown role: wizard."),
     }
     assert "new@example.com" not in users(app)
 
     text = start(app, grace, page)
 
-    assert "The import is done" in text
+    assert "Import finished" in text
     for part in ("Added 1", "Changed 1", "Unchanged 1", "Refused 4"):
         assert part in text, part
     assert users(app)["new@example.com"] == ("New Person", ["member"])
@@ -130,8 +130,8 @@ def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role,
     ] * 4
     assert count(app, FileChunk) == count(app, StoredFile) == 0
     events = grace.page("/admin/audit").text("main")
-    assert "The account was created by import" in events
-    assert "The name changed from “Ada Lovelace” to “Ada King”" in events
+    assert "Account created by import" in events
+    assert "Name changed from “Ada Lovelace” to “Ada King”" in events
 
 
 @pytest.mark.databases("sqlite", "postgresql")
@@ -193,7 +193,7 @@ def test_what_the_importer_may_no_longer_do_is_not_done(app, clerk, people, uplo
         work.roles.change(role, RoleSpec(name="clerk", permissions=MANAGES - {"roles:assign"}), by=OPERATOR)
     work_off(app)
 
-    assert report(clerk, page) == {2: ("refused", "You may not do that."), 3: ("added", "")}
+    assert report(clerk, page) == {2: ("refused", "You don't have permission to do this."), 3: ("added", "")}
     assert "new@example.com" not in users(app)
 
 
@@ -207,7 +207,7 @@ def test_who_may_import_no_more_stops_at_once(app, clerk, upload):
 
     assert "new@example.com" not in users(app)
     with app.app_context():
-        assert "may import no users any more" in db.session.scalar(select(UserImport.problem))
+        assert "can no longer import users" in db.session.scalar(select(UserImport.problem))
 
 
 @pytest.mark.databases("sqlite", "postgresql")
@@ -220,8 +220,8 @@ def test_accounts_that_came_or_went_since_the_check_are_not_overwritten(app, gra
     start(app, grace, page)
 
     assert report(grace, page) == {
-        2: ("refused", "The account was made or erased since the check."),
-        3: ("refused", "The account was made or erased since the check."),
+        2: ("refused", "The account was created or deleted since the check."),
+        3: ("refused", "The account was created or deleted since the check."),
     }
     assert users(app)["new@example.com"][0] == "Quicker"
 
@@ -235,7 +235,7 @@ def test_unconfirmed_and_deleted_accounts_get_nothing(app, grace, people, client
     page = upload(grace, "email,roles\nstranger@example.com,administrator\naway@example.com,administrator\n")
 
     assert report(grace, page) == {
-        2: ("refused", "The person has not confirmed this address yet."),
+        2: ("refused", "The user hasn't confirmed this email address."),
         3: ("refused", "The account is deleted. Restore it first."),
     }
 
@@ -260,8 +260,8 @@ def test_out_and_in_again_changes_nothing(app, grace, people, clock, new_browser
 
     page = upload(grace, exported)
 
-    assert "Unchanged 8" in grace.page(page).text("main")
-    assert "There is nothing to do" in grace.page(page).text("main")
+    assert "Leave unchanged 8" in grace.page(page).text("main")
+    assert "There are no changes to make" in grace.page(page).text("main")
     assert users(app) == before
 
 
@@ -270,15 +270,15 @@ def test_the_export_leaves_what_the_filters_leave(grace, people):
     text = grace.get("/users/export.csv?role=member").get_data().decode("utf-8-sig")
 
     assert [row["email"] for row in csv.DictReader(io.StringIO(text))] == ["ada@example.com"]
-    assert "The list of users was exported" in grace.page("/admin/audit").text("main")
+    assert "List of users exported" in grace.page("/admin/audit").text("main")
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         (b"PK\x03\x04 and more", "an Excel or ZIP file"),
-        (b"name\nAda\n", "must name a column"),
-        (b"email,e-mail\na@example.com,b@example.com\n", "mean the same"),
+        (b"name\nAda\n", "must contain a column"),
+        (b"email,e-mail\na@example.com,b@example.com\n", "have the same meaning"),
     ],
 )
 def test_a_file_that_is_none_says_what_to_do(app, grace, upload, content, why):
@@ -328,9 +328,9 @@ def test_a_started_import_is_cancelled_and_goes_on_where_it_was(app, grace, uplo
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(7)))
     grace.post(f"{page}/start", {}, page=page)
     assert grace.page(page).has("progress")
-    assert "stops" in grace.page(grace.post(f"{page}/cancel", {}, page=page).location).text("main")
+    assert "Stopping the import" in grace.page(grace.post(f"{page}/cancel", {}, page=page).location).text("main")
     work_off(app)
-    assert "It stopped" in grace.page(page).text("main")
+    assert "The import stopped" in grace.page(page).text("main")
     assert "u0@example.com" not in users(app)
 
     grace.post(f"{page}/resume", {}, page=page)
@@ -428,8 +428,7 @@ def test_the_command_checks_asks_imports_and_reports(app, flask, people, with_wo
 
     dry = flask("users", "import", str(file), "--dry-run")
     assert (
-        dry.stdout
-        == "1 new, 1 changed, 0 unchanged, 1 refused\n  row 4: nonsense: The address is missing or is none.\n"
+        dry.stdout == "1 new, 1 changed, 0 unchanged, 1 refused\n  row 4: nonsense: Missing or invalid email address.\n"
     )
     declined = flask("users", "import", str(file), typed="n\n")
     assert declined.exit_code == 0
@@ -517,7 +516,7 @@ def test_the_name_of_a_file_of_another_kind_is_refused_before_it_is_stored(app, 
 
 @pytest.mark.databases("sqlite")
 def test_the_ending_may_be_in_capitals(app, grace, upload):
-    assert "1 row was checked" in grace.page(upload(grace, "email\nada@example.com\n", name="PEOPLE.TSV")).text("main")
+    assert "1 row checked" in grace.page(upload(grace, "email\nada@example.com\n", name="PEOPLE.TSV")).text("main")
 
 
 @pytest.mark.databases("sqlite")
@@ -527,7 +526,7 @@ def test_rows_that_take_permissions_away_are_marked_ones_own_too(app, grace, adm
     page = grace.page(
         upload(grace, f"email,roles\n{admin.email},member\nroot@example.com,manager\nmia@example.com,manager\n")
     )
-    assert "Some rows take permissions away" in page.text("main .notice")
+    assert "Some rows remove permissions" in page.text("main .notice")
     told = page.texts("main tbody tr")
     assert ["of your own account" in row for row in told] == [True, False, False]
     assert ["fewer permissions" in row for row in told] == [True, True, False]
@@ -539,7 +538,7 @@ def test_rows_that_take_permissions_away_are_marked_ones_own_too(app, grace, adm
 def test_where_registration_is_closed_an_import_still_works_and_says_so(app, grace, upload, new_browser, flask):
     grace.post("/admin/settings", {"registration": "closed", "announcement": ""}, page="/admin/settings")
     page = upload(grace, "email,name\nnew@example.com,New\n")
-    assert "Registration is closed. The import creates these accounts all the same." in grace.page(page).text("main")
-    assert "Send each new person" not in grace.page(page).text("main")
+    assert "Sign-up is closed. The import still creates these accounts." in grace.page(page).text("main")
+    assert "Email each new user" not in grace.page(page).text("main")
     assert "Added 1" in start(app, grace, page)
     assert users(app)["new@example.com"] == ("New", ["member"])

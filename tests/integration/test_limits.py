@@ -101,7 +101,7 @@ def test_import_counts_as_one_act_with_a_quota_of_rows(app, grace, program):
     assert upload(2).status_code == 302
     refused = upload(3)
     assert refused.status_code == 429
-    assert "You can import 5 rows within a day." in refused.text
+    assert "You can import 5 rows a day." in refused.text
     sent = program.send(
         "POST", "/users/imports", data=b"email\na@b.test\nc@b.test\nd@b.test\n", headers={"Content-Type": "text/csv"}
     )

@@ -51,10 +51,10 @@ def test_the_migrations_can_be_written_out_for_somebody_else_to_run(fresh_app):
 
 def test_a_migration_says_what_it_did(fresh_app):
     newest = newest_revision()
-    assert f"at revision {newest}; it was at none." in flask(fresh_app, "db", "upgrade").stderr
-    assert f"at revision {newest}." in flask(fresh_app, "db", "upgrade").stderr
-    assert f"it was at {newest}." in flask(fresh_app, "db", "downgrade").stderr
-    assert f"at revision {newest}; it was at" in flask(fresh_app, "db", "stamp", "head").stderr
+    assert f"revision: {newest} (before: none)." in flask(fresh_app, "db", "upgrade").stderr
+    assert f"revision: {newest}." in flask(fresh_app, "db", "upgrade").stderr
+    assert f"(before: {newest})." in flask(fresh_app, "db", "downgrade").stderr
+    assert f"revision: {newest} (before: " in flask(fresh_app, "db", "stamp", "head").stderr
 
 
 def test_the_models_say_what_the_migrations_make(fresh_app):

@@ -145,7 +145,7 @@ def test_api_keys_keep_reading_their_owners_account_and_the_owner_is_told(old):
 
     old.clock.now = datetime.now(UTC)
     told = [mail.subject for mail in Mailbox(old.app).to("grace@example.com")]
-    assert told.count("Your API keys for Gatehouse can do less now") == 1
+    assert told.count("Your Gatehouse API keys can do less") == 1
 
 
 def test_a_checked_import_can_be_started(old):

@@ -59,14 +59,14 @@ def is_refused(browser, answer):
 def test_a_passkey_signs_in_without_a_name_and_a_password(app, own, ada, mailbox):
     passkey, codes = add_passkey(own)
     assert len(set(codes)) == 10
-    assert "passkey was set up" in mailbox.last_to(ada.email).text
+    assert "passkey was added" in mailbox.last_to(ada.email).text
     browser = Browser(app)
     assert sign_in(browser, passkey).location == "/account"
     assert ada.email in browser.get("/account").text
     page = browser.get(SECURITY).text
     assert "Laptop" in page
     assert "Last used" in page
-    assert "10 of 10 are left" in page
+    assert "10 of 10 codes left" in page
 
 
 @pytest.mark.databases("sqlite")
@@ -102,7 +102,7 @@ def test_a_passkey_is_added_once(app, own, ada, passkey, people):
     other.sign_in(people.add("grace@example.com"))
     page = other.get(ADD).text
     theirs = {"name": "Mine", "credential": passkey.create(passkey_options(page))}
-    assert "in use already" in other.post(ADD, theirs, page="/account").text
+    assert "already in use" in other.post(ADD, theirs, page="/account").text
     assert len(stored(app)) == 1
 
 
@@ -111,7 +111,7 @@ def test_there_is_a_most(app, own, monkeypatch):
     monkeypatch.setattr("app.services.factors.MOST_PASSKEYS", 1)
     add_passkey(own)
     second = Passkey().create(passkey_options(own.get(ADD).text))
-    assert "as many passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text
+    assert "maximum number of passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text
 
 
 def test_adding_wants_a_fresh_confirmation_and_a_challenge_of_this_person(app, own, people, clock):
@@ -229,7 +229,7 @@ def test_an_unknown_passkey_is_said_to_be_so(app):
     stranger.user_handle = ""
     browser = Browser(app)
     answer = sign_in(browser, stranger)
-    assert "not known here" in browser.get(answer.location).text
+    assert "don&#39;t know that passkey" in browser.get(answer.location).text
 
 
 def test_a_device_that_does_not_verify_its_user_is_a_second_factor_only(app, own, ada):
@@ -267,7 +267,7 @@ def test_a_counter_that_does_not_grow_is_noted_and_told(app, ada, passkey, mailb
     assert sign_in(Browser(app), passkey).location == "/account"
     passkey.count = 0
     assert sign_in(Browser(app), passkey).location == "/account"
-    assert any("may have a copy" in each.subject for each in mailbox.to(ada.email))
+    assert any("may have been copied" in each.subject for each in mailbox.to(ada.email))
     with app.app_context():
         assert db.session.scalar(select(AuditEvent.kind).where(AuditEvent.kind == "factor.counter_fell"))
 

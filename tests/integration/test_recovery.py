@@ -51,7 +51,7 @@ RECOVERIES = {
     ),
     "deactivation": lambda app, mailbox, flask, person: [
         flask("users", "deactivate", person.email, "--reason", "stolen"),
-        flask("users", "activate", person.email),
+        flask("users", "reactivate", person.email),
     ],
 }
 
@@ -155,8 +155,8 @@ def undo(app, link, **proof):
 
 
 ADDITIONS = {
-    "passkey": (lambda browser, clock: add_passkey(browser), "second factor"),
-    "app": (lambda browser, clock: set_up(browser, clock), "second factor"),
+    "passkey": (lambda browser, clock: add_passkey(browser), "passkey was added"),
+    "app": (lambda browser, clock: set_up(browser, clock), "app was added"),
     "API key": (lambda browser, clock: make_key(browser), "API key"),
 }
 
@@ -192,10 +192,10 @@ def test_link_removes_exactly_what_its_mail_announces(app, ada, mailbox, clock):
     thief = Browser(app)
     thief.login(ada)
     first = add_passkey(thief, name="First")[0]
-    link = announced(mailbox, ada, "second factor")
+    link = announced(mailbox, ada, "was added")
     clock.advance(seconds=1)
     second = add_passkey(thief, Passkey(), name="Second")[0]
-    later = announced(mailbox, ada, "second factor")
+    later = announced(mailbox, ada, "was added")
 
     assert undo(app, link).location == "/auth/forgot-password"
 
@@ -213,7 +213,7 @@ def test_link_asks_for_an_older_factor_and_brings_the_replaced_app_back(app, ada
     owner.login(ada)
     own_phone, own_codes = set_up(owner, clock)
     thief_phone, _ = set_up(owner, clock)
-    link = announced(mailbox, ada, "second factor")
+    link = announced(mailbox, ada, "was added")
     clock.advance(seconds=30)
 
     assert undo(app, link).status_code == 422
@@ -278,9 +278,9 @@ def test_replaced_app_comes_back_through_every_order_of_undoing(app, ada, mailbo
     owner.login(ada)
     own_phone, _ = set_up(owner, clock)
     set_up(owner, clock)
-    first = announced(mailbox, ada, "second factor")
+    first = announced(mailbox, ada, "was added")
     second_phone, _ = set_up(owner, clock)
-    second = announced(mailbox, ada, "second factor")
+    second = announced(mailbox, ada, "was added")
     app_id = re.search(r"/account/security/(\d+)/remove", owner.get("/account/security").text)[1]
     assert owner.post(f"/account/security/{app_id}/remove", {"sure": "y"}).status_code == 302
     clock.advance(seconds=30)
@@ -303,7 +303,7 @@ def test_link_ends_after_its_time_and_the_replaced_seed_with_it(app, ada, mailbo
     owner.login(ada)
     set_up(owner, clock)
     set_up(owner, clock)
-    link = announced(mailbox, ada, "second factor")
+    link = announced(mailbox, ada, "was added")
     clock.advance(hours=71)
     purge(app)
     assert seeds(app) == 2
@@ -376,7 +376,7 @@ def test_reset_shows_which_ways_in_stay_and_marks_the_recent_ones(app, ada, mail
 def test_link_is_refused_while_acting_as_somebody(app, ada, admin, mailbox, clock):
     intruder = Intruder(app, ada)
     add_passkey(intruder.browser)
-    link = announced(mailbox, ada, "second factor")
+    link = announced(mailbox, ada, "was added")
     browser = Browser(app)
     browser.login(admin)
     browser.post(f"/users/{ada.id}/impersonate", {"reason": "help"})
@@ -409,7 +409,7 @@ def test_reset_takes_back_the_deletion_by_the_owner(app, ada, closed, mailbox):
 
     assert Browser(app).login(ada.email, NEW).location == "/account"
     assert Browser(app).login(ada.email, THIEFS).status_code == 422
-    assert any("active again" in mail.subject for mail in mailbox.to(ada.email))
+    assert any("reactivated" in mail.subject for mail in mailbox.to(ada.email))
 
 
 def test_reset_takes_back_no_deletion_and_no_deactivation_by_an_administrator(app, ada, mailbox, flask):

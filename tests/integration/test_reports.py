@@ -188,15 +188,15 @@ def test_the_weekly_report_goes_to_those_who_want_it(app, grace, admin, ada, cou
     clock.advance(days=5)
     send_reports(app)
 
-    (mail,) = [each for each in mailbox.all() if "the week from" in each.subject]
-    assert (mail.to, mail.subject) == (admin.email, "Gatehouse: the week from 16 November 2026")
+    (mail,) = [each for each in mailbox.all() if "week of" in each.subject]
+    assert (mail.to, mail.subject) == (admin.email, "Gatehouse: week of 16 November 2026")
     assert "Sign-ins: 1 (0)" in mail.text
     assert f"http://gatehouse.test{REPORTS}" in mail.text
 
     grace.login(admin)
     grace.post(f"{REPORTS}/subscription", {"wanted": "no"}, page=REPORTS)
     send_reports(app)
-    assert len([each for each in mailbox.all() if "the week from" in each.subject]) == 1
+    assert len([each for each in mailbox.all() if "week of" in each.subject]) == 1
 
 
 def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mailbox):
@@ -207,10 +207,10 @@ def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mail
     send_reports(app)
     work_off(app)
 
-    assert not [mail for mail in mailbox.all() if "the week from" in mail.subject]
+    assert not [mail for mail in mailbox.all() if "week of" in mail.subject]
     with app.app_context():
         (job,) = db.session.scalars(select(Job).where(Job.kind == "send_weekly_report"))
-        assert (job.state, job.outcome) == ("done", "the person wants no report, or may not see it")
+        assert (job.state, job.outcome) == ("done", "the user has unsubscribed or can't view reports")
     assert other
 
 
@@ -292,11 +292,11 @@ def test_the_weekly_report_is_of_the_week_that_has_just_ended_there(app, admin, 
     grace.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page=REPORTS)
     clock.now = datetime(2026, 11, 23, 6, tzinfo=UTC)  # Sunday evening there.
     send_due(app)
-    assert not [mail for mail in mailbox.all() if "the week from" in mail.subject]
+    assert not [mail for mail in mailbox.all() if "week of" in mail.subject]
     clock.now = datetime(2026, 11, 23, 14, 1, tzinfo=UTC)
     send_due(app)
-    (mail,) = [mail for mail in mailbox.all() if "the week from" in mail.subject]
-    assert mail.subject.endswith("the week from 16 November 2026")
+    (mail,) = [mail for mail in mailbox.all() if "week of" in mail.subject]
+    assert mail.subject.endswith("week of 16 November 2026")
     assert "Sign-ins: 1 (0)" in mail.text
 
 

@@ -82,7 +82,7 @@ def test_the_owner_is_told_of_a_reset_with_a_way_to_act(client, ada, mailbox):
     client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW)
 
     mail = mailbox.last_to(ada.email)
-    assert mail.subject == "Your password for Gatehouse was changed"
+    assert mail.subject == "Your Gatehouse password was changed"
     assert "Firefox on Linux" in mail.text
     assert "203.0.113.7" in mail.text
     assert "http://gatehouse.test/auth/forgot-password" in mail.links
@@ -163,9 +163,9 @@ def test_passwords_that_may_not_be_hashed_now_are_asked_to_come_back(client, ada
         slots += 1
 
     refused = client.reset_password(link, NEW)
-    assert "We are busy right now" in Page(refused.text).text("main")
-    assert "We are busy right now" in Page(client.login(ada).text).text("main")
-    assert "We are busy right now" in Page(client.register("new@example.com").text).text("main")
+    assert "We're busy right now" in Page(refused.text).text("main")
+    assert "We're busy right now" in Page(client.login(ada).text).text("main")
+    assert "We're busy right now" in Page(client.register("new@example.com").text).text("main")
 
     passwords._slots.release(slots)
     assert client.reset_password(link, NEW).status_code == 302

@@ -47,7 +47,7 @@ def test_the_roles_are_listed_with_how_many_hold_them(grace, ada):
     page = grace.page("/admin/roles")
 
     assert page.texts("tbody th a") == ["administrator", "manager", "member"]
-    assert page.texts('td[data-label="Held by"]') == ["1", "0", "1"]
+    assert page.texts('td[data-label="Users"]') == ["1", "0", "1"]
     assert page.texts('td[data-label="Permissions"]')[0] == "All"
     assert page.has('nav a[href="/admin/roles"][aria-current]')
 
@@ -61,7 +61,7 @@ def test_a_role_is_made_with_permissions_and_shows_its_holders(grace, app, peopl
     text = grace.page(made.location).text("main")
 
     assert stored(app, "clerk").permissions == [ROLES_READ, USERS_READ]
-    for part in ("The role clerk is made.", "Invites people.", PERMISSIONS[USERS_READ], "Bob Builder"):
+    for part in ("Role clerk created.", "Invites people.", PERMISSIONS[USERS_READ], "Bob Builder"):
         assert part in text
     assert PERMISSIONS[USERS_DELETE] not in text
 
@@ -69,10 +69,10 @@ def test_a_role_is_made_with_permissions_and_shows_its_holders(grace, app, peopl
 @pytest.mark.parametrize(
     ("sent", "problem"),
     [
-        ({"name": ""}, "Give the role a name."),
-        ({"name": "Two Words"}, "Use 1 to 64 small letters"),
-        ({"name": "member"}, "There is a role of this name already."),
-        ({"name": "administrator"}, "keeps every permission"),
+        ({"name": ""}, "Enter a name for the role."),
+        ({"name": "Two Words"}, "Use 1 to 64 lowercase letters"),
+        ({"name": "member"}, "A role with this name already exists."),
+        ({"name": "administrator"}, "can't be changed"),
         ({"name": "x", "description": "y" * 201}, "at most 200 characters"),
         ({"name": "x", "permissions": ["ships:sink"]}, "is not a valid choice"),
         ({"name": "x", "permissions": ["*"]}, "is not a valid choice"),
@@ -113,7 +113,7 @@ def test_two_who_edit_at_once_do_not_overwrite_each_other(grace, app, make_role)
 
     second = grace.post(f"/admin/roles/{role_id}/edit", {**form, "description": "second"})
 
-    assert (second.status_code, "in the meantime" in second.text) == (422, True)
+    assert (second.status_code, "Someone else changed this role" in second.text) == (422, True)
     assert Page(second.text).value("description") == "second"
     assert stored(app, "clerk").description == "first"
 
@@ -139,7 +139,7 @@ def test_only_a_role_that_nobody_holds_is_deleted(grace, app, people, make_role,
     role_id = make_role("clerk")
     people.add("bob@example.com", roles=("clerk",))
     refused = grace.post(f"/admin/roles/{role_id}/delete", {}, page=f"/admin/roles/{role_id}")
-    assert "Somebody holds this role" in grace.page(refused.location).text('[role="alert"]')
+    assert "This role is assigned to users" in grace.page(refused.location).text('[role="alert"]')
 
     flask("users", "unassign", "bob@example.com", "clerk")
     assert grace.post(f"/admin/roles/{role_id}/delete", {}, page=f"/admin/roles/{role_id}").location == "/admin/roles"

@@ -77,7 +77,7 @@ def test_only_the_right_password_is_told_that_the_address_wants_confirming(clien
 
     page = Page(answer.text)
     assert answer.status_code == 422
-    assert "Confirm your address first" in page.text("main")
+    assert "Confirm your email address" in page.text("main")
     form = page.find('form[action="/auth/resend-verification"]')
     assert form.query('input[name="email"]')[0].attrs["value"] == "new@example.com"
 
@@ -121,7 +121,7 @@ def test_strangers_are_slowed_down_and_told_for_how_long(client, ada):
     slowed = client.login(ada)
     assert slowed.status_code == 429
     assert slowed.headers["Retry-After"] == "1"
-    assert "Too many tries" in Page(slowed.text).text("main")
+    assert "Too many attempts" in Page(slowed.text).text("main")
 
 
 def test_an_unknown_address_is_slowed_down_alike(client):
@@ -185,7 +185,7 @@ def test_the_owner_is_told_once_a_day_when_wrong_passwords_pile_up(client, ada, 
         client.login(ada, WRONG)
         clock.advance(minutes=10)
 
-    assert [mail.subject for mail in mailbox.to(ada.email)] == ["Wrong passwords for your account with Gatehouse"]
+    assert [mail.subject for mail in mailbox.to(ada.email)] == ["Failed sign-ins to your Gatehouse account"]
 
 
 def test_nobody_is_told_of_guesses_at_an_unknown_or_unconfirmed_address(client, mailbox, clock, app):
@@ -325,7 +325,7 @@ def test_after_signing_out_the_old_cookie_is_dead(signed_in, app):
 
     assert (answer.status_code, answer.location) == (302, "/auth/login")
     assert "storage" in answer.headers["Clear-Site-Data"]
-    assert "You are signed out." in signed_in.page("/auth/login").text("main")
+    assert "You're signed out." in signed_in.page("/auth/login").text("main")
     thief = Browser(app)
     thief.http.set_cookie("session", stolen, domain="gatehouse.test")
     assert not thief.is_signed_in()

@@ -49,15 +49,15 @@ def save(grace, **fields):
 
 
 def test_administrators_choose_who_may_register(app, grace, client):
-    assert "Register" in client.get("/").text
+    assert "Sign up" in client.get("/").text
     save(grace, registration="closed")
 
-    assert "Registration is closed" in client.get("/auth/register").text
-    assert "Register" not in client.page("/").text("header")
+    assert "Sign-up is closed" in client.get("/auth/register").text
+    assert "Sign up" not in client.page("/").text("header")
     refused = client.send("POST", "/api/v1/auth/register", json={"email": "new@example.com", "password": "a" * 20})
     assert (refused.status_code, refused.json["errors"][0]["code"]) == (403, "registration_closed")
     save(grace, registration="invite")
-    assert "By invitation only" in client.get("/auth/register").text
+    assert "Sign-up is by invitation" in client.get("/auth/register").text
     save(grace)
     assert client.register("new@example.com").status_code == 303
 
@@ -70,7 +70,7 @@ def test_an_announcement_is_on_every_page_and_says_what_was_typed(app, grace, cl
     assert grace.page(SETTINGS).find("#announcement").attrs["value"] == "Closed on <b>Sunday</b>"
     too_long = grace.post(SETTINGS, {"registration": "", "announcement": "x" * 301}, page=SETTINGS)
     assert too_long.status_code == 422
-    assert "At most 300 characters" in too_long.text
+    assert "Use at most 300 characters" in too_long.text
     assert grace.post(SETTINGS, {"registration": "odd", "announcement": ""}, page=SETTINGS).status_code == 422
 
 
@@ -97,7 +97,7 @@ def test_maintenance_closes_the_site_for_all_but_administrators(app, grace, ada)
         closed = visitor.get(path)
         assert (closed.status_code, closed.headers["Retry-After"]) == (503, "120")
         assert CLOSED in closed.text
-        assert "Register" not in closed.text
+        assert "Sign up" not in closed.text
     refused = visitor.get("/api/v1/auth/me")
     assert (refused.status_code, refused.json["errors"][0]["code"]) == (503, "maintenance")
     for path in ("/auth/login", "/healthz", "/readyz", "/static/gatehouse.css"):
@@ -109,12 +109,12 @@ def test_maintenance_closes_the_site_for_all_but_administrators(app, grace, ada)
 
 
 def test_an_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, flask):
-    assert "only administrators" in flask("maintenance", "on").output
+    assert "Maintenance mode is on" in flask("maintenance", "on").output
     browser = Browser(app)
     assert browser.get("/").status_code == 503
     browser.sign_in(admin)
     assert browser.get("/account").status_code == 200
-    assert "is open" in flask("maintenance", "off").output
+    assert "Maintenance mode is off" in flask("maintenance", "off").output
     assert Browser(app).get("/").status_code == 200
     assert flask("maintenance", "perhaps").exit_code == 2
 
@@ -161,7 +161,7 @@ def test_nothing_in_valkey_closes_the_site_or_writes_on_its_pages(app, connectio
     connection.set(f"{PREFIX}site", json.dumps({"version": 10**9, "value": forged}))
     app.extensions.pop("site", None)
     answer = client.get("/auth/login")
-    assert (answer.status_code, "555" in answer.text, "Register" in answer.text) == (200, False, True)
+    assert (answer.status_code, "555" in answer.text, "Sign up" in answer.text) == (200, False, True)
 
 
 @pytest.mark.databases("sqlite")

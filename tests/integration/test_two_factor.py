@@ -74,7 +74,7 @@ def test_codes_count_from_the_first_right_one(app, own, ada, clock, mailbox):
     assert own.get(f"{SECURITY}/codes").location == SECURITY
     assert seed not in own.get(SECURITY).text
     assert half(app, ada)
-    assert "An authenticator app was set up" in mailbox.last_to(ada.email).text
+    assert "An authenticator app was added" in mailbox.last_to(ada.email).text
 
 
 def test_the_first_factor_ends_every_other_session_and_trust(app, own, ada, clock):
@@ -237,9 +237,9 @@ def test_a_recovery_code_signs_in_once_and_the_owner_is_told(app, ada, factor, m
     assert "Recovery code" in browser.get("/auth/two-factor?use=recovery").text
     spelt = codes[0].upper().replace("-", " ").replace("0", "o").replace("1", "I")
     assert browser.post("/auth/two-factor", {"code": spelt}).location == "/account"
-    (mail,) = [each for each in mailbox.to(ada.email) if "A recovery code was used" in each.subject]
+    (mail,) = [each for each in mailbox.to(ada.email) if "Recovery code used" in each.subject]
     assert "Recovery codes left: 9" in mail.text
-    assert "9 of 10 are left" in browser.get(SECURITY).text
+    assert "9 of 10 codes left" in browser.get(SECURITY).text
     assert half(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 422
 
 
@@ -280,7 +280,7 @@ def test_wrong_codes_are_delayed_also_after_the_password_was_given_again_and_fro
         assert answer.headers["Retry-After"]
     answer = Program(app).post("/auth/login", {"email": ada.email, "password": ada.password, "code": phone.code()})
     assert answer.status_code == 429
-    assert "Somebody who got past your password" in mailbox.last_to(ada.email).text
+    assert "Someone signed in with your password" in mailbox.last_to(ada.email).text
     clock.advance(minutes=1)
     assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
 
@@ -293,7 +293,7 @@ def test_after_a_hundred_wrong_codes_in_a_row_no_more_are_taken(app, ada, factor
     assert half(app, ada).post("/auth/two-factor", {"code": phone.wrong()}).status_code == 422
     answer = half(app, ada).post("/auth/two-factor", {"code": phone.code()})
     assert answer.status_code == 422
-    assert "After a hundred wrong codes" in answer.text
+    assert "Too many wrong codes" in answer.text
     clock.advance(days=3)
     assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
     assert half(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 302
@@ -324,7 +324,7 @@ def test_wrong_codes_elsewhere_do_not_keep_the_owner_out_of_a_known_browser(app,
         work.session.execute(locked)
     known.logout()
     clock.advance(minutes=1)
-    assert "After a hundred wrong codes" in half(app, ada).post("/auth/two-factor", {"code": phone.code()}).text
+    assert "Too many wrong codes" in half(app, ada).post("/auth/two-factor", {"code": phone.code()}).text
     known.login(ada)
     assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
 
@@ -340,7 +340,7 @@ def test_wrong_codes_in_a_known_browser_are_counted_for_it(app, ada, phone, cloc
         work.session.execute(update(Throttle).values(failures=MOST_FAILURES))
     clock.advance(minutes=16)
     known.login(ada)
-    assert "After a hundred wrong codes" in known.post("/auth/two-factor", {"code": phone.code()}).text
+    assert "Too many wrong codes" in known.post("/auth/two-factor", {"code": phone.code()}).text
 
 
 def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypatch):
@@ -351,7 +351,7 @@ def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(Passwords, "derive", busy)
-        assert "We are busy" in browser.post("/auth/two-factor", {"code": factor[1][0]}).text
+        assert "We&#39;re busy" in browser.post("/auth/two-factor", {"code": factor[1][0]}).text
     assert {each.failures for each in authenticators(app, kind="recovery")} == {0}
     assert browser.post("/auth/two-factor", {"code": factor[1][0]}).location == "/account"
 
@@ -424,9 +424,9 @@ def test_trust_ends_with_a_new_password(app, own, ada, trusted):
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("change", ["recovery-codes", "another phone"])
+@pytest.mark.parametrize("change", ["recovery-codes", "Replace authenticator app"])
 def test_trust_ends_with_a_change_of_factors(own, ada, trusted, clock, change):
-    if change == "another phone":
+    if change == "Replace authenticator app":
         set_up(own, clock)
     else:
         own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
@@ -587,8 +587,8 @@ def test_a_seed_outlives_a_change_of_secret_key(app, ada, factor, make_app, sett
     new, old = "fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", settings.secret_key
     both = make_app(secret_key=new, secret_key_fallbacks=[old])
     assert half(both, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
-    assert flask_command(both, "users", "reseal").output == "Sealed anew: 1.\n"
-    assert flask_command(both, "users", "reseal").output == "Sealed anew: 0.\n"
+    assert flask_command(both, "users", "reencrypt").output == "Encrypted again: 1.\n"
+    assert flask_command(both, "users", "reencrypt").output == "Encrypted again: 0.\n"
     clock.advance(minutes=1)
     only = make_app(secret_key=new)
     assert half(only, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
@@ -599,7 +599,7 @@ def test_housekeeping_seals_anew(app, ada, factor, make_app, settings):
     both = make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", secret_key_fallbacks=[settings.secret_key])
     with both.app_context(), unit_of_work() as work:
         work.housekeeping.purge()
-    assert flask_command(both, "users", "reseal").output == "Sealed anew: 0.\n"
+    assert flask_command(both, "users", "reencrypt").output == "Encrypted again: 0.\n"
 
 
 @pytest.mark.databases("sqlite", "postgresql")

@@ -75,7 +75,7 @@ def test_the_command_tells_what_the_log_and_the_audit_log_know(app, client, ada,
     without = flask("why", request_id)
     assert "session.refused" in without.output
     nothing = flask("why", "made-up-id", "--log", str(file))
-    assert (nothing.exit_code, nothing.stderr) == (1, "Error: Nothing is known of the request made-up-id.\n")
+    assert (nothing.exit_code, nothing.stderr) == (1, "Error: No log lines or audit events for request made-up-id.\n")
 
 
 def test_the_page_of_a_refusal_shows_the_number(client):

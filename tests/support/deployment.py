@@ -75,7 +75,7 @@ def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
 
 def task_of(kind: str, *, queue: str = "default", max_attempts: int = 8, **arguments: Any) -> Any:
     """A task as the job queue stores it, for tasks that only the workers' application knows."""
-    return SimpleNamespace(kind=lambda: kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
+    return SimpleNamespace(kind=kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
 
 
 def dying_with_parent(command: Sequence[str]) -> list[str]:

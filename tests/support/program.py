@@ -1,4 +1,4 @@
-"""A client of the JSON API: keeps no cookies, and checks every answer."""
+"""A client of the JSON API: blocks cookies, and checks every answer."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _tasks(app: Flask) -> Iterator[str]:
             arguments = ", ".join(f"{field.name}: {field.type}" for field in fields(task))
             yield f"{kind}({arguments}) {task.queue} {task.max_attempts} attempts"
     yield from (f"queue {name}" for name in QUEUES)
-    yield from (f"schedule {entry.name} every {entry.every} {entry.task.kind()}" for entry in SCHEDULE)
+    yield from (f"schedule {entry.name} every {entry.every} {entry.task.kind}" for entry in SCHEDULE)
 
 
 def _error_codes(app: Flask) -> Iterator[str]:

@@ -108,7 +108,7 @@ def test_letters_of_another_alphabet_make_another_address():
     ids=lambda typed: ascii(typed[:70]),
 )
 def test_what_is_no_address_is_refused(typed):
-    with pytest.raises(InvalidAddress, match="Enter an email address like"):
+    with pytest.raises(InvalidAddress, match="Enter an email address, like"):
         canonical_address(typed)
 
 

@@ -177,7 +177,7 @@ def test_a_paused_entry_waits_until_it_is_resumed(schedule, session, clock):
     schedule.pause(name)
     schedule.pause(name)
     schedule.enqueue_due()
-    assert SCHEDULE[0].task.kind() not in session.scalars(select(Job.kind)).all()
+    assert SCHEDULE[0].task.kind not in session.scalars(select(Job.kind)).all()
     planned = schedule.list()[0]
     assert (planned.paused_at, planned.next_at, planned.last) == (clock.now, None, None)
 
@@ -187,7 +187,7 @@ def test_a_paused_entry_waits_until_it_is_resumed(schedule, session, clock):
     schedule.enqueue_due()
 
     planned = schedule.list()[0]
-    assert planned.last.kind == SCHEDULE[0].task.kind()
+    assert planned.last.kind == SCHEDULE[0].task.kind
     assert clock.now < planned.next_at <= clock.now + SCHEDULE[0].every
     assert kinds(session) == ["schedule.paused", "schedule.resumed"]
 

@@ -183,7 +183,7 @@ def test_a_job_that_kills_its_workers_ends_dead(job_queue, job_id, session, cloc
     assert job_queue.claim(job_id) is None
     job_queue.rescue()
     job = state_of(session, job_id)
-    assert (job.state, job.outcome) == (JobState.DEAD, "its last try never came back")
+    assert (job.state, job.outcome) == (JobState.DEAD, "the worker stopped during the last attempt")
 
 
 def test_rescue_notifies_again_of_what_nobody_came_for(job_queue, job_id, due_jobs, clock, lifetimes):

@@ -45,7 +45,7 @@ def test_a_password_that_is_hard_to_guess_is_taken(policy, password):
         ("Xq9$kLw2#vB", "at least 12"),
         ("🦊" * 11, "at least 12"),
         ("x" * 257, "at most 256"),
-        ("a quieter harbour\ud800", "characters that can be typed"),
+        ("a quieter harbour\ud800", "characters you can type"),
     ],
     ids=ascii,
 )
@@ -83,7 +83,7 @@ def test_what_others_use_is_refused_with_a_reason(policy, password):
     with pytest.raises(WeakPassword) as refusal:
         policy.prepare(password, words=[])
 
-    assert str(refusal.value).endswith("Use a few words that do not belong together.")
+    assert str(refusal.value).endswith("Use a few random words.")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_words_with_the_marks_of_a_pattern_are_only_words(policy):
 def test_a_stolen_password_is_refused():
     policy = policy_with(is_breached=lambda password: password == "a quieter harbour")
 
-    with pytest.raises(WeakPassword, match="list of stolen ones"):
+    with pytest.raises(WeakPassword, match="list of stolen passwords"):
         policy.prepare("a quieter harbour", words=[])
     assert policy.prepare("another harbour entirely", words=[])
 

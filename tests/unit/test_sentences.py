@@ -28,7 +28,7 @@ def test_no_sentence_is_about_what_never_happens():
 
 def test_values_are_set_into_the_sentence():
     assert describe(event("email.changed", before="a@x.example", after="b@x.example")).sentence == (
-        "The address changed from a@x.example to b@x.example."
+        "Email address changed from a@x.example to b@x.example."
     )
 
 
@@ -37,17 +37,14 @@ def test_what_was_erased_is_an_ellipsis():
 
     told = describe(erased)
 
-    assert told.sentence == "The address changed from … to …."
+    assert told.sentence == "Email address changed from … to …."
     assert (told.address, told.device) == (None, None)
 
 
 def test_what_people_typed_is_a_value_and_never_a_format():
     name = "{before.__class__.__mro__} {0} {after!r:>9999999}"
 
-    assert (
-        describe(event("user.renamed", before="Ada", after=name)).sentence
-        == f"The name changed from “Ada” to “{name}”."
-    )
+    assert describe(event("user.renamed", before="Ada", after=name)).sentence == f"Name changed from “Ada” to “{name}”."
 
 
 def test_a_kind_of_a_later_version_is_shown_by_its_name():

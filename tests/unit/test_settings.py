@@ -47,7 +47,7 @@ WRONG = [
     ("PRIVACY_URL", "/privacy", "use an address like https://accounts.example.com"),
     ("CORS_ORIGINS", "https://app.example.com/path", "list origins like https://app.example.com"),
     ("CORS_ORIGINS", "app.example.com", "list origins like https://app.example.com"),
-    ("CORS_ORIGINS", "*,https://app.example.com", "say * alone"),
+    ("CORS_ORIGINS", "*,https://app.example.com", "use only *"),
     ("MAIL_URL", "mail.example.com", "use smtp://user:password@host:587"),
     ("MAIL_URL", "http://mail.example.com", "use smtp://user:password@host:587"),
     ("MAIL_URL", "smtp://", "use smtp://user:password@host:587"),
@@ -90,7 +90,7 @@ WRONG = [
     ("LIMIT_SCALE", "0", "must be a number above 0, at most 1000000"),
     ("LIMIT_LOGIN", "often", "must be a rate like 30 per minute; 300 per hour"),
     ("LIMIT_LOGIN", "5 per fortnight", "must be a rate like 30 per minute; 300 per hour"),
-    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a limit; the limits are LIMIT_API"),
+    ("LIMIT_LOGINS", "5 per minute", "LIMIT_LOGINS is not a rate limit. The rate limits are LIMIT_API"),
     ("SECRET_KEY", "short", "SECRET_KEY is too weak"),
     ("SECRET_KEY", "a" * 64, "SECRET_KEY is too weak"),
     ("SECRET_KEY", "please-change-me-please-change-me", "SECRET_KEY is too weak"),
@@ -151,12 +151,12 @@ def test_no_wrong_value_of_a_secret_is_repeated(load):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"SECRET_KEY": ""}, "SECRET_KEY is not set; make one with: python -c"),
-        ({"BASE_URL": "http://accounts.example.com"}, "BASE_URL must begin with https://"),
-        ({"DEBUG": "1"}, "DEBUG shows code and secrets to strangers"),
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set. Create one with: python -c"),
+        ({"BASE_URL": "http://accounts.example.com"}, "BASE_URL must start with https://"),
+        ({"DEBUG": "1"}, "DEBUG shows code and secrets to visitors"),
         ({"ARGON2_MEMORY_KIB": "1024"}, "below OWASP's minimum"),
         ({"ARGON2_TIME_COST": "1"}, "below OWASP's minimum"),
-        ({"SECRET_KEY_FALLBACKS": "short"}, "each must be 32 or more random characters"),
+        ({"SECRET_KEY_FALLBACKS": "short"}, "each key must have 32 or more random characters"),
     ],
     ids=str,
 )
@@ -271,8 +271,8 @@ def test_env_file_counts_before_the_files_of_the_tree_and_after_the_environment(
     [
         (None, "cannot be read: No such file or directory."),
         (b"SITE_NAME=\xff\n", "cannot be read: it is not UTF-8 text."),
-        (b"PORT=1\n\nSITE_NAME='it's'\n", ": line 3 is not NAME=value; put a value"),
-        (b"PORT=1\nSITE_NAME\n", ": line 2 is not NAME=value; put a value"),
+        (b"PORT=1\n\nSITE_NAME='it's'\n", ": line 3 is not NAME=value. Put a value"),
+        (b"PORT=1\nSITE_NAME\n", ": line 2 is not NAME=value. Put a value"),
     ],
 )
 def test_an_env_file_that_cannot_be_read_stops_the_start_with_its_name(load, tmp_path, content, told):

@@ -5,7 +5,7 @@ import pytest
 from app.errors import UnreadableFile
 from app.services.tables import LONGEST_RECORD, MOST_BROKEN, quoted, read_table, unquoted
 
-BROKEN = "The row is too long, or a quotation mark in it is not closed."
+BROKEN = "The row is too long, or a quotation mark is missing."
 
 
 def read(content, size=None):
@@ -95,7 +95,10 @@ def test_too_many_cells_are_refused_and_too_few_are_empty():
 
 
 def test_a_null_is_refused_with_its_row():
-    assert read(b"email,name\n" + b"a@x,A\n" * 1000 + b"b@x,\0\n")[1][-1] == (1002, "The row has control characters.")
+    assert read(b"email,name\n" + b"a@x,A\n" * 1000 + b"b@x,\0\n")[1][-1] == (
+        1002,
+        "The row contains control characters.",
+    )
 
 
 @pytest.mark.parametrize(

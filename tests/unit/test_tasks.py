@@ -26,13 +26,13 @@ def test_a_task_holds_numbers_and_nothing_that_anybody_typed(kind):
 def test_a_task_can_be_read_back_from_its_row(kind):
     task = Task.kinds[kind](*range(1, len(dataclasses.fields(Task.kinds[kind])) + 1))
 
-    assert Task.read(task.kind(), task.arguments()) == task
+    assert Task.read(task.kind, task.arguments()) == task
     assert task.queue in QUEUES
     assert task.max_attempts >= 1
 
 
-def test_a_kind_is_the_name_in_small_letters():
-    assert SendNewDevice.kind() == "send_new_device"
+def test_kind_and_title_are_explicit():
+    assert (SendNewDevice.kind, SendNewDevice.title) == ("send_new_device", "Notify of new device")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_button_in_a_mail_can_be_read_and_seen_on_any_ground(accent):
 
 @pytest.mark.parametrize("wrong", ["", "blue", "#12345", "#1234567", "#ggg", "red;}", "#１２３", "#123\n"])
 def test_what_is_no_colour_is_refused(wrong):
-    with pytest.raises(ValueError, match="is no colour"):
+    with pytest.raises(ValueError, match="is not a color"):
         theme_css(wrong)
 
 
