@@ -40,11 +40,22 @@ from app.extensions import credentials, csrf, init_database, limiter, notifier
 from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
-from app.users import acts as users_acts
+from app.users import actions as users_actions
 from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
-from app.web import compression, cors, errors, front, headers, identity, overrides, pages, pipeline, rows
+from app.web import (
+    compression,
+    cors,
+    errors,
+    headers,
+    identity,
+    pages,
+    pipeline,
+    proxy_headers,
+    query_params,
+    template_overrides,
+)
 from app.web.application import Application
 from app.web.logs import init_logs
 
@@ -80,7 +91,7 @@ __all__ = [
     "health_routes",
     "home_routes",
     "lazy",
-    "users_acts",
+    "users_actions",
     "users_imports",
     "users_invitations",
     "users_routes",
@@ -105,13 +116,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     csrf.init_app(app)
     identity.init_app(app)
     headers.init_app(app, settings)
-    front.init_app(app, settings)
+    proxy_headers.init_app(app, settings)
     cors.init_app(app, settings)
     errors.init_app(app)
     pages.init_app(app, settings)
-    overrides.init_app(app)
+    template_overrides.init_app(app)
     compression.init_app(app)
-    rows.init_app(app)
+    query_params.init_app(app)
     pipeline.init_app(app)
 
     for entry_point in (home, health, auth, account, users, admin, api):

@@ -194,7 +194,7 @@ class SetUpRequired(AccountError):
     message = "One of your roles requires a second factor. Set one up in your account first."
 
 
-class DeadChallenge(AccountError):
+class InvalidChallenge(AccountError):
     """What a browser was asked to prove was proved already, has expired, or was asked of another browser."""
 
     code = "dead_challenge"
@@ -211,12 +211,12 @@ class IdentityTaken(AccountError):
     message = "It is connected to another account. Sign in to that account and disconnect it first."
 
 
-class LastWayIn(AccountError):
+class LastSignInMethod(AccountError):
     code = "last_way_in"
     message = "You wouldn't be able to sign in. Set a password first."
 
 
-class DeadLink(AccountError):
+class InvalidLink(AccountError):
     """A one-time link that was used, has expired, was replaced by a newer one, or never existed."""
 
     code = "dead_link"
@@ -412,7 +412,7 @@ class ConfirmationRequired(AccountError):
     not_for_keys = "API keys can't do this. Use an access token, and confirm with POST /api/v1/auth/confirm."
 
 
-class Changed(AccountError):
+class EditConflict(AccountError):
     """The resource has changed since the client read it."""
 
     code = "precondition_failed"
@@ -424,7 +424,7 @@ class IdempotencyKeyReused(AccountError):
     message = "This Idempotency-Key was used for a different request. Use a new one."
 
 
-class Pointless(AccountError):
+class NothingToDo(AccountError):
     """The job's work is no longer needed; the message says why and becomes the job's outcome."""
 
 
@@ -435,7 +435,7 @@ class JobCancelled(AccountError):
     message = "The job was cancelled."
 
 
-class HandedBack(AccountError):
+class JobRequeued(AccountError):
     """The worker stops or the job ran for long: it goes on in another process, from its last position."""
 
     code = "handed_back"

@@ -25,8 +25,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.metrics import metrics
 from app.models import Base, complete_indexes
 from app.patience import of_requests
-from app.security.breaches import by_file, by_list, by_service, never
 from app.security.passwords import Passwords
+from app.security.pwned_passwords import by_file, by_list, by_service, never
 from app.services.job_queue import DueJob
 from app.services.password_policy import PasswordPolicy
 from app.settings import Settings, SettingsError
@@ -34,7 +34,7 @@ from app.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from redis import Redis
 
-    from app.queue import Crew
+    from app.redis_queue import Workers
 
 log = logging.getLogger(__name__)
 
@@ -89,14 +89,14 @@ class QueueNotifier:
             _log_away(problem)
             return {}
 
-    def note_round(self) -> None:
-        """Leave a sign that the schedule is alive."""
+    def record_heartbeat(self) -> None:
+        """Record that the schedule is running."""
         if self.connection is not None:
-            queue_client().note_round(self.connection, at=now(), lives=3 * settings().schedule_seconds + 60)
+            queue_client().record_heartbeat(self.connection, at=now(), lives=3 * settings().schedule_seconds + 60)
 
-    def crew(self) -> Crew | None:
-        """The workers and the last round of the schedule; None if the queue is away."""
-        return None if self.connection is None else cast("Crew | None", queue_client().crew(self.connection))
+    def find_workers(self) -> Workers | None:
+        """Return the workers and the last run of the schedule, or None if the queue is away."""
+        return None if self.connection is None else cast("Workers | None", queue_client().find_workers(self.connection))
 
     def state(self) -> str:
         """`ok`; `missing` if none is set or it does not answer; `unwritable`; `cluster`, which RQ does not support."""
@@ -109,9 +109,9 @@ def _log_away(problem: Exception) -> None:
 
 def queue_client() -> ModuleType:
     """The module that talks to Redis, imported where there is one."""
-    from app import queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
+    from app import redis_queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
 
-    return queue
+    return redis_queue
 
 
 class Credentials:

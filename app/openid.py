@@ -40,11 +40,11 @@ from app.services.addresses import canonical_address, clean_name
 WAIT_SECONDS = 1.0
 # To connect, between two reads, and for a whole exchange of up to five requests.
 CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 3.0, 5.0, 10.0
-LARGEST_ANSWER = 256 * 1024
+MAX_RESPONSE_BYTES = 256 * 1024
 LEEWAY_SECONDS = 120
 KEPT_SECONDS = 3600
 KEYS_AGAIN_SECONDS = 60
-LONGEST_SUBJECT = 255
+MAX_SUBJECT_LENGTH = 255
 # Asymmetric ones only: with HS256 whoever knows a public key could sign.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
@@ -333,7 +333,7 @@ def _read(deadline: Deadline, response: Response, *_: Any, **__: Any) -> None:
     body = bytearray()
     while piece := response.raw.read1(16 * 1024):
         body += piece
-        if len(body) > LARGEST_ANSWER:
+        if len(body) > MAX_RESPONSE_BYTES:
             response.close()
             raise RequestException("too large")
     try:
@@ -383,7 +383,7 @@ def _keys(document: Document) -> KeySet:
 
 
 def _subject(subject: Any) -> str:
-    if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isprintable():
         raise ProviderRefused("the subject is missing or too long")
     return subject
 

@@ -95,4 +95,4 @@ class Visit:
     device_token: str | None = None
 
 
-NOWHERE = Visit()
+NO_VISIT = Visit()

@@ -35,7 +35,7 @@ from app.env_file import read_env_file, without_loaded
 from app.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS_NOBODY_SHOULD_SIGN_WITH = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
+WEAK_KEY_WORDS = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ENCODE = "write / ? # and @ within user or password as %2F %3F %23 and %40"
@@ -495,7 +495,7 @@ class Settings(BaseModel):
 
 def _is_weak(key: str) -> bool:
     """Whether it is too short, of few different characters, repetitive, or made of words."""
-    words = sum(key.lower().count(word) * len(word) for word in WORDS_NOBODY_SHOULD_SIGN_WITH)
+    words = sum(key.lower().count(word) * len(word) for word in WEAK_KEY_WORDS)
     repeats = any(
         key[:size] * (len(key) // size) == key[: len(key) // size * size] for size in range(1, len(key) // 2 + 1)
     )

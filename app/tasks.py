@@ -57,7 +57,7 @@ class WarningTask(MailTask):
 
 
 @dataclass(frozen=True)
-class AnswerRegistration(MailTask, kind="answer_registration", title="Send confirmation email"):
+class SendConfirmation(MailTask, kind="answer_registration", title="Send confirmation email"):
     """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
 
     queue: ClassVar[str] = URGENT
@@ -65,7 +65,7 @@ class AnswerRegistration(MailTask, kind="answer_registration", title="Send confi
 
 
 @dataclass(frozen=True)
-class AnswerResendVerification(MailTask, kind="answer_resend_verification", title="Resend confirmation email"):
+class ResendConfirmation(MailTask, kind="answer_resend_verification", title="Resend confirmation email"):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -73,7 +73,7 @@ class AnswerResendVerification(MailTask, kind="answer_resend_verification", titl
 
 
 @dataclass(frozen=True)
-class AnswerForgotPassword(MailTask, kind="answer_forgot_password", title="Send password reset email"):
+class SendPasswordReset(MailTask, kind="answer_forgot_password", title="Send password reset email"):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     queue: ClassVar[str] = URGENT
@@ -221,7 +221,7 @@ class SendTokenReused(WarningTask, kind="send_token_reused", title="Notify of re
 
 
 @dataclass(frozen=True)
-class SendApiKeyMade(WarningTask, kind="send_api_key_made", title="Notify of new API key"):
+class SendApiKeyCreated(WarningTask, kind="send_api_key_made", title="Notify of new API key"):
     key_id: int
 
 
@@ -252,7 +252,7 @@ class PurgeUnconfirmed(Task, kind="purge_unconfirmed", title="Delete unconfirmed
 
 
 @dataclass(frozen=True)
-class SettleAccounts(Task, kind="settle_accounts", title="End expired suspensions"):
+class EndExpiredSuspensions(Task, kind="settle_accounts", title="End expired suspensions"):
     """End what has run out: deactivations, the undo times of deleted accounts, impersonations."""
 
     queue: ClassVar[str] = BULK
@@ -266,7 +266,7 @@ class SealAuditEvents(Task, kind="seal_audit_events", title="Seal audit log"):
 
 
 @dataclass(frozen=True)
-class NoteUses(Task, kind="note_uses", title="Save last-seen times"):
+class SaveLastSeen(Task, kind="note_uses", title="Save last-seen times"):
     """Write when sessions and API keys were last used, as collected in Redis or Valkey."""
 
     queue: ClassVar[str] = BULK

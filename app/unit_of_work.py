@@ -18,16 +18,15 @@ from app.errors import CommittedRefusal
 from app.extensions import db, notifier, now, one_read, one_write, settings
 from app.lookups import Source
 from app.metrics import metrics
-from app.principal import NOWHERE
+from app.principal import NO_VISIT
 from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin
 from app.services.audit_chain import AuditChain
 from app.services.audit_search import AuditSearch
-from app.services.bulk import Bulk
+from app.services.bulk_actions import BulkActions
 from app.services.challenges import Challenges
 from app.services.connections import Connections
-from app.services.directory import Directory
 from app.services.email_changes import EmailChanges
 from app.services.factor_resets import FactorResets
 from app.services.factors import Factors
@@ -35,14 +34,14 @@ from app.services.files import Files
 from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
 from app.services.impersonation import Impersonation
+from app.services.import_worker import ImportWorker
 from app.services.invitations import Invitations
 from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
 from app.services.last_seen import LastSeen
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
-from app.services.mail_log import MailLog
-from app.services.mails import Mails
+from app.services.mail_quota import MailQuota
 from app.services.own_data import OwnData
 from app.services.password_reset import PasswordReset
 from app.services.policy import Policy
@@ -52,13 +51,14 @@ from app.services.registration import Registration
 from app.services.revocation import Revocation
 from app.services.roles import Roles
 from app.services.schedule import Schedule
+from app.services.sent_mails import SentMails
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
-from app.services.site import SiteSettings
+from app.services.site_settings import SiteSettings
 from app.services.statistics import Statistics
 from app.services.throttles import Throttles
-from app.services.user_import_run import UserImportRun
 from app.services.user_imports import UserImports
+from app.services.user_search import UserSearch
 from app.services.users import Users
 from app.settings import Settings
 from app.tasks import Task
@@ -126,10 +126,10 @@ class Work:
     audit = _service(AuditLog)
     audit_chain = _service(AuditChain)
     audit_search = _service(AuditSearch)
-    bulk = _service(Bulk)
+    bulk_actions = _service(BulkActions)
     challenges = _service(Challenges)
     connections = _service(Connections)
-    directory = _service(Directory)
+    user_search = _service(UserSearch)
     email_changes = _service(EmailChanges)
     factor_resets = _service(FactorResets)
     factors = _service(Factors)
@@ -142,8 +142,8 @@ class Work:
     job_queue = _service(JobQueue)
     last_seen = _service(LastSeen)
     links = _service(OneTimeLinks)
-    mail_log = _service(MailLog)
-    mails = _service(Mails)
+    sent_mails = _service(SentMails)
+    mail_quota = _service(MailQuota)
     own_data = _service(OwnData)
     password_reset = _service(PasswordReset)
     policy = _service(Policy)
@@ -158,7 +158,7 @@ class Work:
     site_settings = _service(SiteSettings)
     statistics = _service(Statistics)
     throttles = _service(Throttles)
-    user_import_run = _service(UserImportRun)
+    import_worker = _service(ImportWorker)
     user_imports = _service(UserImports)
     users = _service(Users)
 
@@ -228,7 +228,7 @@ def reading() -> Work:
 
 def current_origin() -> Origin:
     """Who acts, as noted by the entry point."""
-    origin: Origin = g.get("origin") or Origin(NOWHERE)
+    origin: Origin = g.get("origin") or Origin(NO_VISIT)
     return origin
 
 

@@ -24,7 +24,7 @@ CREDENTIALS = """
 import json
 from datetime import UTC, datetime
 from app.principal import Principal
-from app.services.directory import Position
+from app.services.user_search import Position
 from app.services.permissions import USERS_READ
 from app.unit_of_work import unit_of_work
 from app.web.cursors import write_cursor
@@ -36,7 +36,7 @@ with app.test_request_context(), unit_of_work() as work:
     now = datetime.now(UTC)
     work.session.execute(text(GIVE_ROLE))
     owner = Principal(1, "", "", now, (), frozenset([USERS_READ]), 0, now, now)
-    key = work.api_keys.make(owner, name="bench", scopes=["account:read", USERS_READ], expires_at=None)[1]
+    key = work.api_keys.create_key(owner, name="bench", scopes=["account:read", USERS_READ], expires_at=None)[1]
     of = UsersQuery().model_dump(include={{"q", "role", "status", "seen_before", "sort"}})
     cursor = write_cursor(Position(datetime(2026, 1, 1, tzinfo=UTC), {before}), of=of)
 print(json.dumps({{"key": key, "cursor": cursor}}))

@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 from app import create_app
 from app.cli.database import init_migrate
 from app.extensions import credentials
-from app.principal import NOWHERE, OPERATOR
+from app.principal import NO_VISIT, OPERATOR
 from app.services.audit import Origin
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
@@ -66,7 +66,7 @@ def fill(app: Flask) -> None:
         init_migrate()
         upgrade()
         password = credentials.policy.prepare(PASSWORD, words=())
-        with unit_of_work(origin=Origin(NOWHERE, entry_point="cli")) as work:
+        with unit_of_work(origin=Origin(NO_VISIT, entry_point="cli")) as work:
             work.users.create(
                 email=EMAIL, name="Ada Lovelace", roles=["administrator", "member"], password=password, by=OPERATOR
             )

@@ -23,7 +23,7 @@ pytest.register_assert_rewrite("tests.support")
 
 from app import create_app  # noqa: E402
 from app.extensions import limiter  # noqa: E402
-from app.queue import connect  # noqa: E402
+from app.redis_queue import connect  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.web.logs import init_logs  # noqa: E402
 from run import EmbeddedValkey  # noqa: E402

@@ -8,13 +8,13 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.account import bp
-from app.errors import ConnectionNotFound, IdentityTaken, LastWayIn, TooManyConnections
+from app.errors import ConnectionNotFound, IdentityTaken, LastSignInMethod, TooManyConnections
 from app.extensions import settings
 from app.models import OAuthIdentity
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
-from app.web.acts import ask
+from app.web.actions import ask
 from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
@@ -69,7 +69,7 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
             work.connections.disconnect(who.user_id, connection_id)
     except ConnectionNotFound:
         return done("That account was already disconnected.", to="account.connections")
-    except LastWayIn as refusal:
+    except LastSignInMethod as refusal:
         return done(str(refusal), to="account.connections", kind="error")
     return done("Account disconnected. You can no longer sign in with it.", to="account.connections")
 

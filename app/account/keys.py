@@ -18,7 +18,7 @@ from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed
-from app.web.acts import ask
+from app.web.actions import ask
 from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
@@ -45,7 +45,7 @@ def api_keys() -> ResponseReturnValue:
 def _make(form: ApiKeyForm) -> SimpleNamespace:
     days = form.days.data
     with unit_of_work() as work:
-        key, secret = work.api_keys.make(
+        key, secret = work.api_keys.create_key(
             identity.signed_in(),
             name=form.name.clean,
             scopes=form.scopes.data or [],
@@ -77,7 +77,7 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
             text, back = "Programs that use it lose access immediately.", url_for("account.api_key", key_id=key_id)
             return ask(title, text, button="Revoke", back=back, form=form)
         with unit_of_work() as work:
-            work.api_keys.end(key_id, by=who)
+            work.api_keys.revoke_key(key_id, by=who)
     except ApiKeyNotFound:
         return done("That API key was already revoked.", to="account.api_keys")
     return done("API key revoked.", to="account.api_keys")

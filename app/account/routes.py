@@ -15,15 +15,15 @@ from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, confirmed
-from app.web.acts import ask
-from app.web.credentials import check_password, new_password
-from app.web.devices import device_name
+from app.web.actions import ask
+from app.web.audit_descriptions import describe
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.query_params import before
 from app.web.redirects import done
-from app.web.rows import before
-from app.web.sentences import describe
+from app.web.sign_in import check_password, new_password
+from app.web.user_agents import device_name
 
 EVENTS_ON_A_PAGE = 25
 SESSIONS_ON_A_PAGE = 50
@@ -122,7 +122,7 @@ def end_session(session_id: int) -> ResponseReturnValue:
     who = identity.signed_in()
     try:
         with unit_of_work() as work:
-            work.sessions.end(session_id, user_id=who.user_id, reason="ended_by_owner")
+            work.sessions.revoke(session_id, user_id=who.user_id, reason="ended_by_owner")
     except SessionNotFound:
         return done("That device was already signed out.", to="account.sessions")
     if session_id == who.session_id:
@@ -140,7 +140,7 @@ def end_other_sessions() -> ResponseReturnValue:
         back = url_for("account.sessions")
         return ask("Sign out all other devices?", text, button="Sign out all other devices", back=back, form=form)
     with unit_of_work() as work:
-        ended = work.sessions.end_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
+        ended = work.sessions.revoke_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
     return done(f"{ended} other session{'' if ended == 1 else 's'} ended.", to="account.sessions")
 
 

@@ -15,7 +15,7 @@ from app.errors import (
     FactorRequired,
     FactorTooNew,
     LastFactor,
-    LastWayIn,
+    LastSignInMethod,
     NotSetUp,
     PasskeyTaken,
     TooManyPasskeys,
@@ -24,17 +24,17 @@ from app.errors import (
 )
 from app.extensions import credentials, settings
 from app.models import Factor
-from app.security.codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
+from app.security.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
-from app.web.acts import ask
-from app.web.devices import device_name
+from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import options_to_add, read_new
 from app.web.redirects import done
+from app.web.user_agents import device_name
 
 
 @bp.get("/security")
@@ -182,7 +182,7 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
         is_last = True
     except NotSetUp:
         return done("That was already removed.", to="account.security")
-    except (FactorRequired, LastWayIn) as refusal:
+    except (FactorRequired, LastSignInMethod) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return page("account/remove.html", form, name=name, is_last=is_last)
 
@@ -194,7 +194,7 @@ def keep_factors() -> ResponseReturnValue:
     who = identity.signed_in()
     try:
         with unit_of_work() as work:
-            work.factor_resets.cancel(work.users.get(who.user_id, lock=True), by=who)
+            work.factor_resets.cancel_reset(work.users.get(who.user_id, lock=True), by=who)
     except FactorTooNew as refusal:
         return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
     except NotSetUp as refusal:

@@ -17,11 +17,11 @@ from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
-from app.web.devices import device_name
+from app.web.audit_descriptions import SENTENCES, sentence
 from app.web.exports import MARK, as_csv, as_json_lines
 from app.web.pages import page
-from app.web.rows import asked_for, before, day, day_after
-from app.web.sentences import SENTENCES, sentence
+from app.web.query_params import asked_for, before, day, day_after
+from app.web.user_agents import device_name
 
 ON_A_PAGE = 50
 FILTERS = ("actor", "subject", "kind", "since", "until")

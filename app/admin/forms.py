@@ -4,11 +4,11 @@ from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField,
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length
 
-from app.models import ADMINISTRATOR, LONGEST_ANNOUNCEMENT, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role
+from app.models import ADMINISTRATOR, MAX_ANNOUNCEMENT_LENGTH, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, Role
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
-from app.services.site import Site
+from app.services.site_settings import Site
 from app.web.forms import Form
 
 
@@ -16,7 +16,7 @@ class SiteForm(Form):
     registration = SelectField("Who can sign up")
     announcement = StringField(
         "Announcement",
-        validators=[Length(max=LONGEST_ANNOUNCEMENT, message=f"Use at most {LONGEST_ANNOUNCEMENT} characters.")],
+        validators=[Length(max=MAX_ANNOUNCEMENT_LENGTH, message=f"Use at most {MAX_ANNOUNCEMENT_LENGTH} characters.")],
         render_kw={"autocomplete": "off"},
     )
     maintenance = BooleanField("Maintenance mode")
@@ -42,11 +42,11 @@ class RoleForm(Form):
         render_kw={
             "autocomplete": "off",
             "autocapitalize": "none",
-            "maxlength": LONGEST_ROLE_NAME,
+            "maxlength": MAX_ROLE_NAME_LENGTH,
             "spellcheck": "false",
         },
     )
-    description = StringField("Description", render_kw={"autocomplete": "off", "maxlength": LONGEST_DESCRIPTION})
+    description = StringField("Description", render_kw={"autocomplete": "off", "maxlength": MAX_DESCRIPTION_LENGTH})
     permissions = SelectMultipleField("Permissions", choices=[])
     requires_second_factor = BooleanField("Requires a second factor")
     administrators_only = BooleanField("Only administrators can assign it")

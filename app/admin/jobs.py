@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.extensions import notifier, now, settings
 from app.models import Job, JobState
-from app.services.job_board import ENDED_BADLY, MOST_AT_ONCE, SITUATIONS, JobBoard, JobFilter, is_warning
+from app.services.job_board import ENDED_BADLY, MAX_RETRIED, SITUATIONS, JobBoard, JobFilter, is_warning
 from app.services.permissions import JOBS_EDIT, JOBS_READ
 from app.services.schedule import Planned
 from app.services.statistics import HourRow
@@ -20,18 +20,18 @@ from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import requires
-from app.web.acts import attempt
+from app.web.actions import attempt
 from app.web.charts import chart
 from app.web.jobs import duration, progress_text, situation, title_of
 from app.web.pages import page
+from app.web.query_params import asked_for, before
 from app.web.redirects import done
-from app.web.rows import asked_for, before
 
 ON_A_PAGE = 25
 WAITS = "Job enqueued."
 # An idle worker reports itself more often than that; RQ lists a killed one for longer.
 HEARD_WITHIN = timedelta(minutes=1)
-MOST_WORKERS = 200
+MAX_WORKERS = 200
 
 
 @bp.get("/jobs")
@@ -51,7 +51,7 @@ def jobs() -> ResponseReturnValue:
         tasks={"": "Any task"} | {kind: title_of(kind) for kind in sorted(Task.kinds, key=title_of)},
         jobs=[_shown(job, look.job_board) for job in rows],
         can_retry_all=state in ENDED_BADLY and bool(rows),
-        crew=_crew(look.job_board),
+        workers=_workers(look.job_board),
         hours=_hours(look.statistics.hours()),
         entries=[_entry(each) for each in look.schedule.list()],
         next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
@@ -75,7 +75,7 @@ def retry_jobs() -> ResponseReturnValue:
     with unit_of_work() as work:
         retried = work.job_board.retry_all(wanted)
     message = "No jobs to retry." if not retried else f"Jobs enqueued again: {retried:,}."
-    if retried == MOST_AT_ONCE:
+    if retried == MAX_RETRIED:
         message += " There may be more."
     return done(message, to="admin.jobs", kind="success" if retried else "info", task=wanted.kind)
 
@@ -178,13 +178,13 @@ def _hours(rows: list[HourRow]) -> SimpleNamespace:
     )
 
 
-def _crew(board: JobBoard) -> SimpleNamespace:
-    crew = notifier.crew()
-    if crew is None:
-        return SimpleNamespace(is_away=True, workers=[], last_round_at=None)
-    running = {job.worker: job for job in board.list(JobFilter((JobState.RUNNING,)), limit=MOST_WORKERS)}
+def _workers(board: JobBoard) -> SimpleNamespace:
+    workers = notifier.find_workers()
+    if workers is None:
+        return SimpleNamespace(is_away=True, alive=[], last_run_at=None)
+    running = {job.worker: job for job in board.list(JobFilter((JobState.RUNNING,)), limit=MAX_WORKERS)}
     alive = [
         SimpleNamespace(queues=seen.queues, name=seen.name, since=seen.since, job=running.get(seen.name))
-        for seen in crew.alive(now(), busy=board.busy_workers())
+        for seen in workers.list_alive(now(), busy=board.busy_workers())
     ]
-    return SimpleNamespace(is_away=False, workers=alive, last_round_at=crew.last_round_at)
+    return SimpleNamespace(is_away=False, alive=alive, last_run_at=workers.last_run_at)

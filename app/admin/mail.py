@@ -14,18 +14,18 @@ from app.emails.samples import SAMPLES
 from app.errors import InvalidAddress, MailNotFound
 from app.models import MailStatus, SentMail
 from app.services.addresses import canonical_address
-from app.services.mail_log import MailFilter
 from app.services.permissions import MAIL_EDIT, MAIL_READ
+from app.services.sent_mails import MailFilter
 from app.tasks import SendSample
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import requires
-from app.web.acts import attempt
-from app.web.frames import mail_frame
+from app.web.actions import attempt
 from app.web.limits import limited
+from app.web.mail_preview import mail_frame
 from app.web.pages import page
+from app.web.query_params import asked_for, before
 from app.web.redirects import done
-from app.web.rows import asked_for, before
 
 ON_A_PAGE = 50
 # By the name of an email, for the page of templates.
@@ -38,7 +38,7 @@ STATUSES = [status.value for status in MailStatus]
 def mail() -> ResponseReturnValue:
     status, to = asked_for("status"), asked_for("to")
     wanted = MailFilter(status if status in STATUSES else None, _address(to) if to else None, before())
-    found = reading().mail_log.list(wanted, limit=ON_A_PAGE + 1)
+    found = reading().sent_mails.list(wanted, limit=ON_A_PAGE + 1)
     rows = found[:ON_A_PAGE]
     kept: dict[str, Any] = {"status": wanted.status, "to": to or None}
     return page(
@@ -56,7 +56,7 @@ def mail() -> ResponseReturnValue:
 @requires(MAIL_EDIT)
 def resend_mail(mail_id: int) -> ResponseReturnValue:
     said = "Email enqueued again. It is sent if it still applies."
-    return attempt(lambda work: work.mail_log.resend(mail_id), said=said, to="admin.mail")
+    return attempt(lambda work: work.sent_mails.resend(mail_id), said=said, to="admin.mail")
 
 
 @bp.get("/mail/templates")

@@ -9,15 +9,15 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.admin.forms import RoleForm
-from app.errors import AccountError, Changed, InvalidRole, RoleFixed, RoleInUse, RoleTaken
+from app.errors import AccountError, EditConflict, InvalidRole, RoleFixed, RoleInUse, RoleTaken
 from app.models import Role
 from app.principal import Principal
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_READ, by_group, granted
-from app.services.roles import MOST_COUNTED, RoleSpec, spec_of
+from app.services.roles import MAX_COUNTED, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, requires
-from app.web.acts import ask
+from app.web.actions import ask
 from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
@@ -30,7 +30,7 @@ HOLDERS_SHOWN = 25
 def roles() -> ResponseReturnValue:
     found = reading().roles.list_with_holders()
     shown = [
-        SimpleNamespace(**vars(_shown(role)), holders=f"over {MOST_COUNTED}" if count > MOST_COUNTED else count)
+        SimpleNamespace(**vars(_shown(role)), holders=f"over {MAX_COUNTED}" if count > MAX_COUNTED else count)
         for role, count in found
     ]
     return page("admin/roles.html", roles=shown, all=len(PERMISSIONS))
@@ -62,7 +62,7 @@ def new_role() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                made = work.roles.make(form.spec(before=RoleSpec(name="")), by=who)
+                made = work.roles.create(form.spec(before=RoleSpec(name="")), by=who)
         except (InvalidRole, RoleTaken, RoleFixed) as refusal:
             _refuse(form, refusal)
         else:
@@ -83,7 +83,7 @@ def edit_role(role_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             return _change(role_id, form, by=who)
-        except (InvalidRole, RoleTaken, RoleFixed, Changed) as refusal:
+        except (InvalidRole, RoleTaken, RoleFixed, EditConflict) as refusal:
             _refuse(form, refusal)
     return page("admin/edit_role.html", form, role=_shown(found), groups=by_group(who.permissions))
 
@@ -109,7 +109,7 @@ def _change(role_id: int, form: RoleForm, *, by: Principal) -> ResponseReturnVal
     with unit_of_work() as work:
         found = work.roles.get_by_id(role_id, lock=True)
         if form.version.data != str(found.version):
-            raise Changed("Someone else changed this role. Open it again to see the changes.")
+            raise EditConflict("Someone else changed this role. Open it again to see the changes.")
         work.roles.change(found, form.spec(before=spec_of(found)), by=by)
     return done(f"Role {found.name} saved.", to="admin.role", role_id=role_id)
 

@@ -10,9 +10,9 @@ from app.extensions import settings
 from app.services.permissions import SITE_EDIT
 from app.unit_of_work import reading
 from app.web.access import confirmed, requires
+from app.web.maintenance import change_site
 from app.web.pages import page
 from app.web.redirects import done
-from app.web.site import change_site
 
 
 @bp.route("/settings", methods=["GET", "POST"])

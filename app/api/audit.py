@@ -9,8 +9,8 @@ from app.api.endpoint import endpoint
 from app.api.schemas import AuditEventsOut, AuditQuery
 from app.errors import InvalidPeriod
 from app.services.audit_search import AuditFilter
-from app.services.directory import Position
 from app.services.permissions import AUDIT_READ
+from app.services.user_search import Position
 from app.unit_of_work import reading
 from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor

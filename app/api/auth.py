@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.api import bp
-from app.api.answers import Answer
 from app.api.endpoint import endpoint
+from app.api.responses import Answer
 from app.api.schemas import (
     ConfirmIn,
     EmailIn,
@@ -21,10 +21,10 @@ from app.errors import (
     AuthenticatorLocked,
     BadRefreshToken,
     Busy,
-    DeadLink,
     EmailNotVerified,
     InvalidCredentials,
     InvalidInput,
+    InvalidLink,
     NotUsable,
     Problem,
     RegistrationClosed,
@@ -42,8 +42,8 @@ from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import lifetimes_of, reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, open_in_maintenance, public
-from app.web.credentials import check_password, confirm_session, new_password, open_session
 from app.web.limits import limited
+from app.web.sign_in import check_password, confirm_session, new_password, open_session
 
 SENT = "If the email address is right, we've sent a link to it."
 
@@ -65,7 +65,7 @@ def register(body: RegisterIn) -> Answer:
 @bp.post("/v1/auth/verify-email")
 @public
 @limited("link")
-@endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, DeadLink, RegistrationClosed, Busy), tag="auth")
+@endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, InvalidLink, RegistrationClosed, Busy), tag="auth")
 def verify_email(body: VerifyEmailIn) -> Answer:
     """Confirm an email address with the token from the email and the chosen password."""
     _, user = reading().registration.get_candidate(body.token)
@@ -99,7 +99,7 @@ def login(body: LoginIn) -> TokensOut:
     with unit_of_work() as work:
         refresh_token = work.refresh_tokens.start(signed_in.session_id)
     access_token, seconds = _access_token(signed_in.user_id, signed_in.session_id)
-    user = reading().directory.find(signed_in.user_id)
+    user = reading().user_search.find(signed_in.user_id)
     if user is None:  # Deleted meanwhile.
         raise InvalidCredentials
     return TokensOut(
@@ -153,7 +153,7 @@ def logout() -> Answer:
     who = identity.signed_in()
     if who.session_id:
         with unit_of_work() as work:
-            work.sessions.end(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
+            work.sessions.revoke(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         if who.via == "cookie":
             identity.drop_session()
     return Answer(message="You're signed out.")
@@ -173,7 +173,7 @@ def forgot_password(body: EmailIn) -> Answer:
 @bp.post("/v1/auth/reset-password")
 @public
 @limited("link")
-@endpoint(None, body=ResetPasswordIn, refuses=(DeadLink, WeakPassword, RegistrationClosed, Busy), tag="auth")
+@endpoint(None, body=ResetPasswordIn, refuses=(InvalidLink, WeakPassword, RegistrationClosed, Busy), tag="auth")
 def reset_password(body: ResetPasswordIn) -> Answer:
     """Set a new password with the token of the link. Signs the user out everywhere."""
     reading().links.get_live(body.token, Purpose.RESET_PASSWORD)

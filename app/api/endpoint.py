@@ -11,17 +11,17 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel
 
-from app.api.answers import Answer, respond
-from app.api.bodies import read_body, read_query
+from app.api.parsing import read_body, read_query
+from app.api.responses import Answer, respond
 from app.errors import AccountError, CommittedRefusal, InvalidInput, Problem
 from app.unit_of_work import as_one
 from app.web import identity
 from app.web.compression import compressed
-from app.web.envelope import envelope
+from app.web.json_envelope import envelope
 from app.web.views import mark_view
 
 View = Callable[..., Any]
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _answer(returned: Any, status: int) -> Answer:
 def _once(view: View, values: dict[str, Any], status: int) -> Response:
     """The work and the stored answer commit together, so a second try finds both or neither."""
     key = request.headers["Idempotency-Key"]
-    if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or not key.isascii():
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable() or not key.isascii():
         raise InvalidInput(
             [Problem(None, "idempotency_key", "Idempotency-Key must have 1 to 255 printable characters.")]
         )

@@ -9,9 +9,9 @@ from pydantic import Field
 from werkzeug.exceptions import UnsupportedMediaType
 
 from app.api import bp
-from app.api.answers import Answer
 from app.api.endpoint import endpoint
 from app.api.jobs import ProgressOut
+from app.api.responses import Answer
 from app.api.schemas import Flag, Id, In, Next, Out, PageQuery, Query, Time
 from app.errors import (
     ConfirmationRequired,
@@ -23,9 +23,9 @@ from app.errors import (
     UnreadableFile,
 )
 from app.models import UserImport
-from app.services.directory import Position
 from app.services.permissions import USERS_IMPORT
-from app.services.user_imports import MOST_BYTES
+from app.services.user_imports import MAX_FILE_BYTES
+from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, requires
@@ -108,7 +108,7 @@ UPLOADS = {"text/csv": {"type": "string"}, "application/octet-stream": {"type": 
 )
 @requires(USERS_IMPORT)
 @by_oneself
-@accepts_file(MOST_BYTES)
+@accepts_file(MAX_FILE_BYTES)
 def upload_import(query: UploadQuery) -> Answer:
     """Upload a CSV file. It is checked first. Nothing changes yet."""
     if request.mimetype not in UPLOADS:
@@ -116,7 +116,7 @@ def upload_import(query: UploadQuery) -> Answer:
     who = identity.signed_in()
     file_id, lines = store(request.stream, name=query.name, owner_id=who.user_id)
     with unit_of_work() as work:
-        found = work.user_imports.begin(file_id, lines=lines, by=who)
+        found = work.user_imports.create_import(file_id, lines=lines, by=who)
     location = f"{request.script_root}/api/v1/users/imports/{found.id}"
     return Answer(_one(found.id), status=202, headers={"Location": location})
 
@@ -157,7 +157,7 @@ def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
 def start_import(import_id: int, body: StartIn) -> Answer:
     """Start a checked import."""
     with unit_of_work() as work:
-        work.user_imports.start(import_id, invites=body.invites, by=identity.signed_in())
+        work.user_imports.start_import(import_id, invites=body.invites, by=identity.signed_in())
     return Answer(_one(import_id), status=202)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.api import bp
-from app.api.answers import Answer
 from app.api.endpoint import endpoint
+from app.api.responses import Answer
 from app.api.schemas import InvitationOut, InvitationsOut, PageQuery
 from app.errors import InvitationNotFound, NotAllowed
 from app.models import Invitation
-from app.services.directory import Position
 from app.services.permissions import USERS_INVITE
+from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import requires

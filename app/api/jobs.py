@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.api import bp
-from app.api.answers import Answer
 from app.api.endpoint import endpoint
+from app.api.responses import Answer
 from app.api.schemas import Id, In, Next, Out, PageQuery, Time
 from app.errors import (
     CannotBePaused,
@@ -19,9 +19,9 @@ from app.errors import (
     ScheduleNotFound,
 )
 from app.models import JobState
-from app.services.directory import Position
 from app.services.job_board import JobFilter
 from app.services.permissions import JOBS_EDIT, JOBS_READ
+from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor

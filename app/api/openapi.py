@@ -17,16 +17,16 @@ from pydantic_core import to_json
 from werkzeug.routing import Rule
 
 from app.api import bp
-from app.api.bodies import CODES_OF_BODIES, CODES_OF_QUERIES
-from app.api.endpoint import LONGEST_KEY, Spec
-from app.errors import AccountError, Changed, ConfirmationRequired, IdempotencyKeyReused, NotAllowed
+from app.api.endpoint import MAX_KEY_LENGTH, Spec
+from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
+from app.errors import AccountError, ConfirmationRequired, EditConflict, IdempotencyKeyReused, NotAllowed
 from app.extensions import settings
 from app.web.access import public
 from app.web.compression import compressed
 from app.web.errors import API_WORDS, status_of
 from app.web.headers import for_everyone
 from app.web.pages import page
-from app.web.rows import LARGEST_ID
+from app.web.query_params import MAX_ID
 
 REFS = "#/components/schemas/{model}"
 VERSION = "1"
@@ -224,7 +224,7 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
 
 
 def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
-    whole = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+    whole = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     found = [
         {"name": name, "in": "path", "required": True, "schema": whole if name.endswith("_id") else TEXT}
         for name in sorted(rule.arguments)
@@ -236,11 +236,11 @@ def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
             found.append({"name": name, "in": "query", "required": required, "schema": plain})
     if spec.etag and method == "GET":
         found.append(_header("If-None-Match", "The ETag of a known version. If it is unchanged, the response is 304."))
-    if Changed in spec.refuses:
+    if EditConflict in spec.refuses:
         found.append(_header("If-Match", "The ETag of the version you read. If it has changed, the response is 412."))
     if spec.replays:
         key = _header("Idempotency-Key", "A unique name for this request. A repeated request gets the first response.")
-        key["schema"] = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"}
+        key["schema"] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"}
         found.append(key)
     return found
 
@@ -403,7 +403,7 @@ def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -
     if "enum" in plain:
         words = [", ".join(str(each) for each in plain["enum"])]
     low, high = plain.get("minimum"), plain.get("maximum")
-    if low is not None and high is not None and high != LARGEST_ID:
+    if low is not None and high is not None and high != MAX_ID:
         words.append(f"{low} to {high}")
     if "maxLength" in plain:
         words.append(f"at most {plain['maxLength']} characters")

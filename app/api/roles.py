@@ -7,22 +7,22 @@ from typing import Any
 from flask import request
 
 from app.api import bp
-from app.api.answers import Answer, check_unchanged
 from app.api.endpoint import endpoint
+from app.api.responses import Answer, check_unchanged
 from app.api.schemas import NewRoleIn, PageQuery, RoleIn, RoleOut, RolesOut
-from app.errors import Changed, NotAllowed, RoleFixed, RoleInUse, RoleNotFound, RoleTaken
+from app.errors import EditConflict, NotAllowed, RoleFixed, RoleInUse, RoleNotFound, RoleTaken
 from app.models import Role
-from app.services.directory import Position
 from app.services.permissions import ROLES_EDIT, ROLES_READ, granted
 from app.services.roles import RoleSpec, spec_of
+from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, requires
 from app.web.cursors import read_cursor, write_cursor
 
 _CANNOT_MAKE = (NotAllowed, RoleTaken, RoleFixed)
-_CANNOT_CHANGE = (*_CANNOT_MAKE, RoleNotFound, Changed)
-_CANNOT_DELETE = (NotAllowed, RoleNotFound, RoleFixed, RoleInUse, Changed)
+_CANNOT_CHANGE = (*_CANNOT_MAKE, RoleNotFound, EditConflict)
+_CANNOT_DELETE = (NotAllowed, RoleNotFound, RoleFixed, RoleInUse, EditConflict)
 ROLES = {"list": "roles"}
 
 
@@ -46,7 +46,7 @@ def make_role(body: NewRoleIn) -> Answer:
     """Create a role, up to your own permissions."""
     spec = RoleSpec(**body.model_dump() | {"permissions": frozenset(body.permissions)})
     with unit_of_work() as work:
-        role = work.roles.make(spec, by=identity.signed_in())
+        role = work.roles.create(spec, by=identity.signed_in())
     return Answer(_shown(role), status=201, headers={"Location": f"{request.script_root}/api/v1/roles/{role.id}"})
 
 

@@ -12,10 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from app.errors import AccountError, WeakPassword
 from app.extensions import credentials, settings
-from app.models import LONGEST_DESCRIPTION, LONGEST_REASON, LONGEST_ROLE_NAME, Status
+from app.models import MAX_DESCRIPTION_LENGTH, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH, Status
 from app.services.addresses import (
-    LONGEST_ADDRESS,
-    LONGEST_NAME,
+    MAX_ADDRESS_LENGTH,
+    MAX_NAME_LENGTH,
     NOT_IN_NAMES,
     canonical_address,
     clean_name,
@@ -24,10 +24,10 @@ from app.services.addresses import (
 from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME
-from app.web.rows import LARGEST_ID
+from app.web.query_params import MAX_ID
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
-LONGEST_PASSWORD = 1024
+MAX_PASSWORD_LENGTH = 1024
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 # RFC 3339, section 5.6, without what no expiry needs: years of three digits, leap seconds, offsets of a day.
 TIME = (
@@ -61,7 +61,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-_name = _line(LONGEST_NAME)
+_name = _line(MAX_NAME_LENGTH)
 
 
 def _say_reserved_domains(schema: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ Email = Annotated[
     str,
     Field(
         min_length=3,
-        max_length=LONGEST_ADDRESS,
+        max_length=MAX_ADDRESS_LENGTH,
         pattern=CLEAN,
         description="Letters of any script are accepted. Domains are stored in ASCII.",
         json_schema_extra=_say_reserved_domains,
@@ -86,7 +86,7 @@ Email = Annotated[
 Name = Annotated[
     str,
     Field(
-        max_length=LONGEST_NAME,
+        max_length=MAX_NAME_LENGTH,
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
         examples=["Ada Lovelace"],
     ),
@@ -96,7 +96,7 @@ Password = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_PASSWORD,
+        max_length=MAX_PASSWORD_LENGTH,
         json_schema_extra={"format": "password"},
         examples=["a quieter harbour"],
     ),
@@ -119,7 +119,7 @@ ChosenPassword = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_PASSWORD,
+        max_length=MAX_PASSWORD_LENGTH,
         description="Hard to guess, without words of the name or email address.",
         json_schema_extra=_say_bounds,
         examples=["a quieter harbour"],
@@ -130,7 +130,7 @@ Token = Annotated[
     str, Field(min_length=1, max_length=512, pattern=CLEAN, examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"])
 ]
 RoleName = Annotated[str, Field(min_length=1, max_length=64, pattern=CLEAN, examples=["member"])]
-Id = Annotated[int, Field(ge=1, le=LARGEST_ID, examples=[1])]
+Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
 Time = Annotated[datetime, Field(examples=["2026-11-12T14:05:00Z"])]
 Flag = Annotated[bool, Field(examples=[True])]
 RoleNames = Annotated[list[RoleName], Field(max_length=20, examples=[["member"]])]
@@ -317,11 +317,11 @@ Reason = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_REASON,
+        max_length=MAX_REASON_LENGTH,
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
         examples=["Requested by letter."],
     ),
-    AfterValidator(_line(LONGEST_REASON)),
+    AfterValidator(_line(MAX_REASON_LENGTH)),
     AfterValidator(_not_blank),
 ]
 
@@ -405,7 +405,7 @@ NewRoleName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_ROLE_NAME,
+        max_length=MAX_ROLE_NAME_LENGTH,
         pattern=f"^{ROLE_NAME}$",
         description="Lowercase letters, digits, hyphens and underscores, starting with a letter.",
         examples=["editor"],
@@ -417,11 +417,11 @@ Permissions = Annotated[list[Permission], Field(max_length=200, examples=[["user
 Description = Annotated[
     str,
     Field(
-        max_length=LONGEST_DESCRIPTION,
+        max_length=MAX_DESCRIPTION_LENGTH,
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
         examples=["Manages users."],
     ),
-    AfterValidator(_line(LONGEST_DESCRIPTION)),
+    AfterValidator(_line(MAX_DESCRIPTION_LENGTH)),
 ]
 
 
@@ -507,8 +507,8 @@ class InvitationsOut(Out):
 
 
 class AuditQuery(PageQuery):
-    actor_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="The actor.")] | None = None
-    subject_id: Annotated[int, Field(ge=1, le=LARGEST_ID, description="The affected user.")] | None = None
+    actor_id: Annotated[int, Field(ge=1, le=MAX_ID, description="The actor.")] | None = None
+    subject_id: Annotated[int, Field(ge=1, le=MAX_ID, description="The affected user.")] | None = None
     kind: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["user.deleted"])] | None = None
     since: TimeIn | None = None
     until: TimeIn | None = None
@@ -563,7 +563,7 @@ KeyName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_NAME,
+        max_length=MAX_NAME_LENGTH,
         json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
         examples=["Nightly export"],
     ),

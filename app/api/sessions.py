@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from app.api import bp
-from app.api.answers import Answer
 from app.api.endpoint import endpoint
+from app.api.responses import Answer
 from app.api.schemas import (
     ApiKeyIn,
     ApiKeyOut,
@@ -29,13 +29,13 @@ from app.errors import (
 from app.extensions import now
 from app.models import Session
 from app.services.api_keys import DEFAULT_DAYS
-from app.services.directory import Position
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
+from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, confirmed, open_to_keys
 from app.web.cursors import read_cursor, write_cursor
-from app.web.devices import device_name
+from app.web.user_agents import device_name
 
 _CANNOT_MAKE = (NotAllowed, ScopeNotHeld, TooManyApiKeys, "in_the_past")
 SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
@@ -64,7 +64,7 @@ def list_sessions(query: PageQuery) -> SessionsOut:
 def end_session(session_id: int) -> Answer:
     """End one of your sessions. Revokes its tokens immediately."""
     with unit_of_work() as work:
-        work.sessions.end(session_id, user_id=identity.signed_in().user_id, reason="ended_by_owner")
+        work.sessions.revoke(session_id, user_id=identity.signed_in().user_id, reason="ended_by_owner")
     return Answer(message="Session ended.")
 
 
@@ -93,7 +93,9 @@ def make_api_key(body: ApiKeyIn) -> Answer:
         raise InvalidInput([Problem("expires_at", InThePast.code, InThePast.message)])
     with unit_of_work() as work:
         try:
-            key, secret = work.api_keys.make(who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at)
+            key, secret = work.api_keys.create_key(
+                who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at
+            )
         except ScopeNotHeld as refusal:
             raise InvalidInput([Problem("scopes", refusal.code, str(refusal))]) from None
     shown = ApiKeyOut.model_validate(key).model_dump()
@@ -119,7 +121,7 @@ def show_api_key(key_id: int) -> ApiKeyOut:
 def end_api_key(key_id: int) -> Answer:
     """Revoke an API key."""
     with unit_of_work() as work:
-        work.api_keys.end(key_id, by=identity.signed_in())
+        work.api_keys.revoke_key(key_id, by=identity.signed_in())
     return Answer(message="API key revoked.")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from flask import request
 
 from app.api import bp
-from app.api.answers import Answer, check_unchanged
 from app.api.endpoint import endpoint
+from app.api.responses import Answer, check_unchanged
 from app.api.schemas import (
     AccessOut,
     AccessQuery,
@@ -26,8 +26,8 @@ from app.api.schemas import (
 )
 from app.errors import (
     AlreadyConfirmed,
-    Changed,
     ConfirmationRequired,
+    EditConflict,
     EmailTaken,
     InThePast,
     InvalidInput,
@@ -44,7 +44,6 @@ from app.errors import (
 from app.extensions import settings
 from app.models import User
 from app.principal import Principal
-from app.services.directory import ListedUser, UserFilter
 from app.services.permissions import (
     ACCOUNT_READ,
     ACCOUNT_WRITE,
@@ -53,6 +52,7 @@ from app.services.permissions import (
     USERS_READ,
     USERS_SUPPORT,
 )
+from app.services.user_search import ListedUser, UserFilter
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import identity
 from app.web.access import confirmed, open_to_keys, requires
@@ -65,7 +65,7 @@ _CANNOT_EDIT = (
     ConfirmationRequired,
     UserNotFound,
     LastAdministrator,
-    Changed,
+    EditConflict,
     TooManyChanges,
     "unknown_role",
     "in_the_past",
@@ -88,7 +88,7 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
         after=read_cursor(query.cursor, of=this),
         limit=query.limit,
     )
-    found, following = reading().directory.page(wanted)
+    found, following = reading().user_search.page(wanted)
     if query.role is not None and not found:
         _check_role(query.role)
     return {"items": [_shown(each, query.fields) for each in found], "next": write_cursor(following, of=this)}
@@ -109,7 +109,7 @@ def invite_user(body: InviteIn) -> Answer:
             invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
         except RoleNotFound as refusal:
             raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
-        made = work.directory.find(invitation.user_id)
+        made = work.user_search.find(invitation.user_id)
     if made is None:
         raise UserNotFound
     return Answer(
@@ -125,7 +125,7 @@ def invite_user(body: InviteIn) -> Answer:
 @open_to_keys(ACCOUNT_READ)
 def show_me(query: UserQuery) -> Answer:
     """Get the signed-in user."""
-    return _one(reading().directory.find(identity.signed_in().user_id), query.fields)
+    return _one(reading().user_search.find(identity.signed_in().user_id), query.fields)
 
 
 @bp.get("/v1/users/<id:user_id>")
@@ -134,7 +134,7 @@ def show_me(query: UserQuery) -> Answer:
 def show_user(user_id: int, query: UserQuery) -> Answer:
     """Get a user. Without `users:read` only yourself, with an API key only with `account:read`."""
     _check_visible(user_id)
-    return _one(reading().directory.find(user_id), query.fields)
+    return _one(reading().user_search.find(user_id), query.fields)
 
 
 @bp.put("/v1/users/<id:user_id>")
@@ -156,7 +156,7 @@ def patch_user(user_id: int, body: UserPatchIn) -> Answer:
 def _changed(user_id: int, body: UserFieldsIn) -> Answer:
     who = identity.signed_in()
     _check_visible(user_id)
-    before = reading().directory.find(user_id) if body.email is not None else None
+    before = reading().user_search.find(user_id) if body.email is not None else None
     if before is not None and before.email != body.email:
         count("mail")
     with unit_of_work() as work:
@@ -167,7 +167,7 @@ def _changed(user_id: int, body: UserFieldsIn) -> Answer:
         else:
             _deactivate(work, user, body, by=who)
         work.session.flush()
-        edited = work.directory.find(user_id, deleted=True)
+        edited = work.user_search.find(user_id, deleted=True)
     return _one(edited, None)
 
 
@@ -186,7 +186,7 @@ def show_access(user_id: int, query: AccessQuery) -> AccessOut:
     None,
     body=UserDeletionIn,
     needs_body=False,
-    refuses=(NotAllowed, UserNotFound, LastAdministrator, Changed),
+    refuses=(NotAllowed, UserNotFound, LastAdministrator, EditConflict),
     tag="users",
 )
 @requires(USERS_DELETE, on="users")
@@ -209,7 +209,7 @@ def restore_user(user_id: int) -> Answer:
     with unit_of_work() as work:
         work.users.restore(work.users.get(user_id, lock=True, deleted=True), by=identity.signed_in())
         work.session.flush()
-        restored = work.directory.find(user_id)
+        restored = work.user_search.find(user_id)
     return _one(restored, None)
 
 
@@ -219,7 +219,7 @@ def restore_user(user_id: int) -> Answer:
 def end_user_sessions(user_id: int) -> Answer:
     """Sign a user out everywhere."""
     with unit_of_work() as work:
-        ended = work.users.end_sessions(work.users.get(user_id), by=identity.signed_in())
+        ended = work.users.revoke_sessions(work.users.get(user_id), by=identity.signed_in())
     return Answer(message=f"Sessions ended: {ended}.")
 
 
@@ -257,7 +257,7 @@ def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
         except RoleNotFound as refusal:
             raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
     if body.is_active:
-        work.users.activate(user, by=by)
+        work.users.reactivate(user, by=by)
     elif body.is_active is False and (user.is_active or body.deactivation_reason or body.deactivated_until):
         _deactivate(work, user, body, by=by)
 

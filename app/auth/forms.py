@@ -51,7 +51,7 @@ class ConfirmByCodeForm(Form):
 
 class TwoFactorForm(Form):
     code = Code()
-    half = HiddenField()
+    pending = HiddenField(name="half")  # Forms of earlier releases send this name.
     trust = BooleanField("Trust this browser for 30 days")
 
 

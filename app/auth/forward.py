@@ -13,7 +13,7 @@ from app.extensions import settings
 from app.principal import Principal
 from app.web import identity
 from app.web.access import open_in_maintenance, public
-from app.web.front import for_other_apps
+from app.web.proxy_headers import for_other_apps
 from app.web.redirects import return_url
 
 NO_ROLES = "-"  # No role can have this name.

@@ -21,9 +21,9 @@ from app.auth.routes import REGISTERED_HERE
 from app.errors import (
     AuthenticatorLocked,
     BadPasskey,
-    DeadLink,
     EmailTaken,
     FactorNeeded,
+    InvalidLink,
     NotSetUp,
     TryLater,
     WeakPassword,
@@ -36,7 +36,6 @@ from app.services.additions import Addition
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
-from app.web.credentials import check_code, check_password, new_password
 from app.web.csrf import has_cookie, origin_suffices
 from app.web.errors import log_dead_link
 from app.web.forms import Form
@@ -44,6 +43,7 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import UNDO, options_to_prove, read_proof
 from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
+from app.web.sign_in import check_code, check_password, new_password
 
 RESET_OF = "reset_of"
 
@@ -67,7 +67,7 @@ def verify_email() -> ResponseReturnValue:
     try:
         token = kept_link(Purpose.VERIFY_EMAIL)
         link, user = reading().registration.get_candidate(token)
-    except DeadLink:
+    except InvalidLink:
         return dead_verification()
     is_same_browser = reading().registration.is_proof(session.get(REGISTERED_HERE), user)
     form = ButtonForm() if is_same_browser else VerifyWithPasswordForm()
@@ -79,7 +79,7 @@ def verify_email() -> ResponseReturnValue:
             _verify(token, seen)
         except (WrongPassword, TryLater) as refusal:
             form.refuse("password" if isinstance(form, VerifyWithPasswordForm) else None, refusal)
-        except DeadLink:
+        except InvalidLink:
             return dead_verification()
         else:
             return done("Email address confirmed. You can now sign in.", to="auth.login")
@@ -135,7 +135,7 @@ def reset_password() -> ResponseReturnValue:
         form.refuse("password", refusal)
     except TryLater as refusal:
         form.refuse(None, refusal)
-    except DeadLink:
+    except InvalidLink:
         return dead_link(again="auth.forgot_password", text="Get a new link")
     return _page("auth/reset_password.html", form, token, address=owner.email)
 
@@ -193,7 +193,7 @@ def invitation() -> ResponseReturnValue:
         form.refuse("password", refusal)
     except TryLater as refusal:
         form.refuse(None, refusal)
-    except DeadLink:
+    except InvalidLink:
         return dead_link(again="auth.login", text="Sign in")
     return _page("auth/invitation.html", form, token, address=invited.email)
 
@@ -247,7 +247,7 @@ def confirm_email_change() -> ResponseReturnValue:
         form.refuse("password", refusal)
     except (EmailTaken, TryLater) as refusal:
         form.refuse(None, refusal)
-    except DeadLink:
+    except InvalidLink:
         return dead_link(again="account.email", text="Go to your account")
     asks = isinstance(form, AccountPasswordForm)
     return _page("auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=asks)
@@ -289,7 +289,7 @@ def undo_email_change() -> ResponseReturnValue:
             )
     except EmailTaken as refusal:
         form.refuse(None, refusal)
-    except DeadLink:
+    except InvalidLink:
         return dead_link(again="auth.forgot_password", text="Reset your password")
     return _page("auth/undo_email_change.html", form, token, address=change.old_email)
 
@@ -335,7 +335,7 @@ def undo_addition() -> ResponseReturnValue:
         form.refuse("code", refusal)
     except (BadPasskey, FactorNeeded, TryLater) as refusal:
         form.refuse(None, refusal)
-    except DeadLink:
+    except InvalidLink:
         return dead_link(again="auth.forgot_password", text="Reset your password")
     if addition.older and not addition.had_app:
         form["code"].takes_recovery_only()
@@ -355,7 +355,7 @@ def undo_addition() -> ResponseReturnValue:
 
 
 def _undo(token: str, addition: Addition, *, credential: str | None, code: str) -> None:
-    """Raises BadPasskey, WrongCode, AuthenticatorLocked, TryLater, FactorNeeded, Busy, DeadLink."""
+    """Raises BadPasskey, WrongCode, AuthenticatorLocked, TryLater, FactorNeeded, Busy, InvalidLink."""
     proved = None
     if credential:
         found, count = read_proof(credential, purpose=UNDO, user_id=addition.user_id)
@@ -394,7 +394,7 @@ def keep_factors() -> ResponseReturnValue:
                 work.factor_resets.cancel_by_link(token)
             drop_link(token, Purpose.KEEP_FACTORS)
             return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="auth.login")
-    except (DeadLink, NotSetUp):
+    except (InvalidLink, NotSetUp):
         return dead_link(again="auth.login", text="Sign in")
     owner = reading().users.get(waiting.user_id, deleted=True)
     return _page("auth/keep_factors.html", form, token, address=owner.email, due_at=waiting.due_at)
@@ -422,7 +422,7 @@ def dead_link(
     cookies = "Your browser blocks cookies from this site. Allow them, then open the link again."
     is_opening = bool(request.view_args)
     log_dead_link()
-    g.refused_as = DeadLink.code
+    g.refused_as = InvalidLink.code
     return page(
         "auth/dead_link.html",
         status=410,
@@ -443,6 +443,6 @@ def _page(template: str, form: Form, token: str, **values: Any) -> ResponseRetur
 def _is_live(token: str, purpose: Purpose) -> bool:
     try:
         reading().links.get_live(token, purpose)
-    except DeadLink:
+    except InvalidLink:
         return False
     return True

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.auth import bp
 from app.auth.two_factor import ask_for_factor
-from app.errors import DeadChallenge, EmailTaken, NotUsable, RegistrationClosed, SecondFactorRequired
+from app.errors import EmailTaken, InvalidChallenge, NotUsable, RegistrationClosed, SecondFactorRequired
 from app.extensions import now, settings
 from app.principal import Principal
 from app.providers import Provider
@@ -20,11 +20,11 @@ from app.services.sign_in import Authentication
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import challenges, identity
 from app.web.access import open_in_maintenance, public
-from app.web.credentials import begin_session
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.providers import client_of, openid
 from app.web.redirects import done, keep_next, kept_next, next_page, onward
+from app.web.sign_in import begin_session
 
 if TYPE_CHECKING:
     from app.openid import Claims
@@ -49,7 +49,7 @@ def oauth(provider: str) -> ResponseReturnValue:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return redirect(url_for("auth.login", next=request.args.get("next")), code=303)
     purpose = CONFIRM if request.args.get("for") == CONFIRM and identity.principal() else SIGN_IN
-    state = challenges.begin("oauth", chosen.name, purpose)
+    state = challenges.issue_challenge("oauth", chosen.name, purpose)
     try:
         url = client_of(chosen).authorization_url(
             state=state, nonce=_nonce(state), verifier=_verifier(state), afresh=purpose == CONFIRM
@@ -71,14 +71,14 @@ def callback(provider: str) -> ResponseReturnValue:
     state, code = request.args.get("state", ""), request.args.get("code", "")
     try:
         began_with, purpose, *_ = challenges.spend("oauth", state)
-    except DeadChallenge as refusal:
+    except InvalidChallenge as refusal:
         _log(chosen, "the state is unknown, used, expired or of another browser")
         if identity.principal() is not None:  # In another tab they have signed in already.
             return onward(kept_next())
         return _refused(chosen, str(refusal))
     if began_with != chosen.name:
         _log(chosen, "the state is of another provider")
-        return _refused(chosen, str(DeadChallenge()))
+        return _refused(chosen, str(InvalidChallenge()))
     if not code:
         return _without_a_code(chosen)
     try:

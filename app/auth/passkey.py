@@ -7,16 +7,16 @@ from flask.typing import ResponseReturnValue
 
 from app.auth import bp
 from app.auth.forms import PasskeyForm
-from app.auth.two_factor import finish_half
+from app.auth.two_factor import finish_second_factor
 from app.errors import BadPasskey, NotUsable
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, unit_of_work
 from app.web import identity
 from app.web.access import open_in_maintenance, public
-from app.web.credentials import begin_session
 from app.web.limits import limited
 from app.web.passkeys import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
 from app.web.redirects import done, kept_next, next_page, onward
+from app.web.sign_in import begin_session
 
 
 @bp.post("/passkey")
@@ -54,13 +54,13 @@ def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
 
 
 def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
-    half = identity.half()
-    if half is None:
+    pending = identity.pending_second_factor()
+    if pending is None:
         return done("That took too long. Sign in again.", to="auth.login", kind="info")
-    found, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=half.user_id)
+    found, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=pending.user_id)
     with unit_of_work() as work:
         factor = work.factors.use_passkey(found, sign_count=count)
-    finish_half(half, factor, trust=bool(form.trust.data))
+    finish_second_factor(pending, factor, trust=bool(form.trust.data))
     return onward(kept_next())
 
 

@@ -26,12 +26,12 @@ from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import identity
 from app.web.access import by_oneself, open_in_maintenance, public, sets_up
-from app.web.credentials import confirm_session, new_password, sign_in
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import CONFIRM, options_to_prove, options_to_sign_in
 from app.web.redirects import done, next_page, onward
+from app.web.sign_in import confirm_session, new_password, sign_in
 
 REGISTERED_HERE = "registered"
 
@@ -129,7 +129,7 @@ def logout() -> ResponseReturnValue:
     if who is not None:
         try:
             with unit_of_work() as work:
-                work.sessions.end(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
+                work.sessions.revoke(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         except SessionNotFound:
             pass
     identity.drop_session()

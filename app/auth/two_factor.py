@@ -14,19 +14,19 @@ from app.services.sign_in import Authentication
 from app.unit_of_work import reading
 from app.web import identity
 from app.web.access import open_in_maintenance, public
-from app.web.credentials import begin_session, check_code
-from app.web.identity import Half
+from app.web.identity import PendingSecondFactor
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import TWO_FACTOR, options_to_prove
 from app.web.redirects import done, keep_next, kept_next, onward
+from app.web.sign_in import begin_session, check_code
 
 
 def ask_for_factor(
     asked: SecondFactorRequired, *, method: str, remember: bool, target: str | None
 ) -> ResponseReturnValue:
     """Go on to the second step, which this browser alone can take, for ten minutes."""
-    identity.keep_half(Half(asked.user_id, asked.proof, method, remember))
+    identity.keep_pending_second_factor(PendingSecondFactor(asked.user_id, asked.proof, method, remember))
     keep_next(target)
     return redirect(url_for("auth.two_factor"), code=303)
 
@@ -36,45 +36,47 @@ def ask_for_factor(
 @open_in_maintenance
 @limited("login")
 def two_factor() -> ResponseReturnValue:
-    half = identity.half()
-    form = TwoFactorForm(half=half.handle if half else "")
-    if half is None or form.half.data != half.handle:
+    pending = identity.pending_second_factor()
+    form = TwoFactorForm(pending=pending.handle if pending else "")
+    if pending is None or form.pending.data != pending.handle:
         text = "That took too long, or you started to sign in to another account in this browser. Sign in again."
         return done(text, to="auth.login", kind="info")
-    if _uses_recovery(half):
+    if _uses_recovery(pending):
         form.code.takes_recovery_only()
     if form.validate_on_submit():
         try:
-            factor = check_code(half.user_id, form.code.data or "")
-            finish_half(half, factor, trust=bool(form.trust.data))
+            factor = check_code(pending.user_id, form.code.data or "")
+            finish_second_factor(pending, factor, trust=bool(form.trust.data))
         except NotUsable:
             return done("Your account has changed since. Sign in again.", to="auth.login", kind="info")
         except (WrongCode, AuthenticatorLocked, TryLater) as refusal:
             form.refuse("code", refusal)
         else:
             return onward(kept_next())
-    return _ask(half, form)
+    return _ask(pending, form)
 
 
-def _has_app(half: Half) -> bool:
-    return reading().factors.find(half.user_id, Factor.TOTP) is not None
+def _has_app(pending: PendingSecondFactor) -> bool:
+    return reading().factors.find(pending.user_id, Factor.TOTP) is not None
 
 
-def _uses_recovery(half: Half) -> bool:
-    return request.args.get("use") == "recovery" or not _has_app(half)
+def _uses_recovery(pending: PendingSecondFactor) -> bool:
+    return request.args.get("use") == "recovery" or not _has_app(pending)
 
 
-def _ask(half: Half, form: TwoFactorForm) -> ResponseReturnValue:
+def _ask(pending: PendingSecondFactor, form: TwoFactorForm) -> ResponseReturnValue:
     return page(
         "auth/two_factor.html",
         form,
-        uses_recovery=_uses_recovery(half),
-        has_totp=_has_app(half),
-        options=options_to_prove(TWO_FACTOR, half.user_id, reading().factors.list_passkeys(half.user_id)),
+        uses_recovery=_uses_recovery(pending),
+        has_totp=_has_app(pending),
+        options=options_to_prove(TWO_FACTOR, pending.user_id, reading().factors.list_passkeys(pending.user_id)),
     )
 
 
-def finish_half(half: Half, factor: ProvedFactor, *, trust: bool) -> None:
+def finish_second_factor(pending: PendingSecondFactor, factor: ProvedFactor, *, trust: bool) -> None:
     """Begin the session of who has shown a second factor. Raises NotUsable."""
-    proved = Authentication(half.user_id, half.method, remember=half.remember, factor=factor, first_factor=half.proof)
+    proved = Authentication(
+        pending.user_id, pending.method, remember=pending.remember, factor=factor, first_factor=pending.proof
+    )
     begin_session(lambda _: proved, trust=trust)

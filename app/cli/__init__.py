@@ -13,8 +13,8 @@ from werkzeug.utils import import_string
 
 from app.errors import AccountError
 from app.extensions import DATABASE_AWAY
-from app.principal import NOWHERE, OPERATOR
-from app.schema import first_line
+from app.migration_state import first_line
+from app.principal import NO_VISIT, OPERATOR
 from app.services.audit import Origin
 from app.settings import SettingsError
 
@@ -27,7 +27,7 @@ COMMANDS = {
     "invitations": "app.cli.invitations:invitations",
     "jobs": "app.jobs.commands:jobs",
     "keys": "app.cli.keys:keys",
-    "maintenance": "app.cli.site:maintenance",
+    "maintenance": "app.cli.maintenance:maintenance",
     "mail": "app.cli.mail:mail",
     "prepare": "app.cli.prepare:prepare",
     "restore": "app.cli.backup:restore",
@@ -63,7 +63,7 @@ def _as_operator(command: click.Command) -> click.Command:
     def invoke(ctx: click.Context) -> Any:
         try:
             with ctx.ensure_object(ScriptInfo).load_app().app_context():
-                g.origin = Origin(NOWHERE, OPERATOR, entry_point="cli")
+                g.origin = Origin(NO_VISIT, OPERATOR, entry_point="cli")
                 return inner(ctx)
         except (AccountError, SettingsError) as refusal:
             click.echo(f"Error: {refusal}", err=True)

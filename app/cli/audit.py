@@ -14,8 +14,8 @@ from flask.cli import AppGroup
 from app.cli.users import WHO, json_option
 from app.services.audit_search import AuditFilter
 from app.unit_of_work import reading
+from app.web.audit_descriptions import SENTENCES
 from app.web.exports import as_csv, as_dict, as_json_lines
-from app.web.sentences import SENTENCES
 
 audit = AppGroup("audit", help="Read, export and verify the audit log.")
 

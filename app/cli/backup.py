@@ -41,9 +41,9 @@ from sqlalchemy.types import NullType, TypeEngine
 
 from app.cli.database import init_migrate
 from app.extensions import db, now, one_write, settings
+from app.migration_state import current_revision, known_revisions, newest_revision, schema_state
 from app.models import Base
 from app.models.base import UtcTime
-from app.schema import current_revision, known_revisions, newest_revision, schema_state
 from app.unit_of_work import unit_of_work
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations
 
 from app.extensions import db
-from app.schema import current_revision
+from app.migration_state import current_revision
 from app.settings import ROOT
 
 __all__ = ["migrations"]

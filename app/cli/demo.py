@@ -35,9 +35,9 @@ from app.models.user import words_of
 from app.principal import Visit
 from app.security.tokens import new_token, token_hash
 from app.services.audit import Origin
-from app.services.statements import insert_rows, next_ids
+from app.services.dialects import insert_rows, next_ids
 from app.services.statistics import ACTIVE
-from app.tasks import AnswerRegistration, CountStatistics, SealAuditEvents
+from app.tasks import CountStatistics, SealAuditEvents, SendConfirmation
 from app.unit_of_work import Work, reading, unit_of_work
 
 ADMIN = "demo@example.com"
@@ -280,7 +280,7 @@ class Crowd:
         }
 
     def _job(self, job_id: int, user_id: int, at: datetime) -> dict[str, Any]:
-        task = AnswerRegistration(user_id=user_id)
+        task = SendConfirmation(user_id=user_id)
         is_dead = self._random.random() < 0.01
         return {
             "id": job_id,

@@ -19,20 +19,20 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from app.cli.outside import Unreachable, looked_at
+from app.cli.doctor_external import Unreachable, looked_at
 from app.emails.sender import check_server
 from app.env_file import list_ambiguous, read_env_file
 from app.extensions import NO_CLUSTER, db, notifier, now, settings
+from app.migration_state import current_revision, first_line, schema_state
 from app.models import ADMINISTRATOR, JobState
-from app.schema import current_revision, first_line, schema_state
 from app.services.job_board import JobFilter
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.web.providers import callback_url, client_of, openid
 
-LEAST_FREE_BYTES = 500 * 1024 * 1024
-OLDEST_POSTGRESQL = 14
-MOST_SKEW_SECONDS = 5
+MIN_FREE_BYTES = 500 * 1024 * 1024
+MIN_POSTGRESQL_VERSION = 14
+MAX_CLOCK_SKEW_SECONDS = 5
 OVERDUE = timedelta(minutes=5)
 
 
@@ -145,11 +145,11 @@ def _about_database() -> Iterator[Finding]:
             yield Finding(f"database: SQLite {'.'.join(map(str, driver.server_version_info or ()))}", "ok")
             return
         version = driver.server_version_info or ()
-        is_old = version < (OLDEST_POSTGRESQL,)
-        advice = f"use PostgreSQL {OLDEST_POSTGRESQL} or newer" if is_old else ""
+        is_old = version < (MIN_POSTGRESQL_VERSION,)
+        advice = f"use PostgreSQL {MIN_POSTGRESQL_VERSION} or newer" if is_old else ""
         yield Finding(f"database: PostgreSQL {'.'.join(map(str, version))}", "error" if is_old else "ok", advice)
         skew = (connection.execute(select(func.clock_timestamp())).scalar_one() - now()).total_seconds()
-    if abs(skew) > MOST_SKEW_SECONDS:
+    if abs(skew) > MAX_CLOCK_SKEW_SECONDS:
         yield Finding(
             f"the database's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}",
             "warning",
@@ -161,7 +161,7 @@ def _disk_of_database() -> Iterator[Finding]:
     """Whether it has room, tried with a table that is dropped at once: a full disk is noticed by writing only."""
     if db.engine.dialect.name == "sqlite":
         folder = Path(settings().database.database or "").absolute().parent
-        if (free := shutil.disk_usage(folder).free) < LEAST_FREE_BYTES:
+        if (free := shutil.disk_usage(folder).free) < MIN_FREE_BYTES:
             yield Finding("disk of the database", "warning", f"only {free // 2**20} MiB left at {folder}")
         return
     try:
@@ -217,13 +217,13 @@ def check_queue() -> Iterator[Finding]:
 
 
 def check_workers() -> Iterator[Finding]:
-    crew = notifier.crew()
-    if crew is None or settings().environment == "testing":
+    workers = notifier.find_workers()
+    if workers is None or settings().environment == "testing":
         return
-    alive = crew.alive(now(), busy=_busy_workers())
+    alive = workers.list_alive(now(), busy=_busy_workers())
     state = "ok" if alive else "warning"
     yield Finding(f"workers: {len(alive)}", state, "" if alive else "emails and jobs wait; start `flask jobs worker`")
-    if crew.last_round_at is None:
+    if workers.last_run_at is None:
         yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs worker`")
     hosts = sorted({each.name.rpartition(":")[0] for each in alive} | {socket.gethostname()})
     if settings().database.get_backend_name() == "sqlite" and len(hosts) > 1:
@@ -330,7 +330,7 @@ def check_instance() -> Iterator[Finding]:
     if key.is_file() and stat.S_IMODE(key.stat().st_mode) & 0o077:
         yield Finding("secret key file", "error", f"others can read it; run chmod 600 {key}")
     free = shutil.disk_usage(folder).free
-    state = "ok" if free > LEAST_FREE_BYTES else "warning"
+    state = "ok" if free > MIN_FREE_BYTES else "warning"
     yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB left")
 
 

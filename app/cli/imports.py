@@ -12,14 +12,14 @@ import click
 from app.cli.users import json_option, users
 from app.models import Phase, UserImport
 from app.principal import OPERATOR
-from app.services.directory import UserFilter
-from app.services.user_import_run import NARROWED
-from app.services.user_imports import MOST_BYTES
+from app.services.import_worker import NARROWED
+from app.services.user_imports import MAX_FILE_BYTES
+from app.services.user_search import UserFilter
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import csv_lines
-from app.web.follow import follow_job
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
 from app.web.jobs import json_text
+from app.web.progress_bar import follow_job
 from app.web.uploads import store
 
 NAMES = {"new": "new", "changed": "changed", "unchanged": "unchanged", "refused": "refused"}
@@ -38,19 +38,19 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
 
     The columns are email, name and roles. A worker runs the import.
     """
-    if file.stat().st_size > MOST_BYTES:
-        raise click.ClickException(f"{file} has more than {MOST_BYTES // 1024**2} MB. Split the file.")
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise click.ClickException(f"{file} has more than {MAX_FILE_BYTES // 1024**2} MB. Split the file.")
     with file.open("rb") as stream:
         file_id, lines = store(stream, name=file.name, owner_id=None)
     with unit_of_work() as work:
-        found = work.user_imports.begin(file_id, lines=lines, by=OPERATOR)
+        found = work.user_imports.create_import(file_id, lines=lines, by=OPERATOR)
     found = _followed(found, "Checking", Phase.CHECKED)
     has_work = bool(found.checked.get("new") or found.checked.get("changed"))
     if not as_json:
         _tell(found, found.checked, NAMES)
     if has_work and not dry_run and (yes or click.confirm("Start the import?", err=True)):
         with unit_of_work() as work:
-            found = work.user_imports.start(found.id, invites=invite, by=OPERATOR)
+            found = work.user_imports.start_import(found.id, invites=invite, by=OPERATOR)
         found = _followed(found, "Importing", Phase.DONE)
         if not as_json:
             _tell(found, found.applied, DONE)
@@ -71,7 +71,7 @@ def export_users(file: IO[str]) -> None:
 
 
 def _all() -> Iterator[tuple[Any, ...]]:
-    return map(exported, reading().directory.walk(UserFilter(order="created_at", descending=False)))
+    return map(exported, reading().user_search.walk(UserFilter(order="created_at", descending=False)))
 
 
 def _followed(found: UserImport, label: str, phase: Phase) -> UserImport:

@@ -50,7 +50,7 @@ def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None,
     expires_at = now() + timedelta(days=days) if days else None
     with unit_of_work() as work:
         user = work.users.find(who)
-        key, secret = work.api_keys.create_for(user, name=name, scopes=scopes, expires_at=expires_at)
+        key, secret = work.api_keys.create_key_for(user, name=name, scopes=scopes, expires_at=expires_at)
         known = as_dict(key, user.email) | {"key": secret}
     click.echo(json.dumps(known, indent=2) if as_json else secret)
 
@@ -60,7 +60,7 @@ def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None,
 def revoke(key_id: int) -> None:
     """Revoke an API key."""
     with unit_of_work() as work:
-        name = work.api_keys.end(key_id, by=OPERATOR).name
+        name = work.api_keys.revoke_key(key_id, by=OPERATOR).name
     click.echo(f"Revoked API key {key_id} ({name}).")
 
 

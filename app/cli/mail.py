@@ -11,7 +11,7 @@ from app.cli.users import ADDRESS, json_option
 from app.emails import MailDelayed, MailRefused, messages, send
 from app.extensions import now, settings
 from app.models import MailStatus
-from app.services.mail_log import MailFilter
+from app.services.sent_mails import MailFilter
 from app.unit_of_work import reading
 from app.web.jobs import json_text
 
@@ -43,7 +43,7 @@ def test(email: str) -> None:
 @json_option
 def list_mails(to: str | None, status: str | None, limit: int, as_json: bool) -> None:
     """List sent emails, newest first."""
-    mails = reading().mail_log.list(MailFilter(status, to), limit=limit)
+    mails = reading().sent_mails.list(MailFilter(status, to), limit=limit)
     if as_json:
         click.echo(json_text([{name: getattr(mail, name) for name in SHOWN} for mail in mails]))
         return

@@ -22,8 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.database import init_migrate, report_change
 from app.extensions import NO_CLUSTER, db, settings
-from app.queue import queue_state
-from app.schema import current_revision, first_line, known_revisions, newest_revision
+from app.migration_state import current_revision, first_line, known_revisions, newest_revision
+from app.redis_queue import queue_state
 from app.settings import Settings
 
 MIN_FREE_MEBIBYTES = 16

@@ -16,7 +16,7 @@ from app.errors import InvalidRole
 from app.models import Role
 from app.principal import OPERATOR
 from app.services.permissions import EVERYTHING, PERMISSIONS, granted
-from app.services.roles import MOST_COUNTED, RoleChange, RoleSpec, spec_of
+from app.services.roles import MAX_COUNTED, RoleChange, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
 
 roles = AppGroup("roles", help="Manage roles and their permissions.")
@@ -47,7 +47,7 @@ def list_roles(as_json: bool) -> None:
         return
     for role, count in found:
         held = "everything" if EVERYTHING in role.permissions else f"{len(role.permissions)} permissions"
-        holders = f"over {MOST_COUNTED}" if count > MOST_COUNTED else count
+        holders = f"over {MAX_COUNTED}" if count > MAX_COUNTED else count
         click.echo(f"{role.name:<24}  {held:<16}  {holders:>9}  {role.description}".rstrip())
 
 
@@ -93,7 +93,7 @@ def create(
         administrators_only=administrators_only,
     )
     with unit_of_work() as work:
-        work.roles.make(spec, by=OPERATOR)
+        work.roles.create(spec, by=OPERATOR)
     click.echo(f"Created role {name}.")
 
 

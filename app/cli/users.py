@@ -16,12 +16,12 @@ from flask.cli import AppGroup
 from app.emails.messages import address_of
 from app.errors import InvalidAddress, InvalidName
 from app.extensions import credentials, settings
-from app.models import LONGEST_REASON, Status, User
+from app.models import MAX_REASON_LENGTH, Status, User
 from app.principal import OPERATOR
 from app.services.addresses import canonical_address, clean_name
-from app.services.directory import ListedUser, UserFilter
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
+from app.services.user_search import ListedUser, UserFilter
 from app.unit_of_work import Work, reading, unit_of_work
 
 users = AppGroup("users", help="Manage users. USER is an email address or a user ID.")
@@ -92,7 +92,7 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
 @json_option
 def list_users(search: str, role: str | None, status: Status | None, limit: int, as_json: bool) -> None:
     """List users, newest first."""
-    page, _ = reading().directory.page(UserFilter(q=search, role=role, status=status, limit=limit))
+    page, _ = reading().user_search.page(UserFilter(q=search, role=role, status=status, limit=limit))
     if as_json:
         click.echo(json.dumps([listed(user, user.roles) for user in page], indent=2))
         return
@@ -170,7 +170,7 @@ def reactivate(who: str | int) -> None:
     """Reactivate a deactivated user."""
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
-        changed = work.users.activate(user, by=OPERATOR)
+        changed = work.users.reactivate(user, by=OPERATOR)
     click.echo(f"Reactivated {user.email}." if changed else f"{user.email} is already active.")
 
 
@@ -213,7 +213,7 @@ def restore(who: str | int) -> None:
 def revoke_sessions(who: str | int) -> None:
     """Sign a user out everywhere."""
     with unit_of_work() as work:
-        ended = work.users.end_sessions(work.users.find(who), by=OPERATOR)
+        ended = work.users.revoke_sessions(work.users.find(who), by=OPERATOR)
     click.echo(f"Sessions revoked: {ended}.")
 
 
@@ -241,14 +241,14 @@ def reset_factors(who: str | int, reason: str | None, now: bool, cancel: bool) -
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         if cancel:
-            work.factor_resets.cancel(user, by=OPERATOR)
+            work.factor_resets.cancel_reset(user, by=OPERATOR)
             click.echo("Reset cancelled. The second factors stay.")
             return
-        reset = work.factor_resets.begin(user, reason=reason, by=OPERATOR)
+        reset = work.factor_resets.announce_reset(user, reason=reason, by=OPERATOR)
         if now:
             reset.due_at = work.clock()
             work.session.flush()
-            work.factor_resets.finish(reset.id)
+            work.factor_resets.apply_reset(reset.id)
     click.echo(
         f"The second factors of {user.email} are removed{'' if now else f' at {reset.due_at:%Y-%m-%d %H:%M} UTC'}."
     )
@@ -263,7 +263,7 @@ def reencrypt() -> None:
     sealed = 0
     while True:
         with unit_of_work() as work:
-            some = work.factors.reseal()
+            some = work.factors.reencrypt()
         sealed += some
         if not some:
             break
@@ -368,7 +368,7 @@ def reset_link(who: str | int, as_json: bool) -> None:
 def _make_link(work: Work, who: str | int) -> tuple[str, datetime]:
     user = work.users.find(who)
     lifetime = timedelta(minutes=settings().reset_link_minutes)
-    made, token = work.users.make_link(user, lifetime=lifetime, by=OPERATOR)
+    made, token = work.users.create_reset_link(user, lifetime=lifetime, by=OPERATOR)
     return address_of(f"/auth/reset-password/{token}"), made.expires_at
 
 
@@ -384,8 +384,8 @@ def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
 def check_reason(reason: str | None) -> str:
     """The reason without white space around it. Raises UsageError if it is missing or too long."""
     kept = (reason or "").strip()
-    if not kept or len(kept) > LONGEST_REASON:
-        raise click.UsageError(f"Enter a reason of 1 to {LONGEST_REASON} characters.")
+    if not kept or len(kept) > MAX_REASON_LENGTH:
+        raise click.UsageError(f"Enter a reason of 1 to {MAX_REASON_LENGTH} characters.")
     return kept
 
 

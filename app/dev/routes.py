@@ -16,9 +16,9 @@ from flask.typing import ResponseReturnValue
 from app.dev import bp
 from app.extensions import settings
 from app.web.access import public
-from app.web.frames import mail_frame
-from app.web.front import is_from_this_machine
+from app.web.mail_preview import mail_frame
 from app.web.pages import page
+from app.web.proxy_headers import is_from_this_machine
 
 P = ParamSpec("P")
 

@@ -10,13 +10,13 @@ from sqlalchemy.exc import ProgrammingError
 from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.health import bp
 from app.metrics import Reading, metrics
+from app.migration_state import schema_state
 from app.patience import OF_CHECKS, be_patient
-from app.schema import schema_state
 from app.security.tokens import is_doctor_token
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
-from app.web.front import is_from_this_machine
 from app.web.identity import log_refused
+from app.web.proxy_headers import is_from_this_machine
 
 
 @bp.get("/healthz")
@@ -80,13 +80,13 @@ def _readings() -> Iterator[Reading]:
     parts = {"database": float(bool(stored)), "queue": float(queue == "ok")}
     yield Reading("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
     yield from stored
-    crew = notifier.crew()
-    if crew is not None:
+    workers = notifier.find_workers()
+    if workers is not None:
         yield Reading("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
-        alive = crew.alive(now(), busy=busy)
+        alive = workers.list_alive(now(), busy=busy)
         yield Reading("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})
-        if crew.last_round_at is not None:
-            at = {"": crew.last_round_at.timestamp()}
+        if workers.last_run_at is not None:
+            at = {"": workers.last_run_at.timestamp()}
             yield Reading("gatehouse_schedule_last_round_timestamp_seconds", "When the schedule last ran.", at)
 
 
@@ -96,7 +96,7 @@ def _stored() -> Iterator[Reading]:
     waits = look.job_queue.oldest_due().total_seconds()
     yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
     yield Reading("gatehouse_dead_jobs", "Jobs that failed for good.", {"": look.job_board.count_dead()})
-    yield Reading("gatehouse_delayed_mails", "Mails that are tried again later.", {"": look.mail_log.count_delayed()})
+    yield Reading("gatehouse_delayed_mails", "Mails that are tried again later.", {"": look.sent_mails.count_delayed()})
     if (backup := look.statistics.last_backup()) is not None:
         at = {"": backup.timestamp()}
         yield Reading("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

@@ -14,8 +14,8 @@ from app.jobs.schedule import run_schedule, tick
 from app.models import JobState
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
 from app.unit_of_work import reading, unit_of_work
-from app.web.follow import follow_job
 from app.web.jobs import as_dict, as_entry, duration, json_text, progress_text, situation
+from app.web.progress_bar import follow_job
 
 jobs = AppGroup("jobs", help="Run workers, and manage jobs.")
 schedule_group = AppGroup("schedule", help="Manage the schedule.")
@@ -34,7 +34,7 @@ def worker(processes: int | None, schedule: bool, burst: bool) -> None:
 
     Stops on TERM or Ctrl-C, after the running jobs have finished. HUP restarts it with new code.
     """
-    from app.jobs.pool import Pool  # noqa: PLC0415 - only this command needs the workers and their client.
+    from app.jobs.rq_workers import Pool  # noqa: PLC0415 - only this command needs the workers and their client.
 
     url = settings().queue_url
     if not url:

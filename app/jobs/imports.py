@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from app.errors import Pointless, UnreadableFile
+from app.errors import NothingToDo, UnreadableFile
 from app.jobs.registry import Run, handles_in_steps
 from app.models import Phase, UserImport
-from app.services.tables import Record, read_table
-from app.services.user_import_run import MOST_ROWS, columns_of
+from app.services.csv_reader import Record, read_table
+from app.services.import_worker import MAX_ROWS, columns_of
 from app.tasks import ApplyUserImport, CheckUserImport
 from app.unit_of_work import reading
 
@@ -21,7 +21,7 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
     found = _in_phase(task.import_id, Phase.CHECKING)
     total, done = found.rows, (run.claim.position or {}).get("row", 1)
     try:
-        by = reading().user_import_run.importer(found)
+        by = reading().import_worker.importer(found)
         table = read_table(reading().files.pieces(found.file_id or 0))
         used, ignored = columns_of(table.columns)
         for batch in _batches(table.records, after=done):
@@ -34,15 +34,15 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
                     )
                     for each in batch
                 ]
-                work.user_import_run.check(task.import_id, records, by=by)
+                work.import_worker.check(task.import_id, records, by=by)
                 done = batch[-1].number
                 work.progress(done, max(total, done), position={"row": done})
     except UnreadableFile as refusal:
         with run.step() as work:
-            work.user_import_run.refuse(task.import_id, str(refusal))
+            work.import_worker.refuse(task.import_id, str(refusal))
         return str(refusal)
     with run.step() as work:
-        checked = work.user_import_run.close_check(task.import_id, ignored=ignored)
+        checked = work.import_worker.close_check(task.import_id, ignored=ignored)
     return f"rows checked: {checked}"
 
 
@@ -53,25 +53,25 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
     row, done = position["row"], position["done"]
     while True:
         try:
-            by = reading().user_import_run.importer(_in_phase(task.import_id, Phase.APPLYING))
+            by = reading().import_worker.importer(_in_phase(task.import_id, Phase.APPLYING))
         except UnreadableFile as refusal:
             with run.step() as work:
-                work.user_import_run.refuse(task.import_id, str(refusal))
+                work.import_worker.refuse(task.import_id, str(refusal))
             return str(refusal)
         with run.step(by=by) as work:
-            count, row = work.user_import_run.apply(task.import_id, after=row, limit=BATCH, by=by)
+            count, row = work.import_worker.apply(task.import_id, after=row, limit=BATCH, by=by)
             done += count
             work.progress(done, total, position={"row": row, "done": done})
             if not count:
-                work.user_import_run.close(task.import_id)
+                work.import_worker.close(task.import_id)
         if not count:
             return f"rows: {done}"
 
 
 def _in_phase(import_id: int, phase: Phase) -> UserImport:
-    found = reading().user_import_run.find(import_id, phase)
+    found = reading().import_worker.find(import_id, phase)
     if found is None:
-        raise Pointless(f"the import no longer exists or is not {phase}")
+        raise NothingToDo(f"the import no longer exists or is not {phase}")
     return found
 
 
@@ -79,6 +79,6 @@ def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]
     """Those with a number above `after`, read outside of any transaction. Raises UnreadableFile for too many."""
     rest = (record for record in records if record.number > after)
     while batch := list(islice(rest, BATCH)):
-        if batch[-1].number > MOST_ROWS + 1:
-            raise UnreadableFile(f"The file has more than {MOST_ROWS:,} rows. Split the file.")
+        if batch[-1].number > MAX_ROWS + 1:
+            raise UnreadableFile(f"The file has more than {MAX_ROWS:,} rows. Split the file.")
         yield batch

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.emails import Message, messages
 from app.emails.samples import SAMPLES
-from app.errors import Pointless
+from app.errors import NothingToDo
 from app.extensions import settings
 from app.jobs.registry import handles
 from app.models import (
@@ -30,15 +30,14 @@ from app.services.job_queue import Claim
 from app.services.links import Undoable
 from app.services.permissions import REPORTS_READ, permissions_of
 from app.tasks import (
-    AnswerForgotPassword,
-    AnswerRegistration,
-    AnswerResendVerification,
+    ResendConfirmation,
     SendAccountActivated,
     SendAccountDeactivated,
     SendAccountDeleted,
+    SendApiKeyCreated,
     SendApiKeyExpires,
-    SendApiKeyMade,
     SendApiKeysNarrowed,
+    SendConfirmation,
     SendConfirmEmailChange,
     SendConnectionAdded,
     SendConnectionRemoved,
@@ -51,16 +50,17 @@ from app.tasks import (
     SendInvitation,
     SendNewDevice,
     SendPasswordChanged,
+    SendPasswordReset,
     SendSample,
     SendTokenReused,
     SendWeeklyReport,
 )
 from app.unit_of_work import Work
-from app.web.devices import device_name
+from app.web.user_agents import device_name
 
 
-@handles(AnswerRegistration)
-def answer_registration(work: Work, task: AnswerRegistration, claim: Claim) -> Message:
+@handles(SendConfirmation)
+def answer_registration(work: Work, task: SendConfirmation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified():
         return _already_registered(work, user, claim)
@@ -69,17 +69,17 @@ def answer_registration(work: Work, task: AnswerRegistration, claim: Claim) -> M
     return _verification(work, user, claim)
 
 
-@handles(AnswerResendVerification)
-def answer_resend_verification(work: Work, task: AnswerResendVerification, claim: Claim) -> Message:
+@handles(ResendConfirmation)
+def answer_resend_verification(work: Work, task: ResendConfirmation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     return _already_registered(work, user, claim) if user.is_verified() else _verification(work, user, claim)
 
 
-@handles(AnswerForgotPassword)
-def answer_forgot_password(work: Work, task: AnswerForgotPassword, claim: Claim) -> Message:
+@handles(SendPasswordReset)
+def answer_forgot_password(work: Work, task: SendPasswordReset, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if not user.is_active and not user.is_closed():
-        raise Pointless("the account is deactivated")
+        raise NothingToDo("the account is deactivated")
     _check_quota(work, claim, kind="reset_password", recipient=user.email)
     return messages.reset_password(
         user, _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.reset_link)
@@ -124,7 +124,7 @@ def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Me
 def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Message:
     reset = work.session.get(FactorReset, task.reset_id)
     if reset is None or reset.ended_at is not None:
-        raise Pointless("cancelled or already done")
+        raise NothingToDo("cancelled or already done")
     user = _active(work, reset.user_id)
     address, since = user.email, _address_since(work, user, before=None)
     if task.connection_id is not None:
@@ -135,7 +135,7 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
         address = change.old_email if change else ""
         since = _address_since(work, user, before=task.change_id)
     if not address or (address == user.email and (task.connection_id or task.change_id)):
-        raise Pointless("the address was removed, or is the account's address")
+        raise NothingToDo("the address was removed, or is the account's address")
     token = None
     if work.factor_resets.is_old_address(reset, since):
         token = work.links.issue(
@@ -153,7 +153,7 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
 def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
     user, session = _active(work, task.user_id), work.session.get(Session, task.session_id)
     if session is None:
-        raise Pointless("the session no longer exists")
+        raise NothingToDo("the session no longer exists")
     return messages.new_device(
         user, at=session.created_at, device=device_name(session.user_agent), address=session.address
     )
@@ -163,10 +163,10 @@ def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
 def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> Message:
     throttle = work.session.get(Throttle, task.throttle_id)
     if throttle is None:
-        raise Pointless("the counter no longer exists")
+        raise NothingToDo("the counter no longer exists")
     user = _active(work, throttle.user_id)
     if not user.is_verified():
-        raise Pointless("the address was never confirmed")
+        raise NothingToDo("the address was never confirmed")
     return messages.failed_sign_ins(user, count=throttle.failures)
 
 
@@ -174,9 +174,9 @@ def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> M
 def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: Claim) -> Message:
     change, user = _change(work, task.change_id)
     if change.confirmed_at:
-        raise Pointless("the change is already confirmed")
+        raise NothingToDo("the change is already confirmed")
     if _is_taken(work, change.new_email):
-        raise Pointless("the new address belongs to another account")
+        raise NothingToDo("the new address belongs to another account")
     _check_quota(work, claim, kind="confirm_email_change", recipient=change.new_email)
     _, token = work.links.issue(
         Purpose.CHANGE_EMAIL,
@@ -212,7 +212,7 @@ def send_email_changed(work: Work, task: SendEmailChanged, claim: Claim) -> Mess
 def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if user.deactivated_at is None:
-        raise Pointless("the account is active again")
+        raise NothingToDo("the account is active again")
     return messages.account_deactivated(user)
 
 
@@ -220,7 +220,7 @@ def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Cl
 def send_account_deleted(work: Work, task: SendAccountDeleted, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if user.deleted_at is None:
-        raise Pointless("the deletion was undone")
+        raise NothingToDo("the deletion was undone")
     reason = work.users.deletion_reason(user.id)
     return messages.account_deleted(user, erased_at=work.users.erased_at(user), reason=reason)
 
@@ -242,7 +242,7 @@ def send_impersonated(work: Work, task: SendImpersonated, claim: Claim) -> Messa
 def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified():
-        raise Pointless("the account is already set up")
+        raise NothingToDo("the account is already set up")
     _check_quota(work, claim, kind="invitation", recipient=user.email)
     inviter = work.session.get(User, task.inviter_id) if task.inviter_id is not None else None
     token = _link(work, claim, Purpose.INVITATION, user, lifetime=work.lifetimes.invitation_link)
@@ -256,8 +256,8 @@ def send_token_reused(work: Work, task: SendTokenReused, claim: Claim) -> Messag
     return messages.token_reused(user, at=event.at, device=device, address=address)
 
 
-@handles(SendApiKeyMade)
-def send_api_key_made(work: Work, task: SendApiKeyMade, claim: Claim) -> Message:
+@handles(SendApiKeyCreated)
+def send_api_key_made(work: Work, task: SendApiKeyCreated, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
     added = Undoable(Target.API_KEY, key.id, key.created_at)
     return messages.api_key_made(
@@ -279,7 +279,7 @@ def send_api_keys_narrowed(work: Work, task: SendApiKeysNarrowed, claim: Claim) 
 def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
     if key.expires_at is None or key.ended_at is not None:
-        raise Pointless("the API key was revoked or has expired")
+        raise NothingToDo("the API key was revoked or has expired")
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
 
 
@@ -287,7 +287,7 @@ def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> M
 def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if not work.statistics.is_subscribed(user.id) or REPORTS_READ not in permissions_of(user.roles):
-        raise Pointless("the user has unsubscribed or can't view reports")
+        raise NothingToDo("the user has unsubscribed or can't view reports")
     *_, before, week, _ = work.statistics.report("week")
     return messages.weekly_report(user, week=week, before=before)
 
@@ -296,7 +296,7 @@ def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Mess
 def send_sample(work: Work, task: SendSample, claim: Claim) -> Message:
     user, samples = _active(work, task.user_id), list(SAMPLES.values())
     if not 0 <= task.sample_id < len(samples):
-        raise Pointless("unknown sample")
+        raise NothingToDo("unknown sample")
     sample = samples[task.sample_id]()
     return replace(sample, kind="sample", user_id=user.id, to=user.email, subject=f"[Sample] {sample.subject}")
 
@@ -326,21 +326,21 @@ def _user(work: Work, user_id: int | None) -> User:
     found = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
     user = work.session.scalar(found) if user_id is not None else None
     if user is None:
-        raise Pointless("the user no longer exists")
+        raise NothingToDo("the user no longer exists")
     return user
 
 
 def _active(work: Work, user_id: int | None) -> User:
     user = _user(work, user_id)
     if not user.is_active:
-        raise Pointless("the account is deactivated")
+        raise NothingToDo("the account is deactivated")
     return user
 
 
 def _event(work: Work, event_id: int) -> AuditEvent:
     event = work.audit.find(event_id)
     if event is None:
-        raise Pointless("the event no longer exists")
+        raise NothingToDo("the event no longer exists")
     return event
 
 
@@ -355,14 +355,14 @@ def _visit(event: AuditEvent) -> tuple[str | None, str | None]:
 def _key(work: Work, key_id: int) -> tuple[ApiKey, User]:
     key = work.session.get(ApiKey, key_id)
     if key is None:
-        raise Pointless("the API key no longer exists")
+        raise NothingToDo("the API key no longer exists")
     return key, _active(work, key.user_id)
 
 
 def _change(work: Work, change_id: int) -> tuple[EmailChange, User]:
     change = work.session.get(EmailChange, change_id)
     if change is None or change.ended_at is not None:
-        raise Pointless("the change was cancelled")
+        raise NothingToDo("the change was cancelled")
     return change, _active(work, change.user_id)
 
 
@@ -376,8 +376,8 @@ def _is_taken(work: Work, email: str) -> bool:
 
 def _check_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
     """For mails that others can cause, for each kind separately. Raises Pointless; the newest sent link stays valid."""
-    if not work.mails.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
-        raise Pointless("too many emails of this kind to this address within an hour")
+    if not work.mail_quota.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
+        raise NothingToDo("too many emails of this kind to this address within an hour")
 
 
 def _already_registered(work: Work, user: User, claim: Claim) -> Message:
@@ -393,14 +393,14 @@ def _verification(work: Work, user: User, claim: Claim) -> Message:
 
 
 def _link(work: Work, claim: Claim, purpose: Purpose, user: User, *, lifetime: timedelta) -> str:
-    """The token of this job's link to the user's own address. Raises DeadLink if it has ended meanwhile."""
+    """The token of this job's link to the user's own address. Raises InvalidLink if it has ended meanwhile."""
     return work.links.issue(purpose, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id)[1]
 
 
 def _undo_addition(work: Work, claim: Claim, user: User, added: Undoable | None) -> str | None:
     """The token of the link that undoes what this job's mail announces; None if it announces no way in.
 
-    Raises DeadLink if the link was used.
+    Raises InvalidLink if the link was used.
     """
     if added is None:
         return None
@@ -420,7 +420,7 @@ def _address_since(work: Work, user: User, *, before: int | None) -> datetime:
 
 
 def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:
-    """The link that undoes this change, the same in both mails. Raises DeadLink if it was used or has ended."""
+    """The link that undoes this change, the same in both mails. Raises InvalidLink if it was used or has ended."""
     sent = work.session.scalar(
         select(OneTimeLink).where(
             OneTimeLink.email_change_id == change.id, OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE

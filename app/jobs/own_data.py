@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.emails import Message, messages
-from app.errors import Pointless
+from app.errors import NothingToDo
 from app.jobs.registry import handles
 from app.models import StoredFile, User
 from app.services.files import PIECE
@@ -35,13 +35,13 @@ Passwords and other credentials are not included. They are stored only as hashes
 def export_own_data(work: Work, task: ExportOwnData, claim: Claim) -> Message:
     user, file = work.session.get(User, task.user_id), work.session.get(StoredFile, task.file_id)
     if user is None or not user.is_active or file is None:
-        raise Pointless("the user or the request no longer exists")
+        raise NothingToDo("the user or the request no longer exists")
     if file.completed_at is None:
         try:
             with work.session.begin_nested():
                 _fill(work, file, user)
         except IntegrityError:
-            raise Pointless("another copy was requested since") from None
+            raise NothingToDo("another copy was requested since") from None
     return messages.own_data_ready(user, until=file.expires_at)
 
 

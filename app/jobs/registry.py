@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from flask import g
 
 from app.emails import Message
-from app.errors import HandedBack
+from app.errors import JobRequeued
 from app.principal import Actor, Visit
 from app.services.audit import Origin
 from app.services.job_queue import Claim
@@ -25,8 +25,8 @@ Handling = TypeVar("Handling", bound=Handler)
 
 HANDLERS: dict[type[Task], Handler] = {}
 
-# After this a job goes on in a new call of a worker, so that RQ's time limit (LONGEST_JOB_SECONDS) is never met.
-LONGEST_RUN_SECONDS = 5 * 60
+# After this a job goes on in a new call of a worker, so that RQ's time limit (MAX_JOB_SECONDS) is never met.
+MAX_RUN_SECONDS = 5 * 60
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Run:
     def step(self, *, by: Actor | None = None) -> Iterator[Work]:
         """A unit of work that commits only while the lease is ours, together with `work.progress(...)`.
 
-        `by` is on whose behalf, for the audit log. Raises LeaseLost, JobCancelled, and HandedBack before a step (never
+        `by` is on whose behalf, for the audit log. Raises LeaseLost, JobCancelled, and JobRequeued before a step (never
         the first) when the worker stops.
         """
-        if self.steps and (stops() or time.monotonic() - self.began > LONGEST_RUN_SECONDS):
-            raise HandedBack
+        if self.steps and (stops() or time.monotonic() - self.began > MAX_RUN_SECONDS):
+            raise JobRequeued
         with unit_of_work(origin=origin_of(self.claim, by=by)) as work:
             yield work
             work.job_queue.heartbeat(self.claim, **work.progress_made)

@@ -10,14 +10,14 @@ from flask import Flask
 
 from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.jobs.registry import origin_of
-from app.schema import first_line
+from app.migration_state import first_line
 from app.services.schedule import next_start
 from app.unit_of_work import reading, unit_of_work
 
 log = logging.getLogger(__name__)
 
 ENOUGH = 500
-LONGEST_PAUSE = timedelta(seconds=30)
+MAX_PAUSE = timedelta(seconds=30)
 
 
 def run_schedule(app: Flask) -> None:
@@ -55,7 +55,7 @@ class Rounds:
         if at < self._next_at and not _has_forgotten_jobs():
             return False
         tick()
-        self._next_at = min(next_start(at, settings().zone), at + LONGEST_PAUSE)
+        self._next_at = min(next_start(at, settings().zone), at + MAX_PAUSE)
         return True
 
 
@@ -75,5 +75,5 @@ def tick() -> int:
     with unit_of_work(origin=origin_of(None)) as work:
         work.schedule.enqueue_due()
         again = work.job_queue.rescue(queues=with_room)
-    notifier.note_round()
+    notifier.record_heartbeat()
     return again

@@ -15,9 +15,9 @@ from flask import current_app, g
 from sqlalchemy.exc import OperationalError
 
 from app.emails import MailDelayed, MailRefused, Message, send
-from app.errors import DeadLink, HandedBack, JobCancelled, JobFailed, LeaseLost, Pointless
+from app.errors import InvalidLink, JobCancelled, JobFailed, JobRequeued, LeaseLost, NothingToDo
 from app.extensions import now, settings
-from app.jobs import imports, mails, own_data, upkeep
+from app.jobs import imports, mails, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
 from app.metrics import metrics
 from app.models import MailStatus
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RECORD_AGAIN_SECONDS = 2.0
 HERE = f"{Path(__file__).parents[2]}/"
 
-__all__ = ["imports", "mails", "own_data", "perform", "upkeep"]
+__all__ = ["imports", "mails", "own_data", "perform", "scheduled"]
 
 
 def perform(job_id: int) -> None:
@@ -67,9 +67,9 @@ def _perform(claim: Claim) -> str:
     with unit_of_work(origin=origin_of(claim)) as work:
         try:
             message, outcome = HANDLERS[type(task)](work, task, claim), None
-        except DeadLink:
+        except InvalidLink:
             message, outcome = None, "the link was used, has expired, or was replaced"
-        except Pointless as reason:
+        except NothingToDo as reason:
             message, outcome = None, str(reason)
         if message is None:
             work.job_queue.complete(claim, outcome=outcome)
@@ -85,7 +85,7 @@ def _perform_in_steps(claim: Claim, task: Task) -> str:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.stop(claim)
         return "cancelled"
-    except HandedBack:
+    except JobRequeued:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.hand_back(claim)
         return "handed_back"
@@ -97,12 +97,12 @@ def _perform_in_steps(claim: Claim, task: Task) -> str:
 def _stepped(claim: Claim, task: Task) -> str | None:
     try:
         return STEPPED[type(task)](Run(claim), task)
-    except Pointless as reason:
+    except NothingToDo as reason:
         return str(reason)
 
 
 def _open_record(work: Work, claim: Claim, message: Message) -> str:
-    return work.mails.open(
+    return work.mail_quota.open(
         job_id=claim.job_id,
         kind=message.kind,
         user_id=message.user_id,
@@ -119,7 +119,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
         reason = str(refusal)
 
         def refuse(work: Work) -> None:
-            work.mails.close(claim.job_id, status=MailStatus.REFUSED, answer=reason)
+            work.mail_quota.close(claim.job_id, status=MailStatus.REFUSED, answer=reason)
             work.job_queue.discard(claim, outcome=f"the mail server refused the email: {reason}"[:500])
 
         _record(claim, refuse)
@@ -128,14 +128,14 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
         reason = str(delay)
 
         def put_off(work: Work) -> None:
-            work.mails.close(claim.job_id, status=MailStatus.DELAYED, answer=reason)
+            work.mail_quota.close(claim.job_id, status=MailStatus.DELAYED, answer=reason)
             work.job_queue.retry_later(claim, outcome=f"the mail server did not accept the email yet: {reason}"[:500])
 
         _record(claim, put_off)
         return "mail_delayed"
 
     def complete(work: Work) -> None:
-        work.mails.close(claim.job_id, status=MailStatus.SENT, answer=answer)
+        work.mail_quota.close(claim.job_id, status=MailStatus.SENT, answer=answer)
         work.links.sent(claim.job_id)
         work.job_queue.complete(claim)
 

@@ -11,22 +11,22 @@ from app.models.invitation import Invitation
 from app.models.job import OPEN, Job, JobState, SchedulePause
 from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target
 from app.models.mail import MailStatus, SentMail
-from app.models.role import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, MEMBER, Grant, Role, user_roles
+from app.models.role import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
-from app.models.site import LONGEST_ANNOUNCEMENT, SiteSetting
+from app.models.site import MAX_ANNOUNCEMENT_LENGTH, SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
-from app.models.user import LONGEST_REASON, EmailChange, Status, User, UserWord, keep_words, words_of
-from app.models.user_import import Outcome, Phase, UserImport, UserImportRow
+from app.models.user import MAX_REASON_LENGTH, EmailChange, Status, User, UserWord, keep_words, words_of
+from app.models.user_import import Phase, RowOutcome, UserImport, UserImportRow
 
 __all__ = [
     "ADMINISTRATOR",
     "ENDED_BY_SAFETY",
-    "LONGEST_ANNOUNCEMENT",
-    "LONGEST_DESCRIPTION",
-    "LONGEST_REASON",
-    "LONGEST_ROLE_NAME",
+    "MAX_ANNOUNCEMENT_LENGTH",
+    "MAX_DESCRIPTION_LENGTH",
+    "MAX_REASON_LENGTH",
+    "MAX_ROLE_NAME_LENGTH",
     "MEMBER",
     "OPEN",
     "UNDOING",
@@ -49,12 +49,12 @@ __all__ = [
     "MailStatus",
     "OAuthIdentity",
     "OneTimeLink",
-    "Outcome",
     "Phase",
     "Purpose",
     "RefreshToken",
     "ReportSubscriber",
     "Role",
+    "RowOutcome",
     "SchedulePause",
     "SentMail",
     "Session",

@@ -9,8 +9,8 @@ from app.models.base import Base, BigId
 
 ADMINISTRATOR = "administrator"
 MEMBER = "member"
-LONGEST_ROLE_NAME = 64
-LONGEST_DESCRIPTION = 200
+MAX_ROLE_NAME_LENGTH = 64
+MAX_DESCRIPTION_LENGTH = 200
 
 user_roles = Table(
     "user_roles",
@@ -32,8 +32,8 @@ class Role(Base):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(LONGEST_ROLE_NAME), unique=True)
-    description: Mapped[str] = mapped_column(String(LONGEST_DESCRIPTION), default="")
+    name: Mapped[str] = mapped_column(String(MAX_ROLE_NAME_LENGTH), unique=True)
+    description: Mapped[str] = mapped_column(String(MAX_DESCRIPTION_LENGTH), default="")
     permissions: Mapped[list[str]]
     requires_second_factor: Mapped[bool] = mapped_column(default=False, server_default=false())
     administrators_only: Mapped[bool] = mapped_column(default=False, server_default=false(), deferred=True)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
 
-LONGEST_ANNOUNCEMENT = 300
+MAX_ANNOUNCEMENT_LENGTH = 300
 
 
 class SiteSetting(Base):
@@ -21,6 +21,6 @@ class SiteSetting(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     version: Mapped[int]
     registration: Mapped[str | None] = mapped_column(String(16))
-    announcement: Mapped[str] = mapped_column(String(LONGEST_ANNOUNCEMENT))
+    announcement: Mapped[str] = mapped_column(String(MAX_ANNOUNCEMENT_LENGTH))
     maintenance: Mapped[bool]
     changed_at: Mapped[datetime]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 from app.models.base import Base, BigId, by_bytes, partial_index
 from app.models.role import Role, user_roles
 
-LONGEST_REASON = 500
+MAX_REASON_LENGTH = 500
 Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
 DEACTIVATED = text("NOT is_active")
 PENDING = text("confirmed_at IS NULL AND ended_at IS NULL")
@@ -47,7 +47,7 @@ class User(Base):
     last_seen_at: Mapped[datetime | None]
     deactivated_at: Mapped[datetime | None]
     deactivated_until: Mapped[datetime | None]
-    deactivation_reason: Mapped[str | None] = mapped_column(String(LONGEST_REASON))
+    deactivation_reason: Mapped[str | None] = mapped_column(String(MAX_REASON_LENGTH))
     deleted_at: Mapped[datetime | None]
     # They deleted it themselves: signing in undoes that.
     deleted_by_owner: Mapped[bool] = mapped_column(default=False, server_default=false())
@@ -111,7 +111,7 @@ class HasStatus(Protocol):
 
 
 def status_of(user: HasStatus) -> Status:
-    """The status of a user, for pages, the API, CSV and commands. `services/directory.py` filters by the same."""
+    """The status of a user, for pages, the API, CSV and commands. `services/user_search.py` filters by the same."""
     if user.deleted_at is not None:
         return "deleted"
     if not user.is_active:

@@ -18,7 +18,7 @@ class Phase(StrEnum):
     REFUSED = "refused"
 
 
-class Outcome(StrEnum):
+class RowOutcome(StrEnum):
     """Of a row: what would be done after the check, what was done after the import."""
 
     NEW = "new"

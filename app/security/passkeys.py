@@ -13,7 +13,7 @@ from app.errors import BadPasskey
 
 ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (IANA's COSE registry).
 TIMEOUT_MS = 5 * 60 * 1000
-LONGEST_ID = 1023  # Bytes, by the standard.
+MAX_ID_LENGTH = 1023  # Bytes, by the standard.
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def verify_new(assertion: Assertion, party: RelyingParty) -> NewPasskey:
         )
     except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
         raise BadPasskey from None
-    if not 0 < len(verified.credential_id) <= LONGEST_ID:
+    if not 0 < len(verified.credential_id) <= MAX_ID_LENGTH:
         raise BadPasskey
     how = assertion.sent["response"].get("transports")
     return NewPasskey(

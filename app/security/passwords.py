@@ -21,7 +21,7 @@ from app.errors import Busy
 T = TypeVar("T")
 
 
-class Verdict(IntEnum):
+class PasswordMatch(IntEnum):
     """Only WRONG is false; with OUTDATED the password is right, and its hash should be renewed."""
 
     WRONG = 0
@@ -61,7 +61,7 @@ class Passwords:
         """A PHC string. Raises Busy when no slot is free for `wait` seconds."""
         return self._in_turn(lambda: self._hasher.hash(_bytes(normalised(password))))
 
-    def verify(self, hashed: str | None, password: str) -> Verdict:
+    def verify(self, hashed: str | None, password: str) -> PasswordMatch:
         """Whether `password` is right; without a hash it takes as long and is WRONG. Raises Busy.
 
         A hash of the password as it was typed, from before it was normalised, still verifies.
@@ -79,12 +79,12 @@ class Passwords:
             used, salt = extract_parameters(like), _salt_of(like)
         return self._in_turn(lambda: [_derived(each, salt, used) for each in secrets])
 
-    def _verdict(self, stored: str, password: str) -> Verdict:
+    def _verdict(self, stored: str, password: str) -> PasswordMatch:
         if self._fits(stored, normalised(password)):
-            return Verdict.OUTDATED if self._hasher.check_needs_rehash(stored) else Verdict.RIGHT
+            return PasswordMatch.OUTDATED if self._hasher.check_needs_rehash(stored) else PasswordMatch.RIGHT
         if normalised(password) != password and self._fits(stored, password):
-            return Verdict.OUTDATED
-        return Verdict.WRONG
+            return PasswordMatch.OUTDATED
+        return PasswordMatch.WRONG
 
     def _fits(self, stored: str, password: str) -> bool:
         try:

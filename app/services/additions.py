@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import DeadLink, FactorNeeded
+from app.errors import FactorNeeded, InvalidLink
 from app.models import Authenticator, Factor, OneTimeLink, Purpose, Target, User
 from app.services.api_keys import ApiKeys
 from app.services.connections import Connections
@@ -74,20 +74,20 @@ class Additions:
         return sorted(ways, key=lambda way: way.added_at, reverse=True)
 
     def get(self, token: str) -> Addition:
-        """What the link of `token` undoes. Raises DeadLink."""
+        """What the link of `token` undoes. Raises InvalidLink."""
         return self._read(self.links.get_live(token, Purpose.UNDO_ADDITION))
 
     def undo(self, token: str, *, proved: ProvedFactor | None) -> Addition:
         """Remove what the link names and the password, and revoke all access; the owner then resets the password.
 
         Where the account had a second factor before, it has to be `proved`: access to the mailbox must not be enough
-        to weaken an account. Raises DeadLink, FactorNeeded.
+        to weaken an account. Raises InvalidLink, FactorNeeded.
         """
-        addition = self._read(self.links.spend(token, Purpose.UNDO_ADDITION))
+        addition = self._read(self.links.spend_link(token, Purpose.UNDO_ADDITION))
         user_id = addition.user_id
         user = self.session.scalar(select(User).where(User.id == user_id).with_for_update(key_share=True))
         if user is None:
-            raise DeadLink
+            raise InvalidLink
         is_proved = proved is not None and proved.user_id == user_id and proved.added_at < addition.at
         if addition.older and not is_proved:
             raise FactorNeeded
@@ -103,7 +103,7 @@ class Additions:
 
     def _read(self, link: OneTimeLink) -> Addition:
         if link.target_kind is None or link.target_id is None or link.target_at is None:
-            raise DeadLink
+            raise InvalidLink
         target = Target(link.target_kind)
         kind: str | None = target
         if target is Target.AUTHENTICATOR:

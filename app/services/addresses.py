@@ -12,8 +12,8 @@ from app.errors import InvalidAddress, InvalidName
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail
 
-LONGEST_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
-LONGEST_NAME = 100
+MAX_ADDRESS_LENGTH = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
+MAX_NAME_LENGTH = 100
 # Local parts of these characters need no further check (RFC 5322 allows more). Nearly all addresses have such a one.
 PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 # Letters and symbols without a visible glyph: the Hangul fillers and the blank Braille pattern.
@@ -31,14 +31,14 @@ def canonical_address(typed: str) -> str:
     `ss` and the Greek final sigma into another, which in a domain is another owner's.
     """
     text = unicodedata.normalize("NFKC", typed.strip())
-    if len(text) > LONGEST_ADDRESS:
+    if len(text) > MAX_ADDRESS_LENGTH:
         raise InvalidAddress
     local, _, domain = text.rpartition("@")
     local = _lower(local)
     if not PLAIN_LOCAL_PART.fullmatch(local):
         local = _validate(f"{local}@{domain}").local_part
     address = f"{local}@{_canonical_domain(domain)}"
-    if len(address) > LONGEST_ADDRESS:
+    if len(address) > MAX_ADDRESS_LENGTH:
         raise InvalidAddress
     return address
 
@@ -83,7 +83,7 @@ def _lower(text: str) -> str:
     return unicodedata.normalize("NFKC", text.lower())
 
 
-def clean_name(typed: str, *, longest: int = LONGEST_NAME) -> str:
+def clean_name(typed: str, *, longest: int = MAX_NAME_LENGTH) -> str:
     """Trimmed, NFC, inner white space folded. Raises InvalidName for NOT_IN_NAMES, lone surrogates or length."""
     text = " ".join(word for word in unicodedata.normalize("NFC", typed).split(" ") if word).strip()
     if re.search(rf"[{NOT_IN_NAMES}\ud800-\udfff]", text):

@@ -15,13 +15,13 @@ from app.principal import Actor, Operator, Principal
 from app.security.api_keys import new_api_key, shown_part
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
+from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.permissions import ACCOUNT_SCOPES, permissions_of
-from app.services.statements import affected, has_room
-from app.tasks import SendApiKeyExpires, SendApiKeyMade
+from app.tasks import SendApiKeyCreated, SendApiKeyExpires
 
 DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.
-MOST_ACTIVE = 50
+MAX_ACTIVE_KEYS = 50
 WARN_BEFORE = timedelta(days=7)
 
 
@@ -32,7 +32,7 @@ class ApiKeys:
     job_queue: JobQueue
     clock: Callable[[], datetime]
 
-    def make(
+    def create_key(
         self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None
     ) -> tuple[ApiKey, str]:
         """Create an API key; returns its row and the key. The owner gets an email.
@@ -41,7 +41,7 @@ class ApiKeys:
         """
         return self._create(owner.user_id, owner.permissions, name=name, scopes=scopes, expires_at=expires_at)
 
-    def create_for(
+    def create_key_for(
         self, user: User, *, name: str, scopes: Sequence[str], expires_at: datetime | None
     ) -> tuple[ApiKey, str]:
         """Create an API key for a user, as the operator. Raises NotActive, and as `make`."""
@@ -62,8 +62,8 @@ class ApiKeys:
         if missing:
             raise ScopeNotHeld(missing)
         active = (ApiKey.user_id == user_id, *self._is_active())
-        if not has_room(self.session, *active, at_most=MOST_ACTIVE, lock=f"api_keys:{user_id}"):
-            raise TooManyApiKeys(f"The limit is {MOST_ACTIVE} API keys. Revoke one first.")
+        if not has_room(self.session, *active, at_most=MAX_ACTIVE_KEYS, lock=f"api_keys:{user_id}"):
+            raise TooManyApiKeys(f"The limit is {MAX_ACTIVE_KEYS} API keys. Revoke one first.")
         secret = new_api_key()
         key = ApiKey(
             user_id=user_id,
@@ -77,7 +77,7 @@ class ApiKeys:
         self.session.add(key)
         self.session.flush()
         self.audit.record("api_key.made", subject_id=user_id, key_id=key.id, name=name, scopes=key.scopes)
-        self.job_queue.enqueue(SendApiKeyMade(key_id=key.id))
+        self.job_queue.enqueue(SendApiKeyCreated(key_id=key.id))
         return key, secret
 
     def get(self, key_id: int, *, by: Actor) -> ApiKey:
@@ -108,19 +108,19 @@ class ApiKeys:
             key.name = name
         return key
 
-    def end(self, key_id: int, *, by: Actor) -> ApiKey:
+    def revoke_key(self, key_id: int, *, by: Actor) -> ApiKey:
         """End a key, as `get` finds it: it is invalid from the next request on. Raises ApiKeyNotFound."""
         key = self.get(key_id, by=by)
         change = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None)).values(ended_at=self.clock())
-        if affected(self.session, change) != 1:
+        if rowcount(self.session, change) != 1:
             raise ApiKeyNotFound
         self.audit.record("api_key.ended", subject_id=key.user_id, key_id=key_id)
         return key
 
-    def end_all(self, user_id: int, *, reason: str) -> int:
+    def revoke_all(self, user_id: int, *, reason: str) -> int:
         """End every key of a user; returns how many."""
         active = update(ApiKey).where(ApiKey.user_id == user_id, ApiKey.ended_at.is_(None))
-        ended = affected(self.session, active.values(ended_at=self.clock()))
+        ended = rowcount(self.session, active.values(ended_at=self.clock()))
         if ended:
             self.audit.record("api_key.ended_all", subject_id=user_id, reason=reason, count=ended)
         return ended
@@ -128,7 +128,7 @@ class ApiKeys:
     def undo(self, user_id: int, key_id: int) -> None:
         """End a key of this user, if it has not ended."""
         theirs = (ApiKey.user_id == user_id, ApiKey.id == key_id, ApiKey.ended_at.is_(None))
-        if affected(self.session, update(ApiKey).where(*theirs).values(ended_at=self.clock())):
+        if rowcount(self.session, update(ApiKey).where(*theirs).values(ended_at=self.clock())):
             self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
 
     def expire(self, key_id: int) -> None:
@@ -136,7 +136,7 @@ class ApiKeys:
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock()))
 
-    def warn_of_ends(self, *, at_most: int = 500) -> int:
+    def warn_of_expiry(self, *, at_most: int = 500) -> int:
         """Enqueue a mail for each key that expires within a week; returns how many."""
         now = self.clock()
         due = (

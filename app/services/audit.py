@@ -17,7 +17,7 @@ from sqlalchemy.orm import joinedload
 from app.models import AuditDetail, AuditEvent
 from app.principal import Actor, Principal, Visit
 from app.security.tokens import new_salt
-from app.services.statements import insert_once, insert_rows, next_ids
+from app.services.dialects import insert_rows, next_ids, upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class AuditLog:
         values |= self.origin.values()
         salt = new_salt()
         event_id: int | None = self.session.execute(
-            insert_once(self.session, AuditEvent)
+            upsert(self.session, AuditEvent)
             .on_conflict_do_nothing(index_elements=[AuditEvent.once_key])
             .returning(AuditEvent.id)
             if once
@@ -175,5 +175,5 @@ class AuditLog:
 
 def personal_digest(salt: bytes, address: str | None, user_agent: str, values: dict[str, Any]) -> str:
     """SHA-256 over the salt and the side row's values in a canonical serialisation."""
-    spelt = json.dumps([address, user_agent, values], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(salt + spelt.encode()).hexdigest()
+    resource_ref = json.dumps([address, user_agent, values], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(salt + resource_ref.encode()).hexdigest()

@@ -22,8 +22,8 @@ from sqlalchemy.orm import joinedload
 
 from app.models import AuditDetail, AuditEvent, AuditSeal, User
 from app.services.audit import personal_digest
+from app.services.dialects import advisory_lock
 from app.services.lifetimes import Lifetimes
-from app.services.statements import serialise
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 SETTLED_AFTER = timedelta(minutes=10)
 BATCH = 1000
 NO_HASH = "0" * 64
-MOST_ROLLED_BACK = 100  # At the beginning of the log, of ids that PostgreSQL has given out.
+MAX_ROLLED_BACK_IDS = 100  # At the beginning of the log, of ids that PostgreSQL has given out.
 VERSION = 2
 # Before this kind of event was introduced, `user.deleted` was the erasure.
 ERASURES = ("user.erased", "user.deleted")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """`problem` names the first event or seal that is wrong; None if there is none."""
 
     problem: str | None
@@ -87,7 +87,7 @@ class AuditChain:
 
     def seal(self) -> int:
         """Add the next batch of events to the chain; returns how many, at most BATCH."""
-        serialise(self.session, "audit chain")
+        advisory_lock(self.session, "audit chain")
         last = self._last()
         after = last.last_id if last else 0
         settled = select(func.max(AuditEvent.id)).where(AuditEvent.at <= self.clock() - SETTLED_AFTER)
@@ -136,13 +136,13 @@ class AuditChain:
         last = self._last()
         return (last.hash, last.last_id) if last is not None else (NO_HASH, 0)
 
-    def verify(self, *, head: str | None = None) -> Verdict:
+    def verify(self, *, head: str | None = None) -> Verification:
         """Check the whole chain against the events, and whether a `head` that was kept elsewhere is part of it."""
         walk = _Walk(has_known_head=head in {None, NO_HASH})
         problem = self._walk(walk, head) or self._wrongly_pruned(walk.links) or self._misplaced(walk)
         if problem is None and not walk.has_known_head:
             problem = f"No seal has the hash {head}: the chain was made anew since."
-        return Verdict(problem, walk.checked, walk.pruned, self._unsealed(walk.last_id), walk.head)
+        return Verification(problem, walk.checked, walk.pruned, self._unsealed(walk.last_id), walk.head)
 
     def _walk(self, walk: _Walk, head: str | None) -> str | None:
         """The first seal or event that is not as it was sealed."""
@@ -191,7 +191,7 @@ class AuditChain:
             return f"Event {misplaced} was put in later."
         first = walk.first_id or self.session.scalar(select(func.min(AuditEvent.id))) or self._next_id()
         # Only PostgreSQL keeps the ids of transactions that were rolled back.
-        rolled_back = 0 if self.session.get_bind().dialect.name == "sqlite" else MOST_ROLLED_BACK
+        rolled_back = 0 if self.session.get_bind().dialect.name == "sqlite" else MAX_ROLLED_BACK_IDS
         return f"The events before number {first} are missing." if first > 1 + rolled_back else None
 
     def _next_id(self) -> int:

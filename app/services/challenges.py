@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import DeadChallenge
+from app.errors import InvalidChallenge
 from app.models import SpentChallenge
 from app.security.tokens import token_hash
-from app.services.statements import insert_once
+from app.services.dialects import upsert
 
 LIVES = timedelta(minutes=10)
 
@@ -22,15 +22,13 @@ class Challenges:
     clock: Callable[[], datetime]
 
     def spend(self, challenge: str, *, begun_at: datetime) -> None:
-        """Spend one that began at `begun_at`; a unique index decides who is first. Raises DeadChallenge.
+        """Spend one that began at `begun_at`; a unique index decides who is first. Raises InvalidChallenge.
 
         The cookie alone could be sent again, with the same answer beside it.
         """
         expires_at = begun_at + LIVES
         if expires_at <= self.clock():
-            raise DeadChallenge
-        row = insert_once(self.session, SpentChallenge).values(
-            challenge_hash=token_hash(challenge), expires_at=expires_at
-        )
+            raise InvalidChallenge
+        row = upsert(self.session, SpentChallenge).values(challenge_hash=token_hash(challenge), expires_at=expires_at)
         if self.session.execute(row.on_conflict_do_nothing().returning(SpentChallenge.id)).scalar() is None:
-            raise DeadChallenge
+            raise InvalidChallenge

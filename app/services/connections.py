@@ -11,17 +11,24 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import ConnectionNotFound, EmailTaken, IdentityTaken, LastWayIn, RegistrationClosed, TooManyConnections
+from app.errors import (
+    ConnectionNotFound,
+    EmailTaken,
+    IdentityTaken,
+    LastSignInMethod,
+    RegistrationClosed,
+    TooManyConnections,
+)
 from app.models import OAuthIdentity, Purpose, User
 from app.services.audit import AuditLog
+from app.services.dialects import advisory_lock, has_room
 from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks, undoable
-from app.services.statements import has_room, serialise
 from app.tasks import SendConnectionAdded, SendConnectionRemoved
 
-MOST_CONNECTIONS = 20
+MAX_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Connections:
 
     def find(self, identity: Identity) -> OAuthIdentity | None:
         """The connection of this identity, by issuer and subject alone; others wait until the transaction ends."""
-        serialise(self.session, f"{identity.issuer} {identity.subject}")
+        advisory_lock(self.session, f"{identity.issuer} {identity.subject}")
         known = (OAuthIdentity.issuer == identity.issuer, OAuthIdentity.subject == identity.subject)
         return self.session.scalar(select(OAuthIdentity).where(*known))
 
@@ -85,7 +92,7 @@ class Connections:
                 raise IdentityTaken
             return found
         theirs = OAuthIdentity.user_id == user_id
-        if not has_room(self.session, theirs, at_most=MOST_CONNECTIONS, lock=f"connections:{user_id}"):
+        if not has_room(self.session, theirs, at_most=MAX_CONNECTIONS, lock=f"connections:{user_id}"):
             raise TooManyConnections
         added = self._add(user_id, identity)
         about = {"provider": identity.provider, **undoable(added)}
@@ -101,12 +108,12 @@ class Connections:
         return found
 
     def disconnect(self, user_id: int, connection_id: int) -> None:
-        """Remove one, unless it is the last way in. Raises ConnectionNotFound, LastWayIn."""
+        """Remove one, unless it is the last way in. Raises ConnectionNotFound, LastSignInMethod."""
         # The user's row is locked, so that of two that are left only one can be removed.
         user = self.session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
         found = self.get(user_id, connection_id)
         if user.hashed_password is None and len(self.list_of(user_id)) == 1 and not self.factors.list_passkeys(user_id):
-            raise LastWayIn
+            raise LastSignInMethod
         self.session.delete(found)
         event_id = self.audit.record("connection.removed", subject_id=user_id, provider=found.provider)
         self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))

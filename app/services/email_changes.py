@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import TooManyChanges
 from app.models import EmailChange, Purpose
 from app.services.audit import AuditLog
+from app.services.dialects import has_room, rowcount
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
-from app.services.statements import affected, has_room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class EmailChanges:
 
     def cancel(self, user_id: int) -> None:
         """End the pending change, if any: its row, so that no job sends its link, and the link that was sent."""
-        ended = affected(
+        ended = rowcount(
             self.session,
             update(EmailChange)
             .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import DeadLink, FactorTooNew, NotSetUp
+from app.errors import FactorTooNew, InvalidLink, NotSetUp
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
 from app.principal import Actor, Principal
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
@@ -21,7 +22,6 @@ from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
 from app.services.sessions import Sessions
-from app.services.statements import affected
 from app.tasks import ResetFactors, SendFactorReset
 
 # What is younger, a thief may have added: it cannot cancel a reset.
@@ -46,7 +46,7 @@ class FactorResets:
         open_one = select(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
         return self.session.scalar(open_one.order_by(FactorReset.id).limit(1))
 
-    def begin(self, user: User, *, reason: str, by: Actor) -> FactorReset:
+    def announce_reset(self, user: User, *, reason: str, by: Actor) -> FactorReset:
         """Begin the wait; one that was begun already goes on. `user` is locked. Raises NotSetUp."""
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
@@ -64,7 +64,7 @@ class FactorResets:
         self._enqueue(begun)
         return begun
 
-    def cancel(self, user: User, *, by: Actor) -> None:
+    def cancel_reset(self, user: User, *, by: Actor) -> None:
         """End the wait, as somebody who may begin it, or as the owner in a session that `may_cancel`.
 
         Raises NotSetUp if there is none, FactorTooNew.
@@ -84,17 +84,17 @@ class FactorResets:
         return added_at is not None and added_at <= waiting.begun_at - OLDER_BY
 
     def get_cancellable(self, token: str) -> FactorReset:
-        """The reset that the link of `token` cancels. Raises DeadLink."""
+        """The reset that the link of `token` cancels. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.KEEP_FACTORS)
         found = self.session.get(FactorReset, link.target_id)
         if found is None or found.ended_at is not None:
-            raise DeadLink
+            raise InvalidLink
         return found
 
     def cancel_by_link(self, token: str) -> None:
-        """End the wait with a link that was sent to an old address of the owner. Raises DeadLink, NotSetUp."""
+        """End the wait with a link that was sent to an old address of the owner. Raises InvalidLink, NotSetUp."""
         found = self.get_cancellable(token)
-        self.links.spend(token, Purpose.KEEP_FACTORS)
+        self.links.spend_link(token, Purpose.KEEP_FACTORS)
         self._cancel(found.user_id)
 
     def is_old_address(self, waiting: FactorReset, since: datetime) -> bool:
@@ -103,23 +103,23 @@ class FactorResets:
 
     def _cancel(self, user_id: int) -> None:
         waiting = update(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
-        if not affected(self.session, waiting.values(ended_at=self.clock())):
+        if not rowcount(self.session, waiting.values(ended_at=self.clock())):
             raise NotSetUp
         self.audit.record("factor.reset_cancelled", subject_id=user_id)
 
-    def finish(self, reset_id: int) -> bool:
+    def apply_reset(self, reset_id: int) -> bool:
         """Remove every factor, once the wait is over; every session ends. False if there is nothing to do now."""
         waiting = update(FactorReset).where(
             FactorReset.id == reset_id, FactorReset.ended_at.is_(None), FactorReset.due_at <= self.clock()
         )
-        if not affected(self.session, waiting.values(ended_at=self.clock())):
+        if not rowcount(self.session, waiting.values(ended_at=self.clock())):
             found = self.session.get(FactorReset, reset_id)
             if found is not None and found.ended_at is None:
                 self._enqueue(found)
             return False
         user_id = self.session.scalars(select(FactorReset.user_id).where(FactorReset.id == reset_id)).one()
         self.factors.remove_all(user_id)
-        self.sessions.end_all(user_id, reason="factors_reset")
+        self.sessions.revoke_all(user_id, reason="factors_reset")
         return True
 
     def _enqueue(self, begun: FactorReset) -> None:

@@ -21,7 +21,7 @@ from app.errors import (
     BadPasskey,
     FactorRequired,
     LastFactor,
-    LastWayIn,
+    LastSignInMethod,
     NotSetUp,
     PasskeyTaken,
     TooManyPasskeys,
@@ -39,22 +39,22 @@ from app.models import (
     user_roles,
 )
 from app.principal import Principal, Visit
-from app.security.codes import is_time_code, matching_step, new_seed
+from app.security.encryption import CannotOpen, key_id, seal, unseal
 from app.security.passkeys import NewPasskey
-from app.security.sealed import CannotOpen, key_id, seal, unseal
+from app.security.second_factor_codes import is_time_code, matching_step, new_seed
 from app.security.tokens import token_hash
 from app.services.audit import AuditLog
+from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.links import undoable
 from app.services.sessions import Sessions
-from app.services.statements import affected, has_room
 from app.services.throttles import Throttles
 from app.tasks import SendFactorChanged
 
 log = logging.getLogger(__name__)
 
-MOST_FAILURES = 100  # In a row, ever (NIST SP 800-63B-4, section 3.2.2).
-MOST_PASSKEYS = 20
+MAX_FAILURES = 100  # In a row, ever (NIST SP 800-63B-4, section 3.2.2).
+MAX_PASSKEYS = 20
 TELL_THE_OWNER_AT = 5
 TRUSTED_FOR = timedelta(days=30)
 PENDING_FOR = timedelta(minutes=15)  # How long a new seed waits for its first code.
@@ -188,7 +188,7 @@ class Factors:
     def remove(self, user_id: int, authenticator_id: int, *, also_last: bool) -> None:
         """Remove one; with the last the recovery codes go, too.
 
-        Raises NotSetUp, FactorRequired, LastFactor, LastWayIn.
+        Raises NotSetUp, FactorRequired, LastFactor, LastSignInMethod.
         """
         self._lock(user_id)
         found = self.get(user_id, authenticator_id)
@@ -198,7 +198,7 @@ class Factors:
         if is_last and not also_last:
             raise LastFactor
         if kind == Factor.PASSKEY and not self._has_another_way_in(found):
-            raise LastWayIn
+            raise LastSignInMethod
         self.session.delete(found)
         self.session.flush()
         if is_last:
@@ -288,7 +288,7 @@ class Factors:
         self._lock(user_id)
         is_first = not self.has_any(user_id)
         theirs = _confirmed(user_id, Factor.PASSKEY)
-        if not has_room(self.session, *theirs, at_most=MOST_PASSKEYS, lock=f"passkeys:{user_id}"):
+        if not has_room(self.session, *theirs, at_most=MAX_PASSKEYS, lock=f"passkeys:{user_id}"):
             raise TooManyPasskeys
         added = Authenticator(
             user_id=user_id, kind=Factor.PASSKEY, name=name, created_at=now, confirmed_at=now, **asdict(new)
@@ -318,7 +318,7 @@ class Factors:
     def _begin_with(self, principal: Principal, recovery: Sequence[str]) -> None:
         """What comes with the first factor."""
         self._keep_recovery(principal.user_id, recovery)
-        self.sessions.end_all(principal.user_id, reason="factor_added", keep=principal.session_id)
+        self.sessions.revoke_all(principal.user_id, reason="factor_added", keep=principal.session_id)
 
     def _keep_recovery(self, user_id: int, hashes: Sequence[str]) -> None:
         self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
@@ -365,7 +365,7 @@ class Factors:
         """Of all that come with a code of this step or an earlier one, only the first is accepted."""
         newer = or_(Authenticator.last_step.is_(None), Authenticator.last_step < step)
         taken = update(Authenticator).where(Authenticator.id == found.id, newer)
-        return affected(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
+        return rowcount(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
 
     def begin_recovery(self, user_id: int, *, device_token: str | None, at: datetime | None = None) -> RecoveryTry:
         """Count a try. Raises TooManyTries, AuthenticatorLocked, WrongCode where there are (or were) no codes."""
@@ -412,13 +412,13 @@ class Factors:
         device = self.sessions.find_device(user_id, device_token)
         if device is not None:
             throttle = self.throttles.charge(f"factor:{user_id}:{device.token_hash}", user_id=user_id)
-            if throttle.failures > MOST_FAILURES:
+            if throttle.failures > MAX_FAILURES:
                 raise AuthenticatorLocked
             return Count(throttle.id, is_shared=False)
         throttle = self.throttles.charge(f"factor:{user_id}", user_id=user_id)
-        one_more = update(Authenticator).where(*which, Authenticator.failures < MOST_FAILURES)
+        one_more = update(Authenticator).where(*which, Authenticator.failures < MAX_FAILURES)
         is_there = select(Authenticator.id).where(*which).limit(1)
-        counted = affected(self.session, one_more.values(failures=Authenticator.failures + 1))
+        counted = rowcount(self.session, one_more.values(failures=Authenticator.failures + 1))
         if not counted and self.session.scalar(is_there) is not None:
             raise AuthenticatorLocked
         return Count(throttle.id, is_shared=True)
@@ -458,12 +458,12 @@ class Factors:
         mine = update(Device).where(
             Device.user_id == user_id, Device.id == device_id, Device.trusted_until.is_not(None)
         )
-        if affected(self.session, mine.values(trusted_until=None)):
+        if rowcount(self.session, mine.values(trusted_until=None)):
             self.audit.record("browser.distrusted", subject_id=user_id)
 
     # ── seeds ──
 
-    def reseal(self, *, at_most: int = 500) -> int:
+    def reencrypt(self, *, at_most: int = 500) -> int:
         """Seal with the current key what an earlier one has sealed; returns how many."""
         _, *earlier = map(key_id, self.secret_keys)
         old = or_(false(), *(Authenticator.secret.startswith(f"{each}.", autoescape=True) for each in earlier))

@@ -20,7 +20,7 @@ class Files:
     session: DbSession
     clock: Callable[[], datetime]
 
-    def begin(self, *, name: str, owner_id: int | None, lives: timedelta, purpose: str = "import") -> StoredFile:
+    def create_file(self, *, name: str, owner_id: int | None, lives: timedelta, purpose: str = "import") -> StoredFile:
         """An empty file, which is not there until it is finished."""
         now = self.clock()
         name = "".join(character for character in name if character.isprintable())[-255:]

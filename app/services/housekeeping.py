@@ -28,10 +28,10 @@ from app.models import (
     UserImport,
     UserImportRow,
 )
+from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.idempotency import KEPT_FOR
 from app.services.lifetimes import Lifetimes
-from app.services.statements import affected
 
 KEPT_AFTER_END = timedelta(days=30)
 
@@ -48,7 +48,7 @@ class Housekeeping:
 
         And seal with the current key what an earlier one has sealed: not every seed is used before that key is gone.
         """
-        self.factors.reseal()
+        self.factors.reencrypt()
         self.factors.purge(keep_replaced=self.lifetimes.undo_link)
         now = self.clock()
         ended = now - KEPT_AFTER_END
@@ -81,7 +81,7 @@ class Housekeeping:
         some = delete(UserImportRow).where(
             of_import, UserImportRow.number <= select(func.max(last.c.number)).scalar_subquery()
         )
-        deleted = affected(self.session, some.execution_options(synchronize_session=False))
+        deleted = rowcount(self.session, some.execution_options(synchronize_session=False))
         if deleted < at_most:
             deleted += self._delete(UserImport, UserImport.id == import_id, 1)
         return deleted
@@ -89,7 +89,7 @@ class Housekeeping:
     def _delete(self, model: type[Base], is_due: ColumnElement[bool], at_most: int) -> int:
         key: Any = model.__table__.c.id
         some = select(key).where(is_due).limit(at_most)
-        return affected(self.session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))
+        return rowcount(self.session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))
 
 
 def _is_over(change: type[EmailChange], before: datetime) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import IdempotencyKeyReused
 from app.models import IdempotentAnswer
-from app.services.statements import insert_once
+from app.services.dialects import upsert
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -30,7 +30,7 @@ class Idempotency:
         now = self.clock()
         mine = (IdempotentAnswer.caller == caller) & (IdempotentAnswer.key == key)
         self.session.execute(delete(IdempotentAnswer).where(mine, IdempotentAnswer.created_at <= now - KEPT_FOR))
-        row = insert_once(self.session, IdempotentAnswer).values(
+        row = upsert(self.session, IdempotentAnswer).values(
             caller=caller, key=key, fingerprint=fingerprint, status=0, headers={}, body="", created_at=now
         )
         if self.session.execute(row.on_conflict_do_nothing().returning(IdempotentAnswer.id)).first() is not None:

@@ -32,7 +32,7 @@ class Impersonation:
     policy: Policy
     clock: Callable[[], datetime]
 
-    def start(self, user: User, *, reason: str, by: Principal) -> None:
+    def impersonate(self, user: User, *, reason: str, by: Principal) -> None:
         """From the next request on, `by` acts as `user`. Raises NotAllowed, NotActive."""
         self.policy.check(by, USERS_IMPERSONATE, user)
         if by.via != "cookie" or by.impersonator_id is not None or user.id == by.user_id:
@@ -46,13 +46,13 @@ class Impersonation:
         row.impersonation_event_id = self.audit.record("impersonation.started", subject_id=user.id, reason=reason)
         row.impersonated_id, row.impersonated_until = user.id, self.clock() + self.lifetimes.impersonation
 
-    def stop(self, by: Principal) -> None:
+    def stop_impersonating(self, by: Principal) -> None:
         """`by` is themself again; no change if they are."""
         row = self._session_of(by)
         if row is not None:
             self._close(row)
 
-    def settle(self, *, at_most: int = 100) -> int:
+    def process_expired(self, *, at_most: int = 100) -> int:
         """Close what has run out; returns how many."""
         over = select(Session).where(Session.impersonated_until <= self.clock()).limit(at_most)
         rows = self.session.scalars(over.with_for_update(skip_locked=True)).all()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from app.errors import DeadLink, EmailTaken, InvitationNotFound, RegistrationClosed
+from app.errors import EmailTaken, InvalidLink, InvitationNotFound, RegistrationClosed
 from app.models import MEMBER, Invitation, Purpose, User
 from app.principal import Actor, Operator
 from app.services.audit import AuditLog
@@ -113,22 +113,22 @@ class Invitations:
         self.audit.record("invitation.revoked", subject_id=user_id)
 
     def get_invited(self, token: str) -> User:
-        """The user that a valid link invites. Raises DeadLink, RegistrationClosed."""
+        """The user that a valid link invites. Raises InvalidLink, RegistrationClosed."""
         link = self.links.get_live(token, Purpose.INVITATION)
         if not self.invitations_open:
             raise RegistrationClosed
         user = self.session.scalar(select(User).where(User.id == link.user_id, User.email == link.address))
         if user is None or not user.is_active or user.is_verified():
-            raise DeadLink
+            raise InvalidLink
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
-        """Set name and password, confirm the address, give the promised roles. Raises DeadLink, RegistrationClosed."""
-        link = self.links.spend(token, Purpose.INVITATION)
+        """Set name and password, confirm the address, assign the roles. Raises InvalidLink, RegistrationClosed."""
+        link = self.links.spend_link(token, Purpose.INVITATION)
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
         user = self.session.scalar(query.options(selectinload(User.roles)).with_for_update(key_share=True))
         if user is None or user.is_verified():
-            raise DeadLink
+            raise InvalidLink
         user.name, user.hashed_password = name, password.hashed
         self.confirm_address(user)
         self.links.end_all(user.id, *Purpose)

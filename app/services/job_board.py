@@ -13,16 +13,16 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable
 from app.models import Job, JobState
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount
 from app.services.job_queue import DueJob
 from app.services.lifetimes import Lifetimes
-from app.services.statements import affected
 from app.tasks import Task
 
 RETRYING = "retrying"
 # What a list can be narrowed to: the states, with the waiting jobs that failed before apart from the others.
 SITUATIONS = ("waiting", "running", RETRYING, "dead", "done", "cancelled")
 ENDED_BADLY = ("dead", "cancelled")
-MOST_AT_ONCE = 10_000
+MAX_RETRIED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class JobBoard:
         self.audit.record("job.retried", subject_id=None, job=job_id, task=job.kind)
         self.notify(DueJob(job_id, job.queue))
 
-    def retry_all(self, wanted: JobFilter, *, at_most: int = MOST_AT_ONCE) -> int:
+    def retry_all(self, wanted: JobFilter, *, at_most: int = MAX_RETRIED) -> int:
         """Retry the dead and cancelled jobs that match, the oldest first; returns how many. The schedule notifies."""
         some = _narrowed(select(Job.id), wanted).where(Job.state.in_(ENDED_BADLY)).order_by(Job.id).limit(at_most)
         retried = self._retry(Job.id.in_(some.scalar_subquery()), notified_at=None)
@@ -150,7 +150,7 @@ class JobBoard:
         )
 
     def _update(self, statement: Update) -> int:
-        return affected(self.session, statement.execution_options(synchronize_session=False))
+        return rowcount(self.session, statement.execution_options(synchronize_session=False))
 
 
 def _tries() -> ColumnElement[int]:

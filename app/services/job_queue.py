@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import JobCancelled, LeaseLost
 from app.models import OPEN, Job, JobState
 from app.services.audit import Origin
+from app.services.dialects import upsert
 from app.services.lifetimes import Lifetimes
-from app.services.statements import insert_once
 from app.tasks import QUEUES, Task
 
-FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
+FIRST_DELAY, MAX_DELAY = timedelta(seconds=5), timedelta(hours=1)
 STOPPED = "cancelled while running; completed steps stay"
 _chance = SystemRandom()
 
@@ -64,7 +64,7 @@ class JobQueue:
         """Add the job, for now or for later, and return its id; None when one with that key was enqueued before."""
         now = self.clock()
         job_id: int | None = self.session.execute(
-            insert_once(self.session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
+            upsert(self.session, Job).on_conflict_do_nothing(index_elements=[Job.dedupe_key]).returning(Job.id),
             {
                 "kind": task.kind,
                 "arguments": task.arguments(),
@@ -146,7 +146,7 @@ class JobQueue:
         if row is not None and claim.attempt >= row.max_attempts:
             self.discard(claim, outcome=outcome, traceback=traceback)
             return
-        delay = min(FIRST_DELAY * 2 ** min(claim.attempt - 1, 16), LONGEST_DELAY) * _chance.uniform(0.8, 1.2)
+        delay = min(FIRST_DELAY * 2 ** min(claim.attempt - 1, 16), MAX_DELAY) * _chance.uniform(0.8, 1.2)
         self._put_back(claim, outcome=outcome, traceback=traceback, run_after=now + delay, notified_at=None)
 
     def discard(self, claim: Claim, *, outcome: str, traceback: str | None = None) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import DeadLink
+from app.errors import InvalidLink
 from app.models import UNDOING, ApiKey, Authenticator, OAuthIdentity, OneTimeLink, Purpose, Target
 from app.security.tokens import keyed_hash, new_salt, token_hash
-from app.services.statements import affected
+from app.services.dialects import rowcount
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class OneTimeLinks:
     ) -> tuple[OneTimeLink, str]:
         """A new link and its token; older ones stay valid until `supersede`, when this one was sent.
 
-        With a `job_id`, a retried job gets the same link again. Raises DeadLink if that has ended meanwhile.
+        With a `job_id`, a retried job gets the same link again. Raises InvalidLink if that has ended meanwhile.
         """
         sent_before = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
         if sent_before is not None:
@@ -98,16 +98,16 @@ class OneTimeLinks:
             self.supersede(link)
 
     def token_of(self, link: OneTimeLink) -> str:
-        """Recompute the token from the row and the key. Raises DeadLink if the key is gone or the link was used."""
+        """Recompute the token from the row and the key. Raises InvalidLink if the key is gone or the link was used."""
         if link.used_at is None and link.expires_at > self.clock():
             for key in self.secret_keys:
                 token = self._token(key, link.purpose, link.salt)
                 if token_hash(token) == link.token_hash:
                     return token
-        raise DeadLink
+        raise InvalidLink
 
     def get_live(self, token: str, purpose: Purpose) -> OneTimeLink:
-        """The valid link of a token, without spending it. Raises DeadLink."""
+        """The valid link of a token, without spending it. Raises InvalidLink."""
         link = self.session.scalar(
             select(OneTimeLink).where(
                 OneTimeLink.token_hash == token_hash(token),
@@ -117,13 +117,13 @@ class OneTimeLinks:
             )
         )
         if link is None:
-            raise DeadLink
+            raise InvalidLink
         return link
 
-    def spend(self, token: str, purpose: Purpose) -> OneTimeLink:
-        """Spend the link, once even with simultaneous requests. Raises DeadLink."""
+    def spend_link(self, token: str, purpose: Purpose) -> OneTimeLink:
+        """Spend the link, once even with simultaneous requests. Raises InvalidLink."""
         now = self.clock()
-        spent = affected(
+        spent = rowcount(
             self.session,
             update(OneTimeLink)
             .where(
@@ -135,7 +135,7 @@ class OneTimeLinks:
             .values(used_at=now),
         )
         if spent != 1:
-            raise DeadLink
+            raise InvalidLink
         return self.session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
 
     def end_all(self, user_id: int, *purposes: Purpose) -> None:

@@ -31,9 +31,9 @@ from app.models import (
     UserImport,
 )
 from app.services.audit import AuditLog
+from app.services.dialects import advisory_lock
 from app.services.files import Files
 from app.services.job_queue import JobQueue
-from app.services.statements import serialise
 from app.tasks import ExportOwnData
 
 PURPOSE = "own-data"
@@ -41,7 +41,7 @@ LIVES = timedelta(days=7)
 ROWS_AT_ONCE = 500
 # What stands for a credential stays here, as every hash: whoever gets the copy must not be able to sign in with it.
 SECRET = {"hashed_password", "salt", "digest", "once_key", "secret"}
-NOWHERE: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
+HIDDEN_FIELDS: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
 # Each table with rows of a person, and the column that says whose.
 TABLES: tuple[tuple[str, type[Base], Any], ...] = (
     ("sessions", Session, Session.user_id),
@@ -68,9 +68,9 @@ class OwnData:
 
     def request(self, user_id: int) -> None:
         """Enqueue a copy, in place of an earlier one: there is one at a time."""
-        serialise(self.session, f"own_data:{user_id}")
+        advisory_lock(self.session, f"own_data:{user_id}")
         self.session.execute(delete(StoredFile).where(*self._of(user_id)))
-        file = self.files.begin(name="my-data.zip", owner_id=user_id, lives=LIVES, purpose=PURPOSE)
+        file = self.files.create_file(name="my-data.zip", owner_id=user_id, lives=LIVES, purpose=PURPOSE)
         self.audit.record("user.data_requested", subject_id=user_id)
         self.job_queue.enqueue(ExportOwnData(user_id=user_id, file_id=file.id))
 
@@ -105,7 +105,7 @@ class OwnData:
         for found in self._walk(events):
             row = _row(*found)
             # From where an administrator acted is the administrator's.
-            yield row if row["actor_id"] in {None, user_id} else row | NOWHERE
+            yield row if row["actor_id"] in {None, user_id} else row | HIDDEN_FIELDS
 
     def _walk(self, rows: Executable) -> Iterator[Any]:
         """A few rows in memory at a time, however many there are."""

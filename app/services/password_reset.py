@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import DeadLink
+from app.errors import InvalidLink
 from app.models import Purpose, User
 from app.services.audit import AuditLog
 from app.services.invitations import Invitations
@@ -20,7 +20,7 @@ from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
 from app.services.users import Users
-from app.tasks import AnswerForgotPassword, SendPasswordChanged
+from app.tasks import SendPasswordChanged, SendPasswordReset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,10 @@ class PasswordReset:
         """Enqueue the answer, whether or not the address is known."""
         user_id = self.session.scalar(select(User.id).where(User.email == email))
         self.audit.record("password.reset_requested", subject_id=user_id)
-        self.job_queue.enqueue(AnswerForgotPassword(user_id=user_id))
+        self.job_queue.enqueue(SendPasswordReset(user_id=user_id))
 
     def get_owner(self, token: str) -> User:
-        """The user whose password the link resets. Raises DeadLink."""
+        """The user whose password the link resets. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.RESET_PASSWORD)
         return self._owner(link.user_id, link.address)
 
@@ -51,16 +51,16 @@ class PasswordReset:
 
         The link was sent to the address, so it confirms the address as well; a name given before that is
         dropped. An account that was deleted with its password comes back: the thief of a password must not be able to
-        delete it. Of all browsers only this one is known from now on, by `device_token`. Raises DeadLink,
+        delete it. Of all browsers only this one is known from now on, by `device_token`. Raises InvalidLink,
         RegistrationClosed.
         """
-        link = self.links.spend(token, Purpose.RESET_PASSWORD)
+        link = self.links.spend_link(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)
         user.hashed_password, user.updated_at = password.hashed, self.clock()
         if not user.is_verified():
             user.name = ""
         self.invitations.confirm_address(user)
-        self.users.take_back(user)
+        self.users.undo_own_deletion(user)
         self.revocation.revoke_access(user.id, reason="password_reset")
         if device_token is not None:
             self.sessions.remember_device(user.id, device_token)
@@ -72,5 +72,5 @@ class PasswordReset:
         query = select(User).where(User.id == user_id, User.email == address).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None or not (user.is_active or user.is_closed()):
-            raise DeadLink
+            raise InvalidLink
         return user

@@ -15,6 +15,7 @@ from app.errors import ConfirmationRequired, NotAllowed, NotFound
 from app.models import MEMBER, Authenticator, Base, Factor, Grant, Invitation, Role, User
 from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount, upsert
 from app.services.lifetimes import Lifetimes
 from app.services.permissions import (
     OF_OWNERS,
@@ -25,7 +26,6 @@ from app.services.permissions import (
     granted,
     permissions_of,
 )
-from app.services.statements import affected, insert_once
 
 
 class Rule(StrEnum):
@@ -208,7 +208,7 @@ class Policy:
         passed on. Raises ConfirmationRequired.
         """
         self._check_granting(by, action, resource)
-        row = insert_once(self.session, Grant).values(
+        row = upsert(self.session, Grant).values(
             user_id=user_id,
             resource_type=resource.__tablename__,
             resource_id=resource.id,
@@ -216,13 +216,13 @@ class Policy:
             created_at=self.clock(),
         )
         if self.session.execute(row.on_conflict_do_nothing().returning(Grant.id)).scalar() is not None:
-            self.audit.record("grant.given", subject_id=user_id, permission=action, resource=spelt(resource))
+            self.audit.record("grant.given", subject_id=user_id, permission=action, resource=resource_ref(resource))
 
     def revoke(self, user_id: int, action: str, resource: Resource, *, by: Actor) -> None:
         """Take a grant away; no change if there is none. Raises NotAllowed."""
         self._check_granting(by, action, resource)
-        if affected(self.session, delete(Grant).where(*_this(resource), Grant.user_id == user_id, _of(action))):
-            self.audit.record("grant.taken", subject_id=user_id, permission=action, resource=spelt(resource))
+        if rowcount(self.session, delete(Grant).where(*_this(resource), Grant.user_id == user_id, _of(action))):
+            self.audit.record("grant.taken", subject_id=user_id, permission=action, resource=resource_ref(resource))
 
     def list_grants_on(self, resource: Resource) -> Sequence[Grant]:
         return self.session.scalars(select(Grant).where(*_this(resource)).order_by(Grant.id)).all()
@@ -299,5 +299,5 @@ def _of(action: str) -> ColumnElement[bool]:
     return Grant.permission == action
 
 
-def spelt(resource: Resource) -> str:
+def resource_ref(resource: Resource) -> str:
     return f"{resource.__tablename__}:{resource.id}"

@@ -10,11 +10,12 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import DeadLink, EmailTaken, SameAddress, UserNotFound, WrongPassword
+from app.errors import EmailTaken, InvalidLink, SameAddress, UserNotFound, WrongPassword
 from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.connections import Connections
+from app.services.dialects import rowcount
 from app.services.email_changes import EmailChanges
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
@@ -22,7 +23,6 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
-from app.services.statements import affected
 from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 
 
@@ -60,7 +60,7 @@ class Profile:
         new token. Raises WrongPassword when it was changed in the meantime.
         """
         now = self.clock()
-        changed = affected(
+        changed = rowcount(
             self.session,
             update(User)
             .where(User.id == principal.user_id, User.hashed_password == seen_hash)
@@ -70,7 +70,7 @@ class Profile:
             raise WrongPassword
         self.links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
         self.email_changes.cancel(principal.user_id)
-        self.sessions.end_all(principal.user_id, reason="password_changed", keep=principal.session_id)
+        self.sessions.revoke_all(principal.user_id, reason="password_changed", keep=principal.session_id)
         self.sessions.forget_devices(principal.user_id)
         self.sessions.remember_device(principal.user_id, device_token)
         event_id = self.audit.record("password.changed", subject_id=principal.user_id)
@@ -103,12 +103,12 @@ class Profile:
         self.job_queue.enqueue(SendEmailChangeRequested(change_id=change.id))
 
     def get_change(self, token: str, purpose: Purpose) -> EmailChange:
-        """The change that a live link confirms or undoes. Raises DeadLink."""
+        """The change that a live link confirms or undoes. Raises InvalidLink."""
         return self._change_of(self.links.get_live(token, purpose))
 
     def confirm_email_change(self, token: str) -> None:
-        """Replace the address with the new one. Raises DeadLink, EmailTaken."""
-        change = self._change_of(self.links.spend(token, Purpose.CHANGE_EMAIL))
+        """Replace the address with the new one. Raises InvalidLink, EmailTaken."""
+        change = self._change_of(self.links.spend_link(token, Purpose.CHANGE_EMAIL))
         user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update(key_share=True))
         if (
             user is None
@@ -117,7 +117,7 @@ class Profile:
             or change.confirmed_at
             or change.ended_at
         ):
-            raise DeadLink
+            raise InvalidLink
         change.confirmed_at = self.clock()
         self._move(user, change.new_email)
         self.links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
@@ -130,13 +130,13 @@ class Profile:
         """Restore the old address, remove the password, revoke all access, and undo what was added since the change.
 
         Older factors and connections stay, and so does the link of an earlier change: this address might not be the
-        owner's either. Raises DeadLink; EmailTaken when somebody else has confirmed the old address since.
+        owner's either. Raises InvalidLink; EmailTaken when somebody else has confirmed the old address since.
         """
-        link = self.links.spend(token, Purpose.UNDO_EMAIL_CHANGE)
+        link = self.links.spend_link(token, Purpose.UNDO_EMAIL_CHANGE)
         change = self._change_of(link)
         user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update(key_share=True))
         if user is None:
-            raise DeadLink
+            raise InvalidLink
         change.ended_at = self.clock()
         if user.email != change.old_email:
             before = user.email
@@ -165,5 +165,5 @@ class Profile:
     def _change_of(self, link: OneTimeLink) -> EmailChange:
         change = self.session.get(EmailChange, link.email_change_id) if link.email_change_id else None
         if change is None:
-            raise DeadLink
+            raise InvalidLink
         return change

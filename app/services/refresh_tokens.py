@@ -13,10 +13,10 @@ from app.errors import BadRefreshToken, TokenReused
 from app.models import RefreshToken, Session, User
 from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.sessions import Sessions
-from app.services.statements import affected, insert_once
 from app.tasks import SendTokenReused
 
 PREFIX = "ghr_"
@@ -66,7 +66,7 @@ class RefreshTokens:
         ).first()
         if row is None or not row.Session.is_live(now) or not row.User.can_sign_in() or row.expires_at <= now:
             raise BadRefreshToken
-        spent = affected(
+        spent = rowcount(
             self.session,
             update(RefreshToken)
             .where(RefreshToken.id == row.id, RefreshToken.used_at.is_(None))
@@ -81,9 +81,7 @@ class RefreshTokens:
 
     def _succeed(self, session: Session, token: str) -> str:
         successor = self._successor(self.secret_keys[0], token)
-        added = insert_once(self.session, RefreshToken).values(
-            **self._row(session.id, successor, ends=session.expires_at)
-        )
+        added = upsert(self.session, RefreshToken).values(**self._row(session.id, successor, ends=session.expires_at))
         self.session.execute(added.on_conflict_do_nothing())
         session.last_seen_at = self.clock()
         return successor
@@ -101,7 +99,7 @@ class RefreshTokens:
         return candidates[found] if found else None
 
     def _end(self, session: Session) -> None:
-        self.sessions.end(session.id, user_id=session.user_id, reason="token_reused")
+        self.sessions.revoke(session.id, user_id=session.user_id, reason="token_reused")
         event_id = self.audit.record("session.token_reused", subject_id=session.user_id, session_id=session.id)
         self.job_queue.enqueue(SendTokenReused(user_id=session.user_id, event_id=event_id))
 

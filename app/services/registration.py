@@ -13,13 +13,13 @@ from app.errors import RegistrationClosed, WrongPassword
 from app.models import OneTimeLink, Purpose, User
 from app.security.tokens import is_same, keyed_hash
 from app.services.audit import AuditLog
+from app.services.dialects import upsert
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.statements import insert_once
-from app.tasks import AnswerRegistration, AnswerResendVerification
+from app.tasks import ResendConfirmation, SendConfirmation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Registration:
         now = self.clock()
         fresh = {"name": name, "hashed_password": password.hashed, "created_at": now, "updated_at": now}
         made = self.session.execute(
-            insert_once(self.session, User)
+            upsert(self.session, User)
             .values(email=email, is_active=True, **fresh)
             .on_conflict_do_update(
                 index_elements=[User.email],
@@ -57,13 +57,13 @@ class Registration:
         ).scalar()
         user_id = self.session.scalars(select(User.id).where(User.email == email)).one()
         self.audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
-        self.job_queue.enqueue(AnswerRegistration(user_id=user_id))
+        self.job_queue.enqueue(SendConfirmation(user_id=user_id))
 
     def resend(self, email: str) -> None:
         """Enqueue the answer, whether or not the address is known."""
         user_id = self.session.scalar(select(User.id).where(User.email == email))
         self.audit.record("user.verification_requested", subject_id=user_id)
-        self.job_queue.enqueue(AnswerResendVerification(user_id=user_id))
+        self.job_queue.enqueue(ResendConfirmation(user_id=user_id))
 
     def proof(self, *, email: str, hashed: str | None) -> str:
         """A proof for the browser that chose this password, so that it need not be typed again."""
@@ -73,20 +73,20 @@ class Registration:
         return proof is not None and is_same(proof, self.proof(email=user.email, hashed=user.hashed_password))
 
     def get_candidate(self, token: str) -> tuple[OneTimeLink, User]:
-        """The valid link and the user that it would confirm. Raises DeadLink."""
+        """The valid link and the user that it would confirm. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
         return link, self.session.scalars(select(User).where(User.id == link.user_id)).one()
 
     def verify(self, token: str, *, seen_hash: str | None) -> User:
         """Confirm the address. `seen_hash` is the stored hash that the password or proof was checked against.
 
-        Raises DeadLink, RegistrationClosed; WrongPassword when the password was changed in the meantime.
+        Raises InvalidLink, RegistrationClosed; WrongPassword when the password was changed in the meantime.
         """
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
         user = self.session.scalars(select(User).where(User.id == link.user_id).with_for_update(key_share=True)).one()
         if user.hashed_password != seen_hash:
             raise WrongPassword
-        self.links.spend(token, Purpose.VERIFY_EMAIL)
+        self.links.spend_link(token, Purpose.VERIFY_EMAIL)
         self.invitations.confirm_address(user)
         return user
 

@@ -24,8 +24,8 @@ class Revocation:
         Links that undo a change of address stay valid: they return the account to its previous owner. Second factors
         stay too: access to the mailbox must not be enough to remove them.
         """
-        self.sessions.end_all(user_id, reason=reason)
+        self.sessions.revoke_all(user_id, reason=reason)
         self.sessions.forget_devices(user_id)
-        self.api_keys.end_all(user_id, reason=reason)
+        self.api_keys.revoke_all(user_id, reason=reason)
         self.email_changes.cancel(user_id)
         self.links.end_all(user_id, *ENDED_BY_SAFETY)

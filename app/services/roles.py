@@ -14,7 +14,7 @@ from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.errors import (
-    Changed,
+    EditConflict,
     InvalidName,
     InvalidRole,
     LastAdministrator,
@@ -23,16 +23,16 @@ from app.errors import (
     RoleNotFound,
     RoleTaken,
 )
-from app.models import ADMINISTRATOR, LONGEST_DESCRIPTION, LONGEST_ROLE_NAME, Role, User, user_roles
+from app.models import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, Role, User, user_roles
 from app.principal import Actor
 from app.services.addresses import clean_name
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount, upsert
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
 from app.services.policy import Policy
-from app.services.statements import affected, insert_once
 
-ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{LONGEST_ROLE_NAME - 1}}}"
-MOST_COUNTED = 1000
+ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{MAX_ROLE_NAME_LENGTH - 1}}}"
+MAX_COUNTED = 1000
 WHOLE = undefer(Role.administrators_only)
 
 
@@ -92,8 +92,8 @@ class Roles:
         return list(self.session.scalars(after.order_by(Role.id).limit(limit)))
 
     def list_with_holders(self) -> list[tuple[Role, int]]:
-        """Each role with the number of its holders, counted up to MOST_COUNTED + 1."""
-        some = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MOST_COUNTED + 1)
+        """Each role with the number of its holders, counted up to MAX_COUNTED + 1."""
+        some = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MAX_COUNTED + 1)
         count = select(func.count()).select_from(some.correlate(Role).subquery()).scalar_subquery()
         counted = select(Role, count).options(WHOLE).order_by(Role.name)
         return [(role, count) for role, count in self.session.execute(counted)]
@@ -107,7 +107,7 @@ class Roles:
 
     # ── what a role is ──
 
-    def make(self, wanted: RoleSpec, *, by: Actor) -> Role:
+    def create(self, wanted: RoleSpec, *, by: Actor) -> Role:
         """Raises InvalidRole, RoleTaken, NotAllowed."""
         wanted = _checked(wanted)
         self._check_changing(by, RoleSpec(name=wanted.name), wanted)
@@ -162,10 +162,10 @@ class Roles:
         """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
         changes = self.compare(wanted)
         if [(each.wanted, each.lines) for each in changes] != [(each.wanted, each.lines) for each in seen]:
-            raise Changed("The roles have changed. Look at the difference again.")
+            raise EditConflict("The roles have changed. Look at the difference again.")
         for each in changes:
             if each.role is None:
-                self.make(each.wanted, by=by)
+                self.create(each.wanted, by=by)
             else:
                 self.change(self.get_by_id(each.role.id, lock=True), each.wanted, by=by)
 
@@ -193,8 +193,8 @@ class Roles:
     def give_promised(self, user: User, name: str) -> None:
         """Assign a role that somebody of the right rank has promised, or that everybody gets. Raises RoleNotFound."""
         role = self.get(name, keep=True)
-        row = insert_once(self.session, user_roles).values(user_id=user.id, role_id=role.id)
-        if affected(self.session, row.on_conflict_do_nothing()):
+        row = upsert(self.session, user_roles).values(user_id=user.id, role_id=role.id)
+        if rowcount(self.session, row.on_conflict_do_nothing()):
             self._note(user, [*user.roles, role])
             self.audit.record("role.assigned", subject_id=user.id, role=name)
 
@@ -208,7 +208,7 @@ class Roles:
         if name == ADMINISTRATOR:
             self.keep_one_administrator(losing=user)
         held = delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role.id)
-        if affected(self.session, held):
+        if rowcount(self.session, held):
             self._note(user, [each for each in user.roles if each != role])
             self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
@@ -281,7 +281,7 @@ def _checked(wanted: RoleSpec) -> RoleSpec:
     if not re.fullmatch(ROLE_NAME, wanted.name):
         raise InvalidRole(
             "name",
-            f"Use 1 to {LONGEST_ROLE_NAME} lowercase letters, digits, hyphens and underscores, starting with a letter.",
+            f"Use 1 to {MAX_ROLE_NAME_LENGTH} lowercase letters, digits, - and _, starting with a letter.",
         )
     permissions = wanted.permissions
     if wanted.name == ADMINISTRATOR:
@@ -291,7 +291,7 @@ def _checked(wanted: RoleSpec) -> RoleSpec:
     elif unknown := sorted(permissions - PERMISSIONS.keys()):
         raise InvalidRole("permissions", f"{', '.join(unknown)}: choose from {', '.join(sorted(PERMISSIONS))}.")
     try:
-        description = clean_name(wanted.description, longest=LONGEST_DESCRIPTION)
+        description = clean_name(wanted.description, longest=MAX_DESCRIPTION_LENGTH)
     except InvalidName as refusal:
         raise InvalidRole("description", str(refusal)) from None
     return replace(wanted, description=description, permissions=permissions)

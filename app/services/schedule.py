@@ -16,16 +16,16 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import CannotBePaused, ScheduleNotFound
 from app.models import Job, SchedulePause
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
-from app.services.statements import affected, insert_once
 from app.tasks import (
     CountStatistics,
-    NoteUses,
+    EndExpiredSuspensions,
     PurgeExpired,
     PurgeUnconfirmed,
+    SaveLastSeen,
     SealAuditEvents,
     SendWeeklyReports,
-    SettleAccounts,
     Task,
     WarnOfExpiringKeys,
 )
@@ -74,9 +74,9 @@ def _six_in_the_morning(day: date, zone: tzinfo) -> datetime:
 SCHEDULE = (
     Entry("purge-unconfirmed", PurgeUnconfirmed(), timedelta(hours=1)),
     # They tell people who acted as them, and keep the audit log from changes.
-    Entry("settle-accounts", SettleAccounts(), timedelta(minutes=5), can_pause=False),
+    Entry("settle-accounts", EndExpiredSuspensions(), timedelta(minutes=5), can_pause=False),
     Entry("seal-audit-events", SealAuditEvents(), timedelta(minutes=15), can_pause=False),
-    Entry("note-uses", NoteUses(), timedelta(minutes=5)),
+    Entry("note-uses", SaveLastSeen(), timedelta(minutes=5)),
     Entry("count-statistics", CountStatistics(), timedelta(minutes=5)),
     WeeklyEntry("send-weekly-reports", SendWeeklyReports()),
     Entry("purge-expired", PurgeExpired(), timedelta(hours=6)),
@@ -125,13 +125,13 @@ class Schedule:
         if not entry.can_pause:
             raise CannotBePaused
         row = {"name": entry.name, "paused_at": self.clock()}
-        inserted = insert_once(self.session, SchedulePause).on_conflict_do_nothing().returning(SchedulePause.name)
+        inserted = upsert(self.session, SchedulePause).on_conflict_do_nothing().returning(SchedulePause.name)
         if self.session.execute(inserted, row).scalar() is not None:
             self.audit.record("schedule.paused", subject_id=None, entry=name)
 
     def resume(self, name: str) -> None:
         """Raises ScheduleNotFound."""
-        if affected(self.session, delete(SchedulePause).where(SchedulePause.name == _entry(name).name)):
+        if rowcount(self.session, delete(SchedulePause).where(SchedulePause.name == _entry(name).name)):
             self.audit.record("schedule.resumed", subject_id=None, entry=name)
 
     def run_now(self, name: str) -> int:

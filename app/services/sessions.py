@@ -18,9 +18,9 @@ from app.principal import Principal, Visit
 from app.security.access_tokens import Access
 from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
+from app.services.dialects import rowcount, upsert
 from app.services.lifetimes import Lifetimes
 from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
-from app.services.statements import affected, insert_once
 
 SIGNED_OUT = "signed_out"
 # For requests that were on their way when the token was replaced.
@@ -82,7 +82,7 @@ class Sessions:
             .offset(self.lifetimes.sessions_per_user - 1)
         )
         for session_id in self.session.scalars(too_many).all():
-            self.end(session_id, user_id=user_id, reason="too_many")
+            self.revoke(session_id, user_id=user_id, reason="too_many")
 
     def expire(self, session_id: int) -> None:
         """End what was found expired, so that a clock set back does not revive it."""
@@ -104,7 +104,7 @@ class Sessions:
         token = new_token()
         row = update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None))
         changes = {"token_hash": token_hash(token), "previous_token_hash": None, **values}
-        if affected(self.session, row.values(changes)) != 1:
+        if rowcount(self.session, row.values(changes)) != 1:
             raise SessionNotFound
         return token
 
@@ -114,7 +114,7 @@ class Sessions:
         row = update(Session).where(Session.id == session_id, Session.token_hash == previous)
         until = self.clock() + timedelta(seconds=PREVIOUS_TOKEN_SECONDS)
         changes = {"token_hash": token_hash(renewed), "previous_token_hash": previous, "previous_token_until": until}
-        return renewed if affected(self.session, row.values(changes)) else None
+        return renewed if rowcount(self.session, row.values(changes)) else None
 
     def list_live(self, user_id: int) -> list[Session]:
         """Active sessions of one user, newest first; never more than `sessions_per_user`."""
@@ -122,9 +122,9 @@ class Sessions:
         query = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
         return [row for row in self.session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
 
-    def end(self, session_id: int, *, user_id: int, reason: str) -> None:
+    def revoke(self, session_id: int, *, user_id: int, reason: str) -> None:
         """End one session of `user_id`. Raises SessionNotFound when it is not theirs or has ended."""
-        ended = affected(
+        ended = rowcount(
             self.session,
             update(Session)
             .where(Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None))
@@ -138,16 +138,16 @@ class Sessions:
     def replace(self, principal: Principal) -> None:
         """End the session that a browser had when it signs in again; it may have ended meanwhile."""
         try:
-            self.end(principal.session_id, user_id=principal.account_id, reason="signed_in_again")
+            self.revoke(principal.session_id, user_id=principal.account_id, reason="signed_in_again")
         except SessionNotFound:
             return
 
-    def end_all(self, user_id: int, *, reason: str, keep: int | None = None) -> int:
+    def revoke_all(self, user_id: int, *, reason: str, keep: int | None = None) -> int:
         """End every session of `user_id` but `keep`; returns how many."""
         query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
         if keep is not None:
             query = query.where(Session.id != keep)
-        ended = affected(self.session, query.values(ended_at=self.clock(), end_reason=reason))
+        ended = rowcount(self.session, query.values(ended_at=self.clock(), end_reason=reason))
         if ended:
             self.audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
         return ended
@@ -171,7 +171,7 @@ class Sessions:
     def remember_device(self, user_id: int, token: str) -> None:
         """Note that this browser was used for this account now, when its cookie is set."""
         now = self.clock()
-        row = insert_once(self.session, Device).values(
+        row = upsert(self.session, Device).values(
             user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
         )
         known = [Device.user_id, Device.token_hash]

@@ -82,7 +82,7 @@ class SignIn:
     users: Users
     clock: Callable[[], datetime]
 
-    def begin(self, email: str, *, visit: Visit) -> Attempt:
+    def start_attempt(self, email: str, *, visit: Visit) -> Attempt:
         """Count a try at `email` (canonical), known or not. Raises TooManyTries.
 
         Unknown browsers share one counter for each account; a browser that has signed in to it before has its own,
@@ -189,7 +189,9 @@ class SignIn:
 
     def _is_usable(self, user: Any, user_id: int) -> bool:
         """Whether it may sign in; last of all, because that takes back a deletion."""
-        return user.is_active or (user.deleted_by_owner and self.users.take_back(self.session.get_one(User, user_id)))
+        return user.is_active or (
+            user.deleted_by_owner and self.users.undo_own_deletion(self.session.get_one(User, user_id))
+        )
 
     def _open(self, proved: Authentication, *, visit: Visit, in_browser: bool, is_confirmed: bool) -> SignedIn:
         user_id = proved.user_id

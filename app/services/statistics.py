@@ -11,7 +11,7 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.models import AuditEvent, Job, JobState, ReportSubscriber, Statistic, User
-from app.services.statements import affected, insert_once
+from app.services.dialects import rowcount, upsert
 
 Unit = Literal["day", "week", "month"]
 
@@ -25,7 +25,7 @@ EVENTS = {
 ACTIVE = {"active_day": timedelta(days=1), "active_week": timedelta(days=7), "active_month": timedelta(days=30)}
 SHOWN = {"day": 30, "week": 26, "month": 12}
 JOBS = {JobState.DONE: "jobs_done", JobState.DEAD: "jobs_dead"}
-MOST_DAYS = 366
+MAX_DAYS = 366
 BACKUP = "backup"  # Seconds since 1970, not a count.
 HOURS = 24
 HOURS_KEPT = timedelta(days=7)
@@ -62,7 +62,7 @@ class Statistics:
         today = self._today()
         last = self.session.scalar(select(func.max(Statistic.period)).where(Statistic.name == "sign_ins"))
         first = date.fromisoformat(last) if last else self._first_day()
-        first = max(first or today, today - timedelta(days=MOST_DAYS - 1))
+        first = max(first or today, today - timedelta(days=MAX_DAYS - 1))
         return [first + timedelta(days=number) for number in range((today - first).days + 1)]
 
     def count_day(self, day: date) -> None:
@@ -137,10 +137,10 @@ class Statistics:
 
     def subscribe(self, user_id: int) -> None:
         row = {"user_id": user_id, "created_at": self.clock()}
-        self.session.execute(insert_once(self.session, ReportSubscriber).on_conflict_do_nothing(), row)
+        self.session.execute(upsert(self.session, ReportSubscriber).on_conflict_do_nothing(), row)
 
     def unsubscribe(self, user_id: int) -> bool:
-        return affected(self.session, delete(ReportSubscriber).where(ReportSubscriber.user_id == user_id)) == 1
+        return rowcount(self.session, delete(ReportSubscriber).where(ReportSubscriber.user_id == user_id)) == 1
 
     def is_subscribed(self, user_id: int) -> bool:
         return self.session.get(ReportSubscriber, user_id) is not None
@@ -152,7 +152,7 @@ class Statistics:
         return {row[0]: row[1] for row in self.session.execute(query)}
 
     def _keep(self, values: dict[str, int], period: str) -> None:
-        insert = insert_once(self.session, Statistic)
+        insert = upsert(self.session, Statistic)
         keep = insert.on_conflict_do_update(
             index_elements=[Statistic.name, Statistic.period], set_={"value": insert.excluded.value}
         )

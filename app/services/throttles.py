@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session as DbSession
 from app.errors import TooManyTries
 from app.models import Throttle
 from app.security.tokens import token_hash
+from app.services.dialects import upsert
 from app.services.lifetimes import Lifetimes
-from app.services.statements import insert_once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,6 @@ class Throttles:
         if found is None:
             now = self.clock()
             values = {"key": key, "user_id": user_id, "failures": 0, "last_failed_at": now, "blocked_until": now}
-            self.session.execute(insert_once(self.session, Throttle).values(values).on_conflict_do_nothing())
+            self.session.execute(upsert(self.session, Throttle).values(values).on_conflict_do_nothing())
             found = self.session.scalars(find).one()
         return found

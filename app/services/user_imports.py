@@ -13,16 +13,16 @@ from app.errors import ImportNotFound, ImportNotReady, TooManyRows
 from app.models import Phase, UserImport, UserImportRow
 from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
+from app.services.dialects import advisory_lock, rowcount
 from app.services.files import Files
 from app.services.job_board import JobBoard
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.permissions import USERS_IMPORT
 from app.services.policy import Policy
-from app.services.statements import affected, serialise
 from app.tasks import ApplyUserImport, CheckUserImport
 
-MOST_BYTES = 100 * 1024 * 1024
+MAX_FILE_BYTES = 100 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class UserImports:
     policy: Policy
     clock: Callable[[], datetime]
 
-    def begin(self, file_id: int, *, lines: int, by: Actor) -> UserImport:
+    def create_import(self, file_id: int, *, lines: int, by: Actor) -> UserImport:
         """Enqueue the check of a stored file; `lines` is about how many rows it has.
 
         Raises FileNotThere; TooManyRows, and then the file is deleted.
@@ -73,7 +73,7 @@ class UserImports:
         """Whether a person may import so many rows more within a day. Commands are not counted."""
         if isinstance(by, Operator):
             return True
-        serialise(self.session, f"user_imports:{by.user_id}")
+        advisory_lock(self.session, f"user_imports:{by.user_id}")
         theirs = (UserImport.owner_id == by.user_id, UserImport.created_at > self.clock() - timedelta(days=1))
         rows = self.session.scalar(select(func.sum(UserImport.rows)).where(*theirs)) or 0
         return rows + lines <= self.lifetimes.import_rows_per_day
@@ -90,7 +90,7 @@ class UserImports:
         own = select(UserImport).where(UserImport.owner_id == by.user_id)
         return self.session.scalars(own.order_by(UserImport.id.desc()).limit(limit)).all()
 
-    def start(self, import_id: int, *, invites: bool, by: Actor) -> UserImport:
+    def start_import(self, import_id: int, *, invites: bool, by: Actor) -> UserImport:
         """Apply what the check found; with `invites`, new people are sent an invitation.
 
         It is applied with what both this credential and the one of the upload let. Where it gives roles, a person has
@@ -106,7 +106,7 @@ class UserImports:
             self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
             raise ImportNotReady("Invitations are closed. Import without invitations.")
-        begun = affected(
+        begun = rowcount(
             self.session,
             update(UserImport)
             .where(UserImport.id == import_id, UserImport.phase == Phase.CHECKED)

@@ -31,12 +31,12 @@ from app.services.revocation import Revocation
 from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.tasks import (
-    AnswerForgotPassword,
-    AnswerResendVerification,
+    ResendConfirmation,
     SendAccountActivated,
     SendAccountDeactivated,
     SendAccountDeleted,
     SendPasswordChanged,
+    SendPasswordReset,
 )
 
 
@@ -171,10 +171,10 @@ class Users:
 
     # ── help ──
 
-    def end_sessions(self, user: User, *, by: Actor) -> int:
+    def revoke_sessions(self, user: User, *, by: Actor) -> int:
         """End every session; returns how many."""
         self.policy.check(by, USERS_SUPPORT, user)
-        return self.sessions.end_all(user.id, reason="ended_by_administrator")
+        return self.sessions.revoke_all(user.id, reason="ended_by_administrator")
 
     def send_reset(self, user: User, *, by: Actor) -> None:
         """Mail a link to set a new password. Raises NotActive."""
@@ -182,7 +182,7 @@ class Users:
         if not user.is_active:
             raise NotActive
         self.audit.record("password.reset_requested", subject_id=user.id)
-        self.job_queue.enqueue(AnswerForgotPassword(user_id=user.id))
+        self.job_queue.enqueue(SendPasswordReset(user_id=user.id))
 
     def resend_verification(self, user: User, *, by: Actor) -> None:
         """Mail another link to confirm the address. Raises NotActive, AlreadyConfirmed."""
@@ -192,9 +192,9 @@ class Users:
         if user.is_verified():
             raise AlreadyConfirmed
         self.audit.record("user.verification_requested", subject_id=user.id)
-        self.job_queue.enqueue(AnswerResendVerification(user_id=user.id))
+        self.job_queue.enqueue(ResendConfirmation(user_id=user.id))
 
-    def make_link(self, user: User, *, lifetime: timedelta, by: Actor) -> tuple[OneTimeLink, str]:
+    def create_reset_link(self, user: User, *, lifetime: timedelta, by: Actor) -> tuple[OneTimeLink, str]:
         """A link that sets a new password, for whoever runs the site to pass on; audited."""
         self.policy.check_operator(by)
         link, token = self.links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
@@ -226,12 +226,12 @@ class Users:
         self.audit.record("user.deactivated", subject_id=user.id, reason=reason, until=ends)
         self.job_queue.enqueue(SendAccountDeactivated(user_id=user.id))
 
-    def activate(self, user: User, *, by: Actor) -> bool:
+    def reactivate(self, user: User, *, by: Actor) -> bool:
         """Reactivate `user`; returns whether that changed anything."""
         self.policy.check(by, USERS_DEACTIVATE, user)
         if user.is_active:
             return False
-        self._let_in(user)
+        self._reactivate(user)
         return True
 
     def delete(self, user: User, *, reason: str | None = None, by: Actor) -> None:
@@ -240,7 +240,7 @@ class Users:
         Raises LastAdministrator.
         """
         self.policy.check(by, USERS_DELETE, user)
-        self._shut_out(user, reason="deleted")
+        self._revoke_access(user, reason="deleted")
         user.delete(at=self.clock())
         said: dict[str, Any] = {"reason": reason} if reason else {}
         self.audit.record("user.deleted", subject_id=user.id, **said)
@@ -249,12 +249,12 @@ class Users:
     def delete_own(self, user_id: int) -> None:
         """Delete one's own account; signing in undoes that, until it is erased. Raises LastAdministrator."""
         user = self.get(user_id, lock=True)
-        self._shut_out(user, reason="deleted")
+        self._revoke_access(user, reason="deleted")
         user.delete(at=self.clock(), by_owner=True)
         self.audit.record("user.deleted", subject_id=user.id)
         self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
 
-    def take_back(self, user: User) -> bool:
+    def undo_own_deletion(self, user: User) -> bool:
         """Undo the deletion of their own account, as its owner; returns whether it can be used. `user` is locked."""
         if not user.is_closed():
             return user.is_active
@@ -299,7 +299,7 @@ class Users:
         self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
         self.audit.record("user.erased", subject_id=user.id)
 
-    def settle(self, *, at_most: int = 100) -> int:
+    def process_expired(self, *, at_most: int = 100) -> int:
         """Reactivate whose deactivation has ended, and erase whose undo time has; returns how many."""
         now = self.clock()
         ended = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
@@ -308,17 +308,17 @@ class Users:
         # What another worker has locked is left to it.
         let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True, key_share=True)).all()
         for user in let_in:
-            self._let_in(user)
+            self._reactivate(user)
         erased = self.session.scalars(over.limit(at_most).with_for_update(skip_locked=True)).all()
         for user in erased:
             self._erase(user)
         return len(let_in) + len(erased)
 
-    def _shut_out(self, user: User, *, reason: str) -> None:
+    def _revoke_access(self, user: User, *, reason: str) -> None:
         self.roles.keep_one_administrator(losing=user)
         self.revocation.revoke_access(user.id, reason=reason)
 
-    def _let_in(self, user: User) -> None:
+    def _reactivate(self, user: User) -> None:
         user.activate(at=self.clock())
         self.audit.record("user.activated", subject_id=user.id)
         self.job_queue.enqueue(SendAccountActivated(user_id=user.id))

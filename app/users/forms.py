@@ -5,9 +5,9 @@ from datetime import datetime
 from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Optional
 
-from app.models import LONGEST_REASON
+from app.models import MAX_REASON_LENGTH
 from app.web.forms import Address, Form, Name
-from app.web.rows import day
+from app.web.query_params import day
 
 STATES = {"active": "Active", "unconfirmed": "Not confirmed", "deactivated": "Deactivated", "deleted": "Deleted"}
 ORDERS = {
@@ -47,9 +47,9 @@ class ReasonForm(Form):
         "Reason",
         validators=[
             DataRequired("Enter a reason. The user will see it."),  # Blanks are no reason.
-            Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters."),
+            Length(max=MAX_REASON_LENGTH, message=f"Use at most {MAX_REASON_LENGTH} characters."),
         ],
-        render_kw={"maxlength": LONGEST_REASON, "rows": 3},
+        render_kw={"maxlength": MAX_REASON_LENGTH, "rows": 3},
     )
 
 
@@ -73,8 +73,8 @@ class BulkForm(Form):
     act = SelectField("Action", choices=[])
     reason = StringField(
         "Reason",
-        validators=[Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters.")],
-        render_kw={"maxlength": LONGEST_REASON, "autocomplete": "off"},
+        validators=[Length(max=MAX_REASON_LENGTH, message=f"Use at most {MAX_REASON_LENGTH} characters.")],
+        render_kw={"maxlength": MAX_REASON_LENGTH, "autocomplete": "off"},
     )
 
     def offer(self, roles: list[str], *, may_deactivate: bool, may_support: bool) -> None:

@@ -12,16 +12,16 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import AccountError, TooManyRows, UnreadableFile
 from app.models import Job, JobState, Phase, UserImport
+from app.services.import_worker import NARROWED
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
-from app.services.user_import_run import NARROWED
-from app.services.user_imports import MOST_BYTES
+from app.services.user_imports import MAX_FILE_BYTES
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import ImportForm
 from app.users.routes import asked_filters
 from app.web import identity
 from app.web.access import by_oneself, requires
-from app.web.acts import attempt
+from app.web.actions import attempt
 from app.web.exports import MARK, csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
 from app.web.jobs import progress_text
@@ -33,7 +33,7 @@ from app.web.uploads import accepts_file, store
 @bp.route("/import", methods=["GET", "POST"], endpoint="import")
 @requires(USERS_IMPORT)
 @by_oneself
-@accepts_file(MOST_BYTES)
+@accepts_file(MAX_FILE_BYTES)
 @limited("mail")
 def import_users() -> ResponseReturnValue:
     who, form = identity.signed_in(), ImportForm()
@@ -46,7 +46,7 @@ def import_users() -> ResponseReturnValue:
             try:
                 file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
                 with unit_of_work() as work:
-                    found = work.user_imports.begin(file_id, lines=lines, by=who)
+                    found = work.user_imports.create_import(file_id, lines=lines, by=who)
             except (TooManyRows, UnreadableFile) as refusal:
                 form.refuse(None, refusal)
             else:
@@ -70,7 +70,7 @@ def show_import(import_id: int) -> ResponseReturnValue:
 def start_import(import_id: int) -> ResponseReturnValue:
     who, invites = identity.signed_in(), request.form.get("invites") == "y"
     return attempt(
-        lambda work: work.user_imports.start(import_id, invites=invites, by=who),
+        lambda work: work.user_imports.start_import(import_id, invites=invites, by=who),
         said="Import started. You can close this page. The import continues.",
         to="users.show_import",
         import_id=import_id,
@@ -112,7 +112,7 @@ def export() -> Response:
     wanted = asked_filters()
     with unit_of_work() as work:
         work.audit.record("user.list_exported", subject_id=None)
-    return _download(csv_lines(COLUMNS, map(exported, reading().directory.walk(wanted))), "users.csv")
+    return _download(csv_lines(COLUMNS, map(exported, reading().user_search.walk(wanted))), "users.csv")
 
 
 def _download(lines: Iterator[str], name: str) -> Response:

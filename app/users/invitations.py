@@ -13,16 +13,16 @@ from app.models import Invitation
 from app.services.permissions import USERS_INVITE, USERS_READ
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
-from app.users.acts import grantable, role_fields
+from app.users.actions import grantable, role_fields
 from app.users.forms import InvitationForm
 from app.web import identity
 from app.web.access import requires
-from app.web.acts import ask
+from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.query_params import before
 from app.web.redirects import done
-from app.web.rows import before
 
 ON_A_PAGE = 50
 

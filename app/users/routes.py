@@ -11,7 +11,6 @@ from flask.typing import ResponseReturnValue
 from app.errors import InvalidInput, NotFound
 from app.models import ApiKey, Session, Status, User
 from app.principal import Principal
-from app.services.directory import Order, UserFilter
 from app.services.permissions import (
     PERMISSIONS,
     ROLES_ASSIGN,
@@ -25,16 +24,17 @@ from app.services.permissions import (
     granted,
 )
 from app.services.policy import Decision
+from app.services.user_search import Order, UserFilter
 from app.unit_of_work import Work, reading
 from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
 from app.web import identity
 from app.web.access import requires
+from app.web.audit_descriptions import describe
 from app.web.cursors import read_cursor, write_cursor
-from app.web.devices import device_name
 from app.web.pages import page
-from app.web.rows import asked_for, day
-from app.web.sentences import describe
+from app.web.query_params import asked_for, day
+from app.web.user_agents import device_name
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50
@@ -47,7 +47,7 @@ def index() -> ResponseReturnValue:
     who, look = identity.signed_in(), reading()
     asked = _asked()
     wanted = _wanted(asked)
-    found, following = look.directory.page(wanted)
+    found, following = look.user_search.page(wanted)
     roles = look.roles.list_all()
     form = BulkForm()
     form.offer(

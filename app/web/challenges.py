@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import session
 
-from app.errors import DeadChallenge
+from app.errors import InvalidChallenge
 from app.extensions import now
 from app.security.tokens import is_same, new_token
 from app.unit_of_work import unit_of_work
 from app.web.identity import CHALLENGE
 
 
-def begin(purpose: str, *kept: Any, at_once: int = 2) -> str:
+def issue_challenge(purpose: str, *kept: Any, at_once: int = 2) -> str:
     """A new challenge of 256 bits, with what is `kept` beside it (JSON) until it is answered.
 
     At most so many are open `at_once`, as in several tabs: browsers limit a cookie to 4 KiB.
@@ -25,10 +25,10 @@ def begin(purpose: str, *kept: Any, at_once: int = 2) -> str:
 
 
 def spend(purpose: str, challenge: str) -> list[Any]:
-    """What was kept beside a challenge of this purpose and browser, once. Raises DeadChallenge."""
+    """What was kept beside a challenge of this purpose and browser, once. Raises InvalidChallenge."""
     found = [each for each in _held(purpose) if is_same(each[0], challenge)]
     if not found:
-        raise DeadChallenge
+        raise InvalidChallenge
     session[_key(purpose)] = [each for each in _held(purpose) if each not in found]
     begun_at, kept = found[0][1], [*found[0][2:]]
     with unit_of_work() as work:

@@ -9,7 +9,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from app.errors import InvalidInput, Problem
 from app.extensions import settings
-from app.services.directory import Position
+from app.services.user_search import Position
 
 
 def write_cursor(position: Position | None, *, of: dict[str, Any]) -> str | None:

@@ -20,14 +20,14 @@ from app.errors import (
     BadRefreshToken,
     Busy,
     CannotBePaused,
-    Changed,
     ConfirmationRequired,
-    DeadLink,
+    EditConflict,
     EmailNotVerified,
     EmailTaken,
     ImportNotReady,
     InvalidCredentials,
     InvalidInput,
+    InvalidLink,
     JobNotCancellable,
     JobNotRetryable,
     JobNotStartable,
@@ -53,8 +53,8 @@ from app.errors import (
     WrongPassword,
 )
 from app.extensions import DATABASE_AWAY, db
-from app.schema import first_line, schema_state
-from app.web import csrf, envelope
+from app.migration_state import first_line, schema_state
+from app.web import csrf, json_envelope
 from app.web.access import ask_to_confirm, record_refusal
 from app.web.identity import has_explicit_credential, is_api, log_refused
 
@@ -74,7 +74,7 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     ConfirmationRequired: HTTPStatus.FORBIDDEN,
     BadRefreshToken: HTTPStatus.UNAUTHORIZED,
     TokenReused: HTTPStatus.UNAUTHORIZED,
-    Changed: HTTPStatus.PRECONDITION_FAILED,
+    EditConflict: HTTPStatus.PRECONDITION_FAILED,
     NotFound: HTTPStatus.NOT_FOUND,
     SessionNotFound: HTTPStatus.NOT_FOUND,
     EmailTaken: HTTPStatus.CONFLICT,
@@ -90,7 +90,7 @@ STATUSES: dict[type[AccountError], HTTPStatus] = {
     MailUnderway: HTTPStatus.CONFLICT,
     JobNotCancellable: HTTPStatus.CONFLICT,
     CannotBePaused: HTTPStatus.CONFLICT,
-    DeadLink: HTTPStatus.GONE,
+    InvalidLink: HTTPStatus.GONE,
     TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyRows: HTTPStatus.TOO_MANY_REQUESTS,
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -165,7 +165,7 @@ def status_of(refusal: type[AccountError], *, api: bool) -> HTTPStatus:
 def _refused(refusal: AccountError) -> ResponseReturnValue:
     if isinstance(refusal, ConfirmationRequired) and not is_api():
         return ask_to_confirm()
-    if isinstance(refusal, DeadLink):
+    if isinstance(refusal, InvalidLink):
         log_dead_link()
     if isinstance(refusal, BadRefreshToken):
         log_refused("refresh_token")
@@ -284,7 +284,7 @@ def answer(
     if is_api():
         message = text or usual
         found = problems or [Problem(None, code or usual_code, message)]
-        response = envelope.refusal(int(status), message, found)
+        response = json_envelope.refusal(int(status), message, found)
         if status == HTTPStatus.UNAUTHORIZED:
             # RFC 6750, section 3.1: only an invalid credential gets an error code, a missing one does not.
             why = ', error="invalid_token"' if has_explicit_credential() else ""

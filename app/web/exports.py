@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from app.services.audit_search import FoundEvent
-from app.services.tables import quoted
-from app.web.sentences import sentence
+from app.services.csv_reader import quoted
+from app.web.audit_descriptions import sentence
 
 MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.
 COLUMNS = (

@@ -12,7 +12,7 @@ from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField,
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.errors import AccountError, InvalidAddress, InvalidName, TryLater
-from app.services.addresses import LONGEST_ADDRESS, LONGEST_NAME, canonical_address, clean_name
+from app.services.addresses import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, canonical_address, clean_name
 
 # Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
 UNCLEAN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
@@ -112,7 +112,7 @@ class Address(EmailField):
         extra = {
             "autocomplete": autocomplete,
             "inputmode": "email",
-            "maxlength": LONGEST_ADDRESS,
+            "maxlength": MAX_ADDRESS_LENGTH,
             "spellcheck": "false",
         }
         super().__init__(label, validators=[InputRequired("Enter your email address.")], render_kw=extra, **kwargs)
@@ -134,7 +134,7 @@ class Name(StringField):
         super().__init__(
             label,
             validators=[InputRequired(required)] if required else [],
-            render_kw={"autocomplete": autocomplete, "maxlength": LONGEST_NAME},
+            render_kw={"autocomplete": autocomplete, "maxlength": MAX_NAME_LENGTH},
             **kwargs,
         )
 

@@ -36,13 +36,13 @@ TOKEN = "sid"
 PRIVILEGES = "may"  # A hash of what the session could do at its last request.
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
 CHALLENGE = "challenge:"  # The prefix of the entries of `app/web/challenges.py`.
-LARGEST_COOKIE = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
+MAX_COOKIE_BYTES = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
 HALF = "half"
 HALF_SECONDS = 10 * 60
 PENDING = "pending"
 PENDING_SECONDS = 15 * 60
 PENDING_PARTS = 7
-LONGEST_NAME_KEPT = 60
+MAX_NAME_STORED = 60
 _DEVICE_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
@@ -90,7 +90,7 @@ class CookieSession(SecureCookieSessionInterface):
             *((name, 0) for name in (PENDING, *_named(session, CHALLENGE, LINK), "_flashes")),
         )
         for name, kept in steps if any(name in session for name, _ in steps) else ():
-            if signer is None or len(signer.dumps(dict(session))) <= LARGEST_COOKIE:
+            if signer is None or len(signer.dumps(dict(session))) <= MAX_COOKIE_BYTES:
                 return
             if name in session:
                 session[name] = session[name][-kept:] if kept else []
@@ -312,7 +312,7 @@ def _privileges(permissions: frozenset[str], impersonator_id: int | None) -> str
 def keep_pending(known: Identity) -> str:
     """Returns a handle for the address that the sign-in which follows leads to (see `bind_pending`)."""
     handle = new_token()[:22]
-    identity = astuple(replace(known, name=known.name[:LONGEST_NAME_KEPT]))
+    identity = astuple(replace(known, name=known.name[:MAX_NAME_STORED]))
     session[PENDING] = [*identity, handle, int(now().timestamp())]
     return handle
 
@@ -343,7 +343,7 @@ def drop_pending() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
+class PendingSecondFactor:
     """`proof` is valid until the password changes; `method` is what was proved."""
 
     user_id: int
@@ -357,16 +357,16 @@ class Half:
         return token_hash(self.proof)[:32]
 
 
-def keep_half(half: Half) -> None:
-    session[HALF] = [*astuple(half), int(now().timestamp())]
+def keep_pending_second_factor(pending: PendingSecondFactor) -> None:
+    session[HALF] = [*astuple(pending), int(now().timestamp())]
 
 
-def half() -> Half | None:
+def pending_second_factor() -> PendingSecondFactor | None:
     """What was begun in this browser within the last ten minutes."""
     kept = session.get(HALF)
     if not isinstance(kept, list) or now().timestamp() - kept[-1] > HALF_SECONDS:
         return None
-    return Half(*kept[:4])  # Earlier releases kept more.
+    return PendingSecondFactor(*kept[:4])  # Earlier releases kept more.
 
 
 # ── cookies ──

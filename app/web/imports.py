@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.models import Job, JobState, Phase, UserImport
-from app.services.directory import ListedUser
+from app.services.user_search import ListedUser
 from app.unit_of_work import Work
 from app.web.exports import csv_lines
 from app.web.jobs import progress_of

@@ -15,15 +15,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import Busy, InvalidInput
 from app.extensions import now, settings
-from app.services.site import Site
+from app.services.site_settings import Site
 from app.settings import Settings
 from app.unit_of_work import reading
 from app.web.application import Environment
 from app.web.csrf import csrf_token
 from app.web.forms import Form, draw_input
 from app.web.identity import principal
-from app.web.overrides import find_own_file
-from app.web.site import site
+from app.web.maintenance import site
+from app.web.template_overrides import find_own_file
 
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from flask import request
 
 from app import urls
-from app.errors import BadPasskey, DeadChallenge
+from app.errors import BadPasskey, InvalidChallenge
 from app.extensions import settings
 from app.models import Authenticator
 from app.principal import Principal
@@ -99,7 +99,7 @@ def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authe
 
 
 def _begin(purpose: str, user_id: int) -> str:
-    return challenges.begin(f"passkey:{purpose}", user_id, at_once=4)
+    return challenges.issue_challenge(f"passkey:{purpose}", user_id, at_once=4)
 
 
 def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingParty]:
@@ -107,7 +107,7 @@ def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingPa
     assertion, party = read_assertion(sent), relying_party()
     try:
         bound_to = challenges.spend(f"passkey:{purpose}", assertion.challenge)
-    except DeadChallenge as refusal:
+    except InvalidChallenge as refusal:
         raise BadPasskey(str(refusal)) from None
     if bound_to != [user_id] or party is None:
         raise BadPasskey

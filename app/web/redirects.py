@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from app import urls
-from app.errors import AccountError, DeadLink
+from app.errors import AccountError, InvalidLink
 from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
@@ -24,15 +24,15 @@ _URL = re.compile(r"((?i:https?)://[A-Za-z0-9.-]+(?::\d+)?)(/[A-Za-z0-9/_.~%&=+,
 # browsers do not take it for a slash.
 _RAW = {ord(each): quote(each) for each in '"<>[]^`{|}'}
 _RAW_IN_QUERY = _RAW | {ord("\\"): "%5C"}
-LONGEST_PATH = 512
-LONGEST_URL = 2000
+MAX_PATH_LENGTH = 512
+MAX_URL_LENGTH = 2000
 NEXT_SECONDS = 15 * 60
-MOST_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
+MAX_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
 
 
 def own_path(target: str | None) -> str:
     """`target`, escaped, if a browser resolves it to a page of this site; empty if not."""
-    target = _escaped(target, at_most=LONGEST_PATH)
+    target = _escaped(target, at_most=MAX_PATH_LENGTH)
     path, mounted_at = target.partition("?")[0], request.script_root
     if not _OWN_PATH.fullmatch(target) or "//" in path or not path.startswith(f"{mounted_at}/"):
         return ""
@@ -46,7 +46,7 @@ def own_path(target: str | None) -> str:
 
 def return_url(target: str | None) -> str:
     """`target`, escaped and with its host as usual, if it is a page of an app in RETURN_HOSTS; empty if not."""
-    found = _URL.fullmatch(_escaped(target, at_most=LONGEST_URL))
+    found = _URL.fullmatch(_escaped(target, at_most=MAX_URL_LENGTH))
     if found is None:
         return ""
     try:
@@ -118,14 +118,14 @@ def done(message: str, *, to: str, kind: str = "success", **values: object) -> R
 def keep_link(token: str, purpose: Purpose, *, then: str) -> Response:
     """Move a one-time token out of the address, history and Referer into the session cookie, and redirect."""
     kept = [each for each in _kept(purpose) if each != token]
-    session[f"{LINK}{purpose}"] = [*kept, token][-MOST_OPEN_LINKS:]
+    session[f"{LINK}{purpose}"] = [*kept, token][-MAX_OPEN_LINKS:]
     response = make_response(redirect(url_for(then), code=303))
     g.referrer_policy = "no-referrer"
     return response
 
 
 def kept_link(purpose: Purpose) -> str:
-    """The token of the link that this form belongs to, or of the one opened last. Raises DeadLink if there is none.
+    """The token of the link that this form belongs to, or of the one opened last. Raises InvalidLink if there is none.
 
     Several links can be open in one browser, so each form has the handle of its own.
     """
@@ -135,7 +135,7 @@ def kept_link(purpose: Purpose) -> str:
     elif len(kept) > 1 and request.method == "POST":
         kept = []  # It could belong to another account.
     if not kept:
-        raise DeadLink
+        raise InvalidLink
     return kept[-1]
 
 

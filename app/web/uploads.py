@@ -8,8 +8,8 @@ from typing import IO
 
 from flask import request
 
+from app.services.csv_reader import check_file_name
 from app.services.files import PIECE
-from app.services.tables import check_file_name
 from app.unit_of_work import unit_of_work
 from app.web.views import View, mark_view, view_property
 
@@ -36,7 +36,7 @@ def store(stream: IO[bytes], *, name: str, owner_id: int | None) -> tuple[int, i
     """
     check_file_name(name)
     with unit_of_work() as work:
-        file_id = work.files.begin(name=name, owner_id=owner_id, lives=KEPT_FOR).id
+        file_id = work.files.create_file(name=name, owner_id=owner_id, lives=KEPT_FOR).id
     number = lines = 0
     while piece := stream.read(PIECE):
         with unit_of_work() as work:

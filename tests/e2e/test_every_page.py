@@ -217,7 +217,7 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
     with visitor.deployment.work() as work:
-        work.factor_resets.begin(work.users.get_by_email(visitor.email), reason="They called.", by=OPERATOR)
+        work.factor_resets.announce_reset(work.users.get_by_email(visitor.email), reason="They called.", by=OPERATOR)
     visitor.open("/account/security")
     assert "They called." in visitor.says()
 
@@ -226,7 +226,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     lost = has_factor(visitor)
     with visitor.deployment.work() as work:
-        work.factor_resets.begin(work.users.get(lost), reason="They called.", by=OPERATOR)
+        work.factor_resets.announce_reset(work.users.get(lost), reason="They called.", by=OPERATOR)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
     assert "Cancel removal" in visitor.says()
 
@@ -380,7 +380,7 @@ def _(visitor: Visitor) -> None:
     visitor.sets_up_codes()
     with visitor.deployment.work() as work:
         user = work.users.get_by_email(visitor.email, lock=True)
-        reset = work.factor_resets.begin(user, reason="They called.", by=OPERATOR)
+        reset = work.factor_resets.announce_reset(user, reason="They called.", by=OPERATOR)
         _, token = work.links.issue(
             Purpose.KEEP_FACTORS,
             user_id=user.id,
@@ -613,13 +613,13 @@ def _(visitor: Visitor) -> None:
 @way("admin.jobs")
 def _(visitor: Visitor) -> None:
     with visitor.deployment.work() as work:
-        for settle in (
+        for process_expired in (
             lambda queue, claim: queue.heartbeat(claim, done=40_000, total=100_000),
             lambda queue, claim: queue.discard(claim, outcome="the user no longer exists"),
             lambda queue, claim: queue.retry_later(claim, outcome="the mail server is away"),
             lambda queue, claim: queue.complete(claim, outcome="all is well"),
         ):
-            settle(work.job_queue, work.job_queue.claim(work.enqueue(NoOperation()), worker="web1:4711"))
+            process_expired(work.job_queue, work.job_queue.claim(work.enqueue(NoOperation()), worker="web1:4711"))
     visitor.is_signed_in(roles=("administrator",), at="/admin/jobs")
 
 

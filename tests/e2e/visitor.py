@@ -143,7 +143,7 @@ class Visitor:
         """Signed in, with a role that demands a second factor."""
         with self.deployment.work() as work:
             if not any(role.name == "keeper" for role in work.roles.list_all()):
-                work.roles.make(RoleSpec(name="keeper", requires_second_factor=True), by=OPERATOR)
+                work.roles.create(RoleSpec(name="keeper", requires_second_factor=True), by=OPERATOR)
         self.is_signed_in(roles=("keeper", "member"), at="/account")
 
     def comes_from_acme(self, *, path: str = "/auth/oauth/acme", **said: object) -> None:

@@ -42,10 +42,10 @@ def test_an_import_killed_ten_times_at_random_adds_up(deployment):
     with deployment.app.app_context():
         file_id, lines = store(io.BytesIO("".join(content()).encode()), name="people.csv", owner_id=None)
     with deployment.work() as work:
-        checking = work.user_imports.begin(file_id, lines=lines, by=OPERATOR)
+        checking = work.user_imports.create_import(file_id, lines=lines, by=OPERATOR)
     tries = kill_while(deployment, worker, checking.job_id, chance, times=KILLS // 2)
     with deployment.work() as work:
-        applying = work.user_imports.start(checking.id, invites=False, by=OPERATOR)
+        applying = work.user_imports.start_import(checking.id, invites=False, by=OPERATOR)
     tries += kill_while(deployment, worker, applying.job_id, chance, times=KILLS // 2)
     # 12 here. On a loaded machine a job can end before its killer has looked.
     assert tries > KILLS // 2

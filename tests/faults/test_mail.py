@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from app.models import Job, JobState, MailStatus
-from app.tasks import AnswerForgotPassword
+from app.tasks import SendPasswordReset
 from tests.support.deployment import until
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def send(deployment):
     def enqueue():
         ada = deployment.add_user(ADA, password="a quieter harbour")
         with deployment.work() as work:
-            return work.enqueue(AnswerForgotPassword(user_id=ada))
+            return work.enqueue(SendPasswordReset(user_id=ada))
 
     return enqueue
 

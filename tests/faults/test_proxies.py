@@ -257,7 +257,7 @@ def test_another_app_is_told_who_is_signed_in_through_nginx_as_documented(build,
             assert stranger.ask("GET", wiki, "/who-is-it")[0].status == 404
 
             with deployment.work() as work:
-                work.sessions.end_all(ada, reason="test")
+                work.sessions.revoke_all(ada, reason="test")
             assert person.ask("GET", wiki, "/page")[0].status == 302
     finally:
         app.shutdown()

@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 
 from app.extensions import credentials
 from app.models import ApiKey, AuditEvent, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
-from app.principal import NOWHERE, OPERATOR
-from app.security.codes import plain
+from app.principal import NO_VISIT, OPERATOR
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
-from app.services.api_keys import MOST_ACTIVE
+from app.security.second_factor_codes import plain
+from app.services.api_keys import MAX_ACTIVE_KEYS
 from app.services.connections import Identity
 from app.services.sessions import find_by_cookie
-from app.tasks import AnswerForgotPassword
+from app.tasks import SendPasswordReset
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options
 from tests.support.databases import databases
@@ -142,7 +142,7 @@ def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(build, d
     with deployment.work() as work:
         user_id = work.users.get_by_email(ADA).id
         for _ in range(20):
-            work.enqueue(AnswerForgotPassword(user_id=user_id))
+            work.enqueue(SendPasswordReset(user_id=user_id))
 
     until(lambda: all(job.state == "done" for job in deployment.jobs()), why=deployment.told)
     assert len(smtp_server.received) == 5
@@ -160,7 +160,7 @@ def test_of_api_keys_that_are_made_at_once_no_more_than_fifty_are_active(deploym
     with deployment.work() as work:
         owner_id = work.users.get_by_email(ADA).id
         values = {"user_id": owner_id, "name": "x", "prefix": "ghk_x", "scopes": [], "created_at": work.clock()}
-        work.session.add_all(ApiKey(key_hash=f"{number}", **values) for number in range(MOST_ACTIVE - 5))
+        work.session.add_all(ApiKey(key_hash=f"{number}", **values) for number in range(MAX_ACTIVE_KEYS - 5))
 
     def make_key():
         return Caller(deployment.url).ask(
@@ -311,7 +311,7 @@ def seed(deployment):
         seed = work.factors.get_pending_seed(user_id)
     with deployment.work() as work:
         who = find_by_cookie(
-            work.session.connection(), work.sessions.start(user_id, visit=NOWHERE, remember=False)[1], at=work.clock()
+            work.session.connection(), work.sessions.start(user_id, visit=NO_VISIT, remember=False)[1], at=work.clock()
         )
         earlier = pyotp.TOTP(seed).at(work.clock(), counter_offset=-1)
         work.factors.confirm_totp(who.principal, earlier, recovery=hashes)
@@ -335,8 +335,8 @@ def test_a_code_that_all_send_signs_in_once(deployment, seed):
     callers = half_signed_in(deployment)
     # The next one counts already, and for longer than this takes.
     code = pyotp.TOTP(seed).at(datetime.now(UTC), counter_offset=1)
-    spelt = [code, f"{code[:3]} {code[3:]}", "".join(chr(ord(each) + 0xFEE0) for each in code)]
-    forms = [each.fill_in("/auth/two-factor", code=spelt[number % 3]) for number, each in enumerate(callers)]
+    resource_ref = [code, f"{code[:3]} {code[3:]}", "".join(chr(ord(each) + 0xFEE0) for each in code)]
+    forms = [each.fill_in("/auth/two-factor", code=resource_ref[number % 3]) for number, each in enumerate(callers)]
 
     answers = Counter(answer.status for answer in all_at_once(forms))
 
@@ -367,7 +367,7 @@ def test_a_passkey_s_answer_that_comes_many_times_signs_in_once(deployment):
         creation_options(party, challenge="x", user_id=user_id, email=ADA, name="", site_name="", known=[])
     )
     with deployment.work() as work:
-        token = work.sessions.start(user_id, visit=NOWHERE, remember=False)[1]
+        token = work.sessions.start(user_id, visit=NO_VISIT, remember=False)[1]
         who = find_by_cookie(work.session.connection(), token, at=work.clock()).principal
         work.factors.add_passkey(who, verify_new(read_assertion(made), party), name="Key", recovery=[])
     opened = Caller(site).get("/auth/login")
@@ -402,7 +402,7 @@ def test_of_resets_that_all_begin_one_waits_and_is_done_once(deployment, seed):
 
     def finish():
         with deployment.work() as work:
-            return work.factor_resets.finish(reset_id)
+            return work.factor_resets.apply_reset(reset_id)
 
     assert Counter(all_at_once([finish] * 8)) == {True: 1, False: 7}
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from app.models import JobState, MailStatus
-from app.queue import HEARD_WITHIN, WORKER_TTL_SECONDS, connect
+from app.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS, connect
 from app.services.schedule import SCHEDULE
-from app.tasks import AnswerForgotPassword, NoOperation
+from app.tasks import NoOperation, SendPasswordReset
 from tests.support.deployment import task_of, until
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def enqueue_reset(deployment):
     """The id of a job that sends Ada a link to reset her password."""
     ada = deployment.add_user(ADA, password="a quieter harbour")
     with deployment.work() as work:
-        return work.enqueue(AnswerForgotPassword(user_id=ada))
+        return work.enqueue(SendPasswordReset(user_id=ada))
 
 
 def ended(deployment, job_id):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.errors import Busy
 from app.extensions import credentials, db
 from app.models import AuditDetail, AuditEvent, Device, EmailChange, Job, Session, Throttle
-from app.principal import NOWHERE
+from app.principal import NO_VISIT
 from app.tasks import SendEmailChanged
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page
@@ -351,12 +351,12 @@ def test_a_session_that_expired_stays_so_when_the_clock_steps_back(signed_in, cl
 def test_sessions_are_listed_fifty_a_page_and_end_when_they_are_too_many(app, signed_in, ada, clock):
     with app.app_context(), unit_of_work() as work:
         for _ in range(59):
-            work.sessions.start(ada.id, visit=NOWHERE, remember=False)
+            work.sessions.start(ada.id, visit=NO_VISIT, remember=False)
     clock.advance(minutes=16)
     signed_in.get("/account")  # So that the one that is used is not the one seen least recently.
     with app.app_context(), unit_of_work() as work:
         for _ in range(10):
-            work.sessions.start(ada.id, visit=NOWHERE, remember=False)
+            work.sessions.start(ada.id, visit=NO_VISIT, remember=False)
     live = [row for row in all_of(app, Session) if row.ended_at is None]
     first = signed_in.page("/account/sessions")
     rest = signed_in.page(first.find("nav.pager a").attrs["href"])

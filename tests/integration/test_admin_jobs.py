@@ -30,9 +30,9 @@ def enqueue(app):
 def with_queue(app):
     """A unit of work whose job queue settles jobs as a worker would."""
 
-    def act(settle):
+    def act(process_expired):
         with app.app_context(), unit_of_work() as work:
-            return settle(work.job_queue)
+            return process_expired(work.job_queue)
 
     return act
 
@@ -73,7 +73,7 @@ def test_only_those_who_may_see_the_board_and_only_some_act(client, people, enqu
 
 def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=OPERATOR)
     job_id = enqueue(NoOperation())
     client.sign_in(people.add("eve@example.com", roles=("watcher",)))
 
@@ -233,7 +233,7 @@ def test_it_says_when_nobody_works(app, grace):
 def test_it_says_when_the_queue_is_away(app, grace):
     assert "Can't reach the queue" in grace.page(JOBS).text("main")
     with app.app_context():
-        assert notifier.crew() is None
+        assert notifier.find_workers() is None
         tick()
 
 

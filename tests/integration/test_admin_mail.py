@@ -7,7 +7,7 @@ import pytest
 
 from app.emails import messages
 from app.emails.samples import DEVICE, SAMPLES, _ada
-from app.services.mail_log import MailFilter
+from app.services.sent_mails import MailFilter
 from app.settings import ROOT, SettingsError
 from app.theme import button_colors
 from app.unit_of_work import reading
@@ -37,7 +37,7 @@ def sent_to(app, address):
 
 def newest(app):
     with app.app_context():
-        return reading().mail_log.list(MailFilter())[0]
+        return reading().sent_mails.list(MailFilter())[0]
 
 
 @pytest.mark.databases("sqlite", "postgresql")

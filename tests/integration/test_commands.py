@@ -425,7 +425,7 @@ def told_and_done(app, ada, bob, *, is_allowed):
 def test_why_knows_of_a_second_factor_that_is_required_and_missing(flask, app, ada, clock):
     clerk = RoleSpec(name="clerk", permissions=frozenset({"users:read"}), requires_second_factor=True)
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(clerk, by=OPERATOR)
+        work.roles.create(clerk, by=OPERATOR)
     flask("users", "assign", ada.email, "clerk")
     told = flask("users", "can", ada.email, "users:read").output
     assert told == "No (account). A role requires a second factor, which is not set up.\n"

@@ -122,7 +122,7 @@ def test_import_by_a_key_gives_the_default_role_only_and_uses_no_grants(app, adm
     """Also where the file was uploaded by somebody in a browser."""
     role = RoleSpec(name="clerk", permissions=frozenset({"users:read", "users:import", "users:invite", "roles:assign"}))
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(role, by=OPERATOR)
+        work.roles.create(role, by=OPERATOR)
     clerk = people.add("clerk@example.com", roles=("clerk",))
     bob = people.add("bob@example.com", name="Bob")
     with app.app_context(), unit_of_work() as work:
@@ -200,9 +200,9 @@ def test_cookie_of_a_browser_confirms_too_and_stays_signed_in(grace, admin, ada,
 def reserved(app, people):
     """A role without permissions for administrators only; and somebody who may assign roles and edit them."""
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="wiki", administrators_only=True), by=OPERATOR)
+        work.roles.create(RoleSpec(name="wiki", administrators_only=True), by=OPERATOR)
         held = frozenset({"users:read", "users:edit", "users:invite", "roles:assign", "roles:read", "roles:edit"})
-        work.roles.make(RoleSpec(name="helper", permissions=held), by=OPERATOR)
+        work.roles.create(RoleSpec(name="helper", permissions=held), by=OPERATOR)
         role_id = work.roles.get("wiki").id
     return people.add("helper@example.com", roles=("helper",)), role_id
 

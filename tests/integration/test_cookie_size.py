@@ -59,9 +59,9 @@ def open_every_link(app, browser, user_id, email):
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize(("limit", "most"), [(identity.LARGEST_COOKIE, MOST), (1200, 1300)])
+@pytest.mark.parametrize(("limit", "most"), [(identity.MAX_COOKIE_BYTES, MOST), (1200, 1300)])
 def test_nothing_that_pages_add_stops_a_sign_in(site, provider, clock, monkeypatch, limit, most):
-    monkeypatch.setattr(identity, "LARGEST_COOKIE", limit)
+    monkeypatch.setattr(identity, "MAX_COOKIE_BYTES", limit)
     dice = random.Random(7)  # noqa: S311 - text that is hard to compress.
     # Twelve bytes each, as JSON escapes them.
     wide = "".join(map(chr, dice.sample(range(0x10000, 0x2F000), 250)))

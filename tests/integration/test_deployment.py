@@ -14,9 +14,9 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
 from app.extensions import db
-from app.jobs.pool import OurJob, Worker
+from app.jobs.rq_workers import OurJob, Worker
 from app.models import Job, Session
-from app.queue import PERFORM, connect, queue_state
+from app.redis_queue import PERFORM, connect, queue_state
 from app.settings import ROOT
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
@@ -252,7 +252,7 @@ def test_a_full_queue_and_a_cluster_are_told_from_a_good_one(own_valkey, monkeyp
 
 @pytest.mark.databases("sqlite")
 def test_a_worker_refuses_a_cluster_with_a_sentence(app, flask, monkeypatch):
-    monkeypatch.setattr("app.queue.queue_state", lambda connection: "cluster")
+    monkeypatch.setattr("app.redis_queue.queue_state", lambda connection: "cluster")
     result = flask("jobs", "worker", "--burst")
 
     assert result.exit_code == 1

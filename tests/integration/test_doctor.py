@@ -14,9 +14,9 @@ from sqlalchemy import make_url
 from werkzeug.serving import make_server
 
 from app.cli.doctor import check_connections, check_env_file
-from app.cli.outside import Unreachable, looked_at
+from app.cli.doctor_external import Unreachable, looked_at
 from app.extensions import file_system, settings
-from app.queue import Crew, SeenWorker
+from app.redis_queue import SeenWorker, Workers
 from app.security.tokens import doctor_token
 from app.settings import Settings, SettingsError
 from tests.support.commands import flask_command
@@ -359,8 +359,8 @@ def test_workers_and_the_schedule_are_looked_for(make_app, clock, monkeypatch):
         SeenWorker("elsewhere:1", ("default",), clock.now, clock.now),
         SeenWorker("old:1", (), None, clock.now - timedelta(hours=1)),
     ]
-    crew = Crew(tuple(here), clock.now)
-    monkeypatch.setattr("app.extensions.QueueNotifier.crew", lambda self: crew)
+    workers = Workers(tuple(here), clock.now)
+    monkeypatch.setattr("app.extensions.QueueNotifier.find_workers", lambda self: workers)
     found = flask_command(app, "doctor")
     assert "ok       workers: 1" in found.output
     assert "error    SQLite with several hosts" in found.output

@@ -199,7 +199,7 @@ def test_every_address_is_told(app, own, ada, helper, mailbox, clock):
 def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people, clock):
     with app.app_context(), unit_of_work() as work:
         held = frozenset({"users:read", "users:reset-factors"})
-        work.roles.make(RoleSpec(name="helper", permissions=held), by=OPERATOR)
+        work.roles.create(RoleSpec(name="helper", permissions=held), by=OPERATOR)
     boss = Browser(app)
     boss.sign_in(admin)
     set_up(boss, clock)

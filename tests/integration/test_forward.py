@@ -53,7 +53,7 @@ def next_of(answer):
 def editor(app, people):
     """Somebody with a role of two permissions."""
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read", "roles:read"})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="editor", permissions=frozenset({"users:read", "roles:read"})), by=OPERATOR)
     return people.add("ada@example.com", roles=("editor", "member"))
 
 

@@ -185,7 +185,7 @@ def test_one_that_has_run_out_is_told_of_when_the_next_begins(acting, ada, peopl
 )
 def test_it_ends_on_the_next_request_when_it_is_no_longer_allowed(app, people, ada, client, flask, change):
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=OPERATOR)
     client.sign_in(people.add("mary@example.com", name="Mary", roles=("helper",)))
     assert client.post(f"/users/{ada.id}/impersonate", {"reason": "x"}).status_code == 302
     assert banner(client)
@@ -210,7 +210,7 @@ def test_signing_out_signs_the_administrator_out(acting):
 
 def test_nobody_acts_as_who_holds_more_as_themself_or_as_who_cannot_sign_in(app, people, admin, ada, client, flask):
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=OPERATOR)
     mary = people.add("mary@example.com", name="Mary", roles=("helper",))
     client.sign_in(mary)
     assert client.get(f"/users/{admin.id}/impersonate").status_code == 403

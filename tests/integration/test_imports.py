@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from app.extensions import db
 from app.models import AuditEvent, FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
 from app.principal import OPERATOR
+from app.services.import_worker import ImportWorker
 from app.services.roles import RoleSpec
-from app.services.user_import_run import UserImportRun
 from app.tasks import PurgeExpired
 from app.unit_of_work import unit_of_work
 from tests.support.mailbox import work_off
@@ -33,7 +33,7 @@ def grace(client, admin):
 def make_role(app):
     def make(name, *permissions):
         with app.app_context(), unit_of_work() as work:
-            work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=OPERATOR)
+            work.roles.create(RoleSpec(name=name, permissions=frozenset(permissions)), by=OPERATOR)
 
     return make
 
@@ -350,7 +350,7 @@ def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grac
     class Killed(BaseException):
         pass
 
-    apply = UserImportRun.apply
+    apply = ImportWorker.apply
 
     def dies(self, import_id, **how):
         answer = apply(self, import_id, **how)
@@ -360,7 +360,7 @@ def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grac
         return answer
 
     dies.tries = 0
-    monkeypatch.setattr(UserImportRun, "apply", dies)
+    monkeypatch.setattr(ImportWorker, "apply", dies)
     for _ in range(12):
         try:
             work_off(app)
@@ -396,7 +396,7 @@ def test_looking_for_repeated_addresses_reads_no_more_than_their_rows(app, grace
 def test_old_imports_and_cut_off_files_are_deleted(app, grace, upload, clock):
     upload(grace, "email\nnew@example.com\n")
     with app.app_context(), unit_of_work() as work:
-        file = work.files.begin(name="cut off", owner_id=None, lives=work.lifetimes.finished_job)
+        file = work.files.create_file(name="cut off", owner_id=None, lives=work.lifetimes.finished_job)
         work.files.append(file.id, 0, b"email\n")
     clock.advance(days=40)
     with app.app_context(), unit_of_work() as work:
@@ -418,7 +418,7 @@ def test_only_those_who_may(signed_in, app, people):
 @pytest.fixture
 def with_worker(app, monkeypatch):
     """Whoever waits for a worker finds that it has done its work."""
-    monkeypatch.setattr("app.web.follow.time.sleep", lambda seconds: work_off(app))
+    monkeypatch.setattr("app.web.progress_bar.time.sleep", lambda seconds: work_off(app))
 
 
 def test_the_command_checks_asks_imports_and_reports(app, flask, people, with_worker, tmp_path):

@@ -55,8 +55,8 @@ def test_roles_come_with_acceptance(invite, new_browser, flask):
 def test_a_role_that_the_inviter_no_longer_holds_is_not_given(app, people, mailbox, new_browser, flask):
     with app.app_context(), unit_of_work() as work:
         wide = frozenset({USERS_INVITE, ROLES_ASSIGN, ROLES_READ})
-        work.roles.make(RoleSpec(name="recruiter", permissions=wide), by=OPERATOR)
-        work.roles.make(RoleSpec(name="reader", permissions=frozenset({ROLES_READ})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="recruiter", permissions=wide), by=OPERATOR)
+        work.roles.create(RoleSpec(name="reader", permissions=frozenset({ROLES_READ})), by=OPERATOR)
     inviter = Program(app).login(people.add("ivy@example.com", roles=("recruiter",)))
     links = {}
     for name in ("one", "two", "three"):
@@ -76,7 +76,7 @@ def test_a_role_that_the_inviter_no_longer_holds_is_not_given(app, people, mailb
 def test_nobody_promises_more_than_they_hold(app, people, invite, flask):
     invite("administrator")
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="recruiter", permissions=frozenset({USERS_INVITE, USERS_READ})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="recruiter", permissions=frozenset({USERS_INVITE, USERS_READ})), by=OPERATOR)
     browser = Browser(app)
     browser.sign_in(people.add("ivy@example.com", roles=("recruiter",)))
     page = browser.page("/users/invitations")

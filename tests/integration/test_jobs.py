@@ -22,12 +22,12 @@ from sqlalchemy.exc import OperationalError
 from app.errors import JobFailed, LeaseLost
 from app.extensions import db
 from app.jobs import registry
-from app.jobs.pool import Pool, Worker
+from app.jobs.rq_workers import Pool, Worker
 from app.jobs.schedule import ENOUGH, Rounds, tick
 from app.jobs.worker import perform
 from app.models import EmailChange, FactorReset, Job, OneTimeLink, SentMail, Session, Throttle, User
 from app.principal import OPERATOR
-from app.queue import connect
+from app.redis_queue import connect
 from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
 from app.unit_of_work import unit_of_work
@@ -177,12 +177,12 @@ def test_the_quota_of_an_address_is_counted_by_one_job_at_a_time(app, database_u
 
     def ask():
         with app.app_context(), unit_of_work() as work:
-            answers.append(work.mails.is_below_quota(second, **mail))
+            answers.append(work.mail_quota.is_below_quota(second, **mail))
 
     other = threading.Thread(target=ask)
     with app.app_context(), unit_of_work() as work:
-        assert work.mails.is_below_quota(first, **mail)
-        work.mails.open(job_id=first, user_id=None, subject="x", domain="x", **mail)
+        assert work.mail_quota.is_below_quota(first, **mail)
+        work.mail_quota.open(job_id=first, user_id=None, subject="x", domain="x", **mail)
         other.start()
         until(lambda: answers or waits_for_a_lock(database_url))
         assert answers == []

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from app.cache import PREFIX, cache
 from app.extensions import db
 from app.models import ApiKey, Session, User
-from app.queue import connect
+from app.redis_queue import connect
 from app.services.last_seen import Use
-from app.tasks import NoteUses
+from app.tasks import SaveLastSeen
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
@@ -46,7 +46,7 @@ def seen(app):
 
 def write_behind(app):
     with app.app_context(), unit_of_work() as work:
-        work.enqueue(NoteUses())
+        work.enqueue(SaveLastSeen())
     assert work_off(app)
 
 

@@ -109,9 +109,9 @@ def test_import_counts_as_one_act_with_a_quota_of_rows(app, grace, program):
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(StoredFile)) == 1
     with app.app_context(), unit_of_work() as work:
-        file = work.files.begin(name="x.csv", owner_id=None, lives=timedelta(days=1), purpose="import")
+        file = work.files.create_file(name="x.csv", owner_id=None, lives=timedelta(days=1), purpose="import")
         work.files.finish(file.id)
-        assert work.user_imports.begin(file.id, lines=9, by=OPERATOR).rows == 9
+        assert work.user_imports.create_import(file.id, lines=9, by=OPERATOR).rows == 9
 
 
 def test_commands_are_exempt(flask):

@@ -9,19 +9,19 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from app.extensions import db, now, one_read
 from app.lookups import Lookup
 from app.principal import OPERATOR
-from app.services import directory, sessions
-from app.services.directory import _Sort
+from app.services import sessions, user_search
+from app.services.user_search import _Sort
 from app.unit_of_work import unit_of_work
 
 LOOKUPS = {
     **{
         name: value
-        for module in (directory, sessions)
+        for module in (user_search, sessions)
         for name, value in vars(module).items()
         if isinstance(value, Lookup)
     },
     **{
-        f"page {sort}": directory._usual_page(sort)
+        f"page {sort}": user_search._usual_page(sort)
         for sort in map(_Sort._make, product(["name", "last_seen_at"], [True, False], ["start", "value", "null"]))
         if sort.order == "last_seen_at" or sort.after != "null"
     },
@@ -55,7 +55,7 @@ def test_lookup_reads_what_the_statement_reads(filled, name, monkeypatch):
 def test_lookup_leaves_no_connection_taken_and_no_transaction_open(filled):
     with filled.app_context():
         for _ in range(30):  # More than the pool has.
-            assert directory._SOMEBODY.first(one_read(), user_id=0) is None
+            assert user_search._SOMEBODY.first(one_read(), user_id=0) is None
         assert db.engine.pool.checkedout() == 0
 
 
@@ -72,6 +72,6 @@ def test_lookup_is_heard_by_who_listens_for_statements(filled):
         heard = []
         listen = lambda *given: heard.append(given[2])  # noqa: E731
         event.listen(db.engine, "before_cursor_execute", listen)
-        directory._SOMEBODY.first(one_read(), user_id=1)
+        user_search._SOMEBODY.first(one_read(), user_id=1)
         event.remove(db.engine, "before_cursor_execute", listen)
     assert "FROM users" in heard[-1]

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from app.extensions import notifier
 from app.metrics import Metrics, metrics
 from app.models import Job, JobState, MailStatus
-from app.queue import Crew, SeenWorker
+from app.redis_queue import SeenWorker, Workers
 from app.settings import ROOT
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
@@ -139,8 +139,8 @@ def test_workers_are_counted_that_report_or_hold_a_job(app, value, clock, monkey
     def seen(name, minutes):
         return SeenWorker(name, ("default",), clock.now, clock.now - timedelta(minutes=minutes))
 
-    crew = Crew((seen("here:1", 0), seen("killed:1", 3), seen("busy:1", 3), seen("killed-busy:1", 3)), clock.now)
-    monkeypatch.setattr("app.extensions.QueueNotifier.crew", lambda self: crew)
+    workers = Workers((seen("here:1", 0), seen("killed:1", 3), seen("busy:1", 3), seen("killed-busy:1", 3)), clock.now)
+    monkeypatch.setattr("app.extensions.QueueNotifier.find_workers", lambda self: workers)
     assert value("gatehouse_workers") == 1
     with app.app_context(), unit_of_work() as work:
         for name in ("killed-busy:1", "busy:1"):
@@ -158,11 +158,11 @@ def test_what_waits_for_an_operator_is_counted(app, value, clock, flask, tmp_pat
         for state in (JobState.DEAD, JobState.DONE):
             work.session.get_one(Job, work.enqueue(NoOperation())).state = state
         for number, status in enumerate((MailStatus.DELAYED, MailStatus.SENT)):
-            mail = work.mails.open(
+            mail = work.mail_quota.open(
                 job_id=number, kind="x", user_id=None, recipient="x@example.com", subject="x", domain="x"
             )
             mail.status = status
-        notifier.note_round()
+        notifier.record_heartbeat()
     assert value("gatehouse_dead_jobs") == value("gatehouse_delayed_mails") == 1
     assert value("gatehouse_schedule_last_round_timestamp_seconds") == clock.now.timestamp()
     assert flask("backup", str(tmp_path / "backup.zip")).exit_code == 0
@@ -233,7 +233,7 @@ def test_alerts_and_dashboard_name_only_metrics_that_there_are(app, file):
     metrics.cached("site", hit=True)
     with app.app_context(), unit_of_work() as work:
         work.statistics.note_backup()
-        notifier.note_round()
+        notifier.record_heartbeat()
     browser = Browser(app, address=HERE)
     browser.get("/auth/login")
     text = browser.get("/metrics").text

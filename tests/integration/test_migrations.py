@@ -9,8 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
 from app.extensions import db
+from app.migration_state import current_revision, known_revisions, newest_revision
 from app.models import Base, Role, User
-from app.schema import current_revision, known_revisions, newest_revision
 from app.settings import ROOT
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

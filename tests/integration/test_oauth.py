@@ -645,7 +645,7 @@ def test_sign_up_obeys_registration(site, provider, mode):
 def test_who_was_invited_comes_in_with_their_provider(site, provider):
     app = site(registration="invite")
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=OPERATOR)
+        work.roles.create(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=OPERATOR)
         work.invitations.invite(email="ada@corp.example", name="", roles=["editor"], by=OPERATOR)
     (mail,) = mails(app)
     browser = Browser(app)
@@ -820,7 +820,7 @@ def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(
 
 @pytest.mark.databases("sqlite")
 def test_there_is_a_most(site, provider, monkeypatch):
-    monkeypatch.setattr("app.services.connections.MOST_CONNECTIONS", 0)
+    monkeypatch.setattr("app.services.connections.MAX_CONNECTIONS", 0)
     app = site()
     browser = Browser(app)
     browser.login(People(app).add("grace@example.com"))

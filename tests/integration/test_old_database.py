@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flask.sessions import SecureCookieSessionInterface
 
 from app.extensions import db
+from app.migration_state import current_revision, newest_revision
 from app.models import Job, JobState, User, UserImport
-from app.schema import current_revision, newest_revision
 from app.web.identity import TOKEN
 from tests.support.authenticator import App, Passkey, passkey_options
 from tests.support.browser import Browser

@@ -14,7 +14,7 @@ from app.extensions import db
 from app.models import AuditDetail, AuditEvent, Job, StoredFile, User, UserImportRow
 from app.principal import OPERATOR
 from app.services import own_data
-from app.tasks import PurgeExpired, SettleAccounts
+from app.tasks import EndExpiredSuspensions, PurgeExpired
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
@@ -155,9 +155,9 @@ def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_bro
 
     assert user(app, ada).is_active
     assert not user(app, ada).deleted_by_owner
-    enqueue(app, SettleAccounts())
+    enqueue(app, EndExpiredSuspensions())
     clock.advance(days=13)
-    enqueue(app, SettleAccounts())
+    enqueue(app, EndExpiredSuspensions())
     assert user(app, ada)
     assert any("reactivated" in mail.subject for mail in mailbox.to(ada.email))
 
@@ -166,7 +166,7 @@ def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_bro
 def test_after_two_weeks_everything_is_erased_but_the_proof_that_it_was(app, signed_in, ada, admin, mailbox, clock):
     delete(signed_in)
     clock.advance(days=14, minutes=1)
-    enqueue(app, SettleAccounts())
+    enqueue(app, EndExpiredSuspensions())
 
     assert user(app, ada) is None
     with app.app_context():
@@ -196,14 +196,14 @@ def test_the_last_administrator_stays(client, admin, app):
 
 def test_an_imported_row_of_somebody_who_is_erased_names_nobody(app, signed_in, ada, clock):
     with app.app_context(), unit_of_work() as work:
-        file = work.files.begin(name="p.csv", owner_id=None, lives=work.lifetimes.finished_job)
+        file = work.files.create_file(name="p.csv", owner_id=None, lives=work.lifetimes.finished_job)
         work.files.append(file.id, 0, f"email,name\n{ada.email},Ada King\n".encode())
         work.files.finish(file.id)
-        work.user_imports.begin(file.id, lines=2, by=OPERATOR)
+        work.user_imports.create_import(file.id, lines=2, by=OPERATOR)
     work_off(app)
     delete(signed_in)
     clock.advance(days=15)
-    enqueue(app, SettleAccounts())
+    enqueue(app, EndExpiredSuspensions())
 
     with app.app_context():
         row = db.session.scalars(select(UserImportRow)).one()

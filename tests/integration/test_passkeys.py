@@ -108,7 +108,7 @@ def test_a_passkey_is_added_once(app, own, ada, passkey, people):
 
 @pytest.mark.databases("sqlite")
 def test_there_is_a_most(app, own, monkeypatch):
-    monkeypatch.setattr("app.services.factors.MOST_PASSKEYS", 1)
+    monkeypatch.setattr("app.services.factors.MAX_PASSKEYS", 1)
     add_passkey(own)
     second = Passkey().create(passkey_options(own.get(ADD).text))
     assert "maximum number of passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text
@@ -186,10 +186,10 @@ def test_a_challenge_is_of_one_browser_one_purpose_and_ten_minutes(app, own, ada
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     other.get("/auth/login")
     assert is_refused(other, send(other, credential))
-    half = Browser(app)
-    half.login(ada)
-    second = passkey.get(passkey_options(half.get("/auth/two-factor").text))
-    assert is_refused(half, send(half, second))  # As a first factor it was not asked for.
+    halfway = Browser(app)
+    halfway.login(ada)
+    second = passkey.get(passkey_options(halfway.get("/auth/two-factor").text))
+    assert is_refused(halfway, send(halfway, second))  # As a first factor it was not asked for.
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     clock.advance(minutes=11)
     assert is_refused(browser, send(browser, credential))

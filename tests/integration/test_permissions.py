@@ -172,7 +172,7 @@ def target(app, people):
         with app.app_context(), unit_of_work() as work:
             job_id = work.enqueue(NoOperation())
             work.job_queue.complete(work.job_queue.claim(job_id))
-            return work.mails.open(
+            return work.mail_quota.open(
                 job_id=job_id, kind="x", user_id=None, recipient="x@example.com", subject="x", domain="x"
             ).id
 
@@ -186,7 +186,7 @@ def target(app, people):
             "filename": lambda: "gatehouse.css",
             "token": lambda: "x" * 43,
             "user_id": lambda: people.add(f"target{number}@example.com").id,
-            "role_id": lambda: made(lambda work: work.roles.make(RoleSpec(name=f"role{number}"), by=OPERATOR)),
+            "role_id": lambda: made(lambda work: work.roles.create(RoleSpec(name=f"role{number}"), by=OPERATOR)),
             "import_id": lambda: made_import(visitor),
             "mail_id": made_mail,
             "template": lambda: "invitation",

@@ -19,7 +19,7 @@ from app.services.statistics import Statistics, begin_of
 from app.tasks import CountStatistics, NoOperation, SendWeeklyReports
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import MARK
-from app.web.rows import day, day_after
+from app.web.query_params import day, day_after
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.statements import statements
@@ -158,8 +158,8 @@ def test_only_those_who_may_see_reports(signed_in):
 
 def test_the_board_shows_what_the_workers_did_by_hour(app, grace, count, clock):
     with app.app_context(), unit_of_work() as work:
-        for settle in (work.job_queue.complete, lambda claim: work.job_queue.discard(claim, outcome="no")):
-            settle(work.job_queue.claim(work.enqueue(NoOperation())))
+        for process_expired in (work.job_queue.complete, lambda claim: work.job_queue.discard(claim, outcome="no")):
+            process_expired(work.job_queue.claim(work.enqueue(NoOperation())))
     count()
 
     assert "1 done, 1 dead" in grace.page("/admin/jobs").text("main")
@@ -238,7 +238,7 @@ def test_the_weekly_report_is_due_on_mondays_of_every_zone_whatever_its_clocks_d
 def test_days_of_every_zone_follow_one_another_without_a_gap(monkeypatch):
     for zone, times in odd_times():
         statistics = Statistics(session=None, zone=zone, clock=None)
-        monkeypatch.setattr("app.web.rows.settings", lambda zone=zone: SimpleNamespace(zone=zone))
+        monkeypatch.setattr("app.web.query_params.settings", lambda zone=zone: SimpleNamespace(zone=zone))
         for at in times:
             today = at.astimezone(zone).date()
             begin, end = statistics._begin(today), statistics._begin(today + timedelta(days=1))

@@ -25,7 +25,7 @@ def make_role(app):
 
     def make(name, *permissions):
         with app.app_context(), unit_of_work() as work:
-            return work.roles.make(RoleSpec(name=name, permissions=frozenset(permissions)), by=OPERATOR).id
+            return work.roles.create(RoleSpec(name=name, permissions=frozenset(permissions)), by=OPERATOR).id
 
     return make
 

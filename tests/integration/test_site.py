@@ -10,9 +10,9 @@ from sqlalchemy import select
 from app.cache import PREFIX, cache
 from app.extensions import db
 from app.models import AuditDetail, AuditEvent, SiteSetting
-from app.queue import connect
-from app.services.site import Site
-from app.web.site import change_site, site
+from app.redis_queue import connect
+from app.services.site_settings import Site
+from app.web.maintenance import change_site, site
 from tests.support.browser import Browser
 from tests.support.databases import SIGNING_KEY
 from tests.support.statements import statements
@@ -144,7 +144,7 @@ def change(app, **values):
 def test_a_process_reads_the_settings_once_a_second(app, make_app, monkeypatch):
     other = make_app()
     passed = [100.0]
-    monkeypatch.setattr("app.web.site.time.monotonic", lambda: passed[0])
+    monkeypatch.setattr("app.web.maintenance.time.monotonic", lambda: passed[0])
     assert shown(app) == shown(other) == Site()
     change(app, announcement="Now")
     assert shown(app).announcement == "Now"

@@ -8,10 +8,10 @@ from sqlalchemy import func, select, update
 from app.errors import Busy
 from app.extensions import db
 from app.models import Authenticator, Device, Session, Throttle
-from app.principal import NOWHERE, OPERATOR
+from app.principal import NO_VISIT, OPERATOR
+from app.security.encryption import key_id
 from app.security.passwords import Passwords
-from app.security.sealed import key_id
-from app.services.factors import MOST_FAILURES
+from app.services.factors import MAX_FAILURES
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import App, set_up
@@ -42,7 +42,7 @@ def phone(factor):
     return factor[0]
 
 
-def half(app, person, **more):
+def after_password(app, person, **more):
     """A browser that has got past the password."""
     browser = Browser(app)
     answer = browser.login(person, **more)
@@ -73,7 +73,7 @@ def test_codes_count_from_the_first_right_one(app, own, ada, clock, mailbox):
     assert len(set(re.findall(r"[0-9a-z]{4}(?:-[0-9a-z]{4}){3}", shown))) == 10
     assert own.get(f"{SECURITY}/codes").location == SECURITY
     assert seed not in own.get(SECURITY).text
-    assert half(app, ada)
+    assert after_password(app, ada)
     assert "An authenticator app was added" in mailbox.last_to(ada.email).text
 
 
@@ -97,7 +97,7 @@ def test_a_seed_is_sealed_and_of_no_use_to_another(app, factor, people, clock, f
         moved = update(Authenticator).where(Authenticator.user_id == thief.id, Authenticator.kind == "totp")
         work.session.execute(moved.values(secret=found.secret))
     assert authenticators(app, user_id=thief.id, kind="totp")[0].secret == found.secret
-    answer = half(app, thief).post("/auth/two-factor", {"code": factor[0].code()})
+    answer = after_password(app, thief).post("/auth/two-factor", {"code": factor[0].code()})
     assert answer.status_code == 422
     assert "authenticator apps" not in flask("doctor").output
 
@@ -118,8 +118,8 @@ def test_setting_up_wants_a_fresh_confirmation(app, own, clock):
 def test_another_phone_takes_the_place_of_the_first(app, own, ada, phone, clock):
     other, codes = set_up(own, clock)
     assert codes == []  # The recovery codes stay.
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
-    assert half(app, ada).post("/auth/two-factor", {"code": other.code()}).location == "/account"
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+    assert after_password(app, ada).post("/auth/two-factor", {"code": other.code()}).location == "/account"
 
 
 @pytest.mark.databases("sqlite")
@@ -137,12 +137,12 @@ def test_what_was_begun_in_another_tab_is_said_so(app, own):
     "spelling", ["{}", " {} ", "{0[0]}{0[1]}{0[2]} {0[3]}{0[4]}{0[5]}", "{0[0]}-{0[1]}-{0[2]}{0[3]}{0[4]}{0[5]}"]
 )
 def test_a_code_signs_in_however_it_is_spelt_and_once(app, ada, phone, spelling):
-    browser = half(app, ada, next="/account/sessions")
+    browser = after_password(app, ada, next="/account/sessions")
     typed = spelling.format(phone.code())
     assert browser.post("/auth/two-factor", {"code": typed}).location == "/account/sessions"
     assert browser.is_signed_in()
     for again in (phone.code(), typed, full_width(phone.code())):
-        assert half(app, ada).post("/auth/two-factor", {"code": again}).status_code == 422
+        assert after_password(app, ada).post("/auth/two-factor", {"code": again}).status_code == 422
 
 
 def full_width(code):
@@ -151,21 +151,21 @@ def full_width(code):
 
 @pytest.mark.databases("sqlite")
 def test_full_width_digits_are_digits(app, ada, phone):
-    assert half(app, ada).post("/auth/two-factor", {"code": full_width(phone.code())}).location == "/account"
+    assert after_password(app, ada).post("/auth/two-factor", {"code": full_width(phone.code())}).location == "/account"
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(("steps", "status"), [(-2, 422), (-1, 302), (0, 302), (1, 302), (2, 422)])
 def test_one_step_of_drift_is_allowed(app, ada, phone, clock, steps, status):
     clock.advance(seconds=60)
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.code(steps=steps)}).status_code == status
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code(steps=steps)}).status_code == status
 
 
 @pytest.mark.databases("sqlite")
 def test_an_earlier_step_is_dead_once_a_later_one_was_used(app, ada, phone, clock):
     clock.advance(seconds=60)
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.code(steps=1)}).status_code == 302
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code(steps=1)}).status_code == 302
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
 
 
 NO_CODES = [
@@ -184,7 +184,7 @@ NO_CODES = [
 def test_what_is_no_code_is_refused(app, ada, phone, clock):
     for code in NO_CODES:
         clock.advance(minutes=15)
-        assert half(app, ada).post("/auth/two-factor", {"code": code}).status_code == 422, code
+        assert after_password(app, ada).post("/auth/two-factor", {"code": code}).status_code == 422, code
 
 
 def test_the_second_step_needs_the_first(app, ada, phone):
@@ -196,14 +196,14 @@ def test_the_second_step_needs_the_first(app, ada, phone):
 
 @pytest.mark.databases("sqlite")
 def test_the_second_step_has_to_follow_in_ten_minutes(app, ada, phone, clock):
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     clock.advance(minutes=11)
     assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
     assert not browser.is_signed_in()
 
 
 def test_a_new_password_ends_what_was_half_begun(app, own, ada, phone, clock):
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     own.post("/account/password", {"current_password": ada.password, "password": "seven lamps at dusk"})
     assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
     assert not browser.is_signed_in()
@@ -220,7 +220,7 @@ def test_a_reset_does_not_get_around_it(app, ada, phone, mailbox):
 def test_a_closed_account_is_taken_back_only_with_both(app, own, ada, phone):
     with app.app_context(), unit_of_work() as work:
         work.users.delete_own(ada.id)
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     with app.app_context():
         assert db.session.scalar(select(Session.id).where(Session.ended_at.is_(None))) is None
     assert browser.post("/auth/two-factor", {"code": phone.wrong()}).status_code == 422
@@ -233,14 +233,14 @@ def test_a_closed_account_is_taken_back_only_with_both(app, own, ada, phone):
 
 def test_a_recovery_code_signs_in_once_and_the_owner_is_told(app, ada, factor, mailbox):
     _, codes = factor
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     assert "Recovery code" in browser.get("/auth/two-factor?use=recovery").text
-    spelt = codes[0].upper().replace("-", " ").replace("0", "o").replace("1", "I")
-    assert browser.post("/auth/two-factor", {"code": spelt}).location == "/account"
+    resource_ref = codes[0].upper().replace("-", " ").replace("0", "o").replace("1", "I")
+    assert browser.post("/auth/two-factor", {"code": resource_ref}).location == "/account"
     (mail,) = [each for each in mailbox.to(ada.email) if "Recovery code used" in each.subject]
     assert "Recovery codes left: 9" in mail.text
     assert "9 of 10 codes left" in browser.get(SECURITY).text
-    assert half(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 422
+    assert after_password(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 422
 
 
 def test_recovery_codes_are_stored_as_slow_hashes(app, factor):
@@ -255,8 +255,8 @@ def test_new_recovery_codes_are_shown_once_and_the_earlier_ones_are_dead(app, ow
     new = re.findall(r'<code class="secret">([^<]+)</code>', shown.text)
     assert len(new) == 10
     assert "no-store" in shown.headers["Cache-Control"]
-    assert half(app, ada).post("/auth/two-factor", {"code": factor[1][0]}).status_code == 422
-    assert half(app, ada).post("/auth/two-factor", {"code": new[0]}).status_code == 302
+    assert after_password(app, ada).post("/auth/two-factor", {"code": factor[1][0]}).status_code == 422
+    assert after_password(app, ada).post("/auth/two-factor", {"code": new[0]}).status_code == 302
 
 
 @pytest.mark.databases("sqlite")
@@ -271,10 +271,10 @@ def test_without_a_factor_there_are_no_recovery_codes(app, own):
 def test_wrong_codes_are_delayed_also_after_the_password_was_given_again_and_from_programs(
     app, ada, phone, clock, mailbox
 ):
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     answers = [browser.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(5)]
     assert answers == [422] * 5
-    for again in (browser, half(app, ada)):
+    for again in (browser, after_password(app, ada)):
         answer = again.post("/auth/two-factor", {"code": phone.code()})
         assert answer.status_code == 429
         assert answer.headers["Retry-After"]
@@ -282,25 +282,25 @@ def test_wrong_codes_are_delayed_also_after_the_password_was_given_again_and_fro
     assert answer.status_code == 429
     assert "Someone signed in with your password" in mailbox.last_to(ada.email).text
     clock.advance(minutes=1)
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
 
 
 def test_after_a_hundred_wrong_codes_in_a_row_no_more_are_taken(app, ada, factor, clock):
     phone, codes = factor
     with app.app_context(), unit_of_work() as work:
         counted = update(Authenticator).where(Authenticator.kind == "totp")
-        work.session.execute(counted.values(failures=MOST_FAILURES - 1))
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.wrong()}).status_code == 422
-    answer = half(app, ada).post("/auth/two-factor", {"code": phone.code()})
+        work.session.execute(counted.values(failures=MAX_FAILURES - 1))
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.wrong()}).status_code == 422
+    answer = after_password(app, ada).post("/auth/two-factor", {"code": phone.code()})
     assert answer.status_code == 422
     assert "Too many wrong codes" in answer.text
     clock.advance(days=3)
-    assert half(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
-    assert half(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 302
+    assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
+    assert after_password(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 302
 
 
 def test_a_right_code_begins_the_count_anew(app, ada, phone):
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     browser.post("/auth/two-factor", {"code": phone.wrong()})
     browser.post("/auth/two-factor", {"code": phone.code()})
     assert authenticators(app, kind="totp")[0].failures == 0
@@ -308,11 +308,11 @@ def test_a_right_code_begins_the_count_anew(app, ada, phone):
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_wrong_codes_elsewhere_do_not_keep_the_owner_out_of_a_known_browser(app, ada, phone, clock):
-    known = half(app, ada)
+    known = after_password(app, ada)
     assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
     known.logout()
     clock.advance(seconds=30)
-    stranger = half(app, ada)
+    stranger = after_password(app, ada)
     for _ in range(5):
         stranger.post("/auth/two-factor", {"code": phone.wrong()})
     assert stranger.post("/auth/two-factor", {"code": phone.code()}).status_code == 429
@@ -320,31 +320,31 @@ def test_wrong_codes_elsewhere_do_not_keep_the_owner_out_of_a_known_browser(app,
     known.login(ada)
     assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
     with app.app_context(), unit_of_work() as work:
-        locked = update(Authenticator).where(Authenticator.kind == "totp").values(failures=MOST_FAILURES)
+        locked = update(Authenticator).where(Authenticator.kind == "totp").values(failures=MAX_FAILURES)
         work.session.execute(locked)
     known.logout()
     clock.advance(minutes=1)
-    assert "Too many wrong codes" in half(app, ada).post("/auth/two-factor", {"code": phone.code()}).text
+    assert "Too many wrong codes" in after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).text
     known.login(ada)
     assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
 
 
 def test_wrong_codes_in_a_known_browser_are_counted_for_it(app, ada, phone, clock):
-    known = half(app, ada)
+    known = after_password(app, ada)
     known.post("/auth/two-factor", {"code": phone.code()})
     known.logout()
     known.login(ada)
     answers = [known.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(6)]
     assert answers == [422] * 5 + [429]
     with app.app_context(), unit_of_work() as work:
-        work.session.execute(update(Throttle).values(failures=MOST_FAILURES))
+        work.session.execute(update(Throttle).values(failures=MAX_FAILURES))
     clock.advance(minutes=16)
     known.login(ada)
     assert "Too many wrong codes" in known.post("/auth/two-factor", {"code": phone.code()}).text
 
 
 def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypatch):
-    browser = half(app, ada)
+    browser = after_password(app, ada)
 
     def busy(*_, **__):
         raise Busy
@@ -362,7 +362,7 @@ def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypa
 @pytest.fixture
 def trusted(app, ada, phone, clock):
     """A browser of Ada's that needs no code for 30 days."""
-    browser = half(app, ada)
+    browser = after_password(app, ada)
     browser.post("/auth/two-factor", {"code": phone.code(), "trust": "y"})
     browser.logout()
     clock.advance(minutes=1)
@@ -372,7 +372,7 @@ def trusted(app, ada, phone, clock):
 def test_a_trusted_browser_needs_no_code_for_thirty_days(app, ada, trusted, clock):
     assert trusted.login(ada).location == "/account"
     trusted.logout()
-    assert half(app, ada)
+    assert after_password(app, ada)
     clock.advance(days=31)
     assert trusted.login(ada).location == "/auth/two-factor"
 
@@ -489,7 +489,7 @@ def removal_of(app, **which):
 @pytest.fixture
 def demanding(app):
     with app.app_context(), unit_of_work() as work:
-        work.roles.make(
+        work.roles.create(
             RoleSpec(name="keeper", permissions=frozenset({"users:read"}), requires_second_factor=True), by=OPERATOR
         )
 
@@ -586,12 +586,12 @@ def test_a_seed_outlives_a_change_of_secret_key(app, ada, factor, make_app, sett
     phone, _ = factor
     new, old = "fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", settings.secret_key
     both = make_app(secret_key=new, secret_key_fallbacks=[old])
-    assert half(both, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+    assert after_password(both, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
     assert flask_command(both, "users", "reencrypt").output == "Encrypted again: 1.\n"
     assert flask_command(both, "users", "reencrypt").output == "Encrypted again: 0.\n"
     clock.advance(minutes=1)
     only = make_app(secret_key=new)
-    assert half(only, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
+    assert after_password(only, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
 
 
 @pytest.mark.databases("sqlite")
@@ -612,7 +612,7 @@ def test_a_damaged_seed_stops_neither_housekeeping_nor_the_sign_in_page(
     with app.app_context(), unit_of_work() as work:
         damaged = work.session.scalars(select(Authenticator).where(Authenticator.secret.is_not(None))).one()
         damaged.secret = f"{key_id(SIGNING_KEY)}.{damage}"
-        work.sessions.start(expired.id, visit=NOWHERE, remember=False)
+        work.sessions.start(expired.id, visit=NO_VISIT, remember=False)
     clock.advance(days=400)
     both = make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", secret_key_fallbacks=[settings.secret_key])
     with both.app_context(), unit_of_work() as work:

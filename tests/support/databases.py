@@ -19,8 +19,8 @@ from flask import Flask
 
 from app import create_app
 from app.extensions import db
+from app.migration_state import known_revisions
 from app.models import Base
-from app.schema import known_revisions
 from app.settings import Settings
 from tests.support.commands import flask_command
 from tests.support.workspace import one_worker_at_a_time, run_folder, worker_name

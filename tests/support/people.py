@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask
 
 from app.extensions import credentials
-from app.principal import NOWHERE, OPERATOR
+from app.principal import NO_VISIT, OPERATOR
 from app.services.audit import Origin
 from app.services.password_policy import NewPassword
 from app.settings import Settings
@@ -44,7 +44,7 @@ class People:
     def add_all(self, persons: Iterable[dict[str, Any]]) -> list[Person]:
         """Add several people in one transaction; each dict holds arguments of `add`."""
         added = []
-        with self._app.app_context(), unit_of_work(origin=Origin(NOWHERE, entry_point="test")) as work:
+        with self._app.app_context(), unit_of_work(origin=Origin(NO_VISIT, entry_point="test")) as work:
             for person in persons:
                 password = person.get("password", "a quieter harbour")
                 user = work.users.create(

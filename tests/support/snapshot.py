@@ -28,8 +28,8 @@ from app.services.permissions import PERMISSIONS
 from app.services.schedule import SCHEDULE
 from app.settings import ROOT, Settings, flask_config
 from app.tasks import QUEUES, Task
+from app.web.audit_descriptions import SENTENCES
 from app.web.errors import STATUSES, STATUSES_OF_API
-from app.web.sentences import SENTENCES
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 
@@ -158,7 +158,7 @@ def _stored_keys(app: Flask) -> Iterator[str]:
     yield from (f"key {text}" for text in constants() if text.startswith("gatehouse:"))
     for method in ("read_aside", "collect", "take"):
         yield from (f"cached {text}" for text in argument(f"cache.{method}", 0))
-    locks = argument("serialise", 1) | argument("has_room", keyword="lock")
+    locks = argument("advisory_lock", 1) | argument("has_room", keyword="lock")
     yield from (f"lock {text}" for text in locks - {"{}"})
 
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.errors import DeadLink
+from app.errors import InvalidLink
 from app.models import OneTimeLink, Purpose
 from app.services.links import OneTimeLinks
 from tests.unit.conftest import add_user
@@ -22,9 +22,9 @@ def issue(links, ada):
 def test_a_link_is_spent_once(links, issue):
     token = issue()
 
-    assert links.spend(token, Purpose.RESET_PASSWORD).address == "ada@example.com"
-    with pytest.raises(DeadLink):
-        links.spend(token, Purpose.RESET_PASSWORD)
+    assert links.spend_link(token, Purpose.RESET_PASSWORD).address == "ada@example.com"
+    with pytest.raises(InvalidLink):
+        links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
 def test_looking_at_a_link_spends_nothing(links, issue):
@@ -32,7 +32,7 @@ def test_looking_at_a_link_spends_nothing(links, issue):
 
     for _ in range(3):
         assert links.get_live(token, Purpose.RESET_PASSWORD).used_at is None
-    assert links.spend(token, Purpose.RESET_PASSWORD)
+    assert links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
 def test_a_link_lives_until_its_successor_was_sent(links, issue):
@@ -41,11 +41,11 @@ def test_a_link_lives_until_its_successor_was_sent(links, issue):
 
     links.sent(8)
 
-    with pytest.raises(DeadLink):
-        links.spend(old, Purpose.RESET_PASSWORD)
-    with pytest.raises(DeadLink):
+    with pytest.raises(InvalidLink):
+        links.spend_link(old, Purpose.RESET_PASSWORD)
+    with pytest.raises(InvalidLink):
         issue(job_id=7)  # Its mail, still waiting for its server, would only confuse.
-    assert links.spend(new, Purpose.RESET_PASSWORD)
+    assert links.spend_link(new, Purpose.RESET_PASSWORD)
 
 
 def test_the_older_of_two_sent_links_does_not_end_the_newer(links, issue):
@@ -53,7 +53,7 @@ def test_the_older_of_two_sent_links_does_not_end_the_newer(links, issue):
 
     links.sent(7)
 
-    assert links.spend(new, Purpose.RESET_PASSWORD)
+    assert links.spend_link(new, Purpose.RESET_PASSWORD)
 
 
 def test_links_that_undo_a_change_are_never_replaced(links, issue):
@@ -72,19 +72,19 @@ def test_links_for_other_purposes_and_other_people_live_on(links, issue, session
     issue(job_id=7)
     links.sent(7)
 
-    assert links.spend(verify, Purpose.VERIFY_EMAIL)
-    assert links.spend(his, Purpose.RESET_PASSWORD)
+    assert links.spend_link(verify, Purpose.VERIFY_EMAIL)
+    assert links.spend_link(his, Purpose.RESET_PASSWORD)
 
 
 @pytest.mark.parametrize("other", [each for each in Purpose if each is not Purpose.RESET_PASSWORD])
 def test_a_link_for_one_thing_is_garbage_for_another(links, issue, other):
     token = issue()
 
-    with pytest.raises(DeadLink):
+    with pytest.raises(InvalidLink):
         links.get_live(token, other)
-    with pytest.raises(DeadLink):
-        links.spend(token, other)
-    assert links.spend(token, Purpose.RESET_PASSWORD)
+    with pytest.raises(InvalidLink):
+        links.spend_link(token, other)
+    assert links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
 def test_a_link_dies_when_its_time_is_over(links, issue, clock):
@@ -93,10 +93,10 @@ def test_a_link_dies_when_its_time_is_over(links, issue, clock):
     clock.advance(minutes=59)
     assert links.get_live(token, Purpose.RESET_PASSWORD)
     clock.advance(minutes=1)
-    with pytest.raises(DeadLink):
+    with pytest.raises(InvalidLink):
         links.get_live(token, Purpose.RESET_PASSWORD)
-    with pytest.raises(DeadLink):
-        links.spend(token, Purpose.RESET_PASSWORD)
+    with pytest.raises(InvalidLink):
+        links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
 def test_a_job_that_is_tried_again_sends_the_same_link(links, issue, session):
@@ -109,9 +109,9 @@ def test_a_job_that_is_tried_again_sends_the_same_link(links, issue, session):
 
 def test_a_job_that_comes_late_does_not_wake_a_link_that_was_used(links, issue):
     token = issue(job_id=7)
-    links.spend(token, Purpose.RESET_PASSWORD)
+    links.spend_link(token, Purpose.RESET_PASSWORD)
 
-    with pytest.raises(DeadLink):
+    with pytest.raises(InvalidLink):
         issue(job_id=7)
 
 
@@ -129,23 +129,23 @@ def test_a_link_outlives_a_change_of_the_signing_key_that_keeps_the_old_one(sess
     after = OneTimeLinks(session=session, secret_keys=["the new key", "the old key"], clock=clock)
 
     assert after.token_of(link) == token
-    assert after.spend(token, Purpose.RESET_PASSWORD)
+    assert after.spend_link(token, Purpose.RESET_PASSWORD)
 
 
 def test_a_link_cannot_be_sent_again_when_its_key_is_gone(session, clock, ada):
     before = OneTimeLinks(session=session, secret_keys=["the old key"], clock=clock)
     link, _ = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
 
-    with pytest.raises(DeadLink):
+    with pytest.raises(InvalidLink):
         OneTimeLinks(session=session, secret_keys=["the new key"], clock=clock).token_of(link)
 
 
 @pytest.mark.parametrize("token", ["", "x", "x" * 43, "\x00", "\ud800", "x" * 100_000], ids=lambda t: ascii(t[:50]))
 def test_what_was_never_ours_is_dead(links, token):
-    with pytest.raises(DeadLink):
+    with pytest.raises(InvalidLink):
         links.get_live(token, Purpose.RESET_PASSWORD)
-    with pytest.raises(DeadLink):
-        links.spend(token, Purpose.RESET_PASSWORD)
+    with pytest.raises(InvalidLink):
+        links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
 def test_ending_links_ends_those_that_were_named(links, issue, ada):
@@ -154,6 +154,6 @@ def test_ending_links_ends_those_that_were_named(links, issue, ada):
     links.end_all(ada.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
 
     for token, purpose in ((reset, Purpose.RESET_PASSWORD), (verify, Purpose.VERIFY_EMAIL)):
-        with pytest.raises(DeadLink):
-            links.spend(token, purpose)
-    assert links.spend(undo, Purpose.UNDO_EMAIL_CHANGE)
+        with pytest.raises(InvalidLink):
+            links.spend_link(token, purpose)
+    assert links.spend_link(undo, Purpose.UNDO_EMAIL_CHANGE)

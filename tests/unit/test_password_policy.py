@@ -1,8 +1,8 @@
 import pytest
 
 from app.errors import Busy, WeakPassword
-from app.security.breaches import never
 from app.security.passwords import Passwords
+from app.security.pwned_passwords import never
 from app.services.password_policy import PasswordPolicy
 
 

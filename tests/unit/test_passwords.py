@@ -4,7 +4,7 @@ import pytest
 from argon2 import extract_parameters
 
 from app.errors import Busy
-from app.security.passwords import Passwords, Verdict
+from app.security.passwords import PasswordMatch, Passwords
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_a_password_is_the_same_on_every_keyboard(passwords):
     composed, decomposed, wide = "Zo\u00eb in \u00c5rhus", "Zoe\u0308 in A\u030arhus", "\uff3ao\u00eb in \u212brhus"
     hashed = passwords.hash(composed)
 
-    assert passwords.verify(hashed, decomposed) is Verdict.RIGHT
-    assert passwords.verify(passwords.hash(wide), composed) is Verdict.RIGHT
+    assert passwords.verify(hashed, decomposed) is PasswordMatch.RIGHT
+    assert passwords.verify(passwords.hash(wide), composed) is PasswordMatch.RIGHT
 
 
 def test_a_hash_of_the_password_as_it_was_typed_still_fits_and_is_known_as_outdated(passwords, monkeypatch):
@@ -53,7 +53,7 @@ def test_a_hash_of_the_password_as_it_was_typed_still_fits_and_is_known_as_outda
     hashed = passwords.hash(decomposed)
     monkeypatch.undo()
 
-    assert passwords.verify(hashed, decomposed) is Verdict.OUTDATED
+    assert passwords.verify(hashed, decomposed) is PasswordMatch.OUTDATED
     assert not passwords.verify(hashed, "Zo\u00eb in \u00c5rhus")
 
 
@@ -71,8 +71,8 @@ def test_a_hash_with_yesterdays_parameters_still_fits_and_is_known_as_outdated(p
     stronger = Passwords(memory_kib=16, time_cost=2)
     hashed = passwords.hash("a quieter harbour")
 
-    assert stronger.verify(hashed, "a quieter harbour") is Verdict.OUTDATED
-    assert passwords.verify(hashed, "a quieter harbour") is Verdict.RIGHT
+    assert stronger.verify(hashed, "a quieter harbour") is PasswordMatch.OUTDATED
+    assert passwords.verify(hashed, "a quieter harbour") is PasswordMatch.RIGHT
 
 
 def test_an_unknown_account_costs_the_same_hash_as_a_known_one():

@@ -49,7 +49,7 @@ def test_api_key_needs_a_scope_for_what_is_its_owners(policy, acting, ada):
 
 
 def test_rank_of_a_pending_account_counts_the_roles_it_was_promised(policy, roles, acting, session, clock, ada):
-    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
+    roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
     invited = add_user(session, "invited@example.com", at=clock.now, is_verified=False)
     session.add(
         Invitation(
@@ -69,7 +69,7 @@ def test_rank_of_a_pending_account_counts_the_roles_it_was_promised(policy, role
 
 
 def test_nobody_changes_who_holds_more(policy, roles, acting, ada, bob):
-    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
+    roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
     roles.give(bob, "clerk", by=OPERATOR)
 
     decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, bob)
@@ -128,7 +128,7 @@ def test_grants_go_with_the_resource(policy, acting, session, ada, bob):
 
 
 def test_why_names_the_roles_that_decide_and_the_state_of_the_account(policy, roles, ada, bob, clock):
-    roles.make(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=OPERATOR)
+    roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=OPERATOR)
     roles.give(ada, "clerk", by=OPERATOR)
 
     assert policy.why(ada, USERS_EDIT, bob).reason == "Held through: clerk."

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import (
-    Changed,
+    EditConflict,
     InvalidRole,
     LastAdministrator,
     NotAllowed,
@@ -106,7 +106,7 @@ def test_every_permission_is_explained_in_a_sentence():
 
 @pytest.fixture
 def clerk(roles):
-    return roles.make(
+    return roles.create(
         RoleSpec(name="clerk", description="Invites people.", permissions=frozenset({USERS_READ})), by=OPERATOR
     )
 
@@ -143,14 +143,14 @@ def test_a_role_is_made_changed_and_deleted(roles, clerk, session):
 )
 def test_what_a_role_cannot_be_is_said_with_its_field(roles, changes, field):
     with pytest.raises(InvalidRole) as refusal:
-        roles.make(RoleSpec(**{"name": "checker", **changes}), by=OPERATOR)
+        roles.create(RoleSpec(**{"name": "checker", **changes}), by=OPERATOR)
     assert refusal.value.field == field
 
 
 def test_a_name_is_taken_once(roles, clerk):
     with pytest.raises(RoleTaken):
-        roles.make(RoleSpec(name="clerk"), by=OPERATOR)
-    other = roles.make(RoleSpec(name="other"), by=OPERATOR)
+        roles.create(RoleSpec(name="clerk"), by=OPERATOR)
+    other = roles.create(RoleSpec(name="other"), by=OPERATOR)
     with pytest.raises(RoleTaken):
         roles.change(other, RoleSpec(name="clerk"), by=OPERATOR)
 
@@ -183,7 +183,7 @@ def test_a_role_that_somebody_holds_is_not_deleted(roles, clerk, ada):
 def test_nobody_makes_changes_deletes_or_gives_a_role_wider_than_what_they_hold(roles, clerk, ada, clock):
     narrow = principal_of(ada, permissions={USERS_EDIT}, at=clock.now)
     acts = [
-        lambda: roles.make(RoleSpec(name="wide", permissions=frozenset({USERS_READ})), by=narrow),
+        lambda: roles.create(RoleSpec(name="wide", permissions=frozenset({USERS_READ})), by=narrow),
         lambda: roles.change(clerk, RoleSpec(name="clerk"), by=narrow),
         lambda: roles.delete(clerk, by=narrow),
         lambda: roles.give(ada, "clerk", by=narrow),
@@ -211,7 +211,7 @@ def test_loading_makes_and_changes_what_differs_and_leaves_the_rest(roles, clerk
 
     assert roles.compare(wanted) == []
     assert roles.get("new").permissions == [USERS_EDIT]
-    with pytest.raises(Changed):
+    with pytest.raises(EditConflict):
         roles.load(wanted, seen=changes, by=OPERATOR)
 
 
@@ -226,5 +226,5 @@ def test_holders_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch
         roles.give(user, MEMBER, by=OPERATOR)
     counts = {role.name: count for role, count in roles.list_with_holders()}
     assert counts == {ADMINISTRATOR: 1, MEMBER: 2, "clerk": 0}
-    monkeypatch.setattr(roles_module, "MOST_COUNTED", 0)
+    monkeypatch.setattr(roles_module, "MAX_COUNTED", 0)
     assert {role.name: count for role, count in roles.list_with_holders()}[MEMBER] == 1

@@ -94,11 +94,11 @@ def test_roles_are_what_they_are_now(sessions, roles, ada, who_is):
 def test_an_ended_session_is_dead_and_ends_only_once(sessions, ada, who_is):
     session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
 
-    sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+    sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
 
     assert who_is(token) is None
     with pytest.raises(SessionNotFound):
-        sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+        sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
 
 
 def test_nobody_ends_the_session_of_another(sessions, session, ada, clock, who_is):
@@ -106,7 +106,7 @@ def test_nobody_ends_the_session_of_another(sessions, session, ada, clock, who_i
     session_id, token = sessions.start(bob.id, visit=VISIT, remember=False)
 
     with pytest.raises(SessionNotFound):
-        sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+        sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
     assert who_is(token).user_id == bob.id
 
 
@@ -114,7 +114,7 @@ def test_all_others_end_and_this_one_stays(sessions, ada, who_is):
     kept, token = sessions.start(ada.id, visit=VISIT, remember=False)
     others = [sessions.start(ada.id, visit=VISIT, remember=True)[1] for _ in range(3)]
 
-    assert sessions.end_all(ada.id, reason="ended_by_owner", keep=kept) == 3
+    assert sessions.revoke_all(ada.id, reason="ended_by_owner", keep=kept) == 3
 
     assert who_is(token)
     assert not any(who_is(other) for other in others)
@@ -135,7 +135,7 @@ def test_a_confirmation_changes_the_token(sessions, ada, clock, who_is):
 
 def test_an_ended_session_cannot_be_confirmed(sessions, ada, clock):
     session_id, _ = sessions.start(ada.id, visit=VISIT, remember=False)
-    sessions.end(session_id, user_id=ada.id, reason="ended_by_owner")
+    sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
 
     with pytest.raises(SessionNotFound):
         sessions.confirm(principal_of(ada, session_id=session_id, at=clock.now))

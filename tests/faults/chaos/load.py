@@ -67,7 +67,7 @@ def make_key(rig: Rig) -> str:
     with rig.deployment.work() as work:
         now = work.clock()
         chief = Principal(user_id, "", "chief@example.com", now, (), frozenset({USERS_INVITE}), 1, now, now)
-        return work.api_keys.make(chief, name="chaos", scopes=[USERS_INVITE], expires_at=None)[1]
+        return work.api_keys.create_key(chief, name="chaos", scopes=[USERS_INVITE], expires_at=None)[1]
 
 
 def invite_people(key: str, rig: Rig, promises: Promises, over: threading.Event) -> None:

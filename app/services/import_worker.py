@@ -20,9 +20,9 @@ from app.errors import AccountError, InvalidAddress, InvalidName, UnreadableFile
 from app.models import (
     MEMBER,
     Invitation,
-    Outcome,
     Phase,
     Role,
+    RowOutcome,
     User,
     UserImport,
     UserImportRow,
@@ -31,8 +31,10 @@ from app.models import (
     words_of,
 )
 from app.principal import OPERATOR, Actor, Operator, Principal
-from app.services.addresses import LONGEST_ADDRESS, canonical_address, clean_name
+from app.services.addresses import MAX_ADDRESS_LENGTH, canonical_address, clean_name
 from app.services.audit import AuditLog
+from app.services.csv_reader import Record
+from app.services.dialects import insert_rows, upsert
 from app.services.files import Files
 from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
@@ -40,18 +42,16 @@ from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USE
 from app.services.policy import Policy
 from app.services.roles import Roles
 from app.services.sessions import NEVER
-from app.services.statements import insert_once, insert_rows
-from app.services.tables import Record
 from app.services.user_imports import UserImports
 from app.services.users import Users
 from app.tasks import SendInvitation
 
 COLUMNS = ("email", "name", "roles")
 ALIASES = {"e-mail": "email", "email address": "email", "e-mail address": "email", "full name": "name", "role": "roles"}
-MOST_ROWS = 1_000_000
-MOST_EXAMPLES = 50
+MAX_ROWS = 1_000_000
+MAX_EXAMPLES = 50
 NARROWED = "narrowed"  # In the examples of an import: a changed row that takes permissions away.
-TO_DO = (Outcome.NEW, Outcome.CHANGED)
+TO_DO = (RowOutcome.NEW, RowOutcome.CHANGED)
 
 
 @dataclass(slots=True)
@@ -67,16 +67,16 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RowDecision:
     """`is_narrowing`: the person would have fewer permissions afterwards."""
 
-    outcome: Outcome
+    outcome: RowOutcome
     reason: str | None = None
     is_narrowing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserImportRun:
+class ImportWorker:
     """`by` is the importer as `importer` gives them."""
 
     session: DbSession
@@ -126,7 +126,7 @@ class UserImportRun:
         found = self.session.get_one(UserImport, import_id)
         rows = [_understood(import_id, record) for record in records]
         self._refuse_repetitions(import_id, rows)
-        readable = [row for row in rows if row["outcome"] == Outcome.NEW]
+        readable = [row for row in rows if row["outcome"] == RowOutcome.NEW]
         known = self._known([row["email"] for row in readable])
         known_roles, narrowing = self._roles(), set()
         for row in readable:
@@ -163,19 +163,19 @@ class UserImportRun:
         for row in to_do:
             user = known.get(row.email)
             verdict = self._judge(row.name, row.roles, user, known_roles, by=by)
-            if verdict.outcome == Outcome.NEW and row.outcome == Outcome.NEW:
+            if verdict.outcome == RowOutcome.NEW and row.outcome == RowOutcome.NEW:
                 fresh.append(row)
-            elif user is not None and verdict.outcome == Outcome.CHANGED == row.outcome:
+            elif user is not None and verdict.outcome == RowOutcome.CHANGED == row.outcome:
                 self._update(row, user, by=by)
-            elif verdict.outcome in {Outcome.UNCHANGED, Outcome.REFUSED}:
+            elif verdict.outcome in {RowOutcome.UNCHANGED, RowOutcome.REFUSED}:
                 row.outcome, row.reason = verdict.outcome, verdict.reason
             else:
-                row.outcome = Outcome.REFUSED
+                row.outcome = RowOutcome.REFUSED
                 row.reason = "The account was created or deleted since the check."
         self._add(found, fresh, by=by)
         self._keep_outcomes(import_id, to_do)
         found.applied = _added(found.applied, (row.outcome for row in rows))
-        turned = [row for row in to_do if row.outcome == Outcome.REFUSED]
+        turned = [row for row in to_do if row.outcome == RowOutcome.REFUSED]
         self._keep_examples(found, [(row.number, row.outcome) for row in turned])
         return len(rows), rows[-1].number if rows else after
 
@@ -212,16 +212,16 @@ class UserImportRun:
         known_roles: dict[str, Role],
         *,
         by: Actor,
-    ) -> Verdict:
+    ) -> RowDecision:
         if unknown := sorted(set(roles) - known_roles.keys()):
-            return Verdict(Outcome.REFUSED, f"Unknown role: {', '.join(unknown)}."[:500])
+            return RowDecision(RowOutcome.REFUSED, f"Unknown role: {', '.join(unknown)}."[:500])
         try:
             if user is None:
                 self._check_new(roles, known_roles, by=by)
-                return Verdict(Outcome.NEW)
+                return RowDecision(RowOutcome.NEW)
             return self._judge_change(name, roles, user, known_roles, by=by)
         except AccountError as refusal:
-            return Verdict(Outcome.REFUSED, str(refusal))
+            return RowDecision(RowOutcome.REFUSED, str(refusal))
 
     def _check_new(self, roles: Sequence[str], known_roles: dict[str, Role], *, by: Actor) -> None:
         self.policy.check(by, USERS_INVITE)
@@ -232,7 +232,7 @@ class UserImportRun:
 
     def _judge_change(
         self, name: str, roles: Sequence[str], user: User, known_roles: dict[str, Role], *, by: Actor
-    ) -> Verdict:
+    ) -> RowDecision:
         held, changes = {role.name for role in user.roles}, []
         renames, assigns = bool(name) and name != user.name, bool(roles) and set(roles) != held
         if renames:
@@ -245,7 +245,7 @@ class UserImportRun:
         if is_narrowing:
             changes.append("fewer permissions, of your own account" if user.id == by.user_id else "fewer permissions")
         if not changes:
-            return Verdict(Outcome.UNCHANGED)
+            return RowDecision(RowOutcome.UNCHANGED)
         _check_there(user)
         if renames:
             self.policy.check(by, USERS_EDIT, user)
@@ -253,7 +253,7 @@ class UserImportRun:
             self.policy.check(by, ROLES_ASSIGN, user)
             for role in set(roles) ^ held:
                 self.policy.check_giving(by, known_roles[role])
-        return Verdict(Outcome.CHANGED, "; ".join(changes)[:500], is_narrowing)
+        return RowDecision(RowOutcome.CHANGED, "; ".join(changes)[:500], is_narrowing)
 
     def _update(self, row: _Row, user: User, *, by: Actor) -> None:
         try:
@@ -263,16 +263,16 @@ class UserImportRun:
                 if row.roles:
                     self.users.set_roles(user, row.roles, by=by)
         except AccountError as refusal:
-            row.outcome, row.reason = Outcome.REFUSED, str(refusal)
+            row.outcome, row.reason = RowOutcome.REFUSED, str(refusal)
         else:
-            row.outcome = Outcome.UPDATED
+            row.outcome = RowOutcome.UPDATED
 
     def _add(self, found: UserImport, rows: Sequence[_Row], *, by: Actor) -> None:
         """Accounts with a confirmed address and no password, or with an invitation."""
         if not rows:
             return
         now = self.clock()
-        added = insert_once(self.session, User).on_conflict_do_nothing(index_elements=[User.email])
+        added = upsert(self.session, User).on_conflict_do_nothing(index_elements=[User.email])
         accounts = [
             {
                 "email": row.email,
@@ -290,7 +290,7 @@ class UserImportRun:
         }
         made = [row for row in rows if row.email in ids]
         for row in rows:
-            row.outcome = Outcome.ADDED if row.email in ids else Outcome.REFUSED
+            row.outcome = RowOutcome.ADDED if row.email in ids else RowOutcome.REFUSED
             row.reason = None if row.email in ids else "Someone signed up with this email address since the check."
         words = [{"user_id": ids[row.email], "word": word} for row in made for word in words_of(row.name)]
         insert_rows(self.session, UserWord, words)
@@ -332,7 +332,7 @@ class UserImportRun:
     # ── together ──
 
     def _refuse_repetitions(self, import_id: int, rows: Sequence[dict[str, Any]]) -> None:
-        readable = [row for row in rows if row["outcome"] == Outcome.NEW]
+        readable = [row for row in rows if row["outcome"] == RowOutcome.NEW]
         earlier = select(UserImportRow.email, UserImportRow.number).where(
             UserImportRow.import_id == import_id, UserImportRow.email.in_([row["email"] for row in readable])
         )
@@ -343,7 +343,7 @@ class UserImportRun:
         for row in readable:
             first = seen.setdefault(row["email"], row["number"])
             if first != row["number"]:
-                row["outcome"], row["reason"] = Outcome.REFUSED, f"Duplicate of row {first}."
+                row["outcome"], row["reason"] = RowOutcome.REFUSED, f"Duplicate of row {first}."
 
     def _known(self, emails: Sequence[str], *, lock: bool = False) -> dict[str, User]:
         query = select(User).where(User.email.in_(emails)).options(selectinload(User.roles)).order_by(User.id)
@@ -360,7 +360,7 @@ class UserImportRun:
         counts = Counter(outcome for _, outcome in found.examples)
         kept = list(found.examples)
         for number, outcome in rows:
-            if outcome in {Outcome.REFUSED, Outcome.CHANGED, NARROWED} and counts[outcome] < MOST_EXAMPLES:
+            if outcome in {RowOutcome.REFUSED, RowOutcome.CHANGED, NARROWED} and counts[outcome] < MAX_EXAMPLES:
                 counts[outcome] += 1
                 kept.append([number, str(outcome)])
         if len(kept) > len(found.examples):
@@ -400,10 +400,10 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {
         "import_id": import_id,
         "number": record.number,
-        "email": cells.get("email", "")[:LONGEST_ADDRESS],
+        "email": cells.get("email", "")[:MAX_ADDRESS_LENGTH],
         "name": "",
         "roles": [],
-        "outcome": Outcome.NEW,
+        "outcome": RowOutcome.NEW,
         "reason": None,
     }
     try:
@@ -415,11 +415,11 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
             {role[:64] for role in cells.get("roles", "").replace(",", " ").replace(";", " ").split()}
         )
     except InvalidAddress:
-        row["outcome"], row["reason"] = Outcome.REFUSED, "Missing or invalid email address."
+        row["outcome"], row["reason"] = RowOutcome.REFUSED, "Missing or invalid email address."
     except InvalidName as refusal:
-        row["outcome"], row["reason"] = Outcome.REFUSED, f"Invalid name: {refusal}"
+        row["outcome"], row["reason"] = RowOutcome.REFUSED, f"Invalid name: {refusal}"
     except UnreadableFile as refusal:
-        row["outcome"], row["reason"] = Outcome.REFUSED, str(refusal)
+        row["outcome"], row["reason"] = RowOutcome.REFUSED, str(refusal)
     return row
 
 

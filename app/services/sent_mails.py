@@ -26,7 +26,7 @@ class MailFilter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MailLog:
+class SentMails:
     session: DbSession
     audit: AuditLog
     job_board: JobBoard

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
+from app.services.dialects import has_room
 from app.services.lifetimes import Lifetimes
-from app.services.statements import has_room
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mails:
+class MailQuota:
     session: DbSession
     lifetimes: Lifetimes
     clock: Callable[[], datetime]

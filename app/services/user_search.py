@@ -43,7 +43,7 @@ FEW = 2000
 CHUNK = 1000
 # Sorts after every character of an address or a name: the upper bound of a prefix range.
 AFTER_ALL = "\U0010ffff"
-MOST_WORDS = 5
+MAX_WORDS = 5
 # Between the names of a user's roles in one column; names are one line.
 _BETWEEN = "\n"
 _BETWEEN_NAMES: Any = literal_column(f"'{_BETWEEN}'")
@@ -104,7 +104,7 @@ _THERE = _USERS.deleted_at.is_(None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Directory:
+class UserSearch:
     session: DbSession
     source: Source
 
@@ -248,7 +248,7 @@ class _Condition:
 
 
 def _conditions(wanted: UserFilter) -> list[_Condition]:
-    words = [_begins(word) for word in wanted.q.split()[:MOST_WORDS]]
+    words = [_begins(word) for word in wanted.q.split()[:MAX_WORDS]]
     status = [_of_status(wanted.status)] if wanted.status else []
     role = [_with_role(wanted.role)] if wanted.role is not None else []
     seen = [_seen_before(wanted.seen_before)] if wanted.seen_before is not None else []

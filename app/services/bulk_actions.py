@@ -28,7 +28,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BulkResult:
     """What became of one user; `refusal` is why nothing did."""
 
     user_id: int
@@ -37,12 +37,12 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bulk:
+class BulkActions:
     session: DbSession
     roles: Roles
     users: Users
 
-    def perform(self, act: Act, user_ids: Iterable[int], *, by: Principal) -> list[Outcome]:
+    def perform(self, act: Act, user_ids: Iterable[int], *, by: Principal) -> list[BulkResult]:
         """Do it for each of at most MOST users; who may not be touched or is gone is left out, with the reason.
 
         Roll the transaction back for a preview.
@@ -50,7 +50,7 @@ class Bulk:
         # In one order, so that two who do this at once do not wait for each other.
         return [self._outcome(act, user_id, by=by) for user_id in sorted(set(user_ids))[:MOST]]
 
-    def _outcome(self, act: Act, user_id: int, *, by: Principal) -> Outcome:
+    def _outcome(self, act: Act, user_id: int, *, by: Principal) -> BulkResult:
         name = f"User {user_id}"
         try:
             with self.session.begin_nested():
@@ -59,9 +59,9 @@ class Bulk:
                 if act.kind == "deactivate":
                     self.users.deactivate(user, reason=act.reason, until=act.until, by=by)
                 elif act.kind == "end_sessions":
-                    self.users.end_sessions(user, by=by)
+                    self.users.revoke_sessions(user, by=by)
                 else:
                     self.users.assign(user, act.role, by=by)
         except AccountError as refusal:
-            return Outcome(user_id, name, str(refusal))
-        return Outcome(user_id, name, None)
+            return BulkResult(user_id, name, str(refusal))
+        return BulkResult(user_id, name, None)

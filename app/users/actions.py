@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import (
     AccountError,
     AlreadyConfirmed,
-    Changed,
+    EditConflict,
     InThePast,
     LastAdministrator,
     NotActive,
@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.models import User
 from app.principal import Principal
-from app.services.bulk import Act, Outcome
+from app.services.bulk_actions import Act, BulkResult
 from app.services.permissions import (
     ROLES_ASSIGN,
     USERS_DEACTIVATE,
@@ -39,12 +39,12 @@ from app.users.forms import BulkForm, DeactivationForm, ReasonForm, UserForm
 from app.users.routes import shown
 from app.web import identity
 from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
-from app.web.acts import ask
+from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import count, limited
 from app.web.pages import page
+from app.web.query_params import MAX_ID
 from app.web.redirects import done, here
-from app.web.rows import LARGEST_ID
 
 
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
@@ -67,7 +67,7 @@ def edit(user_id: int) -> ResponseReturnValue:
             return _edit(user_id, form, roles, by=who)
         except (SameAddress, TooManyChanges) as refusal:
             form.refuse("email", refusal)
-        except (LastAdministrator, Changed) as refusal:
+        except (LastAdministrator, EditConflict) as refusal:
             form.refuse(None, refusal)
     return page("users/edit.html", form, user=shown(user), **role_fields(roles, shown_before=form.changes_roles()))
 
@@ -77,7 +77,7 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         if form.version.data != str(user.version):
-            raise Changed("Someone else changed this user. Open the page again to see the changes.")
+            raise EditConflict("Someone else changed this user. Open the page again to see the changes.")
         if form.email.canonical != user.email:
             work.users.propose_email(user, form.email.canonical, by=by)
             message = f"Changes saved. We've emailed {form.email.canonical} a link to confirm the new address."
@@ -113,7 +113,7 @@ def deactivate(user_id: int) -> ResponseReturnValue:
 @bp.post("/<id:user_id>/activate")
 @requires(USERS_DEACTIVATE, on="users")
 def activate(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.activate(user, by=who), said="Account reactivated.")
+    return _do(user_id, lambda work, user, who: work.users.reactivate(user, by=who), said="Account reactivated.")
 
 
 @bp.route("/<id:user_id>/end-sessions", methods=["GET", "POST"])
@@ -127,7 +127,7 @@ def end_sessions(user_id: int) -> ResponseReturnValue:
         )
     return _do(
         user_id,
-        lambda work, user, who: work.users.end_sessions(user, by=who),
+        lambda work, user, who: work.users.revoke_sessions(user, by=who),
         said="The user was signed out everywhere.",
     )
 
@@ -219,7 +219,7 @@ def impersonate(user_id: int) -> ResponseReturnValue:
         try:
             with unit_of_work() as work:
                 found = work.users.get(user_id, lock=True)
-                work.impersonation.start(found, reason=(form.reason.data or "").strip(), by=who)
+                work.impersonation.impersonate(found, reason=(form.reason.data or "").strip(), by=who)
         except NotActive as refusal:
             form.refuse(None, refusal)
         else:
@@ -240,7 +240,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
         try:
             with unit_of_work() as work:
                 found = work.users.get(user_id, lock=True)
-                work.factor_resets.begin(found, reason=(form.reason.data or "").strip(), by=who)
+                work.factor_resets.announce_reset(found, reason=(form.reason.data or "").strip(), by=who)
         except NotSetUp as refusal:
             form.refuse(None, refusal)
         else:
@@ -254,7 +254,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
 def keep_factors(user_id: int) -> ResponseReturnValue:
     return _do(
         user_id,
-        lambda work, user, who: work.factor_resets.cancel(user, by=who),
+        lambda work, user, who: work.factor_resets.cancel_reset(user, by=who),
         said="Reset cancelled. The second factors stay.",
     )
 
@@ -263,7 +263,7 @@ def keep_factors(user_id: int) -> ResponseReturnValue:
 def stop_impersonating() -> ResponseReturnValue:
     who = identity.signed_in()
     with unit_of_work() as work:
-        work.impersonation.stop(who)
+        work.impersonation.stop_impersonating(who)
     return redirect(
         url_for("home.index") if who.impersonator_id is None else url_for("users.show", user_id=who.user_id)
     )
@@ -285,16 +285,16 @@ def bulk() -> ResponseReturnValue:
     form = BulkForm()
     form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
     is_chosen = form.validate() or [*form.errors] == ["reason"]
-    if not is_chosen or not form.users.data or not all(0 < each <= LARGEST_ID for each in form.users.data):
+    if not is_chosen or not form.users.data or not all(0 < each <= MAX_ID for each in form.users.data):
         return done("Select at least one user and an action.", to="users.index", kind="error")
     kind, _, role = (form.act.data or "").partition(":")
     reason = "" if form.reason.errors else " ".join((form.reason.data or "").split())
     act = Act(kind=kind, role=role, reason=reason or "Not given.")  # type: ignore[arg-type]  # One of the choices.
     go = "go" in request.form and not form.reason.errors and (kind != "deactivate" or bool(reason))
-    outcomes: list[Outcome] = []
+    outcomes: list[BulkResult] = []
     try:
         with unit_of_work() as work:
-            outcomes = work.bulk.perform(act, form.users.data, by=who)
+            outcomes = work.bulk_actions.perform(act, form.users.data, by=who)
             if not go:
                 raise _Preview
     except _Preview:
@@ -308,7 +308,7 @@ def bulk() -> ResponseReturnValue:
     return done(f"{count} {'user' if count == 1 else 'users'} {done_to[kind]}.", to="users.index")
 
 
-def _preview(form: BulkForm, outcomes: list[Outcome], *, wants_reason: bool) -> ResponseReturnValue:
+def _preview(form: BulkForm, outcomes: list[BulkResult], *, wants_reason: bool) -> ResponseReturnValue:
     form.reason.flags.required = wants_reason
     if "go" in request.form and not form.reason.errors:
         form.refuse("reason", AccountError("Enter a reason. The users will see it."))

@@ -14,13 +14,13 @@ from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from app.models import Base
 
 
-def insert_once(session: DbSession, model: type[Any] | Table) -> Any:
+def upsert(session: DbSession, model: type[Any] | Table) -> Any:
     """An INSERT with ON CONFLICT in this database's dialect."""
     # Only the dialect in use is imported: the other would take a tenth of the start-up.
     return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert(model)
 
 
-def serialise(session: DbSession, key: str) -> None:
+def advisory_lock(session: DbSession, key: str) -> None:
     """Serialise transactions under `key` with an advisory lock; SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
@@ -33,12 +33,12 @@ def has_room(session: DbSession, *rows: ColumnElement[bool], at_most: int, lock:
     `lock` says which rows of whom, like `api_keys:42`. Other transactions with the same one wait until this one ends,
     so each counts what the one before it has added.
     """
-    serialise(session, lock)
+    advisory_lock(session, lock)
     found: int = session.scalars(select(func.count()).where(*rows)).one()
     return found < at_most
 
 
-def affected(session: DbSession, statement: Update | Delete) -> int:
+def rowcount(session: DbSession, statement: Update | Delete) -> int:
     """Run a conditional change and return the number of changed rows, which decides a race."""
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 

@@ -22,7 +22,7 @@ from app.services.job_queue import DueJob
 from app.tasks import QUEUES
 
 PERFORM = "app.jobs.worker.perform"
-LONGEST_JOB_SECONDS = 15 * 60
+MAX_JOB_SECONDS = 15 * 60
 LAST_ROUND = "gatehouse:schedule"
 # An idle worker reports itself 15 seconds before this has passed; one that has not for longer counts as dead.
 WORKER_TTL_SECONDS = 75
@@ -40,16 +40,18 @@ class SeenWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
-    """The worker processes, and the last round of the schedule (None: none for a while)."""
+class Workers:
+    """The worker processes, and the last run of the schedule (None: none for a while)."""
 
-    workers: tuple[SeenWorker, ...]
-    last_round_at: datetime | None
+    seen: tuple[SeenWorker, ...]
+    last_run_at: datetime | None
 
-    def alive(self, at: datetime, *, busy: Collection[str | None]) -> list[SeenWorker]:
-        """The workers that were heard of lately, or hold a job: those of `busy` report nothing meanwhile."""
+    def list_alive(self, at: datetime, *, busy: Collection[str | None]) -> list[SeenWorker]:
+        """Return workers that reported lately or hold a job: those in `busy` don't report meanwhile."""
         return [
-            each for each in self.workers if each.name in busy or (each.seen_at and at - each.seen_at < HEARD_WITHIN)
+            worker
+            for worker in self.seen
+            if worker.name in busy or (worker.seen_at and at - worker.seen_at < HEARD_WITHIN)
         ]
 
 
@@ -76,7 +78,7 @@ def queue_state(connection: Redis) -> str:
 def call_worker(connection: Redis, due: DueJob) -> None:
     """Push the id of the job for a worker to take. Raises RedisError."""
     Queue(due.queue, connection=connection, serializer=JSONSerializer).enqueue_call(
-        PERFORM, args=(due.job_id,), timeout=LONGEST_JOB_SECONDS, result_ttl=0, failure_ttl=0
+        PERFORM, args=(due.job_id,), timeout=MAX_JOB_SECONDS, result_ttl=0, failure_ttl=0
     )
 
 
@@ -85,18 +87,18 @@ def lengths(connection: Redis) -> dict[str, int]:
     return {name: Queue(name, connection=connection).count for name in QUEUES}
 
 
-def note_round(connection: Redis, *, at: datetime, lives: int) -> None:
-    """Store when the schedule made its last round, for `lives` seconds; nothing if the queue is away."""
+def record_heartbeat(connection: Redis, *, at: datetime, lives: int) -> None:
+    """Store when the schedule last ran, for `lives` seconds; nothing if the queue is away."""
     with suppress(RedisError):
         connection.set(LAST_ROUND, at.isoformat(), ex=lives)
 
 
-def crew(connection: Redis) -> Crew | None:
-    """Who works now; None if the queue is away. A killed worker is listed until RQ forgets it."""
+def find_workers(connection: Redis) -> Workers | None:
+    """Return the workers, or None if the queue is away. A killed worker is listed until RQ forgets it."""
     try:
         last_round = cast("bytes | None", connection.get(LAST_ROUND))
         workers = Worker.all(connection=connection, job_class=Job, serializer=JSONSerializer)
-        last_round_at = datetime.fromisoformat(last_round.decode()) if last_round else None
+        last_run_at = datetime.fromisoformat(last_round.decode()) if last_round else None
     except (RedisError, ValueError):  # ValueError: somebody else has written there.
         return None
     seen = [
@@ -108,9 +110,9 @@ def crew(connection: Redis) -> Crew | None:
         )
         for each in workers
     ]
-    return Crew(
+    return Workers(
         tuple(sorted(seen, key=lambda each: each.name)),
-        last_round_at,
+        last_run_at,
     )
 
 

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 from app.models import AuditDetail, AuditEvent
-from app.web.sentences import SENTENCES, describe
+from app.web.audit_descriptions import SENTENCES, describe
 from tests.support.sources import argument, recorded_kinds
 
 

@@ -10,7 +10,7 @@ from werkzeug.routing import IntegerConverter
 
 from app.extensions import settings
 
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 class RowId(IntegerConverter):
@@ -21,7 +21,7 @@ class RowId(IntegerConverter):
     def to_python(self, value: str) -> int:
         row_id = int(value)
         # With the converter's own bound, a URL with other methods would be a 405 instead of a 404.
-        if row_id > LARGEST_ID:
+        if row_id > MAX_ID:
             raise NotFound
         return row_id
 
@@ -54,4 +54,4 @@ def day_after(text: str) -> datetime | None:
 def before() -> int | None:
     """The row that a list continues from (`?before=`), or None to start at the newest."""
     asked = request.args.get("before", type=int)
-    return asked if asked is not None and 0 < asked <= LARGEST_ID else None
+    return asked if asked is not None and 0 < asked <= MAX_ID else None

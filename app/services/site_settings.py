@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.models import SiteSetting
 from app.services.audit import AuditLog
-from app.services.statements import insert_once
+from app.services.dialects import upsert
 
 THE_ONE = 1
 
@@ -48,7 +48,7 @@ class SiteSettings:
         if not wanted:
             return before
         fields = asdict(before) | wanted
-        row = insert_once(self.session, SiteSetting)
+        row = upsert(self.session, SiteSetting)
         changed_at = self.clock()
         self.session.execute(
             row.on_conflict_do_update(

@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from app.errors import InvalidInput, Problem
 
-LONGEST_BODY = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 DEEPEST = 64
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -70,9 +70,9 @@ def _has_no_body() -> bool:
 def _read_object() -> dict[str, Any]:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
-    if (request.content_length or 0) > LONGEST_BODY:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
-    request.max_content_length = LONGEST_BODY
+    request.max_content_length = MAX_BODY_BYTES
     try:
         found = json.loads(
             request.get_data(cache=True).decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number

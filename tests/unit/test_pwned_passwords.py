@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.extensions import breach_check
-from app.security import breaches
-from app.security.breaches import by_file, by_list, by_service, never
+from app.security import pwned_passwords
+from app.security.pwned_passwords import by_file, by_list, by_service, never
 from app.settings import Settings
 from tests.support.slow_server import slow_server
 
@@ -88,7 +88,7 @@ def test_other_passwords_are_not_in_it(password):
 
 
 def test_our_own_list_is_sorted_in_lower_case_and_without_signs():
-    lines = Path(breaches.__file__).with_name("common_passwords.list").read_text().splitlines()
+    lines = Path(pwned_passwords.__file__).with_name("common_passwords.list").read_text().splitlines()
     assert lines == sorted(set(lines))
     assert all(line.isalpha() and line.islower() and line.isascii() for line in lines)
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from app.errors import Busy, SecondFactorRequired
 from app.extensions import credentials, settings
 from app.principal import Principal
-from app.security.codes import RECOVERY_LENGTH, as_recovery_code, plain
-from app.security.passwords import Verdict
+from app.security.passwords import PasswordMatch
+from app.security.second_factor_codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.services.factors import ProvedFactor
 from app.services.password_policy import NewPassword
 from app.services.sign_in import Attempt, Authentication, SignedIn
@@ -66,12 +66,12 @@ def open_session(email: str, password: str, *, code: str | None, remember: bool)
 def _prove_password(email: str, password: str, *, remember: bool) -> Authentication:
     """Raises InvalidCredentials, TooManyTries, Busy."""
     with unit_of_work() as work:
-        attempt = work.sign_in.begin(email, visit=identity.visit())
+        attempt = work.sign_in.start_attempt(email, visit=identity.visit())
     verdict = _verdict(attempt, password)
     if not verdict or attempt.user_id is None:
         with unit_of_work() as work:
             raise work.sign_in.refuse(attempt)
-    new_hash = _hash_anew(password) if verdict is Verdict.OUTDATED else None
+    new_hash = _hash_anew(password) if verdict is PasswordMatch.OUTDATED else None
     return Authentication(attempt.user_id, "password", remember=remember, attempt=attempt, new_hash=new_hash)
 
 
@@ -127,7 +127,7 @@ def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
     return attempt.hashed
 
 
-def _verdict(attempt: Attempt, password: str) -> Verdict:
+def _verdict(attempt: Attempt, password: str) -> PasswordMatch:
     """Raises Busy, and then refunds the try: the password was not checked."""
     try:
         return credentials.passwords.verify(attempt.hashed, password)

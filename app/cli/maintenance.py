@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from app.web.site import change_site
+from app.web.maintenance import change_site
 
 
 @click.command()

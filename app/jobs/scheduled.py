@@ -12,15 +12,15 @@ from app.services.job_queue import Claim
 from app.services.last_seen import Use
 from app.tasks import (
     CountStatistics,
+    EndExpiredSuspensions,
     NoOperation,
-    NoteUses,
     PurgeExpired,
     PurgeUnconfirmed,
     ResetFactors,
+    SaveLastSeen,
     SealAuditEvents,
     SendWeeklyReport,
     SendWeeklyReports,
-    SettleAccounts,
     WarnOfExpiringKeys,
 )
 from app.unit_of_work import Work
@@ -34,9 +34,11 @@ def purge_unconfirmed(run: Run, task: PurgeUnconfirmed) -> str:
     return f"accounts erased: {erased}"
 
 
-@handles_in_steps(SettleAccounts)
-def settle_accounts(run: Run, task: SettleAccounts) -> str:
-    ended = _until_less(run, 100, lambda work: work.users.settle(at_most=100) + work.impersonation.settle(at_most=100))
+@handles_in_steps(EndExpiredSuspensions)
+def settle_accounts(run: Run, task: EndExpiredSuspensions) -> str:
+    ended = _until_less(
+        run, 100, lambda work: work.users.process_expired(at_most=100) + work.impersonation.process_expired(at_most=100)
+    )
     return f"expired suspensions and impersonations ended: {ended}"
 
 
@@ -52,8 +54,8 @@ def purge_expired(run: Run, task: PurgeExpired) -> str:
     return f"rows deleted: {_until_less(run, 5000, lambda work: work.housekeeping.purge(at_most=5000))}"
 
 
-@handles_in_steps(NoteUses)
-def note_uses(run: Run, task: NoteUses) -> str:
+@handles_in_steps(SaveLastSeen)
+def note_uses(run: Run, task: SaveLastSeen) -> str:
     return f"last-seen times saved: {_until_less(run, 1000, _note_some)}"
 
 
@@ -72,7 +74,7 @@ def _readable(taken: dict[str, str | None]) -> Iterator[Use]:
 
 @handles_in_steps(WarnOfExpiringKeys)
 def warn_of_expiring_keys(run: Run, task: WarnOfExpiringKeys) -> str:
-    return f"warnings: {_until_less(run, 500, lambda work: work.api_keys.warn_of_ends(at_most=500))}"
+    return f"warnings: {_until_less(run, 500, lambda work: work.api_keys.warn_of_expiry(at_most=500))}"
 
 
 @handles_in_steps(CountStatistics)
@@ -96,7 +98,7 @@ def send_weekly_reports(work: Work, task: SendWeeklyReports, claim: Claim) -> No
 
 @handles(ResetFactors)
 def reset_factors(work: Work, task: ResetFactors, claim: Claim) -> None:
-    work.factor_resets.finish(task.reset_id)
+    work.factor_resets.apply_reset(task.reset_id)
 
 
 @handles(NoOperation)

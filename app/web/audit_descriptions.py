@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from app.models import AuditEvent
-from app.web.devices import device_name
+from app.web.user_agents import device_name
 
 SENTENCES = {
     "access.refused": "Access denied: {permission} is required.",

@@ -13,8 +13,8 @@ from itertools import chain
 
 from app.errors import UnreadableFile
 
-LONGEST_RECORD = 64 * 1024
-MOST_BROKEN = 1000
+MAX_RECORD_BYTES = 64 * 1024
+MAX_BROKEN_ROWS = 1000
 DELIMITERS = ",;\t|"
 # Files that are something else, whatever they are called.
 SIGNATURES = {
@@ -92,8 +92,8 @@ def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator
     for number, cells in enumerate(rows, start=2):
         if cells is None:
             broken += 1
-            if broken > MOST_BROKEN:
-                raise UnreadableFile(f"More than {MOST_BROKEN:,} rows cannot be read. Is this a CSV file?")
+            if broken > MAX_BROKEN_ROWS:
+                raise UnreadableFile(f"More than {MAX_BROKEN_ROWS:,} rows cannot be read. Is this a CSV file?")
             yield Record(number, {}, "The row is too long, or a quotation mark is missing.")
         elif len(cells) > len(names) and any(cells[len(names) :]):
             yield Record(number, {}, f"The row has {len(cells)} cells, the first row {len(names)}.")
@@ -115,7 +115,7 @@ def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | None]:
         while (line := again.popleft() if again else next(lines, None)) is not None:
             size = len(line) + (size if held else 0)
             held.append(line)
-            if line is _TOO_LONG or size > LONGEST_RECORD:
+            if line is _TOO_LONG or size > MAX_RECORD_BYTES:
                 raise _Broken
             yield line
 
@@ -147,9 +147,9 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
             raise UnreadableFile("The file is not UTF-8 or UTF-16. Save it as “CSV UTF-8”.") from None
         *whole, rest = rest.split("\n")
         for line in whole:
-            yield _TOO_LONG if skips or len(line) > LONGEST_RECORD else f"{line}\n"
+            yield _TOO_LONG if skips or len(line) > MAX_RECORD_BYTES else f"{line}\n"
             skips = False
-        if len(rest) > LONGEST_RECORD:
+        if len(rest) > MAX_RECORD_BYTES:
             rest, skips = "", True
     rest = rest.rstrip("\x1a")  # Ctrl-Z ended files once.
     if rest or skips:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from app.extensions import DATABASE_AWAY, db
 from app.principal import Principal
 from app.services.permissions import SITE_EDIT
-from app.services.site import Site
+from app.services.site_settings import Site
 from app.unit_of_work import reading, unit_of_work
 from app.web.errors import answer
 from app.web.identity import principal

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import UnreadableFile
-from app.services.tables import LONGEST_RECORD, MOST_BROKEN, quoted, read_table, unquoted
+from app.services.csv_reader import MAX_BROKEN_ROWS, MAX_RECORD_BYTES, quoted, read_table, unquoted
 
 BROKEN = "The row is too long, or a quotation mark is missing."
 
@@ -71,7 +71,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_row_only():
 
 @pytest.mark.parametrize("size", [None, 1000])
 def test_a_huge_line_costs_its_own_row_only(size):
-    huge = "x" * (3 * LONGEST_RECORD)
+    huge = "x" * (3 * MAX_RECORD_BYTES)
     assert read(f"email,name\na@x,{huge}\nb@x,B\nc@x,{huge}", size)[1] == [(2, BROKEN), (3, ("b@x", "B")), (4, BROKEN)]
 
 
@@ -85,7 +85,7 @@ def test_a_quote_over_many_lines_is_no_way_to_fill_the_memory():
 
 def test_too_many_broken_rows_are_no_table():
     with pytest.raises(UnreadableFile, match="cannot be read"):
-        read("email,name\n" + 'a,"b"c\n' * (MOST_BROKEN + 1))
+        read("email,name\n" + 'a,"b"c\n' * (MAX_BROKEN_ROWS + 1))
 
 
 def test_too_many_cells_are_refused_and_too_few_are_empty():

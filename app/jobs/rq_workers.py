@@ -27,13 +27,13 @@ from app.jobs.schedule import run_schedule
 from app.jobs.worker import perform
 from app.metrics import metrics
 from app.patience import OF_JOBS, be_patient
-from app.queue import LONGEST_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
+from app.redis_queue import MAX_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
 from app.tasks import BULK, QUEUES
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 STOPS = {signal.SIGINT, signal.SIGTERM}
 HANDLED = {*STOPS, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM}
 RESTART_SECONDS = 1.0
@@ -50,7 +50,7 @@ class OurJob(Job):
         super().restore(raw_data)
         self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
         self.webhooks = []
-        self.timeout, self.result_ttl, self.failure_ttl = LONGEST_JOB_SECONDS, 0, 0
+        self.timeout, self.result_ttl, self.failure_ttl = MAX_JOB_SECONDS, 0, 0
         self.retries_left = self.repeats_left = None
 
     def perform(self) -> None:
@@ -66,7 +66,7 @@ class OurJob(Job):
         except (DeserializationError, TypeError):
             return None
         match asked:
-            case [name, None, {**none}, [int() as job_id]] if name == PERFORM and not none and 0 < job_id <= LARGEST_ID:
+            case [name, None, {**none}, [int() as job_id]] if name == PERFORM and not none and 0 < job_id <= MAX_ID:
                 return None if isinstance(job_id, bool) else job_id
         return None
 

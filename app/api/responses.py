@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import Response, request
 
-from app.errors import Changed
-from app.web.envelope import envelope
+from app.errors import EditConflict
+from app.web.json_envelope import envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def check_unchanged(tag: str) -> None:
     if not any(
         seen == tag or seen.startswith(f"{tag}-") for seen in request.if_match.as_set(include_weak=True) if seen
     ):
-        raise Changed
+        raise EditConflict
 
 
 def respond(answer: Answer) -> Response:
