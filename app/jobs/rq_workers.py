@@ -145,6 +145,9 @@ class Pool:
                 self._handle(signal.sigwait(HANDLED))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            if not self._starts_anew:  # A second TERM must not kill this process as it ends.
+                for number in STOPS:
+                    signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             log.info("the workers have stopped")
         return self._starts_anew

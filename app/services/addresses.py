@@ -46,7 +46,7 @@ def canonical_address(typed: str) -> str:
 @lru_cache(maxsize=1024)
 def _canonical_domain(domain: str) -> str:
     """Return the domain in ASCII and lower case; an import asks for the same few domains again and again."""
-    ascii_domain = _validate(f"local@{domain}").ascii_domain.lower()
+    ascii_domain = _validate(f"a@{domain}").ascii_domain.lower()
     # Mail goes to a name with a dot whose last label is not a number.
     if "." not in ascii_domain or ascii_domain.rpartition(".")[2].isdigit():
         raise InvalidAddress

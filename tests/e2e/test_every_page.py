@@ -257,7 +257,7 @@ def _(visitor: Visitor) -> None:
     visitor.comes_from_acme()
     visitor.press("Connect Acme")
     visitor.comes_from_acme(sub="another")
-    assert visitor.heading == "Connections"
+    assert visitor.heading == "Connected accounts"
 
 
 @way("auth.confirm: without a password")
@@ -346,7 +346,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
-    visitor.open(visitor.link_in("A passkey was added"))
+    visitor.open(visitor.link_in("An authenticator app was added"))
     assert visitor.heading == "Remove authenticator app"
     assert "second factor you had before" not in visitor.says()
 
@@ -702,7 +702,7 @@ def _(visitor: Visitor) -> None:
     invited = new_address("invited")
     visitor.fill(email=invited)
     visitor.press("Send invitation")
-    visitor.follow(f"Revoke the one to {invited}")
+    visitor.follow(f"Revoke the invitation of {invited}")
 
 
 @way("account.end_api_key")

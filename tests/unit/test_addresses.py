@@ -124,6 +124,9 @@ def test_an_address_that_is_too_long_only_in_its_ascii_form_is_refused():
         canonical_address("a" * 60 + "@" + ".".join(["ü" * 40] * 4) + ".example")
 
 
+LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 60])  # With one more character an address is full.
+
+
 @pytest.mark.parametrize(
     "local",
     [
@@ -147,7 +150,7 @@ def test_an_address_that_is_too_long_only_in_its_ascii_form_is_refused():
     ],
 )
 @pytest.mark.parametrize(
-    "domain", ["example.com", "EXAMPLE.com", "example", "example.1", "a.invalid", "b\u00fccher.example"]
+    "domain", ["example.com", "EXAMPLE.com", "example", "example.1", "a.invalid", "b\u00fccher.example", LONG_DOMAIN]
 )
 def test_plain_local_part_is_judged_as_the_validator_judges_it(local, domain):
     def validated():
