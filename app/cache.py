@@ -81,8 +81,8 @@ class Cache:
 
     def take(self, name: str, *, at_most: int) -> dict[str, str | None]:
         """Take some of what was collected out, the values by their keys; None for what we did not put in."""
-        some = [part.decode(errors="replace") for part in self._ask("EVAL", TAKE, 1, PREFIX + name, at_most) or ()]
-        return {key: _opened(f"{name}:{key}", value) for key, value in zip(some[::2], some[1::2], strict=True)}
+        parts = [part.decode(errors="replace") for part in self._ask("EVAL", TAKE, 1, PREFIX + name, at_most) or ()]
+        return {key: _opened(f"{name}:{key}", value) for key, value in zip(parts[::2], parts[1::2], strict=True)}
 
     def _find(self, name: str) -> dict[str, Any] | None:
         kept = self._ask("GET", PREFIX + name)

@@ -1,4 +1,4 @@
-"""The file that ENV_FILE names: one set of values for web, worker and commands, read in one way."""
+"""The file that ENV_FILE names, read the same way by web, workers and commands."""
 
 from __future__ import annotations
 

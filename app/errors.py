@@ -1,4 +1,4 @@
-"""The exceptions of the services. No HTTP here: `app/web/errors.py` maps each to a status."""
+"""Exceptions of the services; `app/web/errors.py` maps each to an HTTP status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The extensions: created here unbound, bound to the application by the factory."""
+"""Flask extensions, created unbound; the factory binds them to the application."""
 
 from __future__ import annotations
 
@@ -215,8 +215,8 @@ def file_system(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> str:
     except OSError:
         return ""
     target = str(path.absolute())
-    found = [(where, kind) for _, where, kind, *_ in lines if f"{target}/".startswith(f"{where.rstrip('/')}/")]
-    return max(found, key=lambda each: len(each[0]), default=("", ""))[1]
+    mounts_above = [(where, kind) for _, where, kind, *_ in lines if f"{target}/".startswith(f"{where.rstrip('/')}/")]
+    return max(mounts_above, key=lambda mount: len(mount[0]), default=("", ""))[1]
 
 
 def _make_private(path: str | None) -> None:

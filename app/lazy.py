@@ -1,4 +1,4 @@
-"""Modules of libraries that are loaded when they are used: what imports them here never uses them.
+"""Placeholders for modules of libraries that are loaded on first use.
 
 `redis` imports `redis.asyncio`, `limits` its asynchronous storages and the client of Valkey: a tenth of the time that a
 process takes to start, and 5 MiB.

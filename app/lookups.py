@@ -93,10 +93,10 @@ class _Compiled:
         beginning = getattr(driver, "beginning", None)  # PostgreSQL: with the limits of `app/patience.py`.
         if beginning is not None and (statements := beginning()):
             driver.execute(statements)
-        found = []
+        rows = []
         for values_read in driver.execute(self.text, sent).fetchall():
             read = list(values_read)
             for place, reader in self.processed:
                 read[place] = reader(read[place])
-            found.append(self.row(read))
-        return found
+            rows.append(self.row(read))
+        return rows

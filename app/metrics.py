@@ -191,10 +191,10 @@ class _Readings:
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where it counts.
 
-        for each in self._readings:
-            family = GaugeMetricFamily(each.name, each.what, labels=[each.label] if each.label else None)
-            for label, value in each.values.items():
-                family.add_metric([label] if each.label else [], value)
+        for reading in self._readings:
+            family = GaugeMetricFamily(reading.name, reading.what, labels=[reading.label] if reading.label else None)
+            for label, value in reading.values.items():
+                family.add_metric([label] if reading.label else [], value)
             yield family
 
 
@@ -203,8 +203,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _pid(path: Path) -> int:
-    found = LEFT.search(path.name)
-    return int(found[1]) if found else 0
+    match = LEFT.search(path.name)
+    return int(match[1]) if match else 0
 
 
 def _is_alive(path: Path) -> bool:

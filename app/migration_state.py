@@ -1,4 +1,4 @@
-"""Compares the database's migration with the one that this code needs."""
+"""The database's migration compared with the one this code needs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _ASSIGNED = re.compile(r"^(revision|down_revision)(?::[^=]*)? = (?:[\"'](\w+)[\"
 @cache
 def newest_revision() -> str:
     """The head of `migrations/`, read from the files: Alembic would take memory in every web process."""
-    found = [dict(_ASSIGNED.findall(path.read_text())) for path in VERSIONS.glob("*.py")]
-    heads = {each["revision"] for each in found} - {each.get("down_revision") for each in found}
+    migrations = [dict(_ASSIGNED.findall(path.read_text())) for path in VERSIONS.glob("*.py")]
+    heads = {match["revision"] for match in migrations} - {match.get("down_revision") for match in migrations}
     (head,) = heads
     return str(head)
 

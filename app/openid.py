@@ -1,4 +1,4 @@
-"""The client's side of OAuth 2.0 (RFC 6749, 7636, 9207) and OpenID Connect: what a provider says of who signs in.
+"""The client of OAuth 2.0 (RFC 6749, 7636, 9207) and OpenID Connect.
 
 Authlib speaks the protocol, joserfc checks signatures; here is what may be asked, for how long, and what is believed.
 """
@@ -173,13 +173,13 @@ class Client:
         if self._is_github:
             return GITHUB_ENDPOINTS
         url = self._provider.discovery_url
-        found = self._document(session, url)
+        document = self._document(session, url)
         issuer, _, rest = url.partition("/.well-known/")
-        said = found.get("issuer")
+        said = document.get("issuer")
         is_template = url.startswith(MICROSOFT) and said == f"{MICROSOFT}{{tenantid}}/v2.0"
         if not isinstance(said, str) or not rest or not (said.rstrip("/") == issuer or is_template):
             raise ProviderRefused("the issuer is not the one of the discovery URL")
-        return found
+        return document
 
     def _document(self, session: Session, url: str, *, at_most: float = KEPT_SECONDS) -> Document:
         fetched_at, document = self._kept.get(url, (0.0, {}))
@@ -214,26 +214,26 @@ class Client:
     def _auth_method(self, metadata: Document) -> Any:
         if not self._provider.client_secret.get_secret_value():
             return "none"
-        known = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        return _basic if "client_secret_basic" in known else "client_secret_post"
+        methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        return _basic if "client_secret_basic" in methods else "client_secret_post"
 
     # ── what it says ──
 
     def _openid_user(self, session: OAuth2Session, metadata: Document, *, nonce: str, at: datetime) -> Claims:
         claims = self._id_token(session, metadata, nonce=nonce, at=at)
-        said: Mapping[str, Any] = claims
+        user_claims: Mapping[str, Any] = claims
         if "email" not in claims and "userinfo_endpoint" in metadata:
-            said = self._user_info(session, metadata)
-            if said.get("sub") != claims["sub"]:
+            user_claims = self._user_info(session, metadata)
+            if user_claims.get("sub") != claims["sub"]:
                 raise ProviderRefused("the user info is of somebody else")
-        verified = said.get("email_verified")
+        verified = user_claims.get("email_verified")
         is_confirmed = self._provider.trust_email or verified is True or verified == "true"
         when = claims.get("auth_time")
         return Claims(
             issuer=claims["iss"],
             subject=_subject(claims["sub"]),
-            email=_email(said.get("email")) if is_confirmed else None,
-            name=_name(said.get("name")),
+            email=_email(user_claims.get("email")) if is_confirmed else None,
+            name=_name(user_claims.get("name")),
             authenticated_at=float(when) if when is not None else None,
         )
 
@@ -257,7 +257,9 @@ class Client:
         """The claims of the ID token, checked as OpenID Connect Core 1.0, section 3.1.3.7 says."""
         token = session.token
         offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
-        signed = JWSRegistry(algorithms=[each for each in ALGORITHMS if each in offered], strict_check_header=False)
+        signed = JWSRegistry(
+            algorithms=[algorithm for algorithm in ALGORITHMS if algorithm in offered], strict_check_header=False
+        )
         decoded = self._decode(session, metadata, str(token["id_token"]), signed)
         issuer = metadata["issuer"]
         if "{tenantid}" in issuer:
@@ -290,7 +292,7 @@ class Client:
     def _github_user(session: Session, metadata: Document) -> Claims:
         user = _json(session.get(metadata["userinfo_endpoint"], allow_redirects=False))
         listed = session.get(f"{metadata['userinfo_endpoint']}/emails", allow_redirects=False).json()
-        mine = [each["email"] for each in listed if each["primary"] is True and each["verified"] is True]
+        mine = [name["email"] for name in listed if name["primary"] is True and name["verified"] is True]
         return Claims(
             issuer=metadata["issuer"],
             # Logins change hands; ids do not.
@@ -348,12 +350,12 @@ def _json(response: Response) -> Document:
     if response.status_code != 200:
         raise ProviderAway(f"status {response.status_code}")
     try:
-        found = response.json()
+        document = response.json()
     except JSONDecodeError:
         raise ProviderRefused(f"no JSON, but {response.headers.get('Content-Type', 'nothing')[:60]}") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ProviderRefused("no JSON object")
-    return found
+    return document
 
 
 def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[Any, Any, Any]:
@@ -378,7 +380,7 @@ def _public_suffixes() -> PublicSuffixList:
 
 def _keys(document: Document) -> KeySet:
     """Those that sign, of the kinds that we know."""
-    listed = [each for each in document["keys"] if each.get("kty") in {"RSA", "EC"} and each.get("use") != "enc"]
+    listed = [key for key in document["keys"] if key.get("kty") in {"RSA", "EC"} and key.get("use") != "enc"]
     return KeySet.import_key_set({"keys": listed})
 
 

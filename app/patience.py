@@ -1,4 +1,4 @@
-"""How long what runs now waits for PostgreSQL."""
+"""Time limits for waiting on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def of_requests(seconds: int) -> Patience:
     return Patience(lock=max(1, seconds // 2), statement=max(1, seconds - 1), answer=seconds)
 
 
-def be_patient(known: Patience) -> None:
+def be_patient(patience: Patience) -> None:
     """For the rest of this request or job."""
-    g.database_patience = known
+    g.database_patience = patience
 
 
 def patience() -> Patience | None:
@@ -35,5 +35,5 @@ def patience() -> Patience | None:
     if not has_app_context():
         return None
     usual = current_app.extensions["patience"] if has_request_context() else None
-    found: Patience | None = g.get("database_patience", usual)
-    return found
+    seconds: Patience | None = g.get("database_patience", usual)
+    return seconds

@@ -1,4 +1,4 @@
-"""How long PostgreSQL is waited for: a server that hangs must not take the threads that answer without it.
+"""Connections that stop waiting for PostgreSQL, so that a hanging server blocks no threads.
 
 The server ends statements and waits for locks (`SET LOCAL`, which a pooler in transaction mode keeps apart). A server
 that is frozen ends nothing, so a request also stops waiting by itself. After such a wait, the requests of this process
@@ -98,10 +98,10 @@ class PatientConnection(psycopg.Connection[Any]):
     def beginning(self) -> str:
         """What begins a transaction with the limits of what runs now, in one message."""
         statements = ["BEGIN"] if self.autocommit else []
-        if (known := patience()) is not None:
+        if (limits := patience()) is not None:
             statements += [
-                f"SET LOCAL lock_timeout = '{known.lock}s'",
-                f"SET LOCAL statement_timeout = '{known.statement}s'",
+                f"SET LOCAL lock_timeout = '{limits.lock}s'",
+                f"SET LOCAL statement_timeout = '{limits.statement}s'",
             ]
         return "; ".join(statements)
 
@@ -111,13 +111,15 @@ class PatientConnection(psycopg.Connection[Any]):
             super().rollback()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        known = patience()
-        if known is None or known.answer is None or self.waits is None:
+        limits = patience()
+        if limits is None or limits.answer is None or self.waits is None:
             return super().wait(gen, interval, timeout)
         if self.pgconn.transaction_status == TransactionStatus.IDLE:  # What has begun may end.
             self.waits.check()
         try:
-            return super().wait(self.waits.limit(gen, known.answer, may_be_last=self._is_committing), interval, timeout)
+            return super().wait(
+                self.waits.limit(gen, limits.answer, may_be_last=self._is_committing), interval, timeout
+            )
         except ServerHangs:
             self.close()
             raise

@@ -1,4 +1,4 @@
-"""Who acts and from where, as immutable values for all entry points and services."""
+"""Who acts and from where: immutable values for all entry points and services."""
 
 from __future__ import annotations
 

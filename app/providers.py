@@ -1,4 +1,4 @@
-"""The providers that people may sign in with: what `OAUTH_<NAME>_...` says of each."""
+"""Sign-in providers, read from `OAUTH_<NAME>_...`."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Provider(BaseModel):
     @classmethod
     def _domains(cls, value: Any) -> Any:
         listed = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        if not all(re.fullmatch(r"[^\s@/:*]+\.[^\s@/:*]+", each) for each in listed):
+        if not all(re.fullmatch(r"[^\s@/:*]+\.[^\s@/:*]+", domain) for domain in listed):
             raise ValueError("list domains like example.com, without @ and without *")
-        return [urls.ascii_host(each) for each in listed]
+        return [urls.ascii_host(domain) for domain in listed]
 
     def lets_in(self, email: str | None) -> bool:
         """Whether a confirmed address (canonical; None if there is none) is of an allowed domain, exactly."""
@@ -81,30 +81,30 @@ def read_providers(environment: Mapping[str, str]) -> list[Provider]:
 
     Raises ValueError with a sentence that names the setting.
     """
-    found: dict[str, dict[str, Any]] = {}
-    parts = "|".join(each for each in Provider.model_fields if each != "name")
+    providers: dict[str, dict[str, Any]] = {}
+    parts = "|".join(field for field in Provider.model_fields if field != "name")
     for setting, value in environment.items():
         if not setting.startswith("oauth_"):
             continue
         match = re.fullmatch(rf"oauth_({_NAME})_({parts})", setting)
         if match is None:
             raise ValueError(f"{setting.upper()} is unknown. Use OAUTH_<NAME>_CLIENT_ID, ..._CLIENT_SECRET and so on.")
-        found.setdefault(match[1], {})[match[2]] = value
-    return [_provider(name, values) for name, values in sorted(found.items())]
+        providers.setdefault(match[1], {})[match[2]] = value
+    return [_provider(name, values) for name, values in sorted(providers.items())]
 
 
 def _provider(name: str, values: dict[str, Any]) -> Provider:
-    known = {"label": LABELS.get(name) or name.replace("_", " ").title(), "name": name.replace("_", "-")}
+    written = {"label": LABELS.get(name) or name.replace("_", " ").title(), "name": name.replace("_", "-")}
     if name != GITHUB:
-        known["discovery_url"] = DISCOVERY_URLS.get(name, "")
+        written["discovery_url"] = DISCOVERY_URLS.get(name, "")
     elif "discovery_url" in values:
         raise ValueError("OAUTH_GITHUB_DISCOVERY_URL: GitHub has none. Remove it.")
     prefix = f"OAUTH_{name.upper()}"
-    for wanted in ("client_id", *(["discovery_url"] if not known.get("discovery_url") and name != GITHUB else [])):
-        if wanted not in values:
-            raise ValueError(f"{prefix}_{wanted.upper()} is not set, but another {prefix}_... is.")
+    for required in ("client_id", *(["discovery_url"] if not written.get("discovery_url") and name != GITHUB else [])):
+        if required not in values:
+            raise ValueError(f"{prefix}_{required.upper()} is not set, but another {prefix}_... is.")
     try:
-        return Provider.model_validate(known | values)
+        return Provider.model_validate(written | values)
     except ValidationError as refused:
         error = refused.errors()[0]
         what = str(error["msg"]).removeprefix("Value error, ")

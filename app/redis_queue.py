@@ -1,4 +1,4 @@
-"""The queue's client; a process without REDIS_URL never imports it, nor the libraries it needs."""
+"""The client of the job queue; processes without REDIS_URL never import it or its libraries."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ def find_workers(connection: Redis) -> Workers | None:
         return None
     seen = [
         SeenWorker(
-            f"{each.hostname}:{each.pid}",
-            tuple(each.queue_names()),
-            _in_utc(each.birth_date),
-            _in_utc(each.last_heartbeat),
+            f"{worker.hostname}:{worker.pid}",
+            tuple(worker.queue_names()),
+            _in_utc(worker.birth_date),
+            _in_utc(worker.last_heartbeat),
         )
-        for each in workers
+        for worker in workers
     ]
     return Workers(
-        tuple(sorted(seen, key=lambda each: each.name)),
+        tuple(sorted(seen, key=lambda worker: worker.name)),
         last_run_at,
     )
 

@@ -1,4 +1,4 @@
-"""What a process remembers to avoid computing it again: bounded, for a minute, never deciding access."""
+"""A bounded memory of computed values, for a minute; it never decides access."""
 
 from __future__ import annotations
 

@@ -399,7 +399,7 @@ class Settings(BaseModel):
         return self.is_live or self.public_url.startswith("https://")
 
     def find_provider(self, name: str) -> Provider | None:
-        return next((each for each in self.oauth_providers if each.name == name), None)
+        return next((provider for provider in self.oauth_providers if provider.name == name), None)
 
     @property
     def return_origins(self) -> list[str]:
@@ -516,7 +516,7 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
     Raises SettingsError with one sentence for each invalid value.
     """
     named = os.environ.get("ENV_FILE")
-    told = named or "The .env file"
+    source = named or "The .env file"
     try:
         if named:
             written = _said(read_env_file(Path(named))) | _said(without_loaded(os.environ))
@@ -527,11 +527,11 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
     except ValidationError as refused:
         raise SettingsError("\n".join(_sentence(error) for error in refused.errors())) from None
     except OSError as problem:
-        raise SettingsError(f"{told} cannot be read: {problem.strerror}.") from None
+        raise SettingsError(f"{source} cannot be read: {problem.strerror}.") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{told} cannot be read: it is not UTF-8 text.") from None
+        raise SettingsError(f"{source} cannot be read: it is not UTF-8 text.") from None
     except ValueError as problem:
-        raise SettingsError(f"{told}: {problem}.") from None
+        raise SettingsError(f"{source}: {problem}.") from None
 
 
 def is_setting(name: str) -> bool:
@@ -540,23 +540,23 @@ def is_setting(name: str) -> bool:
 
 def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
     """The non-empty values by field name. Raises SettingsError for an unknown limit."""
-    said = {name.lower(): value for name, value in environment.items() if value}
+    values = {name.lower(): value for name, value in environment.items() if value}
     limits = [name for name in Settings.model_fields if name.startswith("limit_")]
-    for name in said:
+    for name in values:
         if name.startswith("limit_") and name not in limits:  # A misspelt one would silently have no effect.
             raise SettingsError(
                 f"{name.upper()} is not a rate limit. The rate limits are {', '.join(sorted(limits)).upper()}."
             )
-    return said
+    return values
 
 
 def _providers(written: Mapping[str, str]) -> dict[str, list[Provider]]:
     """Raises SettingsError."""
     try:
-        found = read_providers(written)
+        providers = read_providers(written)
     except ValueError as problem:
         raise SettingsError(str(problem)) from None
-    return {"oauth_providers": found} if found else {}
+    return {"oauth_providers": providers} if providers else {}
 
 
 def _sentence(error: Any) -> str:

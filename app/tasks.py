@@ -1,4 +1,4 @@
-"""The tasks: frozen dataclasses that hold ids only. Their handlers are in `app/jobs`."""
+"""Tasks: frozen dataclasses that hold only IDs. Their handlers are in `app/jobs`."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Task:
     @staticmethod
     def read(kind: str, arguments: dict[str, Any]) -> Task:
         """Return the task of a stored job. Raises KeyError for a kind or argument that this version does not know."""
-        known = Task.kinds[kind]
-        names = {field.name for field in fields(known)}
+        task = Task.kinds[kind]
+        names = {field.name for field in fields(task)}
         if names != set(arguments):
             raise KeyError(kind)
-        return known(**arguments)
+        return task(**arguments)
 
 
 class MailTask(Task):

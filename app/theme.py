@@ -1,4 +1,4 @@
-"""Readable colours computed from the accent colour of the settings.
+"""Readable colors computed from ACCENT_COLOR.
 
 Contrast is WCAG 2.2's: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio. The surfaces named here are the
 ones that `static/gatehouse.css` paints on; keep the two in step.
@@ -98,9 +98,9 @@ def _until(colour: Colour, towards: Colour, ratio: float, grounds: list[Colour])
     goal = towards[0]
     for step in range(101):
         moved = lightness + (goal - lightness) * step / 100
-        found = _rounded(colorsys.hls_to_rgb(hue, moved, saturation))
-        if all(contrast(found, ground) >= ratio for ground in grounds):
-            return found
+        color = _rounded(colorsys.hls_to_rgb(hue, moved, saturation))
+        if all(contrast(color, ground) >= ratio for ground in grounds):
+            return color
     return towards
 
 

@@ -1,4 +1,4 @@
-"""Parsing and normalising the URLs and mail addresses in settings."""
+"""Parsing and normalization of URLs and email addresses in settings."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def split(address: str, advice: str) -> SplitResult:
 def ascii_host(host: str) -> str:
     """Lower case, IDNA, no final dot; an IPv6 address in its short form and in brackets. Raises ValueError."""
     try:
-        found = ipaddress.ip_address(host.strip("[]"))
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         name = host.rstrip(".")
         # Host names within a network may have characters that IDNA does not allow, such as an underscore.
         return name.lower() if re.fullmatch(r"[A-Za-z0-9._-]+", name) else _encoded(name)
-    return f"[{found}]" if found.version == 6 else str(found)
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _encoded(name: str) -> str:
@@ -80,10 +80,10 @@ def public_url(typed: str, advice: str) -> str:
 
 def sender(typed: str, advice: str) -> Sender:
     """`Name <local@domain>` or `local@domain`; the name may hold anything that can be printed. Raises ValueError."""
-    found = re.fullmatch(r'(?:("(?:[^"\\]|\\.)*"|[^<>]*?)\s*<([^<>\s]+)>|([^<>\s]+))', typed.strip())
-    if not found or not typed.isprintable():
+    match = re.fullmatch(r'(?:("(?:[^"\\]|\\.)*"|[^<>]*?)\s*<([^<>\s]+)>|([^<>\s]+))', typed.strip())
+    if not match or not typed.isprintable():
         raise ValueError(advice)
-    name, address = found[1] or "", found[2] or found[3]
+    name, address = match[1] or "", match[2] or match[3]
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     local, _, domain = address.rpartition("@")

@@ -1,4 +1,4 @@
-"""Entry point: the pages of one's own account."""
+"""Pages of your own account."""
 
 from flask import Blueprint
 

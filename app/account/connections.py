@@ -1,4 +1,4 @@
-"""One's own connections to providers."""
+"""Pages to connect and disconnect accounts at providers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def connections() -> ResponseReturnValue:
     pending = identity.pending()
     return page(
         "account/connections.html",
-        connections=[_shown(each) for each in work.connections.list_of(who.user_id)],
+        connections=[_shown(connection) for connection in work.connections.list_of(who.user_id)],
         pending=pending and SimpleNamespace(label=_label(pending.provider), email=pending.email, name=pending.name),
         has_password=work.connections.has_password(who.user_id),
     )
@@ -85,5 +85,5 @@ def _shown(row: OAuthIdentity) -> SimpleNamespace:
 
 
 def _label(name: str) -> str:
-    found = settings().find_provider(name)
-    return found.label if found else name
+    provider = settings().find_provider(name)
+    return provider.label if provider else name

@@ -1,4 +1,4 @@
-"""One's own data: download everything, and delete the account."""
+"""Pages to download your data and delete your account."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from app.web.redirects import done
 @bp.get("/data")
 @by_oneself
 def data() -> ResponseReturnValue:
-    look = reading()
+    services = reading()
     return page(
         "account/data.html",
-        copy=look.own_data.find(identity.signed_in().user_id),
-        undo_days=look.lifetimes.own_deletion.days,
+        copy=services.own_data.find(identity.signed_in().user_id),
+        undo_days=services.lifetimes.own_deletion.days,
     )
 
 
@@ -39,9 +39,9 @@ def request_copy() -> ResponseReturnValue:
 @bp.get("/data/download")
 @confirmed
 def download() -> Response:
-    look = reading()
-    file = look.own_data.get_ready(identity.signed_in().user_id)
-    response = Response(stream_with_context(look.files.pieces(file.id)), mimetype="application/zip")
+    services = reading()
+    file = services.own_data.get_ready(identity.signed_in().user_id)
+    response = Response(stream_with_context(services.files.pieces(file.id)), mimetype="application/zip")
     response.headers["Content-Disposition"] = "attachment; filename=my-data.zip"
     response.content_length = file.size
     return response

@@ -1,4 +1,4 @@
-"""One's own API keys: create, show once, rename, end."""
+"""Pages to create, rename and revoke API keys."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ def api_keys() -> ResponseReturnValue:
     form = ApiKeyForm()
     scopes = who.permissions | ACCOUNT_SCOPES.keys()
     form.scopes.choices = [SelectChoice(name, sentence_of(name)) for name in sorted(scopes)]
-    made = None
+    created = None
     if form.validate_on_submit():
         try:
-            made = _make(form)
+            created = _make(form)
         except (ScopeNotHeld, TooManyApiKeys) as refusal:
             form.refuse(None, refusal)
     keys = reading().api_keys.list_active(who.user_id)
-    return page("account/api_keys.html", form, keys=[_shown(key) for key in keys], made=made, groups=by_group(scopes))
+    return page(
+        "account/api_keys.html", form, keys=[_shown(key) for key in keys], made=created, groups=by_group(scopes)
+    )
 
 
 def _make(form: ApiKeyForm) -> SimpleNamespace:

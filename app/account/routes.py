@@ -1,4 +1,4 @@
-"""Profile, address, password, sessions, activity."""
+"""Pages for profile, email address, password, sessions and activity."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def password() -> ResponseReturnValue:
 def _change_password(form: PasswordForm) -> None:
     who = identity.signed_in()
     seen = check_password(who.user_id, form.current_password.data or "", purpose="change_password")
-    chosen = new_password(form.password.data or "", words=(who.email, who.name))
+    new = new_password(form.password.data or "", words=(who.email, who.name))
     device = new_token()
     with unit_of_work() as work:
-        token = work.profile.change_password(who, seen_hash=seen, password=chosen, device_token=device)
+        token = work.profile.change_password(who, seen_hash=seen, password=new, device_token=device)
     identity.keep_token(token)
     identity.keep_device(device)
 

@@ -1,4 +1,4 @@
-"""One's own second factors: set up, renew, remove; and the browsers that are trusted without them."""
+"""Pages for second factors, recovery codes and trusted browsers."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def security() -> ResponseReturnValue:
         "account/security.html",
         totp=totp and SimpleNamespace(id=totp.id, confirmed_at=totp.confirmed_at, last_used_at=totp.last_used_at),
         passkeys=[
-            SimpleNamespace(id=each.id, name=each.name, created_at=each.created_at, last_used_at=each.last_used_at)
-            for each in factors.list_passkeys(who.user_id)
+            SimpleNamespace(
+                id=passkey.id, name=passkey.name, created_at=passkey.created_at, last_used_at=passkey.last_used_at
+            )
+            for passkey in factors.list_passkeys(who.user_id)
         ],
         has_factor=factors.has_any(who.user_id),
         left=factors.recovery_left(who.user_id),
@@ -55,8 +57,8 @@ def security() -> ResponseReturnValue:
         is_missing=who.lacks_factor,
         reset=reading().factor_resets.find_open(who.user_id),
         browsers=[
-            SimpleNamespace(id=each.id, name=device_name(each.user_agent or ""), until=each.trusted_until)
-            for each in factors.list_trusted(who.user_id)
+            SimpleNamespace(id=device.id, name=device_name(device.user_agent or ""), until=device.trusted_until)
+            for device in factors.list_trusted(who.user_id)
         ],
     )
 
@@ -96,19 +98,19 @@ def codes() -> ResponseReturnValue:
 def _confirm(form: CodeForm) -> ResponseReturnValue:
     """Raises NotSetUp, WrongCode, Busy."""
     who = identity.signed_in()
-    made, hashes = _codes_for_first(who.user_id)
+    codes, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.confirm_totp(who, plain(form.code.data or ""), recovery=hashes)
     identity.keep_token(token)
-    if not made:
+    if not codes:
         return done("Authenticator app replaced.", to="account.security")
-    return _shown(made, is_first=True)
+    return _shown(codes, is_first=True)
 
 
 def _codes_for_first(user_id: int) -> tuple[list[str], list[str]]:
     """Recovery codes and their hashes, for whoever has no factor yet. Raises Busy."""
-    made = [] if reading().factors.has_any(user_id) else new_recovery_codes()
-    return made, credentials.passwords.derive([plain(each) for each in made]) if made else []
+    codes = [] if reading().factors.has_any(user_id) else new_recovery_codes()
+    return codes, credentials.passwords.derive([plain(code) for code in codes]) if codes else []
 
 
 @bp.route("/security/passkeys", methods=["GET", "POST"])
@@ -131,13 +133,13 @@ def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
     """Raises BadPasskey, PasskeyTaken, TooManyPasskeys, Busy."""
     who = identity.signed_in()
     new = read_new(form.credential.data or "", user_id=who.user_id)
-    made, hashes = _codes_for_first(who.user_id)
+    codes, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.add_passkey(who, new, name=form.name.clean, recovery=hashes)
     identity.keep_token(token)
-    if not made:
+    if not codes:
         return done("Passkey added.", to="account.security")
-    return _shown(made, is_first=True)
+    return _shown(codes, is_first=True)
 
 
 @bp.route("/security/recovery-codes", methods=["GET", "POST"])
@@ -149,18 +151,18 @@ def recovery_codes() -> ResponseReturnValue:
     if not form.validate_on_submit():
         text, back = "Your current codes stop working.", url_for("account.security")
         return ask("Create new recovery codes?", text, button="Create new codes", back=back, form=form)
-    made = new_recovery_codes()
+    codes = new_recovery_codes()
     try:
-        hashes = credentials.passwords.derive([plain(each) for each in made])
+        hashes = credentials.passwords.derive([plain(code) for code in codes])
         with unit_of_work() as work:
             work.factors.renew_recovery(identity.signed_in().user_id, hashes)
     except (NotSetUp, TryLater) as refusal:
         return done(str(refusal), to="account.security", kind="error")
-    return _shown(made, is_first=False)
+    return _shown(codes, is_first=False)
 
 
-def _shown(made: list[str], *, is_first: bool) -> ResponseReturnValue:
-    return page("account/recovery_codes.html", codes=made, is_first=is_first)
+def _shown(codes: list[str], *, is_first: bool) -> ResponseReturnValue:
+    return page("account/recovery_codes.html", codes=codes, is_first=is_first)
 
 
 @bp.route("/security/<id:authenticator_id>/remove", methods=["GET", "POST"])
@@ -171,8 +173,8 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
     who, factors = identity.signed_in(), reading().factors
     form = RemoveForm()
     try:
-        found = factors.get(who.user_id, authenticator_id)
-        name, is_last = found.name or "authenticator app", factors.is_last(found)
+        authenticator = factors.get(who.user_id, authenticator_id)
+        name, is_last = authenticator.name or "authenticator app", factors.is_last(authenticator)
         if form.validate_on_submit():
             with unit_of_work() as work:
                 work.factors.remove(who.user_id, authenticator_id, also_last=bool(form.sure.data))

@@ -1,4 +1,4 @@
-"""Entry point: administration pages other than those of the users."""
+"""Administration pages, except those for users."""
 
 from flask import Blueprint
 from flask.sansio.blueprints import BlueprintSetupState

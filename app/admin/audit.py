@@ -1,4 +1,4 @@
-"""The audit log: read, filter, export."""
+"""Pages that show, filter and export the audit log."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ NOBODY = 0  # The id of no user.
 @bp.get("/audit")
 @requires(AUDIT_READ)
 def audit() -> ResponseReturnValue:
-    asked, look, problem = _asked(), reading(), None
-    found: list[FoundEvent] = []
+    query, services, problem = _asked(), reading(), None
+    events: list[FoundEvent] = []
     try:
-        found = look.audit_search.page(_wanted(asked, look), limit=ON_A_PAGE + 1)
+        events = services.audit_search.page(_wanted(query, services), limit=ON_A_PAGE + 1)
     except InvalidPeriod as refusal:
         problem = str(refusal)
-    rows = found[:ON_A_PAGE]
-    kept: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    rows = events[:ON_A_PAGE]
+    kept: dict[str, Any] = {name: value for name, value in query.items() if value}
     return page(
         "admin/audit.html",
         status=422 if problem else 200,
         problem=problem,
-        asked=SimpleNamespace(**asked),
+        asked=SimpleNamespace(**query),
         is_filtered=bool(kept),
         events=[_shown(event) for event in rows],
         kinds={"": "Anything"} | {kind: kind for kind in sorted(SENTENCES)},
@@ -51,7 +51,7 @@ def audit() -> ResponseReturnValue:
             "CSV": url_for("admin.export_audit_csv", **kept),
             "JSON Lines": url_for("admin.export_audit_json_lines", **kept),
         },
-        next_url=url_for("admin.audit", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
+        next_url=url_for("admin.audit", **kept, before=rows[-1].id) if len(events) > ON_A_PAGE else None,
         first_url=url_for("admin.audit", **kept) if before() is not None else None,
     )
 
@@ -70,12 +70,12 @@ def export_audit_json_lines() -> Response:
 
 def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mimetype: str) -> Response:
     """Streamed: it takes no more memory for a million events than for one."""
-    asked = _asked()
+    query = _asked()
     with unit_of_work() as work:
-        filters = {name: value for name, value in asked.items() if value}
+        filters = {name: value for name, value in query.items() if value}
         work.audit.record("audit.exported", subject_id=None, filters=filters)
-    look = reading()
-    lines = form(look.audit_search.walk(_wanted(asked, look)))
+    services = reading()
+    lines = form(services.audit_search.walk(_wanted(query, services)))
     response = Response(stream_with_context(lines), mimetype=mimetype)
     response.headers["Content-Disposition"] = f"attachment; filename={name}"
     return response
@@ -83,34 +83,34 @@ def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mi
 
 def _asked() -> dict[str, str]:
     """The filters; what is none counts as not asked for."""
-    asked = {name: asked_for(name) for name in FILTERS}
-    if asked["kind"] not in SENTENCES:
-        asked["kind"] = ""
+    query = {name: asked_for(name) for name in FILTERS}
+    if query["kind"] not in SENTENCES:
+        query["kind"] = ""
     for name in ("since", "until"):
-        if day(asked[name]) is None:
-            asked[name] = ""
-    return asked
+        if day(query[name]) is None:
+            query[name] = ""
+    return query
 
 
-def _wanted(asked: dict[str, str], look: Work) -> AuditFilter:
+def _wanted(query: dict[str, str], services: Work) -> AuditFilter:
     return AuditFilter(
-        actor_id=_user_id(asked["actor"], look),
-        subject_id=_user_id(asked["subject"], look),
-        kind=asked["kind"] or None,
-        since=day(asked["since"]),
-        until=day_after(asked["until"]),
+        actor_id=_user_id(query["actor"], services),
+        subject_id=_user_id(query["subject"], services),
+        kind=query["kind"] or None,
+        since=day(query["since"]),
+        until=day_after(query["until"]),
         before=before(),
     )
 
 
-def _user_id(typed: str, look: Work) -> int | None:
+def _user_id(typed: str, services: Work) -> int | None:
     """The user with this id or address; NOBODY if there is none."""
     if not typed:
         return None
     if typed.isascii() and typed.isdigit() and len(typed) <= 18:
         return int(typed)
     try:
-        return look.audit_search.find_user_id(canonical_address(typed)) or NOBODY
+        return services.audit_search.find_user_id(canonical_address(typed)) or NOBODY
     except InvalidAddress:
         return NOBODY
 

@@ -1,4 +1,4 @@
-"""Jobs, the schedule and the workers: look, retry, run, cancel, pause."""
+"""Pages for jobs, the schedule and workers."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ MAX_WORKERS = 200
 @requires(JOBS_READ)
 @identity.refreshes_itself
 def jobs() -> ResponseReturnValue:
-    look, wanted = reading(), _wanted(asked_for("state"), asked_for("task"))
-    found = look.job_board.list(wanted, limit=ON_A_PAGE + 1)
-    rows = found[:ON_A_PAGE]
-    state = wanted.situations[0] if wanted.situations else ""
-    kept: dict[str, Any] = {"state": state or None, "task": wanted.kind}
+    services, filters = reading(), _wanted(asked_for("state"), asked_for("task"))
+    found_jobs = services.job_board.list(filters, limit=ON_A_PAGE + 1)
+    rows = found_jobs[:ON_A_PAGE]
+    state = filters.situations[0] if filters.situations else ""
+    kept: dict[str, Any] = {"state": state or None, "task": filters.kind}
     return page(
         "admin/jobs.html",
         state=state,
-        task=wanted.kind or "",
-        states={"": "Any state"} | {each: each.capitalize() for each in SITUATIONS},
+        task=filters.kind or "",
+        states={"": "Any state"} | {situation: situation.capitalize() for situation in SITUATIONS},
         tasks={"": "Any task"} | {kind: title_of(kind) for kind in sorted(Task.kinds, key=title_of)},
-        jobs=[_shown(job, look.job_board) for job in rows],
+        jobs=[_shown(job, services.job_board) for job in rows],
         can_retry_all=state in ENDED_BADLY and bool(rows),
-        workers=_workers(look.job_board),
-        hours=_hours(look.statistics.hours()),
-        entries=[_entry(each) for each in look.schedule.list()],
-        next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
-        first_url=url_for("admin.jobs", **kept) if wanted.before is not None else None,
+        workers=_workers(services.job_board),
+        hours=_hours(services.statistics.hours()),
+        entries=[_entry(entry) for entry in services.schedule.list()],
+        next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found_jobs) > ON_A_PAGE else None,
+        first_url=url_for("admin.jobs", **kept) if filters.before is not None else None,
     )
 
 
@@ -63,53 +63,55 @@ def jobs() -> ResponseReturnValue:
 @requires(JOBS_READ)
 @identity.refreshes_itself
 def job(job_id: int) -> ResponseReturnValue:
-    look = reading()
-    found = look.job_board.get(job_id)
-    return page("admin/job.html", job=_shown(found, look.job_board), row=found, is_open=_is_open(found))
+    services = reading()
+    job_row = services.job_board.get(job_id)
+    return page("admin/job.html", job=_shown(job_row, services.job_board), row=job_row, is_open=_is_open(job_row))
 
 
 @bp.post("/jobs/retry")
 @requires(JOBS_EDIT)
 def retry_jobs() -> ResponseReturnValue:
-    wanted = _wanted(request.form.get("state", ""), request.form.get("task", ""))
+    filters = _wanted(request.form.get("state", ""), request.form.get("task", ""))
     with unit_of_work() as work:
-        retried = work.job_board.retry_all(wanted)
+        retried = work.job_board.retry_all(filters)
     message = "No jobs to retry." if not retried else f"Jobs enqueued again: {retried:,}."
     if retried == MAX_RETRIED:
         message += " There may be more."
-    return done(message, to="admin.jobs", kind="success" if retried else "info", task=wanted.kind)
+    return done(message, to="admin.jobs", kind="success" if retried else "info", task=filters.kind)
 
 
 @bp.post("/jobs/<id:job_id>/retry")
 @requires(JOBS_EDIT)
 def retry_job(job_id: int) -> ResponseReturnValue:
-    return attempt(lambda work: work.job_board.retry(job_id), said=WAITS, to="admin.job", job_id=job_id)
+    return attempt(lambda work: work.job_board.retry(job_id), message=WAITS, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/<id:job_id>/run")
 @requires(JOBS_EDIT)
 def run_job(job_id: int) -> ResponseReturnValue:
-    return attempt(lambda work: work.job_board.run_now(job_id), said=WAITS, to="admin.job", job_id=job_id)
+    return attempt(lambda work: work.job_board.run_now(job_id), message=WAITS, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/<id:job_id>/cancel")
 @requires(JOBS_EDIT)
 def cancel_job(job_id: int) -> ResponseReturnValue:
-    said = "Job cancelled. If it is running, it stops after the current step."
-    return attempt(lambda work: work.job_board.cancel(job_id), said=said, to="admin.job", job_id=job_id)
+    message = "Job cancelled. If it is running, it stops after the current step."
+    return attempt(lambda work: work.job_board.cancel(job_id), message=message, to="admin.job", job_id=job_id)
 
 
 @bp.post("/jobs/schedule/<name>/pause")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> ResponseReturnValue:
-    return attempt(lambda work: work.schedule.pause(name), said=f"{name} paused.", to="admin.jobs", _anchor="schedule")
+    return attempt(
+        lambda work: work.schedule.pause(name), message=f"{name} paused.", to="admin.jobs", _anchor="schedule"
+    )
 
 
 @bp.post("/jobs/schedule/<name>/resume")
 @requires(JOBS_EDIT)
 def resume_entry(name: str) -> ResponseReturnValue:
     return attempt(
-        lambda work: work.schedule.resume(name), said=f"{name} resumed.", to="admin.jobs", _anchor="schedule"
+        lambda work: work.schedule.resume(name), message=f"{name} resumed.", to="admin.jobs", _anchor="schedule"
     )
 
 

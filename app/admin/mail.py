@@ -1,4 +1,4 @@
-"""The log of mails."""
+"""Pages for sent emails and email templates."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ STATUSES = [status.value for status in MailStatus]
 @requires(MAIL_READ)
 def mail() -> ResponseReturnValue:
     status, to = asked_for("status"), asked_for("to")
-    wanted = MailFilter(status if status in STATUSES else None, _address(to) if to else None, before())
-    found = reading().sent_mails.list(wanted, limit=ON_A_PAGE + 1)
-    rows = found[:ON_A_PAGE]
-    kept: dict[str, Any] = {"status": wanted.status, "to": to or None}
+    filters = MailFilter(status if status in STATUSES else None, _address(to) if to else None, before())
+    mails = reading().sent_mails.list(filters, limit=ON_A_PAGE + 1)
+    rows = mails[:ON_A_PAGE]
+    kept: dict[str, Any] = {"status": filters.status, "to": to or None}
     return page(
         "admin/mail.html",
-        chosen=wanted.status or "",
+        chosen=filters.status or "",
         to=to,
-        statuses={"": "Any status"} | {each: each.capitalize() for each in STATUSES},
-        mails=[_shown(each) for each in rows],
-        next_url=url_for("admin.mail", **kept, before=rows[-1].id) if len(found) > ON_A_PAGE else None,
-        first_url=url_for("admin.mail", **kept) if wanted.before is not None else None,
+        statuses={"": "Any status"} | {value: value.capitalize() for value in STATUSES},
+        mails=[_shown(row) for row in rows],
+        next_url=url_for("admin.mail", **kept, before=rows[-1].id) if len(mails) > ON_A_PAGE else None,
+        first_url=url_for("admin.mail", **kept) if filters.before is not None else None,
     )
 
 
 @bp.post("/mail/<id:mail_id>/resend")
 @requires(MAIL_EDIT)
 def resend_mail(mail_id: int) -> ResponseReturnValue:
-    said = "Email enqueued again. It is sent if it still applies."
-    return attempt(lambda work: work.sent_mails.resend(mail_id), said=said, to="admin.mail")
+    message = "Email enqueued again. It is sent if it still applies."
+    return attempt(lambda work: work.sent_mails.resend(mail_id), message=message, to="admin.mail")
 
 
 @bp.get("/mail/templates")

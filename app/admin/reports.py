@@ -1,4 +1,4 @@
-"""Reports: sign-ups, sign-ins, failures and active users by day, week or month."""
+"""Reports of sign-ups, sign-ins, failures and active users by day, week or month."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = {"sign_ups": "Sign-ups", "sign_ins": "Sign-ins", "failures": "Failed sig
 @bp.get("/reports")
 @requires(REPORTS_READ)
 def reports() -> ResponseReturnValue:
-    by, look = _asked(), reading()
+    by, services = _asked(), reading()
     rows = _rows(by)
     labels = [label(by, row.begin, year=rows[-1].begin.year) for row in rows]
     return page(
@@ -48,7 +48,7 @@ def reports() -> ResponseReturnValue:
         },
         ends=(labels[0], labels[-1]),
         rows=list(zip(reversed(labels), reversed(rows), strict=True)),
-        is_subscribed=look.statistics.is_subscribed(identity.signed_in().user_id),
+        is_subscribed=services.statistics.is_subscribed(identity.signed_in().user_id),
     )
 
 

@@ -1,4 +1,4 @@
-"""Roles: what there is, who holds them, and what they may do."""
+"""Pages for roles and their permissions."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ HOLDERS_SHOWN = 25
 @bp.get("/roles")
 @requires(ROLES_READ)
 def roles() -> ResponseReturnValue:
-    found = reading().roles.list_with_holders()
+    roles_and_counts = reading().roles.list_with_holders()
     shown = [
         SimpleNamespace(**vars(_shown(role)), holders=f"over {MAX_COUNTED}" if count > MAX_COUNTED else count)
-        for role, count in found
+        for role, count in roles_and_counts
     ]
     return page("admin/roles.html", roles=shown, all=len(PERMISSIONS))
 
@@ -39,15 +39,15 @@ def roles() -> ResponseReturnValue:
 @bp.get("/roles/<id:role_id>")
 @requires(ROLES_READ)
 def role(role_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    found = look.roles.get_by_id(role_id)
-    holders = look.roles.list_holders(found.name, limit=HOLDERS_SHOWN + 1) if who.has(USERS_READ) else []
+    who, services = identity.signed_in(), reading()
+    found_role = services.roles.get_by_id(role_id)
+    holders = services.roles.list_holders(found_role.name, limit=HOLDERS_SHOWN + 1) if who.has(USERS_READ) else []
     return page(
         "admin/role.html",
-        role=_shown(found),
-        groups=by_group(granted(found.permissions)),
-        can_edit=_can_edit(who, found),
-        can_delete=_can_edit(who, found) and not found.keeps_its_name(),
+        role=_shown(found_role),
+        groups=by_group(granted(found_role.permissions)),
+        can_edit=_can_edit(who, found_role),
+        can_delete=_can_edit(who, found_role) and not found_role.keeps_its_name(),
         holders=[SimpleNamespace(id=user.id, text=user.name or user.email) for user in holders[:HOLDERS_SHOWN]],
         has_more=len(holders) > HOLDERS_SHOWN,
     )
@@ -62,11 +62,11 @@ def new_role() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                made = work.roles.create(form.spec(before=RoleSpec(name="")), by=who)
+                role = work.roles.create(form.spec(before=RoleSpec(name="")), by=who)
         except (InvalidRole, RoleTaken, RoleFixed) as refusal:
             _refuse(form, refusal)
         else:
-            return done(f"Role {made.name} created.", to="admin.role", role_id=made.id)
+            return done(f"Role {role.name} created.", to="admin.role", role_id=role.id)
     return page("admin/edit_role.html", form, role=None, groups=by_group(who.permissions))
 
 
@@ -74,18 +74,18 @@ def new_role() -> ResponseReturnValue:
 @requires(ROLES_EDIT)
 @confirmed
 def edit_role(role_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    found = look.roles.get_by_id(role_id)
-    look.policy.check_rank(who, granted(found.permissions), action=ROLES_EDIT)
-    if found.administrators_only:
-        look.policy.check_administrator(who)
-    form = RoleForm.for_role(found, by=who)
+    who, services = identity.signed_in(), reading()
+    role = services.roles.get_by_id(role_id)
+    services.policy.check_rank(who, granted(role.permissions), action=ROLES_EDIT)
+    if role.administrators_only:
+        services.policy.check_administrator(who)
+    form = RoleForm.for_role(role, by=who)
     if form.validate_on_submit():
         try:
             return _change(role_id, form, by=who)
         except (InvalidRole, RoleTaken, RoleFixed, EditConflict) as refusal:
             _refuse(form, refusal)
-    return page("admin/edit_role.html", form, role=_shown(found), groups=by_group(who.permissions))
+    return page("admin/edit_role.html", form, role=_shown(role), groups=by_group(who.permissions))
 
 
 @bp.route("/roles/<id:role_id>/delete", methods=["GET", "POST"])
@@ -98,20 +98,20 @@ def delete_role(role_id: int) -> ResponseReturnValue:
         return ask(f"Delete role {name}?", "This cannot be undone.", button="Delete", back=back, form=form)
     try:
         with unit_of_work() as work:
-            found = work.roles.get_by_id(role_id, lock=True)
-            work.roles.delete(found, by=identity.signed_in())
+            role = work.roles.get_by_id(role_id, lock=True)
+            work.roles.delete(role, by=identity.signed_in())
     except (RoleInUse, RoleFixed) as refusal:
         return done(str(refusal), to="admin.role", kind="error", role_id=role_id)
-    return done(f"Role {found.name} deleted.", to="admin.roles")
+    return done(f"Role {role.name} deleted.", to="admin.roles")
 
 
 def _change(role_id: int, form: RoleForm, *, by: Principal) -> ResponseReturnValue:
     with unit_of_work() as work:
-        found = work.roles.get_by_id(role_id, lock=True)
-        if form.version.data != str(found.version):
+        role = work.roles.get_by_id(role_id, lock=True)
+        if form.version.data != str(role.version):
             raise EditConflict("Someone else changed this role. Open it again to see the changes.")
-        work.roles.change(found, form.spec(before=spec_of(found)), by=by)
-    return done(f"Role {found.name} saved.", to="admin.role", role_id=role_id)
+        work.roles.change(role, form.spec(before=spec_of(role)), by=by)
+    return done(f"Role {role.name} saved.", to="admin.role", role_id=role_id)
 
 
 def _refuse(form: RoleForm, refusal: AccountError) -> None:

@@ -1,4 +1,4 @@
-"""The site's settings: who may register, an announcement, maintenance."""
+"""The page for site settings: sign-up, announcement, maintenance mode."""
 
 from __future__ import annotations
 

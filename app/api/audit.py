@@ -1,4 +1,4 @@
-"""The audit log."""
+"""Audit log endpoints."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from app.web.exports import as_dict
 @requires(AUDIT_READ)
 def list_audit_events(query: AuditQuery) -> dict[str, Any]:
     """List audit events, newest first."""
-    asked = query.model_dump(exclude={"limit", "cursor"})
-    after = read_cursor(query.cursor, of={"list": "audit-events", **asked})
-    wanted = AuditFilter(**asked, before=after.id if after else None)
-    found = reading().audit_search.page(wanted, limit=query.limit + 1)
-    page = found[: query.limit]
-    following = Position(None, page[-1].id) if len(found) > query.limit else None
+    values = query.model_dump(exclude={"limit", "cursor"})
+    after = read_cursor(query.cursor, of={"list": "audit-events", **values})
+    filters = AuditFilter(**values, before=after.id if after else None)
+    events = reading().audit_search.page(filters, limit=query.limit + 1)
+    page = events[: query.limit]
+    following = Position(None, page[-1].id) if len(events) > query.limit else None
     items = [as_dict(event) | {"at": event.at} for event in page]
-    return {"items": items, "next": write_cursor(following, of={"list": "audit-events", **asked})}
+    return {"items": items, "next": write_cursor(following, of={"list": "audit-events", **values})}

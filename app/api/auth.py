@@ -1,4 +1,4 @@
-"""Signing in from a program: an access token for ten minutes, and a refresh token to get the next one."""
+"""Sign-up, sign-in and token endpoints."""
 
 from __future__ import annotations
 
@@ -178,9 +178,9 @@ def reset_password(body: ResetPasswordIn) -> Answer:
     """Set a new password with the token of the link. Signs the user out everywhere."""
     reading().links.get_live(body.token, Purpose.RESET_PASSWORD)
     owner = reading().password_reset.get_owner(body.token)
-    chosen = _chosen(body.password, words=(owner.email, owner.name))
+    new = _chosen(body.password, words=(owner.email, owner.name))
     with unit_of_work() as work:
-        work.password_reset.reset(body.token, password=chosen)
+        work.password_reset.reset(body.token, password=new)
     return Answer(message="Password changed.")
 
 

@@ -1,4 +1,4 @@
-"""The decorator of an endpoint: declares what it accepts and returns; the view gets and returns plain values."""
+"""The decorator of endpoints, which declares what each accepts, returns and refuses."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
         )
     who = identity.signed_in()
     mine = {"caller": f"user:{who.user_id}", "key": key}
-    asked = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.get_data()).hexdigest()
+    request_hash = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.get_data()).hexdigest()
     with as_one() as work:
-        before = work.idempotency.claim(**mine, fingerprint=asked)
+        before = work.idempotency.claim(**mine, fingerprint=request_hash)
         if before is not None:
             again = Response(before.body, before.status, before.headers, mimetype="application/json")
             again.headers["Idempotency-Replayed"] = "true"

@@ -1,4 +1,4 @@
-"""Imports of users: send a file, look at what it would do, start it, and read what became of each row."""
+"""Endpoints for user imports."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def upload_import(query: UploadQuery) -> Answer:
     who = identity.signed_in()
     file_id, lines = store(request.stream, name=query.name, owner_id=who.user_id)
     with unit_of_work() as work:
-        found = work.user_imports.create_import(file_id, lines=lines, by=who)
-    location = f"{request.script_root}/api/v1/users/imports/{found.id}"
-    return Answer(_one(found.id), status=202, headers={"Location": location})
+        user_import = work.user_imports.create_import(file_id, lines=lines, by=who)
+    location = f"{request.script_root}/api/v1/users/imports/{user_import.id}"
+    return Answer(_one(user_import.id), status=202, headers={"Location": location})
 
 
 @bp.get("/v1/users/imports/<id:import_id>")
@@ -134,11 +134,11 @@ def show_import(import_id: int) -> dict[str, Any]:
 @requires(USERS_IMPORT)
 def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
     """List the rows of an import with their results."""
-    look = reading()
-    look.user_imports.get(import_id, by=identity.signed_in())
+    services = reading()
+    services.user_imports.get(import_id, by=identity.signed_in())
     of = {"list": "import-rows", "import": import_id, "outcome": query.outcome}
     after = read_cursor(query.cursor, of=of)
-    found = look.user_imports.list_rows(
+    found = services.user_imports.list_rows(
         import_id, after=after.id if after else 0, outcome=query.outcome, limit=query.limit + 1
     )
     rows = found[: query.limit]
@@ -183,6 +183,6 @@ def resume_import(import_id: int) -> Answer:
 
 
 def _one(import_id: int) -> dict[str, Any]:
-    look = reading()
-    found: UserImport = look.user_imports.get(import_id, by=identity.signed_in())
-    return as_dict(look, found)
+    services = reading()
+    user_import: UserImport = services.user_imports.get(import_id, by=identity.signed_in())
+    return as_dict(services, user_import)

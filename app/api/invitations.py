@@ -1,4 +1,4 @@
-"""Invitations that were not accepted yet; `POST /users` makes one."""
+"""Endpoints for pending invitations; `POST /users` creates one."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ INVITATIONS = {"list": "invitations"}
 def list_invitations(query: PageQuery) -> dict[str, Any]:
     """List pending invitations, newest first."""
     after = read_cursor(query.cursor, of=INVITATIONS)
-    found = reading().invitations.list_pending(before=after.id if after else None, limit=query.limit + 1)
-    page = found[: query.limit]
-    following = Position(None, page[-1].id) if len(found) > query.limit else None
-    return {"items": [_shown(each) for each in page], "next": write_cursor(following, of=INVITATIONS)}
+    invitations = reading().invitations.list_pending(before=after.id if after else None, limit=query.limit + 1)
+    page = invitations[: query.limit]
+    following = Position(None, page[-1].id) if len(invitations) > query.limit else None
+    return {"items": [_shown(invitation) for invitation in page], "next": write_cursor(following, of=INVITATIONS)}
 
 
 @bp.get("/v1/invitations/<id:invitation_id>")

@@ -1,4 +1,4 @@
-"""Jobs and the schedule: look, retry, run, cancel, pause."""
+"""Endpoints for jobs and the schedule."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ def list_jobs(query: JobsQuery) -> dict[str, Any]:
     """List jobs, newest first."""
     of = {"list": "jobs", "state": query.state, "kind": query.kind}
     after = read_cursor(query.cursor, of=of)
-    wanted = JobFilter((query.state,) if query.state else (), query.kind, after.id if after else None)
+    filters = JobFilter((query.state,) if query.state else (), query.kind, after.id if after else None)
     board = reading().job_board
-    found = board.list(wanted, limit=query.limit + 1)
-    page = found[: query.limit]
-    following = Position(None, page[-1].id) if len(found) > query.limit else None
+    jobs = board.list(filters, limit=query.limit + 1)
+    page = jobs[: query.limit]
+    following = Position(None, page[-1].id) if len(jobs) > query.limit else None
     return {"items": [as_dict(job, board.pace(job)) for job in page], "next": write_cursor(following, of=of)}
 
 
@@ -169,8 +169,8 @@ def cancel_job(job_id: int) -> Answer:
     """Cancel a job. A running job stops after the current step."""
     with unit_of_work() as work:
         state = work.job_board.cancel(job_id)
-    said = "Job cancelled." if state == JobState.CANCELLED else "The job stops after the current step."
-    return Answer(_one(job_id), message=said)
+    message = "Job cancelled." if state == JobState.CANCELLED else "The job stops after the current step."
+    return Answer(_one(job_id), message=message)
 
 
 @bp.get("/v1/schedule")
@@ -178,7 +178,7 @@ def cancel_job(job_id: int) -> Answer:
 @requires(JOBS_READ)
 def show_schedule() -> dict[str, Any]:
     """List schedule entries with their last and next run."""
-    return {"items": [as_entry(each) for each in reading().schedule.list()]}
+    return {"items": [as_entry(entry) for entry in reading().schedule.list()]}
 
 
 @bp.post("/v1/schedule/<name>/pause")

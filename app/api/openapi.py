@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the same schemas that validate requests, and a page that shows it."""
+"""The OpenAPI 3.1 document, built from the schemas that validate requests, and the page that shows it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def openapi() -> ResponseReturnValue:
 @public
 def docs() -> ResponseReturnValue:
     """The document as a page."""
-    paragraphs = [_with_code(each) for each in DESCRIPTION.split("\n\n")]
+    paragraphs = [_with_code(paragraph) for paragraph in DESCRIPTION.split("\n\n")]
     tags = document()["tags"]
     return page("api/docs.html", intro=paragraphs, tags=tags, operations=list(_operations(document())))
 
@@ -178,15 +178,15 @@ def _spec(rule: Rule) -> Spec | None:
 def _schemas(specs: list[Spec | None]) -> dict[str, Any]:
     incoming = {spec.body for spec in specs if spec and spec.body}
     outgoing = {spec.data for spec in specs if spec and spec.data}
-    wanted: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in incoming]
-    wanted += [(model, "serialization") for model in outgoing]
-    wanted.sort(key=lambda each: each[0].__name__)
-    found, definitions = models_json_schema(wanted, ref_template=REFS)
+    models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in incoming]
+    models += [(model, "serialization") for model in outgoing]
+    models.sort(key=lambda kind: kind[0].__name__)
+    schemas, definitions = models_json_schema(models, ref_template=REFS)
     for schema in definitions["$defs"].values():
         for field in schema.get("properties", {}).values():
             if field.get("default", True) is None:
                 del field["default"]  # Generators would take a field with a default for one that is always there.
-    return {"found": {model: schema for (model, _), schema in found.items()}, "definitions": definitions["$defs"]}
+    return {"found": {model: schema for (model, _), schema in schemas.items()}, "definitions": definitions["$defs"]}
 
 
 def _name(rule: Rule) -> str:
@@ -225,24 +225,28 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
 
 def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
     whole = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-    found = [
+    parameters = [
         {"name": name, "in": "path", "required": True, "schema": whole if name.endswith("_id") else TEXT}
         for name in sorted(rule.arguments)
     ]
     if spec.query is not None:
         for name, schema in spec.query.model_json_schema()["properties"].items():
-            plain = next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema)
+            plain = next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), schema)
             required = spec.query.model_fields[name].is_required()
-            found.append({"name": name, "in": "query", "required": required, "schema": plain})
+            parameters.append({"name": name, "in": "query", "required": required, "schema": plain})
     if spec.etag and method == "GET":
-        found.append(_header("If-None-Match", "The ETag of a known version. If it is unchanged, the response is 304."))
+        parameters.append(
+            _header("If-None-Match", "The ETag of a known version. If it is unchanged, the response is 304.")
+        )
     if EditConflict in spec.refuses:
-        found.append(_header("If-Match", "The ETag of the version you read. If it has changed, the response is 412."))
+        parameters.append(
+            _header("If-Match", "The ETag of the version you read. If it has changed, the response is 412.")
+        )
     if spec.replays:
         key = _header("Idempotency-Key", "A unique name for this request. A repeated request gets the first response.")
         key["schema"] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"}
-        found.append(key)
-    return found
+        parameters.append(key)
+    return parameters
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
@@ -269,7 +273,7 @@ def _responses(rule: Rule, method: str, spec: Spec, schemas: dict[str, Any], *, 
         again = _described("`true` for a repeated response.", {"const": "true"}, required=False)
         good["headers"] = {"Idempotency-Replayed": again}
     if links := LINKS.get(_name(rule)):
-        good["links"] = {each: _link(each, values) for each, values in links}
+        good["links"] = {link: _link(link, values) for link, values in links}
     responses = {str(spec.status): good}
     if spec.etag and method == "GET":
         responses["304"] = {"description": "Not Modified", "headers": version}
@@ -287,14 +291,14 @@ def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, 
     usual = {400, 429, 500, 503}
     usual |= {411, 413, 415} if spec.body or spec.upload else set()
     usual |= set() if is_public else {401}
-    found = {status: {API_WORDS[status][0]} for status in usual}
+    codes = {status: {API_WORDS[status][0]} for status in usual}
     if method != "GET" and not is_public:
-        found[403] = {"csrf"}
-    found[422] = CODES_OF_BODIES if spec.body else CODES_OF_QUERIES if spec.query else {"unknown_field"}
+        codes[403] = {"csrf"}
+    codes[422] = CODES_OF_BODIES if spec.body else CODES_OF_QUERIES if spec.query else {"unknown_field"}
     for refusal in (*spec.refuses, *_refusals_before(view, method, spec, is_public=is_public)):
         status, code = (422, refusal) if isinstance(refusal, str) else (status_of(refusal, api=True), refusal.code)
-        found[status] = found.get(status, set()) | {code}
-    return found
+        codes[status] = codes.get(status, set()) | {code}
+    return codes
 
 
 def _for_keys(scopes: tuple[str, ...] | None) -> str:
@@ -319,10 +323,10 @@ def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> 
 
 
 def _refusal(status: int, codes: set[str]) -> dict[str, Any]:
-    said = {"properties": {"errors": {"items": {"properties": {"code": {"enum": sorted(codes)}}}}}}
+    schema = {"properties": {"errors": {"items": {"properties": {"code": {"enum": sorted(codes)}}}}}}
     refused: dict[str, Any] = {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in sorted(codes))}",
-        "content": {"application/json": {"schema": {"$ref": REFS.format(model="Error"), **said}}},
+        "content": {"application/json": {"schema": {"$ref": REFS.format(model="Error"), **schema}}},
     }
     if status in HEADERS:
         refused["headers"] = {name: _described(*header) for name, header in HEADERS[status].items()}
@@ -366,8 +370,12 @@ def _operations(whole: dict[str, Any]) -> Iterator[SimpleNamespace]:
                 tags=operation["tags"],
                 is_public=not operation["security"],
                 sent=[
-                    SimpleNamespace(name=each["name"], required=each["required"], text=_in_words(each["schema"], each))
-                    for each in operation.get("parameters", [])
+                    SimpleNamespace(
+                        name=parameter["name"],
+                        required=parameter["required"],
+                        text=_in_words(parameter["schema"], parameter),
+                    )
+                    for parameter in operation.get("parameters", [])
                 ],
                 body=_fields(body, whole),
                 answer=_fields(data, whole),
@@ -397,11 +405,11 @@ def _fields(schema: dict[str, Any] | None, whole: dict[str, Any]) -> list[Simple
 
 def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -> str:
     """A schema in one line: its type, its bounds, an example."""
-    plain = next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema)
+    plain = next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), schema)
     kind = plain.get("format") or plain.get("type") or plain.get("$ref", "").rpartition("/")[2]
     words = [str(kind)]
     if "enum" in plain:
-        words = [", ".join(str(each) for each in plain["enum"])]
+        words = [", ".join(str(value) for value in plain["enum"])]
     low, high = plain.get("minimum"), plain.get("maximum")
     if low is not None and high is not None and high != MAX_ID:
         words.append(f"{low} to {high}")
@@ -410,5 +418,5 @@ def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -
     if plain is not schema and {"type": "null"} in schema.get("anyOf", []):
         words.append("or null")
     text = ", ".join(words)
-    said = schema.get("description") or plain.get("description") or (parameter or {}).get("description")
-    return f"{text}. {said}" if said else text
+    description = schema.get("description") or plain.get("description") or (parameter or {}).get("description")
+    return f"{text}. {description}" if description else text

@@ -59,8 +59,8 @@ def read_body(model: type[Model], *, is_optional: bool = False) -> Model:
 
     Raises UnsupportedMediaType, RequestEntityTooLarge, UnreadableBody, InvalidInput.
     """
-    found = {} if is_optional and _has_no_body() else _read_object()
-    return _checked(model, found)
+    body = {} if is_optional and _has_no_body() else _read_object()
+    return _checked(model, body)
 
 
 def _has_no_body() -> bool:
@@ -74,7 +74,7 @@ def _read_object() -> dict[str, Any]:
         raise RequestEntityTooLarge
     request.max_content_length = MAX_BODY_BYTES
     try:
-        found = json.loads(
+        body = json.loads(
             request.get_data(cache=True).decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number
         )
     except json.JSONDecodeError as problem:
@@ -85,9 +85,9 @@ def _read_object() -> dict[str, Any]:
         raise UnreadableBody("nested too deeply") from None
     except ValueError as problem:  # Of the hooks.
         raise UnreadableBody(str(problem)) from None
-    if not isinstance(found, dict):
+    if not isinstance(body, dict):
         raise InvalidInput([Problem(None, "not_an_object", "Send a JSON object.")])
-    return found
+    return body
 
 
 def read_query(model: type[Model]) -> Model:
@@ -98,9 +98,9 @@ def read_query(model: type[Model]) -> Model:
     return _checked(model, request.args.to_dict())
 
 
-def _checked(model: type[Model], found: dict[str, Any]) -> Model:
+def _checked(model: type[Model], values: dict[str, Any]) -> Model:
     try:
-        return model.model_validate(found)
+        return model.model_validate(values)
     except ValidationError as refused:
         raise InvalidInput([_problem(error) for error in refused.errors(include_url=False)]) from None
 
@@ -114,10 +114,10 @@ def _problem(error: Any) -> Problem:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         raise ValueError("duplicate name")
-    return found
+    return values
 
 
 def _no_number(name: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Answers in their envelope: `{"success", "data", "message", "errors"}`, with the headers that belong to it."""
+"""Responses in their envelope `{success, data, message, errors}`, with their headers."""
 
 from __future__ import annotations
 

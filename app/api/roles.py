@@ -1,4 +1,4 @@
-"""Roles: what there is, and for those who may, making and changing them."""
+"""Role endpoints."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def change_role(role_id: int, body: RoleIn) -> Answer:
         role = work.roles.get_by_id(role_id, lock=True)
         check_unchanged(_tag(role))
         before = spec_of(role)
-        wanted = RoleSpec(
+        spec = RoleSpec(
             name=before.name if body.name is None else body.name,
             description=before.description if body.description is None else body.description,
             permissions=before.permissions if body.permissions is None else frozenset(body.permissions),
@@ -79,7 +79,7 @@ def change_role(role_id: int, body: RoleIn) -> Answer:
                 before.administrators_only if body.administrators_only is None else body.administrators_only
             ),
         )
-        work.roles.change(role, wanted, by=identity.signed_in())
+        work.roles.change(role, spec, by=identity.signed_in())
     return _one(role)
 
 

@@ -1,4 +1,4 @@
-"""Requests and answers of the API; unknown fields are refused, and only named ones are returned."""
+"""Schemas of requests and responses; unknown fields are refused, and only named fields are returned."""
 
 from __future__ import annotations
 

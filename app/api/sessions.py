@@ -1,4 +1,4 @@
-"""One's own sign-ins, and API keys."""
+"""Endpoints for your own sessions and API keys."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def end_session(session_id: int) -> Answer:
 def list_api_keys(query: PageQuery) -> ApiKeysOut:
     """List your active API keys, newest first."""
     after = read_cursor(query.cursor, of=KEYS)
-    found = reading().api_keys.list_active(
+    keys = reading().api_keys.list_active(
         identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
     )
-    page = found[: query.limit]
-    following = Position(None, page[-1].id) if len(found) > query.limit else None
+    page = keys[: query.limit]
+    following = Position(None, page[-1].id) if len(keys) > query.limit else None
     return ApiKeysOut(items=[ApiKeyOut.model_validate(key) for key in page], next=write_cursor(following, of=KEYS))
 
 

@@ -1,4 +1,4 @@
-"""Users: one's own account and, with the permission, other people's."""
+"""User endpoints."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _CANNOT_EDIT = (
 def list_users(query: UsersQuery) -> dict[str, Any]:
     """List users."""
     this = query.model_dump(include={"q", "role", "status", "seen_before", "sort"})
-    wanted = UserFilter(
+    filters = UserFilter(
         order=query.sort.removeprefix("-"),  # type: ignore[arg-type]  # The schema names the four.
         descending=query.sort.startswith("-"),
         q=query.q,
@@ -88,10 +88,10 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
         after=read_cursor(query.cursor, of=this),
         limit=query.limit,
     )
-    found, following = reading().user_search.page(wanted)
-    if query.role is not None and not found:
+    users, following = reading().user_search.page(filters)
+    if query.role is not None and not users:
         _check_role(query.role)
-    return {"items": [_shown(each, query.fields) for each in found], "next": write_cursor(following, of=this)}
+    return {"items": [_shown(user, query.fields) for user in users], "next": write_cursor(following, of=this)}
 
 
 @bp.post("/v1/users")
@@ -109,14 +109,14 @@ def invite_user(body: InviteIn) -> Answer:
             invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
         except RoleNotFound as refusal:
             raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
-        made = work.user_search.find(invitation.user_id)
-    if made is None:
+        user = work.user_search.find(invitation.user_id)
+    if user is None:
         raise UserNotFound
     return Answer(
-        _shown(made) | {"roles": invitation.roles},
+        _shown(user) | {"roles": invitation.roles},
         status=201,
         message="Invitation sent.",
-        headers={"Location": f"{request.script_root}/api/v1/users/{made.id}"},
+        headers={"Location": f"{request.script_root}/api/v1/users/{user.id}"},
     )
 
 
@@ -176,9 +176,9 @@ def _changed(user_id: int, body: UserFieldsIn) -> Answer:
 @requires(USERS_READ, on="users")
 def show_access(user_id: int, query: AccessQuery) -> AccessOut:
     """Check whether a user has a permission, and by which rule."""
-    look = reading()
-    resource = look.policy.get_resource(query.resource) if query.resource else None
-    return AccessOut.model_validate(look.policy.why(look.users.get(user_id), query.action, resource))
+    services = reading()
+    resource = services.policy.get_resource(query.resource) if query.resource else None
+    return AccessOut.model_validate(services.policy.why(services.users.get(user_id), query.action, resource))
 
 
 @bp.delete("/v1/users/<id:user_id>")
@@ -281,8 +281,8 @@ def _check_visible(user_id: int) -> None:
     who = identity.signed_in()
     is_own = user_id == who.user_id and (not who.is_key or who.has(ACCOUNT_READ) or who.has(ACCOUNT_WRITE))
     if not is_own and not who.has(USERS_READ):
-        look = reading()
-        if not look.policy.may(who, USERS_READ, look.users.get(user_id, deleted=True)):
+        services = reading()
+        if not services.policy.may(who, USERS_READ, services.users.get(user_id, deleted=True)):
             raise UserNotFound
 
 
@@ -299,8 +299,8 @@ def _tag(user_id: int, version: int) -> str:
 def _shown(user: ListedUser, fields: str | None = None) -> dict[str, Any]:
     if fields is None:
         return dict(zip(_FIELDS, _all_of(user), strict=True))
-    wanted = fields.split(",")
-    return {name: getattr(user, name) for name in _FIELDS if name in wanted}
+    names = fields.split(",")
+    return {name: getattr(user, name) for name in _FIELDS if name in names}
 
 
 _FIELDS = tuple(UserOut.model_fields)

@@ -1,4 +1,4 @@
-"""Entry point: register, confirm, sign in and out, reset a password."""
+"""Pages for sign-up, sign-in, sign-out and password reset."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""Who is signed in, for proxies in front of other apps: nginx's `auth_request`, Caddy's and Traefik's forward auth."""
+"""Forward authentication for nginx (`auth_request`), Caddy and Traefik."""
 
 from __future__ import annotations
 

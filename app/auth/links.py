@@ -1,4 +1,4 @@
-"""The pages behind links in mails. Opening one spends nothing; the button on its page does."""
+"""Pages behind the links in emails; opening a link spends nothing, its button does."""
 
 from __future__ import annotations
 
@@ -158,10 +158,10 @@ def password_changed() -> ResponseReturnValue:
 
 
 def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
-    chosen = new_password(password, words=words)
+    new = new_password(password, words=words)
     device = new_token()
     with unit_of_work() as work:
-        work.password_reset.reset(token, password=chosen, device_token=device)
+        work.password_reset.reset(token, password=new, device_token=device)
     identity.drop_session()
     identity.keep_device(device)
 
@@ -199,10 +199,10 @@ def invitation() -> ResponseReturnValue:
 
 
 def _accept(token: str, form: InvitationForm, *, email: str) -> None:
-    chosen = new_password(form.password.data or "", words=(email, form.name.clean))
+    new = new_password(form.password.data or "", words=(email, form.name.clean))
     device = new_token()
     with unit_of_work() as work:
-        user = work.invitations.accept(token, name=form.name.clean, password=chosen)
+        user = work.invitations.accept(token, name=form.name.clean, password=new)
         work.sessions.remember_device(user.id, device)
     identity.keep_device(device)
     drop_link(token, Purpose.INVITATION)
@@ -255,8 +255,8 @@ def confirm_email_change() -> ResponseReturnValue:
 
 def _must_sign_in(user_id: int) -> bool:
     """Whether a password alone does not prove who somebody is: there is a second factor, or no password."""
-    look = reading()
-    return look.factors.has_any(user_id) or not look.connections.has_password(user_id)
+    services = reading()
+    return services.factors.has_any(user_id) or not services.connections.has_password(user_id)
 
 
 @bp.get("/undo-email-change/<token>")
@@ -324,13 +324,13 @@ def undo_addition() -> ResponseReturnValue:
     try:
         token = kept_link(Purpose.UNDO_ADDITION)
         addition = reading().additions.get(token)
-        heading, what, said = UNDONE[addition.kind]
+        heading, what, message = UNDONE[addition.kind]
         form: Form = ConfirmByCodeForm() if addition.older else ButtonForm()
         credential = request.form.get("credential") if addition.older else None
         if request.method == "POST" and (credential or form.validate()):
             code = form["code"].data or "" if addition.older else ""
             _undo(token, addition, credential=credential, code=code)
-            return done(f"{said} Everyone was signed out. Choose a new password now.", to="auth.forgot_password")
+            return done(f"{message} Everyone was signed out. Choose a new password now.", to="auth.forgot_password")
     except (WrongCode, AuthenticatorLocked) as refusal:
         form.refuse("code", refusal)
     except (BadPasskey, FactorNeeded, TryLater) as refusal:
@@ -358,9 +358,9 @@ def _undo(token: str, addition: Addition, *, credential: str | None, code: str) 
     """Raises BadPasskey, WrongCode, AuthenticatorLocked, TryLater, FactorNeeded, Busy, InvalidLink."""
     proved = None
     if credential:
-        found, count = read_proof(credential, purpose=UNDO, user_id=addition.user_id)
+        passkey, count = read_proof(credential, purpose=UNDO, user_id=addition.user_id)
         with unit_of_work() as work:
-            proved = work.factors.use_passkey(found, sign_count=count)
+            proved = work.factors.use_passkey(passkey, sign_count=count)
     elif addition.older:
         proved = check_code(addition.user_id, code, at=addition.at)
     with unit_of_work() as work:

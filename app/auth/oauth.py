@@ -1,4 +1,4 @@
-"""Sign-in with a provider: to it, back from it, and what follows from who it says it is."""
+"""Sign-in with a provider, and its callback."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def oauth(provider: str) -> ResponseReturnValue:
 
     From another site it leads to the sign-in page only: nobody is signed in without a click here (login CSRF).
     """
-    chosen = _get(provider)
+    known_provider = _get(provider)
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return redirect(url_for("auth.login", next=request.args.get("next")), code=303)
     purpose = CONFIRM if request.args.get("for") == CONFIRM and identity.principal() else SIGN_IN
-    state = challenges.issue_challenge("oauth", chosen.name, purpose)
+    state = challenges.issue_challenge("oauth", known_provider.name, purpose)
     try:
-        url = client_of(chosen).authorization_url(
+        url = client_of(known_provider).authorization_url(
             state=state, nonce=_nonce(state), verifier=_verifier(state), afresh=purpose == CONFIRM
         )
     except (openid().ProviderAway, openid().ProviderRefused) as problem:
-        return _failed(chosen, problem)
+        return _failed(known_provider, problem)
     keep_next(request.args.get("next"))
     return redirect(url, code=303)
 
@@ -67,103 +67,109 @@ def oauth(provider: str) -> ResponseReturnValue:
 def callback(provider: str) -> ResponseReturnValue:
     """Back from the provider. Its code is exchanged once, and only for the browser that began."""
     g.referrer_policy = "no-referrer"  # The address has the code in it.
-    chosen = _get(provider)
+    known_provider = _get(provider)
     state, code = request.args.get("state", ""), request.args.get("code", "")
     try:
         began_with, purpose, *_ = challenges.spend("oauth", state)
     except InvalidChallenge as refusal:
-        _log(chosen, "the state is unknown, used, expired or of another browser")
+        _log(known_provider, "the state is unknown, used, expired or of another browser")
         if identity.principal() is not None:  # In another tab they have signed in already.
             return onward(kept_next())
-        return _refused(chosen, str(refusal))
-    if began_with != chosen.name:
-        _log(chosen, "the state is of another provider")
-        return _refused(chosen, str(InvalidChallenge()))
+        return _refused(known_provider, str(refusal))
+    if began_with != known_provider.name:
+        _log(known_provider, "the state is of another provider")
+        return _refused(known_provider, str(InvalidChallenge()))
     if not code:
-        return _without_a_code(chosen)
+        return _without_a_code(known_provider)
     try:
-        claims = client_of(chosen).identify(
+        claims = client_of(known_provider).identify(
             code=code, issuer=request.args.get("iss"), nonce=_nonce(state), verifier=_verifier(state), at=now()
         )
     except (openid().ProviderAway, openid().ProviderRefused) as problem:
-        return _failed(chosen, problem)
-    if not chosen.lets_in(claims.email):
-        _log(chosen, "the domain of the address is not allowed")
+        return _failed(known_provider, problem)
+    if not known_provider.lets_in(claims.email):
+        _log(known_provider, "the domain of the address is not allowed")
         return _refused(
-            chosen, f"Only {' or '.join(chosen.email_domains)} addresses can sign in with {chosen.label}.", 403
+            known_provider,
+            f"Only {' or '.join(known_provider.email_domains)} addresses can sign in with {known_provider.label}.",
+            403,
         )
     who = identity.principal()
-    known = Identity(chosen.name, claims.issuer, claims.subject, claims.email, claims.name)
+    oauth_identity = Identity(known_provider.name, claims.issuer, claims.subject, claims.email, claims.name)
     if who is None:
-        return _sign_in(chosen, known)
-    return _confirm(chosen, known, claims, who) if purpose == CONFIRM else _offer(chosen, known, who)
+        return _sign_in(known_provider, oauth_identity)
+    return (
+        _confirm(known_provider, oauth_identity, claims, who)
+        if purpose == CONFIRM
+        else _offer(known_provider, oauth_identity, who)
+    )
 
 
-def _sign_in(chosen: Provider, known: Identity) -> ResponseReturnValue:
+def _sign_in(provider: Provider, oauth_identity: Identity) -> ResponseReturnValue:
     """For the account that is connected, or a new one."""
 
     def prove(work: Work) -> Authentication:
-        found = work.connections.find(known) or work.connections.sign_up(known)
-        work.connections.note_use(found, known)
-        return Authentication(found.user_id, known.provider)
+        connection = work.connections.find(oauth_identity) or work.connections.sign_up(oauth_identity)
+        work.connections.note_use(connection, oauth_identity)
+        return Authentication(connection.user_id, oauth_identity.provider)
 
     try:
         begin_session(prove)
     except NotUsable as refusal:
-        return _refused(chosen, str(refusal), 403)
+        return _refused(provider, str(refusal), 403)
     except SecondFactorRequired as asked:
-        return ask_for_factor(asked, method=chosen.name, remember=False, target=kept_next())
+        return ask_for_factor(asked, method=provider.name, remember=False, target=kept_next())
     except EmailTaken:
         return _ask_whose(
-            chosen,
-            known,
-            f"An account with {known.email} already exists. Sign in to it to connect {chosen.label}.",
+            provider,
+            oauth_identity,
+            f"An account with {oauth_identity.email} already exists. Sign in to it to connect {provider.label}.",
         )
     except RegistrationClosed:
         return _ask_whose(
-            chosen,
-            known,
-            f"Sign-up is closed. If you have an account, sign in to connect {chosen.label} to it.",
+            provider,
+            oauth_identity,
+            f"Sign-up is closed. If you have an account, sign in to connect {provider.label} to it.",
         )
     return onward(kept_next())
 
 
-def _ask_whose(chosen: Provider, known: Identity, text: str) -> ResponseReturnValue:
+def _ask_whose(provider: Provider, oauth_identity: Identity, text: str) -> ResponseReturnValue:
     """It is nobody's yet: its owner signs in in another way, which proves the account, and connects it then."""
-    if known.email is None and reading().registration_open:
+    if oauth_identity.email is None and reading().registration_open:
         text = (
-            f"{chosen.label} sent no confirmed email address. Sign in another way or sign up, "
-            f"then connect {chosen.label}."
+            f"{provider.label} sent no confirmed email address. Sign in another way or sign up, "
+            f"then connect {provider.label}."
         )
-    connect = url_for("account.connections", connect=identity.keep_pending(known))
+    connect = url_for("account.connections", connect=identity.keep_pending(oauth_identity))
     return done(text, to="auth.login", kind="info", next=connect)
 
 
-def _offer(chosen: Provider, known: Identity, who: Principal) -> ResponseReturnValue:
+def _offer(provider: Provider, oauth_identity: Identity, who: Principal) -> ResponseReturnValue:
     """Who is signed in may connect it, by a button: the way here could have been somebody else's doing."""
-    found = reading().connections.find(known)
-    if found is None:
-        identity.keep_pending(known)
+    connection = reading().connections.find(oauth_identity)
+    if connection is None:
+        identity.keep_pending(oauth_identity)
         return redirect(url_for("account.connections"), code=303)
-    if found.user_id != who.user_id:
+    if connection.user_id != who.user_id:
         return done(
-            f"That {chosen.label} account is connected to another account.", to="account.connections", kind="error"
+            f"That {provider.label} account is connected to another account.", to="account.connections", kind="error"
         )
-    return done(f"{chosen.label} is already connected.", to="account.connections")
+    return done(f"{provider.label} is already connected.", to="account.connections")
 
 
-def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal) -> ResponseReturnValue:
+def _confirm(provider: Provider, oauth_identity: Identity, claims: Claims, who: Principal) -> ResponseReturnValue:
     """For an account without a password: they have proved it there a moment ago, as far as the provider says."""
-    said = claims.authenticated_at
-    is_fresh = said is None or now().timestamp() - said < FRESH_SECONDS
+    authenticated_at = claims.authenticated_at
+    is_fresh = authenticated_at is None or now().timestamp() - authenticated_at < FRESH_SECONDS
     with unit_of_work() as work:
-        found = work.connections.find(known)
-        is_theirs = found is not None and found.user_id == who.user_id
+        connection = work.connections.find(oauth_identity)
+        is_theirs = connection is not None and connection.user_id == who.user_id
         may = is_theirs and not work.connections.has_password(who.user_id) and not work.factors.has_any(who.user_id)
         token = work.sessions.confirm(who) if may and is_fresh and who.impersonator_id is None else None
     if token is None:
         return _refused(
-            chosen, f"That didn't confirm it's you. Sign in with the {chosen.label} account you connected.", 403
+            provider, f"That didn't confirm it's you. Sign in with the {provider.label} account you connected.", 403
         )
     identity.keep_token(token)
     return redirect(next_page(kept_next(), otherwise="account.profile"), code=303)
@@ -172,44 +178,46 @@ def _confirm(chosen: Provider, known: Identity, claims: Claims, who: Principal) 
 # ── refusals ──
 
 
-def _without_a_code(chosen: Provider) -> ResponseReturnValue:
-    _log(chosen, "access_denied" if request.args.get("error") == "access_denied" else "no code")
+def _without_a_code(provider: Provider) -> ResponseReturnValue:
+    _log(provider, "access_denied" if request.args.get("error") == "access_denied" else "no code")
     if identity.principal():
-        return done(f"{chosen.label} didn't sign you in. Nothing has changed.", to="account.connections", kind="info")
+        return done(f"{provider.label} didn't sign you in. Nothing has changed.", to="account.connections", kind="info")
     return done(
-        f"{chosen.label} didn't sign you in. Try again, or sign in another way.",
+        f"{provider.label} didn't sign you in. Try again, or sign in another way.",
         to="auth.login",
         kind="info",
         next=kept_next(),
     )
 
 
-def _failed(chosen: Provider, problem: Exception) -> ResponseReturnValue:
-    _log(chosen, str(problem))
+def _failed(provider: Provider, problem: Exception) -> ResponseReturnValue:
+    _log(provider, str(problem))
     if isinstance(problem, openid().ProviderAway):
-        text = f"{chosen.label} isn't responding. Try again in a moment, or sign in another way."
-        return _refused(chosen, text, 503, retry_after=TRIED_AGAIN_SECONDS)
-    return _refused(chosen, f"We couldn't verify {chosen.label}'s response. Start again.")
+        text = f"{provider.label} isn't responding. Try again in a moment, or sign in another way."
+        return _refused(provider, text, 503, retry_after=TRIED_AGAIN_SECONDS)
+    return _refused(provider, f"We couldn't verify {provider.label}'s response. Start again.")
 
 
-def _refused(chosen: Provider, text: str, status: int = 400, *, retry_after: int | None = None) -> ResponseReturnValue:
+def _refused(
+    provider: Provider, text: str, status: int = 400, *, retry_after: int | None = None
+) -> ResponseReturnValue:
     is_in = identity.principal() is not None
     g.refused_as = "provider_refused"
     return page(
         "auth/dead_link.html",
         status=status,
         retry_after=retry_after,
-        heading=f"Couldn't sign in with {chosen.label}",
+        heading=f"Couldn't sign in with {provider.label}",
         text=text,
-        again_url=url_for("auth.oauth", provider=chosen.name),
+        again_url=url_for("auth.oauth", provider=provider.name),
         again_text="Try again",
         other_url=url_for("account.connections" if is_in else "auth.login"),
         other_text="Connected accounts" if is_in else "Sign in another way",
     )
 
 
-def _log(chosen: Provider, reason: str) -> None:
-    log.warning("a sign-in with a provider failed", extra={"provider": chosen.name, "reason": reason})
+def _log(provider: Provider, reason: str) -> None:
+    log.warning("a sign-in with a provider failed", extra={"provider": provider.name, "reason": reason})
 
 
 # ── what the flow is made of ──

@@ -1,4 +1,4 @@
-"""A passkey: as the only step of a sign-in, as its second step, or to confirm who it is."""
+"""Sign-in and confirmation with a passkey."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from app.web.sign_in import begin_session
 def passkey() -> ResponseReturnValue:
     """What a browser's authenticator has signed, for one of the three pages that ask for it."""
     form = PasskeyForm()
-    wanted = form.next.data or None
+    target = form.next.data or None
     if not form.validate():
-        return done("Couldn't use that passkey. Try again.", to="auth.login", kind="error", next=wanted)
+        return done("Couldn't use that passkey. Try again.", to="auth.login", kind="error", next=target)
     purpose = form.purpose.data
     try:
         if purpose == TWO_FACTOR:
@@ -38,16 +38,16 @@ def passkey() -> ResponseReturnValue:
         return _to_sign_in(form)
     except (BadPasskey, NotUsable) as refusal:
         back = {TWO_FACTOR: "auth.two_factor", CONFIRM: "auth.confirm"}.get(purpose or "", "auth.login")
-        return done(str(refusal), to=back, kind="error", next=wanted)
+        return done(str(refusal), to=back, kind="error", next=target)
 
 
 def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
     """The device has verified its user, so it stands for both factors. Raises BadPasskey, NotUsable."""
-    found, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
+    passkey, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
 
     def prove(work: Work) -> Authentication:
-        factor = work.factors.use_passkey(found, sign_count=count)
-        return Authentication(found.user_id, "passkey", factor=factor)
+        factor = work.factors.use_passkey(passkey, sign_count=count)
+        return Authentication(passkey.user_id, "passkey", factor=factor)
 
     begin_session(prove)
     return onward(form.next.data)
@@ -57,9 +57,9 @@ def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
     pending = identity.pending_second_factor()
     if pending is None:
         return done("That took too long. Sign in again.", to="auth.login", kind="info")
-    found, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=pending.user_id)
+    passkey, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=pending.user_id)
     with unit_of_work() as work:
-        factor = work.factors.use_passkey(found, sign_count=count)
+        factor = work.factors.use_passkey(passkey, sign_count=count)
     finish_second_factor(pending, factor, trust=bool(form.trust.data))
     return onward(kept_next())
 
@@ -68,9 +68,9 @@ def _to_confirm(form: PasskeyForm) -> ResponseReturnValue:
     who = identity.principal()
     if who is None or who.impersonator_id is not None:
         return done("Sign in first.", to="auth.login", kind="info")
-    found, count = read_proof(form.credential.data or "", purpose=CONFIRM, user_id=who.user_id)
+    passkey, count = read_proof(form.credential.data or "", purpose=CONFIRM, user_id=who.user_id)
     with unit_of_work() as work:
-        factor = work.factors.use_passkey(found, sign_count=count)
+        factor = work.factors.use_passkey(passkey, sign_count=count)
         token = work.sessions.confirm(who, factor_added_at=factor.added_at)
     identity.keep_token(token)
     return redirect(next_page(form.next.data, otherwise="account.profile"), code=303)

@@ -175,8 +175,8 @@ def _providers_of(user_id: int) -> list[Provider] | None:
     work = reading()
     if work.connections.has_password(user_id):
         return None
-    names = {each.provider for each in work.connections.list_of(user_id)}
-    return [each for each in settings().oauth_providers if each.name in names]
+    names = {connection.provider for connection in work.connections.list_of(user_id)}
+    return [provider for provider in settings().oauth_providers if provider.name in names]
 
 
 @bp.post("/password-strength")

@@ -1,4 +1,4 @@
-"""The second step of a sign-in: a code of an authenticator app, or a recovery code."""
+"""The second step of sign-in: an authenticator app code or a recovery code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry point: the `flask` commands. Each group is imported only when it is asked for, so no web process loads it."""
+"""The `flask` commands; each group is imported on first use, so no web process loads it."""
 
 from __future__ import annotations
 

@@ -51,15 +51,15 @@ def list_events(
     as_json: bool,
 ) -> None:
     """List audit events, newest first."""
-    found = reading().audit_search.page(_wanted(actor, subject, kind, since, until), limit=limit)
+    events = reading().audit_search.page(_wanted(actor, subject, kind, since, until), limit=limit)
     if as_json:
-        click.echo(json.dumps([as_dict(event) for event in found], indent=2))
+        click.echo(json.dumps([as_dict(event) for event in events], indent=2))
         return
-    for event in found:
+    for event in events:
         who = event.actor or ("-" if event.actor_id is None else f"user {event.actor_id}")
         whom = event.subject or ("-" if event.subject_id is None else f"user {event.subject_id}")
         click.echo(f"{event.id:>8}  {event.at:%Y-%m-%d %H:%M:%S}  {who} > {whom}  {as_dict(event)['sentence']}")
-    if not found:
+    if not events:
         click.echo("No events.")
 
 
@@ -88,8 +88,8 @@ def head(as_json: bool) -> None:
 
     Store it elsewhere, and compare it later with `flask audit verify --head`.
     """
-    found, last_id = reading().audit_chain.head()
-    click.echo(json.dumps({"head": found, "last_id": last_id}) if as_json else f"{found} {last_id}")
+    seal_hash, last_id = reading().audit_chain.head()
+    click.echo(json.dumps({"head": seal_hash, "last_id": last_id}) if as_json else f"{seal_hash} {last_id}")
 
 
 @audit.command()

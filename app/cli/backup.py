@@ -71,7 +71,7 @@ def backup(file: Path) -> None:
     if schema_state() != ("ok", "ok"):
         raise click.ClickException("The database is not at this version's schema. Run `flask db upgrade`.")
     with _sentences(file), _new_file(file) as archive, _one_moment() as connection:
-        tables = [_save(archive, connection, each) for each in Base.metadata.sorted_tables]
+        tables = [_save(archive, connection, source) for source in Base.metadata.sorted_tables]
         files = [*_save_files(archive)]
         manifest = {
             "format": FORMAT,
@@ -84,7 +84,7 @@ def backup(file: Path) -> None:
         archive.writestr("manifest.json", json.dumps(manifest, indent=2))
     with unit_of_work() as work:
         work.statistics.note_backup()
-    rows = sum(each["rows"] for each in tables)
+    rows = sum(table_info["rows"] for table_info in tables)
     click.echo(
         f"Saved {rows:,} rows and {len(files):,} of the instance's files to {file} ({file.stat().st_size:,} bytes)."
     )
@@ -104,10 +104,10 @@ def restore(file: Path) -> None:
         init_migrate()
         upgrade(revision=manifest["revision"])
         with one_write().begin() as connection:
-            for each in reversed(manifest["tables"]):
-                connection.execute(delete(table(each["name"])))
-            for each in manifest["tables"]:
-                _load(archive, connection, each)
+            for table_info in reversed(manifest["tables"]):
+                connection.execute(delete(table(table_info["name"])))
+            for table_info in manifest["tables"]:
+                _load(archive, connection, table_info)
             ended = connection.execute(_end_sessions()).rowcount
         upgrade()
         for name in manifest["files"]:
@@ -116,7 +116,7 @@ def restore(file: Path) -> None:
         if ended:
             work.audit.record("session.ended_all", subject_id=None, reason="restored", count=ended)
         work.audit.record("site.restored", subject_id=None, made_at=manifest["made_at"])
-    rows = sum(each["rows"] for each in manifest["tables"])
+    rows = sum(table_info["rows"] for table_info in manifest["tables"])
     click.echo(
         f"Restored {rows:,} rows and {len(manifest['files']):,} of the instance's files, of {manifest['made_at']}."
     )
@@ -161,7 +161,7 @@ def _one_moment() -> Iterator[Connection]:
 
 
 def _save(archive: ZipFile, connection: Connection, saved: Table) -> Described:
-    kinds = {each.name: _kind(each.type) for each in saved.columns}
+    kinds = {column.name: _kind(column.type) for column in saved.columns}
     count = 0
     with archive.open(_member(saved.name), "w", force_zip64=True) as lines:
         for row in connection.execute(select(saved).order_by(*saved.primary_key)):
@@ -189,8 +189,8 @@ def _last_id(connection: Connection, saved: Table) -> int | None:
     if "id" not in saved.columns:
         return None
     if connection.dialect.name == "sqlite":
-        asked = connection.execute(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": saved.name})
-        return cast("int | None", asked.scalar())
+        query = connection.execute(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": saved.name})
+        return cast("int | None", query.scalar())
     sequence = _sequence(connection, saved.name)
     if sequence is None:
         return None
@@ -246,9 +246,9 @@ def _load(archive: ZipFile, connection: Connection, saved: Described) -> None:
     into = insert(table(saved["name"], *(column(name, KINDS[kind]) for name, kind in kinds.items())))
     count = 0
     with archive.open(_member(saved["name"])) as lines:
-        while some := [_row(line, kinds) for line in islice(lines, BATCH)]:
-            connection.execute(into, some)
-            count += len(some)
+        while batch := [_row(line, kinds) for line in islice(lines, BATCH)]:
+            connection.execute(into, batch)
+            count += len(batch)
     if count != saved["rows"]:
         raise ValueError(f"{saved['name']} has {count} rows instead of {saved['rows']}")
     _go_on_after(connection, saved)

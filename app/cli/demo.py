@@ -1,4 +1,4 @@
-"""`flask demo`: made-up people with a year behind them, to see how pages, searches and reports do with many."""
+"""`flask demo`: demo users with a year of activity."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def demo(count: int, more: bool) -> None:
     with unit_of_work() as work:
         crowd.begin(work)
     with click.progressbar(length=count, label="Adding users", file=sys.stderr) as shown:
-        for some in crowd.batches(count):
+        for batch in crowd.batches(count):
             with unit_of_work(origin=Origin(crowd.visit())) as work:
-                crowd.add(work, some)
-            shown.update(some.count)
+                crowd.add(work, batch)
+            shown.update(batch.count)
     with unit_of_work() as work:
         work.session.execute(delete(Statistic))
         insert_rows(work.session, Statistic, crowd.activity())
@@ -155,30 +155,30 @@ class Crowd:
         network = self._random.choice(("192.0.2", "198.51.100", "203.0.113"))
         return Visit(address=f"{network}.{self._random.randint(1, 254)}", user_agent=self._random.choice(BROWSERS))
 
-    def add(self, work: Work, some: Some) -> None:
-        work.clock = lambda: some.at
-        people = [self._stranger(some.at) for _ in range(some.count)]
+    def add(self, work: Work, batch: Some) -> None:
+        work.clock = lambda: batch.at
+        people = [self._stranger(batch.at) for _ in range(batch.count)]
         ids = self._insert(work, people)
         self._ids += ids
         self.added += len(ids)
-        self._count_active(some)
+        self._count_active(batch)
         member, managers = self._roles[MEMBER], self._roles.get("manager")
         pairs = [{"user_id": user_id, "role_id": member} for user_id in ids]
         if managers and len(self._ids) - len(ids) < 3:
             pairs += [{"user_id": user_id, "role_id": managers} for user_id in ids[:3]]
         insert_rows(work.session, user_roles, pairs)
         self._tell(work, dict(zip(ids, people, strict=True)))
-        if self._today - some.at < timedelta(days=LIVELY_DAYS):
-            self._leave_traces(work, dict(zip(ids, people, strict=True)), some.at)
+        if self._today - batch.at < timedelta(days=LIVELY_DAYS):
+            self._leave_traces(work, dict(zip(ids, people, strict=True)), batch.at)
 
-    def _count_active(self, some: Some) -> None:
+    def _count_active(self, batch: Some) -> None:
         """What the job would have counted at the end of this day; it counts today's itself."""
-        day = some.at.astimezone(self._zone).date()
+        day = batch.at.astimezone(self._zone).date()
         if day == self._today.astimezone(self._zone).date():
             return
         for name, span in ACTIVE.items():
             # The longer a span, the less its days differ.
-            value = SEEN_WITHIN[span.days] * len(self._ids) * (1 + (some.liveliness - 1) / span.days)
+            value = SEEN_WITHIN[span.days] * len(self._ids) * (1 + (batch.liveliness - 1) / span.days)
             self._active[name, day.isoformat()] = self._active.get((name, day.isoformat()), 0) + round(value)
 
     def activity(self) -> list[dict[str, Any]]:
@@ -217,10 +217,10 @@ class Crowd:
 
     def _insert(self, work: Work, people: list[dict[str, Any]]) -> list[int]:
         ids = next_ids(work.session, User, len(people))
-        for user_id, each in zip(ids, people, strict=True):
-            each["id"] = user_id
+        for user_id, user in zip(ids, people, strict=True):
+            user["id"] = user_id
         insert_rows(work.session, User, people)
-        words = [{"user_id": each["id"], "word": word} for each in people for word in words_of(each["name"])]
+        words = [{"user_id": person["id"], "word": word} for person in people for word in words_of(person["name"])]
         insert_rows(work.session, UserWord, words)
         return ids
 
@@ -228,13 +228,13 @@ class Crowd:
         """The events of this moment: those of who is new, and sign-ins of who was there before."""
         work.audit.record_all("user.registered", [(user_id, {}) for user_id in people], by_themselves=True)
         confirmed: list[tuple[int, dict[str, Any]]] = [
-            (user_id, {}) for user_id, each in people.items() if each["email_verified_at"]
+            (user_id, {}) for user_id, person in people.items() if person["email_verified_at"]
         ]
         work.audit.record_all("user.verified", confirmed, by_themselves=True)
-        for user_id, each in people.items():
-            if not each["is_active"]:
+        for user_id, person in people.items():
+            if not person["is_active"]:
                 work.audit.record(
-                    "user.deactivated", subject_id=user_id, reason=each["deactivation_reason"], until=None
+                    "user.deactivated", subject_id=user_id, reason=person["deactivation_reason"], until=None
                 )
         back = self._random.sample(self._ids, self._returning(len(people)))
         work.audit.record_all(
@@ -250,7 +250,7 @@ class Crowd:
 
     def _leave_traces(self, work: Work, people: dict[int, dict[str, Any]], at: datetime) -> None:
         """Sessions of who was seen lately, and the jobs and mails that confirmed addresses."""
-        lately = [user_id for user_id, each in people.items() if each["is_active"] and each["last_seen_at"]]
+        lately = [user_id for user_id, person in people.items() if person["is_active"] and person["last_seen_at"]]
         others = self._random.sample(self._ids, min(len(self._ids), 2 * len(people)))
         insert_rows(work.session, Session, [self._session(user_id, at) for user_id in {*lately, *others}])
         jobs = [

@@ -1,4 +1,4 @@
-"""`flask doctor`: what is wrong with this installation, and what to do about it."""
+"""`flask doctor`: checks of the installation, with suggested fixes."""
 
 from __future__ import annotations
 
@@ -64,25 +64,25 @@ def doctor(as_json: bool) -> None:
 
 
 def check_settings() -> Iterator[Finding]:
-    known = settings()
-    yield Finding(f"settings for {known.environment}", "ok")
-    if known.is_development and known.public_url.startswith("https:"):
+    config = settings()
+    yield Finding(f"settings for {config.environment}", "ok")
+    if config.is_development and config.public_url.startswith("https:"):
         advice = "set ENVIRONMENT=production in the file that ENV_FILE names; .flaskenv sets development for commands"
         yield Finding("ENVIRONMENT is development, and BASE_URL is https", "error", advice)
-    if known.is_live and not known.database_url:
-        advice = f"data is stored in SQLite at {known.database.database}; set DATABASE_URL to use another database"
+    if config.is_live and not config.database_url:
+        advice = f"data is stored in SQLite at {config.database.database}; set DATABASE_URL to use another database"
         yield Finding("DATABASE_URL is not set", "warning", advice)
-    if known.is_live and not known.base_url:
+    if config.is_live and not config.base_url:
         yield Finding(
             "BASE_URL is not set",
             "error",
             "links in emails don't work; set it to the site's address, like https://accounts.example.com",
         )
-    if known.is_live and not known.trusted_proxies:
+    if config.is_live and not config.trusted_proxies:
         yield Finding(
             "TRUSTED_PROXIES is 0", "warning", "slow clients block others; run the site behind a buffering proxy"
         )
-    if known.breach_check == "off" and known.is_live:
+    if config.breach_check == "off" and config.is_live:
         yield Finding(
             "BREACH_CHECK is off", "warning", "remove it, or set it to service or file, to refuse breached passwords"
         )
@@ -90,8 +90,8 @@ def check_settings() -> Iterator[Finding]:
 
 def check_connections() -> Iterator[Finding]:
     """What could be read or forged on the way to another machine, or by others on this one."""
-    known = settings()
-    database, queue = known.database, urlsplit(known.queue_url)
+    config = settings()
+    database, queue = config.database, urlsplit(config.queue_url)
     modes = {"require", "verify-ca", "verify-full"}
     if _is_elsewhere(database.host) and database.query.get("sslmode") not in modes:
         advice = (
@@ -111,8 +111,8 @@ def _is_elsewhere(host: str | None) -> bool:
 
 def has_database() -> bool:
     """Whether there is one to ask; asking SQLite would create it."""
-    known = settings().database
-    return known.get_backend_name() != "sqlite" or Path(known.database or "").exists()
+    url = settings().database
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
 def check_database() -> Iterator[Finding]:
@@ -178,11 +178,15 @@ def check_administrator() -> Iterator[Finding]:
     if not has_database():
         return
     try:
-        found = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
+        has_administrator = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
     except SQLAlchemyError:
         return
     advice = "create one: flask users create you@example.com --name You --role administrator"
-    yield Finding("an administrator who can sign in", "ok" if found else "warning", "" if found else advice)
+    yield Finding(
+        "an administrator who can sign in",
+        "ok" if has_administrator else "warning",
+        "" if has_administrator else advice,
+    )
 
 
 def check_seeds() -> Iterator[Finding]:
@@ -225,7 +229,7 @@ def check_workers() -> Iterator[Finding]:
     yield Finding(f"workers: {len(alive)}", state, "" if alive else "emails and jobs wait; start `flask jobs worker`")
     if workers.last_run_at is None:
         yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs worker`")
-    hosts = sorted({each.name.rpartition(":")[0] for each in alive} | {socket.gethostname()})
+    hosts = sorted({worker.name.rpartition(":")[0] for worker in alive} | {socket.gethostname()})
     if settings().database.get_backend_name() == "sqlite" and len(hosts) > 1:
         yield Finding(
             f"SQLite with several hosts ({', '.join(hosts)})", "error", "each host has its own database; use PostgreSQL"
@@ -270,12 +274,12 @@ def check_mail() -> Iterator[Finding]:
 
 
 def check_providers() -> Iterator[Finding]:
-    for each in settings().oauth_providers:
-        where = f"{each.name}: its redirect URI is {callback_url(each)}"
+    for provider in settings().oauth_providers:
+        where = f"{provider.name}: its redirect URI is {callback_url(provider)}"
         try:
-            client_of(each).check()
+            client_of(provider).check()
         except (openid().ProviderAway, openid().ProviderRefused) as problem:
-            advice = f"{problem}; check OAUTH_{each.name.upper().replace('-', '_')}_DISCOVERY_URL and its response"
+            advice = f"{problem}; check OAUTH_{provider.name.upper().replace('-', '_')}_DISCOVERY_URL and its response"
             yield Finding(where, "error", advice)
         else:
             yield Finding(where, "ok")
@@ -283,22 +287,22 @@ def check_providers() -> Iterator[Finding]:
 
 def check_outside() -> Iterator[Finding]:
     """Only where people come from elsewhere."""
-    known = settings()
-    if not known.is_live or not known.base_url:
+    config = settings()
+    if not config.is_live or not config.base_url:
         return
     try:
-        address, wrong = looked_at(known)
+        address, wrong = looked_at(config)
     except Unreachable as problem:
         # What cannot be told from a firewall between here and there may be well for everybody else.
         elsewhere = "start the web server and the proxy, or check from another machine with `make smoke`"
         state = "error" if problem.advice else "warning"
         advice = f"{problem}; {problem.advice or elsewhere}"
-        yield Finding(f"{known.public_url} can't be reached from here", state, advice)
+        yield Finding(f"{config.public_url} can't be reached from here", state, advice)
         return
     for what, advice in wrong:
         yield Finding(what, "error", advice)
     if address:
-        yield Finding(f"{known.public_url} sees this machine as {address}", "ok")
+        yield Finding(f"{config.public_url} sees this machine as {address}", "ok")
 
 
 def check_env_file() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""How the site is seen from outside, for `flask doctor`: it asks BASE_URL as a browser would, through all proxies."""
+"""Checks of `flask doctor` that request BASE_URL as a browser would, through all proxies."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def _proxies(settings: Settings, count: int) -> Iterator[Wrong]:
 
 
 def _url(settings: Settings, seen: str) -> Iterator[Wrong]:
-    wanted = urls.origin(settings.public_url)
-    if urls.origin(seen) != wanted:
+    expected = urls.origin(settings.public_url)
+    if urls.origin(seen) != expected:
         yield (
-            f"requests arrive for {urls.origin(seen)}, but BASE_URL is {wanted}",
+            f"requests arrive for {urls.origin(seen)}, but BASE_URL is {expected}",
             "configure the proxy to send X-Forwarded-Proto and X-Forwarded-Host, and set TRUSTED_PROXIES",
         )
 

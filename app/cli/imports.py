@@ -43,21 +43,21 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
     with file.open("rb") as stream:
         file_id, lines = store(stream, name=file.name, owner_id=None)
     with unit_of_work() as work:
-        found = work.user_imports.create_import(file_id, lines=lines, by=OPERATOR)
-    found = _followed(found, "Checking", Phase.CHECKED)
-    has_work = bool(found.checked.get("new") or found.checked.get("changed"))
+        user_import = work.user_imports.create_import(file_id, lines=lines, by=OPERATOR)
+    user_import = _followed(user_import, "Checking", Phase.CHECKED)
+    has_work = bool(user_import.checked.get("new") or user_import.checked.get("changed"))
     if not as_json:
-        _tell(found, found.checked, NAMES)
+        _tell(user_import, user_import.checked, NAMES)
     if has_work and not dry_run and (yes or click.confirm("Start the import?", err=True)):
         with unit_of_work() as work:
-            found = work.user_imports.start_import(found.id, invites=invite, by=OPERATOR)
-        found = _followed(found, "Importing", Phase.DONE)
+            user_import = work.user_imports.start_import(user_import.id, invites=invite, by=OPERATOR)
+        user_import = _followed(user_import, "Importing", Phase.DONE)
         if not as_json:
-            _tell(found, found.applied, DONE)
+            _tell(user_import, user_import.applied, DONE)
     if as_json:
-        click.echo(json_text(as_dict(reading(), found)))
+        click.echo(json_text(as_dict(reading(), user_import)))
     if report is not None:
-        report.writelines(report_lines(reading(), found.id))
+        report.writelines(report_lines(reading(), user_import.id))
 
 
 @users.command(name="export")
@@ -74,21 +74,21 @@ def _all() -> Iterator[tuple[Any, ...]]:
     return map(exported, reading().user_search.walk(UserFilter(order="created_at", descending=False)))
 
 
-def _followed(found: UserImport, label: str, phase: Phase) -> UserImport:
+def _followed(user_import: UserImport, label: str, phase: Phase) -> UserImport:
     """The import after its job. Raises ClickException if it did not come to `phase`."""
-    job = follow_job(found.job_id or 0, label=label)
-    found = reading().user_imports.get(found.id, by=OPERATOR)
-    if found.phase != phase:
+    job = follow_job(user_import.job_id or 0, label=label)
+    user_import = reading().user_imports.get(user_import.id, by=OPERATOR)
+    if user_import.phase != phase:
         raise click.ClickException(
-            found.problem or f"The job ended {job.state}: {job.outcome or 'see flask jobs show'}."
+            user_import.problem or f"The job ended {job.state}: {job.outcome or 'see flask jobs show'}."
         )
-    return found
+    return user_import
 
 
-def _tell(found: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
+def _tell(user_import: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
     click.echo(", ".join(f"{counts.get(key, 0):,} {text}" for key, text in names.items()))
-    narrowing = {number for number, kind in found.examples if kind == NARROWED}
-    for row in reading().user_imports.list_examples(found):
+    narrowing = {number for number, kind in user_import.examples if kind == NARROWED}
+    for row in reading().user_imports.list_examples(user_import):
         if row.outcome == "refused" or row.number in narrowing:
             click.echo(f"  row {row.number}: {row.email or 'no email'}: {row.reason}")
     if counts.get("new") and not reading().invitations_open:

@@ -1,4 +1,4 @@
-"""`flask invitations`: invite people, and see who has not accepted yet."""
+"""`flask invitations`: send, list and revoke invitations."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ def send(email: str, name: str, roles: tuple[str, ...]) -> None:
 @json_option
 def list_invitations(limit: int, as_json: bool) -> None:
     """List pending invitations, newest first."""
-    found = [as_dict(each) for each in reading().invitations.list_pending(limit=limit)]
+    found = [as_dict(invitation) for invitation in reading().invitations.list_pending(limit=limit)]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    for each in found:
-        click.echo(f"{each['email']:<40}  until {each['expires_at'][:16]}  {', '.join(each['roles'])}")
+    for invitation in found:
+        click.echo(
+            f"{invitation['email']:<40}  until {invitation['expires_at'][:16]}  {', '.join(invitation['roles'])}"
+        )
     if not found:
         click.echo("No invitations.")
 

@@ -27,9 +27,9 @@ keys = AppGroup("keys", help="Manage API keys.")
 @json_option
 def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
     """List active API keys, newest first."""
-    look = reading()
-    user_id = look.users.find(who).id if who else None
-    found = look.api_keys.list_with_owners(user_id, limit=limit)
+    services = reading()
+    user_id = services.users.find(who).id if who else None
+    found = services.api_keys.list_with_owners(user_id, limit=limit)
     if as_json:
         click.echo(json.dumps([as_dict(key, owner) for key, owner in found], indent=2))
         return
@@ -51,8 +51,8 @@ def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None,
     with unit_of_work() as work:
         user = work.users.find(who)
         key, secret = work.api_keys.create_key_for(user, name=name, scopes=scopes, expires_at=expires_at)
-        known = as_dict(key, user.email) | {"key": secret}
-    click.echo(json.dumps(known, indent=2) if as_json else secret)
+        shown = as_dict(key, user.email) | {"key": secret}
+    click.echo(json.dumps(shown, indent=2) if as_json else secret)
 
 
 @keys.command()

@@ -1,4 +1,4 @@
-"""`flask prepare`: what `make run` does before it starts the parts."""
+"""`flask prepare`: checks and migrations that `make run` needs before it starts the processes."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ class CannotStart(click.ClickException):
 @with_appcontext
 def prepare(as_json: bool) -> None:
     """Check the environment and migrate the database."""
-    known = settings()
-    check_folder(known.instance_path)
-    check_port(known)
-    if check_database(known):
+    config = settings()
+    check_folder(config.instance_path)
+    check_port(config)
+    if check_database(config):
         migrate()
-    if not known.redis_url:
-        check_embedded_valkey(known)
-    elif warning := check_queue(known.redis_url):
+    if not config.redis_url:
+        check_embedded_valkey(config)
+    elif warning := check_queue(config.redis_url):
         click.echo(warning, err=True)
     if as_json:
-        click.echo(greeting(known), err=True)
-        click.echo(json.dumps(what_to_start(known)))
+        click.echo(greeting(config), err=True)
+        click.echo(json.dumps(what_to_start(config)))
 
 
-def what_to_start(known: Settings) -> dict[str, object]:
+def what_to_start(config: Settings) -> dict[str, object]:
     """Procfile, folder of the embedded Valkey (None with REDIS_URL), folder of the counts, environment of the parts."""
     return {
-        "procfile": "Procfile.dev" if known.is_development else "Procfile",
-        "valkey": None if known.redis_url else str(known.instance_path / "valkey"),
-        "metrics": str(known.metrics_folder),
+        "procfile": "Procfile.dev" if config.is_development else "Procfile",
+        "valkey": None if config.redis_url else str(config.instance_path / "valkey"),
+        "metrics": str(config.metrics_folder),
         # gunicorn does not read .flaskenv.
-        "environment": {"ENVIRONMENT": known.environment},
+        "environment": {"ENVIRONMENT": config.environment},
     }
 
 
@@ -86,22 +86,22 @@ def check_folder(instance: Path) -> None:
         raise CannotStart(f"The disk that holds {instance} is full: {left} MiB left, {MIN_FREE_MEBIBYTES} needed.")
 
 
-def check_port(known: Settings) -> None:
+def check_port(config: Settings) -> None:
     """Raise CannotStart unless the web can listen on HOST and PORT."""
-    for host, port in known.listen_addresses:
+    for host, port in config.listen_addresses:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             with socket.socket(family, kind, protocol) as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(address)
         except OSError as problem:
-            raise CannotStart(_why_no_listener(problem, known.host, port)) from None
+            raise CannotStart(_why_no_listener(problem, config.host, port)) from None
 
 
-def check_database(known: Settings) -> bool:
+def check_database(config: Settings) -> bool:
     """Whether it needs migrations. Raises CannotStart if it cannot be used, or is newer than this code."""
-    file = known.database.database
-    if known.database.get_backend_name() == "sqlite" and file and Path(file).exists() and not os.access(file, os.W_OK):
+    file = config.database.database
+    if config.database.get_backend_name() == "sqlite" and file and Path(file).exists() and not os.access(file, os.W_OK):
         raise CannotStart(f"The database {file} is not writable. Change its owner or mode, or set DATABASE_URL.")
     try:
         revision = current_revision()
@@ -126,17 +126,17 @@ def migrate() -> None:
         raise CannotStart(f"Can't migrate the database: {first_line(problem)}.") from None
 
 
-def check_embedded_valkey(known: Settings) -> None:
+def check_embedded_valkey(config: Settings) -> None:
     """Raise CannotStart if another run uses this folder, or an earlier one was killed and left its parts behind."""
-    if not known.queue_url:
+    if not config.queue_url:
         return
-    with _client(known.queue_url) as client:
+    with _client(config.queue_url) as client:
         try:
             pid = client.info("server")["process_id"]
         except RedisError:
             return  # Valkey was killed and left its URL behind.
     raise CannotStart(
-        f"Gatehouse already runs on {known.instance_path} (its Valkey is process {pid}). "
+        f"Gatehouse already runs on {config.instance_path} (its Valkey is process {pid}). "
         "Stop it first, or set INSTANCE_PATH to another folder."
     )
 
@@ -164,10 +164,10 @@ def check_queue(url: str) -> str | None:
     return "The server at REDIS_URL refuses writes. Pages work, and jobs wait." if state == "unwritable" else None
 
 
-def greeting(known: Settings) -> str:
-    shows_emails = known.is_development and not known.mail_url.get_secret_value()
-    emails = f"  Emails are shown at       {known.public_url}/dev/mailbox\n" if shows_emails else ""
-    return GREETING.format(url=known.public_url, emails=emails, flask=_flask())
+def greeting(config: Settings) -> str:
+    shows_emails = config.is_development and not config.mail_url.get_secret_value()
+    emails = f"  Emails are shown at       {config.public_url}/dev/mailbox\n" if shows_emails else ""
+    return GREETING.format(url=config.public_url, emails=emails, flask=_flask())
 
 
 def _flask() -> str:

@@ -41,11 +41,11 @@ FILE = TypeAdapter(dict[str, RoleInFile])
 @json_option
 def list_roles(as_json: bool) -> None:
     """List roles and how many users have each."""
-    found = reading().roles.list_with_holders()
+    roles_and_counts = reading().roles.list_with_holders()
     if as_json:
-        click.echo(json.dumps([as_dict(role) | {"holders": count} for role, count in found], indent=2))
+        click.echo(json.dumps([as_dict(role) | {"holders": count} for role, count in roles_and_counts], indent=2))
         return
-    for role, count in found:
+    for role, count in roles_and_counts:
         held = "everything" if EVERYTHING in role.permissions else f"{len(role.permissions)} permissions"
         holders = f"over {MAX_COUNTED}" if count > MAX_COUNTED else count
         click.echo(f"{role.name:<24}  {held:<16}  {holders:>9}  {role.description}".rstrip())
@@ -56,16 +56,16 @@ def list_roles(as_json: bool) -> None:
 @json_option
 def show(role: str, as_json: bool) -> None:
     """Show a role and its permissions."""
-    known = as_dict(reading().roles.get(role))
+    values = as_dict(reading().roles.get(role))
     if as_json:
-        click.echo(json.dumps(known, indent=2))
+        click.echo(json.dumps(values, indent=2))
         return
-    click.echo(f"{known['name']}: {known['description'] or 'no description'}")
-    if known["requires_second_factor"]:
+    click.echo(f"{values['name']}: {values['description'] or 'no description'}")
+    if values["requires_second_factor"]:
         click.echo("Requires a second factor.")
-    if known["administrators_only"]:
+    if values["administrators_only"]:
         click.echo("Only administrators can assign it.")
-    for name in sorted(PERMISSIONS) if known["permissions"] == [EVERYTHING] else known["permissions"]:
+    for name in sorted(PERMISSIONS) if values["permissions"] == [EVERYTHING] else values["permissions"]:
         click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'This permission no longer exists.')}")
 
 
@@ -129,8 +129,8 @@ def delete(role: str) -> None:
 def export(file: TextIO) -> None:
     """Export all roles as YAML, to FILE or standard output."""
     found = {role.name: as_dict(role) for role in reading().roles.list_all()}
-    known = {name: {key: role[key] for key in RoleInFile.model_fields} for name, role in found.items()}
-    yaml.safe_dump(known, file, sort_keys=False, allow_unicode=True)
+    exported = {name: {key: role[key] for key in RoleInFile.model_fields} for name, role in found.items()}
+    yaml.safe_dump(exported, file, sort_keys=False, allow_unicode=True)
 
 
 @roles.command()
@@ -144,8 +144,8 @@ def load(file: TextIO, yes: bool, dry_run: bool) -> None:
     """
     if file.name == "<stdin>" and not (yes or dry_run):
         raise click.UsageError("Reading from standard input needs --yes or --dry-run.")
-    wanted = read_file(file)
-    changes = reading().roles.compare(wanted)
+    specs = read_file(file)
+    changes = reading().roles.compare(specs)
     for change in changes:
         click.echo("\n    ".join([f"{'~' if change.role else '+'} {change.wanted.name}", *change.lines]))
     if not changes:
@@ -155,19 +155,19 @@ def load(file: TextIO, yes: bool, dry_run: bool) -> None:
         return
     if not yes:
         click.confirm("Apply these changes?", abort=True)
-    _load(wanted, seen=changes)
+    _load(specs, seen=changes)
     click.echo(f"Changed {len(changes)} {'role' if len(changes) == 1 else 'roles'}.")
 
 
-def _load(wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange]) -> None:
+def _load(specs: Sequence[RoleSpec], *, seen: Sequence[RoleChange]) -> None:
     with unit_of_work() as work:
-        work.roles.load(wanted, seen=seen, by=OPERATOR)
+        work.roles.load(specs, seen=seen, by=OPERATOR)
 
 
 def read_file(file: TextIO) -> list[RoleSpec]:
     """Raises InvalidRole with a sentence about the first thing that is wrong."""
     try:
-        found = FILE.validate_python(yaml.safe_load(file.read()) or {})
+        roles = FILE.validate_python(yaml.safe_load(file.read()) or {})
     except ValidationError as refused:
         first = refused.errors(include_url=False)[0]
         where = ": ".join(str(part) for part in first["loc"])
@@ -176,7 +176,7 @@ def read_file(file: TextIO) -> list[RoleSpec]:
         raise InvalidRole("file", f"The file isn't valid YAML: {str(refused).splitlines()[0]}.") from None
     return [
         RoleSpec(name=name, permissions=frozenset(role.permissions), **role.model_dump(exclude={"permissions"}))
-        for name, role in found.items()
+        for name, role in roles.items()
     ]
 
 

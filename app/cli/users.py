@@ -1,4 +1,4 @@
-"""`flask users`: accounts from the command line, through the same services as the pages."""
+"""`flask users`: user management with the services that the pages use."""
 
 from __future__ import annotations
 
@@ -73,15 +73,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @json_option
 def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool) -> None:
     """Create a user with a confirmed email address."""
-    look = reading()
-    look.users.check_free(email)
+    services = reading()
+    services.users.check_free(email)
     for role in roles:
-        look.roles.get(role)
+        services.roles.get(role)
     password = ask_password(words=(email, name), from_stdin=password_stdin)
     with unit_of_work() as work:
         user = work.users.create(email=email, name=name, roles=roles, password=password, by=OPERATOR)
-        known = as_dict(user)
-    click.echo(json.dumps(known, indent=2) if as_json else f"Created {email} ({', '.join(known['roles'])}).")
+        values = as_dict(user)
+    click.echo(json.dumps(values, indent=2) if as_json else f"Created {email} ({', '.join(values['roles'])}).")
 
 
 @users.command(name="list")
@@ -107,11 +107,11 @@ def list_users(search: str, role: str | None, status: Status | None, limit: int,
 @json_option
 def show(who: str | int, as_json: bool) -> None:
     """Show one user."""
-    known = as_dict(reading().users.find(who))
+    values = as_dict(reading().users.find(who))
     if as_json:
-        click.echo(json.dumps(known, indent=2))
+        click.echo(json.dumps(values, indent=2))
         return
-    for name, value in known.items():
+    for name, value in values.items():
         text = ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
         click.echo(f"{name:<20} {text}".rstrip())
 
@@ -128,11 +128,11 @@ def edit(who: str | int, name: str | None, new_email: str | None, asks_password:
     """Change a user's name, email address or password."""
     if name is None and new_email is None and not (asks_password or password_stdin):
         raise click.UsageError("Use --name, --email, --password or --password-stdin.")
-    look = reading()
-    user = look.users.find(who)
+    services = reading()
+    user = services.users.find(who)
     email = user.email
     if new_email not in {None, email}:
-        look.users.check_free(new_email)
+        services.users.check_free(new_email)
     password = (
         ask_password(words=(email, user.name), from_stdin=password_stdin) if asks_password or password_stdin else None
     )
@@ -263,9 +263,9 @@ def reencrypt() -> None:
     sealed = 0
     while True:
         with unit_of_work() as work:
-            some = work.factors.reencrypt()
-        sealed += some
-        if not some:
+            count = work.factors.reencrypt()
+        sealed += count
+        if not count:
             break
     click.echo(f"Encrypted again: {sealed}.")
 
@@ -339,9 +339,9 @@ def can(who: str | int, action: str, resource: str | None, as_json: bool) -> Non
 
     ACTION is a permission, RESOURCE a type and an ID, like users:42.
     """
-    look = reading()
-    user = look.users.find(who)
-    decision = look.policy.why(user, action, look.policy.get_resource(resource) if resource else None)
+    services = reading()
+    user = services.users.find(who)
+    decision = services.policy.why(user, action, services.policy.get_resource(resource) if resource else None)
     if as_json:
         click.echo(json.dumps(asdict(decision)))
         return
@@ -368,8 +368,8 @@ def reset_link(who: str | int, as_json: bool) -> None:
 def _make_link(work: Work, who: str | int) -> tuple[str, datetime]:
     user = work.users.find(who)
     lifetime = timedelta(minutes=settings().reset_link_minutes)
-    made, token = work.users.create_reset_link(user, lifetime=lifetime, by=OPERATOR)
-    return address_of(f"/auth/reset-password/{token}"), made.expires_at
+    reset_link, token = work.users.create_reset_link(user, lifetime=lifetime, by=OPERATOR)
+    return address_of(f"/auth/reset-password/{token}"), reset_link.expires_at
 
 
 def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:

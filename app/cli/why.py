@@ -1,4 +1,4 @@
-"""`flask why`: why a request was answered as it was, from the log and the audit log."""
+"""`flask why`: the reason for a response, from the log and the audit log."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def why(request_id: str, lines: TextIO | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"log": logged, "events": events, "codes": _codes(logged)}, indent=2))
     else:
-        for each in [*map(_as_text, logged), *map(_event_as_text, events)]:
-            click.echo(each)
+        for line in [*map(_as_text, logged), *map(_event_as_text, events)]:
+            click.echo(line)
         for code, meaning in _codes(logged).items():
             click.echo(f"{code}: {meaning}")
     if not logged and not events:
@@ -58,35 +58,35 @@ def _logged(lines: TextIO, request_id: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             # Log collectors put something before it.
-            found = json.loads(line[line.index("{") :])
+            entry = json.loads(line[line.index("{") :])
         except ValueError:
             continue
-        if isinstance(found, dict) and found.get("request_id") == request_id:
-            yield found
+        if isinstance(entry, dict) and entry.get("request_id") == request_id:
+            yield entry
 
 
 def _events(request_id: str, logged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The audit events of the request, oldest first."""
     try:
         at = datetime.fromisoformat(str(logged[0].get("at"))).astimezone(UTC)
-        wanted = AuditFilter(since=at - AROUND, until=at + AROUND)
+        filters = AuditFilter(since=at - AROUND, until=at + AROUND)
     except (IndexError, ValueError):
-        wanted = AuditFilter(since=datetime.now(UTC) - WITHOUT_A_LOG)
-    found = [event for event in reading().audit_search.walk(wanted) if event.request_id == request_id]
-    yield from map(as_dict, reversed(found))
+        filters = AuditFilter(since=datetime.now(UTC) - WITHOUT_A_LOG)
+    events = [event for event in reading().audit_search.walk(filters) if event.request_id == request_id]
+    yield from map(as_dict, reversed(events))
 
 
 def _codes(logged: list[dict[str, Any]]) -> dict[str, str]:
     """What the codes mean that the log names."""
-    known = {kind.code: kind.message for kind in _refusals(AccountError)}
-    known |= dict(API_WORDS.values())
-    return {str(line["code"]): known.get(line["code"], "") for line in logged if line.get("code")}
+    messages = {kind.code: kind.message for kind in _refusals(AccountError)}
+    messages |= dict(API_WORDS.values())
+    return {str(line["code"]): messages.get(line["code"], "") for line in logged if line.get("code")}
 
 
 def _refusals(kind: type[AccountError]) -> Iterator[type[AccountError]]:
     yield kind
-    for each in kind.__subclasses__():
-        yield from _refusals(each)
+    for subclass in kind.__subclasses__():
+        yield from _refusals(subclass)
 
 
 def _as_text(line: dict[str, Any]) -> str:

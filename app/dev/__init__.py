@@ -1,4 +1,4 @@
-"""Entry point: the mailbox for development; elsewhere it does not exist."""
+"""The development mailbox; it does not exist in other environments."""
 
 from flask import Blueprint
 

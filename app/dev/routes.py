@@ -91,7 +91,7 @@ def received() -> list[Received]:
 
 
 def _get(mail_id: str) -> Received:
-    found = next((each for each in received() if each.id == mail_id), None)
+    found = next((mail for mail in received() if mail.id == mail_id), None)
     return found or abort(404)
 
 

@@ -43,7 +43,7 @@ def compose(
     """
     name = harmless(user.name) if user is not None and user.is_verified() and knows_them else ""
     values |= {name: harmless(text) if text else text for name, text in (typed or {}).items()}
-    known = {
+    context = {
         "site_name": settings().site_name,
         "support_email": settings().support_email,
         "contact": settings().support_email or f"the people who run {settings().site_name}",
@@ -57,8 +57,8 @@ def compose(
         user_id=user.id if user is not None else None,
         to=to or (user.email if user is not None else ""),
         subject=" ".join(subject.split()),
-        text=render_template(f"emails/{kind}.txt", **known),
-        html=_inlined(render_template(f"emails/{kind}.html", **known)),
+        text=render_template(f"emails/{kind}.txt", **context),
+        html=_inlined(render_template(f"emails/{kind}.html", **context)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Each message that Gatehouse sends, with its subject and links."""
+"""All emails, with their subjects and links."""
 
 from __future__ import annotations
 

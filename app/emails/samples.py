@@ -1,4 +1,4 @@
-"""Every mail with made-up values: for looking at the templates, and for checking overridden ones."""
+"""A sample of each email, for the preview and for checking overridden templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending: SMTP with time-outs and verified TLS, or the development mailbox if no server is set."""
+"""The sender: SMTP with time-outs and verified TLS, or the development mailbox without a server."""
 
 from __future__ import annotations
 
@@ -136,12 +136,12 @@ def _connect(settings: Settings) -> smtplib.SMTP:
 
 def _goes_unencrypted(settings: Settings) -> bool:
     parts = urlsplit(settings.mail_url.get_secret_value())
-    asked = parse_qs(parts.query).get("starttls", [""])[0]
-    return asked == "never" or (asked != "always" and parts.hostname in {"localhost", "127.0.0.1", "::1"})
+    starttls = parse_qs(parts.query).get("starttls", [""])[0]
+    return starttls == "never" or (starttls != "always" and parts.hostname in {"localhost", "127.0.0.1", "::1"})
 
 
 def _refusal(code: int, answer: bytes | str) -> MailRefused | MailDelayed:
-    said = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
     # The four refer to our credentials, which can be fixed.
     lasting = 500 <= code < 600 and code not in {530, 534, 535, 538}
-    return (MailRefused if lasting else MailDelayed)(f"{code} {said}"[:500])
+    return (MailRefused if lasting else MailDelayed)(f"{code} {text}"[:500])

@@ -1,4 +1,4 @@
-"""Entry point: health checks."""
+"""Health checks and metrics."""
 
 from flask import Blueprint
 

@@ -92,11 +92,13 @@ def _readings() -> Iterator[Reading]:
 
 def _stored() -> Iterator[Reading]:
     """What the database tells."""
-    look = reading()
-    waits = look.job_queue.oldest_due().total_seconds()
+    services = reading()
+    waits = services.job_queue.oldest_due().total_seconds()
     yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
-    yield Reading("gatehouse_dead_jobs", "Jobs that failed for good.", {"": look.job_board.count_dead()})
-    yield Reading("gatehouse_delayed_mails", "Mails that are tried again later.", {"": look.sent_mails.count_delayed()})
-    if (backup := look.statistics.last_backup()) is not None:
+    yield Reading("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
+    yield Reading(
+        "gatehouse_delayed_mails", "Mails that are tried again later.", {"": services.sent_mails.count_delayed()}
+    )
+    if (backup := services.statistics.last_backup()) is not None:
         at = {"": backup.timestamp()}
         yield Reading("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

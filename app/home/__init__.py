@@ -1,4 +1,4 @@
-"""Entry point: the front page, and the small files that browsers and robots ask for."""
+"""The home page, and small files for browsers and crawlers."""
 
 from flask import Blueprint
 

@@ -1,1 +1,1 @@
-"""Entry point: the functions that workers run, and the workers' own commands."""
+"""Task handlers, and the commands of the workers."""

@@ -82,9 +82,9 @@ def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bo
         click.echo(json_text([as_dict(job, board.pace(job)) for job in found]))
         return
     for job in found:
-        told = progress_text(job, board.pace(job)) if job.state == JobState.RUNNING else job.outcome
+        text = progress_text(job, board.pace(job)) if job.state == JobState.RUNNING else job.outcome
         tries = f"{job.attempts}/{job.max_attempts}"
-        click.echo(f"{job.id:>8}  {situation(job):<9}  {job.kind:<28}  {tries}  {told or ''}".rstrip())
+        click.echo(f"{job.id:>8}  {situation(job):<9}  {job.kind:<28}  {tries}  {text or ''}".rstrip())
     if not found:
         click.echo("No jobs.")
 
@@ -99,11 +99,11 @@ def show(job_id: int, follow: bool, as_json: bool) -> None:
         follow_job(job_id, label=f"Job {job_id}")
     board = reading().job_board
     job = board.get(job_id)
-    known = as_dict(job, board.pace(job))
+    values = as_dict(job, board.pace(job))
     if as_json:
-        click.echo(json_text(known))
+        click.echo(json_text(values))
         return
-    for name, value in (known | {"progress": progress_text(job, board.pace(job))}).items():
+    for name, value in (values | {"progress": progress_text(job, board.pace(job))}).items():
         click.echo(f"{name:<19} {'' if value is None else value}".rstrip())
 
 
@@ -162,12 +162,12 @@ def list_entries(as_json: bool) -> None:
     """List schedule entries with their last and next run."""
     planned = reading().schedule.list()
     if as_json:
-        click.echo(json_text([as_entry(each) for each in planned]))
+        click.echo(json_text([as_entry(entry) for entry in planned]))
         return
-    for each in planned:
-        following = f"next {each.next_at:%Y-%m-%d %H:%M} UTC" if each.next_at else "paused"
-        last = f"last {each.last.state} {each.last.created_at:%Y-%m-%d %H:%M} UTC" if each.last else "never ran"
-        click.echo(f"{each.entry.name:<22} every {duration(each.entry.every):<10}  {following:<26}  {last}")
+    for entry in planned:
+        following = f"next {entry.next_at:%Y-%m-%d %H:%M} UTC" if entry.next_at else "paused"
+        last = f"last {entry.last.state} {entry.last.created_at:%Y-%m-%d %H:%M} UTC" if entry.last else "never ran"
+        click.echo(f"{entry.entry.name:<22} every {duration(entry.entry.every):<10}  {following:<26}  {last}")
 
 
 @schedule_group.command()

@@ -1,4 +1,4 @@
-"""Importing users: the check of the file, and then its rows, some at a time."""
+"""Handlers that check and apply user imports in batches."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ BATCH = 500
 
 @handles_in_steps(CheckUserImport)
 def check_user_import(run: Run, task: CheckUserImport) -> str:
-    found = _in_phase(task.import_id, Phase.CHECKING)
-    total, done = found.rows, (run.claim.position or {}).get("row", 1)
+    user_import = _in_phase(task.import_id, Phase.CHECKING)
+    total, done = user_import.rows, (run.claim.position or {}).get("row", 1)
     try:
-        by = reading().import_worker.importer(found)
-        table = read_table(reading().files.pieces(found.file_id or 0))
+        by = reading().import_worker.importer(user_import)
+        table = read_table(reading().files.pieces(user_import.file_id or 0))
         used, ignored = columns_of(table.columns)
         for batch in _batches(table.records, after=done):
             with run.step(by=by) as work:
                 records = [
                     Record(
-                        each.number,
-                        {used[name]: cell for name, cell in each.cells.items() if name in used},
-                        each.problem,
+                        record.number,
+                        {used[name]: cell for name, cell in record.cells.items() if name in used},
+                        record.problem,
                     )
-                    for each in batch
+                    for record in batch
                 ]
                 work.import_worker.check(task.import_id, records, by=by)
                 done = batch[-1].number
@@ -69,10 +69,10 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
 
 
 def _in_phase(import_id: int, phase: Phase) -> UserImport:
-    found = reading().import_worker.find(import_id, phase)
-    if found is None:
+    user_import = reading().import_worker.find(import_id, phase)
+    if user_import is None:
         raise NothingToDo(f"the import no longer exists or is not {phase}")
-    return found
+    return user_import
 
 
 def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]:

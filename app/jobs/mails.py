@@ -1,4 +1,4 @@
-"""Tasks that send a mail: each reads the current state, and raises Pointless if there is nothing to send."""
+"""Handlers that send emails; each reads the current state and raises NothingToDo if the email is obsolete."""
 
 from __future__ import annotations
 
@@ -323,8 +323,8 @@ def _connection_changed(work: Work, user_id: int, event_id: int, claim: Claim, *
 
 def _user(work: Work, user_id: int | None) -> User:
     """The user, locked so that they cannot be erased before the mail's record is written. Raises Pointless."""
-    found = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
-    user = work.session.scalar(found) if user_id is not None else None
+    query = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
+    user = work.session.scalar(query) if user_id is not None else None
     if user is None:
         raise NothingToDo("the user no longer exists")
     return user

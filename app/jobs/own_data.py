@@ -1,4 +1,4 @@
-"""The copy of one's own data: a ZIP file with JSON and CSV of the same."""
+"""The handler that writes a copy of a user's data as a ZIP file with JSON and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of handlers: one function for each task."""
+"""The registry of task handlers."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def _check_free(task: type[Task]) -> None:
 
 def stops() -> bool:
     """Whether this process was told to stop, and only finishes its job."""
-    asked: Callable[[], bool] | None = g.get("stops")
-    return asked is not None and asked()
+    should_stop: Callable[[], bool] | None = g.get("stops")
+    return should_stop is not None and should_stop()
 
 
 def origin_of(claim: Claim | None, *, by: Actor | None = None) -> Origin:

@@ -1,4 +1,4 @@
-"""The processes of `flask jobs worker`: RQ's workers, which run jobs in their own process, and the schedule."""
+"""The processes of `flask jobs worker`: RQ workers, which run jobs in their own process, and the schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule: rounds that enqueue the jobs of a period, and notify workers again of due ones."""
+"""The loop that enqueues scheduled jobs and notifies workers of due jobs again."""
 
 from __future__ import annotations
 

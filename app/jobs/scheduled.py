@@ -1,4 +1,4 @@
-"""Scheduled tasks, and one that does nothing."""
+"""Handlers of scheduled tasks, and of one that does nothing."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def note_uses(run: Run, task: SaveLastSeen) -> str:
 
 
 def _note_some(work: Work) -> int:
-    taken = cache.take("uses", at_most=1000)
-    work.last_seen.note(_readable(taken))
-    return len(taken)
+    notes = cache.take("uses", at_most=1000)
+    work.last_seen.note(_readable(notes))
+    return len(notes)
 
 
-def _readable(taken: dict[str, str | None]) -> Iterator[Use]:
-    for key, at in taken.items():
+def _readable(notes: dict[str, str | None]) -> Iterator[Use]:
+    for key, at in notes.items():
         # An earlier or a later version may have put in something else.
         with suppress(ValueError):
             yield Use.read(key, at or "")
@@ -83,11 +83,11 @@ def count_statistics(run: Run, task: CountStatistics) -> None:
         work.statistics.count_hours()
         days = work.statistics.days_to_count()
     for first in range(0, len(days), DAYS_IN_A_STEP):
-        some = days[first : first + DAYS_IN_A_STEP]
+        batch = days[first : first + DAYS_IN_A_STEP]
         with run.step() as work:
-            for day in some:
+            for day in batch:
                 work.statistics.count_day(day)
-            work.progress(first + len(some), len(days))
+            work.progress(first + len(batch), len(days))
 
 
 @handles(SendWeeklyReports)
@@ -111,8 +111,8 @@ def _until_less(run: Run, batch: int, act: Callable[[Work], int]) -> int:
     done = 0
     while True:
         with run.step() as work:
-            some = act(work)
-            done += some
+            count = act(work)
+            done += count
             work.progress(done)
-        if some < batch:
+        if count < batch:
             return done

@@ -1,4 +1,6 @@
-"""One try of a job: claim it, run its handler, complete it. After a crash it is claimed again when its lease ends."""
+"""One attempt of a job: claim it, run its handler, complete it; after a crash it is claimed again when its lease
+expires.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables: plain SQLAlchemy with predicates and small methods; no commits, no queries across tables."""
+"""Tables with predicates and small methods; no commits, no queries across tables."""
 
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal

@@ -1,4 +1,4 @@
-"""The declarative base, its naming convention and the one type for times."""
+"""The declarative base, its naming convention and the column type for times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access tokens: JWTs (RFC 9068) with one fixed header, so that the sender cannot choose algorithm or key.
+"""Access tokens: JWTs (RFC 9068) with a fixed header, so the sender can't choose algorithm or key.
 
 Their key pairs are derived from the site's secret keys: every server has them, and nothing is stored. joserfc and
 cryptography are imported with the first token, because that takes longer than most commands.
@@ -70,7 +70,7 @@ def key_pair(secret_key: str) -> ECKey:
 
 def public_keys(secret_keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """The public halves as a JWK Set (RFC 7517, section 5), the one that signs first."""
-    return {"keys": [dict(key_pair(each).as_dict(private=False)) for each in secret_keys]}
+    return {"keys": [dict(key_pair(key).as_dict(private=False)) for key in secret_keys]}
 
 
 def sign(access: Access, *, secret_key: str, issuer: str, at: datetime, lifetime: timedelta) -> str:
@@ -120,7 +120,7 @@ def _verify(token: str, secret_keys: Sequence[str]) -> dict[str, Any]:
     from joserfc.errors import JoseError
 
     kid = _kid(token)
-    key = next((pair for each in secret_keys if (pair := key_pair(each)).kid == kid), None)
+    key = next((pair for secret_key in secret_keys if (pair := key_pair(secret_key)).kid == kid), None)
     if key is None:
         raise BadToken
     try:

@@ -1,4 +1,4 @@
-"""API keys in a form that secret scanners recognise: a prefix, 256 random bits and a checksum."""
+"""The format of API keys: a prefix, 256 random bits and a checksum, for secret scanners."""
 
 from __future__ import annotations
 

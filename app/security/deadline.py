@@ -1,4 +1,4 @@
-"""One deadline for a whole exchange with another server, however slowly it answers."""
+"""A deadline for a whole exchange with another server, however slowly it responds."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         with self._lock:
-            for each in self._watched:
-                each.close()
+            for connection in self._watched:
+                connection.close()
             self._watched.clear()
 
     def left(self) -> float:
@@ -66,8 +66,8 @@ class Deadline:
 
     def _shut_down(self) -> None:
         with self._lock:
-            for each in self._watched:
+            for connection in self._watched:
                 try:
-                    each.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     continue  # It is closed already.

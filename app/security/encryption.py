@@ -1,4 +1,4 @@
-"""Secrets that have to be read again, encrypted at rest (AES-256-GCM) under a key derived from SECRET_KEY."""
+"""Encryption at rest (AES-256-GCM) under a key derived from SECRET_KEY."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def unseal(sealed: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
-    wanted, _, text = sealed.partition(".")
-    for each in secret_keys:
-        if key_id(each) == wanted:
+    sealed_with, _, text = sealed.partition(".")
+    for key in secret_keys:
+        if key_id(key) == sealed_with:
             try:
                 box = base64.urlsafe_b64decode(text)
-                opened = AESGCM(_key(each)).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], purpose.encode())
+                opened = AESGCM(_key(key)).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], purpose.encode())
             except (InvalidTag, ValueError):  # ValueError: too short, or no base 64.
                 break
             return opened.decode()

@@ -1,4 +1,4 @@
-"""Passkeys (W3C Web Authentication, level 2): what browsers are asked, and what is believed of their answers."""
+"""Passkeys (W3C Web Authentication, level 2): options for browsers, and verification of their responses."""
 
 from __future__ import annotations
 
@@ -45,31 +45,33 @@ class Assertion:
 
 
 def creation_options(
-    party: RelyingParty, *, challenge: str, user_id: int, email: str, name: str, site_name: str, known: Sequence[str]
+    party: RelyingParty, *, challenge: str, user_id: int, email: str, name: str, site_name: str, existing: Sequence[str]
 ) -> dict[str, Any]:
-    """For `navigator.credentials.create`; `known` are the credential ids that the person has already."""
+    """For `navigator.credentials.create`; `existing` are the credential ids that the person has already."""
     return {
         "rp": {"id": party.id, "name": site_name},
         "user": {"id": user_handle(party, user_id), "name": email, "displayName": name or email},
         "challenge": encoded(challenge.encode()),
-        "pubKeyCredParams": [{"type": "public-key", "alg": each} for each in ALGORITHMS],
+        "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
         "timeout": TIMEOUT_MS,
-        "excludeCredentials": [{"type": "public-key", "id": each} for each in known],
+        "excludeCredentials": [{"type": "public-key", "id": credential} for credential in existing],
         "authenticatorSelection": {"residentKey": "preferred", "userVerification": "preferred"},
         "attestation": "none",
     }
 
 
 def request_options(
-    party: RelyingParty, *, challenge: str, known: Sequence[tuple[str, list[str]]] | None
+    party: RelyingParty, *, challenge: str, existing: Sequence[tuple[str, list[str]]] | None
 ) -> dict[str, Any]:
-    """For `navigator.credentials.get`: one of the `known` (id, transports) as a second factor, or any as the first."""
+    """Return options for `navigator.credentials.get`: for one of `existing` (id, transports), or for any passkey."""
     return {
         "rpId": party.id,
         "challenge": encoded(challenge.encode()),
         "timeout": TIMEOUT_MS,
-        "userVerification": "required" if known is None else "preferred",
-        "allowCredentials": [{"type": "public-key", "id": each, "transports": how} for each, how in known or []],
+        "userVerification": "required" if existing is None else "preferred",
+        "allowCredentials": [
+            {"type": "public-key", "id": credential, "transports": how} for credential, how in existing or []
+        ],
     }
 
 
@@ -104,7 +106,7 @@ def verify_new(assertion: Assertion, party: RelyingParty) -> NewPasskey:
             expected_challenge=assertion.challenge.encode(),
             expected_rp_id=party.id,
             expected_origin=party.origin,
-            supported_pub_key_algs=[COSEAlgorithmIdentifier(each) for each in ALGORITHMS],
+            supported_pub_key_algs=[COSEAlgorithmIdentifier(algorithm) for algorithm in ALGORITHMS],
         )
     except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
         raise BadPasskey from None
@@ -115,7 +117,7 @@ def verify_new(assertion: Assertion, party: RelyingParty) -> NewPasskey:
         credential_id=encoded(verified.credential_id),
         public_key=verified.credential_public_key,
         sign_count=verified.sign_count,
-        transports=[each for each in how if isinstance(each, str) and len(each) < 20][:8]
+        transports=[transport for transport in how if isinstance(transport, str) and len(transport) < 20][:8]
         if isinstance(how, list)
         else [],
     )

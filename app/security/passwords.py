@@ -77,7 +77,7 @@ class Passwords:
             used, salt = extract_parameters(self._dummy), token_bytes(self._hasher.salt_len)
         else:
             used, salt = extract_parameters(like), _salt_of(like)
-        return self._in_turn(lambda: [_derived(each, salt, used) for each in secrets])
+        return self._in_turn(lambda: [_derived(secret, salt, used) for secret in secrets])
 
     def _verdict(self, stored: str, password: str) -> PasswordMatch:
         if self._fits(stored, normalised(password)):
@@ -93,7 +93,7 @@ class Passwords:
             return False
 
     def _in_turn(self, hashing: Callable[[], T]) -> T:
-        asked = time.perf_counter()
+        requested_at = time.perf_counter()
         if not self._slots.acquire(timeout=self._wait):
             raise Busy
         began = time.perf_counter()
@@ -101,7 +101,7 @@ class Passwords:
             return self._threads.submit(hashing).result()
         finally:
             self._slots.release()
-            self._observe(waited=began - asked, took=time.perf_counter() - began)
+            self._observe(waited=began - requested_at, took=time.perf_counter() - began)
 
 
 def normalised(password: str) -> str:

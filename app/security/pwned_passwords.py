@@ -1,4 +1,4 @@
-"""Whether a password is in a list of breached ones: our own short one, a k-anonymity service, or a local file."""
+"""Checks for breached passwords: a short built-in list, a k-anonymity service, or a local file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def by_file(path: Path) -> Callable[[str], bool]:
     """Search a sorted file of upper-case SHA-1 hashes in place, one a line (`HASH` or `HASH:count`)."""
 
     def is_breached(password: str) -> bool:
-        wanted = _digest(password).encode()
+        digest = _digest(password).encode()
         with path.open("rb") as file:
             low, high = 0, file.seek(0, 2)
             while low < high:
@@ -87,15 +87,15 @@ def by_file(path: Path) -> Callable[[str], bool]:
                 file.seek(middle)
                 if middle:
                     file.readline()
-                found = file.readline().strip()[:40].upper()
-                if found == wanted:
+                line = file.readline().strip()[:40].upper()
+                if line == digest:
                     return True
-                if found and found < wanted:
+                if line and line < digest:
                     low = middle + 1
                 else:
                     high = middle
             file.seek(0)
-            return file.readline().strip()[:40].upper() == wanted
+            return file.readline().strip()[:40].upper() == digest
 
     return is_breached
 

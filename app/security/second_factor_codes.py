@@ -1,4 +1,4 @@
-"""One-time codes: by time (TOTP, RFC 6238), and recovery codes."""
+"""TOTP codes (RFC 6238), recovery codes and QR codes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def seed_uri(seed: str, *, account: str, issuer: str) -> str:
 
 def qr_code(text: str) -> str:
     """`text` as an inline SVG, dark on light whatever the page's colours are."""
-    made = segno.make(text, error="m", micro=False)
-    drawn: str = made.svg_inline(
+    qr = segno.make(text, error="m", micro=False)
+    drawn: str = qr.svg_inline(
         scale=5, border=4, dark="#000", light="#fff", omitsize=True, svgclass="qr", lineclass=None
     )
     return drawn
@@ -41,17 +41,17 @@ def matching_step(seed: str, code: str, *, at: datetime) -> int | None:
     """The time step that `code` (six ASCII digits) is of, at most DRIFT away from now; None if there is none."""
     now = int(at.timestamp()) // STEP_SECONDS
     totp = pyotp.TOTP(seed)
-    found = None
+    matching = None
     for step in range(now - DRIFT, now + DRIFT + 1):
         if secrets.compare_digest(totp.generate_otp(step), code):
-            found = step
-    return found
+            matching = step
+    return matching
 
 
 def plain(typed: str) -> str:
     """A code without what people and keyboards add: spaces, dashes, capitals, digits of other scripts, look-alikes."""
-    kept = "".join(each for each in unicodedata.normalize("NFKC", typed).lower() if each.isalnum())
-    return "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in kept)
+    kept = "".join(character for character in unicodedata.normalize("NFKC", typed).lower() if character.isalnum())
+    return "".join(str(unicodedata.decimal(character)) if character.isdecimal() else character for character in kept)
 
 
 def is_time_code(code: str) -> bool:

@@ -1,4 +1,4 @@
-"""New ways in to an account (factors, connections, API keys), each of which a link in an email can undo."""
+"""New ways to sign in (factors, connections, API keys), which a link in an email can undo."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Addition:
 
     @property
     def had_app(self) -> bool:
-        return any(each.kind == Factor.TOTP for each in self.older)
+        return any(factor.kind == Factor.TOTP for factor in self.older)
 
     @property
     def older_passkeys(self) -> list[Authenticator]:
-        return [each for each in self.older if each.kind == Factor.PASSKEY]
+        return [factor for factor in self.older if factor.kind == Factor.PASSKEY]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,11 @@ class Additions:
         """The authenticators and connected accounts of `user_id`, newest first. API keys end with a reset."""
         now = self.clock()
         added = [
-            *((each.kind, each.name, each.created_at) for each in self.factors.list_all(user_id)),
-            *((Target.CONNECTION, each.provider, each.created_at) for each in self.connections.list_of(user_id)),
+            *((factor.kind, factor.name, factor.created_at) for factor in self.factors.list_all(user_id)),
+            *(
+                (Target.CONNECTION, connection.provider, connection.created_at)
+                for connection in self.connections.list_of(user_id)
+            ),
         ]
         ways = [WayIn(kind, name, at, is_recent=at > now - RECENT) for kind, name, at in added]
         return sorted(ways, key=lambda way: way.added_at, reverse=True)
@@ -107,7 +110,7 @@ class Additions:
         target = Target(link.target_kind)
         kind: str | None = target
         if target is Target.AUTHENTICATOR:
-            found = self.session.get(Authenticator, link.target_id)
-            kind = found.kind if found is not None else None
+            authenticator = self.session.get(Authenticator, link.target_id)
+            kind = authenticator.kind if authenticator is not None else None
         older = self.factors.list_older(link.user_id, link.target_at)
         return Addition(link.user_id, target, link.target_id, kind, link.target_at, older)

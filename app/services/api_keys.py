@@ -82,8 +82,8 @@ class ApiKeys:
 
     def get(self, key_id: int, *, by: Actor) -> ApiKey:
         """One's own active key, or anybody's for the command line. Raises ApiKeyNotFound."""
-        theirs = [] if isinstance(by, Operator) else [ApiKey.user_id == by.user_id]
-        key = self.session.scalar(self._active().where(ApiKey.id == key_id, *theirs))
+        condition = [] if isinstance(by, Operator) else [ApiKey.user_id == by.user_id]
+        key = self.session.scalar(self._active().where(ApiKey.id == key_id, *condition))
         if key is None:
             raise ApiKeyNotFound
         return key
@@ -127,8 +127,8 @@ class ApiKeys:
 
     def undo(self, user_id: int, key_id: int) -> None:
         """End a key of this user, if it has not ended."""
-        theirs = (ApiKey.user_id == user_id, ApiKey.id == key_id, ApiKey.ended_at.is_(None))
-        if rowcount(self.session, update(ApiKey).where(*theirs).values(ended_at=self.clock())):
+        condition = (ApiKey.user_id == user_id, ApiKey.id == key_id, ApiKey.ended_at.is_(None))
+        if rowcount(self.session, update(ApiKey).where(*condition).values(ended_at=self.clock())):
             self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
 
     def expire(self, key_id: int) -> None:

@@ -131,17 +131,17 @@ class AuditLog:
         ]
         events: list[dict[str, Any]] = [
             {
-                "id": each["event_id"],
+                "id": detail["event_id"],
                 "at": now,
                 "kind": kind,
-                "actor_id": each["subject_id"] if by_themselves else principal.account_id if principal else None,
+                "actor_id": detail["subject_id"] if by_themselves else principal.account_id if principal else None,
                 "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
-                "subject_id": each["subject_id"],
+                "subject_id": detail["subject_id"],
                 "session_id": principal.session_id or None if principal else None,
                 "request_id": visit.request_id,
-                "digest": personal_digest(each["salt"], visit.address, visit.user_agent, each["values"]),
+                "digest": personal_digest(detail["salt"], visit.address, visit.user_agent, detail["values"]),
             }
-            for each in details
+            for detail in details
         ]
         insert_rows(self.session, AuditEvent, events)
         insert_rows(self.session, AuditDetail, details)

@@ -1,4 +1,4 @@
-"""The chain of hashes over the audit log, which shows whether an event was altered, removed or inserted later.
+"""The hash chain over the audit log, which shows whether an event was changed, removed or inserted later.
 
 A scheduled job seals events in batches. A seal holds the hash of each event and the hash of the seal before it, so one
 that is known to be right, from the log of this job for example, proves all before it. After their retention the events

@@ -1,4 +1,4 @@
-"""Reading the audit log: by who, whom, what and when, newest first, a page at a time."""
+"""Search of the audit log by actor, affected user, kind and time, newest first."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ class FoundEvent:
 class AuditSearch:
     session: DbSession
 
-    def page(self, wanted: AuditFilter, *, limit: int) -> list[FoundEvent]:
+    def page(self, filters: AuditFilter, *, limit: int) -> list[FoundEvent]:
         """One statement."""
-        return [_found(row) for row in self.session.execute(self._query(wanted).limit(limit))]
+        return [_found(row) for row in self.session.execute(self._query(filters).limit(limit))]
 
-    def walk(self, wanted: AuditFilter) -> Iterator[FoundEvent]:
+    def walk(self, filters: AuditFilter) -> Iterator[FoundEvent]:
         """All of them, read CHUNK at a time."""
-        before = wanted.before
+        before = filters.before
         while True:
-            query = self._query(wanted)
+            query = self._query(filters)
             query = query if before is None else query.where(AuditEvent.id < before)
             rows = self.session.execute(query.limit(CHUNK)).all()
             yield from map(_found, rows)
@@ -82,7 +82,7 @@ class AuditSearch:
         """`email` is canonical."""
         return self.session.scalar(select(User.id).where(User.email == email))
 
-    def _query(self, wanted: AuditFilter) -> Select[*tuple[Any, ...]]:
+    def _query(self, filters: AuditFilter) -> Select[*tuple[Any, ...]]:
         query = (
             select(
                 AuditEvent.id,
@@ -108,23 +108,23 @@ class AuditSearch:
             .order_by(AuditEvent.id.desc())
         )
         for column, value in (
-            (AuditEvent.actor_id, wanted.actor_id),
-            (AuditEvent.subject_id, wanted.subject_id),
-            (AuditEvent.kind, wanted.kind),
+            (AuditEvent.actor_id, filters.actor_id),
+            (AuditEvent.subject_id, filters.subject_id),
+            (AuditEvent.kind, filters.kind),
         ):
             if value is not None:
                 query = query.where(column == value)
-        if wanted.before is not None:
-            query = query.where(AuditEvent.id < wanted.before)
+        if filters.before is not None:
+            query = query.where(AuditEvent.id < filters.before)
         # Times as ids too, so that the walk along the ids begins and ends where it should.
-        if wanted.since is not None:
-            first = _ids(AuditEvent.at >= shifted(wanted.since, -SKEW)).order_by(AuditEvent.at, AuditEvent.id)
-            query = query.where(AuditEvent.id >= first.limit(1).scalar_subquery(), AuditEvent.at >= wanted.since)
-        if wanted.until is not None:
-            last = _ids(AuditEvent.at < shifted(wanted.until, SKEW)).order_by(
+        if filters.since is not None:
+            first = _ids(AuditEvent.at >= shifted(filters.since, -SKEW)).order_by(AuditEvent.at, AuditEvent.id)
+            query = query.where(AuditEvent.id >= first.limit(1).scalar_subquery(), AuditEvent.at >= filters.since)
+        if filters.until is not None:
+            last = _ids(AuditEvent.at < shifted(filters.until, SKEW)).order_by(
                 AuditEvent.at.desc(), AuditEvent.id.desc()
             )
-            query = query.where(AuditEvent.id <= last.limit(1).scalar_subquery(), AuditEvent.at < wanted.until)
+            query = query.where(AuditEvent.id <= last.limit(1).scalar_subquery(), AuditEvent.at < filters.until)
         return query
 
 

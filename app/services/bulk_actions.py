@@ -1,4 +1,4 @@
-"""One act on several users, each judged alone."""
+"""One action on several users, each checked separately."""
 
 from __future__ import annotations
 

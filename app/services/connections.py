@@ -1,4 +1,4 @@
-"""Connections: identities at providers (OAuth 2.0, OpenID Connect) that an account can be signed in to with."""
+"""Connected accounts: identities at providers (OAuth 2.0, OpenID Connect)."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Connections:
     def find(self, identity: Identity) -> OAuthIdentity | None:
         """The connection of this identity, by issuer and subject alone; others wait until the transaction ends."""
         advisory_lock(self.session, f"{identity.issuer} {identity.subject}")
-        known = (OAuthIdentity.issuer == identity.issuer, OAuthIdentity.subject == identity.subject)
-        return self.session.scalar(select(OAuthIdentity).where(*known))
+        condition = (OAuthIdentity.issuer == identity.issuer, OAuthIdentity.subject == identity.subject)
+        return self.session.scalar(select(OAuthIdentity).where(*condition))
 
     def sign_up(self, identity: Identity) -> OAuthIdentity:
         """Create an account for an address that the provider has confirmed, or take the one that waits for it.
@@ -86,13 +86,13 @@ class Connections:
 
     def connect(self, user_id: int, identity: Identity) -> OAuthIdentity:
         """Connect it to the account of who is signed in, and notify them. Raises IdentityTaken, TooManyConnections."""
-        found = self.find(identity)
-        if found is not None:
-            if found.user_id != user_id:
+        connection = self.find(identity)
+        if connection is not None:
+            if connection.user_id != user_id:
                 raise IdentityTaken
-            return found
-        theirs = OAuthIdentity.user_id == user_id
-        if not has_room(self.session, theirs, at_most=MAX_CONNECTIONS, lock=f"connections:{user_id}"):
+            return connection
+        condition = OAuthIdentity.user_id == user_id
+        if not has_room(self.session, condition, at_most=MAX_CONNECTIONS, lock=f"connections:{user_id}"):
             raise TooManyConnections
         added = self._add(user_id, identity)
         about = {"provider": identity.provider, **undoable(added)}
@@ -102,7 +102,7 @@ class Connections:
 
     def get(self, user_id: int, connection_id: int) -> OAuthIdentity:
         """One of the user's own. Raises ConnectionNotFound."""
-        found = next((each for each in self.list_of(user_id) if each.id == connection_id), None)
+        found = next((connection for connection in self.list_of(user_id) if connection.id == connection_id), None)
         if found is None:
             raise ConnectionNotFound
         return found
@@ -111,11 +111,11 @@ class Connections:
         """Remove one, unless it is the last way in. Raises ConnectionNotFound, LastSignInMethod."""
         # The user's row is locked, so that of two that are left only one can be removed.
         user = self.session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
-        found = self.get(user_id, connection_id)
+        connection = self.get(user_id, connection_id)
         if user.hashed_password is None and len(self.list_of(user_id)) == 1 and not self.factors.list_passkeys(user_id):
             raise LastSignInMethod
-        self.session.delete(found)
-        event_id = self.audit.record("connection.removed", subject_id=user_id, provider=found.provider)
+        self.session.delete(connection)
+        event_id = self.audit.record("connection.removed", subject_id=user_id, provider=connection.provider)
         self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))
 
     def remove_added_since(self, user_id: int, at: datetime) -> None:

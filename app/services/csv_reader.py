@@ -1,4 +1,4 @@
-"""Reading CSV files as people make them, in a memory that does not grow with the file."""
+"""A CSV reader for files from spreadsheets, with constant memory."""
 
 from __future__ import annotations
 

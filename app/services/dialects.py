@@ -1,4 +1,4 @@
-"""Statements that differ between the databases."""
+"""Statements that differ between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def has_room(session: DbSession, *rows: ColumnElement[bool], at_most: int, lock:
     so each counts what the one before it has added.
     """
     advisory_lock(session, lock)
-    found: int = session.scalars(select(func.count()).where(*rows)).one()
-    return found < at_most
+    count: int = session.scalars(select(func.count()).where(*rows)).one()
+    return count < at_most
 
 
 def rowcount(session: DbSession, statement: Update | Delete) -> int:
@@ -53,14 +53,14 @@ def insert_rows(session: DbSession, into: type[Base] | Table, rows: Sequence[dic
     table = into if isinstance(into, Table) else cast(Table, into.__table__)
     connection = session.connection()
     dialect, quote = connection.dialect, connection.dialect.identifier_preparer
-    columns = [each for each in table.columns if each.name in rows[0] or _default_of(each) is not None]
+    columns = [column for column in table.columns if column.name in rows[0] or _default_of(column) is not None]
     target = f"{quote.format_table(table)} ({', '.join(quote.quote(each.name) for each in columns)})"
-    values = [*zip(*(_encoded(each, rows, dialect) for each in columns), strict=True)]
+    values = [*zip(*(_encoded(column, rows, dialect) for column in columns), strict=True)]
     if dialect.name == "postgresql":
         cursor: Any = connection.connection.cursor()
         with cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
-            for each in values:
-                copy.write_row(each)
+            for value in values:
+                copy.write_row(value)
     else:
         marks = ", ".join("?" * len(columns))
         connection.exec_driver_sql(f"INSERT INTO {target} VALUES ({marks})", values)  # noqa: S608 - our tables' names.

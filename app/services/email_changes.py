@@ -1,4 +1,4 @@
-"""Pending changes of address: ended by whatever secures an account."""
+"""Pending email changes, ended by anything that secures an account."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class EmailChanges:
     def check_quota(self, user_id: int) -> None:
         """Each requested change sends a mail to each address. Raises TooManyChanges."""
         since = self.clock() - timedelta(hours=1)
-        asked = (EmailChange.user_id == user_id, EmailChange.requested_at > since)
+        condition = (EmailChange.user_id == user_id, EmailChange.requested_at > since)
         at_most = self.lifetimes.mails_per_hour
-        if not has_room(self.session, *asked, at_most=at_most, lock=f"email_changes:{user_id}"):
+        if not has_room(self.session, *condition, at_most=at_most, lock=f"email_changes:{user_id}"):
             raise TooManyChanges
 
     def cancel(self, user_id: int) -> None:

@@ -51,10 +51,10 @@ class FactorResets:
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
             raise NotSetUp("The user has no second factor.")
-        found = self.find_open(user.id)
-        if found is not None:
-            self._enqueue(found)  # Its job may have been cancelled, or run before its time.
-            return found
+        reset = self.find_open(user.id)
+        if reset is not None:
+            self._enqueue(reset)  # Its job may have been cancelled, or run before its time.
+            return reset
         now = self.clock()
         begun = FactorReset(user_id=user.id, begun_at=now, due_at=now + self.lifetimes.factor_reset, reason=reason)
         self.session.add(begun)
@@ -86,16 +86,16 @@ class FactorResets:
     def get_cancellable(self, token: str) -> FactorReset:
         """The reset that the link of `token` cancels. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.KEEP_FACTORS)
-        found = self.session.get(FactorReset, link.target_id)
-        if found is None or found.ended_at is not None:
+        reset = self.session.get(FactorReset, link.target_id)
+        if reset is None or reset.ended_at is not None:
             raise InvalidLink
-        return found
+        return reset
 
     def cancel_by_link(self, token: str) -> None:
         """End the wait with a link that was sent to an old address of the owner. Raises InvalidLink, NotSetUp."""
-        found = self.get_cancellable(token)
+        reset = self.get_cancellable(token)
         self.links.spend_link(token, Purpose.KEEP_FACTORS)
-        self._cancel(found.user_id)
+        self._cancel(reset.user_id)
 
     def is_old_address(self, waiting: FactorReset, since: datetime) -> bool:
         """Whether an address that is the owner's `since` then may cancel a reset."""
@@ -113,9 +113,9 @@ class FactorResets:
             FactorReset.id == reset_id, FactorReset.ended_at.is_(None), FactorReset.due_at <= self.clock()
         )
         if not rowcount(self.session, waiting.values(ended_at=self.clock())):
-            found = self.session.get(FactorReset, reset_id)
-            if found is not None and found.ended_at is None:
-                self._enqueue(found)
+            reset = self.session.get(FactorReset, reset_id)
+            if reset is not None and reset.ended_at is None:
+                self._enqueue(reset)
             return False
         user_id = self.session.scalars(select(FactorReset.user_id).where(FactorReset.id == reset_id)).one()
         self.factors.remove_all(user_id)

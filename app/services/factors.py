@@ -98,13 +98,13 @@ class Factors:
 
     def has_any(self, user_id: int) -> bool:
         """Whether a password is not enough to sign in."""
-        found = select(Authenticator.id).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
-        return self.session.scalar(found.limit(1)) is not None
+        query = select(Authenticator.id).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
+        return self.session.scalar(query.limit(1)) is not None
 
     def list_all(self, user_id: int) -> list[Authenticator]:
         """The confirmed ones, without recovery codes."""
-        theirs = select(Authenticator).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
-        return list(self.session.scalars(theirs.order_by(Authenticator.id)))
+        query = select(Authenticator).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
+        return list(self.session.scalars(query.order_by(Authenticator.id)))
 
     def find(self, user_id: int, factor: Factor) -> Authenticator | None:
         """The confirmed one of this kind."""
@@ -173,15 +173,22 @@ class Factors:
 
     def get(self, user_id: int, authenticator_id: int) -> Authenticator:
         """An authenticator app or a passkey of theirs. Raises NotSetUp."""
-        found = self.session.get(Authenticator, authenticator_id)
-        if found is None or found.user_id != user_id or found.confirmed_at is None or found.kind == Factor.RECOVERY:
+        authenticator = self.session.get(Authenticator, authenticator_id)
+        if (
+            authenticator is None
+            or authenticator.user_id != user_id
+            or authenticator.confirmed_at is None
+            or authenticator.kind == Factor.RECOVERY
+        ):
             raise NotSetUp
-        return found
+        return authenticator
 
-    def is_last(self, found: Authenticator) -> bool:
+    def is_last(self, authenticator: Authenticator) -> bool:
         """Whether a password would be enough without it."""
         others = select(Authenticator.id).where(
-            *_confirmed(found.user_id), Authenticator.kind != Factor.RECOVERY, Authenticator.id != found.id
+            *_confirmed(authenticator.user_id),
+            Authenticator.kind != Factor.RECOVERY,
+            Authenticator.id != authenticator.id,
         )
         return self.session.scalar(others.limit(1)) is None
 
@@ -191,15 +198,15 @@ class Factors:
         Raises NotSetUp, FactorRequired, LastFactor, LastSignInMethod.
         """
         self._lock(user_id)
-        found = self.get(user_id, authenticator_id)
-        is_last, kind, name = self.is_last(found), found.kind, found.name
+        authenticator = self.get(user_id, authenticator_id)
+        is_last, kind, name = self.is_last(authenticator), authenticator.kind, authenticator.name
         if is_last and self.are_required(user_id):
             raise FactorRequired
         if is_last and not also_last:
             raise LastFactor
-        if kind == Factor.PASSKEY and not self._has_another_way_in(found):
+        if kind == Factor.PASSKEY and not self._has_another_way_in(authenticator):
             raise LastSignInMethod
-        self.session.delete(found)
+        self.session.delete(authenticator)
         self.session.flush()
         if is_last:
             self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
@@ -227,13 +234,15 @@ class Factors:
 
     def _undo(self, user_id: int, authenticator_id: int) -> int | None:
         """Returns the id of the audit event, where a factor was removed."""
-        found, event_id = self.session.get(Authenticator, authenticator_id), None
-        if found is not None and found.user_id == user_id:
-            if found.confirmed_at is not None and found.kind != Factor.RECOVERY:
-                event_id = self.audit.record("factor.removed", subject_id=user_id, factor=found.kind, name=found.name)
-            self.session.delete(found)
+        authenticator, event_id = self.session.get(Authenticator, authenticator_id), None
+        if authenticator is not None and authenticator.user_id == user_id:
+            if authenticator.confirmed_at is not None and authenticator.kind != Factor.RECOVERY:
+                event_id = self.audit.record(
+                    "factor.removed", subject_id=user_id, factor=authenticator.kind, name=authenticator.name
+                )
+            self.session.delete(authenticator)
             self.session.flush()
-        self._bring_back(user_id, authenticator_id, removed=found)
+        self._bring_back(user_id, authenticator_id, removed=authenticator)
         if not self.has_any(user_id):
             self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
         return event_id
@@ -257,15 +266,15 @@ class Factors:
 
     def list_older(self, user_id: int, at: datetime) -> list[Authenticator]:
         """The second factors that were in use at `at`, one that was replaced since included; no recovery codes."""
-        theirs = select(Authenticator).where(*_in_use(user_id, at), Authenticator.kind != Factor.RECOVERY)
-        return list(self.session.scalars(theirs.order_by(Authenticator.id)))
+        query = select(Authenticator).where(*_in_use(user_id, at), Authenticator.kind != Factor.RECOVERY)
+        return list(self.session.scalars(query.order_by(Authenticator.id)))
 
-    def _has_another_way_in(self, found: Authenticator) -> bool:
+    def _has_another_way_in(self, authenticator: Authenticator) -> bool:
         """A password, a connection, or another passkey."""
-        with_password = select(User.id).where(User.id == found.user_id, User.hashed_password.is_not(None))
-        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == found.user_id).limit(1)
+        with_password = select(User.id).where(User.id == authenticator.user_id, User.hashed_password.is_not(None))
+        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == authenticator.user_id).limit(1)
         return (
-            len(self.list_passkeys(found.user_id)) > 1
+            len(self.list_passkeys(authenticator.user_id)) > 1
             or self.session.scalar(with_password) is not None
             or self.session.scalar(connected) is not None
         )
@@ -287,8 +296,8 @@ class Factors:
         user_id, now = principal.user_id, self.clock()
         self._lock(user_id)
         is_first = not self.has_any(user_id)
-        theirs = _confirmed(user_id, Factor.PASSKEY)
-        if not has_room(self.session, *theirs, at_most=MAX_PASSKEYS, lock=f"passkeys:{user_id}"):
+        condition = _confirmed(user_id, Factor.PASSKEY)
+        if not has_room(self.session, *condition, at_most=MAX_PASSKEYS, lock=f"passkeys:{user_id}"):
             raise TooManyPasskeys
         added = Authenticator(
             user_id=user_id, kind=Factor.PASSKEY, name=name, created_at=now, confirmed_at=now, **asdict(new)
@@ -306,14 +315,16 @@ class Factors:
     def use_passkey(self, passkey: Authenticator, *, sign_count: int) -> ProvedFactor:
         """Note its use, and a counter that did not grow: there could be a copy. Raises BadPasskey if it is gone."""
         self._lock(passkey.user_id)
-        found = self.session.get(Authenticator, passkey.id)
-        if found is None:
+        authenticator = self.session.get(Authenticator, passkey.id)
+        if authenticator is None:
             raise BadPasskey
-        if (sign_count or found.sign_count) and sign_count <= (found.sign_count or 0):
-            event_id = self.audit.record("factor.counter_fell", subject_id=found.user_id, name=found.name)
-            self.job_queue.enqueue(SendFactorChanged(user_id=found.user_id, event_id=event_id))
-        found.sign_count, found.last_used_at = sign_count, self.clock()
-        return ProvedFactor(found.user_id, found.created_at)
+        if (sign_count or authenticator.sign_count) and sign_count <= (authenticator.sign_count or 0):
+            event_id = self.audit.record(
+                "factor.counter_fell", subject_id=authenticator.user_id, name=authenticator.name
+            )
+            self.job_queue.enqueue(SendFactorChanged(user_id=authenticator.user_id, event_id=event_id))
+        authenticator.sign_count, authenticator.last_used_at = sign_count, self.clock()
+        return ProvedFactor(authenticator.user_id, authenticator.created_at)
 
     def _begin_with(self, principal: Principal, recovery: Sequence[str]) -> None:
         """What comes with the first factor."""
@@ -323,9 +334,9 @@ class Factors:
     def _keep_recovery(self, user_id: int, hashes: Sequence[str]) -> None:
         self.session.execute(delete(Authenticator).where(*_of(user_id, Factor.RECOVERY)))
         now = self.clock()
-        made = {"user_id": user_id, "kind": Factor.RECOVERY, "created_at": now, "confirmed_at": now}
+        values = {"user_id": user_id, "kind": Factor.RECOVERY, "created_at": now, "confirmed_at": now}
         if hashes:
-            self.session.execute(insert(Authenticator), [made | {"code_hash": each} for each in hashes])
+            self.session.execute(insert(Authenticator), [values | {"code_hash": code_hash} for code_hash in hashes])
 
     def _added(self, added: Authenticator) -> None:
         about = {"factor": added.kind, "name": added.name, **undoable(added)}
@@ -347,34 +358,36 @@ class Factors:
         """
         which = _usable(user_id, Factor.TOTP, at)
         count = self._charge(user_id, which, device_token)
-        found = self.session.scalar(select(Authenticator).where(*which).order_by(Authenticator.id.desc()).limit(1))
-        step = self._matching_step(found, code) if found else None
-        if found is None or step is None or not self._take_step(found, step):
+        authenticator = self.session.scalar(
+            select(Authenticator).where(*which).order_by(Authenticator.id.desc()).limit(1)
+        )
+        step = self._matching_step(authenticator, code) if authenticator else None
+        if authenticator is None or step is None or not self._take_step(authenticator, step):
             raise self._refuse(user_id, Factor.TOTP, count)
         self._accept(which, count)
-        return ProvedFactor(user_id, found.created_at)
+        return ProvedFactor(user_id, authenticator.created_at)
 
-    def _matching_step(self, found: Authenticator, code: str) -> int | None:
+    def _matching_step(self, authenticator: Authenticator, code: str) -> int | None:
         """None also where the seed's key is gone; `flask doctor` says so."""
         try:
-            return matching_step(self._open(found), code, at=self.clock()) if is_time_code(code) else None
+            return matching_step(self._open(authenticator), code, at=self.clock()) if is_time_code(code) else None
         except CannotOpen:
             return None
 
-    def _take_step(self, found: Authenticator, step: int) -> bool:
+    def _take_step(self, authenticator: Authenticator, step: int) -> bool:
         """Of all that come with a code of this step or an earlier one, only the first is accepted."""
         newer = or_(Authenticator.last_step.is_(None), Authenticator.last_step < step)
-        taken = update(Authenticator).where(Authenticator.id == found.id, newer)
+        taken = update(Authenticator).where(Authenticator.id == authenticator.id, newer)
         return rowcount(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
 
     def begin_recovery(self, user_id: int, *, device_token: str | None, at: datetime | None = None) -> RecoveryTry:
         """Count a try. Raises TooManyTries, AuthenticatorLocked, WrongCode where there are (or were) no codes."""
         which = _usable(user_id, Factor.RECOVERY, at)
         count = self._charge(user_id, which, device_token)
-        found = self.session.scalar(select(Authenticator).where(*which).limit(1))
-        if found is None or found.code_hash is None:
+        authenticator = self.session.scalar(select(Authenticator).where(*which).limit(1))
+        if authenticator is None or authenticator.code_hash is None:
             raise self._refuse(user_id, Factor.RECOVERY, count)
-        return RecoveryTry(count, found.code_hash)
+        return RecoveryTry(count, authenticator.code_hash)
 
     def use_recovery(
         self, user_id: int, attempt: RecoveryTry, hashed: str | None, *, at: datetime | None = None
@@ -440,9 +453,9 @@ class Factors:
 
     def trust(self, user_id: int, device_token: str, *, visit: Visit) -> None:
         """Let a password be enough in this browser for 30 days."""
-        known = Device.user_id == user_id, Device.token_hash == token_hash(device_token)
+        condition = Device.user_id == user_id, Device.token_hash == token_hash(device_token)
         until = self.clock() + TRUSTED_FOR
-        self.session.execute(update(Device).where(*known).values(trusted_until=until, user_agent=visit.user_agent))
+        self.session.execute(update(Device).where(*condition).values(trusted_until=until, user_agent=visit.user_agent))
         self.audit.record("browser.trusted", subject_id=user_id, actor_id=user_id)
 
     def is_trusted(self, user_id: int, device_token: str | None) -> bool:
@@ -466,15 +479,18 @@ class Factors:
     def reencrypt(self, *, at_most: int = 500) -> int:
         """Seal with the current key what an earlier one has sealed; returns how many."""
         _, *earlier = map(key_id, self.secret_keys)
-        old = or_(false(), *(Authenticator.secret.startswith(f"{each}.", autoescape=True) for each in earlier))
+        old = or_(
+            false(),
+            *(Authenticator.secret.startswith(f"{key}.", autoescape=True) for key in earlier),
+        )
         sealed = 0
-        for each in self.session.scalars(select(Authenticator).where(old).limit(at_most)).all():
+        for authenticator in self.session.scalars(select(Authenticator).where(old).limit(at_most)).all():
             try:
-                secret = self._open(each)
+                secret = self._open(authenticator)
             except CannotOpen:
-                log.warning("a seed cannot be opened", extra={"authenticator_id": each.id})
+                log.warning("a seed cannot be opened", extra={"authenticator_id": authenticator.id})
                 continue
-            each.secret = seal(secret, purpose=_purpose(each.user_id), secret_keys=self.secret_keys)
+            authenticator.secret = seal(secret, purpose=_purpose(authenticator.user_id), secret_keys=self.secret_keys)
             sealed += 1
         self.session.flush()
         return sealed
@@ -493,20 +509,20 @@ class Factors:
 
     def count_lost(self) -> int:
         """How many seeds were sealed with a key that is not here any more."""
-        known = (Authenticator.secret.startswith(f"{key_id(each)}.", autoescape=True) for each in self.secret_keys)
-        lost = select(func.count()).where(Authenticator.secret.is_not(None), ~or_(*known))
+        readable = (Authenticator.secret.startswith(f"{key_id(key)}.", autoescape=True) for key in self.secret_keys)
+        lost = select(func.count()).where(Authenticator.secret.is_not(None), ~or_(*readable))
         return self.session.scalar(lost) or 0
 
-    def _open(self, found: Authenticator) -> str:
-        return unseal(found.secret or "", purpose=_purpose(found.user_id), secret_keys=self.secret_keys)
+    def _open(self, authenticator: Authenticator) -> str:
+        return unseal(authenticator.secret or "", purpose=_purpose(authenticator.user_id), secret_keys=self.secret_keys)
 
     def _pending(self, user_id: int) -> Authenticator:
         """Raises NotSetUp."""
         recent = select(Authenticator).where(*_pending(user_id), Authenticator.created_at > self.clock() - PENDING_FOR)
-        found = self.session.scalar(recent.order_by(Authenticator.id.desc()).limit(1))
-        if found is None:
+        authenticator = self.session.scalar(recent.order_by(Authenticator.id.desc()).limit(1))
+        if authenticator is None:
             raise NotSetUp
-        return found
+        return authenticator
 
     def _lock(self, user_id: int) -> None:
         self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))

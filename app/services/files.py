@@ -1,4 +1,4 @@
-"""Files kept in the database, in pieces, for a while."""
+"""Temporary files stored in the database in pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is deleted automatically, and after how long."""
+"""Automatic deletion of expired rows."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Housekeeping:
 
     def _delete(self, model: type[Base], is_due: ColumnElement[bool], at_most: int) -> int:
         key: Any = model.__table__.c.id
-        some = select(key).where(is_due).limit(at_most)
-        return rowcount(self.session, delete(model).where(key.in_(some)).execution_options(synchronize_session=False))
+        keys = select(key).where(is_due).limit(at_most)
+        return rowcount(self.session, delete(model).where(key.in_(keys)).execution_options(synchronize_session=False))
 
 
 def _is_over(change: type[EmailChange], before: datetime) -> ColumnElement[bool]:

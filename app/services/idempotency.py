@@ -1,4 +1,4 @@
-"""Idempotency keys: a repeated request gets the first answer (draft-ietf-httpapi-idempotency-key)."""
+"""Idempotency keys: a repeated request gets the first response (draft-ietf-httpapi-idempotency-key)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Idempotency:
         )
         if self.session.execute(row.on_conflict_do_nothing().returning(IdempotentAnswer.id)).first() is not None:
             return None
-        found = self.session.scalars(select(IdempotentAnswer).where(mine)).one()
-        if found.fingerprint != fingerprint:
+        stored = self.session.scalars(select(IdempotentAnswer).where(mine)).one()
+        if stored.fingerprint != fingerprint:
             raise IdempotencyKeyReused
-        return found
+        return stored
 
     def release(self, *, caller: str, key: str) -> None:
         """Give the key back: the request was refused, and can be sent again."""

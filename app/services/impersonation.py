@@ -1,4 +1,4 @@
-"""Acting as somebody else: for a reason, for a while, never with more than one holds, and told to the person after."""
+"""Impersonation: with a reason, for a limited time, up to your own permissions; the user is notified."""
 
 from __future__ import annotations
 

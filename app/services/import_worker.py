@@ -1,4 +1,4 @@
-"""What a worker does with an import of users: judge each row of the file, then apply it exactly once.
+"""User imports in a worker: decide about each row of the file, then apply it exactly once.
 
 A row never does more than the importer could do by hand, with the permissions that their credential had then and they
 still have.
@@ -92,22 +92,26 @@ class ImportWorker:
 
     def find(self, import_id: int, phase: Phase) -> UserImport | None:
         """The import, if it is in this phase."""
-        found = self.session.get(UserImport, import_id)
-        return found if found is not None and found.phase == phase else None
+        user_import = self.session.get(UserImport, import_id)
+        return user_import if user_import is not None and user_import.phase == phase else None
 
-    def importer(self, found: UserImport) -> Actor:
+    def importer(self, user_import: UserImport) -> Actor:
         """Who imports, with what they may do now. Raises UnreadableFile if they may not."""
-        if found.by_operator:
+        if user_import.by_operator:
             return OPERATOR
-        user = self.session.get(User, found.owner_id, options=[selectinload(User.roles)]) if found.owner_id else None
+        user = (
+            self.session.get(User, user_import.owner_id, options=[selectinload(User.roles)])
+            if user_import.owner_id
+            else None
+        )
         permissions = (
-            permissions_of(user.roles) & set(found.permissions) if user and user.can_sign_in() else frozenset()
+            permissions_of(user.roles) & set(user_import.permissions) if user and user.can_sign_in() else frozenset()
         )
         if user is None or USERS_IMPORT not in permissions:
             raise UnreadableFile("The user who started this import can no longer import users.")
         now = self.clock()
         # What the check shows is what would be done after a confirmation; it is asked for at the start.
-        is_confirmed = found.is_confirmed or found.phase == Phase.CHECKING
+        is_confirmed = user_import.is_confirmed or user_import.phase == Phase.CHECKING
         return Principal(
             user_id=user.id,
             name=user.name,
@@ -118,50 +122,54 @@ class ImportWorker:
             session_id=0,
             authenticated_at=now,
             confirmed_at=now if is_confirmed else NEVER,
-            via="api_key" if found.by_key else "cookie",
+            via="api_key" if user_import.by_key else "cookie",
         )
 
     def check(self, import_id: int, records: Sequence[Record], *, by: Actor) -> None:
         """Judge rows that were read, and store them."""
-        found = self.session.get_one(UserImport, import_id)
+        user_import = self.session.get_one(UserImport, import_id)
         rows = [_understood(import_id, record) for record in records]
         self._refuse_repetitions(import_id, rows)
         readable = [row for row in rows if row["outcome"] == RowOutcome.NEW]
-        known = self._known([row["email"] for row in readable])
+        users = self._known([row["email"] for row in readable])
         known_roles, narrowing = self._roles(), set()
         for row in readable:
-            verdict = self._judge(row["name"], row["roles"], known.get(row["email"]), known_roles, by=by)
+            verdict = self._judge(row["name"], row["roles"], users.get(row["email"]), known_roles, by=by)
             row["outcome"], row["reason"] = verdict.outcome, verdict.reason
             if verdict.is_narrowing:
                 narrowing.add(row["number"])
         insert_rows(self.session, UserImportRow, rows)
-        found.checked = _added(found.checked, (row["outcome"] for row in rows))
-        found.gives_roles |= any(row["outcome"] in TO_DO and set(row["roles"]) - {MEMBER} for row in rows)
+        user_import.checked = _added(user_import.checked, (row["outcome"] for row in rows))
+        user_import.gives_roles |= any(row["outcome"] in TO_DO and set(row["roles"]) - {MEMBER} for row in rows)
         kinds = [(row["number"], NARROWED if row["number"] in narrowing else row["outcome"]) for row in rows]
-        self._keep_examples(found, kinds)
+        self._keep_examples(user_import, kinds)
 
     def close_check(self, import_id: int, *, ignored: Sequence[str]) -> int:
         """Returns how many rows there are."""
-        found = self.session.get_one(UserImport, import_id)
-        found.phase, found.rows, found.ignored = Phase.CHECKED, sum(found.checked.values()), list(ignored)
-        self._drop_file(found)
-        return found.rows
+        user_import = self.session.get_one(UserImport, import_id)
+        user_import.phase, user_import.rows, user_import.ignored = (
+            Phase.CHECKED,
+            sum(user_import.checked.values()),
+            list(ignored),
+        )
+        self._drop_file(user_import)
+        return user_import.rows
 
     def refuse(self, import_id: int, problem: str) -> None:
         """Nothing more is done; `problem` is why."""
-        found = self.session.get_one(UserImport, import_id)
-        found.phase, found.problem, found.ended_at = Phase.REFUSED, problem[:500], self.clock()
-        self._drop_file(found)
+        user_import = self.session.get_one(UserImport, import_id)
+        user_import.phase, user_import.problem, user_import.ended_at = Phase.REFUSED, problem[:500], self.clock()
+        self._drop_file(user_import)
 
     def apply(self, import_id: int, *, after: int, limit: int, by: Actor) -> tuple[int, int]:
         """Apply the next rows of the file; returns how many there were, and the number of the last."""
-        found = self.session.get_one(UserImport, import_id)
+        user_import = self.session.get_one(UserImport, import_id)
         rows = self._rows(import_id, after=after, limit=limit)
         to_do = [row for row in rows if row.outcome in TO_DO]
-        known = self._known([row.email for row in to_do], lock=True)
+        users = self._known([row.email for row in to_do], lock=True)
         known_roles, fresh = self._roles(), []
         for row in to_do:
-            user = known.get(row.email)
+            user = users.get(row.email)
             verdict = self._judge(row.name, row.roles, user, known_roles, by=by)
             if verdict.outcome == RowOutcome.NEW and row.outcome == RowOutcome.NEW:
                 fresh.append(row)
@@ -172,17 +180,17 @@ class ImportWorker:
             else:
                 row.outcome = RowOutcome.REFUSED
                 row.reason = "The account was created or deleted since the check."
-        self._add(found, fresh, by=by)
+        self._add(user_import, fresh, by=by)
         self._keep_outcomes(import_id, to_do)
-        found.applied = _added(found.applied, (row.outcome for row in rows))
+        user_import.applied = _added(user_import.applied, (row.outcome for row in rows))
         turned = [row for row in to_do if row.outcome == RowOutcome.REFUSED]
-        self._keep_examples(found, [(row.number, row.outcome) for row in turned])
+        self._keep_examples(user_import, [(row.number, row.outcome) for row in turned])
         return len(rows), rows[-1].number if rows else after
 
     def close(self, import_id: int) -> None:
-        found = self.session.get_one(UserImport, import_id)
-        found.phase, found.ended_at = Phase.DONE, self.clock()
-        self.audit.record("import.done", subject_id=None, import_id=found.id, **found.applied)
+        user_import = self.session.get_one(UserImport, import_id)
+        user_import.phase, user_import.ended_at = Phase.DONE, self.clock()
+        self.audit.record("import.done", subject_id=None, import_id=user_import.id, **user_import.applied)
 
     def _rows(self, import_id: int, *, after: int, limit: int) -> list[_Row]:
         columns = (getattr(UserImportRow, field.name) for field in fields(_Row))
@@ -267,7 +275,7 @@ class ImportWorker:
         else:
             row.outcome = RowOutcome.UPDATED
 
-    def _add(self, found: UserImport, rows: Sequence[_Row], *, by: Actor) -> None:
+    def _add(self, user_import: UserImport, rows: Sequence[_Row], *, by: Actor) -> None:
         """Accounts with a confirmed address and no password, or with an invitation."""
         if not rows:
             return
@@ -278,7 +286,7 @@ class ImportWorker:
                 "email": row.email,
                 "name": row.name,
                 "is_active": True,
-                "email_verified_at": None if found.invites else now,
+                "email_verified_at": None if user_import.invites else now,
                 "created_at": now,
                 "updated_at": now,
                 "version": 1,
@@ -288,27 +296,30 @@ class ImportWorker:
         ids = {
             email: user_id for user_id, email in self.session.execute(added.returning(User.id, User.email), accounts)
         }
-        made = [row for row in rows if row.email in ids]
+        added_rows = [row for row in rows if row.email in ids]
         for row in rows:
             row.outcome = RowOutcome.ADDED if row.email in ids else RowOutcome.REFUSED
             row.reason = None if row.email in ids else "Someone signed up with this email address since the check."
-        words = [{"user_id": ids[row.email], "word": word} for row in made for word in words_of(row.name)]
+        words = [{"user_id": ids[row.email], "word": word} for row in added_rows for word in words_of(row.name)]
         insert_rows(self.session, UserWord, words)
-        if found.invites:
-            self._invite({ids[row.email]: row.roles for row in made}, by=by)
-        elif made:
+        if user_import.invites:
+            self._invite({ids[row.email]: row.roles for row in added_rows}, by=by)
+        elif added_rows:
             role_ids = {role.name: role.id for role in self.roles.list_all()}
             pairs = [
                 {"user_id": ids[row.email], "role_id": role_ids[role]}
-                for row in made
+                for row in added_rows
                 for role in {*row.roles} or {MEMBER}
             ]
             insert_rows(self.session, user_roles, pairs)
         self.audit.record_all(
             "user.imported",
             [
-                (ids[row.email], {"email": row.email, "name": row.name, "roles": row.roles, "import_id": found.id})
-                for row in made
+                (
+                    ids[row.email],
+                    {"email": row.email, "name": row.name, "roles": row.roles, "import_id": user_import.id},
+                )
+                for row in added_rows
             ],
         )
 
@@ -355,35 +366,35 @@ class ImportWorker:
         return {role.name: role for role in self.roles.list_all()}
 
     @staticmethod
-    def _keep_examples(found: UserImport, rows: Iterable[tuple[int, str]]) -> None:
+    def _keep_examples(user_import: UserImport, rows: Iterable[tuple[int, str]]) -> None:
         """The numbers of the first rows that are refused, changed or NARROWED, for the page."""
-        counts = Counter(outcome for _, outcome in found.examples)
-        kept = list(found.examples)
+        counts = Counter(outcome for _, outcome in user_import.examples)
+        kept = list(user_import.examples)
         for number, outcome in rows:
             if outcome in {RowOutcome.REFUSED, RowOutcome.CHANGED, NARROWED} and counts[outcome] < MAX_EXAMPLES:
                 counts[outcome] += 1
                 kept.append([number, str(outcome)])
-        if len(kept) > len(found.examples):
-            found.examples = sorted(kept)
+        if len(kept) > len(user_import.examples):
+            user_import.examples = sorted(kept)
 
-    def _drop_file(self, found: UserImport) -> None:
-        if found.file_id is not None:
-            file_id, found.file_id = found.file_id, None
+    def _drop_file(self, user_import: UserImport) -> None:
+        if user_import.file_id is not None:
+            file_id, user_import.file_id = user_import.file_id, None
             self.session.flush()
             self.files.delete(file_id)
 
 
 def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """Our column for each of the file's, and those that are ignored. Raises UnreadableFile without addresses."""
-    known = {name: ALIASES.get(name, name) for name in names}
-    used = {name: column for name, column in known.items() if column in COLUMNS}
+    columns = {name: ALIASES.get(name, name) for name in names}
+    used = {name: column for name, column in columns.items() if column in COLUMNS}
     if "email" not in used.values():
         raise UnreadableFile(
             "The first row must contain a column “email”. The columns “name” and “roles” are optional."
         )
     if len(set(used.values())) < len(used):
         raise UnreadableFile("Two columns in the first row have the same meaning.")
-    return used, [name for name in known if name not in used and name]
+    return used, [name for name in columns if name not in used and name]
 
 
 def _check_there(user: User) -> None:

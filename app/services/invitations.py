@@ -1,4 +1,4 @@
-"""Invitations: accounts whose owner sets name and password with a link in a mail, and gets the promised roles."""
+"""Invitations: accounts whose owner sets name and password with a link, and gets the invited roles."""
 
 from __future__ import annotations
 
@@ -74,17 +74,17 @@ class Invitations:
     def get(self, invitation_id: int, *, lock: bool = False) -> Invitation:
         """One that was not accepted. Raises InvitationNotFound."""
         query = self._pending().where(Invitation.id == invitation_id)
-        found = self.session.scalar(query.with_for_update(of=Invitation) if lock else query)
-        if found is None:
+        invitation = self.session.scalar(query.with_for_update(of=Invitation) if lock else query)
+        if invitation is None:
             raise InvitationNotFound
-        return found
+        return invitation
 
     def get_by_email(self, email: str) -> Invitation:
         """One that was not accepted, locked; `email` is canonical. Raises InvitationNotFound."""
-        found = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
-        if found is None:
+        invitation = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
+        if invitation is None:
             raise InvitationNotFound(f"No invitation for {email}.")
-        return found
+        return invitation
 
     def list_pending(self, *, before: int | None = None, limit: int = 50) -> list[Invitation]:
         """Those that were not accepted, newest first, with an id under `before`."""
@@ -136,8 +136,8 @@ class Invitations:
 
     def find_open(self, user_id: int) -> Invitation | None:
         """The invitation of `user_id`, if it can still be accepted."""
-        wanted = (Invitation.user_id == user_id, Invitation.expires_at > self.clock())
-        return self.session.scalar(self._pending().where(*wanted)) if self.invitations_open else None
+        condition = (Invitation.user_id == user_id, Invitation.expires_at > self.clock())
+        return self.session.scalar(self._pending().where(*condition)) if self.invitations_open else None
 
     def confirm_address(self, user: User) -> None:
         """Mark an address as confirmed, whichever way its owner proved it; no change if it is already.
@@ -198,10 +198,10 @@ class Invitations:
 
     def _take_over(self, email: str, name: str) -> User | None:
         """Take over an account with this address that was never confirmed; None if it is gone. Raises EmailTaken."""
-        known = (
+        query = (
             select(User).where(User.email == email).options(selectinload(User.roles)).with_for_update(key_share=True)
         )
-        user = self.session.scalar(known)
+        user = self.session.scalar(query)
         if user is None:
             return None
         if user.is_verified() or not user.is_active or user.hashed_password is None:

@@ -1,4 +1,4 @@
-"""What people do with jobs: look, retry, run now, cancel."""
+"""Job management: list, retry, run now, cancel."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class JobBoard:
             raise JobNotFound(f"There is no job {job_id}.")
         return job
 
-    def list(self, wanted: JobFilter | None = None, *, limit: int = 50) -> list[Job]:
+    def list(self, filters: JobFilter | None = None, *, limit: int = 50) -> list[Job]:
         """Newest first."""
-        wanted = wanted or JobFilter()
-        query = _narrowed(select(Job), wanted).order_by(Job.id.desc()).limit(limit)
-        if wanted.before is not None:
-            query = query.where(Job.id < wanted.before)
+        filters = filters or JobFilter()
+        query = _narrowed(select(Job), filters).order_by(Job.id.desc()).limit(limit)
+        if filters.before is not None:
+            query = query.where(Job.id < filters.before)
         return [*self.session.scalars(query)]
 
     def count_dead(self) -> int:
@@ -82,14 +82,14 @@ class JobBoard:
         self.audit.record("job.retried", subject_id=None, job=job_id, task=job.kind)
         self.notify(DueJob(job_id, job.queue))
 
-    def retry_all(self, wanted: JobFilter, *, at_most: int = MAX_RETRIED) -> int:
+    def retry_all(self, filters: JobFilter, *, at_most: int = MAX_RETRIED) -> int:
         """Retry the dead and cancelled jobs that match, the oldest first; returns how many. The schedule notifies."""
-        some = _narrowed(select(Job.id), wanted).where(Job.state.in_(ENDED_BADLY)).order_by(Job.id).limit(at_most)
-        retried = self._retry(Job.id.in_(some.scalar_subquery()), notified_at=None)
+        ids = _narrowed(select(Job.id), filters).where(Job.state.in_(ENDED_BADLY)).order_by(Job.id).limit(at_most)
+        retried = self._retry(Job.id.in_(ids.scalar_subquery()), notified_at=None)
         if retried:
-            narrowed = ", ".join(wanted.situations) or "all"
+            narrowed = ", ".join(filters.situations) or "all"
             self.audit.record(
-                "jobs.retried", subject_id=None, count=retried, states=narrowed, task=wanted.kind or "all"
+                "jobs.retried", subject_id=None, count=retried, states=narrowed, task=filters.kind or "all"
             )
         return retried
 
@@ -159,14 +159,14 @@ def _tries() -> ColumnElement[int]:
     return case(others, value=Job.kind, else_=Task.max_attempts)
 
 
-def _narrowed(query: Select[Any], wanted: JobFilter) -> Select[Any]:
-    if wanted.kind is not None:
-        query = query.where(Job.kind == wanted.kind)
-    if not wanted.situations:
+def _narrowed(query: Select[Any], filters: JobFilter) -> Select[Any]:
+    if filters.kind is not None:
+        query = query.where(Job.kind == filters.kind)
+    if not filters.situations:
         return query
-    states = {JobState.WAITING if each == RETRYING else JobState(each) for each in wanted.situations}
+    states = {JobState.WAITING if situation == RETRYING else JobState(situation) for situation in filters.situations}
     query = query.where(Job.state.in_(states))
-    if RETRYING in wanted.situations and JobState.WAITING not in wanted.situations:
+    if RETRYING in filters.situations and JobState.WAITING not in filters.situations:
         query = query.where((Job.state != JobState.WAITING) | (Job.attempts > 0))
     return query
 

@@ -1,4 +1,4 @@
-"""When sessions, their users and API keys were last used: notes of it, written many at once."""
+"""Last-used times of sessions, users and API keys, written in batches."""
 
 from __future__ import annotations
 

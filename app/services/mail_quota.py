@@ -1,4 +1,4 @@
-"""The records of mails: recipient, subject and result, never the text."""
+"""Records of emails (recipient, subject, result; never the text), and their quota."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class MailQuota:
         self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str
     ) -> SentMail:
         """The record of this job's mail: the same row, with the same Message-ID, at every try."""
-        found = self.session.scalar(select(SentMail).where(SentMail.job_id == job_id))
-        if found is None:
-            found = SentMail(
+        mail = self.session.scalar(select(SentMail).where(SentMail.job_id == job_id))
+        if mail is None:
+            mail = SentMail(
                 job_id=job_id,
                 kind=kind,
                 user_id=user_id,
                 message_id=f"<{new_token()}@{domain}>",
                 created_at=self.clock(),
             )
-            self.session.add(found)
-        found.recipient, found.subject, found.status = recipient, subject, MailStatus.SENDING
+            self.session.add(mail)
+        mail.recipient, mail.subject, mail.status = recipient, subject, MailStatus.SENDING
         self.session.flush()
-        return found
+        return mail
 
     def is_below_quota(self, job_id: int, *, kind: str, recipient: str) -> bool:
         """Whether one more mail of this kind may be sent to this address in this hour; a job counts only once.

@@ -1,4 +1,4 @@
-"""One's own data: everything that is kept of a person, for them to download."""
+"""A user's own data, for download."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ class OwnData:
 
     def find(self, user_id: int) -> StoredFile | None:
         """The copy that was asked for last, ready or not, until it expires."""
-        found = select(StoredFile).where(*self._of(user_id), StoredFile.expires_at > self.clock())
-        return self.session.scalar(found.order_by(StoredFile.id.desc()).limit(1))
+        query = select(StoredFile).where(*self._of(user_id), StoredFile.expires_at > self.clock())
+        return self.session.scalar(query.order_by(StoredFile.id.desc()).limit(1))
 
     def get_ready(self, user_id: int) -> StoredFile:
         """Raises FileNotThere."""
-        found = self.find(user_id)
-        if found is None:
+        file = self.find(user_id)
+        if file is None:
             raise FileNotThere
-        return self.files.get(found.id)
+        return self.files.get(file.id)
 
     def sections(self, user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
         """Everything that is kept, table by table and row by row; no secrets, and nobody else's data."""

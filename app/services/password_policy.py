@@ -59,11 +59,11 @@ class PasswordPolicy:
 
     def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
         """How hard it is to guess, given what an attacker knows about the user and the site."""
-        known = context_words([*words, *self.site_words])
+        context = context_words([*words, *self.site_words])
         # Compatibility characters add no strength. One estimate at a time, because it blocks every thread.
-        text = unicodedata.normalize("NFKC", _encodable(without(password, known)))[:ESTIMATED]
+        text = unicodedata.normalize("NFKC", _encodable(without(password, context)))[:ESTIMATED]
         with _one_estimate:
-            result = zxcvbn(text, known)
+            result = zxcvbn(text, context)
         score = int(result.score)
         if score >= ENOUGH:
             return Strength(score, "")
@@ -87,12 +87,12 @@ def context_words(texts: Iterable[str]) -> list[str]:
     return sorted(word for word in words if len(word) >= 3)
 
 
-def without(password: str, known: Iterable[str]) -> str:
+def without(password: str, words: Iterable[str]) -> str:
     """Each known word shortened to one letter: 'gatehouse-gatehouse' becomes two letters and a dash.
 
     The estimate counts a known word as a cheap guess, but many of them in a row still add up.
     """
-    for word in sorted(known, key=len, reverse=True):
+    for word in sorted(words, key=len, reverse=True):
         password = re.sub(re.escape(word), lambda found: found.group()[0], password, flags=re.IGNORECASE)
     return password
 

@@ -1,4 +1,4 @@
-"""Forgotten passwords: does not reveal who has an account; a reset revokes all access."""
+"""Password reset, without revealing who has an account; it revokes all access."""
 
 from __future__ import annotations
 

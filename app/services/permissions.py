@@ -1,4 +1,4 @@
-"""Permissions: each is declared once, in code, with a sentence for administrators."""
+"""Permissions, declared once in code with a sentence for administrators."""
 
 from __future__ import annotations
 

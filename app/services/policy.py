@@ -1,4 +1,4 @@
-"""Who may do what with which resource: by permission, by ownership, by rank, or by a grant on that resource alone."""
+"""Access decisions: by permission, ownership, rank, or a grant on one resource."""
 
 from __future__ import annotations
 
@@ -240,11 +240,11 @@ class Policy:
         """The resource of a type and an id, `users:42`. Raises NotFound."""
         kind, _, number = spelling.partition(":")
         types = [mapper.class_ for mapper in Base.registry.mappers if hasattr(mapper.class_, "owner_id")]
-        known = {each.__tablename__: each for each in types}
-        if kind not in known or not number.isascii() or not number.isdigit() or len(number) > 18:
-            kinds = ", ".join(f"{name}:ID" for name in sorted(known))
-            raise NotFound(f"A resource is spelt {kinds}; {spelling[:80]!r} is none.")
-        resource: Resource | None = self.session.get(known[kind], int(number))
+        models = {model.__tablename__: model for model in types}
+        if kind not in models or not number.isascii() or not number.isdigit() or len(number) > 18:
+            kinds = ", ".join(f"{name}:ID" for name in sorted(models))
+            raise NotFound(f"Invalid resource {spelling[:80]!r}. Use {kinds}, for example users:42.")
+        resource: Resource | None = self.session.get(models[kind], int(number))
         if resource is None:
             raise NotFound(f"There is no {kind}:{number}.")
         return resource
@@ -268,8 +268,8 @@ class Policy:
 def granted_ids(who: Holder, action: str, kind: type[Base]) -> Select[int]:
     """The ids of the rows of `kind` on which `action` was granted to `who`, for the lists of a feature."""
     of_kind = (Grant.user_id == who.user_id, Grant.resource_type == kind.__tablename__)
-    found = select(Grant.resource_id).where(*of_kind, _of(action))
-    return found if who.uses_grants else found.where(false())
+    query = select(Grant.resource_id).where(*of_kind, _of(action))
+    return query if who.uses_grants else query.where(false())
 
 
 def _is_owner(who: Holder, action: str, resource: Resource) -> bool:

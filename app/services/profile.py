@@ -1,4 +1,4 @@
-"""What people change about their own account: name, password, address."""
+"""Changes to your own account: name, password, email address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refresh tokens: used once; a second use means that somebody else has it too (RFC 9700, section 4.14.2)."""
+"""Refresh tokens: used once; a second use means that someone else has it too (RFC 9700, section 4.14.2)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ class RefreshTokens:
         used_at = self.session.execute(select(RefreshToken.used_at).where(RefreshToken.id == token_id)).scalar()
         if used_at is None or now - used_at > GRACE:
             return None
-        candidates = {token_hash(each): each for each in (self._successor(key, token) for key in self.secret_keys)}
+        candidates = {
+            token_hash(successor): successor for successor in (self._successor(key, token) for key in self.secret_keys)
+        }
         unused = select(RefreshToken.token_hash).where(
             RefreshToken.token_hash.in_(candidates), RefreshToken.used_at.is_(None)
         )

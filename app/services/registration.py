@@ -1,4 +1,4 @@
-"""Sign-up and confirmation of an address, without revealing who has an account."""
+"""Sign-up and email confirmation, without revealing who has an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roles and who holds them; an administrator always remains."""
+"""Roles and their users; one administrator always remains."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Roles:
             query = query.with_for_update(read=keep, key_share=keep)
         role = self.session.scalar(query)
         if role is None:
-            known = ", ".join(self.session.scalars(select(Role.name).order_by(Role.name)))
-            raise RoleNotFound(f"There is no role {name!r}; there are {known}.")
+            names = ", ".join(self.session.scalars(select(Role.name).order_by(Role.name)))
+            raise RoleNotFound(f"There is no role {name!r}; there are {names}.")
         return role
 
     def get_by_id(self, role_id: int, *, lock: bool = False) -> Role:
@@ -93,8 +93,8 @@ class Roles:
 
     def list_with_holders(self) -> list[tuple[Role, int]]:
         """Each role with the number of its holders, counted up to MAX_COUNTED + 1."""
-        some = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MAX_COUNTED + 1)
-        count = select(func.count()).select_from(some.correlate(Role).subquery()).scalar_subquery()
+        holders = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MAX_COUNTED + 1)
+        count = select(func.count()).select_from(holders.correlate(Role).subquery()).scalar_subquery()
         counted = select(Role, count).options(WHOLE).order_by(Role.name)
         return [(role, count) for role, count in self.session.execute(counted)]
 
@@ -107,26 +107,26 @@ class Roles:
 
     # ── what a role is ──
 
-    def create(self, wanted: RoleSpec, *, by: Actor) -> Role:
+    def create(self, spec: RoleSpec, *, by: Actor) -> Role:
         """Raises InvalidRole, RoleTaken, NotAllowed."""
-        wanted = _checked(wanted)
-        self._check_changing(by, RoleSpec(name=wanted.name), wanted)
+        spec = _checked(spec)
+        self._check_changing(by, RoleSpec(name=spec.name), spec)
         role = Role(created_at=self.clock(), version=1)
-        _fill(role, wanted)
+        _fill(role, spec)
         self._store(role)
-        lines = "; ".join(differences(RoleSpec(name=wanted.name), wanted))
+        lines = "; ".join(differences(RoleSpec(name=spec.name), spec))
         self.audit.record("role.made", subject_id=None, role=role.name, changes=lines or "no permissions")
         return role
 
-    def change(self, role: Role, wanted: RoleSpec, *, by: Actor) -> None:
+    def change(self, role: Role, spec: RoleSpec, *, by: Actor) -> None:
         """`role` was read with a lock. Raises InvalidRole, RoleTaken, RoleFixed, NotAllowed."""
-        if role.keeps_its_name() and wanted.name != role.name:
+        if role.keeps_its_name() and spec.name != role.name:
             raise RoleFixed(f"The role {role.name} keeps its name: the application uses it.")
-        wanted, before = _checked(wanted), spec_of(role)
-        if not (lines := differences(before, wanted)):
+        spec, before = _checked(spec), spec_of(role)
+        if not (lines := differences(before, spec)):
             return
-        self._check_changing(by, before, wanted)
-        _fill(role, wanted)
+        self._check_changing(by, before, spec)
+        _fill(role, spec)
         role.version += 1
         self._store(role)
         self.audit.record("role.changed", subject_id=None, role=before.name, changes="; ".join(lines))
@@ -143,11 +143,11 @@ class Roles:
         self.session.flush()
         self.audit.record("role.deleted", subject_id=None, role=role.name)
 
-    def compare(self, wanted: Sequence[RoleSpec]) -> list[RoleChange]:
+    def compare(self, specs: Sequence[RoleSpec]) -> list[RoleChange]:
         """The changes that lead to these roles; others are left alone. Raises InvalidRole, RoleFixed."""
         there = {role.name: role for role in self.list_all()}
         changes = []
-        for spec in wanted:
+        for spec in specs:
             try:
                 spec = _checked(spec)  # noqa: PLW2901
             except InvalidRole as refusal:
@@ -158,16 +158,16 @@ class Roles:
                 changes.append(RoleChange(role, spec, tuple(lines)))
         return changes
 
-    def load(self, wanted: Sequence[RoleSpec], *, seen: Sequence[RoleChange], by: Actor) -> None:
+    def load(self, specs: Sequence[RoleSpec], *, seen: Sequence[RoleChange], by: Actor) -> None:
         """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
-        changes = self.compare(wanted)
-        if [(each.wanted, each.lines) for each in changes] != [(each.wanted, each.lines) for each in seen]:
+        changes = self.compare(specs)
+        if [(change.wanted, change.lines) for change in changes] != [(change.wanted, change.lines) for change in seen]:
             raise EditConflict("The roles have changed. Look at the difference again.")
-        for each in changes:
-            if each.role is None:
-                self.create(each.wanted, by=by)
+        for change in changes:
+            if change.role is None:
+                self.create(change.wanted, by=by)
             else:
-                self.change(self.get_by_id(each.role.id, lock=True), each.wanted, by=by)
+                self.change(self.get_by_id(change.role.id, lock=True), change.wanted, by=by)
 
     def _check_changing(self, by: Actor, before: RoleSpec, after: RoleSpec) -> None:
         """Raises NotAllowed, ConfirmationRequired."""
@@ -207,9 +207,9 @@ class Roles:
         self.policy.check_giving(by, role)
         if name == ADMINISTRATOR:
             self.keep_one_administrator(losing=user)
-        held = delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role.id)
-        if rowcount(self.session, held):
-            self._note(user, [each for each in user.roles if each != role])
+        assigned = delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role.id)
+        if rowcount(self.session, assigned):
+            self._note(user, [other for other in user.roles if other != role])
             self.audit.record("role.unassigned", subject_id=user.id, role=name)
 
     def set(self, user: User, names: Sequence[str], *, by: Actor) -> None:
@@ -269,29 +269,29 @@ def differences(before: RoleSpec, after: RoleSpec) -> list[str]:
     return lines
 
 
-def _fill(role: Role, wanted: RoleSpec) -> None:
-    role.name, role.description = wanted.name, wanted.description
-    role.permissions = sorted(wanted.permissions)
-    role.requires_second_factor = wanted.requires_second_factor
-    role.administrators_only = wanted.administrators_only
+def _fill(role: Role, spec: RoleSpec) -> None:
+    role.name, role.description = spec.name, spec.description
+    role.permissions = sorted(spec.permissions)
+    role.requires_second_factor = spec.requires_second_factor
+    role.administrators_only = spec.administrators_only
 
 
-def _checked(wanted: RoleSpec) -> RoleSpec:
+def _checked(spec: RoleSpec) -> RoleSpec:
     """With a clean description. Raises InvalidRole, RoleFixed."""
-    if not re.fullmatch(ROLE_NAME, wanted.name):
+    if not re.fullmatch(ROLE_NAME, spec.name):
         raise InvalidRole(
             "name",
             f"Use 1 to {MAX_ROLE_NAME_LENGTH} lowercase letters, digits, - and _, starting with a letter.",
         )
-    permissions = wanted.permissions
-    if wanted.name == ADMINISTRATOR:
+    permissions = spec.permissions
+    if spec.name == ADMINISTRATOR:
         if granted(permissions) != granted([EVERYTHING]):
             raise RoleFixed
         permissions = frozenset({EVERYTHING})
     elif unknown := sorted(permissions - PERMISSIONS.keys()):
         raise InvalidRole("permissions", f"{', '.join(unknown)}: choose from {', '.join(sorted(PERMISSIONS))}.")
     try:
-        description = clean_name(wanted.description, longest=MAX_DESCRIPTION_LENGTH)
+        description = clean_name(spec.description, longest=MAX_DESCRIPTION_LENGTH)
     except InvalidName as refusal:
         raise InvalidRole("description", str(refusal)) from None
-    return replace(wanted, description=description, permissions=permissions)
+    return replace(spec, description=description, permissions=permissions)

@@ -1,4 +1,4 @@
-"""The schedule: periodic jobs. Each is a row with the key `name:period`, so several schedulers enqueue it once.
+"""The schedule of periodic jobs; each has the unique key `name:period`, so several schedulers enqueue it once.
 
 A missed period is not made up for: the next one does the same work.
 """

@@ -1,4 +1,4 @@
-"""The log of mails: what was sent to whom, what the mail server answered, and sending it again."""
+"""The log of sent emails, and sending one again."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class SentMails:
     def count_delayed(self) -> int:
         return self.session.scalar(select(func.count()).where(SentMail.status == MailStatus.DELAYED)) or 0
 
-    def list(self, wanted: MailFilter, *, limit: int = 50) -> Sequence[SentMail]:
+    def list(self, filters: MailFilter, *, limit: int = 50) -> Sequence[SentMail]:
         """Newest first."""
         query = select(SentMail).order_by(SentMail.id.desc()).limit(limit)
-        if wanted.status is not None:
-            query = query.where(SentMail.status == wanted.status)
-        if wanted.recipient is not None:
-            query = query.where(SentMail.recipient == wanted.recipient)
-        if wanted.before is not None:
-            query = query.where(SentMail.id < wanted.before)
+        if filters.status is not None:
+            query = query.where(SentMail.status == filters.status)
+        if filters.recipient is not None:
+            query = query.where(SentMail.recipient == filters.recipient)
+        if filters.before is not None:
+            query = query.where(SentMail.id < filters.before)
         return self.session.scalars(query).all()
 
     def resend(self, mail_id: int) -> int:

@@ -1,4 +1,4 @@
-"""Sessions: one row for each sign-in; ending it ends everything that depends on it."""
+"""Sessions: one row for each sign-in; revoking it revokes everything that depends on it."""
 
 from __future__ import annotations
 
@@ -174,8 +174,8 @@ class Sessions:
         row = upsert(self.session, Device).values(
             user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
         )
-        known = [Device.user_id, Device.token_hash]
-        self.session.execute(row.on_conflict_do_update(index_elements=known, set_={"last_seen_at": now}))
+        key = [Device.user_id, Device.token_hash]
+        self.session.execute(row.on_conflict_do_update(index_elements=key, set_={"last_seen_at": now}))
 
 
 # One Core statement for each request: credential, user and roles. Built once; creates no ORM objects.
@@ -272,19 +272,19 @@ def find_by_cookie(source: Source, token: str, *, at: datetime) -> Found | Expir
     """The principal of the session `token`; None if there is none or it was ended."""
     hashed = token_hash(token)
     rows = _BY_COOKIE.all(source, token_hash=hashed) or _BY_PREVIOUS_TOKEN.all(source, token_hash=hashed, at=at)
-    found = _found(source, rows, at, via="cookie")
-    if isinstance(found, Found) and rows[0].impersonated_id is not None:
-        return _acting_as(source, found, rows[0], at)
-    return found
+    credential = _found(source, rows, at, via="cookie")
+    if isinstance(credential, Found) and rows[0].impersonated_id is not None:
+        return _acting_as(source, credential, rows[0], at)
+    return credential
 
 
 def find_by_access_token(source: Source, access: Access, *, at: datetime, acts: bool = False) -> Found | Expired | None:
     """The principal of a verified access token; None if its session was ended. `acts`: impersonation counts too."""
     rows = _BY_ACCESS_TOKEN.all(source, session_id=access.session_id, user_id=access.user_id)
-    found = _found(source, rows, at, via="access_token")
-    if acts and isinstance(found, Found) and rows[0].impersonated_id is not None:
-        return _acting_as(source, found, rows[0], at)
-    return found
+    credential = _found(source, rows, at, via="access_token")
+    if acts and isinstance(credential, Found) and rows[0].impersonated_id is not None:
+        return _acting_as(source, credential, rows[0], at)
+    return credential
 
 
 def find_by_api_key(source: Source, key: str, *, at: datetime) -> Found | Expired | None:
@@ -346,14 +346,14 @@ def _found(
     return Found(principal, first.last_seen_at, first.idle_seconds)
 
 
-def _acting_as(source: Source, found: Found, row: Any, at: datetime) -> Found:
+def _acting_as(source: Source, credential: Found, row: Any, at: datetime) -> Found:
     """The principal of the impersonated user, while that lasts and the impersonator may."""
-    own = found.principal
+    own = credential.principal
     rows = _BY_USER.all(source, user_id=row.impersonated_id)
     roles, permissions = _held(rows)
     may = USERS_IMPERSONATE in own.permissions and permissions <= own.permissions
     if not rows or not may or row.impersonated_until <= at:
-        return found
+        return credential
     first = rows[0]
     acting = replace(
         own,
@@ -366,7 +366,7 @@ def _acting_as(source: Source, found: Found, row: Any, at: datetime) -> Found:
         impersonator_id=own.user_id,
         impersonated_until=row.impersonated_until,
     )
-    return replace(found, principal=acting)
+    return replace(credential, principal=acting)
 
 
 def _lacks_factor(source: Source, rows: Sequence[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The site's settings that administrators change while it runs."""
+"""Site settings that administrators change while the site runs."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class SiteSettings:
     def change(self, **values: Any) -> Site:
         """Change these of a Site's fields, and return all of it; what is not named stays."""
         before = self.get()
-        wanted = {name: value for name, value in values.items() if getattr(before, name) != value}
-        if not wanted:
+        changed = {name: value for name, value in values.items() if getattr(before, name) != value}
+        if not changed:
             return before
-        fields = asdict(before) | wanted
+        fields = asdict(before) | changed
         row = upsert(self.session, SiteSetting)
         changed_at = self.clock()
         self.session.execute(
             row.on_conflict_do_update(
                 index_elements=[SiteSetting.id],
-                set_={"version": SiteSetting.version + 1, "changed_at": changed_at, **wanted},
+                set_={"version": SiteSetting.version + 1, "changed_at": changed_at, **changed},
             ),
             {"id": THE_ONE, **fields, "version": 1, "changed_at": changed_at},
         )
-        self.audit.record("site.changed", subject_id=None, **wanted)
+        self.audit.record("site.changed", subject_id=None, **changed)
         return self.get()

@@ -1,4 +1,4 @@
-"""Counts that a job keeps, so that reports cost the same however much there is to count."""
+"""Counters for reports, updated by a job, so that reports cost the same for any amount of data."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class Statistics:
     def count_day(self, day: date) -> None:
         """Count the events of `day` anew; for today, also who was seen lately."""
         begin, end = self._begin(day), self._begin(day + timedelta(days=1))
-        wanted = [kind for kinds in EVENTS.values() for kind in kinds]
-        found = select(AuditEvent.kind, func.count()).where(AuditEvent.at >= begin, AuditEvent.at < end)
-        counts = self._counts(found.where(AuditEvent.kind.in_(wanted)).group_by(AuditEvent.kind))
+        kinds_counted = [kind for kinds in EVENTS.values() for kind in kinds]
+        query = select(AuditEvent.kind, func.count()).where(AuditEvent.at >= begin, AuditEvent.at < end)
+        counts = self._counts(query.where(AuditEvent.kind.in_(kinds_counted)).group_by(AuditEvent.kind))
         values = {name: sum(counts.get(kind, 0) for kind in kinds) for name, kinds in EVENTS.items()}
         if day == self._today():
             for name, span in ACTIVE.items():
@@ -117,10 +117,10 @@ class Statistics:
         read = select(Statistic.name, Statistic.period, Statistic.value).where(
             Statistic.name.in_(JOBS.values()), Statistic.period >= _hour(begins[0])
         )
-        found = {(name, period): value for name, period, value in self.session.execute(read)}
+        counts = {(name, period): value for name, period, value in self.session.execute(read)}
         done, dead = JOBS[JobState.DONE], JOBS[JobState.DEAD]
         return [
-            HourRow(begin, found.get((done, _hour(begin)), 0), found.get((dead, _hour(begin)), 0)) for begin in begins
+            HourRow(begin, counts.get((done, _hour(begin)), 0), counts.get((dead, _hour(begin)), 0)) for begin in begins
         ]
 
     # ── backups ──
@@ -130,8 +130,8 @@ class Statistics:
 
     def last_backup(self) -> datetime | None:
         """When `flask backup` last succeeded."""
-        found = self.session.get(Statistic, (BACKUP, "last"))
-        return datetime.fromtimestamp(found.value, UTC) if found else None
+        statistic = self.session.get(Statistic, (BACKUP, "last"))
+        return datetime.fromtimestamp(statistic.value, UTC) if statistic else None
 
     # ── the weekly report ──
 

@@ -1,4 +1,4 @@
-"""Wrong passwords, counted in the database: growing delays instead of locked accounts."""
+"""Counters of wrong passwords in the database: growing delays instead of locked accounts."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Throttles:
 
     def _row(self, key: str, user_id: int | None) -> Throttle:
         find = select(Throttle).where(Throttle.key == key).with_for_update()
-        found = self.session.scalar(find)
-        if found is None:
+        throttle = self.session.scalar(find)
+        if throttle is None:
             now = self.clock()
             values = {"key": key, "user_id": user_id, "failures": 0, "last_failed_at": now, "blocked_until": now}
             self.session.execute(upsert(self.session, Throttle).values(values).on_conflict_do_nothing())
-            found = self.session.scalars(find).one()
-        return found
+            throttle = self.session.scalars(find).one()
+        return throttle

@@ -1,4 +1,4 @@
-"""Importing users from a file: it is checked and shown first, and then applied."""
+"""User imports: upload, start, cancel and resume."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class UserImports:
         if not self._has_room(lines, by=by):
             self.files.delete(file_id)
             raise TooManyRows(self.lifetimes.import_rows_per_day)
-        found = UserImport(
+        user_import = UserImport(
             owner_id=by.user_id,
             by_operator=isinstance(by, Operator),
             by_key=isinstance(by, Principal) and by.is_key,
@@ -63,27 +63,31 @@ class UserImports:
             ignored=[],
             created_at=self.clock(),
         )
-        self.session.add(found)
+        self.session.add(user_import)
         self.session.flush()
-        found.job_id = self.job_queue.enqueue(CheckUserImport(import_id=found.id))
-        self.audit.record("import.uploaded", subject_id=None, import_id=found.id, file=file.name, size=file.size)
-        return found
+        user_import.job_id = self.job_queue.enqueue(CheckUserImport(import_id=user_import.id))
+        self.audit.record("import.uploaded", subject_id=None, import_id=user_import.id, file=file.name, size=file.size)
+        return user_import
 
     def _has_room(self, lines: int, *, by: Actor) -> bool:
         """Whether a person may import so many rows more within a day. Commands are not counted."""
         if isinstance(by, Operator):
             return True
         advisory_lock(self.session, f"user_imports:{by.user_id}")
-        theirs = (UserImport.owner_id == by.user_id, UserImport.created_at > self.clock() - timedelta(days=1))
-        rows = self.session.scalar(select(func.sum(UserImport.rows)).where(*theirs)) or 0
+        condition = (UserImport.owner_id == by.user_id, UserImport.created_at > self.clock() - timedelta(days=1))
+        rows = self.session.scalar(select(func.sum(UserImport.rows)).where(*condition)) or 0
         return rows + lines <= self.lifetimes.import_rows_per_day
 
     def get(self, import_id: int, *, by: Actor) -> UserImport:
         """One's own; the command line's for the command line. Raises ImportNotFound."""
-        found = self.session.get(UserImport, import_id)
-        if found is None or found.owner_id != by.user_id or found.by_operator != isinstance(by, Operator):
+        user_import = self.session.get(UserImport, import_id)
+        if (
+            user_import is None
+            or user_import.owner_id != by.user_id
+            or user_import.by_operator != isinstance(by, Operator)
+        ):
             raise ImportNotFound
-        return found
+        return user_import
 
     def list_own(self, *, by: Principal, limit: int = 20) -> Sequence[UserImport]:
         """Newest first."""
@@ -97,12 +101,12 @@ class UserImports:
         to be confirmed; of an API key's import those rows are refused. Raises ImportNotReady, ConfirmationRequired.
         """
         self.policy.check(by, USERS_IMPORT)
-        found = self.get(import_id, by=by)
+        user_import = self.get(import_id, by=by)
         if isinstance(by, Principal):
-            found.permissions = sorted(by.permissions.intersection(found.permissions))
-            found.by_key |= by.is_key
-            found.is_confirmed = self.policy.is_confirmed(by)
-        if found.gives_roles and not found.by_key:
+            user_import.permissions = sorted(by.permissions.intersection(user_import.permissions))
+            user_import.by_key |= by.is_key
+            user_import.is_confirmed = self.policy.is_confirmed(by)
+        if user_import.gives_roles and not user_import.by_key:
             self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
             raise ImportNotReady("Invitations are closed. Import without invitations.")
@@ -115,24 +119,24 @@ class UserImports:
         )
         if begun != 1:
             raise ImportNotReady
-        self.session.refresh(found)
-        found.job_id = self.job_queue.enqueue(ApplyUserImport(import_id=found.id))
-        self.audit.record("import.started", subject_id=None, import_id=found.id, rows=found.rows)
-        return found
+        self.session.refresh(user_import)
+        user_import.job_id = self.job_queue.enqueue(ApplyUserImport(import_id=user_import.id))
+        self.audit.record("import.started", subject_id=None, import_id=user_import.id, rows=user_import.rows)
+        return user_import
 
     def cancel(self, import_id: int, *, by: Actor) -> None:
         """What was applied stays. Raises JobNotCancellable."""
-        found = self.get(import_id, by=by)
-        self.job_board.cancel(found.job_id or 0)
+        user_import = self.get(import_id, by=by)
+        self.job_board.cancel(user_import.job_id or 0)
 
     def resume(self, import_id: int, *, by: Actor) -> None:
         """Go on after a cancellation or failure. Raises JobNotRetryable."""
         self.policy.check(by, USERS_IMPORT)
         self.job_board.retry(self.get(import_id, by=by).job_id or 0)
 
-    def list_examples(self, found: UserImport) -> Sequence[UserImportRow]:
-        numbers = [number for number, _ in found.examples]
-        rows = select(UserImportRow).where(UserImportRow.import_id == found.id, UserImportRow.number.in_(numbers))
+    def list_examples(self, user_import: UserImport) -> Sequence[UserImportRow]:
+        numbers = [number for number, _ in user_import.examples]
+        rows = select(UserImportRow).where(UserImportRow.import_id == user_import.id, UserImportRow.number.in_(numbers))
         return self.session.scalars(rows.order_by(UserImportRow.number)).all()
 
     def list_rows(

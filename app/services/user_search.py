@@ -1,4 +1,4 @@
-"""The list of users: every page in every order takes as long as the first, and a search uses an index.
+"""The list of users: each page in each order costs the same, and a search uses an index.
 
 If few users match a filter, those few are sorted; if many match, the sort order's index is scanned and the others
 skipped. A bounded count decides which.
@@ -112,41 +112,41 @@ class UserSearch:
         row = (_ANYBODY if deleted else _SOMEBODY).first(self.source, user_id=user_id)
         return _listed(row) if row else None
 
-    def page(self, wanted: UserFilter) -> tuple[list[ListedUser], Position | None]:
+    def page(self, filters: UserFilter) -> tuple[list[ListedUser], Position | None]:
         """One page, and the position of the next; None if there is none. Two statements at most."""
-        conditions = _conditions(wanted)
-        values: dict[str, Any] = {"most": wanted.limit + 1}
-        if wanted.after is not None:
-            values |= {"after_value": wanted.after.value, "after_id": wanted.after.id}
-        sort = _Sort.of(wanted)
+        conditions = _conditions(filters)
+        values: dict[str, Any] = {"most": filters.limit + 1}
+        if filters.after is not None:
+            values |= {"after_value": filters.after.value, "after_id": filters.after.id}
+        sort = _Sort.of(filters)
         if conditions:
-            there = [] if wanted.status == "deleted" else [_THERE]
+            there = [] if filters.status == "deleted" else [_THERE]
             rows: Sequence[Any] = self.session.execute(
                 _page_of([*there, *self._cheapest(conditions)], sort), values
             ).all()
         else:
             rows = _usual_page(sort).all(self.source, **values)
-        found = [_listed(row) for row in rows[: wanted.limit]]
-        last = found[-1] if len(rows) > wanted.limit else None
-        return found, Position(getattr(last, wanted.order), last.id) if last else None
+        users = [_listed(row) for row in rows[: filters.limit]]
+        last = users[-1] if len(rows) > filters.limit else None
+        return users, Position(getattr(last, filters.order), last.id) if last else None
 
-    def walk(self, wanted: UserFilter) -> Iterator[ListedUser]:
+    def walk(self, filters: UserFilter) -> Iterator[ListedUser]:
         """All of them, read CHUNK at a time."""
-        following: Position | None = wanted.after
+        following: Position | None = filters.after
         while True:
-            found, following = self.page(replace(wanted, after=following, limit=CHUNK))
+            users, following = self.page(replace(filters, after=following, limit=CHUNK))
             self.session.rollback()  # No transaction stays open between two chunks.
-            yield from found
+            yield from users
             if following is None:
                 return
 
     def _cheapest(self, conditions: Sequence[_Condition]) -> list[ColumnElement[bool] | TextClause]:
         """Each condition in the form that suits the number of users it matches, counted up to a bound."""
-        chosen = [each.holds for each in conditions if each.ids is None]
-        counted = [(each.ids, each.holds) for each in conditions if each.ids is not None]
+        chosen = [condition.holds for condition in conditions if condition.ids is None]
+        counted = [(condition.ids, condition.holds) for condition in conditions if condition.ids is not None]
         if counted:
             some = [ids.limit(FEW + 1).subquery() for ids, _ in counted]
-            counts = select(*(select(func.count()).select_from(each).scalar_subquery() for each in some))
+            counts = select(*(select(func.count()).select_from(condition).scalar_subquery() for condition in some))
             # Twice the count and ten more: what joins before the next statement is not cut off.
             for (ids, holds), count in zip(counted, self.session.execute(counts).one(), strict=True):
                 chosen.append(User.id.in_(ids.limit(_literal(2 * count + 10))) if count <= FEW else holds)
@@ -165,18 +165,18 @@ def _listed(row: AnyRow) -> ListedUser:
 
 def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], sort: _Sort | None = None) -> AnySelect:
     """The few rows of `some`, in order, each with the names of its roles."""
-    found = some.subquery("found")
+    subquery = some.subquery("found")
     names = (
         select(func.aggregate_strings(_ROLES.name, _BETWEEN_NAMES))
         .join_from(Role.__table__, user_roles, user_roles.c.role_id == _ROLES.id)
-        .where(user_roles.c.user_id == found.c.id)
+        .where(user_roles.c.user_id == subquery.c.id)
         .scalar_subquery()
     )
-    query = select(found, names.label("roles"))
+    query = select(subquery, names.label("roles"))
     if sort is None:
         return query
-    column = found.c[sort.order]
-    return query.order_by(column.is_(None), *sort.by(column, found.c.id)).limit(_MOST)
+    column = subquery.c[sort.order]
+    return query.order_by(column.is_(None), *sort.by(column, subquery.c.id)).limit(_MOST)
 
 
 _ANYBODY = Lookup(_with_roles(select(*_SHOWN).where(_USERS.id == bindparam("user_id"))))
@@ -198,10 +198,10 @@ class _Sort(NamedTuple):
     after: Literal["start", "value", "null"]
 
     @classmethod
-    def of(cls, wanted: UserFilter) -> _Sort:
-        position = wanted.after
+    def of(cls, filters: UserFilter) -> _Sort:
+        position = filters.after
         after = "start" if position is None else "value" if position.value is not None else "null"
-        return cls(wanted.order, wanted.descending, after)  # type: ignore[arg-type]
+        return cls(filters.order, filters.descending, after)  # type: ignore[arg-type]
 
     def by(self, column: ColumnElement[Any], user_id: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
         return (column.desc(), user_id.desc()) if self.descending else (column.asc(), user_id.asc())
@@ -247,11 +247,11 @@ class _Condition:
     holds: ColumnElement[bool] | TextClause
 
 
-def _conditions(wanted: UserFilter) -> list[_Condition]:
-    words = [_begins(word) for word in wanted.q.split()[:MAX_WORDS]]
-    status = [_of_status(wanted.status)] if wanted.status else []
-    role = [_with_role(wanted.role)] if wanted.role is not None else []
-    seen = [_seen_before(wanted.seen_before)] if wanted.seen_before is not None else []
+def _conditions(filters: UserFilter) -> list[_Condition]:
+    words = [_begins(word) for word in filters.q.split()[:MAX_WORDS]]
+    status = [_of_status(filters.status)] if filters.status else []
+    role = [_with_role(filters.role)] if filters.role is not None else []
+    seen = [_seen_before(filters.seen_before)] if filters.seen_before is not None else []
     return [*status, *role, *seen, *words]
 
 

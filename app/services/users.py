@@ -242,8 +242,8 @@ class Users:
         self.policy.check(by, USERS_DELETE, user)
         self._revoke_access(user, reason="deleted")
         user.delete(at=self.clock())
-        said: dict[str, Any] = {"reason": reason} if reason else {}
-        self.audit.record("user.deleted", subject_id=user.id, **said)
+        details: dict[str, Any] = {"reason": reason} if reason else {}
+        self.audit.record("user.deleted", subject_id=user.id, **details)
         self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
 
     def delete_own(self, user_id: int) -> None:

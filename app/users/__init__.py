@@ -1,4 +1,4 @@
-"""Entry point: user pages for administrators."""
+"""User pages for administrators."""
 
 from flask import Blueprint
 

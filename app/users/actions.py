@@ -1,4 +1,4 @@
-"""What is done with a user, or with several."""
+"""Actions on one or several users."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ from app.web.redirects import done, here
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
 @requires(USERS_EDIT, on="users")
 def edit(user_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    user = look.users.get(user_id)
-    look.policy.check(who, USERS_EDIT, user)
+    who, services = identity.signed_in(), reading()
+    user = services.users.get(user_id)
+    services.policy.check(who, USERS_EDIT, user)
     form = UserForm(obj=SimpleNamespace(name=user.name, email=user.email, version=user.version))
-    roles = grantable(who) if look.policy.may(who, ROLES_ASSIGN, user) else {}
+    roles = grantable(who) if services.policy.may(who, ROLES_ASSIGN, user) else {}
     form.roles.choices = list(roles.items())
     if not form.was_sent():
         form.roles.data = [role.name for role in user.roles]
@@ -92,15 +92,15 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
 @requires(USERS_DEACTIVATE, on="users")
 @confirmed
 def deactivate(user_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    user = look.users.get(user_id, closed=True)
-    look.policy.check(who, USERS_DEACTIVATE, user)
+    who, services = identity.signed_in(), reading()
+    user = services.users.get(user_id, closed=True)
+    services.policy.check(who, USERS_DEACTIVATE, user)
     form = DeactivationForm()
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                found = work.users.get(user_id, lock=True, closed=True)
-                work.users.deactivate(found, reason=(form.reason.data or "").strip(), until=form.ends_at(), by=who)
+                target = work.users.get(user_id, lock=True, closed=True)
+                work.users.deactivate(target, reason=(form.reason.data or "").strip(), until=form.ends_at(), by=who)
         except InThePast as refusal:
             form.refuse("until", refusal)
         except LastAdministrator as refusal:
@@ -113,7 +113,7 @@ def deactivate(user_id: int) -> ResponseReturnValue:
 @bp.post("/<id:user_id>/activate")
 @requires(USERS_DEACTIVATE, on="users")
 def activate(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.reactivate(user, by=who), said="Account reactivated.")
+    return _do(user_id, lambda work, user, who: work.users.reactivate(user, by=who), message="Account reactivated.")
 
 
 @bp.route("/<id:user_id>/end-sessions", methods=["GET", "POST"])
@@ -128,7 +128,7 @@ def end_sessions(user_id: int) -> ResponseReturnValue:
     return _do(
         user_id,
         lambda work, user, who: work.users.revoke_sessions(user, by=who),
-        said="The user was signed out everywhere.",
+        message="The user was signed out everywhere.",
     )
 
 
@@ -140,7 +140,7 @@ def send_reset(user_id: int) -> ResponseReturnValue:
     if not form.validate_on_submit():
         text = "The user gets a link to choose a new password. Their current password works until they use it."
         return _ask(user_id, USERS_SUPPORT, "Send {name} a reset link?", text, button="Send reset link", form=form)
-    return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), said="Email sent.")
+    return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), message="Email sent.")
 
 
 @bp.post("/<id:user_id>/send-confirmation")
@@ -150,7 +150,7 @@ def send_confirmation(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
         work.users.resend_verification(user, by=who)
 
-    return _do(user_id, act, said="Email sent.")
+    return _do(user_id, act, message="Email sent.")
 
 
 @bp.route("/<id:user_id>/delete", methods=["GET", "POST"])
@@ -169,20 +169,20 @@ def delete(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
         work.users.delete(user, reason=reason, by=who)
 
-    return _do(user_id, act, said="Account deleted.")
+    return _do(user_id, act, message="Account deleted.")
 
 
 @bp.post("/<id:user_id>/restore")
 @requires(USERS_DELETE, on="users")
 def restore(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), said="Account restored.")
+    return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), message="Account restored.")
 
 
 def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, form: Form) -> ResponseReturnValue:
     """Raises NotAllowed for a user whom the principal may not touch, UserNotFound."""
-    look = reading()
-    user = look.users.get(user_id)
-    look.policy.check(identity.signed_in(), permission, user)
+    services = reading()
+    user = services.users.get(user_id)
+    services.policy.check(identity.signed_in(), permission, user)
     return ask(
         title.format(name=user.name or user.email),
         text,
@@ -193,7 +193,7 @@ def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, f
     )
 
 
-def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: str) -> ResponseReturnValue:
+def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, message: str) -> ResponseReturnValue:
     """Do it in one transaction, and go back to the user's page with what was said, or why not."""
     is_undone = request.endpoint == "users.restore"
     try:
@@ -201,7 +201,7 @@ def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: s
             act(work, work.users.get(user_id, lock=True, deleted=is_undone), identity.signed_in())
     except (LastAdministrator, NotActive, AlreadyConfirmed, NotSetUp) as refusal:
         return done(str(refusal), to="users.show", kind="error", user_id=user_id)
-    return done(said, to="users.show", user_id=user_id)
+    return done(message, to="users.show", user_id=user_id)
 
 
 # ── acting as somebody ──
@@ -211,20 +211,20 @@ def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, said: s
 @requires(USERS_IMPERSONATE, on="users")
 @confirmed
 def impersonate(user_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    user = look.users.get(user_id)
-    look.policy.check(who, USERS_IMPERSONATE, user)
+    who, services = identity.signed_in(), reading()
+    user = services.users.get(user_id)
+    services.policy.check(who, USERS_IMPERSONATE, user)
     form = ReasonForm()
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                found = work.users.get(user_id, lock=True)
-                work.impersonation.impersonate(found, reason=(form.reason.data or "").strip(), by=who)
+                target = work.users.get(user_id, lock=True)
+                work.impersonation.impersonate(target, reason=(form.reason.data or "").strip(), by=who)
         except NotActive as refusal:
             form.refuse(None, refusal)
         else:
             return redirect(url_for("account.profile"))
-    minutes = int(look.lifetimes.impersonation.total_seconds() // 60)
+    minutes = int(services.lifetimes.impersonation.total_seconds() // 60)
     return page("users/impersonate.html", form, user=shown(user), minutes=minutes)
 
 
@@ -232,20 +232,20 @@ def impersonate(user_id: int) -> ResponseReturnValue:
 @requires(USERS_RESET_FACTORS, on="users")
 @confirmed
 def reset_factors(user_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    user = look.users.get(user_id)
-    look.policy.check(who, USERS_RESET_FACTORS, user)
+    who, services = identity.signed_in(), reading()
+    user = services.users.get(user_id)
+    services.policy.check(who, USERS_RESET_FACTORS, user)
     form = ReasonForm()
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                found = work.users.get(user_id, lock=True)
-                work.factor_resets.announce_reset(found, reason=(form.reason.data or "").strip(), by=who)
+                target = work.users.get(user_id, lock=True)
+                work.factor_resets.announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
         except NotSetUp as refusal:
             form.refuse(None, refusal)
         else:
             return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
-    hours = int(look.lifetimes.factor_reset.total_seconds() // 3600)
+    hours = int(services.lifetimes.factor_reset.total_seconds() // 3600)
     return page("users/reset_factors.html", form, user=shown(user), hours=hours)
 
 
@@ -255,7 +255,7 @@ def keep_factors(user_id: int) -> ResponseReturnValue:
     return _do(
         user_id,
         lambda work, user, who: work.factor_resets.cancel_reset(user, by=who),
-        said="Reset cancelled. The second factors stay.",
+        message="Reset cancelled. The second factors stay.",
     )
 
 
@@ -285,7 +285,7 @@ def bulk() -> ResponseReturnValue:
     form = BulkForm()
     form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
     is_chosen = form.validate() or [*form.errors] == ["reason"]
-    if not is_chosen or not form.users.data or not all(0 < each <= MAX_ID for each in form.users.data):
+    if not is_chosen or not form.users.data or not all(0 < user_id <= MAX_ID for user_id in form.users.data):
         return done("Select at least one user and an action.", to="users.index", kind="error")
     kind, _, role = (form.act.data or "").partition(":")
     reason = "" if form.reason.errors else " ".join((form.reason.data or "").split())
@@ -299,7 +299,7 @@ def bulk() -> ResponseReturnValue:
                 raise _Preview
     except _Preview:
         return _preview(form, outcomes, wants_reason=kind == "deactivate")
-    count = sum(each.refusal is None for each in outcomes)
+    count = sum(outcome.refusal is None for outcome in outcomes)
     done_to = {
         "deactivate": "deactivated",
         "end_sessions": "signed out everywhere",
@@ -316,8 +316,8 @@ def _preview(form: BulkForm, outcomes: list[BulkResult], *, wants_reason: bool) 
         "users/bulk.html",
         form,
         what=form.offered[form.act.data or ""],
-        affected=[each for each in outcomes if each.refusal is None],
-        left_out=[each for each in outcomes if each.refusal is not None],
+        affected=[outcome for outcome in outcomes if outcome.refusal is None],
+        left_out=[outcome for outcome in outcomes if outcome.refusal is not None],
         wants_reason=wants_reason,
     )
 
@@ -335,5 +335,5 @@ def grantable(who: Principal) -> dict[str, str]:
     """The roles that `who` can give, with their descriptions."""
     if not who.has(ROLES_ASSIGN):
         return {}
-    look = reading()
-    return {role.name: role.description for role in look.roles.list_all() if look.policy.may_give(who, role)}
+    services = reading()
+    return {role.name: role.description for role in services.roles.list_all() if services.policy.may_give(who, role)}

@@ -78,7 +78,7 @@ class BulkForm(Form):
     )
 
     def offer(self, roles: list[str], *, may_deactivate: bool, may_support: bool) -> None:
-        found = [("deactivate", "Deactivate")] if may_deactivate else []
-        found += [("end_sessions", "Sign out everywhere")] if may_support else []
-        found += [(f"assign:{role}", f"Assign role {role}") for role in roles]
-        self.act.choices, self.offered = found, dict(found)
+        choices = [("deactivate", "Deactivate")] if may_deactivate else []
+        choices += [("end_sessions", "Sign out everywhere")] if may_support else []
+        choices += [(f"assign:{role}", f"Assign role {role}") for role in roles]
+        self.act.choices, self.offered = choices, dict(choices)

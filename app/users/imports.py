@@ -1,4 +1,4 @@
-"""Users from a file, and as a file."""
+"""Pages to import and export users."""
 
 from __future__ import annotations
 
@@ -51,17 +51,21 @@ def import_users() -> ResponseReturnValue:
                 form.refuse(None, refusal)
             else:
                 return redirect(url_for("users.show_import", import_id=found.id))
-    look = reading()
-    return page("users/import.html", form, imports=[_shown(look, each) for each in look.user_imports.list_own(by=who)])
+    services = reading()
+    return page(
+        "users/import.html",
+        form,
+        imports=[_shown(services, user_import) for user_import in services.user_imports.list_own(by=who)],
+    )
 
 
 @bp.get("/import/<id:import_id>")
 @requires(USERS_IMPORT)
 @identity.refreshes_itself
 def show_import(import_id: int) -> ResponseReturnValue:
-    look = reading()
-    found = look.user_imports.get(import_id, by=identity.signed_in())
-    return page("users/show_import.html", found=_shown(look, found), invites_open=look.invitations_open)
+    services = reading()
+    user_import = services.user_imports.get(import_id, by=identity.signed_in())
+    return page("users/show_import.html", found=_shown(services, user_import), invites_open=services.invitations_open)
 
 
 @bp.post("/import/<id:import_id>/start")
@@ -71,7 +75,7 @@ def start_import(import_id: int) -> ResponseReturnValue:
     who, invites = identity.signed_in(), request.form.get("invites") == "y"
     return attempt(
         lambda work: work.user_imports.start_import(import_id, invites=invites, by=who),
-        said="Import started. You can close this page. The import continues.",
+        message="Import started. You can close this page. The import continues.",
         to="users.show_import",
         import_id=import_id,
     )
@@ -80,9 +84,12 @@ def start_import(import_id: int) -> ResponseReturnValue:
 @bp.post("/import/<id:import_id>/cancel")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> ResponseReturnValue:
-    who, said = identity.signed_in(), "Stopping the import. Rows already imported stay."
+    who, message = identity.signed_in(), "Stopping the import. Rows already imported stay."
     return attempt(
-        lambda work: work.user_imports.cancel(import_id, by=who), said=said, to="users.show_import", import_id=import_id
+        lambda work: work.user_imports.cancel(import_id, by=who),
+        message=message,
+        to="users.show_import",
+        import_id=import_id,
     )
 
 
@@ -90,9 +97,12 @@ def cancel_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> ResponseReturnValue:
-    who, said = identity.signed_in(), "Import resumed."
+    who, message = identity.signed_in(), "Import resumed."
     return attempt(
-        lambda work: work.user_imports.resume(import_id, by=who), said=said, to="users.show_import", import_id=import_id
+        lambda work: work.user_imports.resume(import_id, by=who),
+        message=message,
+        to="users.show_import",
+        import_id=import_id,
     )
 
 
@@ -100,19 +110,19 @@ def resume_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 def import_report(import_id: int) -> Response:
     """What became of each row; before the import, what would."""
-    look = reading()
-    look.user_imports.get(import_id, by=identity.signed_in())
-    return _download(report_lines(look, import_id), f"import-{import_id}.csv")
+    services = reading()
+    services.user_imports.get(import_id, by=identity.signed_in())
+    return _download(report_lines(services, import_id), f"import-{import_id}.csv")
 
 
 @bp.get("/export.csv")
 @requires(USERS_EXPORT)
 def export() -> Response:
     """The users that the list's filters leave, in the shape that an import takes."""
-    wanted = asked_filters()
+    filters = asked_filters()
     with unit_of_work() as work:
         work.audit.record("user.list_exported", subject_id=None)
-    return _download(csv_lines(COLUMNS, map(exported, reading().user_search.walk(wanted))), "users.csv")
+    return _download(csv_lines(COLUMNS, map(exported, reading().user_search.walk(filters))), "users.csv")
 
 
 def _download(lines: Iterator[str], name: str) -> Response:
@@ -121,14 +131,14 @@ def _download(lines: Iterator[str], name: str) -> Response:
     return response
 
 
-def _shown(look: Work, found: UserImport) -> SimpleNamespace:
-    job = look.session.get(Job, found.job_id) if found.job_id else None
-    known = SimpleNamespace(**as_dict(look, found))
-    known.examples = [SimpleNamespace(**each) for each in known.examples]
-    known.is_open = known.state in {Phase.CHECKING, Phase.APPLYING}
-    known.is_waiting = job is not None and job.state == JobState.WAITING
-    known.is_stopping = known.is_open and job is not None and job.cancel_requested_at is not None
-    known.why = job.outcome if job else None
-    known.is_narrowing = any(kind == NARROWED for _, kind in found.examples)
-    known.told = progress_text(job, look.job_board.pace(job)) if job else ""
-    return known
+def _shown(services: Work, user_import: UserImport) -> SimpleNamespace:
+    job = services.session.get(Job, user_import.job_id) if user_import.job_id else None
+    values = SimpleNamespace(**as_dict(services, user_import))
+    values.examples = [SimpleNamespace(**example) for example in values.examples]
+    values.is_open = values.state in {Phase.CHECKING, Phase.APPLYING}
+    values.is_waiting = job is not None and job.state == JobState.WAITING
+    values.is_stopping = values.is_open and job is not None and job.cancel_requested_at is not None
+    values.why = job.outcome if job else None
+    values.is_narrowing = any(kind == NARROWED for _, kind in user_import.examples)
+    values.told = progress_text(job, services.job_board.pace(job)) if job else ""
+    return values

@@ -1,4 +1,4 @@
-"""Invitations: send, list, send again, revoke."""
+"""Pages to send, list, resend and revoke invitations."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def new() -> ResponseReturnValue:
 @bp.get("/invitations")
 @requires(USERS_INVITE)
 def invitations() -> ResponseReturnValue:
-    found = reading().invitations.list_pending(before=before(), limit=ON_A_PAGE + 1)
-    rows = found[:ON_A_PAGE]
+    pending = reading().invitations.list_pending(before=before(), limit=ON_A_PAGE + 1)
+    rows = pending[:ON_A_PAGE]
     return page(
         "users/invitations.html",
-        invitations=[_shown(each) for each in rows],
-        next_url=url_for("users.invitations", before=rows[-1].id) if len(found) > ON_A_PAGE else None,
+        invitations=[_shown(row) for row in rows],
+        next_url=url_for("users.invitations", before=rows[-1].id) if len(pending) > ON_A_PAGE else None,
         first_url=url_for("users.invitations") if before() is not None else None,
     )
 
@@ -69,8 +69,8 @@ def invitations() -> ResponseReturnValue:
 @limited("mail")
 def resend_invitation(invitation_id: int) -> ResponseReturnValue:
     with unit_of_work() as work:
-        found = work.invitations.get(invitation_id, lock=True)
-        work.invitations.resend(found, by=identity.signed_in())
+        invitation = work.invitations.get(invitation_id, lock=True)
+        work.invitations.resend(invitation, by=identity.signed_in())
     return done("Invitation sent again.", to="users.invitations")
 
 
@@ -83,8 +83,8 @@ def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
         title, text = f"Revoke the invitation of {invited}?", "The link in the email stops working."
         return ask(title, text, button="Revoke", back=url_for("users.invitations"), form=form)
     with unit_of_work() as work:
-        found = work.invitations.get(invitation_id, lock=True)
-        work.invitations.revoke(found, by=identity.signed_in())
+        invitation = work.invitations.get(invitation_id, lock=True)
+        work.invitations.revoke(invitation, by=identity.signed_in())
     return done("Invitation revoked.", to="users.invitations")
 
 

@@ -1,4 +1,4 @@
-"""The list of users, and what is done with one of them."""
+"""The list of users, and the page of one user."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ FILTERS = ("q", "role", "status", "sort", "seen_before")
 @bp.get("")
 @requires(USERS_READ)
 def index() -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    asked = _asked()
-    wanted = _wanted(asked)
-    found, following = look.user_search.page(wanted)
-    roles = look.roles.list_all()
+    who, services = identity.signed_in(), reading()
+    query = _asked()
+    filters = _wanted(query)
+    users, following = services.user_search.page(filters)
+    roles = services.roles.list_all()
     form = BulkForm()
     form.offer(
         [role.name for role in roles if who.has(ROLES_ASSIGN) and granted(role.permissions) <= who.permissions],
@@ -58,44 +58,44 @@ def index() -> ResponseReturnValue:
     return page(
         "users/index.html",
         form,
-        asked=SimpleNamespace(**asked),
-        is_filtered=any(asked[name] for name in FILTERS if name != "sort"),
-        users=found,
+        asked=SimpleNamespace(**query),
+        is_filtered=any(query[name] for name in FILTERS if name != "sort"),
+        users=users,
         roles={"": "Any"} | {role.name: role.name for role in roles},
         states={"": "Any"} | STATES,
         orders=ORDERS,
-        export_url=_url(asked, to="users.export"),
-        next_url=_url(asked, after=write_cursor(following, of=asked)) if following else None,
-        first_url=_url(asked) if wanted.after else None,
+        export_url=_url(query, to="users.export"),
+        next_url=_url(query, after=write_cursor(following, of=query)) if following else None,
+        first_url=_url(query) if filters.after else None,
     )
 
 
 @bp.get("/<id:user_id>")
 @requires(USERS_READ, on="users")
 def show(user_id: int) -> ResponseReturnValue:
-    who, look = identity.signed_in(), reading()
-    user = look.users.get(user_id, deleted=True)
+    who, services = identity.signed_in(), reading()
+    user = services.users.get(user_id, deleted=True)
     return page(
         "users/show.html",
         user=shown(user),
-        may=_may(who, look, user),
+        may=_may(who, services, user),
         is_oneself=user.id == who.user_id,
-        has_factor=look.factors.has_any(user.id),
-        factor_reset=look.factor_resets.find_open(user.id),
-        erased_at=look.users.erased_at(user),
-        deletion_reason=look.users.deletion_reason(user.id) if user.deleted_at else None,
-        sessions=[_shown_session(row) for row in look.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
-        keys=[_shown_key(key) for key in look.api_keys.list_active(user.id)],
+        has_factor=services.factors.has_any(user.id),
+        factor_reset=services.factor_resets.find_open(user.id),
+        erased_at=services.users.erased_at(user),
+        deletion_reason=services.users.deletion_reason(user.id) if user.deleted_at else None,
+        sessions=[_shown_session(row) for row in services.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
+        keys=[_shown_key(key) for key in services.api_keys.list_active(user.id)],
         grants=[
             SimpleNamespace(permission=grant.permission, resource=f"{grant.resource_type}:{grant.resource_id}")
-            for grant in look.policy.list_grants_of(user.id)
+            for grant in services.policy.list_grants_of(user.id)
         ],
-        events=[describe(event) for event in look.audit.list_for(user.id, limit=20)],
+        events=[describe(event) for event in services.audit.list_for(user.id, limit=20)],
         mails=[
             SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind)
-            for m in look.users.list_mails(user.id)
+            for m in services.users.list_mails(user.id)
         ],
-        why=_why(look, user),
+        why=_why(services, user),
         permissions=sorted(PERMISSIONS),
     )
 
@@ -105,14 +105,14 @@ def show(user_id: int) -> ResponseReturnValue:
 
 def _asked() -> dict[str, str]:
     """The filters and the order of the list; what is none of them counts as not asked for."""
-    asked = {name: asked_for(name) for name in FILTERS}
-    if asked["status"] not in get_args(Status):
-        asked["status"] = ""
-    if asked["sort"] not in ORDERS:
-        asked["sort"] = "-created_at"
-    if day(asked["seen_before"]) is None:
-        asked["seen_before"] = ""
-    return asked
+    query = {name: asked_for(name) for name in FILTERS}
+    if query["status"] not in get_args(Status):
+        query["status"] = ""
+    if query["sort"] not in ORDERS:
+        query["sort"] = "-created_at"
+    if day(query["seen_before"]) is None:
+        query["seen_before"] = ""
+    return query
 
 
 def asked_filters() -> UserFilter:
@@ -120,27 +120,27 @@ def asked_filters() -> UserFilter:
     return _wanted(_asked())
 
 
-def _wanted(asked: dict[str, str]) -> UserFilter:
-    order: Order = asked["sort"].removeprefix("-")  # type: ignore[assignment]  # `_asked` checked it.
+def _wanted(query: dict[str, str]) -> UserFilter:
+    order: Order = query["sort"].removeprefix("-")  # type: ignore[assignment]  # `_asked` checked it.
     try:
-        after = read_cursor(request.args.get("after"), of=asked)
+        after = read_cursor(request.args.get("after"), of=query)
     except InvalidInput:
         after = None  # A page that is no more, or of another list: begin with the first.
     return UserFilter(
         order=order,
-        descending=asked["sort"].startswith("-"),
-        q=asked["q"],
-        role=asked["role"] or None,
-        status=asked["status"] or None,  # type: ignore[arg-type]  # `_asked` checked it.
-        seen_before=day(asked["seen_before"]),
+        descending=query["sort"].startswith("-"),
+        q=query["q"],
+        role=query["role"] or None,
+        status=query["status"] or None,  # type: ignore[arg-type]  # `_asked` checked it.
+        seen_before=day(query["seen_before"]),
         after=after,
         limit=ON_A_PAGE,
     )
 
 
-def _url(asked: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
+def _url(query: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
     kept: dict[str, Any] = {
-        name: value for name, value in asked.items() if value and (name, value) != ("sort", "-created_at")
+        name: value for name, value in query.items() if value and (name, value) != ("sort", "-created_at")
     }
     return url_for(to, **(kept | more))
 
@@ -168,9 +168,9 @@ def shown(user: User) -> SimpleNamespace:
     )
 
 
-def _may(who: Principal, look: Work, user: User) -> SimpleNamespace:
+def _may(who: Principal, services: Work, user: User) -> SimpleNamespace:
     """Which acts to offer; the services decide again."""
-    asked = {
+    permissions = {
         "edit": USERS_EDIT,
         "deactivate": USERS_DEACTIVATE,
         "support": USERS_SUPPORT,
@@ -178,16 +178,20 @@ def _may(who: Principal, look: Work, user: User) -> SimpleNamespace:
         "impersonate": USERS_IMPERSONATE,
         "reset_factors": USERS_RESET_FACTORS,
     }
-    return SimpleNamespace(**{name: bool(look.policy.may(who, action, user)) for name, action in asked.items()})
+    return SimpleNamespace(
+        **{name: bool(services.policy.may(who, action, user)) for name, action in permissions.items()}
+    )
 
 
-def _why(look: Work, user: User) -> SimpleNamespace | None:
+def _why(services: Work, user: User) -> SimpleNamespace | None:
     """The answer to `?action=...&resource=...`: whether this user may do that, and which rule decides."""
     action, resource = request.args.get("action", ""), request.args.get("resource", "").strip()
     if action not in PERMISSIONS:
         return None
     try:
-        decision: Decision = look.policy.why(user, action, look.policy.get_resource(resource) if resource else None)
+        decision: Decision = services.policy.why(
+            user, action, services.policy.get_resource(resource) if resource else None
+        )
     except NotFound as refusal:
         return SimpleNamespace(action=action, resource=resource, problem=str(refusal))
     return SimpleNamespace(

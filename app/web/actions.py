@@ -1,4 +1,4 @@
-"""What a button does: ask first where it cannot be undone; one act, and a sentence on the page that it leads to."""
+"""Actions of buttons: a confirmation page, one transaction, and a message on the next page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ask(
     return page("ask.html", form or Form(), title=title, text=text, button=button, back=back, hint=hint)
 
 
-def attempt(act: Callable[[Work], object], *, said: str, to: str, **values: Any) -> ResponseReturnValue:
+def attempt(act: Callable[[Work], object], *, message: str, to: str, **values: Any) -> ResponseReturnValue:
     """Do it in one unit of work and say so at the endpoint `to`; or say there why it cannot be done as things are.
 
     Any other refusal (not allowed, not found) is raised.
@@ -39,4 +39,4 @@ def attempt(act: Callable[[Work], object], *, said: str, to: str, **values: Any)
         if status_of(type(refusal), api=False) != HTTPStatus.CONFLICT:
             raise
         return done(str(refusal), to=to, kind="error", **values)
-    return done(said, to=to, **values)
+    return done(message, to=to, **values)

@@ -1,4 +1,4 @@
-"""The Flask application class: what a request would otherwise do again and again is done once."""
+"""The Flask application class, which caches what every request would compute again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Fold(NodeTransformer):
                 nodes.Impossible, LookupError, OSError, RuntimeError, HTTPException
             ):  # Not for this request, or ever.
                 constant: Any = self._environment.globals[node.node.name]  # type: ignore[attr-defined]
-                return nodes.Const(constant(*(each.as_const() for each in node.args)), lineno=node.lineno)
+                return nodes.Const(constant(*(arg.as_const() for arg in node.args)), lineno=node.lineno)
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802
@@ -76,7 +76,7 @@ class _Fold(NodeTransformer):
         rounds = _rounds(node)
         if rounds is None:
             return self.generic_visit(node)
-        return [self.visit(each) for values in rounds for each in _put(node.body, values)]
+        return [self.visit(child) for values in rounds for child in _put(node.body, values)]
 
     def _is_constant(self, node: nodes.Node) -> bool:
         return isinstance(node, nodes.Name) and node.name in self._environment.constants
@@ -85,7 +85,7 @@ class _Fold(NodeTransformer):
 def _put(node: Any, values: dict[str, Any]) -> Any:
     """A copy with values in place of variables."""
     if isinstance(node, list):
-        return [_put(each, values) for each in node]
+        return [_put(child, values) for child in node]
     if not isinstance(node, nodes.Node):
         return node
     if isinstance(node, nodes.Name) and node.name in values:
@@ -99,14 +99,14 @@ def _put(node: Any, values: dict[str, Any]) -> Any:
 def _rounds(node: Any) -> list[dict[str, Any]] | None:
     """The variables of each round, if the loop is over a list of tuples of constants and does nothing special."""
     is_plain = not (node.else_ or node.test or node.recursive) and isinstance(node.target, nodes.Tuple)
-    if not is_plain or any(name.name == "loop" for each in node.body for name in each.find_all(nodes.Name)):
+    if not is_plain or any(name.name == "loop" for child in node.body for name in child.find_all(nodes.Name)):
         return None
     try:
         values = node.iter.as_const()
     except nodes.Impossible:
         return None
-    names = [each.name for each in node.target.items if isinstance(each, nodes.Name)]
-    return [dict(zip(names, each, strict=True)) for each in values]
+    names = [item.name for item in node.target.items if isinstance(item, nodes.Name)]
+    return [dict(zip(names, value, strict=True)) for value in values]
 
 
 class Application(Flask):

@@ -1,4 +1,4 @@
-"""Audit events as sentences, for their subject and for administrators."""
+"""Descriptions of audit events, for their users and for administrators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Challenges of this browser: what it was asked to prove, held in its signed session cookie until it answers."""
+"""Challenges of this browser, held in its signed session cookie."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def issue_challenge(purpose: str, *kept: Any, at_once: int = 2) -> str:
 
 def spend(purpose: str, challenge: str) -> list[Any]:
     """What was kept beside a challenge of this purpose and browser, once. Raises InvalidChallenge."""
-    found = [each for each in _held(purpose) if is_same(each[0], challenge)]
-    if not found:
+    matching = [held for held in _held(purpose) if is_same(held[0], challenge)]
+    if not matching:
         raise InvalidChallenge
-    session[_key(purpose)] = [each for each in _held(purpose) if each not in found]
-    begun_at, kept = found[0][1], [*found[0][2:]]
+    session[_key(purpose)] = [held for held in _held(purpose) if held not in matching]
+    begun_at, kept = matching[0][1], [*matching[0][2:]]
     with unit_of_work() as work:
         work.challenges.spend(challenge, begun_at=datetime.fromtimestamp(begun_at, UTC))
     return kept

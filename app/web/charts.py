@@ -39,8 +39,8 @@ class Chart:
 
 def chart(name: str, labels: Sequence[str], values: Sequence[int | None], *, bad: Sequence[int] | None = None) -> Chart:
     """A bar for each value, as high as its part of the highest; `bad` of each went wrong."""
-    known = [value or 0 for value in values]
-    top = max(known, default=0)
+    heights = [value or 0 for value in values]
+    top = max(heights, default=0)
     scale = HEIGHT / top if top else 0.0
     bars = [
         Bar(
@@ -50,7 +50,7 @@ def chart(name: str, labels: Sequence[str], values: Sequence[int | None], *, bad
             round((bad[number] if bad else 0) * scale, 2),
             f"{label}: {value:,}",
         )
-        for number, (label, value) in enumerate(zip(labels, known, strict=True))
+        for number, (label, value) in enumerate(zip(labels, heights, strict=True))
     ]
-    highest = f", most {top:,} ({labels[known.index(top)]})" if top else ""
+    highest = f", most {top:,} ({labels[heights.index(top)]})" if top else ""
     return Chart(len(bars) * STEP, top, bars, f"{name}, {labels[0]} to {labels[-1]}{highest}")

@@ -1,4 +1,4 @@
-"""Compression of answers that hold no secret (BREACH): static files, lists, the description of the API."""
+"""Compression of responses without secrets (BREACH): static files, lists, the OpenAPI document."""
 
 from __future__ import annotations
 

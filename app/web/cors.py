@@ -1,4 +1,4 @@
-"""CORS: which other sites' pages may read the API's answers (CORS_ORIGINS)."""
+"""CORS: other sites that can read API responses (CORS_ORIGINS)."""
 
 from __future__ import annotations
 

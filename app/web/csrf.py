@@ -1,4 +1,4 @@
-"""CSRF protection: every POST needs its browser's token; if that has expired, the filled form is shown again."""
+"""CSRF protection: every POST needs its browser's token; if it has expired, the filled form is shown again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cursors: a signed position in a list, valid only for the filters and the sort order that it was issued for."""
+"""Cursors: a signed position in a list, valid only for the same filters and order."""
 
 from __future__ import annotations
 

@@ -283,8 +283,8 @@ def answer(
     g.refused_as = code or usual_code
     if is_api():
         message = text or usual
-        found = problems or [Problem(None, code or usual_code, message)]
-        response = json_envelope.refusal(int(status), message, found)
+        shown_problems = problems or [Problem(None, code or usual_code, message)]
+        response = json_envelope.refusal(int(status), message, shown_problems)
         if status == HTTPStatus.UNAUTHORIZED:
             # RFC 6750, section 3.1: only an invalid credential gets an error code, a missing one does not.
             why = ', error="invalid_token"' if has_explicit_credential() else ""

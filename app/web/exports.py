@@ -1,4 +1,4 @@
-"""Rows as CSV and as JSON Lines, a line at a time."""
+"""Rows as CSV and JSON Lines, one line at a time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COLUMNS = (
 
 def as_dict(event: FoundEvent) -> dict[str, Any]:
     """An audit event as plain values; times are RFC 3339."""
-    known = asdict(event) | {"at": event.at.isoformat(), "sentence": sentence(event.kind, event.values)}
-    return {name: known[name] for name in COLUMNS}
+    values = asdict(event) | {"at": event.at.isoformat(), "sentence": sentence(event.kind, event.values)}
+    return {name: values[name] for name in COLUMNS}
 
 
 def as_json_lines(events: Iterable[FoundEvent]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The base of all forms. They check the format; the services check everything else."""
+"""The base of all forms, which check the format; services check everything else."""
 
 from __future__ import annotations
 

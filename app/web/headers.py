@@ -31,16 +31,16 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 FOR_AN_HOUR = "public, max-age=3600"
 
 
-def init_app(app: Flask, known: Settings) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
     always = {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": PERMISSIONS_POLICY,
-        "Content-Security-Policy": content_security_policy(known),
+        "Content-Security-Policy": content_security_policy(settings),
     }
-    if known.is_https:
+    if settings.is_https:
         always["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
 
     app.extensions["security_headers"] = [*always.items()]
@@ -58,7 +58,7 @@ def add_security_headers(response: Response) -> None:
     """Add the headers that every answer has; those that the view has set stay."""
     if view_property("is_static_file") and response.status_code in {200, 206, 304}:
         response.headers["Cache-Control"] = FOR_GOOD if "v" in request.args else FOR_AN_HOUR
-    wanted = [
+    headers = [
         *current_app.extensions["security_headers"],
         ("Referrer-Policy", g.get("referrer_policy", "same-origin")),
         ("X-Request-ID", g.get("request_id", "")),
@@ -66,12 +66,12 @@ def add_security_headers(response: Response) -> None:
     ]
     # Adding all at once takes a tenth of the time of setting each.
     own = {name.title() for name, _ in response.headers}
-    response.headers.extend([each for each in wanted if each[0].title() not in own])
+    response.headers.extend([header for header in headers if header[0].title() not in own])
 
 
-def content_security_policy(known: Settings) -> str:
+def content_security_policy(settings: Settings) -> str:
     """Chromium also checks where the answer to a form leads: after signing in, back to another app."""
-    apps = " ".join(known.return_origins)
+    apps = " ".join(settings.return_origins)
     return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {apps}".rstrip())
 
 

@@ -1,4 +1,4 @@
-"""Identity: every kind of credential becomes one Principal, loaded once for each request and never cached."""
+"""Identity: every kind of credential becomes one Principal, loaded once per request and never cached."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class CookieSession(SecureCookieSessionInterface):
         """As Flask's own; the content of cookies that were verified is remembered, by their digest."""
         value = request.cookies.get(self.get_cookie_name(app), "")
         digest = hashlib.sha256(value.encode(errors="replace")).digest()
-        known = self._verified.find(digest)
-        if known is not None:
-            return self.session_class(known)
-        found = super().open_session(app, request)
+        content = self._verified.find(digest)
+        if content is not None:
+            return self.session_class(content)
+        session = super().open_session(app, request)
         # Not with a list, which a request could change in place.
-        if found and all(isinstance(each, str | int) for each in found.values()):
-            self._verified.keep(digest, dict(found))
-        return found
+        if session and all(isinstance(value, str | int) for value in session.values()):
+            self._verified.keep(digest, dict(session))
+        return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Not with an answer that shared caches keep: it neither depends on a cookie nor sets one."""
@@ -118,10 +118,10 @@ def principal() -> Principal | None:
 
 def signed_in() -> Principal:
     """The principal, on a page that requires one."""
-    found = principal()
-    if found is None:
+    who = principal()
+    if who is None:
         raise RuntimeError("this page is public; use principal()")
-    return found
+    return who
 
 
 def visit() -> Visit:
@@ -159,20 +159,20 @@ def _address(text: str | None) -> str | None:
 
 
 def _load(request: Request) -> Principal | None:
-    found = _by_header(request) if has_explicit_credential() else _by_some_cookie()
-    if not isinstance(found, Found) and has_explicit_credential():
+    credential = _by_header(request) if has_explicit_credential() else _by_some_cookie()
+    if not isinstance(credential, Found) and has_explicit_credential():
         _log_refused_credential(request.headers["Authorization"])
-    if isinstance(found, Expired):
-        _expire(found)
+    if isinstance(credential, Expired):
+        _expire(credential)
         return None
-    if found is None:
+    if credential is None:
         return None
-    g.origin = Origin(visit(), found.principal)
+    g.origin = Origin(visit(), credential.principal)
     # Only where a view says so: elsewhere the header would be a way to use a session or a key without a sign.
     if "HTTP_X_BACKGROUND" in request.environ and view_property("refreshes_itself"):
-        return found.principal
-    _note_use(found)
-    return found.principal
+        return credential.principal
+    _note_use(credential)
+    return credential.principal
 
 
 def _log_refused_credential(header: str) -> None:
@@ -214,12 +214,12 @@ def _by_cookie() -> Found | Expired | None:
     token = session.get(TOKEN)
     if not isinstance(token, str):
         return None
-    found = find_by_cookie(one_read(), token, at=now())
-    if isinstance(found, Found):
-        g.came_with = (token, found.principal)
+    credential = find_by_cookie(one_read(), token, at=now())
+    if isinstance(credential, Found):
+        g.came_with = (token, credential.principal)
     else:
         session.pop(TOKEN, None)
-    return found
+    return credential
 
 
 def _by_forward_cookie() -> Found | Expired | None:
@@ -262,13 +262,13 @@ def _expire(expired: Expired) -> None:
         db.session.rollback()  # It is refused in any case; the next request writes it.
 
 
-def _note_use(found: Found) -> None:
+def _note_use(credential: Found) -> None:
     """Once in five minutes: collected for a job that writes many at once, or written here when that is away or late."""
     at = now()
-    if found.is_noted(at, after=NOTE_AFTER_SECONDS):
+    if credential.is_noted(at, after=NOTE_AFTER_SECONDS):
         return
-    use = Use.of(found.principal, at)
-    if found.is_noted(at, after=WRITE_AFTER_SECONDS) and cache.collect("uses", use.key(), use.at.isoformat()):
+    use = Use.of(credential.principal, at)
+    if credential.is_noted(at, after=WRITE_AFTER_SECONDS) and cache.collect("uses", use.key(), use.at.isoformat()):
         return
     try:
         with unit_of_work() as work:
@@ -309,10 +309,10 @@ def _privileges(permissions: frozenset[str], impersonator_id: int | None) -> str
 # ── what a provider said of who uses this browser, until they say whose account it is ──
 
 
-def keep_pending(known: Identity) -> str:
+def keep_pending(oauth_identity: Identity) -> str:
     """Returns a handle for the address that the sign-in which follows leads to (see `bind_pending`)."""
     handle = new_token()[:22]
-    identity = astuple(replace(known, name=known.name[:MAX_NAME_STORED]))
+    identity = astuple(replace(oauth_identity, name=oauth_identity.name[:MAX_NAME_STORED]))
     session[PENDING] = [*identity, handle, int(now().timestamp())]
     return handle
 

@@ -1,4 +1,4 @@
-"""Imports and exports of users, for the entry points that offer them."""
+"""Shared parts of user imports and exports."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ def exported(user: ListedUser) -> tuple[Any, ...]:
     return user.email, user.name, " ".join(user.roles), user.status, *times
 
 
-def report_lines(look: Work, import_id: int) -> Iterator[str]:
+def report_lines(services: Work, import_id: int) -> Iterator[str]:
     """What became of each row, or would, as CSV."""
-    return csv_lines(REPORT, _rows(look, import_id))
+    return csv_lines(REPORT, _rows(services, import_id))
 
 
-def _rows(look: Work, import_id: int) -> Iterator[tuple[Any, ...]]:
+def _rows(services: Work, import_id: int) -> Iterator[tuple[Any, ...]]:
     after = 0
-    while rows := look.user_imports.list_rows(import_id, after=after, limit=CHUNK):
+    while rows := services.user_imports.list_rows(import_id, after=after, limit=CHUNK):
         after = rows[-1].number
         yield from ((row.number, row.email, row.name, " ".join(row.roles), row.outcome, row.reason) for row in rows)
-        look.session.expunge_all()
+        services.session.expunge_all()
 
 
-def as_dict(look: Work, found: UserImport) -> dict[str, Any]:
+def as_dict(services: Work, user_import: UserImport) -> dict[str, Any]:
     """An import as plain values; `state` is its phase, or `stopped` while its job does not go on."""
-    job = look.session.get(Job, found.job_id) if found.job_id else None
-    is_stopped = found.phase in {Phase.CHECKING, Phase.APPLYING} and (
+    job = services.session.get(Job, user_import.job_id) if user_import.job_id else None
+    is_stopped = user_import.phase in {Phase.CHECKING, Phase.APPLYING} and (
         job is None or job.state not in {JobState.WAITING, JobState.RUNNING}
     )
     names = ("id", "file_name", "problem", "rows", "checked", "applied", "ignored", "invites", "created_at", "ended_at")
-    return {name: getattr(found, name) for name in names} | {
-        "state": "stopped" if is_stopped else found.phase,
-        "job_id": found.job_id,
-        "progress": progress_of(job, look.job_board.pace(job)) if job else None,
+    return {name: getattr(user_import, name) for name in names} | {
+        "state": "stopped" if is_stopped else user_import.phase,
+        "job_id": user_import.job_id,
+        "progress": progress_of(job, services.job_board.pace(job)) if job else None,
         "examples": [
             {"row": row.number, "email": row.email, "outcome": row.outcome, "reason": row.reason}
-            for row in look.user_imports.list_examples(found)
+            for row in services.user_imports.list_examples(user_import)
         ],
     }

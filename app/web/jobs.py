@@ -1,4 +1,4 @@
-"""Jobs for people and programs: as plain values, and how far they are in words."""
+"""Jobs as plain values, and their progress in words."""
 
 from __future__ import annotations
 

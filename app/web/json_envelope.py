@@ -1,4 +1,4 @@
-"""The envelope of every answer of the API, errors included."""
+"""The envelope of all API responses, including errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from app.errors import Problem
 
 def envelope(data: Any, message: str, problems: list[Problem] | None = None) -> bytes:
     """JSON with times as RFC 3339 in UTC; with `problems`, `success` is false."""
-    errors: Any = problems and [{"field": each.field, "code": each.code, "message": each.message} for each in problems]
+    errors: Any = problems and [
+        {"field": problem.field, "code": problem.code, "message": problem.message} for problem in problems
+    ]
     return to_json({"success": problems is None, "data": data, "message": message, "errors": errors})
 
 

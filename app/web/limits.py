@@ -1,4 +1,4 @@
-"""Rate limits: named, configured in the settings, counted by network, person or API key, and always on."""
+"""Rate limits: named, configured in settings, counted by network, user or API key, and always on."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class CountingWindow(FixedWindowRateLimiter):
         return bool(count <= item.amount)
 
     def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
-        known: WindowStats | None = g.get("windows", {}).get(item.key_for(*identifiers))
-        return known or super().get_window_stats(item, *identifiers)
+        window: WindowStats | None = g.get("windows", {}).get(item.key_for(*identifiers))
+        return window or super().get_window_stats(item, *identifiers)
 
 
 STRATEGIES["counting-window"] = CountingWindow

@@ -1,4 +1,4 @@
-"""Logs: one line for each event on standard error, as JSON or as text for a terminal; no secrets."""
+"""Logs on standard error, as JSON or text, without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mails in a frame of a page: HTML that may run no script and load nothing."""
+"""Emails in a frame that runs no script and loads nothing."""
 
 from __future__ import annotations
 

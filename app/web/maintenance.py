@@ -1,4 +1,4 @@
-"""What administrators change while the site runs, for pages and for the gate that maintenance closes."""
+"""Site settings for pages, and the maintenance gate."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def site() -> Site:
     Defaults without a database, or before its migration.
     """
     if "site" not in g:
-        read_at, found = current_app.extensions.get("site", (0.0, Site()))
+        read_at, known_site = current_app.extensions.get("site", (0.0, Site()))
         if time.monotonic() - read_at >= KEPT_SECONDS or not read_at:
             try:
-                found = reading().site_settings.get()
+                known_site = reading().site_settings.get()
             except (*DATABASE_AWAY, ProgrammingError):
                 db.session.rollback()
                 return Site()
-            _keep(found)
-        g.site = found
-    known: Site = g.site
-    return known
+            _keep(known_site)
+        g.site = known_site
+    stored: Site = g.site
+    return stored
 
 
-def _keep(found: Site) -> None:
-    current_app.extensions["site"] = (time.monotonic(), found)
+def _keep(site: Site) -> None:
+    current_app.extensions["site"] = (time.monotonic(), site)
 
 
 def change_site(**values: Any) -> Site:

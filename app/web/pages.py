@@ -62,28 +62,28 @@ def page(
 def _everywhere() -> dict[str, Any]:
     # An error page must not use what may have failed.
     asks = not g.get("asks_nothing")
-    known = site() if asks else g.get("site", Site())
+    site_settings = site() if asks else g.get("site", Site())
     return {
         "principal": principal() if asks else None,
         "csrf_token": csrf_token,
         "request_id": g.get("request_id"),
-        "announcement": known.announcement,
-        "registration": known.registration or settings().registration,
+        "announcement": site_settings.announcement,
+        "registration": site_settings.registration or settings().registration,
         "waiting_jobs": _waiting_jobs() if asks and settings().is_development else 0,
     }
 
 
-def deployed(known: Settings) -> SimpleNamespace:
+def deployed(config: Settings) -> SimpleNamespace:
     """The site's name and links, for every page."""
     return SimpleNamespace(
-        name=known.site_name,
-        has_own_logo=find_own_file(known.instance_path / "static", "logo.svg") is not None,
-        terms_url=known.terms_url or None,
-        privacy_url=known.privacy_url or None,
-        password_min_length=known.password_min_length,
-        providers=[SimpleNamespace(name=each.name, label=each.label) for each in known.oauth_providers],
-        environment=known.environment,
-        is_development=known.is_development,
+        name=config.site_name,
+        has_own_logo=find_own_file(config.instance_path / "static", "logo.svg") is not None,
+        terms_url=config.terms_url or None,
+        privacy_url=config.privacy_url or None,
+        password_min_length=config.password_min_length,
+        providers=[SimpleNamespace(name=provider.name, label=provider.label) for provider in config.oauth_providers],
+        environment=config.environment,
+        is_development=config.is_development,
     )
 
 

@@ -1,4 +1,4 @@
-"""Passkeys of whoever uses this browser: challenges for its pages, and its answers checked."""
+"""Passkeys of this browser: challenges for pages, and verification of responses."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def options_to_sign_in() -> str | None:
     party = relying_party()
     if party is None:
         return None
-    return json.dumps(request_options(party, challenge=_begin(SIGN_IN, NOBODY), known=None))
+    return json.dumps(request_options(party, challenge=_begin(SIGN_IN, NOBODY), existing=None))
 
 
 def options_to_prove(purpose: str, user_id: int, mine: Sequence[Authenticator]) -> str | None:
@@ -57,8 +57,8 @@ def options_to_prove(purpose: str, user_id: int, mine: Sequence[Authenticator]) 
     party = relying_party()
     if party is None or not mine:
         return None
-    known = [(each.credential_id or "", each.transports or []) for each in mine]
-    return json.dumps(request_options(party, challenge=_begin(purpose, user_id), known=known))
+    existing = [(passkey.credential_id or "", passkey.transports or []) for passkey in mine]
+    return json.dumps(request_options(party, challenge=_begin(purpose, user_id), existing=existing))
 
 
 def options_to_add(who: Principal, mine: Sequence[Authenticator]) -> str | None:
@@ -72,7 +72,7 @@ def options_to_add(who: Principal, mine: Sequence[Authenticator]) -> str | None:
         email=who.email,
         name=who.name,
         site_name=settings().site_name,
-        known=[each.credential_id or "" for each in mine],
+        existing=[passkey.credential_id or "" for passkey in mine],
     )
     return json.dumps(options)
 
@@ -89,13 +89,13 @@ def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authe
     As a first factor it has to have verified its user. Raises BadPasskey.
     """
     assertion, party = _answer(sent, purpose, user_id)
-    found = reading().factors.find_passkey(assertion.credential_id)
-    if found is None or user_id not in {NOBODY, found.user_id}:
+    passkey = reading().factors.find_passkey(assertion.credential_id)
+    if passkey is None or user_id not in {NOBODY, passkey.user_id}:
         raise BadPasskey("We don't know that passkey. It may have been removed.")
-    if assertion.user_handle not in {None, user_handle(party, found.user_id)}:
+    if assertion.user_handle not in {None, user_handle(party, passkey.user_id)}:
         raise BadPasskey
-    count = verify(assertion, party, public_key=found.public_key or b"", verifies_user=purpose == SIGN_IN)
-    return found, count
+    count = verify(assertion, party, public_key=passkey.public_key or b"", verifies_user=purpose == SIGN_IN)
+    return passkey, count
 
 
 def _begin(purpose: str, user_id: int) -> str:

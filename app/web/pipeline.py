@@ -1,4 +1,4 @@
-"""The request pipeline: what happens to every request before and after its view, in this order."""
+"""The request pipeline: the steps before and after every view, in order."""
 
 from __future__ import annotations
 

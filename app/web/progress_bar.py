@@ -1,4 +1,4 @@
-"""A bar in the terminal for a job that workers do."""
+"""A progress bar in the terminal for a job."""
 
 from __future__ import annotations
 

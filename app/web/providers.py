@@ -1,4 +1,4 @@
-"""The clients of the providers in the settings: one for each process, made when somebody first signs in with it."""
+"""Clients of the providers in the settings, created on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Middleware that normalises a request's client address and host, and checks the host."""
+"""Middleware that normalizes a request's client address and host, and checks the host."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Front:
         self._has_warned = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        found = _CLIENT_WITH_PORT.fullmatch(environ.get("REMOTE_ADDR", ""))
-        if found:
-            environ["REMOTE_ADDR"] = found[1] or found[2]
+        match = _CLIENT_WITH_PORT.fullmatch(environ.get("REMOTE_ADDR", ""))
+        if match:
+            environ["REMOTE_ADDR"] = match[1] or match[2]
         if "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _usual(environ["HTTP_HOST"])
         # The handshake of another app's WebSocket: Traefik tells the scheme, Caddy passes the header on.
@@ -60,8 +60,8 @@ class Front:
         return self._app(environ, start_response)
 
 
-def init_app(app: Flask, known: Settings) -> None:
-    app.wsgi_app = Front(app.wsgi_app, prefix=known.path_prefix)  # type: ignore[method-assign]
+def init_app(app: Flask, settings: Settings) -> None:
+    app.wsgi_app = Front(app.wsgi_app, prefix=settings.path_prefix)  # type: ignore[method-assign]
 
 
 def for_other_apps(view: View) -> View:
@@ -79,20 +79,20 @@ def check_host() -> None:
 
 def is_trusted(host: str, trusted: Iterable[str]) -> bool:
     """Whether `host` (with or without a port) is one of these, or below one that begins with a dot."""
-    found = _HOST.fullmatch(host)
-    name = found[1] if found else ""
+    match = _HOST.fullmatch(host)
+    name = match[1] if match else ""
     if name.startswith("["):
         try:
             name = ascii_host(name)
         except ValueError:
             return False
-    return any(name == each or (each.startswith(".") and f".{name}".endswith(each)) for each in trusted if name)
+    return any(name == host or (host.startswith(".") and f".{name}".endswith(host)) for host in trusted if name)
 
 
 def _usual(host: str) -> str:
     """Lower case, no dot at the end of the name: `Example.COM.:8000` is `example.com:8000`."""
-    found = _HOST.fullmatch(host.lower())
-    return f"{found[1].removesuffix('.')}{found[2] or ''}" if found else host
+    match = _HOST.fullmatch(host.lower())
+    return f"{match[1].removesuffix('.')}{match[2] or ''}" if match else host
 
 
 def is_from_this_machine() -> bool:

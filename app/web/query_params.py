@@ -1,4 +1,4 @@
-"""What lists read from URLs; ids are limited to what the database can hold, so that others are a 404."""
+"""Query parameters of lists; IDs are limited to what the database can hold, so that others are a 404."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def day_after(text: str) -> datetime | None:
 
 def before() -> int | None:
     """The row that a list continues from (`?before=`), or None to start at the newest."""
-    asked = request.args.get("before", type=int)
-    return asked if asked is not None and 0 < asked <= MAX_ID else None
+    position = request.args.get("before", type=int)
+    return position if position is not None and 0 < position <= MAX_ID else None

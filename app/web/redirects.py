@@ -22,7 +22,7 @@ _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$
 _URL = re.compile(r"((?i:https?)://[A-Za-z0-9.-]+(?::\d+)?)(/[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)")
 # What browsers and proxies send raw in an address, and we send escaped; a backslash only after the question mark, where
 # browsers do not take it for a slash.
-_RAW = {ord(each): quote(each) for each in '"<>[]^`{|}'}
+_RAW = {ord(character): quote(character) for character in '"<>[]^`{|}'}
 _RAW_IN_QUERY = _RAW | {ord("\\"): "%5C"}
 MAX_PATH_LENGTH = 512
 MAX_URL_LENGTH = 2000
@@ -46,22 +46,22 @@ def own_path(target: str | None) -> str:
 
 def return_url(target: str | None) -> str:
     """`target`, escaped and with its host as usual, if it is a page of an app in RETURN_HOSTS; empty if not."""
-    found = _URL.fullmatch(_escaped(target, at_most=MAX_URL_LENGTH))
-    if found is None:
+    match = _URL.fullmatch(_escaped(target, at_most=MAX_URL_LENGTH))
+    if match is None:
         return ""
     try:
-        origin = urls.origin(found[1])
+        origin = urls.origin(match[1])
     except ValueError:
         return ""
-    return f"{origin}{found[2]}" if origin in settings().return_origins else ""
+    return f"{origin}{match[2]}" if origin in settings().return_origins else ""
 
 
 def _escaped(target: str | None, *, at_most: int) -> str:
     if not target or len(target) > at_most:
         return ""
     path, mark, query = target.partition("?")
-    found = f"{path.translate(_RAW)}{mark}{query.translate(_RAW_IN_QUERY)}"
-    return found if len(found) <= at_most else ""
+    escaped = f"{path.translate(_RAW)}{mark}{query.translate(_RAW_IN_QUERY)}"
+    return escaped if len(escaped) <= at_most else ""
 
 
 def next_page(target: str | None, *, otherwise: str) -> str:
@@ -81,11 +81,9 @@ def keep_next(target: str | None) -> None:
 
     The session cookie has no room for it: browsers limit each to 4 KiB.
     """
-    wanted = own_path(target) or return_url(target)
-    if wanted or next_cookie_name() in request.cookies:
-        set_cookie(
-            next_cookie_name(), wanted, max_age=NEXT_SECONDS if wanted else 0, path=settings().path_prefix or "/"
-        )
+    path = own_path(target) or return_url(target)
+    if path or next_cookie_name() in request.cookies:
+        set_cookie(next_cookie_name(), path, max_age=NEXT_SECONDS if path else 0, path=settings().path_prefix or "/")
 
 
 def kept_next() -> str | None:
@@ -117,7 +115,7 @@ def done(message: str, *, to: str, kind: str = "success", **values: object) -> R
 
 def keep_link(token: str, purpose: Purpose, *, then: str) -> Response:
     """Move a one-time token out of the address, history and Referer into the session cookie, and redirect."""
-    kept = [each for each in _kept(purpose) if each != token]
+    kept = [other for other in _kept(purpose) if other != token]
     session[f"{LINK}{purpose}"] = [*kept, token][-MAX_OPEN_LINKS:]
     response = make_response(redirect(url_for(then), code=303))
     g.referrer_policy = "no-referrer"
@@ -145,7 +143,7 @@ def link_handle(token: str) -> str:
 
 
 def drop_link(token: str, purpose: Purpose) -> None:
-    session[f"{LINK}{purpose}"] = [each for each in _kept(purpose) if each != token]
+    session[f"{LINK}{purpose}"] = [other for other in _kept(purpose) if other != token]
 
 
 def _kept(purpose: Purpose) -> list[str]:

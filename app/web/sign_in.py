@@ -1,4 +1,4 @@
-"""Signing in, and checks of passwords and codes: count the try, hash with no transaction open, apply the result."""
+"""Sign-in, and checks of passwords and codes: count the attempt, hash without a transaction, apply the result."""
 
 from __future__ import annotations
 

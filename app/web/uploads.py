@@ -1,4 +1,4 @@
-"""Files that are sent to us: stored in pieces, none of which is larger than a megabyte in memory."""
+"""Uploaded files, stored in pieces of at most a megabyte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short description of a User-Agent header."""
+"""Short descriptions of User-Agent headers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def device_name(user_agent: str) -> str:
     """`Firefox on Linux`; `a program` or `an unknown browser` if the header says no more."""
     if not user_agent:
         return "an unknown browser"
-    found = import_module("ua_parser").parse(user_agent)  # Loaded on first use: it has many rules.
-    browser = NICKNAMES.get(found.user_agent.family, found.user_agent.family) if found.user_agent else None
-    system = NICKNAMES.get(found.os.family, found.os.family) if found.os and found.os.family != "Other" else None
+    parsed = import_module("ua_parser").parse(user_agent)  # Loaded on first use: it has many rules.
+    browser = NICKNAMES.get(parsed.user_agent.family, parsed.user_agent.family) if parsed.user_agent else None
+    system = NICKNAMES.get(parsed.os.family, parsed.os.family) if parsed.os and parsed.os.family != "Other" else None
     if browser and system:
         return f"{browser} on {system}"
     return browser or (f"a browser on {system}" if system else "an unknown browser")

@@ -1,4 +1,4 @@
-"""Properties of views: set by decorators beside the route, read by the request pipeline."""
+"""Properties of views, set by decorators beside the route and read by the request pipeline."""
 
 from __future__ import annotations
 

@@ -364,7 +364,7 @@ def test_a_passkey_s_answer_that_comes_many_times_signs_in_once(deployment):
     site = deployment.url.replace("127.0.0.1", "localhost")
     party, key = RelyingParty("localhost", site), Passkey(site)
     made = key.create(
-        creation_options(party, challenge="x", user_id=user_id, email=ADA, name="", site_name="", known=[])
+        creation_options(party, challenge="x", user_id=user_id, email=ADA, name="", site_name="", existing=[])
     )
     with deployment.work() as work:
         token = work.sessions.start(user_id, visit=NO_VISIT, remember=False)[1]
