@@ -1,7 +1,7 @@
 """Values in Redis or Valkey, each with a MAC (HMAC-SHA-256 under SECRET_KEY), under a versioned prefix.
 
-A miss computes, and so does every trouble with the server: wiped, full, slow, absent or written to by others, it costs
-time and never gives a wrong answer.
+A miss computes the value, and so does any problem with the server: wiped, full, slow, absent or written to by others,
+it costs time and never returns a wrong value.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ class Cache:
                 self._ask("DEL", lock)
 
     def collect(self, name: str, key: str, value: str) -> bool:
-        """Keep the last value for `key` until it is taken, to be written with many others (write-behind).
+        """Store the last value for `key` until it is taken, to be written with many others (write-behind).
 
-        Returns whether it was kept: what was not is the caller's to write. What is kept may still be lost.
+        Returns whether it was stored: otherwise the caller writes it. Stored values can still be lost.
         """
         signed = _signed(f"{name}:{key}", value)
         return bool(self._ask("EVAL", COLLECT, 1, PREFIX + name, key, signed, COLLECTED_SECONDS))
 
     def take(self, name: str, *, at_most: int) -> dict[str, str | None]:
-        """Take some of what was collected out, the values by their keys; None for what we did not put in."""
+        """Take some collected values out, by their keys; None for values with a wrong MAC."""
         parts = [part.decode(errors="replace") for part in self._ask("EVAL", TAKE, 1, PREFIX + name, at_most) or ()]
         return {key: _opened(f"{name}:{key}", value) for key, value in zip(parts[::2], parts[1::2], strict=True)}
 
@@ -90,7 +90,7 @@ class Cache:
         return json.loads(text) if text else None
 
     def _wait_for(self, name: str) -> dict[str, Any] | None:
-        """What another process is computing; None if it takes too long, or there is no cache."""
+        """Return the value that another process is computing, or None if it takes too long or there is no cache."""
         deadline = time.monotonic() + WAIT_SECONDS
         kept = None
         while kept is None and self._answers() and time.monotonic() < deadline:

@@ -20,16 +20,16 @@ _ALIKE = re.compile(
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """The values of `NAME=value` lines; nothing is interpolated.
+    """Return the values of `NAME=value` lines; nothing is interpolated.
 
-    A value may be quoted; without quotes it ends at white space and `#`. Raises OSError, and ValueError for
-    another line and for text that is not UTF-8.
+    A value may be quoted; without quotes it ends at white space and `#`. Raises OSError, and ValueError for another
+    line and for text that is not UTF-8.
     """
     return {binding.key: binding.value or "" for binding in _bindings(file) if binding.key}
 
 
 def list_ambiguous(file: Path) -> list[str]:
-    """The names whose values systemd or a shell may read differently."""
+    """Return names whose values systemd or a shell may read differently."""
     return [
         binding.key
         for binding in _bindings(file)
@@ -38,7 +38,7 @@ def list_ambiguous(file: Path) -> list[str]:
 
 
 def without_loaded(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` without what the `flask` command put into it from `.flaskenv` and `.env`."""
+    """Return `environment` without the variables that the `flask` command loaded from `.flaskenv` and `.env`."""
     loaded: dict[str, str | None] = {}
     for name in (".flaskenv", ".env"):
         loaded |= dotenv_values(find_dotenv(name, usecwd=True))

@@ -21,7 +21,7 @@ class CommittedRefusal(AccountError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with what was sent; `field` is None where it is about the whole."""
+    """One problem of a request; `field` is None if it concerns the whole."""
 
     field: str | None
     code: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 class InvalidInput(AccountError):
-    """What was sent does not have the required format."""
+    """A request that does not have the required format."""
 
     code = "invalid"
     message = "Check the highlighted fields."
@@ -89,7 +89,7 @@ class EmailNotVerified(CommittedRefusal):
 
 
 class TryLater(AccountError):
-    """The same can be sent again in `retry_after` whole seconds; a form keeps what was typed."""
+    """A refusal of a request that can be sent again in `retry_after` whole seconds; a form keeps its values."""
 
     retry_after: int
 
@@ -173,7 +173,7 @@ class LastFactor(AccountError):
 
 
 class FactorNeeded(AccountError):
-    """The account had a second factor before what a link undoes, and none that old was shown."""
+    """The account had an older second factor than the addition a link undoes, and it was not proved."""
 
     code = "factor_needed"
     message = "Use a second factor you had before."
@@ -195,7 +195,7 @@ class SetUpRequired(AccountError):
 
 
 class InvalidChallenge(AccountError):
-    """What a browser was asked to prove was proved already, has expired, or was asked of another browser."""
+    """A challenge that was already used, has expired, or belongs to another browser."""
 
     code = "dead_challenge"
     message = "This was already used, took too long, or was started in another browser. Start again."
@@ -229,7 +229,7 @@ class LastAdministrator(AccountError):
 
 
 class NotAllowed(AccountError):
-    """`permission` is what was lacking; the refusal then leaves an audit event."""
+    """A missing permission; with `permission`, the refusal leaves an audit event."""
 
     code = "forbidden"
     message = "You don't have permission to do this."
@@ -436,7 +436,7 @@ class JobCancelled(AccountError):
 
 
 class JobRequeued(AccountError):
-    """The worker stops or the job ran for long: it goes on in another process, from its last position."""
+    """The worker stops or the job ran for long: it continues in another process, from its last position."""
 
     code = "handed_back"
     message = "The job continues in another process."

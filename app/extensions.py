@@ -49,7 +49,7 @@ class ReadOnlySession(FlaskSession):
             raise RuntimeError("open `with unit_of_work()` to write")
 
     def close(self) -> None:
-        """Also where the database has gone since: nothing was written, and the page may be ready to be sent."""
+        """Close the session, also if the database has gone: nothing was written, and the page may be ready to send."""
         try:
             super().close()
         except DATABASE_AWAY:
@@ -99,7 +99,7 @@ class QueueNotifier:
         return None if self.connection is None else cast("Workers | None", queue_client().find_workers(self.connection))
 
     def state(self) -> str:
-        """`ok`; `missing` if none is set or it does not answer; `unwritable`; `cluster`, which RQ does not support."""
+        """Return `ok`; `missing` without a server or response; `unwritable`; `cluster`, which RQ does not support."""
         return "missing" if self.connection is None else queue_client().queue_state(self.connection)
 
 
@@ -115,7 +115,7 @@ def queue_client() -> ModuleType:
 
 
 class Credentials:
-    """The password hasher and the password policy of the running application, made from its settings."""
+    """The password hasher and the password policy of the running application, created from its settings."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
         passwords = Passwords(
@@ -144,7 +144,7 @@ class Credentials:
 
 
 def breach_check(settings: Settings) -> Callable[[str], bool]:
-    """The checks that BREACH_CHECK selects; what is larger includes our own list."""
+    """Return the checks that BREACH_CHECK selects; each larger one includes our own list."""
     if settings.breach_check == "off":
         return never
     checks: list[Callable[[str], bool]] = [by_list]
@@ -209,7 +209,7 @@ def _refuse_network(path: str | None) -> None:
 
 
 def file_system(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """The type of the file system that `path` is on, as Linux names it; empty elsewhere."""
+    """Return the type of the file system of `path`, as Linux names it, or an empty string."""
     try:
         lines = [line.split() for line in mounts.read_text().splitlines()]
     except OSError:

@@ -16,7 +16,7 @@ NEVER_USED = ("redis.asyncio", "limits.aio", "valkey")
 
 
 class LazyModule(ModuleType):
-    """Loads itself when an attribute is asked for that it does not have yet."""
+    """A module that loads itself when a missing attribute is read."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or self.__spec__ is None or self.__spec__.loader is None:

@@ -1,8 +1,8 @@
 """Metrics for Prometheus (prometheus-client, multiprocess mode).
 
-Web and worker processes count in files of their own; whoever is asked adds all of them up. So the counts of a process
-stay when it dies, until the web is started again. Other processes (commands) count nothing. The files are mapped into
-memory, and on a full disk writing to them would kill the process (SIGBUS), so they are in a file system in memory.
+Web and worker processes count in their own files, and a request for metrics adds them up, so the counts of a process
+stay when it dies, until the web server is restarted. Other processes (commands) count nothing. The files are mapped
+into memory, and writing to them on a full disk would kill the process (SIGBUS), so they are in a file system in memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 
 def _harmless(count: Callable[P, None]) -> Callable[P, None]:
-    """What cannot be counted (a new process needs a new file, and there is no room) is not worth an error."""
+    """Ignore errors of counting (a new process needs a new file, and there is no room)."""
 
     @wraps(count)
     def counted(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -50,7 +50,7 @@ def _harmless(count: Callable[P, None]) -> Callable[P, None]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A gauge that is read when somebody asks: values by label, the only one "" if it has no label."""
+    """A gauge that is read on request: values by label; the label of a single value is ""."""
 
     name: str
     what: str
@@ -66,7 +66,7 @@ class Metrics:
         self._defined: _Defined | None = None
 
     def begin(self, folder: Path) -> None:
-        """Count in `folder` from now on, also in forked processes; if that fails, log it and go on without."""
+        """Count in `folder`, also in forked processes; if that fails, log it and continue without."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.stat().st_uid != os.geteuid():
@@ -123,7 +123,7 @@ class Metrics:
 
     @_harmless
     def connections(self, change: int) -> None:
-        """A database connection was taken from the pool (1) or given back (-1)."""
+        """Count a database connection that was taken from the pool (1) or returned (-1)."""
         if (defined := self._defined) is not None:
             defined.connections.inc(change)
 
@@ -145,7 +145,7 @@ class Metrics:
 
 
 class _Defined:
-    """The metrics themselves, made once in a process, after `begin`."""
+    """The metrics themselves, created once per process, after `begin`."""
 
     def __init__(self) -> None:
         from prometheus_client import Counter, Gauge, Histogram, values  # noqa: PLC0415 - only where it counts.

@@ -1,6 +1,7 @@
 """The client of OAuth 2.0 (RFC 6749, 7636, 9207) and OpenID Connect.
 
-Authlib speaks the protocol, joserfc checks signatures; here is what may be asked, for how long, and what is believed.
+Authlib implements the protocol, joserfc checks signatures; this module limits requests and time, and decides what is
+accepted.
 """
 
 from __future__ import annotations
@@ -60,11 +61,11 @@ Document = dict[str, Any]
 
 
 class ProviderAway(Exception):
-    """It did not answer in time, or with what is no answer; the message is a reason for the log."""
+    """The provider did not respond in time, or not validly; the message is a reason for the log."""
 
 
 class ProviderRefused(Exception):
-    """What it said is not to be believed, or it refused; the message is a reason for the log, without a secret."""
+    """The provider refused, or its response can't be verified; the message is a reason for the log, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Client:
 
     @contextmanager
     def _answers(self) -> Iterator[OAuth2Session]:
-        """A session whose answers are limited in size and time; what goes wrong becomes one of the two exceptions."""
+        """Yield a session whose responses are limited in size and time; errors become one of the two exceptions."""
         if not self._at_once.acquire(timeout=WAIT_SECONDS):
             raise ProviderAway("too many wait for a provider")
         try:
@@ -191,14 +192,14 @@ class Client:
 
     @staticmethod
     def _check_issuer(metadata: Document, issuer: str | None) -> None:
-        """RFC 9207: an answer of another provider, or one without `iss` where it is promised, is refused."""
+        """Refuse a response of another provider, or one without a promised `iss` (RFC 9207)."""
         if issuer is None and metadata.get("authorization_response_iss_parameter_supported") is True:
             raise ProviderRefused("the answer names no issuer")
         if issuer is not None and issuer != metadata["issuer"] and "{tenantid}" not in metadata["issuer"]:
             raise ProviderRefused("the answer is of another issuer")
 
     def _endpoint(self, metadata: Document, name: str) -> str:
-        """Raises ProviderRefused for an address that its discovery document may not name."""
+        """Return an endpoint. Raises ProviderRefused for an address that the discovery document must not name."""
         url, issuer = metadata.get(name), urlsplit(metadata["issuer"])
         if not isinstance(url, str) or not is_safe(url):
             raise ProviderRefused(f"{name} is missing or not https")
@@ -281,7 +282,7 @@ class Client:
         return claims
 
     def _decode(self, session: Session, metadata: Document, token: str, signed: JWSRegistry) -> jwt.Token:
-        """With the key that the token names; a new one may have come since the keys were fetched."""
+        """Verify a token with the key it names; the provider may have added one since the keys were fetched."""
         url = self._endpoint(metadata, "jwks_uri")
         try:
             return jwt.decode(token, _keys(self._document(session, url)), registry=signed)
@@ -366,7 +367,7 @@ def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple
 
 
 def _domain(host: str) -> str:
-    """The part that somebody registers (example.co.uk), by the Public Suffix List; else the host itself."""
+    """Return the registrable domain (example.co.uk) by the Public Suffix List, or the host itself."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -391,7 +392,9 @@ def _subject(subject: Any) -> str:
 
 
 def _email(given: Any) -> str | None:
-    """Canonical; None if that is more than lower case: what the provider has confirmed could be another mailbox."""
+    """Return the canonical address, or None if that is more than lower case: the confirmed mailbox could be a different
+    one.
+    """
     try:
         canonical = canonical_address(given) if isinstance(given, str) else ""
     except InvalidAddress:

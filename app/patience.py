@@ -9,7 +9,7 @@ from flask import current_app, g, has_app_context, has_request_context
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """In seconds: for a lock, for a statement, and for one answer of the server (None: without end)."""
+    """Time limits in seconds: for a lock, for a statement, and for one response of the server (None: unlimited)."""
 
     lock: int
     statement: int
@@ -21,7 +21,7 @@ OF_JOBS = Patience(lock=30, statement=600)
 
 
 def of_requests(seconds: int) -> Patience:
-    """`seconds` for an answer; the server, if it can, gives up before that."""
+    """Return limits with `seconds` for a response; the server, if it can, gives up before that."""
     return Patience(lock=max(1, seconds // 2), statement=max(1, seconds - 1), answer=seconds)
 
 

@@ -53,9 +53,10 @@ class Waits:
     def limit(
         self, steps: Generator[Any, Any, Result], seconds: float, *, may_be_last: bool
     ) -> Generator[Any, Any, Result]:
-        """The same steps of psycopg, given up after `seconds`. It goes on after 0.1 s without an answer, with 0.
+        """Run the steps of psycopg, and give up after `seconds`.
 
-        With `may_be_last` it goes on waiting when no thread is free.
+        It continues after 0.1 s without a response, with 0. With `may_be_last` it continues to wait when no thread is
+        free.
         """
         self._count(1)
         began = monotonic()
@@ -82,13 +83,13 @@ class Waits:
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """Closes itself when the server does not answer a request in time: what it was doing there is not known."""
+    """A connection that closes itself when the server does not respond in time, because its state is unknown."""
 
     waits: Waits | None = None
     _is_committing = False
 
     def commit(self) -> None:
-        """Who is not told how a COMMIT ends does not know what happened, so it is given up late."""
+        """Commit, with a long limit: without a response to COMMIT, the result is unknown."""
         self._is_committing = True
         try:
             super().commit()
@@ -96,7 +97,7 @@ class PatientConnection(psycopg.Connection[Any]):
             self._is_committing = False
 
     def beginning(self) -> str:
-        """What begins a transaction with the limits of what runs now, in one message."""
+        """Return the message that begins a transaction with the limits of the current work."""
         statements = ["BEGIN"] if self.autocommit else []
         if (limits := patience()) is not None:
             statements += [
@@ -145,6 +146,8 @@ def limit_waits(engine: Engine, *, threads: int) -> None:
 
     @event.listens_for(engine, "handle_error")
     def _handle_error(context: ExceptionContext) -> None:
-        """A lock that a request did not get is held by a migration or somebody's session: others would wait, too."""
+        """Refuse further requests after a lock timeout: a migration or session holds the lock, and others would wait
+        too.
+        """
         if getattr(context.original_exception, "sqlstate", None) == LOCK_NOT_AVAILABLE and has_request_context():
             waits.refuse()

@@ -9,14 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A signed-in person and the credential they came with.
+    """A signed-in user and their credential.
 
-    `authenticated_at` is when the session began, `confirmed_at` when its owner last proved in it who they are (long ago
-    for an API key). `via` is the kind of credential; with an API key `session_id` is 0, and `key_id` and
-    `key_prefix` say which.
-    `impersonator_id` is the administrator who acts as this person in their own session. Whoever `lacks_factor` has a
-    role that demands a second factor, and none: they can do nothing before they have set one up.
-    The `is_*` properties and `get_id` are the interface that Flask-Login expects.
+    `authenticated_at` is when the session began, `confirmed_at` when its owner last confirmed their identity in it
+    (long ago for an API key). `via` is the kind of credential; with an API key `session_id` is 0, and `key_id` and
+    `key_prefix` name the key. `impersonator_id` is the administrator who impersonates this user in their own session. A
+    user who `lacks_factor` has a role that requires a second factor, and none: they can do nothing before they have set
+    one up. The `is_*` properties and `get_id` are the interface that Flask-Login expects.
     """
 
     user_id: int
@@ -37,7 +36,7 @@ class Principal:
 
     @property
     def account_id(self) -> int:
-        """The user whose session or key it is: the impersonator, or oneself."""
+        """Return the owner of the session or key: the impersonator, or the user."""
         return self.impersonator_id or self.user_id
 
     @property

@@ -27,10 +27,10 @@ _NAME = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*?"
 
 
 class Provider(BaseModel):
-    """One provider. `name` is the last part of `/auth/oauth/<name>`; `email_domains`, if any, are the only ones let in.
+    """A sign-in provider. `name` is the last part of `/auth/oauth/<name>`; only `email_domains`, if any, are accepted.
 
-    `hosts` are those that its discovery document may name besides hosts of its own domain. GitHub has no such document
-    (it speaks OAuth 2.0 only); every other provider speaks OpenID Connect.
+    `hosts` are hosts that its discovery document may name besides those of its own domain. GitHub has no such document
+    (it supports only OAuth 2.0); all other providers use OpenID Connect.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,12 +60,12 @@ class Provider(BaseModel):
         return [urls.ascii_host(domain) for domain in listed]
 
     def lets_in(self, email: str | None) -> bool:
-        """Whether a confirmed address (canonical; None if there is none) is of an allowed domain, exactly."""
+        """Return whether a confirmed address (canonical or None) is in an allowed domain, exactly."""
         return not self.email_domains or (email or "").rpartition("@")[2] in self.email_domains
 
 
 def is_safe(url: Any) -> bool:
-    """Whether a provider may be asked there: https without user name, or http on this machine."""
+    """Return whether a provider's URL is safe: https without user name, or http on this machine."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         _ = parts.port

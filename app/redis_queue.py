@@ -63,7 +63,7 @@ def connect(url: str, *, timeout: float = 2) -> Redis:
 
 
 def queue_state(connection: Redis) -> str:
-    """The state of the queue, tested by writing: a read-only or full server still answers PING."""
+    """Return the state of the queue, tested by writing: a read-only or full server still answers PING."""
     try:
         if str(connection.info("cluster").get("cluster_enabled")) == "1":
             return "cluster"

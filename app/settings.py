@@ -425,7 +425,7 @@ class Settings(BaseModel):
 
     @property
     def contact(self) -> str:
-        """Where security reports go: SECURITY_CONTACT, or the address that mails come from."""
+        """Return the address for security reports: SECURITY_CONTACT, or the sender of emails."""
         return urls.sender(self.security_contact, "").address if self.security_contact else self.sender.address
 
     @property
@@ -494,7 +494,7 @@ class Settings(BaseModel):
 
 
 def _is_weak(key: str) -> bool:
-    """Whether it is too short, of few different characters, repetitive, or made of words."""
+    """Return whether a key is too short, has few different characters, is repetitive, or consists of words."""
     words = sum(key.lower().count(word) * len(word) for word in WEAK_KEY_WORDS)
     repeats = any(
         key[:size] * (len(key) // size) == key[: len(key) // size * size] for size in range(1, len(key) // 2 + 1)
@@ -503,7 +503,7 @@ def _is_weak(key: str) -> bool:
 
 
 def _is_sentence(key: str) -> bool:
-    """Whether it has white space, or is half made of words: random keys stay far below that."""
+    """Return whether a text has white space, or consists half of words: random keys stay far below that."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key.lower() if key.isupper() else key)
     found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]{3,14}(?![a-z])", text) if len(word) > 3]
     words = [word for word in found if zxcvbn(word).guesses_log10 < 0.7 * len(word) + 0.5]
@@ -560,7 +560,7 @@ def _providers(written: Mapping[str, str]) -> dict[str, list[Provider]]:
 
 
 def _sentence(error: Any) -> str:
-    """One error of pydantic in our words: what our checks say, or else what the field takes."""
+    """Return one error of pydantic as our sentence: the message of our checks, or the values that the field accepts."""
     name = error["loc"][0] if error["loc"] else ""
     if error["type"] != "value_error":
         return f"{name.upper()} must be {_expected(Settings.model_fields[name])}."

@@ -44,14 +44,14 @@ class Task:
 
 
 class MailTask(Task):
-    """A task that sends one mail. Its tries outlast a mail server that is away for a day."""
+    """A task that sends one email. Its attempts last longer than a mail server's outage of a day."""
 
     # Waits of 5 s doubling up to an hour, then an hour each, with 20 % jitter: at least 25 hours.
     max_attempts: ClassVar[int] = 42
 
 
 class WarningTask(MailTask):
-    """A mail that tells the owner of an account what was done to it."""
+    """An email that warns a user about their account."""
 
     is_warning: ClassVar[bool] = True
 
@@ -132,14 +132,14 @@ class SendNewDevice(WarningTask, kind="send_new_device", title="Notify of new de
 
 @dataclass(frozen=True)
 class SendFailedSignIns(WarningTask, kind="send_failed_sign_ins", title="Notify of failed sign-ins"):
-    """Enqueued for unknown addresses too (`throttle_id` leads to a user or to nobody)."""
+    """Warn about failed sign-ins. Enqueued for unknown addresses too (`throttle_id` leads to a user or to none)."""
 
     throttle_id: int
 
 
 @dataclass(frozen=True)
 class SendConfirmEmailChange(MailTask, kind="send_confirm_email_change", title="Send email change confirmation"):
-    """A link to the new address, unless it belongs to somebody else."""
+    """Send a link to the new address, unless it belongs to another account."""
 
     queue: ClassVar[str] = URGENT
     change_id: int
@@ -188,7 +188,7 @@ class SendImpersonated(WarningTask, kind="send_impersonated", title="Notify of i
 
 @dataclass(frozen=True)
 class SendInvitation(MailTask, kind="send_invitation", title="Send invitation"):
-    """A link to set name and password, to the invited address; the mail names the user `inviter_id`."""
+    """Send a link to set name and password to the invited address; the email names the user `inviter_id`."""
 
     queue: ClassVar[str] = URGENT
     user_id: int
@@ -206,7 +206,7 @@ class ExportOwnData(MailTask, kind="export_own_data", title="Export user data"):
 
 @dataclass(frozen=True)
 class SendSample(MailTask, kind="send_sample", title="Send sample email"):
-    """A mail with made-up values to whoever looks at the templates; `sample_id` is its place in the list of samples."""
+    """Send a sample email to the administrator who asked for it; `sample_id` is its index in the list of samples."""
 
     user_id: int
     sample_id: int
@@ -227,7 +227,7 @@ class SendApiKeyCreated(WarningTask, kind="send_api_key_made", title="Notify of 
 
 @dataclass(frozen=True)
 class SendApiKeysNarrowed(MailTask, kind="send_api_keys_narrowed", title="Notify of changed API key scopes"):
-    """Notice that the keys made before scopes for one's own account can do less now; a migration enqueues it."""
+    """Notify that keys created before scopes for the own account can do less; a migration enqueues it."""
 
     user_id: int
 
@@ -239,7 +239,7 @@ class SendApiKeyExpires(MailTask, kind="send_api_key_expires", title="Notify of 
 
 @dataclass(frozen=True)
 class WarnOfExpiringKeys(Task, kind="warn_of_expiring_keys", title="Find expiring API keys"):
-    """A mail for each API key that will soon expire."""
+    """Enqueue an email for each API key that expires soon."""
 
     queue: ClassVar[str] = BULK
 
@@ -295,7 +295,7 @@ class CountStatistics(Task, kind="count_statistics", title="Update reports"):
 
 @dataclass(frozen=True)
 class SendWeeklyReports(Task, kind="send_weekly_reports", title="Send weekly reports"):
-    """A report to each user who wants one."""
+    """Enqueue a report for each subscriber."""
 
     queue: ClassVar[str] = BULK
 
@@ -308,7 +308,7 @@ class SendWeeklyReport(MailTask, kind="send_weekly_report", title="Send weekly r
 
 @dataclass(frozen=True)
 class PurgeExpired(Task, kind="purge_expired", title="Delete expired data"):
-    """Delete ended sessions and links, idle throttles, finished jobs and old mail records."""
+    """Delete ended sessions and links, idle throttles, finished jobs and old email records."""
 
     queue: ClassVar[str] = BULK
 

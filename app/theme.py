@@ -50,9 +50,9 @@ def theme_css(accent_color: str) -> str:
 
 
 def button_colors(accent_color: str) -> dict[str, str]:
-    """The colors of a button that looks the same on any ground, as in an email: `solid`, its `label` and its `border`.
+    """Return the colors of a button that looks the same on any background, as in an email: `solid`, `label`, `border`.
 
-    The label reaches 4.5:1; on a dark ground, where the button itself may not, its border reaches 3:1.
+    The label reaches 4.5:1; on a dark background, where the button itself may not, its border reaches 3:1.
     """
     accent = _parse(accent_color)
     _, solid, label = _colors(accent, _LIGHT)

@@ -118,7 +118,7 @@ class Work:
 
     @cached_property
     def registration_mode(self) -> str:
-        """`open`, `invite` or `closed`: what administrators chose, or else what is deployed."""
+        """Return `open`, `invite` or `closed`: the administrators' choice, or else the setting."""
         return self.site_settings.get().registration or settings().registration
 
     additions = _service(Additions)
@@ -163,9 +163,10 @@ class Work:
     users = _service(Users)
 
     def progress(self, done: int, total: int | None = None, *, position: dict[str, Any] | None = None) -> None:
-        """Say how far a job done in steps is (`total` None: unknown) and where to go on; stored when the step commits.
+        """Set the progress of a job with steps (`total` None: unknown) and its next position, stored when the step
+        commits.
 
-        Outside a step it does nothing.
+        Does nothing outside a step.
         """
         self.progress_made = {"done": done, "total": total, "position": position}
 

@@ -18,7 +18,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
 class Sender(NamedTuple):
-    """The sender of mails; `domain` is ASCII, or an address literal in brackets (RFC 5321, section 4.1.3)."""
+    """The sender of emails; `domain` is ASCII, or an address literal in brackets (RFC 5321, section 4.1.3)."""
 
     name: str
     local: str
@@ -58,7 +58,7 @@ def _encoded(name: str) -> str:
 
 
 def origin(url: str) -> str:
-    """`scheme://host[:port]` as a browser writes it in Origin (RFC 6454). Raises ValueError where there is none."""
+    """Return `scheme://host[:port]` as a browser writes it in Origin (RFC 6454). Raises ValueError without one."""
     parts = split(url, "not a URL")
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("not a URL")
@@ -79,7 +79,7 @@ def public_url(typed: str, advice: str) -> str:
 
 
 def sender(typed: str, advice: str) -> Sender:
-    """`Name <local@domain>` or `local@domain`; the name may hold anything that can be printed. Raises ValueError."""
+    """Parse `Name <local@domain>` or `local@domain`; the name may contain any printable character. Raises ValueError."""
     match = re.fullmatch(r'(?:("(?:[^"\\]|\\.)*"|[^<>]*?)\s*<([^<>\s]+)>|([^<>\s]+))', typed.strip())
     if not match or not typed.isprintable():
         raise ValueError(advice)

@@ -31,7 +31,7 @@ class PasskeyForm(Form):
 
 
 class RemoveForm(Form):
-    """`sure` is asked for the last one only."""
+    """Removal of a second factor; `sure` is only for the last one."""
 
     sure = BooleanField("I understand that only my password will protect my account")
 

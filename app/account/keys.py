@@ -27,7 +27,7 @@ from app.web.redirects import done
 @bp.route("/api-keys", methods=["GET", "POST"])
 @confirmed
 def api_keys() -> ResponseReturnValue:
-    """The answer to the POST shows the new key once: it is not stored anywhere."""
+    """Show API keys, and create one; only the response to the POST contains the new key."""
     who = identity.signed_in()
     form = ApiKeyForm()
     scopes = who.permissions | ACCOUNT_SCOPES.keys()

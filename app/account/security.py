@@ -77,7 +77,7 @@ def begin() -> ResponseReturnValue:
 @confirmed
 @limited("password")
 def codes() -> ResponseReturnValue:
-    """Shows the seed until the first right code; the answer to that shows the recovery codes once."""
+    """Show the TOTP key until the first right code; the response to that shows the recovery codes once."""
     who = identity.signed_in()
     form = CodeForm()
     try:
@@ -108,7 +108,7 @@ def _confirm(form: CodeForm) -> ResponseReturnValue:
 
 
 def _codes_for_first(user_id: int) -> tuple[list[str], list[str]]:
-    """Recovery codes and their hashes, for whoever has no factor yet. Raises Busy."""
+    """Return recovery codes and their hashes for the first factor, or empty lists. Raises Busy."""
     codes = [] if reading().factors.has_any(user_id) else new_recovery_codes()
     return codes, credentials.passwords.derive([plain(code) for code in codes]) if codes else []
 
@@ -146,7 +146,7 @@ def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
 @confirmed
 @limited("password")
 def recovery_codes() -> ResponseReturnValue:
-    """The answer to the POST shows the new codes once: only hashes are stored."""
+    """Create new recovery codes; only the response to the POST shows them, because only hashes are stored."""
     form = Form()
     if not form.validate_on_submit():
         text, back = "Your current codes stop working.", url_for("account.security")
@@ -169,7 +169,9 @@ def _shown(codes: list[str], *, is_first: bool) -> ResponseReturnValue:
 @confirmed
 @limited("password")
 def remove(authenticator_id: int) -> ResponseReturnValue:
-    """The last one wants to be meant: afterwards a password is enough."""
+    """Remove a factor. Removing the last one needs explicit confirmation, because the account then has only its
+    password.
+    """
     who, factors = identity.signed_in(), reading().factors
     form = RemoveForm()
     try:
@@ -192,7 +194,7 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
 @bp.post("/security/keep-factors")
 @by_oneself
 def keep_factors() -> ResponseReturnValue:
-    """Cancel a reset that somebody else has started, with a factor that is older than it by a week."""
+    """Cancel a reset that an administrator has started, with a factor that is a week older."""
     who = identity.signed_in()
     try:
         with unit_of_work() as work:

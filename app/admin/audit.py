@@ -69,7 +69,7 @@ def export_audit_json_lines() -> Response:
 
 
 def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mimetype: str) -> Response:
-    """Streamed: it takes no more memory for a million events than for one."""
+    """Stream events, with constant memory."""
     query = _asked()
     with unit_of_work() as work:
         filters = {name: value for name, value in query.items() if value}
@@ -82,7 +82,7 @@ def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mi
 
 
 def _asked() -> dict[str, str]:
-    """The filters; what is none counts as not asked for."""
+    """Parse the filters; ignore invalid ones."""
     query = {name: asked_for(name) for name in FILTERS}
     if query["kind"] not in SENTENCES:
         query["kind"] = ""
@@ -104,7 +104,7 @@ def _wanted(query: dict[str, str], services: Work) -> AuditFilter:
 
 
 def _user_id(typed: str, services: Work) -> int | None:
-    """The user with this id or address; NOBODY if there is none."""
+    """Return the id of the user with this id or email address, or NOBODY."""
     if not typed:
         return None
     if typed.isascii() and typed.isdigit() and len(typed) <= 18:

@@ -23,7 +23,7 @@ class SiteForm(Form):
 
     @classmethod
     def of(cls, site: Site, *, otherwise: str) -> SiteForm:
-        """The form for `site`; `otherwise` is what the setting REGISTRATION says."""
+        """Return the form for `site`; `otherwise` is the value of the setting REGISTRATION."""
         form = cls(obj=site)
         texts = {"open": "Everyone", "invite": "Invited people", "closed": "No one"}
         form.registration.choices = [
@@ -34,7 +34,7 @@ class SiteForm(Form):
 
 
 class RoleForm(Form):
-    """`version` is the one that was shown. What a role keeps in any case has no field (see `for_role`)."""
+    """A role's fields. `version` is the version that was shown. Fixed properties have no field (see `for_role`)."""
 
     name = StringField(
         "Name",
@@ -54,7 +54,7 @@ class RoleForm(Form):
 
     @classmethod
     def for_role(cls, role: Role | None, *, by: Principal) -> RoleForm:
-        """The form for `role`, or for a new one; `by` can give what they hold."""
+        """Return the form for `role`, or for a new role; `by` can grant their own permissions."""
         form = cls(obj=role)
         form.permissions.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(by.permissions)]
         if not by.permissions >= PERMISSIONS.keys():
@@ -66,7 +66,7 @@ class RoleForm(Form):
         return form
 
     def spec(self, before: RoleSpec) -> RoleSpec:
-        """What was sent; `before` has what the form has no field for."""
+        """Return the sent values; `before` provides the properties without a field."""
         return RoleSpec(
             name=self.name.data or "" if "name" in self else before.name,
             description=self.description.data or "",

@@ -124,7 +124,7 @@ def run_entry(name: str) -> ResponseReturnValue:
 
 
 def _wanted(state: str, kind: str) -> JobFilter:
-    """What is not known counts as not asked for."""
+    """Parse the filters; ignore invalid ones."""
     return JobFilter((state,) if state in SITUATIONS else (), kind if kind in Task.kinds else None, before())
 
 

@@ -79,7 +79,7 @@ def mail_template(template: str) -> ResponseReturnValue:
 @bp.get("/mail/templates/<template>/html")
 @requires(MAIL_READ)
 def mail_template_html(template: str) -> ResponseReturnValue:
-    """The HTML part, for a frame that may run no script, as a reader who prefers light or dark sees it."""
+    """Return the HTML part for a frame that runs no script, in light or dark colors."""
     scheme = "dark" if request.args.get("scheme") == "dark" else "light"
     return mail_frame(_sample(template).html.replace('content="light dark"', f'content="{scheme}"'))
 
@@ -102,7 +102,7 @@ def _sample(kind: str) -> Message:
 
 
 def _address(typed: str) -> str:
-    """The canonical form; what is no address is nobody's."""
+    """Return the normalized address, or the input, which matches no email, if it is invalid."""
     try:
         return canonical_address(typed)
     except InvalidAddress:

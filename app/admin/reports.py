@@ -69,7 +69,7 @@ def export_report() -> Response:
 @bp.post("/reports/subscription")
 @requires(REPORTS_READ)
 def subscribe() -> ResponseReturnValue:
-    """Begin the weekly mail, or end it."""
+    """Start or stop the weekly email."""
     user_id = identity.signed_in().user_id
     wants = request.form.get("wanted") == "yes"
     with unit_of_work() as work:

@@ -26,7 +26,7 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What the OpenAPI document says about one endpoint; `refuses` are its own refusals, or the codes of a 422."""
+    """The declaration of an endpoint for the OpenAPI document; `refuses` are its own refusals, or the codes of a 422."""
 
     data: Any
     status: int
@@ -55,11 +55,11 @@ def endpoint(
     lists: bool = False,
     upload: dict[str, Any] | None = None,
 ) -> Callable[[View], View]:
-    """Pass the view its validated `body` and `query`, and put what it returns into the envelope.
+    """Pass the view its validated `body` and `query`, and put its result into the envelope.
 
-    `needs_body`: a request without a body is refused, though every field could be left out.
-    `replays`: a repeated `Idempotency-Key` gets the first answer again. `lists`: the answer may be compressed.
-    `upload`: the media types, with their schemas, of a body that the view reads itself.
+    `needs_body`: a request without a body is refused, even if every field is optional. `replays`: a repeated
+    `Idempotency-Key` gets the first response again. `lists`: the response may be compressed. `upload`: the media types,
+    with their schemas, of a body that the view reads itself.
     """
     spec = Spec(data, status, body, needs_body, query, refuses, (tag,), replays, etag, lists, upload or {})
 
@@ -87,7 +87,9 @@ def _answer(returned: Any, status: int) -> Answer:
 
 
 def _once(view: View, values: dict[str, Any], status: int) -> Response:
-    """The work and the stored answer commit together, so a second try finds both or neither."""
+    """Run the view once: its changes and the stored response commit together, so a repeated request finds both or
+    neither.
+    """
     key = request.headers["Idempotency-Key"]
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable() or not key.isascii():
         raise InvalidInput(

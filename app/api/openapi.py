@@ -302,14 +302,14 @@ def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, 
 
 
 def _for_keys(scopes: tuple[str, ...] | None) -> str:
-    """What an API key needs where no permission is needed."""
+    """Return what an API key needs where no permission is required."""
     if scopes is None:
         return " Not available to API keys."
     return f" An API key requires the scope {' or '.join(f'`{name}`' for name in scopes)}." if scopes else ""
 
 
 def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> Iterator[type[AccountError] | str]:
-    """What is refused before the view is called."""
+    """Return refusals that happen before the view is called."""
     if not is_public:
         yield NotAllowed
     if getattr(view, "wants_confirmation", False):

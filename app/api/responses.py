@@ -14,7 +14,7 @@ from app.web.json_envelope import envelope
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a view returns when it sets more than the data; `etag` names the version of what is shown."""
+    """The result of a view that sets more than the data; `etag` names the version of the resource."""
 
     data: Any = None
     message: str = ""

@@ -327,10 +327,10 @@ Reason = Annotated[
 
 
 class UserFieldsIn(In):
-    """What anybody may write of themselves is the `name`; whatever else is left out stays as it is.
+    """Fields of a user that a request can change; omitted fields stay unchanged.
 
-    `email` proposes a new address, which its mailbox confirms. The reason, which the user is told, and the end of a
-    deactivation count together with `is_active: false`.
+    Users can change their own `name`. `email` proposes a new address, which the user confirms. The reason, which the
+    user sees, and the end of a deactivation are set together with `is_active: false`.
     """
 
     name: Name | None
@@ -434,7 +434,7 @@ class NewRoleIn(In):
 
 
 class RoleIn(In):
-    """What is left out stays as it is. The administrator's name and permissions stay in any case."""
+    """Fields of a role; omitted fields stay unchanged. The administrator's name and permissions can't change."""
 
     name: NewRoleName | None = None
     description: Description | None = None

@@ -43,7 +43,7 @@ def forward() -> ResponseReturnValue:
 
 
 def _may_enter(who: Principal) -> bool:
-    """Not while acting as somebody else: the other app could not tell."""
+    """Return whether the user can enter; never during impersonation, which the other application could not see."""
     return (
         who.impersonator_id is None
         and set(request.args.getlist("role")) <= set(who.roles)
@@ -67,7 +67,9 @@ def _ask_to_sign_in() -> Response:
 
 
 def _wanted_page() -> str | None:
-    """The page that the browser asked for, as its proxy says; None unless its host is one of RETURN_HOSTS."""
+    """Return the page that the browser requested, according to its proxy, or None unless its host is one of
+    RETURN_HOSTS.
+    """
     page = request.headers.get("X-Original-URL") or request.host_url.rstrip("/") + request.headers.get(
         "X-Forwarded-Uri", ""
     )

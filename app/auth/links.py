@@ -150,7 +150,7 @@ def _after_reset(user_id: int) -> ResponseReturnValue:
 @bp.get("/password-changed")
 @public
 def password_changed() -> ResponseReturnValue:
-    """Show once, after a reset, which other ways in the account has: a thief may have added some."""
+    """Show once, after a reset, the other ways to sign in: an attacker may have added some."""
     user_id = session.pop(RESET_OF, None)
     if not isinstance(user_id, int):
         return redirect(url_for("auth.login"))
@@ -254,7 +254,7 @@ def confirm_email_change() -> ResponseReturnValue:
 
 
 def _must_sign_in(user_id: int) -> bool:
-    """Whether a password alone does not prove who somebody is: there is a second factor, or no password."""
+    """Return whether a password alone proves too little: there is a second factor, or no password."""
     services = reading()
     return services.factors.has_any(user_id) or not services.connections.has_password(user_id)
 

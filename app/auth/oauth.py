@@ -41,9 +41,9 @@ TRIED_AGAIN_SECONDS = 5
 @open_in_maintenance
 @limited("login", method="GET")
 def oauth(provider: str) -> ResponseReturnValue:
-    """To the provider; with `?for=confirm` to prove there again who one is.
+    """Redirect to the provider; with `?for=confirm` to confirm the user's identity there.
 
-    From another site it leads to the sign-in page only: nobody is signed in without a click here (login CSRF).
+    A link from another site leads only to the sign-in page: nobody is signed in without a click here (login CSRF).
     """
     known_provider = _get(provider)
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
@@ -135,7 +135,7 @@ def _sign_in(provider: Provider, oauth_identity: Identity) -> ResponseReturnValu
 
 
 def _ask_whose(provider: Provider, oauth_identity: Identity, text: str) -> ResponseReturnValue:
-    """It is nobody's yet: its owner signs in in another way, which proves the account, and connects it then."""
+    """Ask the user to sign in another way, then offer to connect the identity, which no account uses yet."""
     if oauth_identity.email is None and reading().registration_open:
         text = (
             f"{provider.label} sent no confirmed email address. Sign in another way or sign up, "
@@ -146,7 +146,9 @@ def _ask_whose(provider: Provider, oauth_identity: Identity, text: str) -> Respo
 
 
 def _offer(provider: Provider, oauth_identity: Identity, who: Principal) -> ResponseReturnValue:
-    """Who is signed in may connect it, by a button: the way here could have been somebody else's doing."""
+    """Offer the signed-in user to connect the identity with a button, because another site may have started the
+    request.
+    """
     connection = reading().connections.find(oauth_identity)
     if connection is None:
         identity.keep_pending(oauth_identity)

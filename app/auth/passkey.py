@@ -24,7 +24,7 @@ from app.web.sign_in import begin_session
 @open_in_maintenance
 @limited("login")
 def passkey() -> ResponseReturnValue:
-    """What a browser's authenticator has signed, for one of the three pages that ask for it."""
+    """Accept a browser's signed passkey response, for one of the three pages that ask for it."""
     form = PasskeyForm()
     target = form.next.data or None
     if not form.validate():
@@ -42,7 +42,7 @@ def passkey() -> ResponseReturnValue:
 
 
 def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
-    """The device has verified its user, so it stands for both factors. Raises BadPasskey, NotUsable."""
+    """Sign in with a passkey that has verified its user, which counts as both factors. Raises BadPasskey, NotUsable."""
     passkey, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
 
     def prove(work: Work) -> Authentication:

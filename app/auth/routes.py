@@ -68,7 +68,7 @@ def _register(form: RegisterForm) -> None:
 @bp.get("/check-your-mail")
 @public
 def check_your_mail() -> ResponseReturnValue:
-    """After sign-up, resend and forgot: the same words whoever the address belongs to."""
+    """Show the same page for every email address after sign-up, resend and password reset."""
     return page(
         "auth/check_your_mail.html",
         heading="Check your email",
@@ -124,7 +124,7 @@ def login() -> ResponseReturnValue:
 @open_in_maintenance
 @origin_suffices
 def logout() -> ResponseReturnValue:
-    """End the session on the server and in the browser; it may have ended on the server already."""
+    """Revoke the session on the server, where it may already have ended, and in the browser."""
     who = identity.principal()
     if who is not None:
         try:
@@ -171,7 +171,9 @@ def confirm() -> ResponseReturnValue:
 
 
 def _providers_of(user_id: int) -> list[Provider] | None:
-    """Those that somebody without a password can prove with who they are; None for who has one."""
+    """Return the providers with which a user without a password can confirm their identity; None for a user with a
+    password.
+    """
     work = reading()
     if work.connections.has_password(user_id):
         return None
@@ -183,7 +185,7 @@ def _providers_of(user_id: int) -> list[Provider] | None:
 @public
 @limited("strength")
 def password_strength() -> ResponseReturnValue:
-    """What the strength meter shows while a password is being chosen."""
+    """Return the strength of a password for the meter of a form."""
     who = identity.principal()
     words = (
         request.form.get("email", "")[:254],

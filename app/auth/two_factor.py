@@ -75,7 +75,7 @@ def _ask(pending: PendingSecondFactor, form: TwoFactorForm) -> ResponseReturnVal
 
 
 def finish_second_factor(pending: PendingSecondFactor, factor: ProvedFactor, *, trust: bool) -> None:
-    """Begin the session of who has shown a second factor. Raises NotUsable."""
+    """Start the session after the second factor. Raises NotUsable."""
     proved = Authentication(
         pending.user_id, pending.method, remember=pending.remember, factor=factor, first_factor=pending.proof
     )

@@ -57,7 +57,7 @@ class Commands(AppGroup):
 
 
 def _as_operator(command: click.Command) -> click.Command:
-    """The same command: what it does is recorded as done by the operator, and a refusal is a sentence, no traceback."""
+    """Return the command, recorded as done by the operator, with refusals as one sentence instead of a traceback."""
     inner = command.invoke
 
     def invoke(ctx: click.Context) -> Any:

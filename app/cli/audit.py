@@ -116,7 +116,9 @@ def verify(head: str | None, as_json: bool) -> None:
 def _wanted(
     actor: str | int | None, subject: str | int | None, kind: str | None, since: datetime | None, until: datetime | None
 ) -> AuditFilter:
-    """Raises UserNotFound for an address that nobody has; an id is taken as it is, as its user may be erased."""
+    """Return the filters. Raises UserNotFound for an unknown email address; an id is taken as it is, because its user
+    may be gone.
+    """
     find = reading().users.get_by_email
     return AuditFilter(
         actor_id=find(actor, deleted=True).id if isinstance(actor, str) else actor,

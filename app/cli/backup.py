@@ -1,7 +1,7 @@
-"""`flask backup` and `flask restore`: one ZIP file with every row and the instance's own files.
+"""`flask backup` and `flask restore`: one ZIP file with all rows and the files of the instance folder.
 
-A table is a member of lines, each a row as a JSON array, so what was saved from SQLite is restored into PostgreSQL as
-well as the other way round. `manifest.json` says which migration the rows belong to.
+Each table is a file with one JSON array per row, so a backup of SQLite can be restored into PostgreSQL and vice versa.
+`manifest.json` contains the migration of the rows.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _new_file(file: Path) -> Iterator[ZipFile]:
 
 @contextmanager
 def _one_moment() -> Iterator[Connection]:
-    """A transaction in which every statement sees the same state; it holds up nobody."""
+    """Yield a connection whose statements all see the same state; it blocks no one."""
     engine = db.engine
     if engine.dialect.name == "postgresql":
         engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 def _last_id(connection: Connection, saved: Table) -> int | None:
-    """The last id that was given out, so that none is given out twice; None where the database keeps none."""
+    """Return the last assigned id, so that no id is assigned twice, or None if the database stores none."""
     if "id" not in saved.columns:
         return None
     if connection.dialect.name == "sqlite":
@@ -271,9 +271,9 @@ def _value(value: Any, kind: str) -> Any:
 
 
 def _go_on_after(connection: Connection, saved: Described) -> None:
-    """Give out no id of a row that is there, nor one that was given out before.
+    """Set the next id above all restored ids and the last assigned one.
 
-    A backup of SQLite knows the last id of those tables only that never reuse one.
+    SQLite stores the last id only for tables that never reuse one.
     """
     name = saved["name"]
     if "id" not in saved["columns"]:

@@ -106,7 +106,7 @@ def demo(count: int, more: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """How many people join at this moment, and how lively its day is beside others."""
+    """The users who join at one moment, and the share of activity of its day."""
 
     count: int
     at: datetime
@@ -125,7 +125,7 @@ class Crowd:
         self._active: dict[tuple[str, str], int] = {}
 
     def begin(self, work: Work) -> None:
-        """Add the administrator, unless there is one, and look at what is there already."""
+        """Create the administrator, unless it exists, and read the existing data."""
         self._roles = {role.name: role.id for role in work.session.scalars(select(Role))}
         self._number = work.session.scalar(select(func.max(User.id))) or 0
         kept = select(Statistic.name, Statistic.period, Statistic.value).where(Statistic.name.in_(ACTIVE))
@@ -151,7 +151,7 @@ class Crowd:
         return min(at.astimezone(UTC), self._today)
 
     def visit(self) -> Visit:
-        """Somebody's browser, at an address that is kept for documentation (RFC 5737)."""
+        """Return a browser with an address reserved for documentation (RFC 5737)."""
         network = self._random.choice(("192.0.2", "198.51.100", "203.0.113"))
         return Visit(address=f"{network}.{self._random.randint(1, 254)}", user_agent=self._random.choice(BROWSERS))
 
@@ -172,7 +172,7 @@ class Crowd:
             self._leave_traces(work, dict(zip(ids, people, strict=True)), batch.at)
 
     def _count_active(self, batch: Some) -> None:
-        """What the job would have counted at the end of this day; it counts today's itself."""
+        """Add the numbers that the job would have counted at the end of this day; it counts today's itself."""
         day = batch.at.astimezone(self._zone).date()
         if day == self._today.astimezone(self._zone).date():
             return
@@ -182,7 +182,7 @@ class Crowd:
             self._active[name, day.isoformat()] = self._active.get((name, day.isoformat()), 0) + round(value)
 
     def activity(self) -> list[dict[str, Any]]:
-        """The rows of Statistic about who was active, those of an earlier run included."""
+        """Return the rows of Statistic for active users, including those of an earlier run."""
         return [{"name": name, "period": day, "value": value} for (name, day), value in self._active.items()]
 
     def _stranger(self, at: datetime) -> dict[str, Any]:
@@ -225,7 +225,7 @@ class Crowd:
         return ids
 
     def _tell(self, work: Work, people: dict[int, dict[str, Any]]) -> None:
-        """The events of this moment: those of who is new, and sign-ins of who was there before."""
+        """Record the events of this moment: those of new users, and sign-ins of earlier ones."""
         work.audit.record_all("user.registered", [(user_id, {}) for user_id in people], by_themselves=True)
         confirmed: list[tuple[int, dict[str, Any]]] = [
             (user_id, {}) for user_id, person in people.items() if person["email_verified_at"]
@@ -244,12 +244,12 @@ class Crowd:
         work.audit.record_all("session.refused", [(user_id, {}) for user_id in wrong])
 
     def _returning(self, joining: int) -> int:
-        """How many sign in on a day: 3 % of whoever there is, and not many more than join where there are many."""
+        """Return how many users sign in on a day: 3 % of all, limited for large numbers."""
         expected = min(0.03 * len(self._ids), max(60, 1.5 * joining)) * self._random.uniform(0.6, 1.4)
         return min(len(self._ids), int(expected + self._random.random()))
 
     def _leave_traces(self, work: Work, people: dict[int, dict[str, Any]], at: datetime) -> None:
-        """Sessions of who was seen lately, and the jobs and mails that confirmed addresses."""
+        """Create sessions of recently seen users, and the jobs and emails that confirmed addresses."""
         lately = [user_id for user_id, person in people.items() if person["is_active"] and person["last_seen_at"]]
         others = self._random.sample(self._ids, min(len(self._ids), 2 * len(people)))
         insert_rows(work.session, Session, [self._session(user_id, at) for user_id in {*lately, *others}])

@@ -89,7 +89,7 @@ def check_settings() -> Iterator[Finding]:
 
 
 def check_connections() -> Iterator[Finding]:
-    """What could be read or forged on the way to another machine, or by others on this one."""
+    """Check that connections can't be read or forged on the network, or by other users of this machine."""
     config = settings()
     database, queue = config.database, urlsplit(config.queue_url)
     modes = {"require", "verify-ca", "verify-full"}
@@ -286,7 +286,7 @@ def check_providers() -> Iterator[Finding]:
 
 
 def check_outside() -> Iterator[Finding]:
-    """Only where people come from elsewhere."""
+    """Check BASE_URL from outside, if users come from other machines."""
     config = settings()
     if not config.is_live or not config.base_url:
         return

@@ -30,7 +30,7 @@ Wrong = tuple[str, str]
 
 
 class Unreachable(Exception):
-    """Nobody answers at BASE_URL, as seen from this machine. `advice` mends the cause; empty if that is unclear."""
+    """BASE_URL can't be reached from this machine. `advice` fixes the cause; empty if the cause is unclear."""
 
     def __init__(self, problem: BaseException | str) -> None:
         super().__init__(str(problem))
@@ -43,7 +43,7 @@ class _Stay(HTTPRedirectHandler):
 
 
 def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
-    """How the site sees this machine, and what is wrong. Raises Unreachable."""
+    """Return this machine's address as the site sees it, and the problems. Raises Unreachable."""
     status, _, body = _get(
         f"{settings.public_url}/healthz?{urlencode({'doctor': doctor_token(settings.signing_keys)})}"
     )

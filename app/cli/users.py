@@ -400,7 +400,7 @@ def as_dict(user: User) -> dict[str, Any]:
 
 
 def listed(user: User | ListedUser, roles: Sequence[str]) -> dict[str, Any]:
-    """What the list shows of a user, as plain values; times are RFC 3339."""
+    """Return a user as in the list, as plain values; times are RFC 3339."""
     times = ("email_verified_at", "created_at", "updated_at", "last_seen_at")
     return {
         **{name: getattr(user, name) for name in ("id", "email", "name", "is_active")},

@@ -77,7 +77,7 @@ def _events(request_id: str, logged: list[dict[str, Any]]) -> Iterator[dict[str,
 
 
 def _codes(logged: list[dict[str, Any]]) -> dict[str, str]:
-    """What the codes mean that the log names."""
+    """Return the meanings of the codes in the log."""
     messages = {kind.code: kind.message for kind in _refusals(AccountError)}
     messages |= dict(API_WORDS.values())
     return {str(line["code"]): messages.get(line["code"], "") for line in logged if line.get("code")}

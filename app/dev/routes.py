@@ -39,7 +39,7 @@ class Received:
 
 
 def only_from_this_machine(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
-    """404 for everybody else: development can be served on every address, and these mails let into every account."""
+    """Respond with 404 to other machines: these emails give access to every account."""
 
     @wraps(view)
     def answer(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
@@ -59,7 +59,7 @@ def mailbox() -> ResponseReturnValue:
 @public
 @only_from_this_machine
 def mailbox_json() -> ResponseReturnValue:
-    """Every mail, newest first, for scripts."""
+    """Return all emails, newest first, for scripts."""
     return jsonify(
         [{"to": m.to, "subject": m.subject, "text": m.text, "html": m.html, "links": m.links} for m in received()]
     )
@@ -76,12 +76,12 @@ def mail(mail_id: str) -> ResponseReturnValue:
 @public
 @only_from_this_machine
 def mail_html(mail_id: str) -> ResponseReturnValue:
-    """The HTML part of a mail, for a frame that may run no script."""
+    """Return the HTML part of an email, for a frame that runs no script."""
     return mail_frame(_get(mail_id).html)
 
 
 def received() -> list[Received]:
-    """Every mail, newest first."""
+    """Return all emails, newest first."""
     folder = settings().instance_path / "mailbox" / "new"
     if not folder.is_dir():
         return []

@@ -15,7 +15,7 @@ from app.theme import button_colors
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail that is ready to be sent; `kind` and `user_id` go into its record."""
+    """A rendered email; `kind` and `user_id` go into its record."""
 
     kind: str
     user_id: int | None
@@ -35,11 +35,11 @@ def compose(
     typed: Mapping[str, str | None] | None = None,
     **values: Any,
 ) -> Message:
-    """Render both parts of the mail `kind` to `user`, at their own address unless `to` is another.
+    """Render both parts of the email `kind` to `user`, at their own address unless `to` is another.
 
-    It greets by name only where somebody has shown that the address is theirs: before that the name can be a
-    stranger's words. `knows_them` is False for an address that the user has yet to confirm. `typed` are values whose
-    text comes from a person, or from a browser: they cannot become links.
+    It greets by name only if the user has confirmed the address: before that the name may be a stranger's text.
+    `knows_them` is False for an address that the user has yet to confirm. `typed` are values from a user or a browser,
+    which can't become links.
     """
     name = harmless(user.name) if user is not None and user.is_verified() and knows_them else ""
     values |= {name: harmless(text) if text else text for name, text in (typed or {}).items()}
@@ -76,9 +76,9 @@ ZERO_WIDTH_SPACE = "\u200b"
 
 
 def harmless(text: str) -> str:
-    """`text` that somebody typed, so that no mail program makes a link or a telephone number of it.
+    """Return user input so that no email program turns it into a link or telephone number.
 
-    It reads the same: what could pass for one gets zero-width spaces between its parts.
+    It reads the same: anything that looks like one gets zero-width spaces between its parts.
     """
     seen = unicodedata.normalize("NFKC", text).replace("\u3002", ".")
     seen = "".join(character for character in seen if unicodedata.category(character) != "Cf")

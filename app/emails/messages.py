@@ -12,7 +12,7 @@ from app.services.statistics import ReportRow
 
 
 def address_of(path: str) -> str:
-    """A link for a mail: from BASE_URL, never from a request's Host header."""
+    """Return a link for an email: from BASE_URL, never from a request's Host header."""
     return f"{settings().public_url}{path}"
 
 
@@ -135,7 +135,7 @@ def factor_changed(
 
 
 def undo_link(token: str | None) -> dict[str, Any]:
-    """For a mail about a new way in to the account: the link that undoes exactly that."""
+    """Return template values for the link that undoes a new way to sign in."""
     link = address_of(f"/auth/undo-addition/{token}") if token else None
     return {"undo_link": link, "undo_hours": settings().undo_link_hours}
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class MailRefused(Exception):
-    """The server refused this mail for good (5yz, RFC 5321)."""
+    """The server refused this email permanently (5yz, RFC 5321)."""
 
 
 class MailDelayed(Exception):
@@ -28,7 +28,7 @@ class MailDelayed(Exception):
 
 
 def send(message: Message, *, message_id: str, at: datetime, settings: Settings) -> str:
-    """Send the mail; returns the server's reply. Raises MailRefused, MailDelayed."""
+    """Send an email; returns the server's response. Raises MailRefused, MailDelayed."""
     mail = _mime(message, message_id=message_id, at=at, settings=settings)
     if not settings.mail_url.get_secret_value():
         if settings.is_live:
@@ -54,7 +54,7 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
 
 
 def check_server(settings: Settings) -> str:
-    """Connect, log in and name the sender as for a mail, and send none; returns what is wrong, empty if nothing is."""
+    """Connect, log in and name the sender without sending an email; returns the problem, or an empty string."""
     try:
         server = _connect(settings)
         try:
@@ -73,7 +73,7 @@ def check_server(settings: Settings) -> str:
 
 
 def _quit(server: smtplib.SMTP) -> None:
-    """Whether the mail was accepted is decided already; the reply to QUIT changes nothing."""
+    """Send QUIT; its response does not matter, because the email is already accepted or refused."""
     try:
         server.quit()
     except (smtplib.SMTPException, OSError) as problem:

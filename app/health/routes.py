@@ -35,9 +35,10 @@ def healthz() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def readyz() -> ResponseReturnValue:
-    """503 without a database, or with a schema behind this code; `degraded` with one ahead of it, or without a queue.
+    """Respond with 503 without a database, or with a schema behind this code; `degraded` with a newer one, or without a
+    queue.
 
-    A newer schema is served: migrations only add what an older release can do without.
+    A newer schema is served, because migrations only add what an older release can do without.
     """
     be_patient(OF_CHECKS)
     database, migrations = schema_state()
@@ -67,7 +68,7 @@ def show_metrics() -> ResponseReturnValue:
 
 
 def _readings() -> Iterator[Reading]:
-    """What is read at once: the state of the parts and of the queue, for the whole deployment."""
+    """Yield current values of the parts and the queue, for the whole deployment."""
     queue = notifier.state()
     stored: list[Reading] = []
     busy: set[str | None] = set()
@@ -91,7 +92,7 @@ def _readings() -> Iterator[Reading]:
 
 
 def _stored() -> Iterator[Reading]:
-    """What the database tells."""
+    """Yield values from the database."""
     services = reading()
     waits = services.job_queue.oldest_due().total_seconds()
     yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})

@@ -322,7 +322,7 @@ def _connection_changed(work: Work, user_id: int, event_id: int, claim: Claim, *
 
 
 def _user(work: Work, user_id: int | None) -> User:
-    """The user, locked so that they cannot be erased before the mail's record is written. Raises Pointless."""
+    """Return the user, locked so that they can't be deleted before the email's record is written. Raises NothingToDo."""
     query = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
     user = work.session.scalar(query) if user_id is not None else None
     if user is None:
@@ -375,7 +375,7 @@ def _is_taken(work: Work, email: str) -> bool:
 
 
 def _check_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
-    """For mails that others can cause, for each kind separately. Raises Pointless; the newest sent link stays valid."""
+    """Check the quota of emails that others can cause, by kind. Raises NothingToDo; the newest sent link stays valid."""
     if not work.mail_quota.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
         raise NothingToDo("too many emails of this kind to this address within an hour")
 
@@ -393,12 +393,12 @@ def _verification(work: Work, user: User, claim: Claim) -> Message:
 
 
 def _link(work: Work, claim: Claim, purpose: Purpose, user: User, *, lifetime: timedelta) -> str:
-    """The token of this job's link to the user's own address. Raises InvalidLink if it has ended meanwhile."""
+    """Return the token of this job's link to the user's own address. Raises InvalidLink if it has ended."""
     return work.links.issue(purpose, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id)[1]
 
 
 def _undo_addition(work: Work, claim: Claim, user: User, added: Undoable | None) -> str | None:
-    """The token of the link that undoes what this job's mail announces; None if it announces no way in.
+    """Return the token of the link that undoes the addition in this job's email, or None without one.
 
     Raises InvalidLink if the link was used.
     """
@@ -420,7 +420,7 @@ def _address_since(work: Work, user: User, *, before: int | None) -> datetime:
 
 
 def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:
-    """The link that undoes this change, the same in both mails. Raises InvalidLink if it was used or has ended."""
+    """Return the link that undoes this change, the same in both emails. Raises InvalidLink if it was used or has ended."""
     sent = work.session.scalar(
         select(OneTimeLink).where(
             OneTimeLink.email_change_id == change.id, OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE

@@ -60,7 +60,7 @@ def _fill(work: Work, file: StoredFile, user: User) -> None:
 
 
 def _write_json(archive: zipfile.ZipFile, sections: Sections) -> None:
-    """A row at a time: there may be hundreds of thousands."""
+    """Write one row at a time, because there may be hundreds of thousands."""
     with archive.open("data.json", "w", force_zip64=True) as written:
         before = "{"
         for name, rows in sections:

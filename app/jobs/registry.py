@@ -88,7 +88,7 @@ def _check_free(task: type[Task]) -> None:
 
 
 def stops() -> bool:
-    """Whether this process was told to stop, and only finishes its job."""
+    """Return whether this process has to stop after the current job."""
     should_stop: Callable[[], bool] | None = g.get("stops")
     return should_stop is not None and should_stop()
 

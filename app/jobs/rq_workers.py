@@ -40,10 +40,10 @@ RESTART_SECONDS = 1.0
 
 
 class OurJob(Job):
-    """A job that only runs our function: of the data in Redis, only one whole number is used.
+    """A job that only runs our function: of its data in Redis, only one integer is used.
 
-    RQ would import and call whatever name it finds there, callbacks included, and send requests anywhere (webhooks); so
-    whoever can write to Redis could run anything here.
+    RQ would import and call any name it finds there, including callbacks, and send requests anywhere (webhooks), so
+    anyone who can write to Redis could run code here.
     """
 
     def restore(self, raw_data: Any) -> None:
@@ -110,9 +110,9 @@ class Worker(SimpleWorker):
 
 
 class Pool:
-    """The parent of the workers and the schedule: forks them, and restarts each that ends, until it must stop.
+    """The parent of the workers and the schedule: it forks them and restarts each that ends, until it stops.
 
-    With two or more workers, one does not take bulk jobs, so that urgent mail never waits behind them. Nothing is open
+    With two or more workers, one does not run bulk jobs, so that urgent emails never wait for them. Nothing is open
     here when it forks: no connection, no client and no other thread.
     """
 
@@ -132,7 +132,7 @@ class Pool:
         self._starts_anew = False
 
     def run(self) -> bool:
-        """Run until TERM or INT; returns whether HUP asked to start anew, with the code as it is then."""
+        """Run until TERM or INT; returns whether HUP requested a restart with new code."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # One that is ignored might not be waited for.
         gc.collect()
@@ -220,7 +220,7 @@ class Pool:
 
 
 def blocking_connection(url: str) -> Redis:
-    """A client that may wait for work longer than for an answer."""
+    """Return a client that can wait for work longer than for a response."""
     # Only a network can lose its peer silently; the client of a Unix socket does not have the option.
     keeps_alive = {} if url.startswith("unix") else {"socket_keepalive": True}
     return Redis.from_url(url, socket_connect_timeout=2, **keeps_alive)

@@ -21,9 +21,9 @@ MAX_PAUSE = timedelta(seconds=30)
 
 
 def run_schedule(app: Flask) -> None:
-    """Run rounds until TERM or INT. Any number of these may run: a period's job has a unique key.
+    """Run the schedule until TERM or INT. Several can run, because each period's job has a unique key.
 
-    The signals stay blocked and are waited for: a handler could run while the lock that it needs is held.
+    Signals stay blocked and are waited for: a handler could run while the lock it needs is held.
     """
     handled = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
     signal.pthread_sigmask(signal.SIG_BLOCK, handled)
@@ -47,9 +47,10 @@ class Rounds:
         self._next_at = datetime.min.replace(tzinfo=UTC)
 
     def run_if_due(self) -> bool:
-        """Run one when a period begins, a job was forgotten, or the last is half a minute ago; returns whether it did.
+        """Run the schedule if a period has begun, a job was forgotten, or the last run is half a minute ago; returns
+        whether it ran.
 
-        The last also shows that the schedule is alive, and enqueues what was resumed meanwhile.
+        The regular run also shows that the schedule is alive, and enqueues resumed entries.
         """
         at = now()
         if at < self._next_at and not _has_forgotten_jobs():

@@ -9,9 +9,9 @@ from app.models.base import Base, BigId
 
 
 class ApiKey(Base):
-    """A program's credential. `prefix` is the part that may be shown; of the whole only the hash is stored.
+    """A program's credential. `prefix` is its visible part; of the whole only the hash is stored.
 
-    `scopes` are names of permissions, only valid while the owner has them too, and of ACCOUNT_SCOPES.
+    `scopes` are names of permissions, valid only while the owner has them too, and of ACCOUNT_SCOPES.
     """
 
     __tablename__ = "api_keys"

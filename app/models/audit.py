@@ -10,11 +10,11 @@ from app.models.base import Base, BigId
 
 
 class AuditEvent(Base):
-    """What happened, by whom and to whom, as ids and kinds. Rows are added and never changed: triggers refuse it.
+    """An event with its actor and affected user, as ids and kinds. Rows are never changed: triggers refuse it.
 
-    `actor_id` and `subject_id` are no foreign keys on purpose: events outlive the users.
-    `digest` is a salted SHA-256 of the personal values, which live in a side row that erasure can delete.
-    An event with a `once_key` stands for all that happened under that key; the side row counts them.
+    `actor_id` and `subject_id` are not foreign keys, because events outlive users. `digest` is a salted SHA-256 of the
+    personal values, which are in a side row that can be deleted. An event with a `once_key` stands for all events with
+    that key; the side row counts them.
     """
 
     __tablename__ = "audit_events"
@@ -59,11 +59,11 @@ class AuditDetail(Base):
 
 
 class AuditSeal(Base):
-    """A batch of events in the chain of hashes (`app/services/audit_chain.py`).
+    """A batch of events in the hash chain (`app/services/audit_chain.py`).
 
-    `entries` has the id and the hash of each event. A pruned seal's events were deleted after their retention; triggers
-    refuse any other change of a seal, and any other deletion of events. `version` says what `hash` covers; from 2 on
-    also `sealed_at`, the `retention_days` of that time (0: for ever) and the last event that was pruned by then.
+    `entries` has the id and the hash of each event. The events of a pruned seal were deleted after their retention;
+    triggers refuse any other change of a seal, and any other deletion of events. `version` defines what `hash` covers;
+    from 2 on also `sealed_at`, the `retention_days` of that time (0: unlimited) and the last event pruned by then.
     """
 
     __tablename__ = "audit_seals"

@@ -12,7 +12,7 @@ WAITING = text("ended_at IS NULL")
 
 
 class Factor(StrEnum):
-    """The kinds of authenticator. A recovery code stands in for another; it is none that somebody could begin with."""
+    """The kinds of authenticator. Recovery codes replace another factor and cannot be a user's first one."""
 
     TOTP = "totp"
     PASSKEY = "passkey"
@@ -20,13 +20,12 @@ class Factor(StrEnum):
 
 
 class Authenticator(Base):
-    """Something that proves a person besides their password. It counts once it is confirmed.
+    """A second factor, valid once it is confirmed.
 
-    `secret` is the sealed seed of one-time codes and `last_step` the newest time step that was accepted; `code_hash`
-    is a recovery code's, and a used one has `last_used_at`. `failures` counts wrong codes in a row. A passkey has a
-    name, its id (base64url), public key (COSE), counter, and how browsers reach it.
-
-    A replaced app has no `confirmed_at`, but `replaced_at` and `replaced_by_id`. For a while it can come back.
+    `secret` is the encrypted TOTP secret and `last_step` the last accepted time step; `code_hash` belongs to a recovery
+    code, and a used one has `last_used_at`. `failures` counts consecutive wrong codes. A passkey has a name, its id
+    (base64url), public key (COSE), counter and transports. A replaced app has no `confirmed_at`, but `replaced_at` and
+    `replaced_by_id`; it can be restored for some time.
     """
 
     __tablename__ = "authenticators"
@@ -52,7 +51,7 @@ class Authenticator(Base):
 
 
 class FactorReset(Base):
-    """A reset of somebody's second factors that waits, was done, or was cancelled."""
+    """A reset of a user's second factors that is scheduled, applied or cancelled."""
 
     __tablename__ = "factor_resets"
     __table_args__ = (

@@ -9,9 +9,9 @@ from app.models.base import Base, BigId
 
 
 class IdempotentAnswer(Base):
-    """The first answer to a request with an `Idempotency-Key`, stored for repetitions of it.
+    """The first response to a request with an `Idempotency-Key`, stored for repeated requests.
 
-    `caller` is who sent the key, `fingerprint` a hash of the request.
+    `caller` is the sender of the key, `fingerprint` a hash of the request.
     """
 
     __tablename__ = "idempotent_answers"

@@ -10,9 +10,9 @@ from app.models.user import User
 
 
 class Invitation(Base):
-    """What was promised to somebody who has not accepted yet; the row goes when they do.
+    """A pending invitation with its roles; the row is deleted on acceptance.
 
-    `inviter_id` is None on the command line, and when the inviter was erased; only `by_operator` tells which.
+    `inviter_id` is None for the command line and for a deleted inviter; `by_operator` tells them apart.
     """
 
     __tablename__ = "invitations"

@@ -22,11 +22,11 @@ OPEN = text("state IN ('waiting', 'running')")
 
 
 class Job(Base):
-    """A task to be run, committed in the transaction that enqueued it (transactional outbox).
+    """A unit of background work, committed in the transaction that enqueued it (transactional outbox).
 
-    `attempts` is the fencing token of a claim, `lease_until` the end of its lease, `notified_at` when the workers
-    were last notified. A task done in steps says how far it is: `progress_done` of `progress_total` (None: unknown),
-    `progress_before` when the current try began, and `position`, which a later try goes on from.
+    `attempts` is the fencing token of a claim, `lease_until` the end of its lease, `notified_at` when the workers were
+    last notified. A task with steps stores its progress: `progress_done` of `progress_total` (None: unknown),
+    `progress_before` when the current attempt started, and `position`, from which a later attempt continues.
     """
 
     __tablename__ = "jobs"

@@ -10,7 +10,7 @@ from app.models.base import Base, BigId
 
 
 class Purpose(StrEnum):
-    """What a link is for; it is not valid for anything else."""
+    """The purpose of a link, which is valid for nothing else."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"
@@ -28,7 +28,7 @@ ENDED_BY_SAFETY = tuple(purpose for purpose in Purpose if purpose not in UNDOING
 
 
 class Target(StrEnum):
-    """What a link undoes."""
+    """The kind of row that a link undoes."""
 
     AUTHENTICATOR = "authenticator"
     CONNECTION = "connection"
@@ -37,10 +37,10 @@ class Target(StrEnum):
 
 
 class OneTimeLink(Base):
-    """A link in a mail. Its token is a keyed hash of this row; only the hash of that token is stored.
+    """A link in an email. Its token is a keyed hash of this row; only the hash of that token is stored.
 
     `job_id` ties it to the job that sends it, so that a retried job sends the same link. `target_kind` and `target_id`
-    name the row that it undoes, which was added at `target_at`; the row may be gone.
+    name the row that it undoes, which was added at `target_at` and may no longer exist.
     """
 
     __tablename__ = "one_time_links"

@@ -17,7 +17,7 @@ class MailStatus(StrEnum):
 
 
 class SentMail(Base):
-    """The record of a mail, without its text: one row for each job, with its Message-ID."""
+    """The record of an email, without its text: one row for each job, with its Message-ID."""
 
     __tablename__ = "sent_mails"
     __table_args__ = (

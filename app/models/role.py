@@ -24,8 +24,9 @@ user_roles = Table(
 class Role(Base):
     """A named set of permissions. `version` increases with every change.
 
-    Holders of a role that `requires_second_factor` can do nothing before they have one. One for `administrators_only`
-    is assigned by nobody else, whatever it permits: other apps may open to it (`/auth/forward?role=`).
+    Users of a role that `requires_second_factor` can do nothing before they have set one up. Only administrators can
+    assign a role for `administrators_only`, whatever its permissions: other applications may rely on it
+    (`/auth/forward?role=`).
     """
 
     __tablename__ = "roles"

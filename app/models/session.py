@@ -54,10 +54,10 @@ class Session(Base):
 
 
 class Device(Base):
-    """A browser that has signed in to this account before; recognised by its own cookie, stored as a hash.
+    """A browser that has signed in to this account before, recognized by its own cookie, stored as a hash.
 
     `last_seen_at` is when its cookie was last set; the row is needed until that cookie expires. Until `trusted_until`
-    its owner needs no second factor in it; `user_agent` is what it called itself when they said so.
+    it needs no second factor; `user_agent` describes it.
     """
 
     __tablename__ = "devices"

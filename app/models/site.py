@@ -11,9 +11,9 @@ MAX_ANNOUNCEMENT_LENGTH = 300
 
 
 class SiteSetting(Base):
-    """What administrators change while the site runs: one row with the id 1, or none as long as nothing was changed.
+    """Site settings that administrators have changed: one row with the id 1, or none.
 
-    `registration` None means what REGISTRATION says. `version` grows with each change.
+    `registration` None stands for the setting REGISTRATION. `version` increases with every change.
     """
 
     __tablename__ = "site_settings"

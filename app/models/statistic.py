@@ -19,7 +19,7 @@ class Statistic(Base):
 
 
 class ReportSubscriber(Base):
-    """A user who gets the weekly report, as long as they may see reports."""
+    """A user who gets the weekly report, as long as they can view reports."""
 
     __tablename__ = "report_subscribers"
 

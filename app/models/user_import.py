@@ -19,7 +19,7 @@ class Phase(StrEnum):
 
 
 class RowOutcome(StrEnum):
-    """Of a row: what would be done after the check, what was done after the import."""
+    """The result of a row: expected after the check, actual after the import."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -30,12 +30,12 @@ class RowOutcome(StrEnum):
 
 
 class UserImport(Base):
-    """An import of users from a file. Its job (`job_id`) tells how far it is and whether it still goes on.
+    """An import of users from a file. Its job (`job_id`) has the progress.
 
-    `permissions` are those that the importer had, as far as their credential let them; `by_operator` is the command
-    line, `by_key` an API key. It `gives_roles` if a row gives one besides the default; the importer `is_confirmed` if
-    they had just proved who they are when they started it. `checked` and `applied` are numbers of rows by outcome,
-    `examples` the first rows that are refused or changed, by number and outcome.
+    `permissions` are those of the importer and their credential; `by_operator` is the command line, `by_key` an API
+    key. It `gives_roles` if a row assigns a role besides the default; the importer `is_confirmed` if they had just
+    confirmed their identity. `checked` and `applied` are numbers of rows by outcome, `examples` the first refused or
+    changed rows, by number and outcome.
     """
 
     __tablename__ = "user_imports"

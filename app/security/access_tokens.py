@@ -134,10 +134,10 @@ def audience(issuer: str) -> str:
 
 
 def _kid(token: str) -> str:
-    """The `kid` of a header that has exactly our form. Raises BadToken.
+    """Return the `kid` of a header that has exactly our form. Raises BadToken.
 
-    Whatever else a header may carry (`jwk`, `jku`, `x5c`, `crit`, another `alg` or `typ`) is refused before any key
-    is looked for.
+    All other header fields (`jwk`, `jku`, `x5c`, `crit`, another `alg` or `typ`) are refused before any key is looked
+    up.
     """
     head, _, rest = token.partition(".")
     if len(token) > LONGEST or rest.count(".") != 1:

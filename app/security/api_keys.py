@@ -28,7 +28,7 @@ def is_api_key(text: str) -> bool:
 
 
 def shown_part(key: str) -> str:
-    """The part of a key that may be shown, so that its owner recognises it."""
+    """Return the visible part of a key, for its owner to recognize."""
     return key[:SHOWN]
 
 

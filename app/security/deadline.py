@@ -35,7 +35,7 @@ class Deadline:
             self._watched.clear()
 
     def left(self) -> float:
-        """Seconds. Raises TimeoutError once there are none."""
+        """Return the remaining seconds. Raises TimeoutError if there are none."""
         left = self._ends_at - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline of the exchange has passed")

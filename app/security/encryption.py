@@ -26,7 +26,7 @@ def seal(secret: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
 
 
 def unseal(sealed: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
-    """What was sealed, under the current key or an earlier one. Raises CannotOpen."""
+    """Decrypt a secret, under the current key or an earlier one. Raises CannotOpen."""
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 

@@ -36,7 +36,7 @@ class NewPasskey:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """What a browser sent, parsed but not yet believed: whose it says it is, and which challenge it answers."""
+    """A browser's response, parsed but not verified: the claimed user, and the challenge."""
 
     credential_id: str
     challenge: str

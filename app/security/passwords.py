@@ -30,12 +30,12 @@ class PasswordMatch(IntEnum):
 
 
 class Passwords:
-    """`memory_kib`, `time_cost` and `parallelism` are argon2's m, t and p; `at_once` bounds one process.
+    """The password hasher: `memory_kib`, `time_cost` and `parallelism` are argon2's m, t and p; `at_once` limits one
+    process.
 
-    `observe` is told the seconds that each hash `waited` and `took`.
-
-    A hash takes memory and a core: without the bound, a flood of sign-ins would exhaust both. Hashes have threads of
-    their own, because the C library keeps the memory of a hash for the thread that used it.
+    `observe` gets the seconds that each hash `waited` and `took`. A hash takes memory and a core: without the limit, a
+    flood of sign-ins would exhaust both. Hashes have their own threads, because the C library keeps the memory of a
+    hash for the thread that used it.
     """
 
     def __init__(
@@ -69,9 +69,10 @@ class Passwords:
         return self._in_turn(lambda: self._verdict(self._dummy if hashed is None else hashed, password))
 
     def derive(self, secrets: Sequence[str], *, like: str | None = None) -> list[str]:
-        """PHC strings of several secrets under one salt: a new one, or parameters and salt of `like`. Raises Busy.
+        """Return PHC strings of several secrets under one salt: a new one, or parameters and salt of `like`. Raises
+        Busy.
 
-        What is looked up by its hash needs the same salt as the rest of its set.
+        Codes that are looked up by their hash need the same salt within their set.
         """
         if like is None:
             used, salt = extract_parameters(self._dummy), token_bytes(self._hasher.salt_len)

@@ -38,7 +38,7 @@ def qr_code(text: str) -> str:
 
 
 def matching_step(seed: str, code: str, *, at: datetime) -> int | None:
-    """The time step that `code` (six ASCII digits) is of, at most DRIFT away from now; None if there is none."""
+    """Return the time step of `code` (six ASCII digits), at most DRIFT away from now, or None."""
     now = int(at.timestamp()) // STEP_SECONDS
     totp = pyotp.TOTP(seed)
     matching = None

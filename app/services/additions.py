@@ -22,7 +22,7 @@ RECENT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class WayIn:
-    """Something besides a password that signs in to an account. `kind` is a Factor, or Target.CONNECTION."""
+    """A way to sign in besides a password. `kind` is a Factor, or Target.CONNECTION."""
 
     kind: str
     name: str
@@ -32,9 +32,10 @@ class WayIn:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """What a link undoes, and when it was added. One of the `older` second factors of the account is asked for first.
+    """The thing that a link undoes, and when it was added.
 
-    `kind` is the Target, and for an authenticator the Factor; None where the row is gone already.
+    The user must prove one of the `older` second factors first. `kind` is the Target, or the Factor of an
+    authenticator; None if the row no longer exists.
     """
 
     user_id: int
@@ -77,14 +78,14 @@ class Additions:
         return sorted(ways, key=lambda way: way.added_at, reverse=True)
 
     def get(self, token: str) -> Addition:
-        """What the link of `token` undoes. Raises InvalidLink."""
+        """Return the addition that the link of `token` undoes. Raises InvalidLink."""
         return self._read(self.links.get_live(token, Purpose.UNDO_ADDITION))
 
     def undo(self, token: str, *, proved: ProvedFactor | None) -> Addition:
-        """Remove what the link names and the password, and revoke all access; the owner then resets the password.
+        """Remove the addition and the password, and revoke all access; the owner then resets the password.
 
-        Where the account had a second factor before, it has to be `proved`: access to the mailbox must not be enough
-        to weaken an account. Raises InvalidLink, FactorNeeded.
+        Where the account had an older second factor, it must be `proved`: access to the mailbox must not weaken an
+        account. Raises InvalidLink, FactorNeeded.
         """
         addition = self._read(self.links.spend_link(token, Purpose.UNDO_ADDITION))
         user_id = addition.user_id

@@ -24,11 +24,12 @@ NOT_IN_NAMES = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe
 
 
 def canonical_address(typed: str) -> str:
-    """The local part in NFKC and lower case, the domain in ASCII (IDNA 2008, non-transitional). Raises InvalidAddress.
+    """Return the local part in NFKC and lower case, and the domain in ASCII (IDNA 2008, non-transitional). Raises
+    InvalidAddress.
 
-    Lowering the local part is a choice: RFC 5321 lets a host distinguish `Ada@` from `ada@`, none does in practice,
-    and two accounts that differ by a capital letter are an attack. Nothing is case-folded: that would turn `ß` into
-    `ss` and the Greek final sigma into another, which in a domain is another owner's.
+    RFC 5321 lets a host distinguish `Ada@` from `ada@`. No host does in practice, and two accounts that differ by a
+    capital letter would be an attack. Nothing is case-folded: that would turn `ß` into `ss` and change the Greek final
+    sigma, which in a domain belongs to a different owner.
     """
     text = unicodedata.normalize("NFKC", typed.strip())
     if len(text) > MAX_ADDRESS_LENGTH:
@@ -64,7 +65,7 @@ def _validate(address: str) -> ValidatedEmail:
 
 
 def reserved_domains() -> tuple[str, ...]:
-    """Domains that receive no mail (RFC 6761); `.internal` is allowed."""
+    """Return domains that receive no email (RFC 6761); `.internal` is allowed."""
     from email_validator import SPECIAL_USE_DOMAIN_NAMES  # noqa: PLC0415
 
     return tuple(SPECIAL_USE_DOMAIN_NAMES)
@@ -96,5 +97,5 @@ def clean_name(typed: str, *, longest: int = MAX_NAME_LENGTH) -> str:
 
 
 def _is_visible(character: str) -> bool:
-    """Unassigned code points pass: they may be characters newer than this Python's tables."""
+    """Return whether a character is visible; unassigned code points pass, because they may be newer than this Python."""
     return character not in BLANKS and unicodedata.category(character) not in {"Zs", "Cf", "Mn", "Me"}

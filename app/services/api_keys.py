@@ -81,7 +81,7 @@ class ApiKeys:
         return key, secret
 
     def get(self, key_id: int, *, by: Actor) -> ApiKey:
-        """One's own active key, or anybody's for the command line. Raises ApiKeyNotFound."""
+        """Return an active key of `by`, or of any user for the operator. Raises ApiKeyNotFound."""
         condition = [] if isinstance(by, Operator) else [ApiKey.user_id == by.user_id]
         key = self.session.scalar(self._active().where(ApiKey.id == key_id, *condition))
         if key is None:
@@ -132,12 +132,12 @@ class ApiKeys:
             self.audit.record("api_key.ended", subject_id=user_id, key_id=key_id)
 
     def expire(self, key_id: int) -> None:
-        """End what was found expired, so that a clock set back does not revive it."""
+        """Revoke an expired key, so that it stays invalid if the clock is set back."""
         over = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock()))
 
     def warn_of_expiry(self, *, at_most: int = 500) -> int:
-        """Enqueue a mail for each key that expires within a week; returns how many."""
+        """Enqueue an email for each key that expires within a week; returns how many."""
         now = self.clock()
         due = (
             select(ApiKey)

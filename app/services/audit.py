@@ -33,7 +33,7 @@ class Origin:
         return self.actor if isinstance(self.actor, Principal) else None
 
     def values(self) -> dict[str, Any]:
-        """Return what the details of an event add: the entry point, unless it is a page, and which API key it was."""
+        """Return additions to an event's details: the entry point, unless it is a page, and the API key."""
         principal = self.principal
         is_key = principal is not None and principal.is_key
         key = {"api_key": principal.key_id, "api_key_prefix": principal.key_prefix} if principal and is_key else {}
@@ -62,10 +62,10 @@ class AuditLog:
         once: str | None = None,
         **values: Any,
     ) -> int:
-        """Add an event and return its id. `values` must hold no secret.
+        """Add an event and return its id. `values` must not contain secrets.
 
-        The actor is the user who is signed in, or `actor_id` for a user who has just used a link or signed in. In the
-        session of an impersonator, the actor is always the impersonator. A repetition under the same `once` is counted
+        The actor is the signed-in user, or `actor_id` for a user who has just used a link or signed in. In an
+        impersonator's session, the actor is always the impersonator. A repeated event with the same `once` is counted
         in the existing event.
         """
         visit, principal = self.origin.visit, self.origin.principal

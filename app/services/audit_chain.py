@@ -1,9 +1,9 @@
 """The hash chain over the audit log, which shows whether an event was changed, removed or inserted later.
 
-A scheduled job seals events in batches. A seal holds the hash of each event and the hash of the seal before it, so one
-that is known to be right, from the log of this job for example, proves all before it. After their retention the events
-of a seal are deleted; the seal stays, and the chain with it. Each seal attests the retention that was set when it was
-made: events that are gone without such a retention were removed.
+A scheduled job seals events in batches. A seal contains the hash of each event and of the previous seal, so one seal
+that is known to be right (for example from the log of this job) proves all events before it. When events reach their
+retention they are deleted, and their seal stays. Each seal attests the retention at that time: events that are missing
+without such a retention were removed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ERASURES = ("user.erased", "user.deleted")
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`problem` names the first event or seal that is wrong; None if there is none."""
+    """The result of a verification; `problem` names the first wrong event or seal, or is None."""
 
     problem: str | None
     checked: int
@@ -50,7 +50,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """What the check of pruned seals needs of each seal; `attested` is a retention and what was pruned by then."""
+    """A seal as the check of pruned seals needs it; `attested` is a retention and the last seal pruned by then."""
 
     id: int
     last_id: int
@@ -132,12 +132,14 @@ class AuditChain:
         return len(seal.entries)
 
     def head(self) -> tuple[str, int]:
-        """The hash of the last seal, and the id of its last event; to be kept elsewhere and compared by `verify`."""
+        """Return the hash of the last seal and the id of its last event, to be stored elsewhere and compared by
+        `verify`.
+        """
         last = self._last()
         return (last.hash, last.last_id) if last is not None else (NO_HASH, 0)
 
     def verify(self, *, head: str | None = None) -> Verification:
-        """Check the whole chain against the events, and whether a `head` that was kept elsewhere is part of it."""
+        """Verify the whole chain against the events, and that a stored `head` is part of it."""
         walk = _Walk(has_known_head=head in {None, NO_HASH})
         problem = self._walk(walk, head) or self._wrongly_pruned(walk.links) or self._misplaced(walk)
         if problem is None and not walk.has_known_head:
@@ -163,10 +165,10 @@ class AuditChain:
         return None
 
     def _wrongly_pruned(self, links: Sequence[_Link]) -> str | None:
-        """The first pruned seal that no retention explains.
+        """Return the first pruned seal that no retention explains, or None.
 
-        The last seal made before it was pruned has to attest a retention that had passed by then. What was pruned
-        before there were such seals has to be attested by the first of them.
+        The last seal before the pruning must attest a retention that had passed by then. Seals pruned before the first
+        attesting seal must be attested by it.
         """
         attesting = [(link.sealed_at, *link.attested) for link in links if link.attested is not None]
         is_kept = False
@@ -185,7 +187,7 @@ class AuditChain:
         return None
 
     def _misplaced(self, walk: _Walk) -> str | None:
-        """Events that no seal can hold, and those that are missing before the first seal."""
+        """Return a problem with events that no seal can contain, or that are missing before the first seal."""
         misplaced = self.session.scalar(select(func.min(AuditEvent.id)).where(AuditEvent.id < 1))
         if misplaced is not None:
             return f"Event {misplaced} was put in later."
@@ -249,7 +251,7 @@ class AuditChain:
         return None
 
     def _erased(self, user_ids: set[int | None]) -> set[int | None]:
-        """Of these users, those that were erased, as an event says."""
+        """Return those of the users that were permanently deleted, according to an event."""
         if not user_ids:
             return set()
         events = select(AuditEvent.subject_id).where(AuditEvent.subject_id.in_(user_ids), AuditEvent.kind.in_(ERASURES))
@@ -261,7 +263,7 @@ class AuditChain:
 
 
 def _broken(seal: AuditSeal, previous: str, last_id: int) -> str | None:
-    """What is wrong with the seal itself."""
+    """Return the problem of a seal itself, or None."""
     if seal.previous_hash != previous or seal.first_id != last_id + 1:
         return f"The seal before number {seal.id} is missing or was altered (events up to {seal.first_id - 1})."
     if seal.hash != seal_hash(seal):
@@ -287,7 +289,7 @@ def event_hash(event: AuditEvent) -> str:
 
 
 def seal_hash(seal: AuditSeal) -> str:
-    """SHA-256 over what a seal of its version covers; another for a version that this release does not know."""
+    """Return SHA-256 over the contents of a seal of its version, or a different value for an unknown version."""
     covered: list[Any] = [seal.previous_hash, seal.first_id, seal.entries]
     if seal.version != 1:
         at = seal.sealed_at.astimezone(UTC).isoformat(timespec="microseconds")

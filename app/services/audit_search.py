@@ -38,7 +38,7 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class FoundEvent:
-    """An event with the present addresses and names of the people in it, None for who was erased; so are the values."""
+    """An event with the current email addresses and names of its users, None for permanently deleted users."""
 
     id: int
     at: datetime

@@ -29,7 +29,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What became of one user; `refusal` is why nothing did."""
+    """The result for one user; `refusal` is the reason if nothing changed."""
 
     user_id: int
     name: str
@@ -43,7 +43,7 @@ class BulkActions:
     users: Users
 
     def perform(self, act: Act, user_ids: Iterable[int], *, by: Principal) -> list[BulkResult]:
-        """Do it for each of at most MOST users; who may not be touched or is gone is left out, with the reason.
+        """Perform the action for at most MOST users; users that are gone or out of reach are skipped with the reason.
 
         Roll the transaction back for a preview.
         """

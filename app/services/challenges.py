@@ -22,9 +22,9 @@ class Challenges:
     clock: Callable[[], datetime]
 
     def spend(self, challenge: str, *, begun_at: datetime) -> None:
-        """Spend one that began at `begun_at`; a unique index decides who is first. Raises InvalidChallenge.
+        """Spend a challenge that was issued at `begun_at`; a unique index decides races. Raises InvalidChallenge.
 
-        The cookie alone could be sent again, with the same answer beside it.
+        The cookie alone could be replayed with the same response.
         """
         expires_at = begun_at + LIVES
         if expires_at <= self.clock():

@@ -33,7 +33,7 @@ MAX_CONNECTIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is at a provider. `email` is canonical and confirmed there; None if it is not."""
+    """A user at a provider. `email` is canonical and confirmed by the provider, or None."""
 
     provider: str
     issuer: str
@@ -67,10 +67,10 @@ class Connections:
         return self.session.scalar(select(OAuthIdentity).where(*condition))
 
     def sign_up(self, identity: Identity) -> OAuthIdentity:
-        """Create an account for an address that the provider has confirmed, or take the one that waits for it.
+        """Create an account for an address that the provider has confirmed, or take over the unconfirmed account.
 
-        An account that was never confirmed starts again, without the password that a stranger may have chosen. An open
-        invitation is accepted. Raises EmailTaken, RegistrationClosed.
+        An unconfirmed account starts again without its password, which a stranger may have chosen. An open invitation
+        is accepted. Raises EmailTaken, RegistrationClosed.
         """
         if identity.email is None:
             raise EmailTaken
@@ -85,7 +85,9 @@ class Connections:
         return self._add(user.id, identity)
 
     def connect(self, user_id: int, identity: Identity) -> OAuthIdentity:
-        """Connect it to the account of who is signed in, and notify them. Raises IdentityTaken, TooManyConnections."""
+        """Connect an identity to the signed-in user's account, and notify them. Raises IdentityTaken,
+        TooManyConnections.
+        """
         connection = self.find(identity)
         if connection is not None:
             if connection.user_id != user_id:
@@ -125,7 +127,7 @@ class Connections:
             self.audit.record("connection.removed", subject_id=user_id, provider=provider)
 
     def undo(self, user_id: int, connection_id: int) -> None:
-        """Remove a connection, if it is still there. The owner is told."""
+        """Remove a connection, if it still exists, and notify the owner."""
         mine = (OAuthIdentity.user_id == user_id, OAuthIdentity.id == connection_id)
         provider = self.session.scalar(delete(OAuthIdentity).where(*mine).returning(OAuthIdentity.provider))
         if provider is not None:

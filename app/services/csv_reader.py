@@ -36,7 +36,7 @@ _TOO_LONG = "\0too long\0"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row: its number in the file (the header is 1), its cells by column, or what is wrong with it."""
+    """A row: its number in the file (the header is 1), its cells by column, or its problem."""
 
     number: int
     cells: dict[str, str]
@@ -73,7 +73,7 @@ def read_table(pieces: Iterable[bytes]) -> Table:
 
 
 def check_file_name(name: str) -> None:
-    """Raises UnreadableFile for the ending of another kind of file. What is in it decides later."""
+    """Check the extension; the content is checked later. Raises UnreadableFile."""
     if not name.lower().endswith(ENDINGS):
         raise UnreadableFile("Choose a CSV file (.csv, .tsv or .txt). A spreadsheet program saves one as “CSV UTF-8”.")
 
@@ -106,7 +106,7 @@ def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator
 
 
 def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | None]:
-    """The cells of each row; None for one that cannot be read, after which reading goes on with the next line."""
+    """Yield the cells of each row, or None for an unreadable row; reading continues with the next line."""
     again: deque[str] = deque()
     held: list[str] = []
 
@@ -157,7 +157,7 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
 
 
 def _encoding(head: bytes) -> tuple[str, bytes]:
-    """The encoding and the mark before the text. Raises UnreadableFile for what is no text."""
+    """Return the encoding and the byte order mark. Raises UnreadableFile for anything but text."""
     for signature, kind in SIGNATURES.items():
         if head.startswith(signature):
             raise UnreadableFile(f"This is {kind}, not a CSV file. Save it as “CSV UTF-8” and try again.")

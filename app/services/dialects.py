@@ -28,10 +28,10 @@ def advisory_lock(session: DbSession, key: str) -> None:
 
 
 def has_room(session: DbSession, *rows: ColumnElement[bool], at_most: int, lock: str) -> bool:
-    """Whether fewer than `at_most` rows match: every limit on a number of rows is judged here.
+    """Return whether fewer than `at_most` rows match: the one place for limits on a number of rows.
 
-    `lock` says which rows of whom, like `api_keys:42`. Other transactions with the same one wait until this one ends,
-    so each counts what the one before it has added.
+    `lock` names the counted rows, like `api_keys:42`. Transactions with the same lock wait for each other, so each
+    counts the rows that the previous one added.
     """
     advisory_lock(session, lock)
     count: int = session.scalars(select(func.count()).where(*rows)).one()

@@ -34,7 +34,7 @@ class EmailChanges:
         )
 
     def check_quota(self, user_id: int) -> None:
-        """Each requested change sends a mail to each address. Raises TooManyChanges."""
+        """Check the number of requested changes, because each sends an email to each address. Raises TooManyChanges."""
         since = self.clock() - timedelta(hours=1)
         condition = (EmailChange.user_id == user_id, EmailChange.requested_at > since)
         at_most = self.lifetimes.mails_per_hour

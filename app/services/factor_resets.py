@@ -1,5 +1,6 @@
-"""Resets of second factors for people who have lost them all: every address of theirs is told, and after a wait in
-which the owner can cancel it, the factors are removed."""
+"""Resets of second factors for users who have lost them: all their addresses are notified, and the factors are removed
+after a delay in which the owner can cancel.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ OLDER_BY = timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True)
 class FactorResets:
-    """`by` is who acts; what they may not do raises NotAllowed."""
+    """Resets of second factors. `by` is the actor; a missing permission raises NotAllowed."""
 
     session: DbSession
     audit: AuditLog
@@ -47,7 +48,7 @@ class FactorResets:
         return self.session.scalar(open_one.order_by(FactorReset.id).limit(1))
 
     def announce_reset(self, user: User, *, reason: str, by: Actor) -> FactorReset:
-        """Begin the wait; one that was begun already goes on. `user` is locked. Raises NotSetUp."""
+        """Schedule a reset and notify all addresses, or return the scheduled one. `user` is locked. Raises NotSetUp."""
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
             raise NotSetUp("The user has no second factor.")
@@ -65,7 +66,7 @@ class FactorResets:
         return begun
 
     def cancel_reset(self, user: User, *, by: Actor) -> None:
-        """End the wait, as somebody who may begin it, or as the owner in a session that `may_cancel`.
+        """Cancel a scheduled reset, as its administrator, or as the owner in a session that `may_cancel`.
 
         Raises NotSetUp if there is none, FactorTooNew.
         """
@@ -98,7 +99,7 @@ class FactorResets:
         self._cancel(reset.user_id)
 
     def is_old_address(self, waiting: FactorReset, since: datetime) -> bool:
-        """Whether an address that is the owner's `since` then may cancel a reset."""
+        """Return whether an address that the owner has had `since` a time can cancel a reset."""
         return since <= waiting.begun_at - OLDER_BY
 
     def _cancel(self, user_id: int) -> None:
@@ -126,7 +127,7 @@ class FactorResets:
         self.job_queue.enqueue(ResetFactors(reset_id=begun.id), run_after=begun.due_at)
 
     def _tell(self, begun: FactorReset) -> None:
-        """Every address that was theirs: the account's, those of connections, and one that they have left of late."""
+        """Notify all addresses of the user: the account's, those of connections, and recently replaced ones."""
         user_id = begun.user_id
         self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=None))
         connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == user_id, OAuthIdentity.email.is_not(None))

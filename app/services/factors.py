@@ -1,7 +1,6 @@
 """Authenticators: one-time codes (TOTP, RFC 6238), passkeys (WebAuthn) and recovery codes.
 
-Whoever changes or uses one locks the row of its user first: of several at once each sees what the one before has done,
-and none waits for another that waits for it.
+Every change and use locks the row of its user first, so simultaneous ones see each other's results and never deadlock.
 """
 
 from __future__ import annotations
@@ -70,7 +69,9 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryTry:
-    """A try that is counted: what the entry point derives the code's hash like, with no transaction open."""
+    """A counted attempt, with the hash whose parameters the entry point uses to derive the code's hash, without a
+    transaction.
+    """
 
     count: Count
     like: str
@@ -115,7 +116,7 @@ class Factors:
         return self.session.scalar(select(func.count()).where(*unused[0], unused[1])) or 0
 
     def are_required(self, user_id: int) -> bool:
-        """Whether a role of theirs demands a second factor."""
+        """Return whether one of the user's roles requires a second factor."""
         demanding = (
             select(Role.id)
             .join(user_roles, user_roles.c.role_id == Role.id)
@@ -138,12 +139,10 @@ class Factors:
         return self._open(self._pending(user_id))
 
     def confirm_totp(self, principal: Principal, code: str, *, recovery: Sequence[str]) -> str:
-        """Use the pending seed from now on, instead of an earlier one. `code` is plain, `recovery` the hashes of codes.
+        """Replace the authenticator app by the pending one. `code` is plain, `recovery` contains hashes of codes.
 
-        The earlier one is kept for as long as the link in the mail about this can bring it back. The first factor ends
-        every other session, and the recovery codes become valid. Returns this session's new token.
-
-        Raises NotSetUp, WrongCode.
+        The replaced app is kept as long as the link in the email can restore it. The first factor ends all other
+        sessions, and the recovery codes become valid. Returns this session's new token. Raises NotSetUp, WrongCode.
         """
         user_id, now = principal.user_id, self.clock()
         self._lock(user_id)
@@ -172,7 +171,7 @@ class Factors:
         self._changed(user_id, self.audit.record("factor.recovery_made", subject_id=user_id))
 
     def get(self, user_id: int, authenticator_id: int) -> Authenticator:
-        """An authenticator app or a passkey of theirs. Raises NotSetUp."""
+        """Return an authenticator app or passkey of the user. Raises NotSetUp."""
         authenticator = self.session.get(Authenticator, authenticator_id)
         if (
             authenticator is None
@@ -213,20 +212,20 @@ class Factors:
         self._changed(user_id, self.audit.record("factor.removed", subject_id=user_id, factor=kind, name=name))
 
     def remove_all(self, user_id: int) -> None:
-        """Remove every one, for somebody who has lost them."""
+        """Remove all factors, for a user who has lost them."""
         self._lock(user_id)
         self.session.execute(delete(Authenticator).where(Authenticator.user_id == user_id))
         self._changed(user_id, self.audit.record("factor.reset", subject_id=user_id))
 
     def remove_added_since(self, user_id: int, at: datetime) -> None:
-        """Remove the factors that were added at or after `at`, confirmed or not, and bring back what they replaced."""
+        """Remove factors added at or after `at`, confirmed or not, and restore the ones they replaced."""
         self._lock(user_id)
         recent = select(Authenticator.id).where(Authenticator.user_id == user_id, Authenticator.created_at >= at)
         for authenticator_id in self.session.scalars(recent.order_by(Authenticator.id.desc())).all():
             self._undo(user_id, authenticator_id)
 
     def undo(self, user_id: int, authenticator_id: int) -> None:
-        """Remove a factor, if it is still there, and bring back the app that it replaced. The owner is told."""
+        """Remove a factor, if it still exists, restore the app it replaced, and notify the owner."""
         self._lock(user_id)
         event_id = self._undo(user_id, authenticator_id)
         if event_id is not None:
@@ -327,7 +326,7 @@ class Factors:
         return ProvedFactor(authenticator.user_id, authenticator.created_at)
 
     def _begin_with(self, principal: Principal, recovery: Sequence[str]) -> None:
-        """What comes with the first factor."""
+        """End other sessions and store the recovery codes, with the first factor."""
         self._keep_recovery(principal.user_id, recovery)
         self.sessions.revoke_all(principal.user_id, reason="factor_added", keep=principal.session_id)
 
@@ -343,7 +342,7 @@ class Factors:
         self._changed(added.user_id, self.audit.record("factor.added", subject_id=added.user_id, **about))
 
     def _changed(self, user_id: int, event_id: int) -> None:
-        """Nothing is trusted any more, and the owner is told."""
+        """Revoke trust in all browsers, and notify the owner."""
         self.session.execute(update(Device).where(Device.user_id == user_id).values(trusted_until=None))
         self.job_queue.enqueue(SendFactorChanged(user_id=user_id, event_id=event_id))
 
@@ -392,9 +391,8 @@ class Factors:
     def use_recovery(
         self, user_id: int, attempt: RecoveryTry, hashed: str | None, *, at: datetime | None = None
     ) -> ProvedFactor:
-        """Accept a recovery code by its hash, once, and tell the owner. None stands for what can be no code.
-
-        Raises WrongCode.
+        """Accept a recovery code by its hash, once, and notify the owner. None stands for an impossible code. Raises
+        WrongCode.
         """
         self._lock(user_id)
         which = _usable(user_id, Factor.RECOVERY, at)
@@ -416,10 +414,10 @@ class Factors:
             self.session.execute(counted.values(failures=Authenticator.failures - 1))
 
     def _charge(self, user_id: int, which: Sequence[ColumnElement[bool]], device_token: str | None) -> Count:
-        """Count a try before it is checked, so that simultaneous ones are all counted, of pages and API together.
+        """Count an attempt before it is checked, so that simultaneous ones on pages and API are all counted.
 
-        As with passwords, unknown browsers share one counter, and a known browser has its own: somebody who knows the
-        password cannot keep the owner out of it.
+        As with passwords, unknown browsers share one counter and each known browser has its own: an attacker who knows
+        the password can't lock the owner out.
         """
         self._lock(user_id)
         device = self.sessions.find_device(user_id, device_token)
@@ -467,7 +465,7 @@ class Factors:
         return list(self.session.scalars(trusted.order_by(Device.id.desc())))
 
     def distrust(self, user_id: int, device_id: int) -> None:
-        """It may have been distrusted already."""
+        """Stop trusting a browser, if it is still trusted."""
         mine = update(Device).where(
             Device.user_id == user_id, Device.id == device_id, Device.trusted_until.is_not(None)
         )
@@ -477,7 +475,7 @@ class Factors:
     # ── seeds ──
 
     def reencrypt(self, *, at_most: int = 500) -> int:
-        """Seal with the current key what an earlier one has sealed; returns how many."""
+        """Encrypt secrets of earlier keys with the current key; returns how many."""
         _, *earlier = map(key_id, self.secret_keys)
         old = or_(
             false(),
@@ -508,7 +506,7 @@ class Factors:
         self.session.execute(of_apps.where(is_replaced, Authenticator.replaced_by_id.not_in(undone_by)))
 
     def count_lost(self) -> int:
-        """How many seeds were sealed with a key that is not here any more."""
+        """Return the number of secrets encrypted with an unknown key."""
         readable = (Authenticator.secret.startswith(f"{key_id(key)}.", autoescape=True) for key in self.secret_keys)
         lost = select(func.count()).where(Authenticator.secret.is_not(None), ~or_(*readable))
         return self.session.scalar(lost) or 0
@@ -538,13 +536,13 @@ def _confirmed(user_id: int, factor: Factor | None = None) -> tuple[ColumnElemen
 
 
 def _in_use(user_id: int, at: datetime) -> tuple[ColumnElement[bool], ...]:
-    """What counted at `at`: added before it, and confirmed, or replaced at or after it."""
+    """Return conditions for factors in use at `at`: added before it, and confirmed, or replaced at or after it."""
     counted = or_(Authenticator.confirmed_at.is_not(None), Authenticator.replaced_at >= at)
     return Authenticator.user_id == user_id, Authenticator.created_at < at, counted
 
 
 def _usable(user_id: int, factor: Factor, at: datetime | None) -> tuple[ColumnElement[bool], ...]:
-    """Of one kind, those that count now, or that counted at `at`."""
+    """Return conditions for factors of one kind that are usable now, or were at `at`."""
     return _confirmed(user_id, factor) if at is None else (*_in_use(user_id, at), Authenticator.kind == factor)
 
 
@@ -553,5 +551,5 @@ def _pending(user_id: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def _purpose(user_id: int) -> str:
-    """A seed that was moved to another account opens for nobody."""
+    """Return the encryption context of a seed: one that is moved to another account can't be decrypted."""
     return f"totp of {user_id}"

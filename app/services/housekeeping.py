@@ -44,9 +44,10 @@ class Housekeeping:
     clock: Callable[[], datetime]
 
     def purge(self, *, at_most: int = 5000) -> int:
-        """Delete what is past its retention, `at_most` rows of each table; returns how many.
+        """Delete rows past their retention, `at_most` rows of each table; returns how many.
 
-        And seal with the current key what an earlier one has sealed: not every seed is used before that key is gone.
+        Also encrypts secrets of earlier keys with the current key, because not every secret is used before a key is
+        removed.
         """
         self.factors.reencrypt()
         self.factors.purge(keep_replaced=self.lifetimes.undo_link)
@@ -93,6 +94,8 @@ class Housekeeping:
 
 
 def _is_over(change: type[EmailChange], before: datetime) -> ColumnElement[bool]:
-    """Changes of address that ended, were confirmed or were requested before, and that no link undoes any more."""
+    """Return a condition for email changes that have ended, were confirmed or were requested earlier, and that no link
+    can undo.
+    """
     at = func.coalesce(change.ended_at, change.confirmed_at, change.requested_at)
     return and_(at < before, ~exists().where(OneTimeLink.email_change_id == change.id))

@@ -22,10 +22,10 @@ class Idempotency:
     clock: Callable[[], datetime]
 
     def claim(self, *, caller: str, key: str, fingerprint: str) -> IdempotentAnswer | None:
-        """The stored answer; None for the first request, which then holds the key.
+        """Return the stored response, or None for the first request, which then holds the key.
 
-        A second request waits at the unique index until the first has committed or rolled back, so it must be the
-        first statement of the transaction that does the work. Raises IdempotencyKeyReused for another request.
+        A second request waits at the unique index until the first has committed or rolled back, so this must be the
+        first statement of its transaction. Raises IdempotencyKeyReused for a different request.
         """
         now = self.clock()
         mine = (IdempotentAnswer.caller == caller) & (IdempotentAnswer.key == key)
@@ -47,7 +47,7 @@ class Idempotency:
         )
 
     def keep(self, *, caller: str, key: str, status: int, headers: dict[str, str], body: str) -> None:
-        """Store the answer to the request that holds the key."""
+        """Store the response to the request that holds the key."""
         self.session.execute(
             update(IdempotentAnswer)
             .where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)

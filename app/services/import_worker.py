@@ -96,7 +96,7 @@ class ImportWorker:
         return user_import if user_import is not None and user_import.phase == phase else None
 
     def importer(self, user_import: UserImport) -> Actor:
-        """Who imports, with what they may do now. Raises UnreadableFile if they may not."""
+        """Return the importer with their current permissions. Raises UnreadableFile if they can no longer import."""
         if user_import.by_operator:
             return OPERATOR
         user = (
@@ -385,7 +385,9 @@ class ImportWorker:
 
 
 def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Our column for each of the file's, and those that are ignored. Raises UnreadableFile without addresses."""
+    """Return our column for each column of the file, and the ignored ones. Raises UnreadableFile without email
+    addresses.
+    """
     columns = {name: ALIASES.get(name, name) for name in names}
     used = {name: column for name, column in columns.items() if column in COLUMNS}
     if "email" not in used.values():

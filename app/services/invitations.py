@@ -27,7 +27,7 @@ from app.tasks import SendInvitation
 
 @dataclass(frozen=True, kw_only=True)
 class Invitations:
-    """`by` is who acts; what they may not do raises NotAllowed."""
+    """Invitations. `by` is the actor; a missing permission raises NotAllowed."""
 
     session: DbSession
     audit: AuditLog
@@ -140,11 +140,11 @@ class Invitations:
         return self.session.scalar(self._pending().where(*condition)) if self.invitations_open else None
 
     def confirm_address(self, user: User) -> None:
-        """Mark an address as confirmed, whichever way its owner proved it; no change if it is already.
+        """Mark an email address as confirmed, however its owner proved it; no change if it already is.
 
-        That accepts an open invitation: its roles are given as far as whoever invited still holds all that they may do;
-        without one the user is a `member`. Raises RegistrationClosed where registration is not open and nobody invited
-        them.
+        This accepts an open invitation: its roles are assigned as far as the inviter still has their permissions.
+        Without an invitation the user gets the role `member`. Raises RegistrationClosed if sign-up is not open and
+        there is no invitation.
         """
         if user.is_verified():
             return

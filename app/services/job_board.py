@@ -36,7 +36,7 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How far and how fast a job is; None where that cannot be told."""
+    """The progress and speed of a job; None if unknown."""
 
     percent: int | None
     per_second: float | None
@@ -70,7 +70,7 @@ class JobBoard:
         return self.session.scalar(select(func.count()).where(Job.state == JobState.DEAD)) or 0
 
     def busy_workers(self) -> set[str | None]:
-        """The names of the workers that hold a job now: they report nothing to the queue meanwhile."""
+        """Return the names of workers that hold a job: they report nothing to the queue while they work."""
         held = (Job.state == JobState.RUNNING, Job.lease_until > self.clock())
         return {*self.session.scalars(select(Job.worker).where(*held).distinct())}
 
@@ -102,9 +102,9 @@ class JobBoard:
         self.notify(DueJob(job_id, job.queue))
 
     def cancel(self, job_id: int) -> JobState:
-        """CANCELLED, or RUNNING if a worker has it, which stops at its next step (a task without steps does not).
+        """Cancel a job; returns CANCELLED, or RUNNING if it stops after the current step (if its task has steps).
 
-        Raises JobNotFound, JobNotCancellable, also for a mail that warns somebody.
+        Raises JobNotFound, JobNotCancellable, also for an email that warns a user.
         """
         job, now = self.get(job_id), self.clock()
         if is_warning(job.kind):
@@ -172,5 +172,5 @@ def _narrowed(query: Select[Any], filters: JobFilter) -> Select[Any]:
 
 
 def is_warning(kind: str) -> bool:
-    """Whether jobs of this kind tell the owner of an account what was done to it."""
+    """Return whether jobs of this kind warn users about their account."""
     return kind in Task.kinds and Task.kinds[kind].is_warning

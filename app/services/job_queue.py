@@ -134,7 +134,7 @@ class JobQueue:
             raise JobCancelled
 
     def hand_back(self, claim: Claim) -> None:
-        """Let another worker go on from the last position, at once; the try does not count. Raises LeaseLost."""
+        """Let another worker continue from the last position immediately; the attempt does not count. Raises LeaseLost."""
         now = self.clock()
         self._put_back(claim, run_after=now, notified_at=now, max_attempts=Job.max_attempts + 1)
         self.notify(DueJob(claim.job_id, Task.kinds[claim.kind].queue))
@@ -185,9 +185,9 @@ class JobQueue:
     # ── what the schedule does ──
 
     def rescue(self, *, queues: Collection[str] = QUEUES, at_most: int = 500) -> int:
-        """Notify these queues again of due jobs that nobody holds; returns how many.
+        """Notify these queues again of due jobs that no worker holds; returns how many.
 
-        Also ends the cancelled jobs, and those whose last try never finished.
+        Also ends cancelled jobs, and jobs whose last attempt never finished.
         """
         now = self.clock()
         self.session.execute(
@@ -231,7 +231,7 @@ class JobQueue:
         return self.session.scalar(some) is not None
 
     def _is_forgotten(self, now: datetime) -> tuple[ColumnElement[bool] | TextClause, ...]:
-        """Due, held by nobody, and not notified of, or too long ago."""
+        """Return conditions for due jobs that no worker holds, and whose notification is missing or too old."""
         return (
             OPEN,  # Word for word the condition of the partial index.
             self._is_free(now),

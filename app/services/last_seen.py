@@ -21,7 +21,7 @@ WRITE_AFTER_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A use of the session `session_id` by its owner, or of an API key; ids are 0 where there is none."""
+    """A use of the session `session_id` by its owner, or of an API key; unused ids are 0."""
 
     at: datetime
     session_id: int = 0
@@ -35,7 +35,7 @@ class Use:
         return Use(at=at, session_id=principal.session_id, user_id=principal.account_id)
 
     def key(self) -> str:
-        """What was used; a later use has the same."""
+        """Return the name of the used session or key; a later use has the same."""
         return f"{self.session_id}:{self.user_id}:{self.key_id}"
 
     @staticmethod

@@ -18,7 +18,7 @@ from app.services.dialects import rowcount
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """What a link undoes: a row that was added `at`, and may be gone when the link is used."""
+    """The thing a link undoes: a row that was added `at`, and may no longer exist."""
 
     kind: Target
     id: int
@@ -26,7 +26,7 @@ class Undoable:
 
     @classmethod
     def read(cls, kind: Target, values: Mapping[str, Any]) -> Undoable | None:
-        """What the details of an audit event say of it; None for an event of an earlier release, or an erased one."""
+        """Return it from the details of an audit event, or None for an event of an earlier release or without details."""
         if "added_id" not in values:
             return None
         return cls(kind, values["added_id"], datetime.fromisoformat(values["added_at"]))
@@ -56,9 +56,9 @@ class OneTimeLinks:
         email_change_id: int | None = None,
         undoes: Undoable | None = None,
     ) -> tuple[OneTimeLink, str]:
-        """A new link and its token; older ones stay valid until `supersede`, when this one was sent.
+        """Create a link and return it with its token; older links stay valid until `supersede`, when this one was sent.
 
-        With a `job_id`, a retried job gets the same link again. Raises InvalidLink if that has ended meanwhile.
+        With a `job_id`, a retried job gets the same link again. Raises InvalidLink if that link has ended.
         """
         sent_before = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id)) if job_id else None
         if sent_before is not None:
@@ -92,7 +92,7 @@ class OneTimeLinks:
             )
 
     def sent(self, job_id: int) -> None:
-        """The mail of this job was accepted; if it has a link, that one supersedes others."""
+        """Record that this job's email was accepted; a link in it replaces older ones."""
         link = self.session.scalar(select(OneTimeLink).where(OneTimeLink.job_id == job_id))
         if link is not None:
             self.supersede(link)

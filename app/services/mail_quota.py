@@ -24,7 +24,7 @@ class MailQuota:
     def open(
         self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str
     ) -> SentMail:
-        """The record of this job's mail: the same row, with the same Message-ID, at every try."""
+        """Return the record of this job's email: the same row, with the same Message-ID, for each attempt."""
         mail = self.session.scalar(select(SentMail).where(SentMail.job_id == job_id))
         if mail is None:
             mail = SentMail(
@@ -40,7 +40,7 @@ class MailQuota:
         return mail
 
     def is_below_quota(self, job_id: int, *, kind: str, recipient: str) -> bool:
-        """Whether one more mail of this kind may be sent to this address in this hour; a job counts only once.
+        """Return whether this address can get another email of this kind within this hour; each job counts once.
 
         Counts the records that `open` adds in the same transaction.
         """
@@ -52,7 +52,9 @@ class MailQuota:
         return has_room(self.session, *recent, at_most=at_most, lock=f"mail:{kind}:{recipient}")
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:
-        """Store the result; `answer` is the mail server's reply. The record is gone if its user was erased."""
+        """Store the result; `answer` is the mail server's response. The record no longer exists if its user was
+        permanently deleted.
+        """
         self.session.execute(
             update(SentMail)
             .where(SentMail.job_id == job_id)

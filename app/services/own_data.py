@@ -75,7 +75,7 @@ class OwnData:
         self.job_queue.enqueue(ExportOwnData(user_id=user_id, file_id=file.id))
 
     def find(self, user_id: int) -> StoredFile | None:
-        """The copy that was asked for last, ready or not, until it expires."""
+        """Return the newest copy, ready or not, until it expires."""
         query = select(StoredFile).where(*self._of(user_id), StoredFile.expires_at > self.clock())
         return self.session.scalar(query.order_by(StoredFile.id.desc()).limit(1))
 
@@ -87,7 +87,7 @@ class OwnData:
         return self.files.get(file.id)
 
     def sections(self, user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-        """Everything that is kept, table by table and row by row; no secrets, and nobody else's data."""
+        """Yield all data of the user, table by table and row by row; no secrets, and no data of other users."""
         user = self.session.get_one(User, user_id, options=[selectinload(User.roles)])
         yield "account", iter([_row(user) | {"roles": [role.name for role in user.roles]}])
         for name, model, column in TABLES:
@@ -117,7 +117,7 @@ class OwnData:
 
 
 def _row(*parts: Base | None) -> dict[str, Any]:
-    """The columns of a row, and of the one beside it."""
+    """Return the columns of a row and of its side row."""
     return {
         column.name: getattr(part, column.key)
         for part in parts

@@ -58,7 +58,7 @@ class PasswordPolicy:
         return NewPassword(hashed=self.passwords.hash(password))
 
     def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
-        """How hard it is to guess, given what an attacker knows about the user and the site."""
+        """Return how hard the password is to guess, for an attacker who knows the user and the site."""
         context = context_words([*words, *self.site_words])
         # Compatibility characters add no strength. One estimate at a time, because it blocks every thread.
         text = unicodedata.normalize("NFKC", _encodable(without(password, context)))[:ESTIMATED]

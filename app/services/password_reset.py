@@ -36,7 +36,7 @@ class PasswordReset:
     clock: Callable[[], datetime]
 
     def request(self, email: str) -> None:
-        """Enqueue the answer, whether or not the address is known."""
+        """Enqueue the email, whether or not the address is known."""
         user_id = self.session.scalar(select(User.id).where(User.email == email))
         self.audit.record("password.reset_requested", subject_id=user_id)
         self.job_queue.enqueue(SendPasswordReset(user_id=user_id))
@@ -47,12 +47,11 @@ class PasswordReset:
         return self._owner(link.user_id, link.address)
 
     def reset(self, token: str, *, password: NewPassword, device_token: str | None = None) -> User:
-        """Set the password, revoke all access, and notify the owner. Does not sign in.
+        """Set the password, revoke all access, and notify the owner; does not sign in.
 
-        The link was sent to the address, so it confirms the address as well; a name given before that is
-        dropped. An account that was deleted with its password comes back: the thief of a password must not be able to
-        delete it. Of all browsers only this one is known from now on, by `device_token`. Raises InvalidLink,
-        RegistrationClosed.
+        The link was sent to the address, so it confirms the address too, and a name from before that is dropped. A
+        deleted account is restored: the thief of a password must not be able to delete it. Afterwards only this browser
+        is known, by `device_token`. Raises InvalidLink, RegistrationClosed.
         """
         link = self.links.spend_link(token, Purpose.RESET_PASSWORD)
         user = self._owner(link.user_id, link.address, lock=True)

@@ -58,7 +58,7 @@ def sentence_of(name: str) -> str:
 
 
 def account_scope(action: str) -> str:
-    """The scope that an API key needs to do `action`, a permission, with what is its owner's."""
+    """Return the scope that an API key needs to do `action`, a permission, in its owner's account."""
     return ACCOUNT_READ if action.endswith(":read") else ACCOUNT_WRITE
 
 

@@ -49,7 +49,7 @@ class Decision:
 
 
 class Holder(Protocol):
-    """Whoever acts: a `Principal`, or an account that is asked about."""
+    """An actor (`Principal`), or a user whose access is checked."""
 
     @property
     def user_id(self) -> int: ...
@@ -107,7 +107,7 @@ class Policy:
             raise NotAllowed(decision.reason if decision.rule is Rule.RANK else None, permission=action)
 
     def why(self, user: User, action: str, resource: Resource | None = None) -> Decision:
-        """What `may` would say if `user` were signed in, with the roles that decide. Raises ValueError as it does."""
+        """Return the decision that `may` would make if `user` were signed in, with the roles that decide."""
         decision = self.may(_Account(user.id, permissions_of(user.roles)), action, resource)
         if not user.can_sign_in():
             return Decision(False, Rule.ACCOUNT, f"The account is {user.status}, so it may do nothing.")
@@ -128,22 +128,24 @@ class Policy:
 
     @staticmethod
     def check_operator(who: Actor) -> None:
-        """For what is done on the server only, by no page and no API. Raises NotAllowed."""
+        """Allow only the operator: no page and no API. Raises NotAllowed."""
         if not isinstance(who, Operator):
             raise NotAllowed
 
     @staticmethod
     def check_rank(who: Actor, held: frozenset[str], *, action: str) -> None:
-        """Nobody gives or changes more than they hold. `action` is the permission that is used. Raises NotAllowed."""
+        """Refuse granting or changing more than the actor has. `action` is the permission that is used. Raises
+        NotAllowed.
+        """
         if not isinstance(who, Operator) and held - who.permissions:
             raise NotAllowed(_beyond(who, held), permission=action)
 
     # ── roles ──
 
     def check_giving(self, who: Actor, role: Role) -> None:
-        """Whether `who` may give or take this role. Raises NotAllowed, ConfirmationRequired.
+        """Check that `who` can assign or remove this role. Raises NotAllowed, ConfirmationRequired.
 
-        For every role but the default one it takes a confirmed session.
+        Every role except the default one requires a confirmed session.
         """
         self.check_rank(who, granted(role.permissions), action=ROLES_ASSIGN)
         if role.administrators_only:
@@ -152,12 +154,12 @@ class Policy:
             self.check_confirmed(who)
 
     def may_give(self, who: Holder, role: Role) -> bool:
-        """Whether `who` may give this role, once confirmed."""
+        """Return whether `who` can assign this role, once confirmed."""
         is_free = not role.administrators_only or _has_everything(who)
         return is_free and granted(role.permissions) <= who.permissions
 
     def may_keep_promise(self, inviter: User | None, role: Role) -> bool:
-        """Whether whoever has promised a role could still give it."""
+        """Return whether the inviter can still assign the role."""
         if inviter is None or not inviter.can_sign_in():
             return False
         return self.may_give(_Account(inviter.id, permissions_of(inviter.roles)), role)
@@ -183,7 +185,7 @@ class Policy:
         return self.clock() - who.confirmed_at < self.lifetimes.confirmation
 
     def _held_by(self, user: User) -> frozenset[str]:
-        """The permissions of a user's roles; of one who has not accepted an invitation, of the promised ones too."""
+        """Return the permissions of a user's roles, and of the invited roles before the invitation is accepted."""
         held = permissions_of(user.roles)
         if user.is_verified():
             return held
@@ -202,10 +204,10 @@ class Policy:
     # ── grants ──
 
     def grant(self, user_id: int, action: str, resource: Resource, *, by: Actor) -> None:
-        """Let `user_id` do `action` with this resource; no change if granted. Raises NotAllowed.
+        """Grant `user_id` a permission on this resource; no change if granted. Raises NotAllowed.
 
-        `by` must be allowed it as the owner, or through a permission and then confirmed: what was granted is not
-        passed on. Raises ConfirmationRequired.
+        `by` needs the permission as the owner, or through a role and a confirmed session: grants can't be passed on.
+        Raises ConfirmationRequired.
         """
         self._check_granting(by, action, resource)
         row = upsert(self.session, Grant).values(
@@ -219,7 +221,7 @@ class Policy:
             self.audit.record("grant.given", subject_id=user_id, permission=action, resource=resource_ref(resource))
 
     def revoke(self, user_id: int, action: str, resource: Resource, *, by: Actor) -> None:
-        """Take a grant away; no change if there is none. Raises NotAllowed."""
+        """Revoke a grant; no change if there is none. Raises NotAllowed."""
         self._check_granting(by, action, resource)
         if rowcount(self.session, delete(Grant).where(*_this(resource), Grant.user_id == user_id, _of(action))):
             self.audit.record("grant.taken", subject_id=user_id, permission=action, resource=resource_ref(resource))

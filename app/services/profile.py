@@ -54,10 +54,10 @@ class Profile:
     def change_password(
         self, principal: Principal, *, seen_hash: str | None, password: NewPassword, device_token: str
     ) -> str:
-        """Replace the password that was just given, end every other session, notify the owner.
+        """Replace the password that was just entered, end all other sessions, and notify the owner.
 
-        Every known browser is forgotten except this one, now known by `device_token`. Returns this session's
-        new token. Raises WrongPassword when it was changed in the meantime.
+        All browsers become unknown, except this one (`device_token`). Returns this session's new token. Raises
+        WrongPassword if the password has changed since.
         """
         now = self.clock()
         changed = rowcount(
@@ -82,11 +82,10 @@ class Profile:
     # ── the address ──
 
     def request_email_change(self, user_id: int, new_email: str) -> None:
-        """Enqueue a link to the new address (canonical) and a notice to the old one.
+        """Enqueue a link to the new address (canonical) and a notice to the old one. Raises SameAddress,
+        TooManyChanges.
 
-        Raises SameAddress, TooManyChanges.
-
-        Only the worker checks whether the new address has an account, so the answer does not reveal it.
+        Only the worker checks whether the new address has an account, so the response does not reveal it.
         """
         user = self.session.scalar(select(User).where(User.id == user_id).with_for_update(key_share=True))
         if user is None:
@@ -129,8 +128,8 @@ class Profile:
     def undo_email_change(self, token: str) -> None:
         """Restore the old address, remove the password, revoke all access, and undo what was added since the change.
 
-        Older factors and connections stay, and so does the link of an earlier change: this address might not be the
-        owner's either. Raises InvalidLink; EmailTaken when somebody else has confirmed the old address since.
+        Older factors and connections stay, and so does the link of an earlier change, because this address may not be
+        the owner's either. Raises InvalidLink; EmailTaken if the old address belongs to another account now.
         """
         link = self.links.spend_link(token, Purpose.UNDO_EMAIL_CHANGE)
         change = self._change_of(link)

@@ -87,7 +87,7 @@ class RefreshTokens:
         return successor
 
     def _unused_successor(self, token_id: int, token: str, now: datetime) -> str | None:
-        """The successor of a token that was spent a moment ago, if nobody has used it yet."""
+        """Return the successor of a recently spent token, if it is unused."""
         used_at = self.session.execute(select(RefreshToken.used_at).where(RefreshToken.id == token_id)).scalar()
         if used_at is None or now - used_at > GRACE:
             return None

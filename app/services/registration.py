@@ -35,11 +35,11 @@ class Registration:
     clock: Callable[[], datetime]
 
     def register(self, *, email: str, name: str, password: NewPassword) -> None:
-        """Create the account, reset one that was never confirmed, or change nothing: one statement decides.
+        """Create an account, restart an unconfirmed one, or change nothing: one statement decides.
 
-        The other rows, the job and the answer are the same in all three cases; the worker decides which mail is
-        sent. A link that was sent before stays valid: it confirms with the password chosen last. `email`
-        is canonical. Raises RegistrationClosed.
+        The other rows, the job and the response are the same in all three cases; the worker decides which email is
+        sent. An earlier link stays valid and confirms with the last password. `email` is canonical. Raises
+        RegistrationClosed.
         """
         if not self.registration_open:
             raise RegistrationClosed
@@ -60,7 +60,7 @@ class Registration:
         self.job_queue.enqueue(SendConfirmation(user_id=user_id))
 
     def resend(self, email: str) -> None:
-        """Enqueue the answer, whether or not the address is known."""
+        """Enqueue the email, whether or not the address is known."""
         user_id = self.session.scalar(select(User.id).where(User.email == email))
         self.audit.record("user.verification_requested", subject_id=user_id)
         self.job_queue.enqueue(ResendConfirmation(user_id=user_id))

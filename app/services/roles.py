@@ -38,7 +38,7 @@ WHOLE = undefer(Role.administrators_only)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleSpec:
-    """What a role consists of."""
+    """The contents of a role."""
 
     name: str
     description: str = ""
@@ -58,7 +58,7 @@ class RoleChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """`by` is who acts. Nobody gives, takes or changes a role wider than what they hold."""
+    """Roles. `by` is the actor, who can't assign, remove or change a role with more permissions than their own."""
 
     session: DbSession
     audit: AuditLog
@@ -66,7 +66,9 @@ class Roles:
     clock: Callable[[], datetime]
 
     def get(self, name: str, *, keep: bool = False, lock: bool = False) -> Role:
-        """Until the transaction ends, nobody deletes it (`keep`) or changes it (`lock`). Raises RoleNotFound."""
+        """Return a role, which can't be deleted (`keep`) or changed (`lock`) until the transaction ends. Raises
+        RoleNotFound.
+        """
         query = select(Role).where(Role.name == name)
         if keep or lock:
             query = query.with_for_update(read=keep, key_share=keep)
@@ -132,7 +134,9 @@ class Roles:
         self.audit.record("role.changed", subject_id=None, role=before.name, changes="; ".join(lines))
 
     def delete(self, role: Role, *, by: Actor) -> None:
-        """`role` was read with a lock, so that nobody gets it meanwhile. Raises RoleFixed, RoleInUse, NotAllowed."""
+        """Delete a role that was read with a lock, so that it can't be assigned at the same time. Raises RoleFixed,
+        RoleInUse, NotAllowed.
+        """
         if role.keeps_its_name():
             raise RoleFixed(f"The role {role.name} cannot be deleted: the application uses it.")
         spec = spec_of(role)
@@ -191,7 +195,7 @@ class Roles:
         self.give_promised(user, name)
 
     def give_promised(self, user: User, name: str) -> None:
-        """Assign a role that somebody of the right rank has promised, or that everybody gets. Raises RoleNotFound."""
+        """Assign an invited role, or the role that every user gets. Raises RoleNotFound."""
         role = self.get(name, keep=True)
         row = upsert(self.session, user_roles).values(user_id=user.id, role_id=role.id)
         if rowcount(self.session, row.on_conflict_do_nothing()):
@@ -226,10 +230,10 @@ class Roles:
         self.session.flush()
 
     def keep_one_administrator(self, *, losing: User) -> None:
-        """Raises LastAdministrator unless another user who can sign in is an administrator.
+        """Raise LastAdministrator unless another user who can sign in is an administrator.
 
-        The role's row is locked first, and only then the holders are read, so that two who demote each other are
-        checked one after the other, and a role given meanwhile counts. A plain conditional UPDATE would allow both on
+        The role's row is locked before its users are read, so that two administrators who demote each other are checked
+        one after the other, and a role assigned in between counts. A conditional UPDATE alone would allow both on
         PostgreSQL.
         """
         role_id = self.session.scalar(select(Role.id).where(Role.name == ADMINISTRATOR).with_for_update())
@@ -254,7 +258,7 @@ def spec_of(role: Role) -> RoleSpec:
 
 
 def differences(before: RoleSpec, after: RoleSpec) -> list[str]:
-    """What changes from one to the other, a line for each."""
+    """Return the changes from one to the other, one line each."""
     lines = []
     if before.name != after.name:
         lines.append(f"name: {before.name} → {after.name}")

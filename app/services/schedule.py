@@ -1,6 +1,6 @@
 """The schedule of periodic jobs; each has the unique key `name:period`, so several schedulers enqueue it once.
 
-A missed period is not made up for: the next one does the same work.
+A missed period is not repeated: the next one does the same work.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Schedule:
         return [*self._planned()]
 
     def pause(self, name: str) -> None:
-        """Raises ScheduleNotFound, CannotBePaused. Pausing what is paused changes nothing."""
+        """Pause an entry; no change if it is paused. Raises ScheduleNotFound, CannotBePaused."""
         entry = _entry(name)
         if not entry.can_pause:
             raise CannotBePaused
@@ -150,7 +150,7 @@ class Schedule:
             yield Planned(entry, self.session.scalar(ran), None if paused_at else due, paused_at)
 
     def _paused(self) -> dict[str, datetime]:
-        """Without those that an earlier release let be paused."""
+        """Return paused entries, without those that only an earlier release could pause."""
         rows = {row.name: row.paused_at for row in self.session.scalars(select(SchedulePause))}
         return {entry.name: rows[entry.name] for entry in SCHEDULE if entry.can_pause and entry.name in rows}
 

@@ -47,10 +47,10 @@ class SentMails:
         return self.session.scalars(query).all()
 
     def resend(self, mail_id: int) -> int:
-        """Send it again as it would be now, with a new link if it has one; returns the id of the job.
+        """Send an email again with its current contents, and a new link if it has one; returns the id of the job.
 
-        A mail that failed for good is tried again under its Message-ID; one that was sent is followed by another.
-        Raises MailNotFound, MailUnderway.
+        An email that failed is retried with its Message-ID; one that was sent is followed by a new one. Raises
+        MailNotFound, MailUnderway.
         """
         mail = self.session.get(SentMail, mail_id)
         job = self.session.get(Job, mail.job_id) if mail else None

@@ -85,7 +85,7 @@ class Sessions:
             self.revoke(session_id, user_id=user_id, reason="too_many")
 
     def expire(self, session_id: int) -> None:
-        """End what was found expired, so that a clock set back does not revive it."""
+        """Revoke an expired session, so that it stays invalid if the clock is set back."""
         over = update(Session).where(Session.id == session_id, Session.ended_at.is_(None))
         self.session.execute(over.values(ended_at=self.clock(), end_reason="expired"))
 
@@ -123,7 +123,7 @@ class Sessions:
         return [row for row in self.session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
 
     def revoke(self, session_id: int, *, user_id: int, reason: str) -> None:
-        """End one session of `user_id`. Raises SessionNotFound when it is not theirs or has ended."""
+        """Revoke one session of `user_id`. Raises SessionNotFound for another user's or a revoked one."""
         ended = rowcount(
             self.session,
             update(Session)
@@ -136,7 +136,7 @@ class Sessions:
         self.audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
 
     def replace(self, principal: Principal) -> None:
-        """End the session that a browser had when it signs in again; it may have ended meanwhile."""
+        """Revoke the earlier session of a browser that signs in again; it may already have ended."""
         try:
             self.revoke(principal.session_id, user_id=principal.account_id, reason="signed_in_again")
         except SessionNotFound:
@@ -269,7 +269,7 @@ class Expired:
 
 
 def find_by_cookie(source: Source, token: str, *, at: datetime) -> Found | Expired | None:
-    """The principal of the session `token`; None if there is none or it was ended."""
+    """Return the principal of the session `token`, or None if it does not exist or was revoked."""
     hashed = token_hash(token)
     rows = _BY_COOKIE.all(source, token_hash=hashed) or _BY_PREVIOUS_TOKEN.all(source, token_hash=hashed, at=at)
     credential = _found(source, rows, at, via="cookie")
@@ -288,9 +288,9 @@ def find_by_access_token(source: Source, access: Access, *, at: datetime, acts: 
 
 
 def find_by_api_key(source: Source, key: str, *, at: datetime) -> Found | Expired | None:
-    """The principal of an API key, limited to the key's scopes; None if there is none or it was ended.
+    """Return the principal of an API key, limited to the key's scopes, or None if it does not exist or was revoked.
 
-    It never counts as confirmed: nobody proves who they are with it.
+    It never counts as confirmed, because it proves no identity.
     """
     rows = _BY_API_KEY.all(source, key_hash=token_hash(key))
     if not rows:
@@ -347,7 +347,7 @@ def _found(
 
 
 def _acting_as(source: Source, credential: Found, row: Any, at: datetime) -> Found:
-    """The principal of the impersonated user, while that lasts and the impersonator may."""
+    """Return the principal of the impersonated user, as long as the impersonation lasts and is allowed."""
     own = credential.principal
     rows = _BY_USER.all(source, user_id=row.impersonated_id)
     roles, permissions = _held(rows)
@@ -370,7 +370,7 @@ def _acting_as(source: Source, credential: Found, row: Any, at: datetime) -> Fou
 
 
 def _lacks_factor(source: Source, rows: Sequence[Any]) -> bool:
-    """Asks only for somebody whose role demands one."""
+    """Return whether a required second factor is missing; queries only for users whose role requires one."""
     if not any(row.requires_second_factor for row in rows):
         return False
     return _ANY_FACTOR.first(source, user_id=rows[0].user_id) is None

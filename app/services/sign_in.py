@@ -34,7 +34,7 @@ TELL_THE_OWNER_AT = 10
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try, already counted: what the entry point verifies the password against, with no transaction open."""
+    """A counted attempt, with the hash that the entry point verifies the password against, without a transaction."""
 
     throttle_id: int
     user_id: int | None
@@ -44,11 +44,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What somebody has proved before a session begins.
+    """The proof of identity for a new session.
 
-    `method` is `password`, `passkey` or a provider's name. `attempt` is that of a password, `new_hash` replaces one
-    with outdated parameters. `factor` is the second factor that was shown; a passkey that has verified its user is
-    one. `first_factor` is the proof of SecondFactorRequired, valid until the password changes.
+    `method` is `password`, `passkey` or a provider's name. `attempt` belongs to a password, `new_hash` replaces a hash
+    with outdated parameters. `factor` is the second factor; a passkey that has verified its user counts as one.
+    `first_factor` is the proof of SecondFactorRequired, valid until the password changes.
     """
 
     user_id: int
@@ -62,7 +62,7 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that has begun. `token` and `device_token` (None for a program) are for its browser only."""
+    """A new session. `token` and `device_token` (None for a program) are for its browser only."""
 
     user_id: int
     session_id: int
@@ -126,10 +126,10 @@ class SignIn:
         self.throttles.refund(attempt.throttle_id)
 
     def begin_session(self, proved: Authentication, *, visit: Visit, in_browser: bool = True) -> SignedIn:
-        """Begin a session: the only way, however somebody has proved who they are.
+        """Start a session: the only way, for every kind of proof. Without `in_browser`, no device is remembered.
 
-        Not `in_browser`, nothing is kept to know the device by. Raises InvalidCredentials (after a password) or
-        NotUsable when the account or its password has changed meanwhile, EmailNotVerified, SecondFactorRequired.
+        Raises InvalidCredentials (after a password) or NotUsable if the account or its password has changed since,
+        EmailNotVerified, SecondFactorRequired.
         """
         user = self.session.execute(
             select(User.hashed_password, User.is_active, User.email_verified_at, User.deleted_by_owner)
@@ -167,16 +167,15 @@ class SignIn:
         return NotUsable()
 
     def _refusal_unverified(self, proved: Authentication) -> Exception:
-        """Only whoever gave the right password learns that the address is not confirmed."""
+        """Return the refusal that reveals an unconfirmed address, only after the right password."""
         if proved.attempt is None:
             return self._refusal(proved)
         self.audit.record("session.refused_unverified", subject_id=proved.user_id)
         return EmailNotVerified()
 
     def _skip_factor(self, user_id: int, hashed: str | None, *, device_token: str | None) -> bool:
-        """Whether a second factor is not asked for because this browser is trusted; False where there is none.
-
-        Raises SecondFactorRequired.
+        """Return whether the second factor is skipped because this browser is trusted; False without a factor. Raises
+        SecondFactorRequired.
         """
         if not self.factors.has_any(user_id):
             return False
@@ -188,7 +187,7 @@ class SignIn:
         return keyed_hash(self.secret_keys[0], "half signed in", str(user_id), hashed or "")
 
     def _is_usable(self, user: Any, user_id: int) -> bool:
-        """Whether it may sign in; last of all, because that takes back a deletion."""
+        """Return whether the account can sign in; checked last, because it restores a deleted account."""
         return user.is_active or (
             user.deleted_by_owner and self.users.undo_own_deletion(self.session.get_one(User, user_id))
         )

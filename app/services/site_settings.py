@@ -42,7 +42,7 @@ class SiteSettings:
         return Site(*row) if row else Site()
 
     def change(self, **values: Any) -> Site:
-        """Change these of a Site's fields, and return all of it; what is not named stays."""
+        """Change some fields of a Site, and return all of it."""
         before = self.get()
         changed = {name: value for name, value in values.items() if getattr(before, name) != value}
         if not changed:

@@ -33,7 +33,7 @@ HOURS_KEPT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A day, week (from Monday) or month; `active` is None where nobody counted."""
+    """A day, week (from Monday) or month; `active` is None if it was not counted."""
 
     begin: date
     sign_ups: int
@@ -66,7 +66,7 @@ class Statistics:
         return [first + timedelta(days=number) for number in range((today - first).days + 1)]
 
     def count_day(self, day: date) -> None:
-        """Count the events of `day` anew; for today, also who was seen lately."""
+        """Count the events of `day`; for today, also recently active users."""
         begin, end = self._begin(day), self._begin(day + timedelta(days=1))
         kinds_counted = [kind for kinds in EVENTS.values() for kind in kinds]
         query = select(AuditEvent.kind, func.count()).where(AuditEvent.at >= begin, AuditEvent.at < end)

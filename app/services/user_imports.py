@@ -70,7 +70,7 @@ class UserImports:
         return user_import
 
     def _has_room(self, lines: int, *, by: Actor) -> bool:
-        """Whether a person may import so many rows more within a day. Commands are not counted."""
+        """Return whether the user can import this many more rows within a day. Commands are not limited."""
         if isinstance(by, Operator):
             return True
         advisory_lock(self.session, f"user_imports:{by.user_id}")
@@ -79,7 +79,7 @@ class UserImports:
         return rows + lines <= self.lifetimes.import_rows_per_day
 
     def get(self, import_id: int, *, by: Actor) -> UserImport:
-        """One's own; the command line's for the command line. Raises ImportNotFound."""
+        """Return an import of `by`, or of the command line for the operator. Raises ImportNotFound."""
         user_import = self.session.get(UserImport, import_id)
         if (
             user_import is None
@@ -95,10 +95,11 @@ class UserImports:
         return self.session.scalars(own.order_by(UserImport.id.desc()).limit(limit)).all()
 
     def start_import(self, import_id: int, *, invites: bool, by: Actor) -> UserImport:
-        """Apply what the check found; with `invites`, new people are sent an invitation.
+        """Apply a checked import; with `invites`, new users get an invitation.
 
-        It is applied with what both this credential and the one of the upload let. Where it gives roles, a person has
-        to be confirmed; of an API key's import those rows are refused. Raises ImportNotReady, ConfirmationRequired.
+        It is applied with the permissions of both this credential and the one of the upload. An import that assigns
+        roles requires a confirmed session; with an API key those rows are refused. Raises ImportNotReady,
+        ConfirmationRequired.
         """
         self.policy.check(by, USERS_IMPORT)
         user_import = self.get(import_id, by=by)
@@ -125,7 +126,7 @@ class UserImports:
         return user_import
 
     def cancel(self, import_id: int, *, by: Actor) -> None:
-        """What was applied stays. Raises JobNotCancellable."""
+        """Cancel an import; applied rows stay. Raises JobNotCancellable."""
         user_import = self.get(import_id, by=by)
         self.job_board.cancel(user_import.job_id or 0)
 

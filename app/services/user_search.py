@@ -61,9 +61,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """`q` is a prefix of an address, or prefixes of words of a name; `seen_before` finds who was never seen, too.
+    """Filters of the list of users.
 
-    Deleted users are found with the status `deleted` only.
+    `q` is the start of an email address, or of words of a name; `seen_before` includes users who were never seen.
+    Deleted users are found only with the status `deleted`.
     """
 
     order: Order = "created_at"
@@ -113,7 +114,7 @@ class UserSearch:
         return _listed(row) if row else None
 
     def page(self, filters: UserFilter) -> tuple[list[ListedUser], Position | None]:
-        """One page, and the position of the next; None if there is none. Two statements at most."""
+        """Return one page, and the position of the next or None. Two statements at most."""
         conditions = _conditions(filters)
         values: dict[str, Any] = {"most": filters.limit + 1}
         if filters.after is not None:
@@ -191,7 +192,7 @@ _AFTER_ID = bindparam("after_id", type_=Integer)
 
 
 class _Sort(NamedTuple):
-    """What a page's statement depends on besides the filters: `after` is the page's position in the list."""
+    """The properties of a page's statement besides the filters; `after` is the page's position in the list."""
 
     order: Order
     descending: bool
@@ -224,7 +225,7 @@ def _usual_page(sort: _Sort) -> Lookup:
 
 
 def _parts(query: AnySelect, sort: _Sort) -> list[AnySelect]:
-    """What may be on the page, in the order of the list. Users without a value in this order come last."""
+    """Return the parts of the list in its order. Users without a value in this order come last."""
     column = _USERS[sort.order]
     if sort.order != "last_seen_at":
         return [query if sort.after == "start" else query.where(_beyond(column, descending=sort.descending))]

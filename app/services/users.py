@@ -1,6 +1,6 @@
 """User management for administrators and the command line.
 
-`by` is who acts; each method checks what they may do with this user and raises NotAllowed.
+`by` is the actor; each method checks their permission on this user and raises NotAllowed.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ class Users:
     clock: Callable[[], datetime]
 
     def get(self, user_id: int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
-        """With `lock`, the row is locked until the transaction ends; with `deleted`, one in its undo time is found too.
+        """Return a user. With `lock`, the row is locked until the transaction ends; with `deleted`, deleted users are
+        found too.
 
-        With `closed`, of these only one that was deleted by its owner. The lock is FOR NO KEY UPDATE: jobs and sessions
-        that refer to the user may be added meanwhile, so two administrators who act on each other do not wait for each
-        other. Raises UserNotFound.
+        With `closed`, of the deleted users only those deleted by their owner. The lock is FOR NO KEY UPDATE: jobs and
+        sessions that refer to the user can still be added, so two administrators who act on each other don't wait for
+        each other. Raises UserNotFound.
         """
         how = {"key_share": True} if lock else None
         user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=how)
@@ -195,7 +196,7 @@ class Users:
         self.job_queue.enqueue(ResendConfirmation(user_id=user.id))
 
     def create_reset_link(self, user: User, *, lifetime: timedelta, by: Actor) -> tuple[OneTimeLink, str]:
-        """A link that sets a new password, for whoever runs the site to pass on; audited."""
+        """Create a link to set a new password, for the operator to pass on; audited."""
         self.policy.check_operator(by)
         link, token = self.links.issue(Purpose.RESET_PASSWORD, user_id=user.id, address=user.email, lifetime=lifetime)
         self.links.supersede(link)
@@ -247,7 +248,7 @@ class Users:
         self.job_queue.enqueue(SendAccountDeleted(user_id=user.id))
 
     def delete_own(self, user_id: int) -> None:
-        """Delete one's own account; signing in undoes that, until it is erased. Raises LastAdministrator."""
+        """Delete your own account; signing in restores it until it is permanently deleted. Raises LastAdministrator."""
         user = self.get(user_id, lock=True)
         self._revoke_access(user, reason="deleted")
         user.delete(at=self.clock(), by_owner=True)

@@ -179,7 +179,7 @@ def restore(user_id: int) -> ResponseReturnValue:
 
 
 def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, form: Form) -> ResponseReturnValue:
-    """Raises NotAllowed for a user whom the principal may not touch, UserNotFound."""
+    """Return a confirmation page. Raises NotAllowed, UserNotFound."""
     services = reading()
     user = services.users.get(user_id)
     services.policy.check(identity.signed_in(), permission, user)
@@ -194,7 +194,7 @@ def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, f
 
 
 def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, message: str) -> ResponseReturnValue:
-    """Do it in one transaction, and go back to the user's page with what was said, or why not."""
+    """Perform the action in one transaction, and return to the user's page with the message or the refusal."""
     is_undone = request.endpoint == "users.restore"
     try:
         with unit_of_work() as work:

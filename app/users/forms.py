@@ -21,9 +21,9 @@ ORDERS = {
 
 
 class UserForm(Form):
-    """`roles` are those that the principal can give, sent as a whole if the page `shows_roles`.
+    """A user's fields. `roles` are those the principal can assign, sent as a whole if the page `shows_roles`.
 
-    `version` is the one that was shown.
+    `version` is the version that was shown.
     """
 
     name = Name(autocomplete="off")
@@ -66,7 +66,7 @@ class ImportForm(Form):
 
 
 class BulkForm(Form):
-    """The users and what is to be done with them; `act` is a kind or `assign:` and a role."""
+    """Selected users and an action; `act` is a kind, or `assign:` and a role."""
 
     offered: dict[str, str]
     users = SelectMultipleField("Users", coerce=int, validate_choice=False)

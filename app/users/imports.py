@@ -109,7 +109,7 @@ def resume_import(import_id: int) -> ResponseReturnValue:
 @bp.get("/import/<id:import_id>/report.csv")
 @requires(USERS_IMPORT)
 def import_report(import_id: int) -> Response:
-    """What became of each row; before the import, what would."""
+    """Download the result of each row; before the import, the expected result."""
     services = reading()
     services.user_imports.get(import_id, by=identity.signed_in())
     return _download(report_lines(services, import_id), f"import-{import_id}.csv")

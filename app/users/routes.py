@@ -104,7 +104,7 @@ def show(user_id: int) -> ResponseReturnValue:
 
 
 def _asked() -> dict[str, str]:
-    """The filters and the order of the list; what is none of them counts as not asked for."""
+    """Return the filters and the order of the list; invalid values are ignored."""
     query = {name: asked_for(name) for name in FILTERS}
     if query["status"] not in get_args(Status):
         query["status"] = ""
@@ -184,7 +184,7 @@ def _may(who: Principal, services: Work, user: User) -> SimpleNamespace:
 
 
 def _why(services: Work, user: User) -> SimpleNamespace | None:
-    """The answer to `?action=...&resource=...`: whether this user may do that, and which rule decides."""
+    """Return the decision for `?action=...&resource=...`: whether this user has access, and by which rule."""
     action, resource = request.args.get("action", ""), request.args.get("resource", "").strip()
     if action not in PERMISSIONS:
         return None

@@ -19,7 +19,7 @@ from app.web.views import View, mark_view, view_property
 
 
 def public(view: View) -> View:
-    """Anyone may call the view. A test lists these views by name."""
+    """Let anyone call the view. A test lists these views by name."""
     return mark_view(is_public=True)(view)
 
 
@@ -35,7 +35,7 @@ def requires(permission: str, *, on: str | None = None) -> Callable[[View], View
 
 
 def confirmed(view: View) -> View:
-    """Only shortly after the password was given; otherwise it is asked for first."""
+    """Require a recent confirmation of identity; without one, the user is asked first."""
     return mark_view(wants_confirmation=True)(view)
 
 
@@ -48,12 +48,12 @@ def open_to_keys(*scopes: str) -> Callable[[View], View]:
 
 
 def sets_up(view: View) -> View:
-    """Also for who has yet to set up a second factor that a role of theirs demands."""
+    """Let users call the view who still have to set up a second factor that one of their roles requires."""
     return mark_view(sets_up=True)(view)
 
 
 def by_oneself(view: View) -> View:
-    """Never while an administrator acts as the user; what is `confirmed` is so, too."""
+    """Refuse the view during impersonation, as `confirmed` does too."""
     return mark_view(is_by_oneself=True)(view)
 
 
@@ -63,7 +63,7 @@ def open_in_maintenance(view: View) -> View:
 
 
 def check_access() -> ResponseReturnValue | None:
-    """Let nobody call a view who may not."""
+    """Refuse a view to users without access."""
     if request.method == "OPTIONS":
         return None  # Flask answers OPTIONS itself. A CORS preflight has no credential.
     if request.endpoint is None:
@@ -80,7 +80,7 @@ def check_access() -> ResponseReturnValue | None:
 
 
 def _check(who: Principal) -> ResponseReturnValue | None:
-    """What the view asks of who is signed in."""
+    """Check the properties of the view against the signed-in user."""
     permission = view_property("permission")
     if permission is not None and not who.has(permission) and not _is_granted(who, permission):
         raise NotAllowed(permission=permission)
@@ -105,7 +105,7 @@ def _is_granted(who: Principal, permission: str) -> bool:
 
 
 def _check_scope(who: Principal) -> None:
-    """Raises NotAllowed for an API key that may not call the view."""
+    """Raise NotAllowed for an API key that can't call the view."""
     scopes = view_property("key_scopes")
     if scopes is None:
         raise NotAllowed("API keys can't do this. Use an access token.")
@@ -118,7 +118,7 @@ def _wants_confirmation(who: Principal) -> bool:
 
 
 def _refuse_impersonator() -> None:
-    """Raises NotAllowed where only the person themselves may call the view."""
+    """Raise NotAllowed if only the user themselves can call the view."""
     if view_property("wants_confirmation") or view_property("is_by_oneself"):
         who = principal()
         if who is not None and who.impersonator_id is not None:
@@ -126,7 +126,7 @@ def _refuse_impersonator() -> None:
 
 
 def ask_to_confirm() -> ResponseReturnValue:
-    """Send whoever is signed in to prove again who they are. Raises ConfirmationRequired in the API."""
+    """Redirect to the confirmation page. Raises ConfirmationRequired in the API."""
     who = principal()
     if is_api():
         raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who and who.is_key else None)

@@ -20,7 +20,7 @@ from app.web.redirects import done
 def ask(
     title: str, text: str, *, button: str, back: str, form: Form | None = None, hint: str | None = None
 ) -> Response:
-    """The page that asks before what cannot be undone; its button sends a POST to the URL that shows it.
+    """Return a confirmation page for an action that can't be undone; its button sends a POST to the same URL.
 
     `back` is the URL of "Cancel". A `reason` in `form` is asked for, with `hint`.
     """

@@ -110,7 +110,7 @@ def _rounds(node: Any) -> list[dict[str, Any]] | None:
 
 
 class Application(Flask):
-    """Extensions may use `jinja_env` as soon as they are initialized, so its class is named here."""
+    """The Flask application. Extensions use `jinja_env` when they are initialized, so its class is set here."""
 
     jinja_environment: type[Any] = Environment
     url_rule_class = LazyRule

@@ -110,7 +110,7 @@ class _Gone(dict[str, object]):
 
 
 def describe(event: AuditEvent, *, for_user_id: int | None = None) -> DescribedEvent:
-    """`for_user_id` reads about themselves: from where somebody else acted on them is not theirs to know."""
+    """Describe an event. With `for_user_id`, an actor's address and device are hidden from the affected user."""
     detail = event.detail
     is_hidden = for_user_id is not None and event.actor_id not in {None, for_user_id}
     return DescribedEvent(

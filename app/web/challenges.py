@@ -15,9 +15,9 @@ from app.web.identity import CHALLENGE
 
 
 def issue_challenge(purpose: str, *kept: Any, at_once: int = 2) -> str:
-    """A new challenge of 256 bits, with what is `kept` beside it (JSON) until it is answered.
+    """Return a new challenge of 256 bits, and store `kept` (JSON) with it until it is spent.
 
-    At most so many are open `at_once`, as in several tabs: browsers limit a cookie to 4 KiB.
+    At most `at_once` are open, for several tabs: browsers limit a cookie to 4 KiB.
     """
     challenge = new_token()
     session[_key(purpose)] = [*_held(purpose), [challenge, int(now().timestamp()), *kept]][-at_once:]
@@ -25,7 +25,7 @@ def issue_challenge(purpose: str, *kept: Any, at_once: int = 2) -> str:
 
 
 def spend(purpose: str, challenge: str) -> list[Any]:
-    """What was kept beside a challenge of this purpose and browser, once. Raises InvalidChallenge."""
+    """Return the values stored with a challenge of this purpose and browser, once. Raises InvalidChallenge."""
     matching = [held for held in _held(purpose) if is_same(held[0], challenge)]
     if not matching:
         raise InvalidChallenge

@@ -22,9 +22,10 @@ def compress_static_file(response: Response) -> None:
 
 
 def compressed(response: Response) -> Response:
-    """The answer in an encoding that the client accepts. Part of a file stays as it is: its range counts plain bytes.
+    """Return the response in an encoding that the client accepts.
 
-    Who refuses an encoding (`gzip;q=0`) gets none, because Flask-Compress takes that for the lowest preference.
+    Partial responses stay unencoded, because their range counts plain bytes. A client that refuses an encoding
+    (`gzip;q=0`) gets none, because Flask-Compress takes that for the lowest preference.
     """
     if response.mimetype not in _compress.compress_mimetypes_set:
         return response

@@ -84,7 +84,7 @@ def has_cookie() -> bool:
 
 
 def _is_sent_automatically() -> bool:
-    """Whether the browser may have added the credential by itself. Public API endpoints use none."""
+    """Return whether the browser may have added the credential by itself. Public API endpoints use none."""
     return not has_explicit_credential() and not view_property("is_public")
 
 
@@ -102,9 +102,10 @@ def _is_own_origin() -> bool:
 
 
 def show_again(why: str = "", *, status: int = 400) -> Response | None:
-    """The page of the refused POST, filled in again, with a new token; None if it has no page.
+    """Return the page of the refused POST, filled in, with a new token; None if it has no page.
 
-    The view runs as for a GET, which changes nothing; the form is bound to what was sent. `why` is said above the form.
+    The view runs as for a GET, which changes nothing; the form is bound to the sent values. `why` is shown above the
+    form.
     """
     rule = request.url_rule
     is_form = request.method == "POST" and rule is not None and rule.methods is not None and "GET" in rule.methods

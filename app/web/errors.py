@@ -253,7 +253,7 @@ def _statement_refused(problem: ProgrammingError) -> ResponseReturnValue:
 
 
 def _changed_meanwhile(problem: Exception) -> ResponseReturnValue:
-    """What the request is about was deleted or changed by another one between two statements."""
+    """Respond to a row that another request deleted or changed between two statements."""
     if isinstance(problem, IntegrityError) and not _is_foreign_key(problem):
         return _unexpected(problem)
     db.session.rollback()

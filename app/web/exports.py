@@ -50,6 +50,6 @@ def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator
 
 
 def cell(value: Any) -> str:
-    """The text of a cell, never a formula: an apostrophe goes before what a spreadsheet would take for one."""
+    """Return the text of a cell, never a formula: a spreadsheet formula gets an apostrophe."""
     text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
     return quoted(text)

@@ -21,9 +21,9 @@ PLAIN_INPUTS = {"text", "email", "password", "checkbox", "search", "tel", "url"}
 
 
 class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
-    """A form that can be shown again as it was typed, and that shows a service's refusal beside its field.
+    """A form that can be shown again with its values, and shows a service's refusal beside its field.
 
-    The CSRF token is checked for every request in one place (`app/web/csrf.py`), not form by form.
+    The CSRF token is checked for every request in one place (`app/web/csrf.py`), not in each form.
     """
 
     _unclean: dict[str, str]
@@ -36,11 +36,13 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
             return request.form if form.was_sent() else None
 
     def was_sent(self) -> bool:
-        """Whether its fields hold what somebody has sent; also when it is shown again because its token had expired."""
+        """Return whether the fields contain sent values, also when the form is shown again because its token had
+        expired.
+        """
         return self.is_submitted() or bool(g.get("shows_again"))
 
     def refuse(self, field: str | None, refusal: AccountError) -> None:
-        """Show `refusal` beside a field, or above the form, as whatever asks to wait."""
+        """Show `refusal` beside a field, or above the form if the user has to wait."""
         g.refused_as = refusal.code
         if isinstance(refusal, TryLater):
             field, self.try_later = None, refusal
@@ -53,7 +55,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         return bool(self.errors)
 
     def process(self, *args: Any, **kwargs: Any) -> None:
-        """Read what was sent, without control characters: they are refused, and must not be shown again."""
+        """Read the sent values without control characters, which are refused and not shown again."""
         super().process(*args, **kwargs)
         self._unclean = {}
         for field in self if self.was_sent() else ():

@@ -55,7 +55,7 @@ def start_request() -> None:
 
 
 def add_security_headers(response: Response) -> None:
-    """Add the headers that every answer has; those that the view has set stay."""
+    """Add the headers of every response; headers that the view has set stay."""
     if view_property("is_static_file") and response.status_code in {200, 206, 304}:
         response.headers["Cache-Control"] = FOR_GOOD if "v" in request.args else FOR_AN_HOUR
     headers = [
@@ -70,13 +70,13 @@ def add_security_headers(response: Response) -> None:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Chromium also checks where the answer to a form leads: after signing in, back to another app."""
+    """Return the policy. Chromium also checks redirects after a form, for example to another application after sign-in."""
     apps = " ".join(settings.return_origins)
     return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {apps}".rstrip())
 
 
 def for_everyone(response: Response, *, seconds: int) -> Response:
-    """Let shared caches keep an answer in which nothing is personal; who has it already gets 304 without it."""
+    """Let shared caches store a response without personal data, and answer 304 where it is unchanged."""
     response.headers["Cache-Control"] = f"public, max-age={seconds}"
     if not response.direct_passthrough:
         response.add_etag()

@@ -71,7 +71,7 @@ class CookieSession(SecureCookieSessionInterface):
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Not with an answer that shared caches keep: it neither depends on a cookie nor sets one."""
+        """Save the session, unless shared caches store the response: it neither depends on a cookie nor sets one."""
         if _is_shared(response):
             return
         if session.modified:
@@ -79,9 +79,9 @@ class CookieSession(SecureCookieSessionInterface):
         super().save_session(app, session, response)
 
     def _prune(self, app: Flask, session: SessionMixin) -> None:
-        """Drop what is least needed while the cookie is too large: browsers would drop the whole of it.
+        """Drop the least needed entries while the cookie is too large, because browsers would drop all of it.
 
-        Whatever pages add besides, a sign-in stays possible: its own entries are never dropped.
+        The entries of a sign-in are never dropped.
         """
         signer = self.get_signing_serializer(app)
         steps = (
@@ -176,7 +176,7 @@ def _load(request: Request) -> Principal | None:
 
 
 def _log_refused_credential(header: str) -> None:
-    """With the part of an API key that may be shown; nothing of anything else."""
+    """Log a refused credential, with only the visible part of an API key."""
     credential = header.partition(" ")[2]
     if is_api_key(credential):
         log_refused("api_key", key_prefix=shown_part(credential))
@@ -200,12 +200,14 @@ def has_explicit_credential() -> bool:
 
 
 def is_api() -> bool:
-    """Whether the answer is JSON: the path decides, never the Accept header."""
+    """Return whether the response is JSON: the path decides, never the Accept header."""
     return request.path.startswith("/api/") and request.path != "/api/docs"
 
 
 def _by_some_cookie() -> Found | Expired | None:
-    """Where other apps ask, the cookie for them counts first; here at home the session's own may be good still."""
+    """Return the credential of a cookie. Forward-auth requests prefer the shared cookie; our own pages use the session
+    cookie.
+    """
     forward = _by_forward_cookie()
     return forward if isinstance(forward, Found) else _by_cookie() or forward
 
@@ -279,9 +281,9 @@ def _note_use(credential: Found) -> None:
 
 
 def renew_token(response: Response) -> None:
-    """Replace the session's token if what it may do has changed since its last request.
+    """Replace the session's token if its privileges have changed since its last request.
 
-    Not where the answer cannot set the cookie: a proxy asks for other apps, or shared caches keep it.
+    Not if the response can't set the cookie: forward-auth requests, and responses that shared caches store.
     """
     token, who = g.get("came_with", ("", None))
     if who is None or session.get(TOKEN) != token or view_property("is_for_other_apps") or _is_shared(response):
@@ -326,9 +328,10 @@ def pending() -> Identity | None:
 
 
 def bind_pending(target: str | None) -> None:
-    """At a sign-in, keep it only if it began on the page where it was proved and leads on to where it is connected.
+    """At sign-in, keep the pending identity only if the sign-in started where it was proved and leads to where it is
+    connected.
 
-    Somebody else may have left it in a shared browser.
+    In a shared browser, someone else may have left it.
     """
     kept = session.get(PENDING)
     if kept is not None and (len(kept) != PENDING_PARTS or kept[-2] not in (target or "")):
@@ -344,7 +347,9 @@ def drop_pending() -> None:
 
 @dataclass(frozen=True, slots=True)
 class PendingSecondFactor:
-    """`proof` is valid until the password changes; `method` is what was proved."""
+    """A sign-in that waits for its second factor. `proof` is valid until the password changes; `method` is the first
+    factor.
+    """
 
     user_id: int
     proof: str
@@ -353,7 +358,7 @@ class PendingSecondFactor:
 
     @property
     def handle(self) -> str:
-        """Ties a form to this state: in another tab somebody may have begun to sign in to another account."""
+        """Return a value that ties a form to this state: another tab may have started to sign in to another account."""
         return token_hash(self.proof)[:32]
 
 
@@ -362,7 +367,7 @@ def keep_pending_second_factor(pending: PendingSecondFactor) -> None:
 
 
 def pending_second_factor() -> PendingSecondFactor | None:
-    """What was begun in this browser within the last ten minutes."""
+    """Return the sign-in that was started in this browser within the last ten minutes, or None."""
     kept = session.get(HALF)
     if not isinstance(kept, list) or now().timestamp() - kept[-1] > HALF_SECONDS:
         return None
@@ -375,8 +380,8 @@ def pending_second_factor() -> PendingSecondFactor | None:
 def keep_session(signed_in: SignedIn, *, remember: bool) -> None:
     """Store the session's token in a cleared cookie, against session fixation.
 
-    Opened links stay: their forms may be open in other tabs. So does a provider's identity, which its owner connects
-    after signing in.
+    Opened links stay, because their forms may be open in other tabs. A pending identity stays too, because its owner
+    connects it after signing in.
     """
     kept = {name: value for name, value in session.items() if name.startswith(LINK) or name == PENDING}
     session.clear()
@@ -388,7 +393,7 @@ def keep_session(signed_in: SignedIn, *, remember: bool) -> None:
 
 
 def keep_token(token: str) -> None:
-    """Replace the token after the password was given; the rest of the cookie stays."""
+    """Replace the token after a confirmation; the rest of the cookie stays."""
     session[TOKEN] = token
     session.pop("csrf_token", None)
     g.pop("csrf_token", None)
@@ -439,11 +444,11 @@ def keep_device(token: str) -> None:
 
 
 def set_cookie(name: str, value: str, **how: Any) -> None:
-    """Set a cookie with this answer, which scripts cannot read and other sites do not send."""
+    """Set a cookie with this response, which scripts can't read and other sites don't send."""
     g.setdefault("cookies", []).append((name, value, how))
 
 
 def set_cookies(response: Response) -> None:
-    """Set the cookies that were asked for while the request was handled, besides Flask's session cookie."""
+    """Set the cookies that were requested during the request, besides Flask's session cookie."""
     for name, value, how in g.get("cookies", ()):
         response.set_cookie(name, value, secure=settings().is_https, httponly=True, samesite="Lax", **how)

@@ -23,7 +23,7 @@ def exported(user: ListedUser) -> tuple[Any, ...]:
 
 
 def report_lines(services: Work, import_id: int) -> Iterator[str]:
-    """What became of each row, or would, as CSV."""
+    """Yield the result of each row as CSV."""
     return csv_lines(REPORT, _rows(services, import_id))
 
 
@@ -36,7 +36,7 @@ def _rows(services: Work, import_id: int) -> Iterator[tuple[Any, ...]]:
 
 
 def as_dict(services: Work, user_import: UserImport) -> dict[str, Any]:
-    """An import as plain values; `state` is its phase, or `stopped` while its job does not go on."""
+    """Return an import as plain values; `state` is its phase, or `stopped` if its job ended early."""
     job = services.session.get(Job, user_import.job_id) if user_import.job_id else None
     is_stopped = user_import.phase in {Phase.CHECKING, Phase.APPLYING} and (
         job is None or job.state not in {JobState.WAITING, JobState.RUNNING}

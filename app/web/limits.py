@@ -35,7 +35,7 @@ return {count, redis.call("ttl", KEYS[1])}
 
 
 class CountingWindow(FixedWindowRateLimiter):
-    """The fixed window of `limits`; a count in Redis also tells what is left, which would take two more round trips."""
+    """The fixed window of `limits`; a count in Redis also returns the rest, which would take two more round trips."""
 
     def __init__(self, storage: Any) -> None:
         super().__init__(storage)
@@ -60,7 +60,7 @@ STRATEGIES["counting-window"] = CountingWindow
 
 
 def require_length() -> None:
-    """Without Content-Length, a body would be cut off at MAX_CONTENT_LENGTH and taken for the whole."""
+    """Refuse a body without Content-Length, which would be cut off at MAX_CONTENT_LENGTH."""
     if "HTTP_TRANSFER_ENCODING" in request.environ and request.content_length is None:
         abort(411)
 
@@ -83,9 +83,9 @@ def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:
 
 
 def count(what: str) -> None:
-    """Count one act against LIMIT_<WHAT>. Raises RateLimitExceeded.
+    """Count one action against LIMIT_<WHAT>. Raises RateLimitExceeded.
 
-    Where only some requests are such an act, their view calls this; elsewhere `limited` says so.
+    For views in which only some requests are limited; elsewhere use `limited`.
     """
     _hit(what, person_or_network if what in OF_PERSONS else network)
 

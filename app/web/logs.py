@@ -56,7 +56,7 @@ class _Console(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One object a line: time, level, logger, message, a stack if there is one, and what was passed as `extra`."""
+    """One JSON object per line: time, level, logger, message, stack trace if any, and the values passed as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {

@@ -54,7 +54,9 @@ def change_site(**values: Any) -> Site:
 
 
 def close_for_maintenance() -> Response | None:
-    """503 for everybody but administrators while maintenance is on, where the view is not `@open_in_maintenance`."""
+    """Respond with 503 to everyone but administrators in maintenance mode, except on views that are
+    `@open_in_maintenance`.
+    """
     if view_property("is_open_in_maintenance") or not site().maintenance or _may_stay(principal()):
         return None
     closed = answer(

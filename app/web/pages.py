@@ -112,7 +112,7 @@ class Addresses:
         return self._pages[endpoint]
 
     def file(self, name: str) -> str:
-        """The URL of a static file with its content's hash, so that browsers may cache it for good."""
+        """Return the URL of a static file with its content's hash, so that browsers can cache it permanently."""
         if name not in self._files or self._files_change:
             content = (find_own_file(self._own, name) or self._static / name).read_bytes()
             self._files[name] = url_for("static", filename=name, v=hashlib.sha256(content).hexdigest()[:12])

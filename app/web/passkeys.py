@@ -53,7 +53,7 @@ def options_to_sign_in() -> str | None:
 
 
 def options_to_prove(purpose: str, user_id: int, mine: Sequence[Authenticator]) -> str | None:
-    """JSON for the browser: one of these passkeys; None if there are none."""
+    """Return JSON that asks the browser for one of these passkeys; None if there are none."""
     party = relying_party()
     if party is None or not mine:
         return None
@@ -78,15 +78,15 @@ def options_to_add(who: Principal, mine: Sequence[Authenticator]) -> str | None:
 
 
 def read_new(sent: str, *, user_id: int) -> NewPasskey:
-    """The passkey that this browser has just made for `user_id`. Raises BadPasskey."""
+    """Return the passkey that this browser has just created for `user_id`. Raises BadPasskey."""
     assertion, party = _answer(sent, ADD, user_id)
     return verify_new(assertion, party)
 
 
 def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authenticator, int]:
-    """The passkey that has signed this browser's challenge, and its counter; of `user_id`, if that is given.
+    """Return the passkey that has signed this browser's challenge, and its counter; only of `user_id`, if given.
 
-    As a first factor it has to have verified its user. Raises BadPasskey.
+    As a first factor it must have verified its user. Raises BadPasskey.
     """
     assertion, party = _answer(sent, purpose, user_id)
     passkey = reading().factors.find_passkey(assertion.credential_id)

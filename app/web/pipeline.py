@@ -64,7 +64,7 @@ def run_before_view() -> ResponseReturnValue | None:
 
 
 def run_after_view(response: Response) -> Response:
-    """Run every step. One that fails is logged: by now the view has done its work, and its answer must be sent."""
+    """Run every step. A failing step is logged: the view has done its work, so its response must be sent."""
     for step in AFTER_VIEW:
         try:
             step(response)

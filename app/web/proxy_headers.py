@@ -31,9 +31,9 @@ _CLIENT_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?
 class Front:
     """WSGI middleware that runs after the proxies' headers were applied.
 
-    Some proxies (Azure's among them) send the client's address with its port; left in, every request would count as a
-    different network. `prefix` is the path that we are mounted at, that of BASE_URL, whether or not the proxy strips
-    it; `X-Forwarded-Prefix` is ignored, because a client may have written it.
+    Some proxies (for example Azure's) send the client's address with its port, which would make every request a
+    different network. `prefix` is the mount path from BASE_URL, whether or not the proxy strips it; `X-Forwarded-
+    Prefix` is ignored, because a client may have set it.
     """
 
     def __init__(self, app: WSGIApplication, *, prefix: str) -> None:

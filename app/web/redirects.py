@@ -77,7 +77,7 @@ def onward(target: str | None) -> Response:
 
 
 def keep_next(target: str | None) -> None:
-    """Keep where somebody is going while they are at a provider or at the second step, in a cookie of its own.
+    """Store the target page in its own cookie during sign-in with a provider or a second step.
 
     The session cookie has no room for it: browsers limit each to 4 KiB.
     """
@@ -87,7 +87,7 @@ def keep_next(target: str | None) -> None:
 
 
 def kept_next() -> str | None:
-    """Where somebody is going, as kept in this browser; whatever leads elsewhere is dropped when it is used."""
+    """Return the target page stored in this browser; a target elsewhere is dropped when it is used."""
     return request.cookies.get(next_cookie_name()) or None
 
 
@@ -123,9 +123,10 @@ def keep_link(token: str, purpose: Purpose, *, then: str) -> Response:
 
 
 def kept_link(purpose: Purpose) -> str:
-    """The token of the link that this form belongs to, or of the one opened last. Raises InvalidLink if there is none.
+    """Return the token of the link that this form belongs to, or of the link opened last. Raises InvalidLink if there
+    is none.
 
-    Several links can be open in one browser, so each form has the handle of its own.
+    Several links can be open in one browser, so each form has its own handle.
     """
     kept, handle = _kept(purpose), request.form.get("link")
     if handle is not None:

@@ -27,10 +27,10 @@ DRIVERS = ("sqlalchemy", "psycopg", "sqlite3")
 
 
 def init_sentry(app: Flask, settings: Settings) -> None:
-    """Report what is logged as an error, and what ends a command, with traces as SENTRY_TRACES_SAMPLE_RATE says.
+    """Report logged errors and failed commands, with traces according to SENTRY_TRACES_SAMPLE_RATE.
 
-    Without local variables, bodies, cookies, headers, query strings, addresses or paths (they hold one-time tokens), so
-    that no secret is sent. What the library would add by itself is left out: `default_integrations` reports the
+    Reports have no local variables, bodies, cookies, headers, query strings, addresses or paths (which can contain one-
+    time tokens), so that no secret is sent. The library's default integrations are off, because they report the
     arguments of commands.
     """
     sentry_sdk.init(

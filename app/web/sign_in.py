@@ -18,12 +18,11 @@ from app.web import identity
 
 
 def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = False) -> None:
-    """Begin a session in this browser: the only way, for a password, a second factor, a passkey and a provider.
+    """Start a session in this browser: the only way, for passwords, second factors, passkeys and providers.
 
-    `prove` is called in the transaction that begins the session, so what it spends is spent together with it. The
-    session that this browser had ends. `trust`: no second factor is asked for in this browser for a while.
-
-    Raises what `prove` and SignIn.begin_session raise.
+    `prove` is called in the transaction that starts the session, so what it spends is spent together with it. The
+    browser's earlier session ends. With `trust`, this browser skips the second factor for some time. Raises the
+    exceptions of `prove` and SignIn.begin_session.
     """
     previous, visit = identity.principal(), identity.visit()
     with unit_of_work() as work:
@@ -92,11 +91,10 @@ def confirm_session(who: Principal, *, password: str, code: str) -> None:
 
 
 def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> ProvedFactor:
-    """Accept a code as the second factor of `user_id`, once: of an authenticator app, or a recovery code.
+    """Accept a code as the second factor of `user_id`, once: a code of the authenticator app, or a recovery code.
 
-    With `at`, only what was set up before that time, an app that was replaced since included.
-
-    Raises WrongCode, AuthenticatorLocked, TooManyTries, Busy.
+    With `at`, only factors set up before that time count, including an app that was replaced since. Raises WrongCode,
+    AuthenticatorLocked, TooManyTries, Busy.
     """
     code, device_token = plain(typed), identity.visit().device_token
     if len(code) < RECOVERY_LENGTH:

@@ -13,7 +13,7 @@ from app.settings import SettingsError
 
 
 def init_app(app: Flask) -> None:
-    """Raises SettingsError with the file, the line and what is wrong there."""
+    """Check overriding templates. Raises SettingsError with the file, the line and the problem."""
     own_files = Path(app.instance_path) / "static"
     our_file = app.send_static_file
 
@@ -41,7 +41,7 @@ def find_own_file(folder: Path, name: str) -> Path | None:
 
 
 def _check_mails(app: Flask, folder: Path) -> None:
-    """Every mail is rendered with made-up values: one that cannot be would be missed only when it should be sent."""
+    """Render every email with sample values, so that a broken template is found at the start."""
     with app.app_context():
         for kind, sample in SAMPLES.items():
             try:

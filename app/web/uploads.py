@@ -19,7 +19,7 @@ AROUND = 64 * 1024
 
 
 def allow_large_body() -> None:
-    """Raise the limit of the body's size where the view accepts a file, for those who may call it."""
+    """Raise the limit of the body's size if the view accepts a file and the user can call it."""
     if most_bytes := view_property("most_bytes"):
         request.max_content_length = most_bytes
 

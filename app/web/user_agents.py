@@ -10,7 +10,7 @@ NICKNAMES = {"Mac OS X": "macOS", "Mobile Safari": "Safari", "Chrome Mobile": "C
 
 @lru_cache(maxsize=512)
 def device_name(user_agent: str) -> str:
-    """`Firefox on Linux`; `a program` or `an unknown browser` if the header says no more."""
+    """Return a description like `Firefox on Linux`, or `a program` or `an unknown browser`."""
     if not user_agent:
         return "an unknown browser"
     parsed = import_module("ua_parser").parse(user_agent)  # Loaded on first use: it has many rules.
