@@ -29,7 +29,7 @@ PAUSE_SECONDS = 5.0
 LOCK_SECONDS = 10
 WAIT_SECONDS = 1.0
 
-# What is collected is gone after a while, should nobody take it.
+# Collected values expire if no job takes them.
 COLLECTED_SECONDS = 3600
 COLLECT = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])

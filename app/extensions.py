@@ -155,7 +155,7 @@ def breach_check(settings: Settings) -> Callable[[str], bool]:
     return lambda password: any(check(password) for check in checks)
 
 
-# What is raised when the database is away, busy, full, or takes no writes (a standby: InternalError).
+# Raised when the database is away, busy, full, or refuses writes (a standby: InternalError).
 DATABASE_AWAY = (OperationalError, InternalError, PoolTimeout)
 
 NETWORK_FILE_SYSTEMS = {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}

@@ -46,7 +46,7 @@ LEEWAY_SECONDS = 120
 KEPT_SECONDS = 3600
 KEYS_AGAIN_SECONDS = 60
 MAX_SUBJECT_LENGTH = 255
-# Asymmetric ones only: with HS256 whoever knows a public key could sign.
+# Asymmetric ones only: with HS256, anyone who knows a public key could sign.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
 MICROSOFT = "https://login.microsoftonline.com/"
@@ -162,7 +162,7 @@ class Client:
         except (AuthlibBaseError, JoseError) as problem:
             raise ProviderRefused(_reason(problem)) from None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as problem:
-            # The libraries raise these for answers in a form that no provider should send.
+            # The libraries raise these for malformed responses.
             raise ProviderRefused(type(problem).__name__) from None
         finally:
             self._at_once.release()
@@ -218,7 +218,7 @@ class Client:
         methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         return _basic if "client_secret_basic" in methods else "client_secret_post"
 
-    # ── what it says ──
+    # ── responses ──
 
     def _openid_user(self, session: OAuth2Session, metadata: Document, *, nonce: str, at: datetime) -> Claims:
         claims = self._id_token(session, metadata, nonce=nonce, at=at)
@@ -276,7 +276,7 @@ class Client:
             {"nonce": nonce, "client_id": client_id, "access_token": token["access_token"]},
         )
         claims.validate(now=int(at.timestamp()), leeway=LEEWAY_SECONDS)
-        # One that is for others too says whom it was issued to.
+        # A token with several audiences names the authorized party.
         if claims["aud"] not in (client_id, [client_id]) and claims.get("azp") != client_id:
             raise ProviderRefused("the token is for others, too")
         return claims
@@ -340,7 +340,7 @@ def _read(deadline: Deadline, response: Response, *_: Any, **__: Any) -> None:
             response.close()
             raise RequestException("too large")
     try:
-        deadline.left()  # What was cut off by it looks complete.
+        deadline.left()  # A response cut off by the deadline looks complete.
     except TimeoutError:
         raise Timeout("the deadline has passed") from None
     response._content = bytes(body)

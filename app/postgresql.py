@@ -23,8 +23,8 @@ from app.patience import patience
 Result = TypeVar("Result")
 
 REFUSED_SECONDS = 5.0
-# So long the last thread that could still answer without the database waits, when all others wait already; and so long
-# requests are refused after that: the server may only be slow.
+# The limit of the last free thread, when all others already wait for the database; the same time requests are refused
+# after that, because the server may only be slow.
 LAST_THREAD_SECONDS = 1.0
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -115,7 +115,7 @@ class PatientConnection(psycopg.Connection[Any]):
         limits = patience()
         if limits is None or limits.answer is None or self.waits is None:
             return super().wait(gen, interval, timeout)
-        if self.pgconn.transaction_status == TransactionStatus.IDLE:  # What has begun may end.
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:  # A statement that has started may end.
             self.waits.check()
         try:
             return super().wait(

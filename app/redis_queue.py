@@ -99,7 +99,7 @@ def find_workers(connection: Redis) -> Workers | None:
         last_round = cast("bytes | None", connection.get(LAST_ROUND))
         workers = Worker.all(connection=connection, job_class=Job, serializer=JSONSerializer)
         last_run_at = datetime.fromisoformat(last_round.decode()) if last_round else None
-    except (RedisError, ValueError):  # ValueError: somebody else has written there.
+    except (RedisError, ValueError):  # ValueError: another program has written there.
         return None
     seen = [
         SeenWorker(

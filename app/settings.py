@@ -36,7 +36,7 @@ from app.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent
 WEAK_KEY_WORDS = ("change-me", "changeme", "secret", "password", "default", "example", "dev")
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked.
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder created there is checked.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ENCODE = "write / ? # and @ within user or password as %2F %3F %23 and %40"
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'

@@ -79,7 +79,7 @@ def public_url(typed: str, advice: str) -> str:
 
 
 def sender(typed: str, advice: str) -> Sender:
-    """Parse `Name <local@domain>` or `local@domain`; the name may contain any printable character. Raises ValueError."""
+    """Parse `Name <local@domain>` or `local@domain`; the name may have any printable character. Raises ValueError."""
     match = re.fullmatch(r'(?:("(?:[^"\\]|\\.)*"|[^<>]*?)\s*<([^<>\s]+)>|([^<>\s]+))', typed.strip())
     if not match or not typed.isprintable():
         raise ValueError(advice)

@@ -7,7 +7,7 @@ from app.services.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_R
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
-# For whom, where and what: the pages that stand side by side. Each marks its own by the name of its view.
+# Permission, endpoint and title of each page in the side bar.
 PAGES = (
     (REPORTS_READ, "admin.reports", "Reports"),
     (JOBS_READ, "admin.jobs", "Jobs"),

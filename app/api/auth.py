@@ -100,7 +100,7 @@ def login(body: LoginIn) -> TokensOut:
         refresh_token = work.refresh_tokens.start(signed_in.session_id)
     access_token, seconds = _access_token(signed_in.user_id, signed_in.session_id)
     user = reading().user_search.find(signed_in.user_id)
-    if user is None:  # Deleted meanwhile.
+    if user is None:  # The session was deleted in the meantime.
         raise InvalidCredentials
     return TokensOut(
         access_token=access_token,

@@ -26,7 +26,7 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The declaration of an endpoint for the OpenAPI document; `refuses` are its own refusals, or the codes of a 422."""
+    """The declaration of an endpoint for the OpenAPI document; `refuses` are its own refusals, or codes of a 422."""
 
     data: Any
     status: int
@@ -107,7 +107,7 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
         try:
             answer = _answer(view(**values), status)
         except CommittedRefusal:
-            work.idempotency.release(**mine)  # What it counted or noted stays; the answer is no answer to keep.
+            work.idempotency.release(**mine)  # Its counters and events stay; the refusal is not stored.
             raise
         kept = envelope(answer.data if answer.again is None else answer.again, answer.message).decode()
         headers = {**answer.headers, **({"ETag": f'"{answer.etag}"'} if answer.etag else {})}

@@ -88,7 +88,7 @@ HEADERS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
     429: {"Retry-After": ("Seconds to wait.", SECONDS)},
     503: {"Retry-After": ("Seconds to wait.", SECONDS)},
 }
-# OpenAPI links: from an operation to others, and which of their parameters its answer contains.
+# OpenAPI links: from an operation to others, and the parameters that its response contains.
 _MADE, _FIRST = "$response.body#/data/id", "$response.body#/data/items/0/id"
 _VERSION, _NEXT = "$response.header.ETag", "$response.body#/data/next"
 _REFRESH = {"refresh_token": "$response.body#/data/refresh_token"}

@@ -34,7 +34,7 @@ CODES = {
     "literal_error": "not_a_choice",
     "weak_password": "weak_password",
 }
-# The codes of a 422 in the document, besides those that an endpoint refuses itself.
+# The codes of a 422 in the document, besides the endpoint's own.
 USUAL_CODES = {*CODES.values(), "invalid"} - {"weak_password"}
 CODES_OF_QUERIES = (USUAL_CODES | {"repeated"}) - {"required"}
 CODES_OF_BODIES = (USUAL_CODES | {"not_an_object"}) - {"too_small", "too_large"}

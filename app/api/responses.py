@@ -21,7 +21,7 @@ class Answer:
     status: int = 200
     etag: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    # What a repeated Idempotency-Key returns instead, if the first answer held a secret.
+    # The response to a repeated Idempotency-Key, if the first one contained a secret.
     again: Any = None
 
 
@@ -44,7 +44,7 @@ def respond(answer: Answer) -> Response:
     response = Response(body, answer.status, mimetype="application/json")
     response.headers.update(answer.headers)
     if answer.etag is not None:
-        # What is shown can change without the version: a role's new name, a time of last use.
+        # The representation can change without the version: a role's new name, a last-seen time.
         response.headers["ETag"] = f'"{answer.etag}-{hashlib.sha256(body).hexdigest()[:12]}"'
         response.headers["Cache-Control"] = "no-store"
         if request.method in {"GET", "HEAD"}:

@@ -294,7 +294,7 @@ def undo_email_change() -> ResponseReturnValue:
     return _page("auth/undo_email_change.html", form, token, address=change.old_email)
 
 
-# By what a link undoes: the heading and button of its page, the page's subject, and what is said afterwards.
+# By the kind of addition: heading and button of the page, its subject, and the message afterwards.
 UNDONE: dict[str | None, tuple[str, str, str]] = {
     Factor.PASSKEY: ("Remove passkey", "A passkey", "Passkey removed."),
     Factor.TOTP: ("Remove authenticator app", "An authenticator app", "Authenticator app removed."),

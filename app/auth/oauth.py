@@ -222,7 +222,7 @@ def _log(provider: Provider, reason: str) -> None:
     log.warning("a sign-in with a provider failed", extra={"provider": provider.name, "reason": reason})
 
 
-# ── what the flow is made of ──
+# ── parts of the flow ──
 
 
 def _get(name: str) -> Provider:

@@ -283,7 +283,7 @@ def _go_on_after(connection: Connection, saved: Described) -> None:
     if not last:
         return
     if connection.dialect.name == "sqlite":
-        # One that reuses ids goes on after the highest by itself; a row here does it no harm.
+        # A table that reuses ids continues after the highest by itself; a row here does no harm.
         connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": name})
         connection.execute(text("INSERT INTO sqlite_sequence VALUES (:name, :last)"), {"name": name, "last": last})
     elif sequence := _sequence(connection, name):

@@ -169,7 +169,7 @@ def _disk_of_database() -> Iterator[Finding]:
             connection.execute(text(PROBE))
             connection.rollback()
     except ProgrammingError:
-        return  # The role may not create temporary tables.
+        return  # The database role can't create temporary tables.
     except SQLAlchemyError as problem:
         yield Finding("disk of the database", "error", f"it refuses writes: {first_line(problem)}; free some space")
 
@@ -293,7 +293,7 @@ def check_outside() -> Iterator[Finding]:
     try:
         address, wrong = looked_at(config)
     except Unreachable as problem:
-        # What cannot be told from a firewall between here and there may be well for everybody else.
+        # A firewall between here and there may not affect other clients.
         elsewhere = "start the web server and the proxy, or check from another machine with `make smoke`"
         state = "error" if problem.advice else "warning"
         advice = f"{problem}; {problem.advice or elsewhere}"

@@ -17,7 +17,7 @@ from app import urls
 from app.security.tokens import doctor_token
 from app.settings import Settings
 
-# How nobody can use the site, and what mends it.
+# Causes of an unreachable site, and their fixes.
 CAUSES = (
     (socket.gaierror, "the host name has no address; fix BASE_URL or the DNS"),
     (ConnectionRefusedError, "nothing listens there; start the proxy: systemctl start nginx"),

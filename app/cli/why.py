@@ -91,7 +91,7 @@ def _refusals(kind: type[AccountError]) -> Iterator[type[AccountError]]:
 
 def _as_text(line: dict[str, Any]) -> str:
     more = " ".join(f"{name}={value}" for name, value in line.items() if name not in USUAL and value is not None)
-    # The last line of a stack trace says what was raised.
+    # The last line of a stack trace names the exception.
     return f"{line.get('at')}  {line.get('message')}  {' '.join(more.splitlines()[-1:])}"
 
 

@@ -85,7 +85,7 @@ def received() -> list[Received]:
     folder = settings().instance_path / "mailbox" / "new"
     if not folder.is_dir():
         return []
-    # A mail's Date has whole seconds only; its file says which came first.
+    # A Date header has only whole seconds; the file name gives the order.
     files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return [_read(path.name, path.read_bytes()) for path in files]
 

@@ -64,12 +64,12 @@ def compose(
 
 def _inlined(html: str) -> str:
     """With the rules of its `<style>` written into the elements; nothing is loaded from anywhere."""
-    from css_inline import CSSInliner  # noqa: PLC0415 - only workers write mails.
+    from css_inline import CSSInliner  # noqa: PLC0415 - only workers render emails.
 
     return CSSInliner(keep_style_tags=False, load_remote_stylesheets=False).inline(html)
 
 
-# What a mail program may turn into a link: a scheme, an address, a dot within a word, many digits.
+# Text that an email program may turn into a link: a scheme, an address, a dot within a word, many digits.
 _BAIT = re.compile(r"[:/\\@]|\.\w|(\d\W{0,3}){5}")
 _JOINTS = re.compile(r"[:/\\@.](?=\S)|\d(?=\W{0,3}\d)")
 ZERO_WIDTH_SPACE = "\u200b"

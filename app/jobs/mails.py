@@ -322,7 +322,7 @@ def _connection_changed(work: Work, user_id: int, event_id: int, claim: Claim, *
 
 
 def _user(work: Work, user_id: int | None) -> User:
-    """Return the user, locked so that they can't be deleted before the email's record is written. Raises NothingToDo."""
+    """Return the user, locked against deletion until the email's record is written. Raises NothingToDo."""
     query = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
     user = work.session.scalar(query) if user_id is not None else None
     if user is None:
@@ -375,7 +375,7 @@ def _is_taken(work: Work, email: str) -> bool:
 
 
 def _check_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
-    """Check the quota of emails that others can cause, by kind. Raises NothingToDo; the newest sent link stays valid."""
+    """Check the quota of emails that others can cause, by kind. Raises NothingToDo; the last sent link stays valid."""
     if not work.mail_quota.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
         raise NothingToDo("too many emails of this kind to this address within an hour")
 
@@ -420,7 +420,7 @@ def _address_since(work: Work, user: User, *, before: int | None) -> datetime:
 
 
 def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:
-    """Return the link that undoes this change, the same in both emails. Raises InvalidLink if it was used or has ended."""
+    """Return the link that undoes this change, the same in both emails. Raises InvalidLink if it is used or expired."""
     sent = work.session.scalar(
         select(OneTimeLink).where(
             OneTimeLink.email_change_id == change.id, OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE

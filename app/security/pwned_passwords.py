@@ -69,7 +69,7 @@ def _fetch(url: str, deadline: Deadline) -> str:
         if answer.status != http.HTTPStatus.OK:
             raise http.client.HTTPException(f"status {answer.status}")
         text = answer.read(1_000_000).decode("ascii", "replace")
-        deadline.left()  # What was cut off by it is no answer.
+        deadline.left()  # A response cut off by the deadline is incomplete.
     finally:
         connection.close()
     return text

@@ -19,7 +19,7 @@ PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 # Letters and symbols without a visible glyph: the Hangul fillers and the blank Braille pattern.
 BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 # Control characters, separators of lines and paragraphs, what makes text read as something else (the bidirectional
-# controls of Unicode TR 36), and what is no character. As it stands between the brackets of any regular expression.
+# controls of Unicode TR 36), and noncharacters. To be put between the brackets of a regular expression.
 NOT_IN_NAMES = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff"
 
 
@@ -97,5 +97,5 @@ def clean_name(typed: str, *, longest: int = MAX_NAME_LENGTH) -> str:
 
 
 def _is_visible(character: str) -> bool:
-    """Return whether a character is visible; unassigned code points pass, because they may be newer than this Python."""
+    """Return whether a character is visible; unassigned code points pass, as they may be newer than this Python."""
     return character not in BLANKS and unicodedata.category(character) not in {"Zs", "Cf", "Mn", "Me"}

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 SETTLED_AFTER = timedelta(minutes=10)
 BATCH = 1000
 NO_HASH = "0" * 64
-MAX_ROLLED_BACK_IDS = 100  # At the beginning of the log, of ids that PostgreSQL has given out.
+MAX_ROLLED_BACK_IDS = 100  # Ids of rolled-back transactions at the start of the log, on PostgreSQL.
 VERSION = 2
 # Before this kind of event was introduced, `user.deleted` was the erasure.
 ERASURES = ("user.erased", "user.deleted")

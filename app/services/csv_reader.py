@@ -27,7 +27,7 @@ SIGNATURES = {
 }
 ENDINGS = (".csv", ".tsv", ".txt")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-# What a spreadsheet takes for a formula is written with an apostrophe before it (`quoted`), and read without.
+# A text that a spreadsheet takes for a formula is written with an apostrophe (`quoted`), and read without it.
 QUOTED = re.compile(r"'+[=+\-@\t\r]")
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 HINT = re.compile(r'"?sep=([^"\n])"?[ \r\n]*', re.IGNORECASE)  # Excel's line that names the delimiter.

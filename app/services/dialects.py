@@ -84,6 +84,6 @@ def next_ids(session: DbSession, model: type[Base], count: int) -> list[int]:
     if session.get_bind().dialect.name == "postgresql":
         each = func.nextval(func.pg_get_serial_sequence(name, "id"))
         return [*session.scalars(select(each).select_from(func.generate_series(1, count)))]
-    # There is one writer only, and it has begun.
+    # SQLite has one writer, and this transaction is it.
     last = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": name}) or 0
     return [*range(last + 1, last + 1 + count)]

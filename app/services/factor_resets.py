@@ -25,7 +25,7 @@ from app.services.policy import Policy
 from app.services.sessions import Sessions
 from app.tasks import ResetFactors, SendFactorReset
 
-# What is younger, a thief may have added: it cannot cancel a reset.
+# An attacker may have added a younger one, so it can't cancel a reset.
 OLDER_BY = timedelta(days=7)
 
 

@@ -110,7 +110,7 @@ class ImportWorker:
         if user is None or USERS_IMPORT not in permissions:
             raise UnreadableFile("The user who started this import can no longer import users.")
         now = self.clock()
-        # What the check shows is what would be done after a confirmation; it is asked for at the start.
+        # The check shows the result after a confirmation, which is required at the start.
         is_confirmed = user_import.is_confirmed or user_import.phase == Phase.CHECKING
         return Principal(
             user_id=user.id,
@@ -402,7 +402,7 @@ def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 def _check_there(user: User) -> None:
     if user.deleted_at is not None:
         raise AccountError("The account is deleted. Restore it first.")
-    # Whoever registered with this address, perhaps not its owner, must not get anything by it.
+    # The person who signed up with this address may not be its owner, and must not gain anything.
     if not user.is_verified():
         raise AccountError("The user hasn't confirmed this email address.")
 

@@ -107,7 +107,7 @@ class Invitations:
         self.links.end_all(user_id, Purpose.INVITATION)
         self.session.delete(invitation)
         self.session.flush()
-        # Unless somebody has registered with this address meanwhile.
+        # Unless an account with this address was created since.
         waiting = (User.id == user_id, User.email_verified_at.is_(None), User.hashed_password.is_(None))
         self.session.execute(delete(User).where(*waiting))
         self.audit.record("invitation.revoked", subject_id=user_id)

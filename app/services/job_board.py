@@ -19,7 +19,7 @@ from app.services.lifetimes import Lifetimes
 from app.tasks import Task
 
 RETRYING = "retrying"
-# What a list can be narrowed to: the states, with the waiting jobs that failed before apart from the others.
+# Filters of the list: the states, and waiting jobs that failed before.
 SITUATIONS = ("waiting", "running", RETRYING, "dead", "done", "cancelled")
 ENDED_BADLY = ("dead", "cancelled")
 MAX_RETRIED = 10_000

@@ -87,7 +87,7 @@ class JobQueue:
     def was_enqueued(self, dedupe_key: str) -> bool:
         return self.session.scalar(select(Job.id).where(Job.dedupe_key == dedupe_key)) is not None
 
-    # ── what a worker does ──
+    # ── workers ──
 
     def claim(self, job_id: int, *, worker: str | None = None) -> Claim | None:
         """Claim the job until its lease ends; None if it is not due, held, or finished."""
@@ -134,7 +134,7 @@ class JobQueue:
             raise JobCancelled
 
     def hand_back(self, claim: Claim) -> None:
-        """Let another worker continue from the last position immediately; the attempt does not count. Raises LeaseLost."""
+        """Let another worker continue from the last position; the attempt does not count. Raises LeaseLost."""
         now = self.clock()
         self._put_back(claim, run_after=now, notified_at=now, max_attempts=Job.max_attempts + 1)
         self.notify(DueJob(claim.job_id, Task.kinds[claim.kind].queue))
@@ -182,7 +182,7 @@ class JobQueue:
             raise LeaseLost
         return cast("datetime | None", row.cancel_requested_at)
 
-    # ── what the schedule does ──
+    # ── the schedule ──
 
     def rescue(self, *, queues: Collection[str] = QUEUES, at_most: int = 500) -> int:
         """Notify these queues again of due jobs that no worker holds; returns how many.

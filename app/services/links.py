@@ -26,7 +26,7 @@ class Undoable:
 
     @classmethod
     def read(cls, kind: Target, values: Mapping[str, Any]) -> Undoable | None:
-        """Return it from the details of an audit event, or None for an event of an earlier release or without details."""
+        """Return it from the details of an audit event, or None for an old event or one without details."""
         if "added_id" not in values:
             return None
         return cls(kind, values["added_id"], datetime.fromisoformat(values["added_at"]))

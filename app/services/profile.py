@@ -143,7 +143,7 @@ class Profile:
             self.audit.record("email.change_undone", subject_id=user.id, before=before, after=change.old_email)
         else:
             self.audit.record("email.change_undone", subject_id=user.id)
-        # Whoever asked for the change knew the password; the owner chooses a new one with a link to the old address.
+        # The person who requested it knew the password, so the owner chooses a new one, by a link to the old address.
         user.hashed_password = None
         self.connections.remove_added_since(user.id, change.requested_at)
         self.factors.remove_added_since(user.id, change.requested_at)

@@ -20,7 +20,7 @@ from app.services.sessions import Sessions
 from app.tasks import SendTokenReused
 
 PREFIX = "ghr_"
-# Two tabs that refresh at once, or a lost answer, are not a theft.
+# Two tabs that refresh at once, or a lost response, are not a theft.
 GRACE = timedelta(seconds=30)
 
 

@@ -107,7 +107,7 @@ class Roles:
         of_role = holders.where(Role.name == name).order_by(user_roles.c.user_id.desc())
         return list(self.session.scalars(of_role.limit(limit)))
 
-    # ── what a role is ──
+    # ── contents of a role ──
 
     def create(self, spec: RoleSpec, *, by: Actor) -> Role:
         """Raises InvalidRole, RoleTaken, NotAllowed."""
@@ -250,7 +250,7 @@ def spec_of(role: Role) -> RoleSpec:
     return RoleSpec(
         name=role.name,
         description=role.description,
-        # What is no longer declared is dropped with the next change.
+        # Permissions that no longer exist are dropped with the next change.
         permissions=frozenset(role.permissions) & {EVERYTHING, *PERMISSIONS},
         requires_second_factor=role.requires_second_factor,
         administrators_only=role.administrators_only,

@@ -63,7 +63,7 @@ class WeeklyEntry(Entry):
         return begin if begin <= at else _six_in_the_morning(begin.date() - timedelta(days=7), zone)
 
     def next_begin(self, at: datetime, zone: tzinfo) -> datetime:
-        # Not a week of hours: clocks may change meanwhile.
+        # Not 168 hours: daylight saving time may change.
         return _six_in_the_morning(self.begin(at, zone).date() + timedelta(days=7), zone)
 
 

@@ -206,7 +206,7 @@ class SignIn:
         )
         device_token = None
         if in_browser:
-            # A token that this account does not know could have been planted by somebody else.
+            # An attacker could have planted a token that this account does not know.
             device_token = visit.device_token if is_known and visit.device_token else new_token()
             self.sessions.remember_device(user_id, device_token)
         self.audit.record(

@@ -119,7 +119,7 @@ class Users:
             self.roles.give(user, role, by=by)
         return user
 
-    # ── what is known of them ──
+    # ── reading ──
 
     def rename(self, user: User, name: str, *, by: Actor) -> None:
         self.policy.check(by, USERS_EDIT, user)
@@ -296,7 +296,7 @@ class Users:
         nobody = update(UserImportRow).where(UserImportRow.email == user.email).values(email="", name="", reason=None)
         self.session.execute(nobody.execution_options(synchronize_session=False))
         self.session.execute(delete(User).where(User.id == user.id))
-        # A trigger keeps the details of whoever is still there.
+        # A trigger keeps the details of users that still exist.
         self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))
         self.audit.record("user.erased", subject_id=user.id)
 

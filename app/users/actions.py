@@ -204,7 +204,7 @@ def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, message
     return done(message, to="users.show", user_id=user_id)
 
 
-# ── acting as somebody ──
+# ── impersonation ──
 
 
 @bp.route("/<id:user_id>/impersonate", methods=["GET", "POST"])

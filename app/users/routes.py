@@ -125,7 +125,7 @@ def _wanted(query: dict[str, str]) -> UserFilter:
     try:
         after = read_cursor(request.args.get("after"), of=query)
     except InvalidInput:
-        after = None  # A page that is no more, or of another list: begin with the first.
+        after = None  # The cursor of an old page or another list: start with the first page.
     return UserFilter(
         order=order,
         descending=query["sort"].startswith("-"),

@@ -70,7 +70,7 @@ def add_security_headers(response: Response) -> None:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Return the policy. Chromium also checks redirects after a form, for example to another application after sign-in."""
+    """Return the policy. Chromium also checks redirects after a form, like one to another application after sign-in."""
     apps = " ".join(settings.return_origins)
     return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {apps}".rstrip())
 

@@ -33,7 +33,7 @@ from app.web.views import View, mark_view, view_property
 log = logging.getLogger(__name__)
 
 TOKEN = "sid"
-PRIVILEGES = "may"  # A hash of what the session could do at its last request.
+PRIVILEGES = "may"  # A hash of the session's privileges at its last request.
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
 CHALLENGE = "challenge:"  # The prefix of the entries of `app/web/challenges.py`.
 MAX_COOKIE_BYTES = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
@@ -112,7 +112,7 @@ def init_app(app: Flask) -> None:
 
 def principal() -> Principal | None:
     """Who is signed in, or None."""
-    user = g.get("_login_user") or current_user._get_current_object()  # Where Flask-Login keeps what it has loaded.
+    user = g.get("_login_user") or current_user._get_current_object()  # Flask-Login stores the loaded user there.
     return user if isinstance(user, Principal) else None
 
 
@@ -168,7 +168,7 @@ def _load(request: Request) -> Principal | None:
     if credential is None:
         return None
     g.origin = Origin(visit(), credential.principal)
-    # Only where a view says so: elsewhere the header would be a way to use a session or a key without a sign.
+    # Only on views that allow it: elsewhere the header would hide the use of a session or key.
     if "HTTP_X_BACKGROUND" in request.environ and view_property("refreshes_itself"):
         return credential.principal
     _note_use(credential)
@@ -308,7 +308,7 @@ def _privileges(permissions: frozenset[str], impersonator_id: int | None) -> str
     return token_hash(f"{impersonator_id} {sorted(permissions)}")[:12]
 
 
-# ── what a provider said of who uses this browser, until they say whose account it is ──
+# ── an identity that a provider has confirmed in this browser, until it is connected ──
 
 
 def keep_pending(oauth_identity: Identity) -> str:
@@ -342,7 +342,7 @@ def drop_pending() -> None:
     session.pop(PENDING, None)
 
 
-# ── half signed in: a password or a provider has been believed, and a second factor is still asked for ──
+# ── a sign-in that waits for its second factor ──
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def page(
 
 
 def _everywhere() -> dict[str, Any]:
-    # An error page must not use what may have failed.
+    # An error page must not use parts that may have failed.
     asks = not g.get("asks_nothing")
     site_settings = site() if asks else g.get("site", Site())
     return {

@@ -21,7 +21,7 @@ from app.web.views import mark_view
 
 log = logging.getLogger(__name__)
 
-# Each returns None, or the answer that replaces the view's; refusals are raised.
+# Each returns None, or a response that replaces the view's; refusals are raised.
 BEFORE_VIEW = (
     start_request,
     check_host,
@@ -35,7 +35,7 @@ BEFORE_VIEW = (
     check_csrf,
 )
 
-# Each changes the answer in place. Flask writes the session cookie after them.
+# Each changes the response in place. Flask writes the session cookie after them.
 AFTER_VIEW = (
     renew_token,
     set_cookies,

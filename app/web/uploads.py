@@ -14,7 +14,7 @@ from app.unit_of_work import unit_of_work
 from app.web.views import View, mark_view, view_property
 
 KEPT_FOR = timedelta(days=1)
-# What a form adds to its file.
+# The size of a form around its file.
 AROUND = 64 * 1024
 
 
