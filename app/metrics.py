@@ -70,7 +70,7 @@ class Metrics:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.stat().st_uid != os.geteuid():
-                raise PermissionError("it belongs to somebody else")
+                raise PermissionError("it belongs to another user")
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
             self._folder, self._defined = folder, self._defined or _Defined()
         except OSError as problem:

@@ -226,7 +226,7 @@ class Client:
         if "email" not in claims and "userinfo_endpoint" in metadata:
             user_claims = self._user_info(session, metadata)
             if user_claims.get("sub") != claims["sub"]:
-                raise ProviderRefused("the user info is of somebody else")
+                raise ProviderRefused("the user info is about another user")
         verified = user_claims.get("email_verified")
         is_confirmed = self._provider.trust_email or verified is True or verified == "true"
         when = claims.get("auth_time")

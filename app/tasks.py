@@ -88,7 +88,7 @@ class SendPasswordChanged(WarningTask, kind="send_password_changed", title="Noti
 
 @dataclass(frozen=True)
 class SendConnectionAdded(WarningTask, kind="send_connection_added", title="Notify of connected account"):
-    """Notice that a provider's identity can sign in to the account from now on; `event_id` says which and when."""
+    """Notify of a new connected account; `event_id` names the event."""
 
     user_id: int
     event_id: int

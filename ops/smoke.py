@@ -1,7 +1,7 @@
 """Ask a running site whether it serves as it should: `python3 ops/smoke.py https://accounts.example.com [--wait 60]`.
 
 Needs nothing but Python. It changes nothing; with SMOKE_EMAIL and SMOKE_PASSWORD in the environment it also signs that
-account in and out through the API. A certificate of one's own is trusted through SSL_CERT_FILE. Exit code 1 if a check
+account in and out through the API. A private certificate is trusted through SSL_CERT_FILE. Exit code 1 if a check
 failed.
 """
 
@@ -138,7 +138,7 @@ def private(site: Site) -> None:
     expect(400 <= other.status < 500, f"a form sent by another site is answered with {other.status}")
     if site.parts.hostname not in LOCAL:
         status = site.ask("/metrics").status
-        expect(status in {401, 403, 404}, f"/metrics is open to everybody ({status}); set METRICS_TOKEN")
+        expect(status in {401, 403, 404}, f"/metrics is public ({status}). Set METRICS_TOKEN")
 
 
 def address(site: Site) -> None:

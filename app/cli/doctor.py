@@ -38,7 +38,7 @@ OVERDUE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`state` is ok, warning or error; `advice` says what to do, empty when all is well."""
+    """A result: `state` is ok, warning or error; `advice` is the fix, or empty."""
 
     what: str
     state: str
@@ -124,8 +124,8 @@ def check_database() -> Iterator[Finding]:
         current_revision()
     except SQLAlchemyError as problem:
         reason = first_line(problem)
-        mend = next((advice for words, advice in DATABASE_CAUSES if words in reason), "check DATABASE_URL")
-        yield Finding("database", "error", f"{reason}; {mend}")
+        fix = next((advice for words, advice in DATABASE_CAUSES if words in reason), "check DATABASE_URL")
+        yield Finding("database", "error", f"{reason}; {fix}")
         return
     _, migrations = schema_state()
     yield from _about_database()

@@ -288,7 +288,7 @@ class Factors:
         return self.session.scalar(select(Authenticator).where(Authenticator.credential_id == credential_id))
 
     def add_passkey(self, principal: Principal, new: NewPasskey, *, name: str, recovery: Sequence[str]) -> str:
-        """Let it prove from now on who `principal` is. As the first factor, it does what `confirm_totp` says.
+        """Add a passkey. As the first factor, it has the effects of `confirm_totp`.
 
         Returns this session's new token. Raises TooManyPasskeys, PasskeyTaken.
         """

@@ -39,7 +39,7 @@ from app.tasks import ExportOwnData
 PURPOSE = "own-data"
 LIVES = timedelta(days=7)
 ROWS_AT_ONCE = 500
-# What stands for a credential stays here, as every hash: whoever gets the copy must not be able to sign in with it.
+# Credentials and hashes are left out: nobody must be able to sign in with the copy.
 SECRET = {"hashed_password", "salt", "digest", "once_key", "secret"}
 HIDDEN_FIELDS: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
 # Each table with rows of a person, and the column that says whose.

@@ -290,7 +290,7 @@ def _by_rank(who: Holder, held: frozenset[str], *, otherwise: Decision) -> Decis
 
 
 def _beyond(who: Holder, held: frozenset[str]) -> str:
-    return f"This takes somebody who holds {', '.join(sorted(held - who.permissions))} too."
+    return f"You also need {', '.join(sorted(held - who.permissions))}."
 
 
 def _this(resource: Resource) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

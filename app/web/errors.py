@@ -153,7 +153,7 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(away, _database_away)
     app.register_error_handler(ProgrammingError, _statement_refused)
     for changed in (IntegrityError, NoResultFound, StaleDataError):
-        app.register_error_handler(changed, _changed_meanwhile)
+        app.register_error_handler(changed, _changed_since)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -252,7 +252,7 @@ def _statement_refused(problem: ProgrammingError) -> ResponseReturnValue:
     return _unexpected(problem) if schema_state() == ("ok", "ok") else _database_away(problem)
 
 
-def _changed_meanwhile(problem: Exception) -> ResponseReturnValue:
+def _changed_since(problem: Exception) -> ResponseReturnValue:
     """Respond to a row that another request deleted or changed between two statements."""
     if isinstance(problem, IntegrityError) and not _is_foreign_key(problem):
         return _unexpected(problem)

@@ -104,7 +104,7 @@ def test_nobody_reaches_beyond_what_they_hold(app, root, people, clerk):
         editor.delete(f"/roles/{clerk['id']}"),
     ):
         assert (answer.status_code, code(answer)) == (403, "forbidden")
-        assert "takes somebody who holds users:" in answer.json["message"]
+        assert "You also need users:" in answer.json["message"]
     assert editor.post("/roles", {"name": "narrow", "permissions": ["roles:read"]}).status_code == 201
 
 

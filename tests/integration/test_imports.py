@@ -178,7 +178,7 @@ def test_nobody_grants_or_changes_more_than_they_hold(app, clerk, people, upload
 
     outcomes = report(clerk, page)
     assert [outcomes[number][0] for number in (2, 3, 4, 5)] == ["refused", "refused", "refused", "new"]
-    assert "This takes somebody who holds" in outcomes[2][1]
+    assert "You also need" in outcomes[2][1]
     start(app, clerk, page)
     assert users(app)["root@example.com"] == ("Root", ["administrator"])
     assert users(app)["clerk@example.com"][1] == ["clerk"]

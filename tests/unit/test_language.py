@@ -1,0 +1,26 @@
+"""Plain language: phrases that no reader of pages, emails, commands and code should meet."""
+
+import re
+
+from app.settings import ROOT
+
+PHRASES = re.compile(
+    r"all is well|[Ww]as it you\?|[Ii]t was you\?|from now on|\bany more\b(?! \w)|\bno more\b(?! \w)|[Ww]hoever|\b[Ss]omebody|[Ee]verybody|\bof theirs\b"
+    r"|\bmade-up\b|\b(?:is|are|was|were) told\b|\b[Oo]ne's own\b|\bmay they\b|\bis nobody's\b|\bword of it\b|\bdead codes?\b"
+)
+FILES = sorted(
+    path
+    for folder in ("app", "bench", "ops")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {".py", ".html", ".txt", ".js", ".css", ".yml", ".service"} and "vendor" not in path.parts
+)
+
+
+def test_language_is_plain():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in FILES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if PHRASES.search(line)
+    ]
+    assert found == []
