@@ -156,7 +156,7 @@ def test_an_editor_gives_what_they_hold_and_leaves_wider_roles_alone(client, app
     assert not form.has(f'input[value="{USERS_DELETE}"]')
     assert client.post("/admin/roles/new", {"name": "x", "permissions": [USERS_DELETE]}).status_code == 422
     refused = client.get(f"/admin/roles/{wide}/edit")
-    assert (refused.status_code, "This takes somebody who holds users:delete too." in refused.text) == (403, True)
+    assert (refused.status_code, "You also need users:delete." in refused.text) == (403, True)
     assert client.post(f"/admin/roles/{wide}/delete", {}, page="/admin/roles").status_code == 403
     page = client.page(f"/admin/roles/{wide}")
     assert not page.has("main form")

@@ -466,7 +466,7 @@ def test_a_manager_gives_nobody_a_role_at_once(manager, ada, admin):
     refused = manager.post("/users/bulk", sent, page="/users")
     assert refused.location == "/users"
     looked = Page(manager.post("/users/bulk", {"act": "end_sessions", "users": [str(admin.id)]}, page="/users").text)
-    assert "This takes somebody who holds" in looked.text("#left-out ~ dl")
+    assert "You also need" in looked.text("#left-out ~ dl")
 
 
 # ── invitations ──

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # For `localhost`, made once for a hundred years; the key protects nothing but these tests.
 CERTIFICATE = Path(__file__).with_name("certificate") / "certificate.pem"
 KEY = CERTIFICATE.with_name("key.pem")
+PORTS = range(20000, 32000)  # below those of Linux for clients and for port 0, 32768 to 60999
 
 
 def worker_name() -> str:
@@ -27,13 +29,20 @@ def run_folder() -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def one_worker_at_a_time(name: str) -> Iterator[None]:
     with (run_folder() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def free_port() -> int:
+    """A port that no other test of this run gets, and that the system gives to no client or listener by itself."""
+    with one_worker_at_a_time("ports"):
+        last = run_folder() / "port"
+        port = int(last.read_text()) if last.exists() else secrets.choice(PORTS)
+        while True:
+            port = port + 1 if port + 1 in PORTS else PORTS.start
+            last.write_text(str(port))
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                return port
