@@ -46,7 +46,7 @@ def audit() -> ResponseReturnValue:
         asked=SimpleNamespace(**query),
         is_filtered=bool(kept),
         events=[_shown(event) for event in rows],
-        kinds={"": "Anything"} | {kind: kind for kind in sorted(SENTENCES)},
+        kinds={"": "All events"} | {kind: kind for kind in sorted(SENTENCES)},
         exports={
             "CSV": url_for("admin.export_audit_csv", **kept),
             "JSON Lines": url_for("admin.export_audit_json_lines", **kept),

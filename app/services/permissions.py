@@ -8,6 +8,8 @@ from app.models import Role
 
 EVERYTHING = "*"
 PERMISSIONS: dict[str, str] = {}
+# Headings of the groups whose name alone does not say what they are for.
+HEADINGS = {"audit": "Audit log", "mail": "Emails", "site": "Site settings"}
 # What the owner of a resource may do with it without holding the permission.
 OF_OWNERS: set[str] = set()
 
@@ -45,10 +47,11 @@ def permissions_of(roles: Iterable[Role]) -> frozenset[str]:
 
 
 def by_group(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Declared permissions and scopes with their sentences, under the part before the colon."""
+    """Group permissions and scopes by the part before the colon: {heading: {name: sentence}}."""
     groups: dict[str, dict[str, str]] = {}
     for name in sorted(names):
-        groups.setdefault(name.partition(":")[0], {})[name] = sentence_of(name)
+        group = name.partition(":")[0]
+        groups.setdefault(HEADINGS.get(group, group.capitalize()), {})[name] = sentence_of(name)
     return groups
 
 

@@ -78,7 +78,7 @@ def show(user_id: int) -> ResponseReturnValue:
     return page(
         "users/show.html",
         user=shown(user),
-        may=_may(who, services, user),
+        allowed=_allowed(who, services, user),
         is_oneself=user.id == who.user_id,
         has_factor=services.factors.has_any(user.id),
         factor_reset=services.factor_resets.find_open(user.id),
@@ -168,7 +168,7 @@ def shown(user: User) -> SimpleNamespace:
     )
 
 
-def _may(who: Principal, services: Work, user: User) -> SimpleNamespace:
+def _allowed(who: Principal, services: Work, user: User) -> SimpleNamespace:
     """Which acts to offer; the services decide again."""
     permissions = {
         "edit": USERS_EDIT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from copy import copy
@@ -18,6 +19,9 @@ from werkzeug.exceptions import HTTPException
 
 from app.web.routing import LazyRule
 
+INDENTATION = re.compile(r"^[ \t]+", re.MULTILINE)
+PREFORMATTED = re.compile(r"<(pre|textarea)\b")
+
 
 class Template(jinja2.Template):
     """A template whose macros are created once when others import it: no template has globals of its own."""
@@ -29,8 +33,8 @@ class Template(jinja2.Template):
 class Environment(flask.templating.Environment):
     """Templates share one dict of globals: Jinja would copy a chain of two for each page and each import in it.
 
-    `constants` names the globals whose attributes, and whose results for constant arguments, never change. They are
-    read when a template is compiled, and become part of its text.
+    `constants` names the globals that never change, nor their attributes, nor their results for constant arguments.
+    They are read when a template is compiled, and become part of its text.
     """
 
     template_class = Template
@@ -38,6 +42,12 @@ class Environment(flask.templating.Environment):
     def __init__(self, app: Flask, **options: Any) -> None:
         self.constants: set[str] = set()
         super().__init__(app, **options)
+
+    def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
+        """Drop the indentation of an HTML template, so that pages stay small. `<pre>` and `<textarea>` keep theirs."""
+        if name and name.endswith(".html") and not PREFORMATTED.search(source):
+            source = INDENTATION.sub("", source)
+        return super().preprocess(source, name, filename)
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         return self.globals if d is None else super().make_globals(d)
@@ -62,6 +72,13 @@ class _Fold(NodeTransformer):
             ):  # Not for this request, or ever.
                 constant: Any = self._environment.globals[node.node.name]  # type: ignore[attr-defined]
                 return nodes.Const(constant(*(arg.as_const() for arg in node.args)), lineno=node.lineno)
+        return node
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802
+        if node.ctx == "load" and self._is_constant(node):
+            value = self._environment.globals[node.name]
+            if isinstance(value, str):
+                return nodes.Const(value, lineno=node.lineno)
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import Busy, InvalidInput
 from app.extensions import now, settings
+from app.services.permissions import PERMISSIONS
 from app.services.site_settings import Site
 from app.settings import Settings
 from app.unit_of_work import reading
@@ -37,7 +38,11 @@ def init_app(app: Flask, settings: Settings) -> None:
     environment = cast(Environment, app.jinja_env)
     environment.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
     environment.globals["draw_input"] = draw_input
-    environment.constants = {"site", "url_for"} if settings.is_development else {"site", "url_for", "asset"}
+    permissions = {name.upper().replace(":", "_").replace("-", "_"): name for name in PERMISSIONS}
+    environment.globals.update(permissions, may=may)
+    environment.constants = {"site", "url_for", *permissions}
+    if not settings.is_development:
+        environment.constants.add("asset")
     app.context_processor(_everywhere)
 
 
@@ -57,6 +62,16 @@ def page(
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+def may(permission: str) -> bool:
+    """Return whether the signed-in user has a permission, for templates: `may(USERS_READ)`.
+
+    Raises KeyError for a permission that is not declared.
+    """
+    PERMISSIONS[permission]
+    who = principal()
+    return who is not None and permission in who.permissions
 
 
 def _everywhere() -> dict[str, Any]:

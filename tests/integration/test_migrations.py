@@ -96,6 +96,28 @@ def test_the_copied_table_of_roles_keeps_its_rows_and_holders(fresh_app):
             ]  # fmt: skip
 
 
+def test_migration_of_role_descriptions_keeps_those_that_were_edited(fresh_app):
+    def descriptions():
+        with fresh_app.app_context():
+            return dict(db.session.execute(text("SELECT name, description FROM roles")).all())
+
+    flask(fresh_app, "db", "upgrade", "0022")
+    before = descriptions()
+    with fresh_app.app_context():
+        db.session.execute(text("UPDATE roles SET description = 'Our own words.' WHERE name = 'manager'"))
+        db.session.commit()
+
+    flask(fresh_app, "db", "upgrade", "0023")
+    assert descriptions() == {
+        "administrator": "All permissions.",
+        "manager": "Our own words.",
+        "member": "Manages their own account.",
+    }
+
+    flask(fresh_app, "db", "downgrade", "0022")
+    assert descriptions() == before | {"manager": "Our own words."}
+
+
 def test_upgrading_twice_changes_nothing(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("ada@example.com")
