@@ -69,14 +69,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep imported modules out of garbage collections, which took a tenth of the time."""
+    """Exclude imported modules from garbage collection, which took a tenth of the run."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    logging.getLogger().handlers.clear()  # They write to a stream that pytest has closed.
+    logging.getLogger().handlers.clear()  # Their stream is closed by pytest.
     if not hasattr(config, "workerinput"):
         shutil.rmtree(run_folder(), ignore_errors=True)
 
@@ -129,14 +129,14 @@ def _provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def provider(_provider: Provider) -> Provider:
-    """A provider, Acme, that tells the truth unless told otherwise."""
+    """A fake provider, Acme; a test changes its responses to make it misbehave."""
     _provider.reset()
     return _provider
 
 
 @pytest.fixture
 def smtp_server(_smtp_server: SmtpServer) -> SmtpServer:
-    """A mail server that takes everything unless told otherwise."""
+    """An SMTP server that accepts everything; a test changes `answers` to refuse."""
     _smtp_server.reset()
     return _smtp_server
 
@@ -152,7 +152,7 @@ def redis_url(valkey: EmbeddedValkey) -> str:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The URL of a migrated database without people."""
+    """The URL of a migrated database without users."""
     if request.param == "postgresql":
         return emptied(request.getfixturevalue("postgres"))
     return copied(request.getfixturevalue("sqlite_template"), folder)
@@ -160,7 +160,7 @@ def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
 
 @pytest.fixture
 def folder() -> Path:
-    """An empty folder, which has the same path for every test of this worker."""
+    """An empty folder whose path is the same for every test of this worker."""
     folder = run_folder() / f"test-{worker_name()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -172,7 +172,7 @@ def folder() -> Path:
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, folder: Path, database_url: str, redis_url: str) -> Settings:
-    """Cheap hashes and generous limits; `@pytest.mark.settings(...)` says otherwise."""
+    """Cheap hashes and generous limits; `@pytest.mark.settings(...)` changes them."""
     values: dict[str, Any] = {
         "environment": "testing",
         "secret_key": SIGNING_KEY,
@@ -192,10 +192,10 @@ def settings(request: pytest.FixtureRequest, folder: Path, database_url: str, re
 
 def _make(settings: Settings) -> Flask:
     app = create_app(settings)
-    # The limiter is one for the process: what a dead queue taught it in another test is forgotten.
+    # The limiter is shared by the process: forget that an earlier test had no queue.
     limiter._storage_dead = False
     limiter._check_backend_count = 0
-    # Compiled once is enough for the templates of all applications with the same constants.
+    # Applications with the same constants share their compiled templates.
     constants = f"{vars(app.jinja_env.globals['site'])} {settings.path_prefix}"
     folder = run_folder() / f"templates-{hashlib.sha256(constants.encode()).hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
@@ -205,7 +205,7 @@ def _make(settings: Settings) -> Flask:
 
 @pytest.fixture
 def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]:
-    """Make an application for this test alone, with some of its settings changed."""
+    """Create an application for this test with changed settings."""
     made: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
@@ -240,7 +240,7 @@ def keep_app(
         if key not in _kept:
             _kept[key] = _make(wanted), vars(limiter).copy()
         app, limiter_state = _kept[key]
-        # The limiter and the log are one for the process, and belong to whichever application was made last.
+        # The limiter and the log are shared by the process and belong to the application created last.
         vars(limiter).update(limiter_state)
         init_logs(wanted)
         wanted.make_instance()
@@ -259,7 +259,7 @@ def _plain(value: Any) -> Any:
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], keep_app: Callable[..., Flask]) -> Flask:
-    """The application, set as the test's markers say."""
+    """The application, configured by the test's markers."""
     return make_app() if any(request.node.iter_markers("own_app")) else keep_app()
 
 
@@ -271,22 +271,22 @@ def fresh_app(make_app: Callable[..., Flask], database_url: str, tmp_path: Path)
 
 @pytest.fixture
 def clock() -> Clock:
-    """The application's time, which stands still until it is told to move."""
+    """The application's clock, which stands still until a test moves it."""
     return Clock()
 
 
-# ── people and what they use ──
+# ── users and their clients ──
 
 
 @pytest.fixture
 def client(app: Flask) -> Browser:
-    """Somebody's browser."""
+    """A browser."""
     return Browser(app)
 
 
 @pytest.fixture
 def new_browser(app: Flask) -> Callable[..., Browser]:
-    """Make another browser, which knows nothing of the first."""
+    """Create another browser without cookies."""
     return lambda **how: Browser(app, **how)
 
 
@@ -315,13 +315,13 @@ def signed_in(client: Browser, ada: Person) -> Browser:
 
 @pytest.fixture
 def mailbox(app: Flask) -> Mailbox:
-    """The mails that were sent; reading it does the due jobs first."""
+    """The emails sent so far; reading it runs the due jobs first."""
     return Mailbox(app)
 
 
 @pytest.fixture(name="work_off")
 def _work_off(app: Flask) -> Callable[[], int]:
-    """Do the jobs that are due."""
+    """Run the due jobs."""
     return lambda: work_off(app)
 
 
@@ -335,7 +335,7 @@ def flask(app: Flask) -> Callable[..., Result]:
 
 
 class Log:
-    """What was logged since the test began, as text and as one object a line."""
+    """Log records since the test started, as text and as one object per line."""
 
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream

@@ -12,7 +12,7 @@ from tests.support.databases import copied
 from tests.support.deployment import Deployment
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Without a sandbox it runs as root too, as it does in containers; it opens nothing but our own pages.
+# Chromium runs without a sandbox because tests may run as root; it opens only our own pages.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -47,7 +47,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory, sqlite_template, chromium, _provider):
-    """One for each test process, in development, so that its mails can be read in the mailbox."""
+    """A deployment for each test process, in development, so that its emails can be read in the mailbox."""
     folder = tmp_path_factory.mktemp("deployment")
     copied(sqlite_template, folder)
     deployment = Deployment(folder, environment="development", mail_url="", **_provider.environment())
@@ -65,7 +65,7 @@ def deployment(tmp_path_factory, sqlite_template, chromium, _provider):
 
 @pytest.fixture(scope="session")
 def profile(chromium, deployment):
-    """One browser profile for all tests: a new one for each would cost more than most tests."""
+    """One browser profile for all tests: creating one takes longer than most tests."""
     context = chromium.new_context(base_url=deployment.url, viewport=size(DESKTOP), locale="en-GB")
     context.set_default_timeout(10_000)
     context.new_page()
@@ -87,7 +87,7 @@ def visitor(profile, deployment):
 
 @pytest.fixture
 def arrive(chromium, deployment):
-    """Somebody at a browser of their own: `arrive(phone=True)`, `arrive(java_script_enabled=False)` ..."""
+    """Open another browser: `arrive(phone=True)`, `arrive(java_script_enabled=False)`."""
     arrived = []
 
     def make(*, phone=False, **how):

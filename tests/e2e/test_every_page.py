@@ -26,11 +26,11 @@ from tests.support.html_checker import HtmlChecker, running_html_checker
 
 pytestmark = pytest.mark.browser
 
-# The rules of WCAG 2.2 at levels A and AA, and what axe's authors have found to matter besides.
+# WCAG 2.2 levels A and AA, and axe's best practices.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 AXE = Axe()
 
-# What answers a GET without being a page that people read.
+# GET endpoints that are not pages.
 NOT_PAGES = {
     "admin.export_audit_csv",
     "admin.export_audit_json_lines",
@@ -41,7 +41,7 @@ NOT_PAGES = {
     "users.import_report",
     "api.openapi",
     "auth.forward",
-    # They lead to a provider, and from there on.
+    # They redirect to a provider.
     "auth.oauth",
     "auth.callback",
     "dev.mail_html",
@@ -56,7 +56,7 @@ NOT_PAGES = {
     "home.security_txt",
     "home.theme",
     "static",
-    # They take a token out of the address and go on to a page that is here.
+    # They move a token from the URL to a cookie and redirect to a page listed here.
     "auth.open_email_change",
     "auth.open_invitation",
     "auth.open_keep_factors",
@@ -70,7 +70,7 @@ WAYS: dict[str, Callable[[Visitor], None]] = {}
 
 
 def way(name: str) -> Callable[[Callable[[Visitor], None]], Callable[[Visitor], None]]:
-    """Mark how somebody comes to the page `endpoint` or, after a colon, to one of its other states."""
+    """Register the function that opens the page `endpoint` or, after a colon, one of its other states."""
 
     def mark(how: Callable[[Visitor], None]) -> Callable[[Visitor], None]:
         WAYS[name] = how
@@ -80,7 +80,7 @@ def way(name: str) -> Callable[[Callable[[Visitor], None]], Callable[[Visitor], 
 
 
 def opened(name: str, path: str, *, signed_in: bool = False, roles: tuple[str, ...] = (), status: int = 200) -> None:
-    """A page that one comes to by its address alone."""
+    """Register a page that is opened by its URL alone."""
 
     def open_it(visitor: Visitor) -> None:
         if signed_in or roles:
@@ -237,7 +237,7 @@ def _(visitor: Visitor) -> None:
 
 
 def has_factor(visitor: Visitor) -> int:
-    """Somebody else, who has an authenticator app."""
+    """Another user with an authenticator app."""
     user_id: int = visitor.deployment.add_user(new_address("lost"), name="Grace Hopper", password=PASSWORD)
     with visitor.deployment.work() as work:
         now = work.clock()
@@ -411,7 +411,7 @@ def _(visitor: Visitor) -> None:
 
 @way("account.sessions")
 def _(visitor: Visitor) -> None:
-    # Signed in twice: the cookie of the first time is gone, its session is not.
+    # A second sign-in replaces the cookie and keeps the first session.
     visitor.is_signed_in(at=None).context.clear_cookies()
     visitor.sign_in()
     visitor.open("/account/sessions")
@@ -488,22 +488,22 @@ def _(visitor: Visitor) -> None:
 
 @way("users.edit")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Edit")
+    of_someone(visitor, "Edit")
 
 
 @way("users.deactivate")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Deactivate")
+    of_someone(visitor, "Deactivate")
 
 
 @way("users.impersonate")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Impersonate")
+    of_someone(visitor, "Impersonate")
 
 
 @way("account.profile: impersonated")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Impersonate")
+    of_someone(visitor, "Impersonate")
     visitor.fill(reason="They asked for help with their name.")
     visitor.press("Impersonate")
     assert "You're signed in as Charles Babbage" in visitor.page.locator("header").inner_text()
@@ -511,7 +511,7 @@ def _(visitor: Visitor) -> None:
 
 @way("users.show: deleted")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor)
+    of_someone(visitor)
     visitor.follow("Delete")
     visitor.fill(reason="They asked for it by letter.")
     visitor.press("Delete")
@@ -520,7 +520,7 @@ def _(visitor: Visitor) -> None:
 
 @way("users.show: why")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor)
+    of_someone(visitor)
     visitor.press("Check")
 
 
@@ -553,7 +553,7 @@ def _(visitor: Visitor) -> None:
 
 
 def imported(visitor: Visitor, *, rows: str, applies: bool = False) -> None:
-    """An import of this administrator, checked and if wished applied."""
+    """An import by this administrator, checked and optionally applied."""
     visitor.is_signed_in(roles=("administrator",), at="/users/import")
     visitor.page.get_by_label("CSV file").set_input_files(
         {"name": "people.csv", "mimeType": "text/csv", "buffer": f"email,name,roles\n{rows}".encode()}
@@ -617,7 +617,7 @@ def _(visitor: Visitor) -> None:
             lambda queue, claim: queue.heartbeat(claim, done=40_000, total=100_000),
             lambda queue, claim: queue.discard(claim, outcome="the user no longer exists"),
             lambda queue, claim: queue.retry_later(claim, outcome="the mail server is away"),
-            lambda queue, claim: queue.complete(claim, outcome="all is well"),
+            lambda queue, claim: queue.complete(claim, outcome="finished"),
         ):
             process_expired(work.job_queue, work.job_queue.claim(work.enqueue(NoOperation()), worker="web1:4711"))
     visitor.is_signed_in(roles=("administrator",), at="/admin/jobs")
@@ -679,7 +679,7 @@ def _(visitor: Visitor) -> None:
 
 @way("users.delete: refused")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Delete")
+    of_someone(visitor, "Delete")
     visitor.page.locator("form").last.evaluate("form => { form.noValidate = true }")
     visitor.press("Delete")
     assert "Enter a reason" in visitor.says()
@@ -687,12 +687,12 @@ def _(visitor: Visitor) -> None:
 
 @way("users.send_reset")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor, "Send reset link")
+    of_someone(visitor, "Send reset link")
 
 
 @way("users.end_sessions")
 def _(visitor: Visitor) -> None:
-    of_somebody(visitor)
+    of_someone(visitor)
     visitor.open(f"{visitor.path}/end-sessions")
 
 
@@ -734,8 +734,8 @@ def _(visitor: Visitor) -> None:
     visitor.open(f"{visitor.path}/delete")
 
 
-def of_somebody(visitor: Visitor, link: str | None = None) -> None:
-    """An administrator on somebody's page, or where a link there leads."""
+def of_someone(visitor: Visitor, link: str | None = None) -> None:
+    """Open a user's page as an administrator, or a page below it."""
     other = new_address("other")
     visitor.deployment.add_user(other, name="Charles Babbage", password=PASSWORD)
     with visitor.deployment.look() as look:
@@ -759,7 +759,7 @@ def wants_another_address(visitor: Visitor) -> None:
 
 
 def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
-    """A link as the worker would make it, without waiting for a mail."""
+    """Create a link as the worker would, without waiting for an email."""
     with visitor.deployment.work() as work:
         user = work.users.get_by_email(visitor.email)
         change = work.email_changes.find_pending(user.id)
@@ -773,12 +773,12 @@ def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
     return f"{path}/{token}"
 
 
-# ── another deployment, for what a good one never shows ──
+# ── a deployment with problems ──
 
 
 @pytest.fixture
 def troubled(sqlite_template, tmp_path) -> Iterator[str]:
-    """The address of a server in this process that takes nobody in and has pages that fail."""
+    """The URL of a server in this process with closed registration and failing pages."""
     settings = Settings(
         environment="testing",
         secret_key="k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt",
@@ -812,8 +812,8 @@ def html_checker(tmp_path_factory) -> Iterator[HtmlChecker]:
 # ── the tests ──
 
 
-def test_every_page_is_looked_at(deployment):
-    """All that a GET answers, but for endpoints of the API."""
+def test_every_page_is_covered(deployment):
+    """All GET endpoints except those of the API."""
     views = deployment.app.view_functions
     rules = {rule.endpoint for rule in deployment.app.url_map.iter_rules() if "GET" in rule.methods}
     rules -= {name for name in rules if hasattr(views[name], "spec")}
@@ -824,7 +824,7 @@ def test_every_page_is_looked_at(deployment):
 
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.deep
-def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visitor, html_checker, name):
+def test_page_is_accessible_fits_a_phone_and_logs_nothing(visitor, html_checker, name):
     WAYS[name](visitor)
 
     assert faults(visitor, name, html_checker) == []
@@ -832,14 +832,14 @@ def test_a_page_is_accessible_fits_a_phone_and_says_nothing_on_the_console(visit
 
 @pytest.mark.parametrize("status", [400, 405, 413, 415, 429, 500, 503])
 @pytest.mark.deep
-def test_an_error_page_is_accessible_and_fits_a_phone(visitor, troubled, html_checker, status):
+def test_error_page_is_accessible_and_fits_a_phone(visitor, troubled, html_checker, status):
     assert visitor.open(f"{troubled}/fails/{status}").status == status
 
     assert faults(visitor, f"error: {status}", html_checker) == []
 
 
 @pytest.mark.deep
-def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visitor, troubled, html_checker):
+def test_closed_registration_page_is_accessible_and_fits_a_phone(visitor, troubled, html_checker):
     visitor.open(f"{troubled}/auth/register")
 
     assert "is not accepting new accounts" in visitor.says()
@@ -847,7 +847,7 @@ def test_the_page_of_a_closed_registration_is_accessible_and_fits_a_phone(visito
 
 
 def faults(visitor: Visitor, name: str, html_checker: HtmlChecker) -> list[str]:
-    """What is wrong with the page as it stands: HTML errors, axe's findings in both schemes, widths it does not fit."""
+    """List HTML errors, axe's findings in both color schemes, and widths that the page does not fit."""
     page = visitor.page
     found = [f"HTML: {error}" for error in html_checker.errors(page.content())]
     for scheme in ("light", "dark"):
@@ -858,7 +858,7 @@ def faults(visitor: Visitor, name: str, html_checker: HtmlChecker) -> list[str]:
             if wide > width:
                 found.append(f"{wide} pixels wide on {width}")
             keep_picture(visitor, f"{name} {width} {scheme}")
-        # Only its colours differ in the dark.
+        # Only colors differ in dark mode.
         which = (
             {"type": "tag", "values": RULES} if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
         )
@@ -868,7 +868,7 @@ def faults(visitor: Visitor, name: str, html_checker: HtmlChecker) -> list[str]:
 
 
 def keep_picture(visitor: Visitor, name: str) -> None:
-    """Into the folder PICTURES, for whoever wants to look at all pages at once."""
+    """Save a screenshot to the folder PICTURES, so that all pages can be looked at."""
     folder = os.environ.get("PICTURES")
     if folder:
         visitor.page.screenshot(path=Path(folder) / f"{name.replace(': ', '-').replace(' ', '_')}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""Whole journeys, from the first page to the last."""
+"""Whole journeys in a browser, from the first page to the last."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, new_address
 pytestmark = pytest.mark.browser
 
 
-def test_from_sign_up_to_sign_out(visitor):
+def test_user_signs_up_signs_in_and_signs_out(visitor):
     visitor.open("/")
     visitor.follow("Sign up")
     visitor.fill(name="Ada Byron", email=visitor.email, password=PASSWORD)
@@ -54,7 +54,7 @@ def test_from_sign_up_to_sign_out(visitor):
     assert visitor.path == "/auth/login"
 
 
-def test_the_main_journey_works_without_javascript(arrive):
+def test_main_journey_works_without_javascript(arrive):
     visitor = arrive(java_script_enabled=False)
 
     visitor.register()
@@ -74,7 +74,7 @@ def test_the_main_journey_works_without_javascript(arrive):
     assert "You're signed out." in visitor.says()
 
 
-def test_a_forgotten_password_is_reset_by_mail_and_every_session_ends(visitor, arrive):
+def test_forgotten_password_is_reset_and_every_session_ends(visitor, arrive):
     visitor.is_signed_in()
     elsewhere = arrive()
 
@@ -96,7 +96,7 @@ def test_a_forgotten_password_is_reset_by_mail_and_every_session_ends(visitor, a
     assert visitor.mail("Your Gatehouse password")["text"]
 
 
-def test_after_signing_in_one_is_where_one_wanted_to_go(visitor):
+def test_sign_in_returns_to_the_requested_page(visitor):
     visitor.has_account().open("/account/sessions")
     assert visitor.path == "/auth/login"
 
@@ -106,7 +106,7 @@ def test_after_signing_in_one_is_where_one_wanted_to_go(visitor):
     assert visitor.path == "/account/sessions"
 
 
-def test_when_the_page_was_open_for_too_long_what_was_typed_is_still_there(visitor):
+def test_expired_form_keeps_input(visitor):
     visitor.open("/auth/register")
     visitor.fill(name="Ada Byron", email=visitor.email, password=PASSWORD)
     visitor.context.clear_cookies()
@@ -122,7 +122,7 @@ def test_when_the_page_was_open_for_too_long_what_was_typed_is_still_there(visit
     assert visitor.heading == "Check your email"
 
 
-def test_signed_in_too_an_expired_page_keeps_what_was_typed(visitor):
+def test_expired_form_keeps_input_when_signed_in(visitor):
     visitor.is_signed_in()
     visitor.fill(name="Countess of Lovelace")
     visitor.page.locator("main [name=csrf_token]").first.evaluate("field => field.value = 'stale'")
@@ -134,7 +134,7 @@ def test_signed_in_too_an_expired_page_keeps_what_was_typed(visitor):
     assert "Name saved." in visitor.says()
 
 
-def test_confirming_in_another_browser_asks_for_the_password(visitor, arrive):
+def test_confirmation_in_another_browser_asks_for_the_password(visitor, arrive):
     visitor.register()
     elsewhere = arrive()
     elsewhere.open(visitor.link_in("Confirm your email address"))
@@ -149,7 +149,7 @@ def test_confirming_in_another_browser_asks_for_the_password(visitor, arrive):
     assert "Email address confirmed." in elsewhere.says()
 
 
-def test_a_sign_in_before_confirming_offers_the_link_again(visitor):
+def test_sign_in_before_confirmation_offers_the_link_again(visitor):
     visitor.register()
     first = visitor.link_in("Confirm your email address")
     visitor.sign_in()
@@ -161,7 +161,7 @@ def test_a_sign_in_before_confirming_offers_the_link_again(visitor):
     assert visitor.heading in ("This link no longer works", "Confirm your email address")
 
 
-def test_a_new_address_is_confirmed_at_the_new_one_and_can_be_undone_from_the_old(visitor, arrive):
+def test_new_address_is_confirmed_and_undone_from_the_old(visitor, arrive):
     old, new = visitor.email, new_address("countess")
     visitor.is_signed_in().follow("Email")
     visitor.fill(email=new)
@@ -184,7 +184,7 @@ def test_a_new_address_is_confirmed_at_the_new_one_and_can_be_undone_from_the_ol
     assert visitor.path == "/auth/login", "the password that asked for the change is gone, too"
 
 
-def test_a_change_of_address_can_be_called_off(visitor):
+def test_email_change_is_cancelled(visitor):
     visitor.is_signed_in().follow("Email")
     visitor.fill(email=new_address("countess"))
     visitor.press("Change email")
@@ -194,7 +194,7 @@ def test_a_change_of_address_can_be_called_off(visitor):
     assert "Cancel change" not in visitor.says()
 
 
-def test_another_device_is_seen_and_signed_out_at_once(visitor, arrive):
+def test_another_device_is_listed_and_signed_out_at_once(visitor, arrive):
     visitor.is_signed_in()
     other = arrive(user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
     other.sign_in(email=visitor.email)
@@ -210,7 +210,7 @@ def test_another_device_is_seen_and_signed_out_at_once(visitor, arrive):
     assert other.path == "/auth/login"
 
 
-def test_all_other_devices_are_signed_out_together(visitor, arrive):
+def test_all_other_devices_are_signed_out(visitor, arrive):
     visitor.is_signed_in()
     others = [arrive(), arrive()]
     for other in others:
@@ -227,7 +227,7 @@ def test_all_other_devices_are_signed_out_together(visitor, arrive):
 
 
 @pytest.mark.parametrize("page", ["/account", "/account/activity", "/account/sessions"])
-def test_after_signing_out_the_back_button_shows_nothing_personal(visitor, page):
+def test_back_button_after_sign_out_shows_nothing_personal(visitor, page):
     visitor.is_signed_in()
     visitor.open(page)
     visitor.sign_out()
@@ -240,7 +240,7 @@ def test_after_signing_out_the_back_button_shows_nothing_personal(visitor, page)
     assert "Ada Byron" not in told
 
 
-def test_the_password_can_be_shown_and_hidden(visitor):
+def test_password_can_be_shown_and_hidden(visitor):
     visitor.open("/auth/login")
     field = visitor.page.locator("[name=password]")
     visitor.fill(password=PASSWORD)
@@ -251,7 +251,7 @@ def test_the_password_can_be_shown_and_hidden(visitor):
     assert field.get_attribute("type") == "password"
 
 
-def test_the_strength_of_a_password_is_told_while_it_is_typed(visitor):
+def test_password_strength_is_shown_while_typing(visitor):
     visitor.open("/auth/register")
     field, advice = visitor.page.locator("[name=password]"), visitor.page.locator("[data-strength] p")
     meter = visitor.page.locator("[data-strength] meter")
@@ -269,7 +269,7 @@ def test_the_strength_of_a_password_is_told_while_it_is_typed(visitor):
     assert advice.inner_text() == ""
 
 
-def test_somebody_from_a_company_provider(visitor, arrive):
+def test_user_of_a_company_provider_signs_in(visitor, arrive):
     visitor.deployment.provider.people = [
         {"sub": visitor.email, "email": visitor.email, "email_verified": True, "name": "Ada Byron"}
     ]
@@ -280,7 +280,7 @@ def test_somebody_from_a_company_provider(visitor, arrive):
     visitor.sign_out()
     assert "Used last" in visitor.says()
 
-    # Without a password of their own they may not remove the only way in; with one they may.
+    # Without a password a user cannot remove the only sign-in method.
     visitor.follow("Continue with Acme Used last")
     visitor.press(visitor.email)
     visitor.follow("Connected accounts")
@@ -300,7 +300,7 @@ def test_somebody_from_a_company_provider(visitor, arrive):
     assert "If it wasn't, change your password now." in str(visitor.mail("Acme was disconnected from")["text"])
 
 
-def test_an_account_that_is_there_already_is_connected_by_its_owner(visitor):
+def test_existing_account_is_connected_by_its_owner(visitor):
     visitor.has_account()
     visitor.comes_from_acme()
     assert f"An account with {visitor.email} already exists" in visitor.says()
@@ -315,7 +315,7 @@ def test_an_account_that_is_there_already_is_connected_by_its_owner(visitor):
     assert visitor.heading == "Profile"
 
 
-def test_a_passkey_in_two_clicks_and_then_no_password(arrive):
+def test_passkey_is_added_in_two_clicks_and_replaces_the_password(arrive):
     visitor = arrive().has_account()
     visitor.has_authenticator()
     visitor.signs_in_where_passkeys_are(then="/account/security")
@@ -326,7 +326,7 @@ def test_a_passkey_in_two_clicks_and_then_no_password(arrive):
     visitor.follow("I've saved my codes")
     assert "Work laptop" in visitor.says()
 
-    # The browser offers it by itself, as Chromium's authenticator takes whatever is offered; or a button does.
+    # Chromium's virtual authenticator answers the conditional request itself; otherwise a button does.
     visitor.sign_out()
     visitor.page.wait_for_url("**/account")
     assert visitor.heading == "Profile"
@@ -335,7 +335,7 @@ def test_a_passkey_in_two_clicks_and_then_no_password(arrive):
     assert "was added to your account" in str(visitor.mail("A passkey was added")["text"])
 
 
-def test_a_security_key_is_the_second_step(arrive):
+def test_security_key_is_the_second_step(arrive):
     visitor = arrive().has_account()
     visitor.has_authenticator(transport="usb", verifies=False)
     visitor.signs_in_where_passkeys_are(then="/account/security/passkeys")
@@ -356,7 +356,7 @@ def test_a_security_key_is_the_second_step(arrive):
     assert visitor.heading == "Profile"
 
 
-def test_somebody_without_their_phone_comes_in_with_a_recovery_code(visitor):
+def test_user_without_phone_signs_in_with_a_recovery_code(visitor):
     visitor.is_signed_in()
     _, codes = visitor.sets_up_codes()
     visitor.follow("I've saved my codes")
@@ -369,7 +369,7 @@ def test_somebody_without_their_phone_comes_in_with_a_recovery_code(visitor):
     assert "Recovery codes left: 9" in str(visitor.mail("Recovery code used")["text"])
 
 
-def test_somebody_who_lost_everything_is_helped(visitor, arrive):
+def test_user_who_lost_all_factors_gets_a_reset(visitor, arrive):
     visitor.is_signed_in()
     visitor.sets_up_codes()
     visitor.sign_out()
@@ -393,7 +393,7 @@ def test_somebody_who_lost_everything_is_helped(visitor, arrive):
     assert visitor.heading == "Profile"
 
 
-def test_whoever_needs_a_second_factor_sets_it_up_without_javascript(arrive):
+def test_required_second_factor_is_set_up_without_javascript(arrive):
     visitor = arrive(java_script_enabled=False)
     visitor.needs_a_factor()
     assert visitor.path == "/account/security"
@@ -402,7 +402,7 @@ def test_whoever_needs_a_second_factor_sets_it_up_without_javascript(arrive):
     assert visitor.heading == "Profile"
 
 
-def test_a_weak_password_is_refused_with_a_reason_and_the_rest_is_kept(visitor):
+def test_weak_password_is_refused_and_other_input_kept(visitor):
     visitor.register(password="gatehouse gatehouse")
 
     assert visitor.heading == "Sign up"
@@ -414,7 +414,7 @@ def test_a_weak_password_is_refused_with_a_reason_and_the_rest_is_kept(visitor):
     assert visitor.page.locator("[name=password]").evaluate("field => field === document.activeElement")
 
 
-def test_an_administrator_sees_who_is_there(visitor, arrive):
+def test_administrator_sees_the_users(visitor, arrive):
     member = arrive().has_account(name="Grace Hopper")
     visitor.is_signed_in(roles=("administrator",)).follow("Users")
     visitor.fill(q=member.email)
@@ -426,14 +426,14 @@ def test_an_administrator_sees_who_is_there(visitor, arrive):
     assert re.fullmatch(r"/users/\d+", visitor.path)
 
 
-def test_a_member_sees_neither_the_link_nor_the_page(visitor):
+def test_member_sees_neither_link_nor_page(visitor):
     visitor.is_signed_in()
 
     assert visitor.page.get_by_role("link", name="Users").count() == 0
     assert visitor.open("/users").status == 403
 
 
-def test_whoever_prefers_dark_gets_dark(arrive):
+def test_dark_mode_follows_the_preference(arrive):
     grounds = {}
     for scheme in ("light", "dark"):
         visitor = arrive(color_scheme=scheme)

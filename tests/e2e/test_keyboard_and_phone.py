@@ -1,4 +1,4 @@
-"""With the keyboard only, and on a small touch screen."""
+"""Keyboard-only use, and a small touch screen."""
 
 import pytest
 
@@ -22,7 +22,7 @@ FOCUSED = """() => {
 
 
 def tabs(visitor, count):
-    """What the focus rests on with each press of the Tab key."""
+    """Return what has the focus after each press of Tab."""
     found = []
     for _ in range(count):
         visitor.page.keyboard.press("Tab")
@@ -31,7 +31,7 @@ def tabs(visitor, count):
 
 
 def tab_to(visitor, what, *, then_type=""):
-    """Press Tab until the focus rests on `what`."""
+    """Press Tab until `what` has the focus."""
     assert any(tabs(visitor, 1)[0]["what"] == what for _ in range(20))
     type_in(visitor, then_type)
 
@@ -45,7 +45,7 @@ def press_enter(visitor):
         visitor.page.keyboard.press("Enter")
 
 
-def test_the_focus_goes_in_the_order_of_the_page_and_can_always_be_seen(visitor):
+def test_focus_order_follows_the_page_and_is_visible(visitor):
     visitor.open("/auth/login")
 
     focused = tabs(visitor, 10)
@@ -65,7 +65,7 @@ def test_the_focus_goes_in_the_order_of_the_page_and_can_always_be_seen(visitor)
     assert [each["what"] for each in focused if not (each["ringed"] and each["seen"])] == []
 
 
-def test_the_skip_link_leads_past_the_navigation(visitor):
+def test_skip_link_skips_the_navigation(visitor):
     visitor.open("/auth/login")
 
     visitor.page.keyboard.press("Tab")
@@ -74,7 +74,7 @@ def test_the_skip_link_leads_past_the_navigation(visitor):
     assert tabs(visitor, 1)[0]["what"] == "Email"
 
 
-def test_after_the_skip_link_a_refused_form_still_shows_its_problems_first(visitor):
+def test_refused_form_after_the_skip_link_focuses_its_problems(visitor):
     visitor.open("/auth/login")
     visitor.page.keyboard.press("Tab")
     visitor.page.keyboard.press("Enter")
@@ -88,7 +88,7 @@ def test_after_the_skip_link_a_refused_form_still_shows_its_problems_first(visit
     assert visitor.page.evaluate("document.activeElement.matches('[data-focus]')")
 
 
-def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
+def test_keyboard_only_sign_up_to_sign_out(visitor):
     visitor.open("/auth/register")
     tab_to(visitor, "Name (optional)", then_type="Ada Byron")
     tab_to(visitor, "Email", then_type=visitor.email)
@@ -110,7 +110,7 @@ def test_from_sign_up_to_sign_out_with_nothing_but_keys(visitor):
     assert "You're signed out." in visitor.says()
 
 
-def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
+def test_keyboard_only_password_is_shown_and_sent(visitor):
     visitor.is_signed_in(at="/account/password")
     visitor.page.locator("[name=current_password]").focus()
     type_in(visitor, PASSWORD)
@@ -125,7 +125,7 @@ def test_a_password_is_shown_and_sent_with_nothing_but_keys(visitor):
     assert "Password changed" in visitor.says()
 
 
-def test_the_main_journey_on_a_phone(arrive):
+def test_main_journey_on_a_phone(arrive):
     visitor = arrive(phone=True, is_mobile=True)
     visitor.register()
     visitor.confirm()
@@ -140,7 +140,7 @@ def test_the_main_journey_on_a_phone(arrive):
 
 
 @pytest.mark.parametrize("page", ["Profile", "Sessions", "Activity"])
-def test_on_a_phone_the_present_tab_is_in_sight(arrive, page):
+def test_current_tab_is_visible_on_a_phone(arrive, page):
     visitor = arrive(viewport=size(NARROWEST)).is_signed_in()
     visitor.follow(page) if page != "Profile" else None
 
@@ -150,12 +150,12 @@ def test_on_a_phone_the_present_tab_is_in_sight(arrive, page):
     assert box["x"] + box["width"] <= NARROWEST[0]
 
 
-def test_on_a_phone_whatever_is_pressed_is_large_enough(arrive):
+def test_touch_targets_are_large_enough_on_a_phone(arrive):
     visitor = arrive(phone=True, is_mobile=True)
     small = []
     for path in ("/", "/auth/login", "/auth/register", "/auth/forgot-password"):
         visitor.open(path)
-        # WCAG 2.5.8: 24 by 24 pixels. Links in running text are exempt, and a box is pressed by its label too.
+        # WCAG 2.5.8: 24 by 24 pixels. Links in text are exempt, and a checkbox can be pressed by its label.
         for thing in visitor.page.locator(
             "button:visible, a.button:visible, nav a:visible, input:not([type=checkbox]):visible"
         ).all():

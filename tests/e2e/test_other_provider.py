@@ -61,13 +61,13 @@ def visitor(chromium, site) -> Iterator[Visitor]:
 
 
 def sign_in_there(visitor: Visitor, who: str) -> None:
-    """On the provider's own pages: say who one is, and agree."""
+    """Sign in and consent on the provider's own pages."""
     visitor.page.locator('[name="login"]').fill(who)
     visitor.page.locator('[name="password"]').fill("anything")
     visitor.page.get_by_role("button", name="Sign-in").click()
 
 
-def test_one_signs_up_signs_in_again_and_confirms_there(visitor, provider, site):
+def test_user_signs_up_signs_in_again_and_confirms_with_a_provider(visitor, provider, site):
     visitor.open("/auth/login?next=/account/sessions")
     visitor.page.get_by_role("link", name="Continue with Other").click()
     assert visitor.page.url.startswith(provider.url)
@@ -89,7 +89,7 @@ def test_one_signs_up_signs_in_again_and_confirms_there(visitor, provider, site)
     visitor.page.wait_for_url(f"{site.url}/account/api-keys")
 
 
-def test_who_says_no_there_comes_back_to_the_sign_in_page(visitor, provider, site):
+def test_denied_consent_returns_to_sign_in(visitor, provider, site):
     visitor.open("/auth/login")
     visitor.page.get_by_role("link", name="Continue with Other").click()
     visitor.page.get_by_role("link", name="Cancel").click()

@@ -27,7 +27,7 @@ def new_address(name: str = "ada") -> str:
 
 
 class Visitor:
-    """`page` is their one tab; `complaints` are script errors, console errors and the content policy's refusals."""
+    """`page` is the only tab; `complaints` are script errors, console errors and CSP violations."""
 
     def __init__(self, context: BrowserContext, deployment: Deployment) -> None:
         self.context = context
@@ -39,7 +39,7 @@ class Visitor:
         context.on("weberror", self._see)
 
     def leave(self) -> None:
-        """Whoever comes to this browser next has complaints of their own."""
+        """Clear the complaints for the next user of this browser."""
         self.context.remove_listener("console", self._hear)
         self.context.remove_listener("weberror", self._see)
 
@@ -47,13 +47,13 @@ class Visitor:
         self.complaints.append(f"script: {problem.error}")
 
     def _hear(self, message: ConsoleMessage) -> None:
-        # A page that is itself an answer like 404 or 422 is told about on the console too; a part of a page is a fault.
+        # The console also reports a page that is itself a 404 or 422; only failed parts of a page are errors.
         is_the_page = message.page is not None and message.location.get("url") == message.page.url
         is_about_its_status = message.text.startswith("Failed to load resource") and is_the_page
         if message.type in ("error", "warning") and not is_about_its_status:
             self.complaints.append(f"{message.type}: {message.text} ({message.location.get('url')})")
 
-    # ── what they see ──
+    # ── what the page shows ──
 
     def open(self, path: str) -> Response:
         answer = self.page.goto(path)
@@ -69,22 +69,22 @@ class Visitor:
         return self.page.get_by_role("heading", level=1).inner_text()
 
     def says(self) -> str:
-        """All the words on the page."""
+        """Return all text on the page."""
         return self.page.locator("main").inner_text()
 
     def typed(self, field: str) -> str:
-        """What stands in a field, by its name."""
+        """Return the value of a field by name."""
         return self.page.locator(f"main [name={field}]:visible").input_value()
 
-    # ── what they do ──
+    # ── actions ──
 
     def fill(self, **fields: str) -> None:
-        """By the fields' names."""
+        """Fill in fields by name."""
         for name, value in fields.items():
             self.page.locator(f"main [name={name}]:visible").fill(value)
 
     def press(self, button: str) -> None:
-        """Press a button and wait for the page that answers."""
+        """Press a button and wait for the next page."""
         with self.page.expect_navigation():
             self.page.get_by_role("button", name=button, exact=True).click()
 
@@ -107,7 +107,7 @@ class Visitor:
         self.press("Sign in")
 
     def sets_up_codes(self) -> tuple[App, list[str]]:
-        """Set up an authenticator app on the pages of their account; returns it and the recovery codes."""
+        """Set up an authenticator app on the account pages; return it and the recovery codes."""
         self.open("/account/security")
         self.press("Set up authenticator app")
         app = App(self.page.locator("code.secret").inner_text().replace(" ", ""), lambda: datetime.now(UTC))
@@ -116,7 +116,7 @@ class Visitor:
         return app, self.page.locator("code.secret").all_inner_texts()
 
     def has_authenticator(self, *, transport: str = "internal", verifies: bool = True) -> None:
-        """An authenticator of Chromium's own at this browser, whose user agrees to everything."""
+        """Add a virtual authenticator of Chromium whose user approves everything."""
         devices = self.context.new_cdp_session(self.page)
         devices.send("WebAuthn.enable")
         options = {
@@ -131,7 +131,7 @@ class Visitor:
 
     @property
     def site(self) -> str:
-        """Where passkeys can be used: they need a host name."""
+        """The origin where passkeys work: they need a host name."""
         return self.deployment.url.replace("127.0.0.1", "localhost")
 
     def signs_in_where_passkeys_are(self, *, then: str) -> None:
@@ -140,14 +140,14 @@ class Visitor:
         self.press("Sign in")
 
     def needs_a_factor(self) -> None:
-        """Signed in, with a role that demands a second factor."""
+        """Sign in with a role that requires a second factor."""
         with self.deployment.work() as work:
             if not any(role.name == "keeper" for role in work.roles.list_all()):
                 work.roles.create(RoleSpec(name="keeper", requires_second_factor=True), by=OPERATOR)
         self.is_signed_in(roles=("keeper", "member"), at="/account")
 
     def comes_from_acme(self, *, path: str = "/auth/oauth/acme", **said: object) -> None:
-        """Sign in at the provider as somebody whom it knows by this address, and come back."""
+        """Sign in at the provider with this address and return."""
         self.deployment.provider.people = [{"sub": self.email, "email": self.email, "email_verified": True} | said]
         self.open(path)
         assert self.heading == "Who are you?"
@@ -157,14 +157,14 @@ class Visitor:
         self.press("Sign out")
 
     def has_account(self, *, name: str = "Ada Byron", roles: tuple[str, ...] = ()) -> Visitor:
-        """Skip what other journeys walk: the account is there and confirmed."""
+        """Create a confirmed account directly, without its pages."""
         self.deployment.add_user(self.email, name=name, password=PASSWORD, roles=roles)
         return self
 
     def is_signed_in(
         self, *, name: str = "Ada Byron", roles: tuple[str, ...] = (), at: str | None = "/account"
     ) -> Visitor:
-        """Skip the sign-in, too: this browser has its cookies already, and is `at` a page."""
+        """Create a session directly: set its cookies and open the page `at`."""
         self.has_account(name=name, roles=roles)
         signed_in = Browser(self.deployment.app, base_url=self.deployment.url, user_agent=CHROME)
         assert signed_in.login(self.email, PASSWORD).status_code == 302
@@ -175,10 +175,10 @@ class Visitor:
             self.open(at)
         return self
 
-    # ── what they get by mail ──
+    # ── emails ──
 
     def mail(self, subject: str, *, to: str | None = None) -> dict[str, object]:
-        """The newest mail whose subject begins so, once it has come."""
+        """Wait for the newest email whose subject starts so."""
         address = to or self.email
 
         def look() -> dict[str, object] | None:
@@ -188,7 +188,7 @@ class Visitor:
         return until(look)
 
     def link_in(self, subject: str, *, to: str | None = None) -> str:
-        """The link in that mail that holds a token."""
+        """Return the link with a token in that email."""
         links = self.mail(subject, to=to)["links"]
         assert isinstance(links, list)
         return next(link for link in links if re.search(r"/auth/[a-z-]+/[\w-]{20,}$", link))

@@ -25,7 +25,7 @@ class Answer:
 
     @property
     def data(self) -> Any:
-        """The `data` of an answer of the JSON API."""
+        """Return the `data` of a JSON response."""
         return loads(self.text)["data"]
 
 
@@ -41,18 +41,18 @@ class Caller:
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._jar), _FollowNothing)
 
     def cookies(self) -> list[str]:
-        """The values of all cookies."""
+        """Return the values of all cookies."""
         return [cookie.value or "" for cookie in self._jar]
 
     def get(self, path: str) -> Answer:
         return self._send(path, None)
 
     def post(self, path: str, **fields: str) -> Answer:
-        """Fill in the form at `path` and send it. Raises OSError when nobody answers."""
+        """Fill in the form at `path` and send it. Raises OSError if no server answers."""
         return self.fill_in(path, **fields)()
 
     def fill_in(self, path: str, **fields: str) -> Callable[[], Answer]:
-        """The form at `path`, filled in; what is returned sends it."""
+        """Fill in the form at `path` and return a function that sends it."""
         token = self.token(path)
         return lambda: self.send(path, csrf_token=token, **fields)
 
@@ -64,7 +64,7 @@ class Caller:
         return self._send(path, urlencode(fields).encode())
 
     def send_with(self, cookie: str, path: str, **fields: str) -> Answer:
-        """As `send`, with a cookie that this caller was never given."""
+        """Like `send`, with a cookie that the server did not set."""
         headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
         return self._send(path, urlencode(fields).encode(), headers=headers)
 
@@ -75,7 +75,7 @@ class Caller:
         return self.post("/auth/login", email=email, password=password)
 
     def ask(self, method: str, path: str, json: Any = None, **headers: str) -> Answer:
-        """A request to the JSON API; underscores in the names of headers stand for hyphens."""
+        """Send a request to the JSON API; underscores in header names stand for hyphens."""
         body = None if json is None else dumps(json).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._send(path, body, method=method, headers={"Content-Type": "application/json", **named})

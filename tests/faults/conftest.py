@@ -1,4 +1,4 @@
-"""Deployments whose parts are killed, emptied and removed, and an SMTP server that fails on request."""
+"""Deployments whose parts are killed, flushed and stopped, and an SMTP server that fails on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _smtp_server() -> Iterator[FaultySmtpServer]:
 
 @pytest.fixture
 def smtp_server(_smtp_server: FaultySmtpServer) -> Iterator[FaultySmtpServer]:
-    """A mail server that takes everything unless told otherwise."""
+    """An SMTP server that accepts everything; a test changes `answers` to refuse."""
     _smtp_server.reset()
     yield _smtp_server
     _smtp_server.release()
@@ -30,7 +30,7 @@ def smtp_server(_smtp_server: FaultySmtpServer) -> Iterator[FaultySmtpServer]:
 
 @pytest.fixture(scope="module")
 def build_once(tmp_path_factory, sqlite_template, _smtp_server) -> Iterator[Callable[..., Deployment]]:
-    """Build a deployment whose mails go to the SMTP server, for all tests of the module; nothing in it runs yet."""
+    """Build a deployment with the SMTP server, shared by the tests of the module; nothing in it runs yet."""
     built: list[Deployment] = []
 
     def make(**settings: Any) -> Deployment:
@@ -62,7 +62,7 @@ def build(build_once, smtp_server) -> Iterator[Callable[..., Deployment]]:
 
 @pytest.fixture
 def deployment(build) -> Deployment:
-    """One with a Valkey, for a start."""
+    """A deployment with Valkey running."""
     deployment = build()
     deployment.valkey.start()
     return deployment

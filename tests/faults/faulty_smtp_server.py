@@ -1,4 +1,4 @@
-"""An SMTP server that can be closed, delay its reply to a mail, and refuse mails."""
+"""An SMTP server that can close, delay its reply and refuse emails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.smtp_server import SmtpServer
 
 
 class OnAnyPort(Controller):
-    """Its own first call, to see that it answers, would go to the port 0 that it was asked to listen on."""
+    """The controller's start-up probe would connect to port 0, which was requested."""
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]
@@ -23,7 +23,7 @@ class OnAnyPort(Controller):
 
 
 class FaultySmtpServer(SmtpServer):
-    """`arrivals` are the mails that came in, one for each try, before they are answered."""
+    """`arrivals` are the emails received, one for each attempt, before they are answered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class FaultySmtpServer(SmtpServer):
         self._controller: Controller | None = None
 
     def reset(self) -> None:
-        """Forget what came and what was asked for; open again."""
+        """Forget arrivals and requests; open again."""
         super().reset()
         self.release()
         while not self.arrivals.empty():
@@ -43,7 +43,7 @@ class FaultySmtpServer(SmtpServer):
             self.open()
 
     def open(self) -> None:
-        """Always at the same address."""
+        """Listen, always at the same address."""
         self._controller = OnAnyPort(self, hostname="127.0.0.1", port=self.port, ready_timeout=PATIENCE_SECONDS)
         self._controller.start()
         self.port = self._controller.port
@@ -55,7 +55,7 @@ class FaultySmtpServer(SmtpServer):
             self._controller = None
 
     def hold(self, *recipients: str) -> None:
-        """Say neither yes nor no to mails for these, until `release`."""
+        """Delay the reply to emails for these recipients until `release`."""
         self._held = set(recipients)
         self._may_go.clear()
 

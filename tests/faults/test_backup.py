@@ -1,4 +1,4 @@
-"""The drill: saved while people register and workers work, everything lost, restored elsewhere, and on it goes."""
+"""Backup during sign-ups and jobs, loss of everything, restore elsewhere."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +24,13 @@ def told(deployment):
 
 
 def command(deployment, *arguments):
-    """A `flask` command that ends well."""
+    """Run a `flask` command that succeeds."""
     run = deployment.start(arguments[0], *arguments)
     assert run.wait() == 0, run.log.read_text()
 
 
 @pytest.mark.parametrize("database", databases())
-def test_what_was_saved_under_writes_is_restored_elsewhere_and_goes_on(
-    build, request, tmp_path, database, sqlite_template
-):
+def test_backup_taken_during_writes_restores_elsewhere_and_works(build, request, tmp_path, database, sqlite_template):
     server = request.getfixturevalue("postgres") if database == "postgresql" else "sqlite://"
     lived = {"database_url": emptied(server)} if database == "postgresql" else {}
     old = build(**lived, job_lease_seconds="3")
@@ -63,7 +61,7 @@ def test_what_was_saved_under_writes_is_restored_elsewhere_and_goes_on(
     new.valkey.start()
     command(new, "restore", str(file))
     users, events, jobs = told(new)
-    # A moment in the middle of all that: each registration is there as a whole, or not at all.
+    # The backup is a moment in between: each sign-up is complete or absent.
     assert users == events == jobs
     assert 5 <= len(users) <= at_least
     assert users <= before[0]

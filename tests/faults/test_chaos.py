@@ -1,4 +1,4 @@
-"""Everything breaks once, in a few seconds, and nothing is lost; without the rescue of due jobs, the checker sees it."""
+"""A few seconds of all faults lose nothing; without requeuing of due jobs the checker reports it."""
 
 import random
 from collections import Counter
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("database", databases())
-def test_after_every_fault_nothing_is_lost_and_nothing_was_done_twice(database):
+def test_faults_lose_no_job_and_run_none_twice(database):
     faults = FAULTS | (POSTGRES_FAULTS if database == "postgresql" else {})
     order = random.Random(15).sample(sorted(faults), len(faults))  # noqa: S311 - only the order of what breaks.
     with rigged(database=database) as rig:
@@ -30,7 +30,7 @@ def test_after_every_fault_nothing_is_lost_and_nothing_was_done_twice(database):
 
 
 @pytest.mark.deep
-def test_without_the_rescue_of_due_jobs_the_checker_fails():
+def test_checker_fails_when_due_jobs_are_not_requeued():
     with rigged(database="sqlite", without_rescue=True) as rig:
         with load(rig) as promises:
             down = kill("Valkey")(rig)
@@ -70,5 +70,5 @@ GOOD = {
         ({"promises": Promises({1}, set(), Counter({500: 1}))}, ["pages answered [500]"]),
     ],
 )
-def test_the_checker_notices(bad, said):
+def test_checker_detects_each_kind_of_error(bad, said):
     assert problems(Evidence(**GOOD | bad)) == said

@@ -1,4 +1,4 @@
-"""A PostgreSQL that hangs instead of refusing: what needs it is a 503 soon, and everything else goes on."""
+"""A PostgreSQL server that hangs: requests that need it get 503 soon, everything else works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADA, PASSWORD = "ada@example.com", "a quieter harbour"
 
 
 @pytest.mark.settings(database_patience_seconds=2)
-def test_a_lock_that_is_not_free_is_a_503_and_the_next_requests_do_not_wait(app, people, database_url):
+def test_unavailable_lock_returns_503_and_does_not_block_later_requests(app, people, database_url):
     browser = Browser(app)
     browser.sign_in(people.add(ADA))
     assert browser.get("/account").status_code == 200
@@ -33,7 +33,7 @@ def test_a_lock_that_is_not_free_is_a_503_and_the_next_requests_do_not_wait(app,
         lock.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         refused = browser.get("/account")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-        # Although this needs no table that is locked.
+        # Although this page needs no locked table.
         with psycopg.connect(database_url, autocommit=True) as looker:
             assert browser.get("/account").status_code == 503
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -43,7 +43,7 @@ def test_a_lock_that_is_not_free_is_a_503_and_the_next_requests_do_not_wait(app,
 
 @pytest.mark.own_app
 @pytest.mark.settings(database_patience_seconds=2)
-def test_connection_is_given_back_while_requests_are_refused(app, database_url, log):
+def test_refused_request_returns_its_connection(app, database_url, log):
     """Without a rollback that the server would have to answer."""
     with app.test_request_context("/"):
         connection = db.engine.raw_connection()
@@ -55,16 +55,16 @@ def test_connection_is_given_back_while_requests_are_refused(app, database_url, 
 
 
 @pytest.mark.settings(database_patience_seconds=2)
-def test_a_statement_that_takes_too_long_is_ended_by_the_server(app):
+def test_slow_statement_is_cancelled_by_the_server(app):
     with app.test_request_context("/"):
         with pytest.raises(OperationalError, match="statement timeout"):
             db.session.execute(text("SELECT pg_sleep(60)"))
         db.session.rollback()
-        # It was the statement's fault, so others are not refused.
+        # The statement was at fault, so other requests are not refused.
         assert db.session.scalar(text("SELECT 1")) == 1
 
 
-def test_jobs_and_commands_have_limits_of_their_own(app):
+def test_jobs_and_commands_have_their_own_timeouts(app):
     limits = text("SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')")
     with app.app_context():
         assert patience() is None
@@ -74,14 +74,14 @@ def test_jobs_and_commands_have_limits_of_their_own(app):
         assert db.session.scalar(limits) == "30s 10min"
     with app.test_request_context("/"):
         assert db.session.scalar(limits) == "30s 59s"
-    # The limits end with their transaction, as a pooler that gives the connection to others needs it.
+    # The limits end with the transaction, because a pooler gives the connection to others.
     with app.app_context():
         assert db.session.scalar(limits) == "0 0"
 
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_a_server_that_is_frozen_takes_nothing_else_with_it(build, tmp_path):
+def test_frozen_server_does_not_block_other_requests(build, tmp_path):
     server = own_postgres(tmp_path / "pg")
     try:
         _freeze(build(database_url=migrated(server.get_uri(), tmp_path), database_patience_seconds="3"), server)

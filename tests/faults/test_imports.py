@@ -1,4 +1,4 @@
-"""An import whose worker is killed again and again still does every row once, and its report adds up."""
+"""An import whose worker is killed repeatedly applies every row once, and its report adds up."""
 
 import io
 import os
@@ -30,13 +30,13 @@ def deployment(build, request):
 
 
 def content():
-    """A row in ten is refused: it repeats the one before."""
+    """Every tenth row repeats the one before and is refused."""
     yield "email,name,roles\n"
     for number in range(ROWS):
         yield f"user{number - (number % 10 == 9)}@example.com,Person Number{number},member\n"
 
 
-def test_an_import_killed_ten_times_at_random_adds_up(deployment):
+def test_import_killed_ten_times_applies_each_row_once(deployment):
     chance = random.Random(15)  # noqa: S311 - it decides nothing but when to kill.
     worker = deployment.start_worker(schedule=True)
     with deployment.app.app_context():
@@ -47,7 +47,7 @@ def test_an_import_killed_ten_times_at_random_adds_up(deployment):
     with deployment.work() as work:
         applying = work.user_imports.start_import(checking.id, invites=False, by=OPERATOR)
     tries += kill_while(deployment, worker, applying.job_id, chance, times=KILLS // 2)
-    # 12 here. On a loaded machine a job can end before its killer has looked.
+    # 12 attempts: on a loaded machine a job can end before its killer looks.
     assert tries > KILLS // 2
 
     with deployment.look() as look:
@@ -64,11 +64,11 @@ def test_an_import_killed_ten_times_at_random_adds_up(deployment):
 
 
 def kill_while(deployment, worker, job_id, chance, *, times):
-    """Kill the workers when the job has got to this many random rows; returns its tries, once it is done all the same."""
+    """Kill the workers when the job reaches these random rows; return its attempts once it is done."""
     tries = 0
     for row in sorted(chance.sample(range(1, ROWS * 3 // 4), times)):
         until(lambda row=row: deployment.job(job_id).progress_done >= row)
-        # The next try is waited for first: a kill that meets no try would not count.
+        # Wait for the next attempt first: a kill without an attempt would not count.
         until(lambda tries=tries: (job := deployment.job(job_id)).attempts > tries or job.finished_at)
         tries = deployment.job(job_id).attempts
         for child in worker.children():

@@ -1,4 +1,4 @@
-"""A mail server that is away, refuses, delays or hangs: the jobs and the records of mails say what happened."""
+"""A mail server that is down, refuses, delays or hangs: jobs and email records say what happened."""
 
 from datetime import UTC, datetime
 
@@ -24,14 +24,14 @@ def _deployment(build_once):
 
 @pytest.fixture
 def deployment(_deployment, smtp_server, sqlite_template):
-    """With a worker, and little patience for mail servers."""
+    """A deployment with a worker and short mail timeouts."""
     _deployment.empty(sqlite_template)
     return _deployment
 
 
 @pytest.fixture
 def send(deployment):
-    """Enqueue a mail to Ada; returns the job's id."""
+    """Enqueue an email to Ada; return the job's ID."""
 
     def enqueue():
         ada = deployment.add_user(ADA, password="a quieter harbour")
@@ -42,12 +42,12 @@ def send(deployment):
 
 
 def put_off(deployment, job_id):
-    """The job, once its first try has failed."""
+    """Return the job after its first attempt has failed."""
     return until(lambda: job if (job := deployment.job(job_id)).outcome else None)
 
 
 def try_again(deployment, job_id):
-    """Let the time pass until the next try, and have the job queue look."""
+    """Move to the next attempt and run the rescue of due jobs."""
     with deployment.work() as work:
         work.session.execute(update(Job).where(Job.id == job_id).values(run_after=datetime.now(UTC)))
         work.job_queue.rescue()
@@ -58,7 +58,7 @@ def ended(deployment, job_id):
     return until(lambda: job if (job := deployment.job(job_id)).finished_at else None)
 
 
-def test_while_the_mail_server_is_away_a_mail_waits_and_then_goes_out(deployment, smtp_server, send):
+def test_email_waits_while_the_mail_server_is_down_and_is_then_sent(deployment, smtp_server, send):
     smtp_server.close()
 
     late = put_off(deployment, send())
@@ -76,7 +76,7 @@ def test_while_the_mail_server_is_away_a_mail_waits_and_then_goes_out(deployment
     assert [mail.status for mail in deployment.mails()] == [MailStatus.SENT]
 
 
-def test_a_mail_that_is_refused_for_good_is_not_tried_again_and_says_why(deployment, smtp_server, send):
+def test_permanently_refused_email_is_not_retried_and_keeps_the_reason(deployment, smtp_server, send):
     smtp_server.answers = ["550 5.1.1 nobody of that name"]
 
     dead = ended(deployment, send())
@@ -88,7 +88,7 @@ def test_a_mail_that_is_refused_for_good_is_not_tried_again_and_says_why(deploym
     assert smtp_server.received == []
 
 
-def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail(deployment, smtp_server, send):
+def test_deferred_email_is_sent_later_with_the_same_message_id(deployment, smtp_server, send):
     smtp_server.answers = ["451 4.7.1 come back later"]
 
     late = put_off(deployment, send())
@@ -104,7 +104,7 @@ def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail(deployment, smtp
     assert [(mail.status, mail.answer) for mail in deployment.mails()] == [(MailStatus.SENT, "accepted")]
 
 
-def test_a_mail_server_that_never_answers_is_given_up_on_and_asked_again(deployment, smtp_server, send):
+def test_silent_mail_server_times_out_and_is_retried(deployment, smtp_server, send):
     smtp_server.hold(ADA)
 
     late = put_off(deployment, send())

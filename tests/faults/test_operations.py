@@ -50,14 +50,14 @@ SHIMS = {
     "runuser": 'shift 3; exec "$@"',
     "install": 'for each; do shift; case $each in -o|-g) skip=1;; *) [ "$skip" ] && skip= || set -- "$@" "$each";; esac; done; '
     'exec /usr/bin/install "$@"',
-    # The libraries are those of this run; the image's test installs them anew.
+    # The libraries of this run; the image's test installs them anew.
     "python3": '[ "$1" != -m ] && exec {python} "$@"; ln -s {prefix} "$3"',
     "psql": 'exec {psql} --set ON_ERROR_STOP=1 "{database}"',
 }
 
 
 class Machine:
-    """A folder that a script takes for the machine."""
+    """A folder that stands in for a machine."""
 
     def __init__(self, folder, *, mail_url):
         self.folder = folder
@@ -92,7 +92,7 @@ class Machine:
             shim.chmod(0o755)
 
     def inside(self, text):
-        """With the paths, names and ports of this machine."""
+        """Replace the paths, names and ports of the document by those of this machine."""
         text = re.sub(r"(?<![\w./$])/(?=(srv|var|etc|usr/local)\b)", f"{self.folder}/", text)
         for documented, ours in {
             "listen 80;": f"listen 127.0.0.1:{self.plain};",
@@ -107,7 +107,7 @@ class Machine:
         return text
 
     def run(self, script):
-        """Run commands of the documents in one shell, which ends with the first that fails."""
+        """Run commands of the document in one shell that stops at the first failure."""
         done = subprocess.run(
             ["bash", "-c", self.inside(script)],
             env={
@@ -135,7 +135,7 @@ class Machine:
         assert verb == "reload"
         if "nginx" in self._own:
             self._own["nginx"].send_signal(signal.SIGHUP)
-        else:  # Debian starts it when it is installed.
+        else:  # Debian starts it at installation.
             self._launch("nginx", [NGINX, "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"])
 
     def _launch(self, name, command):
@@ -143,7 +143,7 @@ class Machine:
             self._own[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def get(self, path):
-        """Through nginx: the status and the text."""
+        """Request a path through nginx; return status and text."""
         context = ssl.create_default_context(cafile=str(self.folder / "etc/ssl/localhost.pem"))
         connection = HTTPSConnection("localhost", self.tls, context=context, timeout=PATIENCE_SECONDS)
         try:
@@ -164,7 +164,8 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("machine")
-    for parent in [folder, *folder.parents][:3]:  # PostgreSQL, which never runs as root, must be able to enter it.
+    # PostgreSQL does not run as root, so its user must be able to enter the folder.
+    for parent in [folder, *folder.parents][:3]:
         parent.chmod(0o755)
     with running_smtp_server() as mails:
         machine = Machine(folder, mail_url=mails.url)
@@ -177,7 +178,7 @@ def machine(tmp_path_factory):
 
 @pytest.fixture
 def repository(machine):
-    """Two releases of this tree; the second has one migration more."""
+    """Two releases of this tree; the second has one more migration."""
     folder = machine.folder / "repository"
     for name in TREE:
         if (ROOT / name).is_dir():
@@ -208,7 +209,7 @@ def repository(machine):
 
 
 def commands(*headings):
-    """The commands below these headings of the document, in its order."""
+    """Return the commands below these headings of the document, in order."""
     text = (ROOT / "docs/operations.md").read_text()
     sections = re.split(r"^## ", text, flags=re.MULTILINE)
     chosen = [each for each in sections if each.partition("\n")[0] in headings]
@@ -217,7 +218,7 @@ def commands(*headings):
 
 
 class Visitors:
-    """Somebody who asks all the time."""
+    """Clients that send requests without pause."""
 
     def __init__(self, machine):
         self._machine, self._over = machine, threading.Event()
@@ -241,7 +242,7 @@ class Visitors:
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-def test_operations_document_followed_word_by_word(machine, repository):
+def test_every_command_of_the_operations_document_works(machine, repository):
     install = commands("Install", "First start", "Check", "Back up")
     for documented, ours in (
         ("site=accounts.example.com", "site=localhost"),

@@ -1,4 +1,4 @@
-"""Behind nginx, which keeps or strips the path, and behind PgBouncer in transaction mode."""
+"""Deployments behind nginx, which keeps or strips the path, and behind PgBouncer in transaction mode."""
 
 import json
 import os
@@ -62,7 +62,7 @@ server {{
 
 @contextmanager
 def running(command, *, port):
-    """The program, once somebody answers at its port."""
+    """Start a program and wait until its port answers."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         until(lambda: process.poll() is not None or answers(port))
@@ -85,7 +85,7 @@ def answers(port):
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 @pytest.mark.parametrize("prefix", ["kept", "taken out", "taken out and told"])
 @pytest.mark.deep
-def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
+def test_sub_path_works_behind_nginx(build, tmp_path, prefix):
     port = free_port()
     deployment = build(base_url=f"http://127.0.0.1:{port}/accounts", trusted_proxies="1")
     deployment.add_user(ADA, name="Ada", password="a quieter harbour")
@@ -115,7 +115,7 @@ def test_a_sub_path_works_through_nginx(build, tmp_path, prefix):
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-def test_nginx_as_documented_redirects_pages_but_no_program_and_refuses_weak_ciphers(build, tmp_path):
+def test_documented_nginx_redirects_pages_not_programs_and_refuses_weak_ciphers(build, tmp_path):
     plain, tls = free_port(), free_port()
     deployment = build(base_url=f"https://accounts.example.com:{tls}", trusted_proxies="1")
     deployment.start_web()
@@ -142,7 +142,7 @@ def test_nginx_as_documented_redirects_pages_but_no_program_and_refuses_weak_cip
 
 
 def handshake(port, ciphers):
-    """Whether the server speaks TLS 1.2 with one of these."""
+    """Return whether the server accepts TLS 1.2 with one of these ciphers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -155,7 +155,7 @@ def handshake(port, ciphers):
 
 
 class Echo(BaseHTTPRequestHandler):
-    """An app that knows nothing of accounts, and says what it was told."""
+    """Another app without accounts, which returns the headers it received."""
 
     def do_GET(self):
         told = {name: value for name, value in self.headers.items() if name.startswith("X-Auth")}
@@ -171,7 +171,7 @@ class Echo(BaseHTTPRequestHandler):
 
 
 class Person:
-    """A browser that finds every name on this machine, and keeps cookies by their domain."""
+    """A browser that resolves every name to this machine and stores cookies by domain."""
 
     def __init__(self, port):
         self._port, self._cookies = port, {}
@@ -200,7 +200,7 @@ def documented_server():
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-def test_another_app_is_told_who_is_signed_in_through_nginx_as_documented(build, tmp_path):
+def test_documented_nginx_tells_another_app_who_is_signed_in(build, tmp_path):
     port, form = free_port(), {"Content-Type": "application/x-www-form-urlencoded"}
     accounts, wiki = "accounts.gatehouse.test", "wiki.gatehouse.test"
     deployment = build(
@@ -221,7 +221,7 @@ def test_another_app_is_told_who_is_signed_in_through_nginx_as_documented(build,
         ("127.0.0.1:3000", f"127.0.0.1:{app.server_port}"),
     ):
         documented = documented.replace(name, ours)
-    # Its own site, as documented elsewhere: all paths are ours.
+    # Gatehouse's own site, as documented elsewhere: all paths.
     own = f"server {{ listen 127.0.0.1:{port}; server_name {accounts}; location / {{ proxy_pass {deployment.url}; {HEADERS} }} }}"
     config = tmp_path / "nginx.conf"
     config.write_text(
@@ -266,7 +266,7 @@ def test_another_app_is_told_who_is_signed_in_through_nginx_as_documented(build,
 
 @pytest.fixture
 def pooled(postgres, tmp_path):
-    """The URL of this worker's PostgreSQL behind a PgBouncer that lends its connections by transaction."""
+    """The URL of this worker's PostgreSQL behind a PgBouncer in transaction mode."""
     real, port = conninfo_to_dict(emptied(postgres)), free_port()
     folder = run_folder() / f"pgbouncer-{worker_name()}-{port}"
     folder.mkdir(mode=0o755)
@@ -284,7 +284,7 @@ pool_mode = transaction
 default_pool_size = 3
 """
     )
-    # It never runs as root, and the server's socket is open to the server's own user.
+    # PgBouncer does not run as root, and the server's socket is open to the server's user.
     owner = ["-u", Path(real["host"]).owner()] if os.getuid() == 0 else []
     with running([PGBOUNCER, *owner, config], port=port):
         yield f"postgresql://{real['user']}@127.0.0.1:{port}/{real['dbname']}"
@@ -292,13 +292,13 @@ default_pool_size = 3
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
 @pytest.mark.deep
-def test_pages_jobs_and_the_schedule_work_through_pgbouncer(build, pooled, smtp_server):
+def test_pages_jobs_and_schedule_work_through_pgbouncer(build, pooled, smtp_server):
     deployment = build(database_url=pooled, web_processes="2")
     deployment.valkey.start()
     deployment.start_web()
     deployment.start_worker(processes=2, schedule=True)
 
-    for number in range(12):  # psycopg prepares what it has run five times.
+    for number in range(12):  # psycopg prepares a statement after five executions.
         assert Caller(deployment.url).register(f"user{number}@example.com").status == 303
 
     until(lambda: len(smtp_server.received) == 12, why=deployment.told)

@@ -1,4 +1,4 @@
-"""Valkey killed, emptied or absent: no job is lost, and the pages go on."""
+"""Valkey killed, flushed or absent: no job is lost, and pages work."""
 
 import pytest
 
@@ -19,11 +19,11 @@ def all_done(deployment):
 
 
 @pytest.mark.deep
-def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_on(deployment, smtp_server):
+def test_valkey_killed_before_a_call_loses_nothing_and_workers_continue(deployment, smtp_server):
     worker = deployment.start_worker(schedule=True)
     with deployment.work() as work:
         work.enqueue(NoOperation())
-    # The schedule is running, too: one that starts while there is no Valkey finds none.
+    # The schedule runs too; one that starts without Valkey does nothing.
     until(lambda: deployment.jobs("purge_unconfirmed") and all_done(deployment), why=deployment.told)
 
     deployment.valkey.kill()
@@ -37,7 +37,7 @@ def test_a_valkey_killed_before_the_call_loses_nothing_and_the_same_workers_go_o
 
 
 @pytest.mark.deep
-def test_an_emptied_valkey_loses_nothing(deployment, smtp_server):
+def test_flushed_valkey_loses_no_job(deployment, smtp_server):
     Browser(deployment.app).register(ADA)
     deployment.app.extensions["queue"].flushall()
 
@@ -48,7 +48,7 @@ def test_an_emptied_valkey_loses_nothing(deployment, smtp_server):
 
 
 @pytest.mark.deep
-def test_a_valkey_emptied_under_running_workers_stops_none_of_them(deployment, smtp_server):
+def test_valkey_flushed_while_workers_run_stops_none(deployment, smtp_server):
     worker = deployment.start_worker(schedule=True)
     with deployment.work() as work:
         work.enqueue(NoOperation())
@@ -63,7 +63,7 @@ def test_a_valkey_emptied_under_running_workers_stops_none_of_them(deployment, s
 
 
 @pytest.mark.parametrize("queue", ["never there", "gone"])
-def test_without_a_valkey_the_pages_work_limits_count_and_jobs_wait(build, smtp_server, queue):
+def test_without_valkey_pages_work_limits_count_and_jobs_wait(build, smtp_server, queue):
     deployment = build(limit_scale="1", limit_login="4 per hour")
     if queue == "gone":
         deployment.valkey.start()

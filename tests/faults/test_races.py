@@ -1,4 +1,4 @@
-"""Fifty simultaneous requests on two processes: what may happen once happens once."""
+"""Fifty simultaneous requests on two processes: single-use things are used once."""
 
 import threading
 from collections import Counter
@@ -35,7 +35,7 @@ API = "/api/v1"
 
 @pytest.fixture(scope="module", params=databases("sqlite", "postgresql"))
 def database(request):
-    """The settings of a deployment on this database."""
+    """Settings of a deployment on this database."""
     return {"database_url": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
 
 
@@ -56,7 +56,7 @@ def deployment(_deployment, provider, sqlite_template):
 
 
 def all_at_once(senders):
-    """What each was answered, when nobody was let go before all were ready."""
+    """Run all at once and return their responses."""
     start = threading.Barrier(len(senders))
 
     def send(sender):
@@ -75,7 +75,7 @@ def link_for(deployment, purpose):
     return token
 
 
-def test_one_address_that_all_register_is_one_account(deployment):
+def test_concurrent_sign_ups_with_one_address_create_one_account(deployment):
     callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
     forms = [each.fill_in("/auth/register", email=ADA, name="Ada", password=PASSWORD) for each in callers]
 
@@ -87,7 +87,7 @@ def test_one_address_that_all_register_is_one_account(deployment):
     assert len(deployment.jobs("answer_registration")) == AT_ONCE
 
 
-def test_a_link_that_all_use_works_once(deployment):
+def test_concurrent_uses_of_a_link_succeed_once(deployment):
     deployment.add_user(ADA, password=PASSWORD)
     token = link_for(deployment, Purpose.RESET_PASSWORD)
     forms = []
@@ -103,7 +103,7 @@ def test_a_link_that_all_use_works_once(deployment):
     assert Caller(deployment.url).login(ADA, f"{OTHER_PASSWORD} {chosen}").status == 302
 
 
-def test_no_sign_in_with_the_old_password_outlives_a_reset(deployment):
+def test_sign_in_with_the_old_password_does_not_survive_a_reset(deployment):
     deployment.add_user(ADA, password=PASSWORD)
     owner, strangers = Caller(deployment.url), [Caller(deployment.url) for _ in range(AT_ONCE)]
     assert owner.get(f"/auth/reset-password/{link_for(deployment, Purpose.RESET_PASSWORD)}").status == 303
@@ -118,7 +118,7 @@ def test_no_sign_in_with_the_old_password_outlives_a_reset(deployment):
     assert {stranger.get("/account").status for stranger in strangers} == {302}
 
 
-def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(deployment):
+def test_concurrent_email_changes_leave_one_pending_and_send_five_emails(deployment):
     deployment.add_user(ADA, password=PASSWORD)
     forms = []
     for number in range(20):
@@ -133,7 +133,7 @@ def test_of_changes_that_are_asked_for_at_once_one_waits_and_five_are_mailed(dep
         assert len(look.session.scalars(select(EmailChange).where(EmailChange.ended_at.is_(None))).all()) == 1
 
 
-def test_of_mails_that_are_caused_at_once_no_more_than_the_quota_go_out(build, database, smtp_server, sqlite_template):
+def test_concurrent_emails_stay_within_the_quota(build, database, smtp_server, sqlite_template):
     deployment = build(**database)
     deployment.empty(sqlite_template)
     deployment.valkey.start()
@@ -155,7 +155,7 @@ def signed_in_program(deployment):
     return answer.data
 
 
-def test_of_api_keys_that_are_made_at_once_no_more_than_fifty_are_active(deployment):
+def test_concurrent_creation_leaves_at_most_fifty_active_api_keys(deployment):
     token = signed_in_program(deployment)["access_token"]
     with deployment.work() as work:
         owner_id = work.users.get_by_email(ADA).id
@@ -172,7 +172,7 @@ def test_of_api_keys_that_are_made_at_once_no_more_than_fifty_are_active(deploym
     assert Counter(answer.status for answer in answers) == {201: 5, 422: 15}
 
 
-def test_a_refresh_token_that_all_use_has_one_successor(deployment):
+def test_concurrent_refreshes_create_one_successor(deployment):
     spent = signed_in_program(deployment)["refresh_token"]
 
     def refresh(token):
@@ -192,7 +192,7 @@ def test_a_refresh_token_that_all_use_has_one_successor(deployment):
     assert len(kinds) == len(deployment.jobs("send_token_reused")) == 1
 
 
-def test_a_repeated_request_that_all_send_is_done_once(deployment):
+def test_concurrent_requests_with_one_idempotency_key_run_once(deployment):
     token = signed_in_program(deployment)["access_token"]
 
     def create(name):
@@ -210,7 +210,7 @@ def test_a_repeated_request_that_all_send_is_done_once(deployment):
         assert look.session.scalar(select(func.count()).select_from(ApiKey)) == 1
 
 
-def test_an_invitation_that_all_accept_is_used_once(deployment):
+def test_concurrent_acceptances_use_an_invitation_once(deployment):
     with deployment.work() as work:
         work.invitations.invite(email=ADA, name="Ada", roles=["manager"], by=OPERATOR)
     token = link_for(deployment, Purpose.INVITATION)
@@ -229,7 +229,7 @@ def test_an_invitation_that_all_accept_is_used_once(deployment):
         assert (ada.name, [role.name for role in ada.roles]) == (f"Ada {chosen}", ["manager"])
 
 
-def test_invitations_beside_their_revocations_are_no_error_of_ours(deployment):
+def test_accepting_during_revocation_causes_no_server_error(deployment):
     deployment.add_user("root@example.com", password=PASSWORD, roles=["administrator"])
     grace = Caller(deployment.url)
     signed_in = grace.ask("POST", f"{API}/auth/login", {"email": "root@example.com", "password": PASSWORD})
@@ -252,7 +252,7 @@ def path_of(url):
     return url.partition("/auth/")[2].join(["/auth/", ""])
 
 
-def test_a_provider_s_answer_that_comes_many_times_signs_in_once(deployment, provider):
+def test_concurrent_provider_callbacks_sign_in_once(deployment, provider):
     browser = Caller(deployment.url)
     begun = browser.get("/auth/oauth/acme")
     path = path_of(provider.answer(begun.headers["Location"]))
@@ -267,20 +267,20 @@ def test_a_provider_s_answer_that_comes_many_times_signs_in_once(deployment, pro
         assert look.session.scalar(select(func.count()).select_from(Session)) == 1
 
 
-def test_one_identity_that_comes_from_many_browsers_is_one_account(deployment, provider):
+def test_one_identity_in_many_browsers_creates_one_account(deployment, provider):
     callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
     paths = [path_of(provider.answer(caller.get("/auth/oauth/acme").headers["Location"])) for caller in callers]
 
     answers = all_at_once([lambda each=each: each[0].get(each[1]) for each in zip(callers, paths, strict=True)])
 
-    # Some may find too many others waiting for the provider.
+    # Some may be refused because too many others wait for the provider.
     assert 302 in {answer.status for answer in answers} <= {302, 503}
     with deployment.look() as look:
         assert look.session.scalar(select(func.count()).select_from(User)) == 1
         assert look.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
 
 
-def test_of_two_last_ways_in_that_are_removed_at_once_one_stays(deployment, provider):
+def test_concurrent_removal_of_the_last_two_sign_in_methods_keeps_one(deployment, provider):
     browser = Caller(deployment.url)
     browser.get(path_of(provider.answer(browser.get("/auth/oauth/acme").headers["Location"])))
     with deployment.work() as work:
@@ -319,7 +319,7 @@ def seed(deployment):
 
 
 def half_signed_in(deployment):
-    """Fifty browsers that have got past Ada's password."""
+    """Fifty browsers that have entered Ada's password."""
     callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
     assert {caller.login(ADA, PASSWORD).headers["Location"] for caller in callers} == {"/auth/two-factor"}
     return callers
@@ -331,9 +331,9 @@ def sessions_of_browsers(deployment):
         return look.session.scalar(found)
 
 
-def test_a_code_that_all_send_signs_in_once(deployment, seed):
+def test_concurrent_uses_of_a_code_sign_in_once(deployment, seed):
     callers = half_signed_in(deployment)
-    # The next one counts already, and for longer than this takes.
+    # The next code is accepted already, and for long enough.
     code = pyotp.TOTP(seed).at(datetime.now(UTC), counter_offset=1)
     resource_ref = [code, f"{code[:3]} {code[3:]}", "".join(chr(ord(each) + 0xFEE0) for each in code)]
     forms = [each.fill_in("/auth/two-factor", code=resource_ref[number % 3]) for number, each in enumerate(callers)]
@@ -347,7 +347,7 @@ def test_a_code_that_all_send_signs_in_once(deployment, seed):
     assert sessions_of_browsers(deployment) == 1
 
 
-def test_a_recovery_code_that_all_send_signs_in_once(deployment, seed):
+def test_concurrent_uses_of_a_recovery_code_sign_in_once(deployment, seed):
     forms = [each.fill_in("/auth/two-factor", code=CODES[0]) for each in half_signed_in(deployment)]
 
     answers = Counter(answer.status for answer in all_at_once(forms))
@@ -359,7 +359,7 @@ def test_a_recovery_code_that_all_send_signs_in_once(deployment, seed):
         assert look.factors.recovery_left(look.users.get_by_email(ADA).id) == len(CODES) - 1
 
 
-def test_a_passkey_s_answer_that_comes_many_times_signs_in_once(deployment):
+def test_concurrent_uses_of_a_passkey_assertion_sign_in_once(deployment):
     user_id = deployment.add_user(ADA, password=PASSWORD)
     site = deployment.url.replace("127.0.0.1", "localhost")
     party, key = RelyingParty("localhost", site), Passkey(site)
@@ -383,7 +383,7 @@ def test_a_passkey_s_answer_that_comes_many_times_signs_in_once(deployment):
     assert sessions_of_browsers(deployment) == 1
 
 
-def test_of_resets_that_all_begin_one_waits_and_is_done_once(deployment, seed):
+def test_concurrent_factor_resets_leave_one_pending_and_apply_it_once(deployment, seed):
     with deployment.look() as look:
         ada = look.users.get_by_email(ADA).id
     deployment.add_user("grace@example.com", password=PASSWORD, roles=("administrator",))
@@ -407,7 +407,7 @@ def test_of_resets_that_all_begin_one_waits_and_is_done_once(deployment, seed):
     assert Counter(all_at_once([finish] * 8)) == {True: 1, False: 7}
 
 
-def test_of_administrators_who_all_remove_one_another_one_is_left(deployment):
+def test_administrators_removing_each_other_leave_one(deployment):
     tokens, numbers = [], []
     for number in range(5):
         email = f"root{number}@example.com"

@@ -1,4 +1,4 @@
-"""No secret is in an error report, a trace, a log, a metric, an audit row, a job or Valkey."""
+"""Secrets never appear in error reports, traces, logs, metrics, audit rows, jobs or Valkey."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ METRICS_TOKEN = "canary-token-of-the-metrics"
 
 
 class Sentry:
-    """A server that takes what the SDK sends: envelopes, of which it keeps the items by type."""
+    """A server for the SDK's envelopes, which keeps their items by type."""
 
     def __init__(self):
         items = self.items = []
@@ -62,7 +62,7 @@ def sentry():
     server.close()
 
 
-def test_no_secret_is_in_reports_traces_logs_metrics_audit_rows_jobs_or_valkey(build, smtp_server, sentry):
+def test_secrets_never_appear_in_reports_traces_logs_metrics_audit_jobs_or_valkey(build, smtp_server, sentry):
     deployment = build(
         sentry_dsn=sentry.dsn,
         sentry_traces_sample_rate="1",
@@ -116,7 +116,7 @@ def test_no_secret_is_in_reports_traces_logs_metrics_audit_rows_jobs_or_valkey(b
 
 
 def check_reports(sentry, ada):
-    """What is there instead: where, which request, whose, which release."""
+    """Check that reports contain the place, the request, the user and the release."""
     page = next(each for each in sentry.of("event") if "a page" in str(each.get("exception")))
     assert page["release"] == "1.2.3"
     assert page["request"] == {"method": "POST", "url": "/broken/<token>"}
@@ -126,7 +126,7 @@ def check_reports(sentry, ada):
 
 
 def break_pages(visitor, *secrets):
-    """A page that breaks over a form full of secrets; returns more of them."""
+    """Request a page that fails on a form full of secrets; return more of them."""
     token = visitor.token("/auth/forgot-password")
     fields = {f"field{number}": secret for number, secret in enumerate(secrets)}
     assert visitor.send("/broken/canary-in-the-path?code=canary-in-the-query", csrf_token=token, **fields).status == 500
@@ -134,7 +134,7 @@ def break_pages(visitor, *secrets):
 
 
 def broken_parts(sentry):
-    """What has told of its own breaking."""
+    """Return the messages of parts that failed."""
     return {
         raised["value"].partition(" is broken")[0]
         for event in sentry.of("event")
@@ -149,7 +149,7 @@ def kept(deployment):
 
 
 def stored(connection):
-    """All keys and values."""
+    """Return all keys and values."""
     readers = {
         b"string": connection.get,
         b"hash": connection.hgetall,

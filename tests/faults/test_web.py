@@ -1,4 +1,4 @@
-"""Web workers killed in the middle of a registration: it has happened as a whole, or not at all."""
+"""Web workers killed during a sign-up: it is complete or absent."""
 
 import os
 import re
@@ -28,7 +28,7 @@ ADA = "ada@example.com"
 
 
 def told(deployment):
-    """What the database holds of each registration: the user, the event and the job."""
+    """Return what the database holds of each sign-up: user, event and job."""
     with deployment.look() as look:
         users = set(look.session.scalars(select(User.id)))
         events = set(look.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
@@ -36,18 +36,18 @@ def told(deployment):
 
 
 def register(deployment, email):
-    """Whether the answer said that all went well; the worker may die over it."""
+    """Return whether the response was a success; the worker may die."""
     try:
         return Caller(deployment.url).register(email).status == 303
     except (OSError, HTTPException):
         return False
 
 
-def test_killed_between_its_statements_a_registration_leaves_nothing_and_can_be_made_again(build, postgres):
+def test_sign_up_killed_between_statements_leaves_nothing_and_can_be_repeated(build, postgres):
     deployment = build(database_url=emptied(postgres))
     web = deployment.start_web()
     with ThreadPoolExecutor(1) as visitor, psycopg.connect(postgres) as lock:
-        # The user and the event are written by now; the job has to wait.
+        # User and event are written; the job waits.
         lock.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         answer = visitor.submit(register, deployment, ADA)
         with psycopg.connect(postgres, autocommit=True) as looker:
@@ -73,7 +73,7 @@ def waits_for_jobs(connection):
 
 
 def is_being_written(connection):
-    """Whether the server still works for somebody else, such as a client that is gone."""
+    """Return whether the server still works for other clients."""
     return connection.execute(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid()"
         " AND state LIKE ANY (ARRAY['active', 'idle in transaction%'])"
@@ -81,7 +81,7 @@ def is_being_written(connection):
 
 
 @pytest.mark.deep
-def test_under_a_barrage_of_kills_every_registration_is_whole(build):
+def test_sign_ups_are_complete_or_absent_after_repeated_kills(build):
     deployment = build()
     web = deployment.start_web()
     over = threading.Event()
@@ -120,7 +120,7 @@ SMUGGLED = (
 )
 
 
-def test_headers_that_are_too_large_or_sent_twice_and_lengths_of_two_meanings_are_refused(build):
+def test_oversized_headers_duplicate_headers_and_conflicting_lengths_are_refused(build):
     """Request smuggling: RFC 9112, section 11.2."""
     deployment = build()
     deployment.start_web()
@@ -134,9 +134,9 @@ def test_headers_that_are_too_large_or_sent_twice_and_lengths_of_two_meanings_ar
 
 
 def status_of(deployment, headers):
-    """The status of `GET /api/v1/users/me` with these headers as they are; None if the connection was cut off."""
+    """Return the status of `GET /api/v1/users/me` with these raw headers; None if the connection was cut off."""
     with socket.create_connection(("127.0.0.1", deployment.port), timeout=PATIENCE_SECONDS) as connection:
-        # A server that closes before it has read everything may cut off what it answered, too.
+        # A server that closes before reading everything may cut off its response.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(
                 b"GET /api/v1/users/me HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n" + headers + b"\r\n\r\n"
@@ -147,7 +147,7 @@ def status_of(deployment, headers):
 
 
 @pytest.mark.deep
-def test_the_counts_of_all_workers_are_added_up_and_outlive_a_killed_one(build):
+def test_metrics_sum_all_workers_and_survive_a_killed_worker(build):
     deployment = build(web_processes="2")
     web = deployment.start_web()
     for _ in range(20):
@@ -161,7 +161,7 @@ def test_the_counts_of_all_workers_are_added_up_and_outlive_a_killed_one(build):
 
 
 def asked(deployment):
-    """How often /robots.txt was asked for, says /metrics."""
+    """Return how often /robots.txt was requested, from /metrics."""
     text = deployment.get("/metrics").decode()
     found = re.search(r'^gatehouse_http_requests_total{.*route="/robots.txt",status="200"} (\S+)', text, re.MULTILINE)
     return float(found[1])
@@ -172,7 +172,7 @@ def asked(deployment):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the code, which can change under its web."""
+    """A copy of the code that can change while its web server runs."""
     for name in ("app", "migrations", "wsgi.py", "gunicorn.conf.py"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / "tree" / name)
@@ -180,7 +180,7 @@ def tree(tmp_path):
 
 
 def release(tree, name):
-    """A new release: another name in a module that gunicorn's master loads too."""
+    """Make a new release: change a name in a module that gunicorn's master loads too."""
     file = tree / "app" / "settings.py"
     code, changed = re.subn(r'site_name: str = Field\(\s*"[^"]*"', f'site_name: str = Field("{name}"', file.read_text())
     assert changed == 1
@@ -193,7 +193,7 @@ def shows_only(name, pages):
 
 @contextmanager
 def visitors(deployment, count=4):
-    """They ask without pause, a connection each time as behind a proxy; yields the pages and failures so far."""
+    """Send requests without pause, each on a new connection; yield the pages and failures so far."""
     pages, failures, stop = [], [], threading.Event()
 
     def visit():
@@ -215,7 +215,7 @@ def visitors(deployment, count=4):
 
 
 @pytest.mark.deep
-def test_a_new_release_is_rolled_out_under_load_without_a_failed_request(build, tree):
+def test_rolling_release_under_load_fails_no_request(build, tree):
     deployment = build(web_processes="2")
     release(tree, "First")
     web = deployment.start_web(tree=tree)
@@ -225,7 +225,7 @@ def test_a_new_release_is_rolled_out_under_load_without_a_failed_request(build, 
             os.kill(web.pid, signal.SIGHUP)
             until(partial(shows_only, name, pages), why=web.log.read_text)
         assert failures == []
-    # Requests are still counted, in the new processes.
+    # The new processes count requests too.
     counted = re.search(
         r'http_requests_total\{method="GET",route="/auth/login",status="200"\} (\d+)',
         deployment.get("/metrics").decode(),
@@ -235,8 +235,8 @@ def test_a_new_release_is_rolled_out_under_load_without_a_failed_request(build, 
 
 
 @pytest.mark.deep
-def test_a_restart_under_load_fails_no_request_while_the_socket_stays_open(build, tree):
-    """As with a systemd socket unit: new libraries come with a restart."""
+def test_restart_under_load_fails_no_request_while_the_socket_is_open(build, tree):
+    """A systemd socket unit keeps the socket open while new libraries are loaded."""
     deployment = build(web_processes="2")
     web = deployment.start_web(tree=tree)
     with visitors(deployment) as (pages, failures):
@@ -250,7 +250,7 @@ def test_a_restart_under_load_fails_no_request_while_the_socket_stays_open(build
 
 
 @pytest.mark.deep
-def test_a_hang_up_leaves_nothing_open_in_the_parent(build):
+def test_reload_leaves_no_connection_open_in_the_parent(build):
     deployment = build(web_processes="1")
     web = deployment.start_web()
     parent = psutil.Process(web.pid)

@@ -1,4 +1,4 @@
-"""Workers that are killed, told to stop, poisoned or flooded."""
+"""Workers that are killed, stopped, poisoned or flooded."""
 
 import json
 import os
@@ -23,18 +23,18 @@ TROUBLED = "tests.faults.troubled_app"
 
 
 def enqueue_reset(deployment):
-    """The id of a job that sends Ada a link to reset her password."""
+    """Enqueue a job that sends Ada a reset link; return its ID."""
     ada = deployment.add_user(ADA, password="a quieter harbour")
     with deployment.work() as work:
         return work.enqueue(SendPasswordReset(user_id=ada))
 
 
 def ended(deployment, job_id):
-    """The job, once it has ended one way or the other."""
+    """Return the job after it has ended."""
     return until(lambda: job if (job := deployment.job(job_id)).finished_at else None)
 
 
-def test_a_mail_in_the_hands_of_a_killed_worker_is_sent_by_another_under_the_same_message_id(build, smtp_server):
+def test_email_of_a_killed_worker_is_sent_by_another_with_the_same_message_id(build, smtp_server):
     deployment = build(job_lease_seconds="1")
     deployment.valkey.start()
     worker = deployment.start_worker(schedule=True)
@@ -55,7 +55,7 @@ def test_a_mail_in_the_hands_of_a_killed_worker_is_sent_by_another_under_the_sam
     assert len(deployment.jobs("answer_forgot_password")) == 1
 
 
-def test_a_worker_told_to_stop_finishes_the_job_in_hand_and_takes_no_other(deployment, smtp_server):
+def test_stopping_worker_finishes_its_job_and_takes_no_other(deployment, smtp_server):
     worker = deployment.start_worker()
     smtp_server.hold(ADA)
     in_hand = enqueue_reset(deployment)
@@ -75,13 +75,13 @@ def test_a_worker_told_to_stop_finishes_the_job_in_hand_and_takes_no_other(deplo
 
 
 def was_told_to_stop(deployment):
-    """Whether the worker has noted it where RQ's workers note it."""
+    """Return whether the worker has recorded the stop, where RQ records it."""
     queue = deployment.app.extensions["queue"]
     return any(queue.hexists(key, "shutdown_requested_date") for key in queue.smembers("rq:workers"))
 
 
 @pytest.mark.deep
-def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
+def test_job_that_kills_its_worker_ends_dead_and_others_complete(build):
     deployment = build(job_lease_seconds="1")
     deployment.valkey.start()
     with deployment.work() as work:
@@ -96,7 +96,7 @@ def test_a_job_that_kills_its_worker_ends_dead_and_the_others_are_done(build):
 
 
 @pytest.mark.deep
-def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(deployment, smtp_server):
+def test_reset_email_overtakes_earlier_bulk_email(deployment, smtp_server):
     smtp_server.hold(READER)
     with deployment.work() as work:
         flood = [work.enqueue(task_of("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
@@ -114,7 +114,7 @@ def test_a_reset_mail_passes_a_flood_of_bulk_mail_that_was_there_before(deployme
 
 
 @pytest.mark.deep
-def test_one_worker_alone_takes_the_urgent_first(deployment, smtp_server):
+def test_single_worker_takes_urgent_jobs_first(deployment, smtp_server):
     with deployment.work() as work:
         flood = [work.enqueue(task_of("send_newsletter", queue="bulk", to=READER)) for _ in range(20)]
     reset = enqueue_reset(deployment)
@@ -125,7 +125,7 @@ def test_one_worker_alone_takes_the_urgent_first(deployment, smtp_server):
     assert min(done, key=lambda job: job.finished_at).id == reset
 
 
-def test_the_schedule_runs_with_the_workers_and_is_started_again(build):
+def test_schedule_runs_with_workers_and_is_restarted(build):
     deployment = build()
     deployment.valkey.start()
     worker = deployment.start_worker(schedule=True)
@@ -144,7 +144,7 @@ def test_the_schedule_runs_with_the_workers_and_is_started_again(build):
 
 
 @pytest.mark.deep
-def test_without_a_schedule_the_workers_do_only_what_is_enqueued(deployment):
+def test_without_schedule_workers_run_only_enqueued_jobs(deployment):
     worker = deployment.start_worker()
     with deployment.work() as work:
         job_id = work.enqueue(NoOperation())
@@ -154,7 +154,7 @@ def test_without_a_schedule_the_workers_do_only_what_is_enqueued(deployment):
     assert len(worker.children()) == 1
 
 
-def test_workers_are_forked_with_nothing_open_and_run_new_code_after_a_hang_up(build, tmp_path):
+def test_workers_fork_without_open_connections_and_load_new_code_on_hang_up(build, tmp_path):
     loads = tmp_path / "loads.txt"
     (tmp_path / "counted_app.py").write_text(
         f"from wsgi import app\nwith open({str(loads)!r}, 'a') as file:\n    file.write('loaded\\n')\n"
@@ -184,7 +184,7 @@ def test_workers_are_forked_with_nothing_open_and_run_new_code_after_a_hang_up(b
 
 @pytest.mark.deep
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGTERM, 20), (signal.SIGINT, 4)])
-def test_an_idle_worker_stops_by_itself_whichever_processes_are_told_and_however_often(deployment, number, times):
+def test_idle_worker_stops_on_repeated_signals_to_any_of_its_processes(deployment, number, times):
     for told in range(times):
         stop_an_idle_worker(deployment, number, is_sent_to_all=told % 2 == 1)
 
@@ -196,17 +196,17 @@ def stop_an_idle_worker(deployment, number, *, is_sent_to_all):
         job_id = work.enqueue(NoOperation())
     assert ended(deployment, job_id).state == JobState.DONE
 
-    if is_sent_to_all:  # As systemd's default KillMode and a terminal do; and again and again.
+    if is_sent_to_all:  # As systemd's default KillMode and a terminal do, repeatedly.
         for _ in range(20):
             os.killpg(worker.pid, number)
     os.kill(worker.pid, number)
 
-    assert worker.wait() == 0  # It is never killed: this waits for as long as a test waits for anything.
+    assert worker.wait() == 0  # It is never killed, so this waits as long as the test's timeout.
     until(lambda: not any(psutil.pid_exists(pid) for pid in children))
 
 
-def test_an_idle_worker_reports_itself_before_it_counts_as_dead(deployment):
-    """RQ reports 15 seconds before its limit, and lets the key live a minute longer than that."""
+def test_idle_worker_sends_a_heartbeat_before_it_expires(deployment):
+    """RQ sends a heartbeat 15 seconds before its limit, and the key lives a minute longer."""
     deployment.start_worker(processes=2)
     with closing(connect(deployment.valkey.url)) as connection:
         found = until(lambda: len(keys := connection.keys("rq:worker:*")) == 2 and keys, why=deployment.told)
@@ -215,7 +215,7 @@ def test_an_idle_worker_reports_itself_before_it_counts_as_dead(deployment):
 
 
 @pytest.mark.deep
-def test_workers_that_start_before_the_queue_take_jobs_when_it_is_there(build, tmp_path):
+def test_workers_started_before_the_queue_take_jobs_once_it_is_up(build, tmp_path):
     deployment = build()
     deployment.settings["redis_url"] = deployment.valkey.url
     worker = deployment.start_worker()
@@ -232,7 +232,7 @@ def test_workers_that_start_before_the_queue_take_jobs_when_it_is_there(build, t
 
 
 @pytest.mark.deep
-def test_two_schedules_make_each_tick_once(build):
+def test_two_schedulers_run_each_tick_once(build):
     deployment = build()
     began = datetime.now(UTC)
 
@@ -244,8 +244,8 @@ def test_two_schedules_make_each_tick_once(build):
 
 
 @pytest.mark.deep
-def test_every_line_of_the_logs_is_json_from_start_to_stop(build):
-    """Also of workers that start before the queue."""
+def test_every_log_line_is_json_from_start_to_stop(build):
+    """Including workers that start before the queue."""
     deployment = build(log_level="INFO", release="1.2.3")
     deployment.settings["redis_url"] = deployment.valkey.url
     worker = deployment.start_worker(processes=2, schedule=True)

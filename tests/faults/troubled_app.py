@@ -1,4 +1,4 @@
-"""The application with tasks of its own that no deployment wishes for, for the workers and the schedule to load."""
+"""The application with extra tasks for tests of workers and the schedule."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CountOnce(Task, kind="count_once"):
 
 @dataclass(frozen=True)
 class CountInSteps(Task, kind="count_in_steps"):
-    """Counts so many numbers, from the first on, a step each."""
+    """Count numbers from the first on, one step for each."""
 
     first: int
     steps: int
@@ -65,7 +65,7 @@ def send_newsletter(work: Work, task: SendNewsletter, claim: Claim) -> Message:
 
 
 def count(work: Work, number: int) -> None:
-    """An effect that happens twice if it is done twice; it takes a moment, so that faults find it half done."""
+    """An effect that shows when it is done twice; it takes a moment, so that faults interrupt it."""
     work.session.execute(text("INSERT INTO chaos_effects (number) VALUES (:number)"), {"number": number})
     threading.Event().wait(0.002)
 

@@ -1,4 +1,4 @@
-"""One's own account: name, password, sessions, activity, and being asked again before what could do harm."""
+"""Account pages: name, password, sessions, activity, and confirmation before sensitive changes."""
 
 import pytest
 from sqlalchemy import select
@@ -13,7 +13,7 @@ PAGES = ("/account", "/account/email", "/account/password", "/account/sessions",
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_of_the_account_is_for_its_owner(signed_in, new_browser, path):
+def test_account_pages_require_sign_in(signed_in, new_browser, path):
     assert signed_in.get(path).status_code == 200
     assert signed_in.get(path).headers["Cache-Control"] == "no-store"
 
@@ -24,7 +24,7 @@ def test_every_page_of_the_account_is_for_its_owner(signed_in, new_browser, path
 # ── the profile ──
 
 
-def test_a_name_is_changed_and_shown(signed_in):
+def test_name_is_changed_and_shown(signed_in):
     assert signed_in.post("/account", {"name": "  Augusta   Ada King  "}).location == "/account"
 
     page = signed_in.page("/account")
@@ -32,7 +32,7 @@ def test_a_name_is_changed_and_shown(signed_in):
     assert "Name saved." in page.text("main")
 
 
-def test_a_name_that_no_keyboard_writes_is_refused_and_may_be_mended(signed_in):
+def test_name_with_control_characters_is_refused_and_can_be_corrected(signed_in):
     refused = signed_in.post("/account", {"name": "x" * 101})
 
     assert refused.status_code == 422
@@ -43,7 +43,7 @@ def test_a_name_that_no_keyboard_writes_is_refused_and_may_be_mended(signed_in):
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "&amp;"])
 @pytest.mark.databases("sqlite")
-def test_a_name_is_text_wherever_it_is_shown(signed_in, people, app, name):
+def test_name_is_escaped_everywhere(signed_in, people, app, name):
     signed_in.post("/account", {"name": name})
     people.add("grace@example.com", roles=("administrator",))
     admin = Browser(app)
@@ -54,7 +54,7 @@ def test_a_name_is_text_wherever_it_is_shown(signed_in, people, app, name):
     assert name in admin.page("/users").text("main")
 
 
-def test_the_same_name_again_leaves_no_trace(signed_in, app, ada):
+def test_unchanged_name_is_not_recorded(signed_in, app, ada):
     for _ in range(3):
         signed_in.post("/account", {"name": "Ada"})
 
@@ -66,7 +66,7 @@ def test_the_same_name_again_leaves_no_trace(signed_in, app, ada):
 # ── the password ──
 
 
-def test_the_password_is_changed_with_the_present_one(signed_in, new_browser, ada, mailbox):
+def test_password_change_requires_the_current_password(signed_in, new_browser, ada, mailbox):
     answer = signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
 
     assert answer.location == "/account/password"
@@ -76,7 +76,7 @@ def test_the_password_is_changed_with_the_present_one(signed_in, new_browser, ad
     assert mailbox.to(ada.email)[0].subject == "Your Gatehouse password was changed"
 
 
-def test_changing_the_password_ends_every_other_session_and_changes_this_ones_token(signed_in, new_browser, ada, app):
+def test_password_change_ends_other_sessions_and_rotates_this_token(signed_in, new_browser, ada, app):
     other = new_browser()
     other.sign_in(ada)
     stolen = signed_in.cookie("session").value
@@ -90,7 +90,7 @@ def test_changing_the_password_ends_every_other_session_and_changes_this_ones_to
     assert signed_in.is_signed_in()
 
 
-def test_changing_the_password_kills_an_open_reset_link(signed_in, ada, mailbox):
+def test_password_change_invalidates_an_open_reset_link(signed_in, ada, mailbox):
     link = mailbox.link_from(signed_in.forgot_password(ada.email))
 
     signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
@@ -110,7 +110,7 @@ def test_changing_the_password_kills_an_open_reset_link(signed_in, ada, mailbox)
     ],
 )
 @pytest.mark.databases("sqlite")
-def test_a_refused_change_says_which_half_was_wrong_and_echoes_neither(signed_in, ada, field, values, reason):
+def test_refused_password_change_names_the_field_and_echoes_nothing(signed_in, ada, field, values, reason):
     refused = signed_in.post("/account/password", {"current_password": ada.password} | values)
 
     page = Page(refused.text)
@@ -121,7 +121,7 @@ def test_a_refused_change_says_which_half_was_wrong_and_echoes_neither(signed_in
     assert page.value("password") == page.value("current_password") == ""
 
 
-def test_guesses_at_the_present_password_are_slowed_down(signed_in, ada):
+def test_wrong_current_passwords_are_slowed_down(signed_in, ada):
     guesses = [
         signed_in.post("/account/password", {"current_password": f"guess {guess}", "password": NEW}).status_code
         for guess in range(6)
@@ -131,7 +131,7 @@ def test_guesses_at_the_present_password_are_slowed_down(signed_in, ada):
 
 
 @pytest.mark.own_app
-def test_busy_is_said_where_a_password_is_checked(signed_in, ada, app):
+def test_busy_hashing_is_reported_on_every_password_form(signed_in, ada, app):
     passwords = app.extensions["passwords"]
     passwords._wait = 0
     while passwords._slots.acquire(blocking=False):
@@ -144,16 +144,16 @@ def test_busy_is_said_where_a_password_is_checked(signed_in, ada, app):
         assert "We're busy right now" in Page(signed_in.post(path, data).text).text("main")
 
 
-# ── confirming that it is you ──
+# ── confirmation ──
 
 
-def test_shortly_after_signing_in_nothing_is_asked_again(signed_in, clock):
+def test_recent_sign_in_needs_no_confirmation(signed_in, clock):
     clock.advance(minutes=9, seconds=59)
 
     assert signed_in.get("/account/email").status_code == 200
 
 
-def test_later_a_dangerous_page_asks_for_the_password_first(signed_in, ada, clock):
+def test_old_sign_in_needs_confirmation_on_sensitive_pages(signed_in, ada, clock):
     clock.advance(minutes=10)
 
     asked = signed_in.get("/account/email")
@@ -166,7 +166,7 @@ def test_later_a_dangerous_page_asks_for_the_password_first(signed_in, ada, cloc
     assert signed_in.get("/account/email").status_code == 200
 
 
-def test_what_was_posted_too_late_changes_nothing(signed_in, clock, mailbox):
+def test_late_post_without_confirmation_changes_nothing(signed_in, clock, mailbox):
     clock.advance(minutes=10)
 
     for path, data in (
@@ -179,7 +179,7 @@ def test_what_was_posted_too_late_changes_nothing(signed_in, clock, mailbox):
     assert signed_in.is_signed_in()
 
 
-def test_confirming_changes_the_token_so_that_an_older_copy_is_dead(signed_in, ada, app):
+def test_confirmation_rotates_the_token(signed_in, ada, app):
     stolen = signed_in.cookie("session").value
 
     assert signed_in.confirm(ada.password).location == "/account"
@@ -190,14 +190,14 @@ def test_confirming_changes_the_token_so_that_an_older_copy_is_dead(signed_in, a
     assert signed_in.is_signed_in()
 
 
-def test_a_wrong_password_confirms_nothing_and_is_slowed_down(signed_in, ada, clock):
+def test_wrong_password_confirms_nothing_and_is_slowed_down(signed_in, ada, clock):
     clock.advance(minutes=10)
 
     assert [signed_in.confirm("not that harbour").status_code for _ in range(6)] == [422] * 5 + [429]
     assert signed_in.get("/account/email").status_code == 302
 
 
-def test_confirming_leads_nowhere_else(signed_in, ada):
+def test_confirmation_redirects_only_to_this_site(signed_in, ada):
     assert signed_in.post("/auth/confirm", {"password": ada.password, "next": "//evil.test"}).location == "/account"
 
 
@@ -208,7 +208,7 @@ def ids_on(page):
     return [form.attrs["action"] for form in page.find_all('form[action$="/end"]')]
 
 
-def test_every_device_is_listed_and_this_one_is_marked(signed_in, new_browser, ada, clock):
+def test_sessions_page_lists_devices_and_marks_this_one(signed_in, new_browser, ada, clock):
     phone = new_browser(user_agent=IPHONE, address="2001:db8::7")
     phone.login(ada, remember="y")
 
@@ -224,7 +224,7 @@ def test_every_device_is_listed_and_this_one_is_marked(signed_in, new_browser, a
     assert "Stays signed in" in other
 
 
-def test_one_session_is_ended_and_counts_on_its_next_request(signed_in, new_browser, ada):
+def test_ended_session_is_refused_on_its_next_request(signed_in, new_browser, ada):
     phone = new_browser(user_agent=IPHONE)
     phone.sign_in(ada)
     page = signed_in.page("/account/sessions")
@@ -237,14 +237,14 @@ def test_one_session_is_ended_and_counts_on_its_next_request(signed_in, new_brow
     assert signed_in.is_signed_in()
 
 
-def test_ending_the_session_of_this_browser_signs_out(signed_in):
+def test_ending_this_session_signs_out(signed_in):
     (action,) = ids_on(signed_in.page("/account/sessions"))
 
     assert signed_in.post(action).location == "/auth/login"
     assert not signed_in.is_signed_in()
 
 
-def test_all_others_are_ended_at_once(signed_in, new_browser, ada):
+def test_all_other_sessions_are_ended(signed_in, new_browser, ada):
     others = [new_browser() for _ in range(3)]
     for other in others:
         other.sign_in(ada)
@@ -256,7 +256,7 @@ def test_all_others_are_ended_at_once(signed_in, new_browser, ada):
     assert signed_in.is_signed_in()
 
 
-def test_nobody_ends_the_session_of_somebody_else(signed_in, new_browser, people):
+def test_session_of_another_user_cannot_be_ended(signed_in, new_browser, people):
     bob = people.add("bob@example.com")
     his = new_browser()
     his.sign_in(bob)
@@ -268,13 +268,13 @@ def test_nobody_ends_the_session_of_somebody_else(signed_in, new_browser, people
     assert his.is_signed_in()
 
 
-def test_an_idle_session_ends_and_leads_to_the_sign_in_page(signed_in, clock):
+def test_idle_session_expires_and_leads_to_sign_in(signed_in, clock):
     clock.advance(hours=12)
 
     assert signed_in.get("/account").location == "/auth/login?next=/account"
 
 
-def test_a_session_in_use_lives_on_until_its_absolute_end(signed_in, clock):
+def test_active_session_lasts_until_its_absolute_limit(signed_in, clock):
     for _ in range(16):
         clock.advance(hours=10)
         assert signed_in.is_signed_in()
@@ -283,7 +283,7 @@ def test_a_session_in_use_lives_on_until_its_absolute_end(signed_in, clock):
     assert not signed_in.is_signed_in()
 
 
-def test_a_remembered_session_rests_for_a_month(client, ada, clock):
+def test_remembered_session_may_be_idle_for_a_month(client, ada, clock):
     client.login(ada, remember="y")
 
     clock.advance(days=29)
@@ -293,7 +293,7 @@ def test_a_remembered_session_rests_for_a_month(client, ada, clock):
 
 
 @pytest.mark.settings(session_idle_minutes=2)
-def test_short_limits_are_kept_as_exactly_as_long_ones(signed_in, clock):
+def test_short_session_limits_are_exact(signed_in, clock):
     for _ in range(6):
         clock.advance(seconds=100)
         assert signed_in.is_signed_in()
@@ -304,7 +304,7 @@ def test_short_limits_are_kept_as_exactly_as_long_ones(signed_in, clock):
 # ── activity ──
 
 
-def test_what_happened_is_told_in_plain_words(client, ada):
+def test_activity_is_described_in_plain_words(client, ada):
     client.login(ada)
     client.post("/account", {"name": "Augusta"})
     client.post("/account/password", {"current_password": "not that harbour", "password": NEW})
@@ -318,7 +318,7 @@ def test_what_happened_is_told_in_plain_words(client, ada):
     assert "Firefox on Linux" in page.text("main")
 
 
-def test_long_activity_is_read_page_by_page(signed_in):
+def test_activity_is_paged(signed_in):
     for number in range(30):
         signed_in.post("/account", {"name": f"Ada {number}"})
 
@@ -333,16 +333,16 @@ def test_long_activity_is_read_page_by_page(signed_in):
 
 @pytest.mark.parametrize("before", ["x", "-1", "0", "9" * 30, "1.5", ""])
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_strange_place_to_go_on_from_is_no_error(signed_in, before):
+def test_invalid_activity_cursor_is_ignored(signed_in, before):
     assert signed_in.get("/account/activity", query_string={"before": before}).status_code == 200
 
 
 @pytest.mark.databases("sqlite")
-def test_password_managers_find_the_page_to_change_a_password(signed_in):
+def test_well_known_change_password_redirects(signed_in):
     assert signed_in.get("/.well-known/change-password").location == "/account/password"
 
 
-def test_an_expired_token_never_skips_the_confirmation(signed_in, clock):
+def test_expired_csrf_token_does_not_skip_the_confirmation(signed_in, clock):
     clock.advance(minutes=10)
 
     answer = signed_in.send("POST", "/account/email", data={"email": "x@example.com"})
@@ -361,7 +361,7 @@ def test_an_expired_token_never_skips_the_confirmation(signed_in, clock):
         ("/account/sessions", "Sessions"),
     ],
 )
-def test_the_menu_marks_the_entry_that_a_page_belongs_to(client, ada, path, entry):
+def test_menu_marks_the_entry_of_the_page(client, ada, path, entry):
     client.login(ada)
 
     assert client.page(path).texts('nav[aria-label="Account"] [aria-current]') == [entry]

@@ -1,4 +1,4 @@
-"""Wrong persons and dead ends: what outside use found, one test each."""
+"""Account safety: one test for each problem found in use by outsiders."""
 
 import re
 from urllib.parse import quote
@@ -25,14 +25,14 @@ def all_of(app, model):
 
 
 def form_of(browser, path):
-    """The fields of the form at `path`, as a browser would send them."""
+    """Return the fields of the form at `path`, as a browser would send them."""
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', browser.get(path).text))
 
 
 # ── links ──
 
 
-def test_two_reset_links_in_one_browser_each_act_on_their_own_account(client, ada, people, mailbox):
+def test_two_reset_links_in_one_browser_act_on_their_own_accounts(client, ada, people, mailbox):
     bob = people.add("bob@example.com")
     first = mailbox.link_from(client.forgot_password(ada.email))
     second = mailbox.link_from(client.forgot_password(bob.email))
@@ -47,7 +47,7 @@ def test_two_reset_links_in_one_browser_each_act_on_their_own_account(client, ad
     assert client.login(bob).status_code == 302
 
 
-def test_a_form_without_its_handle_touches_nobody_when_several_links_are_open(client, ada, people, mailbox):
+def test_form_without_a_handle_is_refused_when_several_links_are_open(client, ada, people, mailbox):
     bob = people.add("bob@example.com")
     page = client.get(mailbox.link_from(client.forgot_password(ada.email))).location
     client.get(mailbox.link_from(client.forgot_password(bob.email)))
@@ -56,14 +56,14 @@ def test_a_form_without_its_handle_touches_nobody_when_several_links_are_open(cl
     assert client.login(ada).status_code == 302
 
 
-def test_a_handle_is_not_the_token(client, ada, mailbox):
+def test_link_handle_is_not_the_token(client, ada, mailbox):
     link = mailbox.link_from(client.forgot_password(ada.email))
     shown = client.get(client.get(link).location).text
 
     assert link.rpartition("/")[2] not in shown
 
 
-def test_a_reset_form_still_works_after_signing_in_in_another_tab(client, ada, mailbox):
+def test_reset_form_works_after_sign_in_in_another_tab(client, ada, mailbox):
     page = client.get(mailbox.link_from(client.forgot_password(ada.email))).location
     open_tab = form_of(client, page)
     client.login(ada)
@@ -72,23 +72,23 @@ def test_a_reset_form_still_works_after_signing_in_in_another_tab(client, ada, m
     assert client.login(ada, NEW).status_code == 302
 
 
-def test_a_browser_without_cookies_is_told_so(new_browser, ada, mailbox):
+def test_browser_without_cookies_gets_an_explanation(new_browser, ada, mailbox):
     link = mailbox.link_from(new_browser().forgot_password(ada.email))
     page = new_browser().get(link).location
 
-    answer = new_browser().get(page)  # Another browser is one that kept nothing.
+    answer = new_browser().get(page)  # A new browser has no cookies.
     assert answer.status_code == 410
     assert "blocks cookies" in Page(answer.text).text("main")
 
 
-def test_a_page_of_a_dead_link_still_signs_out(signed_in):
+def test_invalid_link_page_can_still_sign_out(signed_in):
     answer = signed_in.get(f"/auth/reset-password/{'x' * 43}")
 
     assert answer.status_code == 410
     assert answer.headers["Referrer-Policy"] == "same-origin"  # Otherwise browsers send `Origin: null`.
 
 
-def test_a_spent_confirmation_says_that_the_address_may_be_confirmed(client, mailbox):
+def test_spent_confirmation_link_says_the_address_may_be_confirmed(client, mailbox):
     client.register("new@example.com")
     link = mailbox.last().link
     client.verify_email(link)
@@ -99,7 +99,7 @@ def test_a_spent_confirmation_says_that_the_address_may_be_confirmed(client, mai
     assert page.has('main a[href="/auth/resend-verification"]')
 
 
-def test_the_newest_sent_link_lives_when_no_more_are_sent(client, mailbox):
+def test_newest_sent_link_works_when_the_quota_is_used_up(client, mailbox):
     for _ in range(6):
         client.register("new@example.com")
         mailbox.all()
@@ -110,7 +110,7 @@ def test_the_newest_sent_link_lives_when_no_more_are_sent(client, mailbox):
     assert client.verify_email(mails[-1].link).status_code == 302
 
 
-def test_sign_ups_use_up_no_mail_that_the_owner_needs(client, new_browser, ada, mailbox):
+def test_sign_ups_do_not_use_up_the_owners_email_quota(client, new_browser, ada, mailbox):
     for _ in range(6):
         new_browser().register(ada.email)
     assert len(mailbox.to(ada.email)) == 5
@@ -118,7 +118,7 @@ def test_sign_ups_use_up_no_mail_that_the_owner_needs(client, new_browser, ada, 
     assert client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW).status_code == 302
 
 
-def test_a_stranger_is_not_mailed_without_end(app, people, new_browser, mailbox):
+def test_emails_to_a_stranger_are_limited(app, people, new_browser, mailbox):
     for number in range(7):
         browser, person = new_browser(), people.add(f"p{number}@example.com")
         browser.login(person)
@@ -130,11 +130,11 @@ def test_a_stranger_is_not_mailed_without_end(app, people, new_browser, mailbox)
     ] * 2
 
 
-def test_nobody_asks_for_changes_without_end(signed_in, ada, mailbox):
+def test_email_change_requests_are_limited(signed_in, ada, mailbox):
     answers = [signed_in.post("/account/email", {"email": f"new{n}@example.com"}).status_code for n in range(6)]
 
     assert answers == [302] * 5 + [422]
-    assert len(mailbox.to(ada.email)) == 1  # The others were cancelled before their mails went out.
+    assert len(mailbox.to(ada.email)) == 1  # The others were cancelled before their emails were sent.
 
 
 # ── names ──
@@ -142,7 +142,7 @@ def test_nobody_asks_for_changes_without_end(signed_in, ada, mailbox):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("bait", BAIT)
-def test_a_name_that_could_be_a_link_is_in_no_mail(client, people, mailbox, bait):
+def test_name_that_looks_like_a_link_is_left_out_of_emails(client, people, mailbox, bait):
     person = people.add("ada@example.com", name=bait)
     client.login(person)
     client.forgot_password(person.email)
@@ -159,7 +159,7 @@ def read_by_people(text):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_name_like_a_host_name_greets_without_being_one(client, people, mailbox):
+def test_name_like_a_host_name_is_greeted_without_a_link(client, people, mailbox):
     client.forgot_password(people.add("ada@example.com", name="Acme.com").email)
     text = mailbox.last().text
     assert "Acme.com" not in text
@@ -182,7 +182,7 @@ def test_reason_cannot_become_a_link(app, client, admin, ada, mailbox, act):
 
 
 @pytest.mark.databases("sqlite")
-def test_name_of_a_key_cannot_become_a_link(client, admin, mailbox):
+def test_api_key_name_cannot_become_a_link(client, admin, mailbox):
     client.sign_in(admin)
     client.post("/account/api-keys", {"name": "see evil.test/now", "days": "30"})
     mail = mailbox.last_to(admin.email)
@@ -192,20 +192,20 @@ def test_name_of_a_key_cannot_become_a_link(client, admin, mailbox):
 
 @pytest.mark.parametrize("name", ["Ada", "Zoë O'Brien-Smith", "J. R. R. Tolkien", "Agent 007", "毛泽东"])
 @pytest.mark.databases("sqlite")
-def test_other_names_greet(client, people, mailbox, name):
+def test_ordinary_names_are_greeted(client, people, mailbox, name):
     client.forgot_password(people.add("ada@example.com", name=name).email)
 
     assert mailbox.last().text.startswith(f"Hello {name},")
 
 
-def test_an_address_that_was_never_confirmed_hears_no_name(client, mailbox):
+def test_email_to_an_unconfirmed_address_contains_no_name(client, mailbox):
     client.register("victim@example.com", name="Stranger")
     client.forgot_password("victim@example.com")
 
     assert not [mail for mail in mailbox.all() if "Stranger" in mail.text + mail.html]
 
 
-def test_a_reset_does_not_keep_the_name_that_a_stranger_chose(client, new_browser, mailbox, app):
+def test_reset_removes_the_name_chosen_by_a_stranger(client, new_browser, mailbox, app):
     new_browser().register("victim@example.com", name="Stranger")
     mailbox.all()
     client.reset_password(mailbox.link_from(client.forgot_password("victim@example.com")), NEW)
@@ -214,7 +214,7 @@ def test_a_reset_does_not_keep_the_name_that_a_stranger_chose(client, new_browse
     assert client.page("/account").value("name") == ""
 
 
-# ── the way back ──
+# ── undo ──
 
 
 def change_address(browser, mailbox, to):
@@ -222,7 +222,7 @@ def change_address(browser, mailbox, to):
     assert browser.open_and_send(mailbox.last_to(to).link).status_code == 302
 
 
-def test_the_undo_link_outlives_whatever_a_thief_asks_for(signed_in, new_browser, ada, mailbox):
+def test_undo_link_survives_later_changes_by_an_attacker(signed_in, new_browser, ada, mailbox):
     change_address(signed_in, mailbox, "thief@example.com")
     undo = mailbox.last_to(ada.email).link
     signed_in.post("/account/email", {"email": "further@example.com"})
@@ -234,7 +234,7 @@ def test_the_undo_link_outlives_whatever_a_thief_asks_for(signed_in, new_browser
     assert not signed_in.is_signed_in()
 
 
-def test_the_earliest_undo_wins_and_ends_the_later(signed_in, new_browser, ada, mailbox):
+def test_earliest_undo_wins_and_ends_later_ones(signed_in, new_browser, ada, mailbox):
     change_address(signed_in, mailbox, "second@example.com")
     first = mailbox.last_to(ada.email).link
     change_address(signed_in, mailbox, "third@example.com")
@@ -244,7 +244,7 @@ def test_the_earliest_undo_wins_and_ends_the_later(signed_in, new_browser, ada, 
     assert new_browser().get(second).status_code == 410
 
 
-def test_a_later_undo_does_not_end_an_earlier_one(signed_in, new_browser, ada, mailbox, app):
+def test_later_undo_does_not_end_an_earlier_one(signed_in, new_browser, ada, mailbox, app):
     change_address(signed_in, mailbox, "second@example.com")
     first = mailbox.last_to(ada.email).link
     change_address(signed_in, mailbox, "third@example.com")
@@ -255,7 +255,7 @@ def test_a_later_undo_does_not_end_an_earlier_one(signed_in, new_browser, ada, m
     mailbox.link_from(owner.forgot_password(ada.email))
 
 
-def test_one_change_of_address_waits_at_most(app, signed_in, ada, mailbox):
+def test_only_one_email_change_is_pending(app, signed_in, ada, mailbox):
     for number in range(3):
         signed_in.post("/account/email", {"email": f"new{number}@example.com"})
 
@@ -266,7 +266,7 @@ def test_one_change_of_address_waits_at_most(app, signed_in, ada, mailbox):
 # ── devices ──
 
 
-def test_a_new_password_forgets_every_browser_but_this_one(app, client, new_browser, ada):
+def test_new_password_forgets_all_other_browsers(app, client, new_browser, ada):
     client.login(ada)
     new_browser().login(ada)
     before = client.cookie("device").value
@@ -276,14 +276,14 @@ def test_a_new_password_forgets_every_browser_but_this_one(app, client, new_brow
     assert client.cookie("device").value != before
 
 
-def test_a_password_that_an_operator_sets_forgets_every_browser(app, signed_in, ada, flask):
+def test_password_set_by_an_operator_forgets_all_browsers(app, signed_in, ada, flask):
     flask("users", "edit", ada.email, "--password-stdin", typed=f"{NEW}\n")
 
     assert all_of(app, Device) == []
 
 
 @pytest.mark.parametrize("what", ["verify", "reset"])
-def test_a_planted_device_is_never_adopted(client, ada, mailbox, what):
+def test_planted_device_cookie_is_not_adopted(client, ada, mailbox, what):
     planted = "p" * 43
     client.http.set_cookie("device", planted, domain="gatehouse.test")
     if what == "verify":
@@ -295,7 +295,7 @@ def test_a_planted_device_is_never_adopted(client, ada, mailbox, what):
     assert client.cookie("device").value != planted
 
 
-def test_a_device_is_forgotten_when_its_cookie_is(app, signed_in, ada, clock):
+def test_device_is_forgotten_with_its_cookie(app, signed_in, ada, clock):
     clock.advance(days=300)
     signed_in.login(ada)
     clock.advance(days=300)
@@ -309,10 +309,10 @@ def test_a_device_is_forgotten_when_its_cookie_is(app, signed_in, ada, clock):
     assert all_of(app, Device) == []
 
 
-# ── counters, sessions, traces ──
+# ── counters, sessions, events ──
 
 
-def test_a_try_that_could_not_be_looked_at_does_not_count(app, client, ada, monkeypatch):
+def test_attempt_that_could_not_be_checked_does_not_count(app, client, ada, monkeypatch):
     def no_slot(*_):
         raise Busy
 
@@ -323,7 +323,7 @@ def test_a_try_that_could_not_be_looked_at_does_not_count(app, client, ada, monk
     assert [row.failures for row in all_of(app, Throttle)] == [0]
 
 
-def test_refused_pages_are_one_event_an_hour_that_counts(app, signed_in, ada, clock):
+def test_refused_pages_are_counted_in_one_event_per_hour(app, signed_in, ada, clock):
     for _ in range(20):
         assert signed_in.get("/users").status_code == 403
     Program(app).login(ada).get("/users")
@@ -338,7 +338,7 @@ def test_refused_pages_are_one_event_an_hour_that_counts(app, signed_in, ada, cl
         assert sorted(db.session.scalars(refused)) == [1, 21]
 
 
-def test_a_session_that_expired_stays_so_when_the_clock_steps_back(signed_in, clock):
+def test_expired_session_stays_expired_when_the_clock_goes_back(signed_in, clock):
     clock.advance(hours=13)
     assert not signed_in.is_signed_in()
     clock.advance(hours=-13)
@@ -348,12 +348,12 @@ def test_a_session_that_expired_stays_so_when_the_clock_steps_back(signed_in, cl
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(sessions_per_user=60)
-def test_sessions_are_listed_fifty_a_page_and_end_when_they_are_too_many(app, signed_in, ada, clock):
+def test_sessions_are_paged_by_fifty_and_limited_in_number(app, signed_in, ada, clock):
     with app.app_context(), unit_of_work() as work:
         for _ in range(59):
             work.sessions.start(ada.id, visit=NO_VISIT, remember=False)
     clock.advance(minutes=16)
-    signed_in.get("/account")  # So that the one that is used is not the one seen least recently.
+    signed_in.get("/account")  # So that the session in use is not the least recently seen.
     with app.app_context(), unit_of_work() as work:
         for _ in range(10):
             work.sessions.start(ada.id, visit=NO_VISIT, remember=False)
@@ -366,7 +366,7 @@ def test_sessions_are_listed_fifty_a_page_and_end_when_they_are_too_many(app, si
 
 
 @pytest.mark.parametrize("field", ["query", "form"])
-def test_bytes_that_are_no_text_are_refused(client, field):
+def test_invalid_utf8_is_refused(client, field):
     bad = "%ED%A0%80"
     if field == "query":
         answer = client.get(f"/auth/login?next={bad}")
@@ -379,21 +379,21 @@ def test_bytes_that_are_no_text_are_refused(client, field):
     assert answer.status_code == 400
 
 
-def test_a_password_is_the_same_on_every_keyboard(client, new_browser, people):
+def test_password_is_normalized_across_keyboards(client, new_browser, people):
     person = people.add("ada@example.com", password="Zo\u00eb in \u00c5rhus harbour")
 
     assert client.login(person, "Zoe\u0308 in A\u030arhus harbour").status_code == 302
 
 
-def test_an_apostrophe_in_the_query_comes_back_after_signing_in(client, admin):
+def test_apostrophe_in_the_query_survives_sign_in(client, admin):
     asked = client.get("/users?q=o'brien").location
     answer = client.post(asked, {"email": admin.email, "password": admin.password})
 
     assert answer.location == "/users?q=o'brien"
 
 
-def test_the_same_mail_is_not_kept_from_an_erased_user(app, ada, work_off, mailbox):
-    """A job whose user was erased meanwhile is done, with its reason, and says nothing."""
+def test_erased_user_can_get_the_same_email_again(app, ada, work_off, mailbox):
+    """A job whose user was erased is done, with the reason."""
     with app.app_context(), unit_of_work() as work:
         work.enqueue(SendEmailChanged(change_id=999999999))
     mailbox.all()
@@ -402,11 +402,11 @@ def test_the_same_mail_is_not_kept_from_an_erased_user(app, ada, work_off, mailb
     assert all_of(app, Job)[0].state == "done"
 
 
-# ── the token of a session whose privileges changed ──
+# ── token rotation after a change of privileges ──
 
 
 def renewals(flask, browser, *command):
-    """Whether the token changed at the next request, after a command."""
+    """Return whether the token changed at the next request after a command."""
     browser.get("/account")
     before = browser.session_token()
     result = flask(*command)
@@ -415,7 +415,7 @@ def renewals(flask, browser, *command):
     return browser.session_token() != before
 
 
-def test_a_session_gets_another_token_when_a_role_gives_or_takes_something(signed_in, ada, flask):
+def test_session_token_rotates_when_a_role_changes_permissions(signed_in, ada, flask):
     flask("roles", "create", "clerk", "--permission", "users:read")
     assert renewals(flask, signed_in, "users", "assign", ada.email, "clerk")
     assert renewals(flask, signed_in, "roles", "grant", "clerk", "users:invite")
@@ -423,7 +423,7 @@ def test_a_session_gets_another_token_when_a_role_gives_or_takes_something(signe
     assert not renewals(flask, signed_in, "roles", "list")
 
 
-def test_a_proxy_that_asks_for_another_app_changes_no_token(make_app, flask, people, new_browser):
+def test_forward_auth_requests_do_not_rotate_the_token(make_app, flask, people, new_browser):
     ada = people.add("ada@example.com")
     browser = new_browser()
     browser.sign_in(ada)
@@ -436,7 +436,7 @@ def test_a_proxy_that_asks_for_another_app_changes_no_token(make_app, flask, peo
     assert browser.session_token() != before
 
 
-def test_a_database_in_trouble_leaves_the_token_and_the_answer(signed_in, ada, flask, monkeypatch):
+def test_failing_database_keeps_the_token_and_the_response(signed_in, ada, flask, monkeypatch):
     signed_in.get("/account")
     before = signed_in.session_token()
     flask("users", "assign", ada.email, "administrator")

@@ -1,4 +1,4 @@
-"""The guide in docs/add-a-feature.md is followed to the letter in a copy of the tree, and must end in passing tests."""
+"""The code of docs/add-a-feature.md works as written in a copy of the tree."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | 
 FILE_NAME = re.compile(r"^\*\*(?P<path>\S+)\*\*$", re.MULTILINE)
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.pyc")
 PATIENCE_SECONDS = 900
-# A command of the guide must not see what this run of the tests was told, nor be measured by it.
+# Commands of the guide must not inherit this run's environment or be measured.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One block of the guide; `path` is the file name that stands above it, None for commands."""
+    """A code block of the guide; `path` is the file name above it, None for commands."""
 
     language: str
     body: str
@@ -36,13 +36,13 @@ class Step:
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_the_guide_to_adding_a_feature_works_as_it_is_written(tmp_path: Path) -> None:
+def test_guide_to_adding_a_feature_works_as_written(tmp_path: Path) -> None:
     tree = copy_of_the_tree(tmp_path / "gatehouse")
     follow_all(GUIDE.read_text(), tree)
 
 
 @pytest.mark.parametrize("text", ["```diff\n+new\n```\n", "**a.py**\n\n```diff\n here\n+new\n```\n"])
-def test_a_step_that_does_not_fit_the_tree_is_a_failure(text: str, tmp_path: Path) -> None:
+def test_guide_step_that_does_not_fit_the_tree_fails(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("gone\n")
 
     with pytest.raises(AssertionError):
@@ -50,7 +50,7 @@ def test_a_step_that_does_not_fit_the_tree_is_a_failure(text: str, tmp_path: Pat
 
 
 def copy_of_the_tree(place: Path) -> Path:
-    """What is needed to run and test, with the environment that runs this test."""
+    """Copy what is needed to run and test, and use this run's environment."""
     place.mkdir()
     for folder in (".ci", ".github", "app", "docs", "migrations", "ops", "tests"):
         shutil.copytree(ROOT / folder, place / folder, ignore=LEFT_BEHIND)
@@ -62,7 +62,7 @@ def copy_of_the_tree(place: Path) -> Path:
 
 
 def steps(text: str) -> Iterator[Step]:
-    """The blocks in order. A block without a file name of its own belongs to the file named before it."""
+    """Return the blocks in order. A block without a file name belongs to the file named before it."""
     named = [(found.start(), found["path"].replace("\\", "")) for found in FILE_NAME.finditer(text)]
     for block in BLOCK.finditer(text):
         above = [path for start, path in named if start < block.start()]
@@ -89,7 +89,7 @@ def follow(step: Step, tree: Path) -> None:
 
 
 def change(file: Path, diff: str) -> None:
-    """Replace the lines marked ` ` and `-`, which must stand together once in the file, by those marked ` ` and `+`."""
+    """Apply a diff: lines marked ` ` and `-` must appear once, and are replaced by those marked ` ` and `+`."""
     lines = diff.splitlines(keepends=True)
     before = "".join(line[1:] for line in lines if line[0] in " -")
     after = "".join(line[1:] for line in lines if line[0] in " +")

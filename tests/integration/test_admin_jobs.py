@@ -1,4 +1,4 @@
-"""The jobs board: what administrators see of jobs, schedule and workers, and what they do with them."""
+"""The jobs page and its API: jobs, schedule and workers, and actions on them."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def enqueue(app):
 
 @pytest.fixture
 def with_queue(app):
-    """A unit of work whose job queue settles jobs as a worker would."""
+    """A unit of work whose job queue completes jobs as a worker would."""
 
     def act(process_expired):
         with app.app_context(), unit_of_work() as work:
@@ -50,7 +50,7 @@ def root(app, admin):
 
 
 def told(browser, answer):
-    """The page that an act leads to."""
+    """Return the page after an action."""
     assert answer.status_code == 302
     return browser.page(answer.location).text("main")
 
@@ -60,7 +60,7 @@ def state_of(app, job_id):
         return reading().job_board.get(job_id).state
 
 
-def test_only_those_who_may_see_the_board_and_only_some_act(client, people, enqueue):
+def test_jobs_page_requires_its_permissions(client, people, enqueue):
     job_id = enqueue(NoOperation())
     client.sign_in(people.add("ada@example.com"))
     assert client.get(JOBS).status_code == 403
@@ -71,7 +71,7 @@ def test_only_those_who_may_see_the_board_and_only_some_act(client, people, enqu
     assert client.post(f"{JOBS}/schedule/purge-expired/pause", {}, page="/account").status_code == 403
 
 
-def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
+def test_reader_is_offered_no_actions(app, client, people, enqueue):
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="watcher", permissions=frozenset({"jobs:read"})), by=OPERATOR)
     job_id = enqueue(NoOperation())
@@ -84,9 +84,9 @@ def test_who_may_only_read_is_offered_no_act(app, client, people, enqueue):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_board_shows_each_job_and_what_became_of_it(grace, enqueue, with_queue):
+def test_jobs_page_shows_each_job_and_its_outcome(grace, enqueue, with_queue):
     done, dead, later = (enqueue(NoOperation()) for _ in range(3))
-    with_queue(lambda queue: queue.complete(queue.claim(done), outcome="all is well"))
+    with_queue(lambda queue: queue.complete(queue.claim(done), outcome="finished"))
     with_queue(lambda queue: queue.discard(queue.claim(dead), outcome="the user no longer exists"))
     with_queue(lambda queue: queue.retry_later(queue.claim(later), outcome="the mail server is away"))
 
@@ -94,7 +94,7 @@ def test_the_board_shows_each_job_and_what_became_of_it(grace, enqueue, with_que
 
     for word in (
         "Done",
-        "all is well",
+        "finished",
         "Dead",
         "the user no longer exists",
         "Retrying",
@@ -102,13 +102,13 @@ def test_the_board_shows_each_job_and_what_became_of_it(grace, enqueue, with_que
         "Next attempt",
     ):
         assert word in text
-    assert "all is well" not in grace.page(f"{JOBS}?state=dead").text("#jobs")
+    assert "finished" not in grace.page(f"{JOBS}?state=dead").text("#jobs")
     assert "the user no longer exists" in grace.page(f"{JOBS}?state=dead").text("#jobs")
     assert "No jobs" in grace.page(f"{JOBS}?state=running&task=purge_expired").text("#jobs")
-    assert "all is well" in grace.page(f"{JOBS}?state=odd&task=odd&before=odd").text("#jobs")
+    assert "finished" in grace.page(f"{JOBS}?state=odd&task=odd&before=odd").text("#jobs")
 
 
-def test_a_running_job_shows_its_bar_its_pace_and_what_is_left(grace, enqueue, with_queue, clock):
+def test_running_job_shows_progress_rate_and_time_left(grace, enqueue, with_queue, clock):
     job_id = enqueue(PurgeExpired())
     claim = with_queue(lambda queue: queue.claim(job_id, worker="web1:4711"))
     clock.advance(seconds=10)
@@ -121,7 +121,7 @@ def test_a_running_job_shows_its_bar_its_pace_and_what_is_left(grace, enqueue, w
         assert "web1:4711" in page.text("main")
 
 
-def test_a_page_refreshes_itself_only_while_there_is_something_to_see(grace, enqueue, with_queue):
+def test_jobs_page_refreshes_only_while_work_is_open(grace, enqueue, with_queue):
     job_id = enqueue(NoOperation())
     assert grace.page(f"{JOBS}/{job_id}").has("#job[data-hx-trigger]")
 
@@ -131,7 +131,7 @@ def test_a_page_refreshes_itself_only_while_there_is_something_to_see(grace, enq
 
 
 @pytest.mark.settings(session_idle_minutes=30)
-def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(grace, clock):
+def test_background_refresh_does_not_keep_the_session_alive(grace, clock):
     for _ in range(4):
         clock.advance(minutes=9)
         answer = grace.get(JOBS, headers={"X-Background": "1"})
@@ -141,8 +141,8 @@ def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(grace, clo
 
 
 @pytest.mark.settings(session_idle_minutes=30)
-def test_elsewhere_whoever_says_so_is_seen_all_the_same(app, grace, admin, clock):
-    """Or somebody with a stolen cookie or key could use it without leaving a sign."""
+def test_background_header_on_other_pages_is_ignored(app, grace, admin, clock):
+    """Otherwise a stolen cookie or key could be used without leaving a trace."""
     made = Program(app).login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["jobs:read"]}).json["data"]
     for _ in range(4):
         clock.advance(minutes=9)
@@ -153,7 +153,7 @@ def test_elsewhere_whoever_says_so_is_seen_all_the_same(app, grace, admin, clock
         assert [key.last_used_at for key in reading().api_keys.list_active(admin.id)] == [clock.now]
 
 
-def test_a_job_is_cancelled_retried_and_run_ahead_of_its_time(app, grace, enqueue, with_queue, mailbox):
+def test_job_is_cancelled_retried_and_run_early(app, grace, enqueue, with_queue, mailbox):
     job_id = enqueue(NoOperation())
     page = f"{JOBS}/{job_id}"
 
@@ -175,7 +175,7 @@ def test_a_job_is_cancelled_retried_and_run_ahead_of_its_time(app, grace, enqueu
         assert f"Job {job_id} (no_operation) {word}" in events
 
 
-def test_a_running_job_is_asked_to_stop(app, grace, enqueue, with_queue):
+def test_running_job_is_asked_to_stop(app, grace, enqueue, with_queue):
     job_id = enqueue(NoOperation())
     with_queue(lambda queue: queue.claim(job_id))
     page = f"{JOBS}/{job_id}"
@@ -185,7 +185,7 @@ def test_a_running_job_is_asked_to_stop(app, grace, enqueue, with_queue):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_all_that_match_are_retried_at_once(app, grace, enqueue, with_queue):
+def test_all_matching_jobs_are_retried(app, grace, enqueue, with_queue):
     wanted = [enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
     other = enqueue(NoOperation())
     for job_id in (*wanted, other):
@@ -204,7 +204,7 @@ def test_all_that_match_are_retried_at_once(app, grace, enqueue, with_queue):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_schedule_is_shown_paused_resumed_and_run(app, grace):
+def test_schedule_is_shown_paused_resumed_and_run(app, grace):
     with app.app_context():
         tick()
     assert "Delete expired data" in grace.page(JOBS).text("#schedule + .card")
@@ -218,7 +218,7 @@ def test_the_schedule_is_shown_paused_resumed_and_run(app, grace):
     assert grace.post(f"{JOBS}/schedule/odd/run", {}, page=JOBS).status_code == 404
 
 
-def test_it_says_when_nobody_works(app, grace):
+def test_missing_workers_are_reported(app, grace):
     text = grace.page(JOBS).text("main")
 
     assert "No worker is running" in text
@@ -230,7 +230,7 @@ def test_it_says_when_nobody_works(app, grace):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(redis_url="redis://127.0.0.1:1/0")
-def test_it_says_when_the_queue_is_away(app, grace):
+def test_unreachable_queue_is_reported(app, grace):
     assert "Can't reach the queue" in grace.page(JOBS).text("main")
     with app.app_context():
         assert notifier.find_workers() is None
@@ -240,7 +240,7 @@ def test_it_says_when_the_queue_is_away(app, grace):
 # ── the API ──
 
 
-def test_the_api_lists_shows_and_acts(app, root, enqueue, with_queue, clock):
+def test_api_lists_shows_and_changes_jobs(app, root, enqueue, with_queue, clock):
     job_id = enqueue(NoOperation())
     claim = with_queue(lambda queue: queue.claim(job_id))
     clock.advance(seconds=2)
@@ -261,7 +261,7 @@ def test_the_api_lists_shows_and_acts(app, root, enqueue, with_queue, clock):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_api_pages_through_jobs(root, enqueue):
+def test_api_pages_through_jobs(root, enqueue):
     jobs = [enqueue(NoOperation()) for _ in range(5)]
     seen, cursor = [], ""
     while cursor is not None:
@@ -272,7 +272,7 @@ def test_the_api_pages_through_jobs(root, enqueue):
     assert seen == jobs[::-1]
 
 
-def test_the_api_has_the_schedule(root):
+def test_api_has_the_schedule(root):
     assert root.post("/schedule/purge-expired/pause").status_code == 200
     (entry,) = [each for each in root.get("/schedule").json["data"]["items"] if each["name"] == "purge-expired"]
     assert (entry["next_at"], entry["last"], entry["every_seconds"]) == (None, None, 6 * 3600)
@@ -281,8 +281,8 @@ def test_the_api_has_the_schedule(root):
     assert root.post("/schedule/odd/run").status_code == 404
 
 
-def test_emails_that_warn_somebody_cannot_be_cancelled(app, grace, root, ada, flask):
-    """Nor by whoever has caused them."""
+def test_warning_emails_cannot_be_cancelled(app, grace, root, ada, flask):
+    """Not even by the user who caused them."""
     with app.app_context(), unit_of_work() as work:
         event_id = work.audit.record("factor.reset_begun", subject_id=ada.id, reason="x")
         job_id = work.enqueue(SendFactorChanged(user_id=ada.id, event_id=event_id))
@@ -296,7 +296,7 @@ def test_emails_that_warn_somebody_cannot_be_cancelled(app, grace, root, ada, fl
 
 
 @pytest.mark.parametrize("entry", ["settle-accounts", "seal-audit-events"])
-def test_entries_that_security_depends_on_cannot_be_paused(app, grace, root, entry):
+def test_security_entries_cannot_be_paused(app, grace, root, entry):
     assert f"/admin/jobs/schedule/{entry}/pause" not in grace.get("/admin/jobs").text
     assert "can't be paused" in grace.page(grace.post(f"/admin/jobs/schedule/{entry}/pause").location).text(
         '[role="alert"]'
@@ -304,6 +304,6 @@ def test_entries_that_security_depends_on_cannot_be_paused(app, grace, root, ent
     refused = root.post(f"/schedule/{entry}/pause")
     assert (refused.status_code, code(refused)) == (409, "cannot_be_paused")
     with app.app_context(), unit_of_work() as work:
-        work.session.add(SchedulePause(name=entry, paused_at=work.clock()))  # By an earlier release.
+        work.session.add(SchedulePause(name=entry, paused_at=work.clock()))  # Enqueued by an earlier release.
     with app.app_context():
         assert next(each for each in reading().schedule.list() if each.entry.name == entry).paused_at is None

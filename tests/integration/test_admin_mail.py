@@ -1,4 +1,4 @@
-"""The log of mails: what administrators see of them, and sending one again."""
+"""The email log: what administrators see, and resending."""
 
 import re
 from html import unescape
@@ -41,7 +41,7 @@ def newest(app):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_each_mail_is_listed_with_what_the_server_answered(app, grace, smtp_server):
+def test_sent_email_is_listed_with_the_servers_answer(app, grace, smtp_server):
     smtp_server.refuses["bad@example.com"] = "550 no such user here"
     for address in ("good@example.com", "bad@example.com"):
         sent_to(app, address)
@@ -58,7 +58,7 @@ def test_each_mail_is_listed_with_what_the_server_answered(app, grace, smtp_serv
     assert "No emails match" in grace.page(f"{MAIL}?to=nobody&status=odd").text("main")
 
 
-def test_a_refused_mail_is_sent_again_as_the_same_and_a_sent_one_as_another(app, grace, smtp_server):
+def test_refused_email_is_resent_as_the_same_and_a_sent_one_as_another(app, grace, smtp_server):
     smtp_server.refuses["ada@example.com"] = "550 no such user here"
     sent_to(app, "ada@example.com")
     refused = newest(app)
@@ -78,7 +78,7 @@ def test_a_refused_mail_is_sent_again_as_the_same_and_a_sent_one_as_another(app,
     assert "Email sent again" in grace.page("/admin/audit").text("main")
 
 
-def test_a_mail_on_its_way_is_not_sent_twice(app, grace, smtp_server):
+def test_queued_email_is_not_sent_twice(app, grace, smtp_server):
     smtp_server.answers.append("451 try again later")
     sent_to(app, "ada@example.com")
     mail = newest(app)
@@ -89,7 +89,7 @@ def test_a_mail_on_its_way_is_not_sent_twice(app, grace, smtp_server):
     assert grace.post(f"{MAIL}/999999999/resend", {}, page=MAIL).status_code == 404
 
 
-def test_only_those_who_may(app):
+def test_mail_pages_require_their_permission(app):
     browser = Browser(app)
     browser.login(People(app).add("ada@example.com"))
     assert browser.get(MAIL).status_code == 403
@@ -99,7 +99,7 @@ def test_only_those_who_may(app):
 # ── the templates ──
 
 
-def test_every_mail_has_a_sample_that_reads_well(app):
+def test_every_email_has_a_readable_sample(app):
     kinds = set(re.findall(r'compose\(\s*"(\w+)"', (ROOT / "app/emails/messages.py").read_text()))
     assert set(SAMPLES) == kinds
     with app.app_context():
@@ -113,7 +113,7 @@ def test_every_mail_has_a_sample_that_reads_well(app):
             links = set(re.findall(r"https?://[^\s<>\"]+", mail.text))
             assert all(link in mail.html for link in links), kind
             assert max(map(len, mail.text.splitlines())) < 998, kind
-            # The rules of its style sheet are in the elements: many mail programs know no style sheets.
+            # Styles are inline, because many mail programs ignore style sheets.
             assert "<style" not in mail.html, kind
             assert all("style=" in each for each in re.findall(r"<(?:p|a|ul|li|div)\b[^>]*>", mail.html)), kind
 
@@ -129,7 +129,7 @@ def test_text_part_has_the_sentences_of_the_html_part(app):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(support_email="help@example.com")
-def test_support_address_is_in_every_mail(app):
+def test_support_address_is_in_every_email(app):
     with app.app_context():
         for kind, sample in SAMPLES.items():
             assert "Questions? Contact help@example.com." in sample().text, kind
@@ -138,7 +138,7 @@ def test_support_address_is_in_every_mail(app):
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_each_template_is_shown_as_html_and_as_text(grace, kind):
+def test_email_template_is_previewed_as_html_and_text(grace, kind):
     page = grace.page(f"{MAIL}/templates/{kind}")
     assert len(page.find_all("iframe[sandbox]")) == 3
     assert page.has("pre")
@@ -149,7 +149,7 @@ def test_each_template_is_shown_as_html_and_as_text(grace, kind):
     assert 'name="color-scheme" content="dark"' in grace.get(f"{MAIL}/templates/{kind}/html?scheme=dark").text
 
 
-def test_a_sample_is_sent_to_oneself(app, grace, smtp_server):
+def test_sample_email_is_sent_to_oneself(app, grace, smtp_server):
     page = f"{MAIL}/templates/invitation"
     answer = grace.post(f"{page}/send", {}, page=page)
     assert "Sample sent to grace@example.com" in grace.page(answer.location).text("main")
@@ -161,7 +161,7 @@ def test_a_sample_is_sent_to_oneself(app, grace, smtp_server):
     assert grace.post(f"{MAIL}/templates/odd/send", {}, page=page).status_code == 404
 
 
-# ── templates of one's own ──
+# ── overridden templates ──
 
 
 def override(settings, name, text):
@@ -172,7 +172,7 @@ def override(settings, name, text):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(accent_color="#ffcc00", site_name="Acme")
-def test_the_button_of_a_mail_has_the_accent_color(app):
+def test_email_button_uses_the_accent_color(app):
     with app.app_context():
         html = SAMPLES["reset_password"]().html
         colors = button_colors("#ffcc00")
@@ -181,11 +181,11 @@ def test_the_button_of_a_mail_has_the_accent_color(app):
     assert "#1f5f8b" not in html
 
 
-def test_a_link_in_a_mail_stands_on_its_own_line_or_is_a_link(app):
-    """In the text a URL begins a line, so that mail programs find its end; in the HTML it is never bare text."""
+def test_email_links_are_alone_on_their_line_or_linked(app):
+    """In the text a URL starts a line, so that mail programs find its end; in HTML it is always a link."""
     with app.app_context():
         mails = [sample() for sample in SAMPLES.values()]
-        # The other branch of mails with a link that undoes something.
+        # The other branch of emails with an undo link.
         mails += [messages.connection_changed(_ada(), label="Google", is_added=False, token=None, **DEVICE)]
         mails += [
             messages.factor_changed(_ada(), what="factor.removed", factor="totp", left=None, token=None, **DEVICE)
@@ -198,7 +198,7 @@ def test_a_link_in_a_mail_stands_on_its_own_line_or_is_a_link(app):
         assert "127.0.0.1" not in mail.text + mail.html
 
 
-def test_an_overridden_template_is_used(settings, make_app):
+def test_overridden_email_template_is_used(settings, make_app):
     override(settings, "emails/invitation.txt", "Come in: {{ link }}")
     with make_app().app_context():
         assert SAMPLES["invitation"]().text.startswith("Come in: http://gatehouse.test/auth/invitation/")
@@ -214,7 +214,7 @@ def test_an_overridden_template_is_used(settings, make_app):
         ("emails/invitation.txt", "{% extends 'emails/nothing.txt' %}", r"the mail invitation cannot be made"),
     ],
 )
-def test_an_overridden_template_that_is_broken_stops_the_start(settings, make_app, name, text, why):
+def test_broken_overridden_template_stops_the_start(settings, make_app, name, text, why):
     override(settings, name, text)
     with pytest.raises(SettingsError, match=why):
         make_app()

@@ -1,4 +1,4 @@
-"""What every answer carries: headers, cookies, request ids, error pages, health, the log."""
+"""Properties of every response: headers, cookies, request IDs, error pages, health, logs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAFE = {
 
 
 @pytest.mark.parametrize("path", ["/", "/auth/login", "/account", "/nowhere", "/static/gatehouse.css", "/healthz"])
-def test_every_answer_carries_the_headers_that_keep_it_safe(client, path):
+def test_every_response_has_security_headers(client, path):
     answer = client.get(path)
 
     for name, value in SAFE.items():
@@ -44,7 +44,7 @@ def test_every_answer_carries_the_headers_that_keep_it_safe(client, path):
 
 
 @pytest.mark.settings(**LIVE, **OWASP)
-def test_production_speaks_https_only(client, ada):
+def test_production_requires_https(client, ada):
     answer = client.login(ada)
 
     assert answer.status_code == 302
@@ -58,7 +58,7 @@ def test_production_speaks_https_only(client, ada):
     assert client.get("/dev/mailbox").status_code == 404
 
 
-def test_no_stylesheet_asks_for_what_the_content_policy_refuses(app):
+def test_stylesheets_comply_with_the_content_security_policy(app):
     sheets = list(Path(app.static_folder).rglob("*.css"))
 
     assert sheets
@@ -66,7 +66,7 @@ def test_no_stylesheet_asks_for_what_the_content_policy_refuses(app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_file_of_ones_own_replaces_ours(settings, make_app):
+def test_custom_static_file_replaces_ours(settings, make_app):
     own = settings.instance_path / "static"
     own.mkdir(parents=True)
     before = Browser(make_app()).get("/auth/login").text
@@ -93,7 +93,7 @@ def test_a_file_of_ones_own_replaces_ours(settings, make_app):
     assert browser.get("/static/gatehouse.js").status_code == 200
 
 
-def test_static_files_with_a_fingerprint_are_kept_for_good(client):
+def test_fingerprinted_static_files_are_cached_permanently(client):
     assert "immutable" in client.get("/static/gatehouse.css?v=1").headers["Cache-Control"]
     assert client.get("/static/gatehouse.css").headers["Cache-Control"] == "public, max-age=3600"
     assert client.get("/static/../settings.py").status_code == 404
@@ -108,7 +108,7 @@ def test_static_files_with_a_fingerprint_are_kept_for_good(client):
     ],
 )
 @pytest.mark.parametrize("accepted", ["", "gzip"])
-def test_what_is_the_same_for_all_is_kept_by_shared_caches_and_sent_once(signed_in, path, accepted):
+def test_shared_content_is_cached_publicly_and_revalidated(signed_in, path, accepted):
     first = signed_in.get(path, headers={"Accept-Encoding": accepted})
     assert first.headers["Cache-Control"].startswith("public, max-age=")
     again = signed_in.get(path, headers={"Accept-Encoding": accepted, "If-None-Match": first.headers["ETag"]})
@@ -119,8 +119,8 @@ def test_what_is_the_same_for_all_is_kept_by_shared_caches_and_sent_once(signed_
         assert "Cookie" not in answer.headers.get("Vary", "")
 
 
-def test_what_is_personal_is_kept_by_no_cache(signed_in):
-    """Every page but those above; the API's objects by their owner's program only, which asks each time."""
+def test_personal_content_is_never_cached(signed_in):
+    """Every page except those above; API objects are cached privately and revalidated."""
     for path in ("/", "/account", "/account/sessions", "/auth/login", "/api/docs", "/healthz", "/nowhere"):
         assert signed_in.get(path).headers["Cache-Control"] == "no-store"
     me = signed_in.get("/api/v1/users/me")
@@ -142,7 +142,7 @@ def test_what_is_personal_is_kept_by_no_cache(signed_in):
         ("", None),
     ],
 )
-def test_a_stylesheet_is_compressed_as_the_client_accepts_it(app, client, accepted, encoding):
+def test_stylesheet_is_compressed_as_accepted(app, client, accepted, encoding):
     plain = Path(app.static_folder, "gatehouse.css").read_bytes()
     answer = client.get("/static/gatehouse.css", headers={"Accept-Encoding": accepted})
 
@@ -154,7 +154,7 @@ def test_a_stylesheet_is_compressed_as_the_client_accepts_it(app, client, accept
     assert client.get("/static/gatehouse.css", headers=again).status_code == 304
 
 
-def test_part_of_a_file_and_a_picture_are_not_compressed(client):
+def test_ranges_and_images_are_not_compressed(client):
     part = client.get("/static/gatehouse.css", headers={"Accept-Encoding": "gzip", "Range": "bytes=0-1999"})
     picture = client.get("/static/apple-touch-icon.png", headers={"Accept-Encoding": "gzip"})
 
@@ -176,7 +176,7 @@ def test_part_of_a_file_and_a_picture_are_not_compressed(client):
         "/instance/gatehouse.db",
     ],
 )
-def test_what_is_not_there_is_a_404_with_a_way_out(client, admin, path):
+def test_unknown_page_returns_404_with_a_link(client, admin, path):
     client.sign_in(admin)
     answer = client.get(path)
 
@@ -184,14 +184,14 @@ def test_what_is_not_there_is_a_404_with_a_way_out(client, admin, path):
     assert answer.headers["X-Request-ID"] in answer.text
 
 
-def test_a_wrong_method_names_the_right_ones(client):
+def test_wrong_method_names_the_allowed_ones(client):
     for method in ("PUT", "DELETE", "PATCH", "TRACE", "FOO"):
         answer = client.send(method, "/auth/login")
         assert answer.status_code in {400, 405}
     assert "POST" in client.send("PUT", "/auth/login").headers["Allow"]
 
 
-def test_the_json_door_answers_errors_as_json(client):
+def test_api_errors_are_json(client):
     answer = client.get("/api/v1/nowhere")
 
     assert answer.status_code == 404
@@ -200,7 +200,7 @@ def test_the_json_door_answers_errors_as_json(client):
     assert answer.json["errors"][0]["code"] == "not_found"
 
 
-def test_an_unknown_host_gets_a_page_without_links(client):
+def test_unknown_host_gets_a_page_without_links(client):
     answer = client.send("GET", "/auth/login", base_url="http://evil.test")
 
     assert answer.status_code == 400
@@ -208,13 +208,13 @@ def test_an_unknown_host_gets_a_page_without_links(client):
     assert "href" not in answer.text
 
 
-def test_a_mail_links_to_the_set_address_whatever_the_host_header(client, mailbox):
+def test_email_links_use_base_url_whatever_the_host_header(client, mailbox):
     client.register("ada@example.com")
 
     assert mailbox.last().link.startswith("http://gatehouse.test/")
 
 
-def test_a_forgotten_token_costs_nothing_that_was_typed(client):
+def test_missing_csrf_token_keeps_the_input(client):
     typed = {"email": "ada@example.com", "name": "Ada", "password": "secret one"}
     assert "allow cookies for this site" in client.send("POST", "/auth/register", data=typed).text
     answer = client.send("POST", "/auth/register", data=typed)
@@ -235,41 +235,41 @@ def test_a_forgotten_token_costs_nothing_that_was_typed(client):
         {"Origin": "null"},
     ],
 )
-def test_another_site_can_send_nothing_even_with_the_token(client, headers, mailbox):
+def test_cross_site_post_is_refused_even_with_the_token(client, headers, mailbox):
     data = {"csrf_token": client.token(), "email": "ada@example.com", "password": "a quieter harbour"}
 
     assert client.send("POST", "/auth/register", data=data, headers=headers).status_code == 400
     assert mailbox.all() == []
 
 
-def test_the_token_of_another_browser_is_refused(client, new_browser):
+def test_csrf_token_of_another_browser_is_refused(client, new_browser):
     typed = {"csrf_token": new_browser().token(), "email": "a@example.com"}
 
     assert client.send("POST", "/auth/forgot-password", data=typed).status_code == 400
 
 
-def test_the_owner_of_the_page_comes_back_from_a_post_without_a_page(client, ada):
+def test_redirect_after_a_post_without_a_page_leads_back(client, ada):
     client.sign_in(ada)
 
     assert client.send("POST", "/auth/logout").status_code == 400
     assert client.is_signed_in()
 
 
-def test_a_request_id_is_taken_only_from_a_trusted_proxy(client, make_app):
+def test_request_id_is_accepted_only_from_a_trusted_proxy(client, make_app):
     chosen = {"X-Request-ID": "chosen-by-me-1"}
     assert client.get("/healthz", headers=chosen).headers["X-Request-ID"] != "chosen-by-me-1"
     behind = Browser(make_app(trusted_proxies=1))
     assert behind.get("/healthz", headers=chosen).headers["X-Request-ID"] == "chosen-by-me-1"
 
 
-def test_health_says_what_is_there(client, make_app):
+def test_health_endpoints_report_their_checks(client, make_app):
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/readyz").json == {"status": "ok", "database": "ok", "migrations": "ok", "queue": "ok"}
     without_queue = Browser(make_app(redis_url="redis://127.0.0.1:1/0")).get("/readyz")
     assert (without_queue.status_code, without_queue.json["status"]) == (200, "degraded")
 
 
-def test_a_database_that_was_never_migrated_is_not_ready(make_app, tmp_path):
+def test_unmigrated_database_is_not_ready(make_app, tmp_path):
     answer = Browser(make_app(database_url=f"sqlite:///{tmp_path / 'empty.db'}")).get("/readyz")
 
     assert answer.status_code == 503
@@ -277,12 +277,12 @@ def test_a_database_that_was_never_migrated_is_not_ready(make_app, tmp_path):
 
 
 @pytest.mark.databases("postgresql")
-def test_a_database_that_takes_no_writes_is_a_503_for_forms_and_pages_go_on(client, ada, make_app, database_url, clock):
-    """As a standby is, after a failover."""
+def test_read_only_database_returns_503_for_forms_and_serves_pages(client, ada, make_app, database_url, clock):
+    """Like a standby after a failover."""
     client.sign_in(ada)
     standby = Browser(make_app(database_url=f"{database_url}&options=-cdefault_transaction_read_only%3Don"))
     standby.http._cookies.update(client.http._cookies)
-    clock.advance(minutes=10)  # So that the session's last use would be written.
+    clock.advance(minutes=10)  # So that last use of the session would be written.
 
     assert standby.get("/account").status_code == 200
     refused = Browser(standby.app).register("new@example.com")
@@ -292,8 +292,8 @@ def test_a_database_that_takes_no_writes_is_a_503_for_forms_and_pages_go_on(clie
 
 @pytest.mark.databases("postgresql")
 @pytest.mark.databases("postgresql")
-def test_a_database_that_stops_when_the_page_is_ready_takes_nothing_from_it(make_app, database_url):
-    """The transaction it was read in cannot be rolled back then; there is nothing to roll back."""
+def test_database_failure_after_rendering_keeps_the_page(make_app, database_url):
+    """The transaction cannot be rolled back then, and there is nothing to roll back."""
     app = make_app()
     ended = []
 
@@ -310,8 +310,8 @@ def test_a_database_that_stops_when_the_page_is_ready_takes_nothing_from_it(make
     assert browser.get("/auth/register").status_code == 200
 
 
-def test_before_its_migrations_pages_without_data_and_metrics_are_there(make_app, database_url):
-    """As new code is, for a moment, on the schema of the release before."""
+def test_before_migrations_static_pages_and_metrics_are_served(make_app, database_url):
+    """New code runs on the previous release's schema for a moment."""
     early = Browser(make_app(database_url=f"{database_url}&options=-csearch_path%3Dnowhere"), address="127.0.0.1")
 
     assert early.get("/").status_code == 200
@@ -319,7 +319,7 @@ def test_before_its_migrations_pages_without_data_and_metrics_are_there(make_app
     assert 'gatehouse_up{part="database"} 0.0' in early.get("/metrics").text
 
 
-def test_a_database_that_is_away_is_a_503_everywhere_and_no_traceback(make_app):
+def test_unreachable_database_returns_503_without_a_traceback(make_app):
     away = Browser(make_app(database_url="postgresql://nobody@127.0.0.1:1/none"))
     ready, page = away.get("/readyz"), away.get("/auth/verify-email/" + "x" * 43)
 
@@ -330,7 +330,7 @@ def test_a_database_that_is_away_is_a_503_everywhere_and_no_traceback(make_app):
 
 
 @pytest.mark.own_app
-def test_an_unexpected_error_is_a_page_with_a_number_and_tells_nothing(app, client):
+def test_unexpected_error_shows_a_reference_and_no_details(app, client):
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.view_functions["home.index"] = broken = lambda: 1 / 0
     broken.is_public = True
@@ -342,7 +342,7 @@ def test_an_unexpected_error_is_a_page_with_a_number_and_tells_nothing(app, clie
     assert "ZeroDivision" not in answer.text
 
 
-def test_well_known_files_are_there(client):
+def test_well_known_files_are_served(client):
     assert client.get("/.well-known/change-password").location == "/account/password"
     assert "Contact: mailto:" in client.get("/.well-known/security.txt").text
     assert "Disallow: /account" in client.get("/robots.txt").text
@@ -350,7 +350,7 @@ def test_well_known_files_are_there(client):
     assert client.get("/favicon.ico").status_code == 200
 
 
-def test_the_log_is_one_object_a_request_and_holds_no_secret(client, ada, mailbox, log):
+def test_request_log_is_one_json_object_without_secrets(client, ada, mailbox, log):
     client.login(ada, "canary-wrong-password")
     client.sign_in(ada)
     link = mailbox.link_from(client.forgot_password(ada.email))
@@ -363,7 +363,7 @@ def test_the_log_is_one_object_a_request_and_holds_no_secret(client, ada, mailbo
 
 
 @pytest.mark.own_app
-def test_a_page_of_ones_own_takes_the_place_of_ours(client, settings):
+def test_custom_page_replaces_ours(client, settings):
     folder = settings.instance_path / "templates"
     folder.mkdir(parents=True)
     blocks = "{% block title %}Hi{% endblock %}{% block content %}<h1>Our own</h1>{% endblock %}"
@@ -373,7 +373,7 @@ def test_a_page_of_ones_own_takes_the_place_of_ours(client, settings):
 
 
 @pytest.mark.settings(trusted_proxies=1)
-def test_the_address_of_a_client_comes_from_as_many_proxies_as_are_trusted(client, ada):
+def test_client_address_follows_the_number_of_trusted_proxies(client, ada):
     client.sign_in(ada)
     client.http.delete_cookie("session", domain="gatehouse.test")
     client.send("GET", "/", headers={"X-Forwarded-For": "1.1.1.1, 198.51.100.77"})
@@ -386,7 +386,7 @@ def test_the_address_of_a_client_comes_from_as_many_proxies_as_are_trusted(clien
     assert "1.1.1.1" not in shown
 
 
-def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
+def test_development_mailbox_shows_emails_as_rendered(make_app):
     app = make_app(environment="development", base_url="http://127.0.0.1:8000")
     client = Browser(app, address="127.0.0.1")
     assert client.get("/dev/mailbox").status_code == 200
@@ -402,7 +402,7 @@ def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
     assert "sandbox" in framed.headers["Content-Security-Policy"]
     assert client.get("/dev/mailbox/none").status_code == 404
 
-    # Development can be served on every address.
+    # Development can listen on every address.
     stranger, proxied = Browser(app), {"X-Forwarded-For": "203.0.113.7"}
     for address in ("/dev/mailbox", "/dev/mailbox.json", path, f"{path}/html"):
         assert stranger.get(address).status_code == 404
@@ -410,7 +410,7 @@ def test_the_mailbox_shows_each_mail_as_its_reader_sees_it(make_app):
         assert client.get(address).status_code == 200
 
 
-def test_development_says_that_jobs_wait_for_a_worker(make_app, clock):
+def test_development_shows_that_jobs_wait_for_a_worker(make_app, clock):
     client = Browser(make_app(environment="development", base_url="http://127.0.0.1:8000"))
     client.register("ada@example.com")
     assert "flask jobs worker" not in client.get("/").text

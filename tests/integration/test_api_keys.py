@@ -1,4 +1,4 @@
-"""API keys: made on a page or by an endpoint, shown once, never wider than their owner."""
+"""API keys: created on a page or through the API, shown once, never wider than their owner."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def made(manager, **body):
     return answer.json["data"]
 
 
-def test_a_key_is_made_shown_once_renamed_and_ended_on_its_pages(app, client, admin, mailbox):
+def test_api_key_is_created_shown_once_renamed_and_revoked(app, client, admin, mailbox):
     client.sign_in(admin)
     page = client.post("/account/api-keys", {"name": "Nightly report", "scopes": "users:read", "days": "30"})
     (key,) = re.findall(r"ghk_\w+", page.text)[:1]
@@ -47,13 +47,13 @@ def test_a_key_is_made_shown_once_renamed_and_ended_on_its_pages(app, client, ad
 
 
 @pytest.mark.parametrize("typed", [{"name": " "}, {"name": "x", "scopes": "users:fly"}, {"name": "x", "days": "12"}])
-def test_a_key_that_cannot_be_is_refused_with_what_was_typed(client, admin, typed):
+def test_invalid_api_key_form_is_refused_and_keeps_input(client, admin, typed):
     client.sign_in(admin)
 
     assert client.post("/account/api-keys", {"days": "30", **typed}).status_code == 422
 
 
-def test_a_key_does_what_its_scopes_and_its_owner_allow(app, manager, people):
+def test_api_key_is_limited_by_its_scopes_and_owner(app, manager, people):
     key = made(manager)
     program = Program(app, token=key["key"])
     listed = manager.get("/api-keys").json["data"]["items"]
@@ -66,7 +66,7 @@ def test_a_key_does_what_its_scopes_and_its_owner_allow(app, manager, people):
     assert program.post("/api-keys", {"name": "Another"}).status_code == 403
 
 
-def test_what_is_done_with_a_key_is_recorded_with_it(app, manager, ada):
+def test_events_by_an_api_key_name_it(app, manager, ada):
     key = made(manager, scopes=["users:read", "users:edit"])
 
     assert Program(app, token=key["key"]).put(f"/users/{ada.id}", {"name": "Ada King"}).status_code == 200
@@ -83,7 +83,7 @@ def test_what_is_done_with_a_key_is_recorded_with_it(app, manager, ada):
     [({"roles": ["member"]}, 403), ({"is_active": False}, 401), (None, 401)],
     ids=["role", "deactivation", "deletion"],
 )
-def test_a_change_of_the_owner_counts_on_the_next_request(app, manager, people, change, status):
+def test_changes_of_the_owner_apply_on_the_next_request(app, manager, people, change, status):
     owner = people.add("owner@example.com", roles=("administrator",))
     token = Program(app).login(owner)
     key = Program(app, token=made(token)["key"])
@@ -97,7 +97,7 @@ def test_a_change_of_the_owner_counts_on_the_next_request(app, manager, people, 
     assert [each.get("/users").status_code for each in (token, key)] == [status, status]
 
 
-def test_nobody_makes_a_key_wider_than_themselves_or_in_the_past(app, ada, manager, clock):
+def test_api_key_cannot_exceed_its_owner_or_expire_in_the_past(app, ada, manager, clock):
     member = Program(app).login(ada)
 
     assert codes(member.post("/api-keys", {"name": "x", "scopes": ["users:read"]})) == {("scopes", "scope_not_held")}
@@ -106,7 +106,7 @@ def test_nobody_makes_a_key_wider_than_themselves_or_in_the_past(app, ada, manag
     }
 
 
-def test_ending_a_key_takes_effect_at_once_and_only_once(app, manager):
+def test_revoking_a_key_takes_effect_once_and_at_once(app, manager):
     key = made(manager)
 
     assert manager.delete(f"/api-keys/{key['id']}").status_code == 200
@@ -114,7 +114,7 @@ def test_ending_a_key_takes_effect_at_once_and_only_once(app, manager):
     assert manager.delete(f"/api-keys/{key['id']}").status_code == 404
 
 
-def test_fifty_keys_are_enough(app, manager, admin, clock):
+def test_at_most_fifty_keys_are_active(app, manager, admin, clock):
     with app.app_context(), unit_of_work() as work:
         for number in range(50):
             work.session.add(
@@ -124,7 +124,7 @@ def test_fifty_keys_are_enough(app, manager, admin, clock):
     assert code(manager.post("/api-keys", {"name": "One more"})) == "too_many_api_keys"
 
 
-def test_the_owner_is_told_once_before_a_key_expires(app, manager, admin, clock, mailbox):
+def test_owner_is_notified_once_before_a_key_expires(app, manager, admin, clock, mailbox):
     ends = clock().replace(microsecond=0)
     made(manager, expires_at=ends.replace(year=ends.year + 1).isoformat().replace("+00:00", "Z"))
     mailbox.all()
@@ -139,7 +139,7 @@ def test_the_owner_is_told_once_before_a_key_expires(app, manager, admin, clock,
     assert any(isinstance(tick.task, WarnOfExpiringKeys) for tick in SCHEDULE)
 
 
-def test_a_repeated_idempotency_key_gives_the_first_answer_without_the_secret(manager):
+def test_repeated_idempotency_key_returns_the_first_response_without_the_secret(manager):
     named = {"headers": {"Idempotency-Key": "order-17"}}
     first = manager.post("/api-keys", {"name": "x"}, **named)
     again = manager.post("/api-keys", {"name": "x"}, **named)
@@ -153,7 +153,7 @@ def test_a_repeated_idempotency_key_gives_the_first_answer_without_the_secret(ma
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_refusal_that_notes_something_keeps_the_note_and_frees_the_idempotency_key(app, manager, admin, monkeypatch):
+def test_recorded_refusal_is_kept_and_frees_the_idempotency_key(app, manager, admin, monkeypatch):
     def refuse(self, owner, **_):
         self.audit.record("confirm.refused", subject_id=owner.user_id)
         raise WrongPassword
@@ -169,7 +169,7 @@ def test_a_refusal_that_notes_something_keeps_the_note_and_frees_the_idempotency
 
 
 @pytest.mark.settings(limit_scale=1, limit_api="2 per minute")
-def test_a_key_has_a_quota_that_is_told(app, manager):
+def test_api_key_quota_is_reported_in_headers(app, manager):
     program = Program(app, token=made(manager)["key"])
     answers = [program.get("/users") for _ in range(3)]
 
@@ -179,7 +179,7 @@ def test_a_key_has_a_quota_that_is_told(app, manager):
     assert int(answers[2].headers["Retry-After"]) > 0
 
 
-def test_quota_of_a_key_takes_one_round_trip_to_redis(app, manager, monkeypatch):
+def test_api_key_quota_takes_one_round_trip_to_redis(app, manager, monkeypatch):
     program = Program(app, token=made(manager)["key"])
     assert program.get("/users").status_code == 200  # Loads the script.
     redis = limiter.storage.storage
@@ -194,7 +194,7 @@ def test_quota_of_a_key_takes_one_round_trip_to_redis(app, manager, monkeypatch)
     assert sent == ["EVALSHA"]
 
 
-def test_an_operator_lists_and_ends_keys(app, flask, manager, admin, ada):
+def test_operator_lists_and_revokes_keys(app, flask, manager, admin, ada):
     key = made(manager, expires_at=None)
     program = Program(app, token=key["key"])
     assert program.get("/users").status_code == 200
@@ -237,16 +237,16 @@ def test_operator_creates_key_within_the_permissions_of_its_owner(app, admin, ad
     assert flask("keys", "create", ada.email).exit_code == 2
 
 
-# ── scopes for the owner's own account, and what no key can do ──
+# ── scopes for the owner's account ──
 
 
 @pytest.fixture
 def with_scopes(app, manager, admin):
-    """A program with a new key of the administrator's."""
+    """A program with a new API key of the administrator."""
     return lambda *scopes: Program(app, token=made(manager, scopes=[*scopes])["key"])
 
 
-def test_key_without_scopes_can_do_nothing_with_its_owners_account(with_scopes, admin):
+def test_key_without_scopes_cannot_use_its_owners_account(with_scopes, admin):
     program = with_scopes()
     for path in ("/users/me", "/sessions", "/api-keys"):
         assert program.get(path).status_code == 403, path
@@ -254,7 +254,7 @@ def test_key_without_scopes_can_do_nothing_with_its_owners_account(with_scopes, 
     assert program.put(f"/users/{admin.id}", {"name": "x"}).status_code == 404
 
 
-def test_key_with_account_read_reads_and_changes_nothing(with_scopes, admin, manager):
+def test_key_with_account_read_only_reads(with_scopes, admin, manager):
     program = with_scopes("account:read")
     for path in ("/users/me", f"/users/{admin.id}", "/sessions", "/api-keys"):
         assert program.get(path).status_code == 200, path
@@ -271,7 +271,7 @@ def test_key_with_account_read_reads_and_changes_nothing(with_scopes, admin, man
     assert manager.get("/users/me").json["data"]["name"] == "Grace Hopper"
 
 
-def test_key_with_account_write_renames_and_ends_sessions_and_no_more(with_scopes, admin, manager, mailbox):
+def test_key_with_account_write_only_renames_and_ends_sessions(with_scopes, admin, manager, mailbox):
     program = with_scopes("account:read", "account:write")
     assert program.put(f"/users/{admin.id}", {"name": "Amazing Grace"}).status_code == 200
     moved = program.put(f"/users/{admin.id}", {"name": "Amazing Grace", "email": "new@example.com"})
@@ -295,7 +295,7 @@ def test_key_assigns_the_default_role_only(with_scopes, ada, people):
     assert program.post("/users", {"email": "new@example.com", "roles": ["member"]}).status_code == 201
 
 
-def test_events_name_the_key(app, with_scopes, admin):
+def test_audit_events_name_the_key(app, with_scopes, admin):
     program = with_scopes("account:write")
     program.put(f"/users/{admin.id}", {"name": "Amazing Grace"})
     with app.app_context():
@@ -305,7 +305,7 @@ def test_events_name_the_key(app, with_scopes, admin):
     assert values["api_key"] > 0
 
 
-def test_a_key_expires_after_ninety_days_unless_its_owner_says_otherwise(manager, clock):
+def test_key_expires_after_ninety_days_by_default(manager, clock):
     usual = manager.post("/api-keys", {"name": "usual"}).json["data"]["expires_at"]
     assert datetime.fromisoformat(usual) == clock.now + timedelta(days=90)
     assert manager.post("/api-keys", {"name": "for ever", "expires_at": None}).json["data"]["expires_at"] is None

@@ -1,4 +1,4 @@
-"""Roles through the API, and whether a user may do something."""
+"""Roles through the API, and access decisions."""
 
 import pytest
 
@@ -20,11 +20,11 @@ def member(app, ada):
 
 @pytest.fixture
 def clerk(root):
-    """A role, as it was answered."""
+    """Return a role as the API represents it."""
     return root.post("/roles", {"name": "clerk", "permissions": ["users:read", "roles:read"]}).json["data"]
 
 
-def test_roles_are_listed_a_page_at_a_time(root):
+def test_roles_are_listed_in_pages(root):
     first = root.get("/roles?limit=2").json["data"]
     second = root.get(f"/roles?limit=2&cursor={first['next']}").json["data"]
     found = first["items"] + second["items"]
@@ -34,7 +34,7 @@ def test_roles_are_listed_a_page_at_a_time(root):
     assert second["next"] is None
 
 
-def test_a_role_is_made_shown_changed_and_deleted(root, clerk):
+def test_role_is_created_shown_changed_and_deleted(root, clerk):
     path = f"/roles/{clerk['id']}"
     shown = root.get(path)
     assert shown.json["data"] == clerk
@@ -54,7 +54,7 @@ def test_a_role_is_made_shown_changed_and_deleted(root, clerk):
     assert root.get(path).status_code == 404
 
 
-def test_what_a_role_may_counts_on_the_next_request(root, member, ada, clerk):
+def test_role_permissions_apply_on_the_next_request(root, member, ada, clerk):
     assert member.get("/users").status_code == 403
     root.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["member", "clerk"]})
     assert member.get("/users").status_code == 200
@@ -74,12 +74,12 @@ def test_what_a_role_may_counts_on_the_next_request(root, member, ada, clerk):
         ({"name": "x", "version": 7}, ("version", "unknown_field")),
     ],
 )
-def test_a_role_that_cannot_be_is_said_with_its_field(root, body, problem):
+def test_invalid_role_is_refused_with_the_field(root, body, problem):
     answer = root.post("/roles", body)
     assert (answer.status_code, codes(answer)) == (422, {problem})
 
 
-def test_the_administrator_and_held_roles_stay(root, clerk, ada):
+def test_administrator_role_and_assigned_roles_cannot_be_deleted(root, clerk, ada):
     ids = {role["name"]: role["id"] for role in root.get("/roles").json["data"]["items"]}
     root.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["clerk"]})
     for answer, why in (
@@ -95,7 +95,7 @@ def test_the_administrator_and_held_roles_stay(root, clerk, ada):
     assert root.put(f"/roles/{ids['administrator']}", {"permissions": sorted(PERMISSIONS)}).status_code == 200
 
 
-def test_nobody_reaches_beyond_what_they_hold(app, root, people, clerk):
+def test_roles_cannot_exceed_ones_own_permissions(app, root, people, clerk):
     root.post("/roles", {"name": "editor", "permissions": ["roles:read", "roles:edit"]})
     editor = Program(app).login(people.add("ed@example.com", roles=("editor",)))
     for answer in (
@@ -108,7 +108,7 @@ def test_nobody_reaches_beyond_what_they_hold(app, root, people, clerk):
     assert editor.post("/roles", {"name": "narrow", "permissions": ["roles:read"]}).status_code == 201
 
 
-def test_without_the_permission_roles_are_hidden(member, clerk):
+def test_roles_are_hidden_without_the_permission(member, clerk):
     for answer in (
         member.get("/roles"),
         member.get(f"/roles/{clerk['id']}"),
@@ -120,14 +120,14 @@ def test_without_the_permission_roles_are_hidden(member, clerk):
         assert (answer.status_code, code(answer)) == (403, "forbidden")
 
 
-def test_changing_a_role_wants_a_password_given_a_moment_ago(root, clerk, clock):
+def test_changing_a_role_requires_a_recent_confirmation(root, clerk, clock):
     clock.advance(minutes=11)
     root.take(root.refresh())
     for answer in (root.post("/roles", {"name": "x"}), root.delete(f"/roles/{clerk['id']}")):
         assert (answer.status_code, code(answer)) == (403, "confirmation_required")
 
 
-def test_whether_a_user_may_do_something(root, ada, admin):
+def test_api_explains_an_access_decision(root, ada, admin):
     def asked(query):
         return root.get(f"/users/{ada.id}/access?{query}")
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document is exactly true: schemathesis does all that it allows and forbids, and believes no answer."""
+"""The OpenAPI document is exact: schemathesis sends what it allows and forbids, and checks every response."""
 
 import json
 import os
@@ -27,11 +27,11 @@ from tests.support.program import Program, codes
 
 ROOT = Path(__file__).parents[2]
 
-# How many requests each operation gets in the random phases. SCHEMA_EXAMPLES=300 looks longer.
+# Requests per operation in the random phases; SCHEMA_EXAMPLES=300 tests longer.
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "3"))
 STORIES = max(20, 2 * EXAMPLES)
 
-# A request that the document allows, and that is refused all the same: each for what only the state makes wrong.
+# Codes with which a valid request may be refused, each because of the state.
 PERMITTED = {
     (410, "dead_link"): "the token has the form of one, but no mail brought it",
     (412, "precondition_failed"): "the version is not, or no longer, the user's",
@@ -45,8 +45,8 @@ PERMITTED = {
     (422, "unknown_role"): "roles are rows, so which there are no document knows",
     (422, "weak_password"): "long enough, as the document says, but easy to guess",
 }
-# What a random request need not reach: the token is in a mail, the user has to be deleted or invited first, or a
-# worker has to do something.
+# Operations that random requests cannot reach: the token is in an email, the user has to be deleted or invited first,
+# or a worker has to do something.
 OUT_OF_REACH = {
     "verify_email", "reset_password", "restore_user", "end_user_sessions",
     "show_invitation", "resend_invitation", "revoke_invitation",
@@ -54,7 +54,7 @@ OUT_OF_REACH = {
 }  # fmt: skip
 
 
-# ── what it says of itself ──
+# ── the document itself ──
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def operations(whole):
 
 
 def fields(schema, where=""):
-    """Everything that is called a property in the document: the fields of bodies and of answers."""
+    """Return every property in the document: fields of bodies and responses."""
     for name, part in schema.items() if isinstance(schema, dict) else enumerate(schema):
         if name == "properties":
             yield from ((f"{where}/{field}", described) for field, described in part.items() if "enum" not in described)
@@ -77,14 +77,14 @@ def fields(schema, where=""):
 
 
 @pytest.mark.databases("sqlite")
-def test_it_is_openapi_3_1_and_its_schemas_are_json_schema(whole):
+def test_document_is_openapi_3_1_with_valid_json_schemas(whole):
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(whole)] == []
     for schema in whole["components"]["schemas"].values():
         meta.validate(schema)
 
 
 @pytest.mark.databases("sqlite")
-def test_it_describes_every_endpoint_and_nothing_else(app, whole):
+def test_document_describes_exactly_the_endpoints(app, whole):
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule.removeprefix("/api/v1")))
         for rule in app.url_map.iter_rules()
@@ -97,7 +97,7 @@ def test_it_describes_every_endpoint_and_nothing_else(app, whole):
 
 
 @pytest.mark.databases("sqlite")
-def test_every_operation_has_a_name_a_summary_and_its_codes(whole):
+def test_every_operation_has_id_summary_and_status_codes(whole):
     names = Counter(operation["operationId"] for operation in operations(whole))
     assert set(names.values()) == {1}
     for operation in operations(whole):
@@ -111,7 +111,7 @@ def test_every_operation_has_a_name_a_summary_and_its_codes(whole):
 
 
 @pytest.mark.databases("sqlite")
-def test_every_field_has_an_example_that_fits(whole):
+def test_every_field_has_a_valid_example(whole):
     for where, field in fields(whole):
         forms = [field, *field.get("anyOf", [])]
         examples = [example for form in forms for example in form.get("examples", [])]
@@ -123,7 +123,7 @@ def test_every_field_has_an_example_that_fits(whole):
 
 
 @pytest.mark.databases("sqlite")
-def test_its_links_lead_to_operations_and_name_their_parameters(whole):
+def test_links_name_existing_operations_and_parameters(whole):
     by_name = {operation["operationId"]: operation for operation in operations(whole)}
     links = [
         link
@@ -138,12 +138,12 @@ def test_its_links_lead_to_operations_and_name_their_parameters(whole):
         assert ("requestBody" in link) <= ("requestBody" in target)
 
 
-# ── what it guarantees ──
+# ── the behavior ──
 
 
 @pytest.fixture
 def address(app):
-    """Where the application is served, in this process; its clock stands still, so that no token grows old."""
+    """The URL of the application in this process, whose clock stands still so that no token expires."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -159,8 +159,8 @@ def examples(language):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.databases("sqlite")
-def test_the_shell_examples_of_the_guide_work(address, people):
-    """What an answer holds is a variable of the next command."""
+def test_shell_examples_of_the_guide_work(address, people):
+    """Values of a response become variables of the next command."""
     ada = people.add("ada@example.com", roles=("administrator",))
     people.add_all({"email": f"person{number}@example.com"} for number in range(150))
     environment = {**os.environ, "API": address}
@@ -178,7 +178,7 @@ def test_the_shell_examples_of_the_guide_work(address, people):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_python_examples_of_the_guide_work(address, people):
+def test_python_examples_of_the_guide_work(address, people):
     ada = people.add("ada@example.com", roles=("administrator",))
     people.add_all({"email": f"person{number}@example.com"} for number in range(150))
     names = {}
@@ -191,7 +191,7 @@ def test_the_python_examples_of_the_guide_work(address, people):
 
 
 class Administrator:
-    """Who asks: when the run has signed them out, taken their roles or erased them, somebody else like them."""
+    """An administrator for the run; replaced when the run signs them out, removes their roles or erases them."""
 
     def __init__(self, people):
         self._people, self._token, self._made = people, None, 0
@@ -199,8 +199,8 @@ class Administrator:
     def token(self, app):
         if self._token is None:
             self._made += 1
-            somebody = self._people.add(f"administrator{self._made}@example.com", roles=("administrator",))
-            self._token = Program(app).login(somebody).token
+            someone = self._people.add(f"administrator{self._made}@example.com", roles=("administrator",))
+            self._token = Program(app).login(someone).token
         return self._token
 
     def forget(self):
@@ -218,7 +218,7 @@ def administrator(people):
 
 @pytest.fixture
 def schema(app, address, administrator):
-    """The document as schemathesis reads it, with everything it can check switched on."""
+    """The document as schemathesis loads it, with all checks enabled."""
     random = {"max-examples": EXAMPLES, "deterministic": True, "no-shrink": True}
     config = {"seed": 1, "base-url": address, "continue-on-failure": True, "generation": random, "warnings": False}
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json", config=SchemathesisConfig.from_dict(config))
@@ -235,7 +235,7 @@ def schema(app, address, administrator):
     def filter_failure(context, failure, case, response):
         if isinstance(failure, AcceptedNegativeData) and name_of(case) == "upload_import":
             return (
-                False  # Whatever bytes come are a file, which a job judges, and more names fit than the pattern says.
+                False  # Any bytes are a file, which a job validates, and more names are valid than the pattern allows.
             )
         return not (isinstance(failure, RejectedPositiveData) and what(response) in PERMITTED)
 
@@ -252,7 +252,7 @@ def name_of(case):
 
 @pytest.fixture
 def run(administrator):
-    """Do what `schemathesis run` does but for its stories; gives what it found and which operations answered well."""
+    """Run the phases of `schemathesis run` except stateful ones; return findings and operations that succeeded."""
 
     @schemathesis.hook
     def after_call(context, case, response):
@@ -282,7 +282,7 @@ def failures(recorder):
 
 
 def served(recorder):
-    """The requests that were made as the document says and did what they asked for."""
+    """Collect the requests that were sent as documented and succeeded."""
     for case_id, interaction in recorder.interactions.items():
         case = recorder.cases[case_id].value
         is_described = case.method == case.operation.method.upper()
@@ -296,7 +296,7 @@ def served(recorder):
     "tag", ["auth", "users", "roles", "invitations", "audit", "imports", "jobs", "sessions", "api-keys"]
 )
 @pytest.mark.deep
-def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whole):
+def test_every_operation_behaves_as_documented(schema, run, ada, tag, whole):
     found, answered = run(schema.include(tag=tag))
 
     assert found == []
@@ -306,19 +306,19 @@ def test_every_operation_does_what_the_document_says(schema, run, ada, tag, whol
 
 @pytest.mark.databases("postgresql")
 @pytest.mark.settings(log_level="WARNING")
-# Of all operations at once a story would follow hardly any link.
+# With all operations at once, hardly any link would be followed.
 @pytest.mark.parametrize(
     "tags",
     [["auth", "users", "roles", "sessions", "api-keys"], ["users", "roles", "jobs", "imports"]],
     ids=["people", "work"],
 )
 @pytest.mark.deep
-def test_so_do_stories_that_follow_its_links(schema, administrator, people, database_url, ada, tags):
+def test_linked_operations_behave_as_documented(schema, administrator, people, database_url, ada, tags):
     followed = Counter()
 
     class Story(schema.include(tag=tags).as_state_machine()):
         def setup(self):
-            # A story that is told again must meet what it met before.
+            # A repeated story must start from the same state.
             emptied(database_url)
             administrator.forget()
             self.ada = people.add(ada.email, password=ada.password)
@@ -343,7 +343,7 @@ def test_so_do_stories_that_follow_its_links(schema, administrator, people, data
 
 
 @pytest.mark.databases("postgresql")
-def test_a_key_ends_at_a_time_and_at_nothing_else(app, admin):
+def test_api_key_ends_only_at_its_expiry(app, admin):
     program = Program(app).login(admin)
     for end in (
         4102444799,

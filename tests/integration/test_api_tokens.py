@@ -1,4 +1,4 @@
-"""Signing in from a program: tokens that survive two tabs but not a thief."""
+"""Sign-in from a program: refresh tokens work in two tabs and detect theft."""
 
 import base64
 import hmac
@@ -38,7 +38,7 @@ def jwks(app):
     return app.test_client().get("/.well-known/jwks.json", base_url=address).json["keys"]
 
 
-def test_signing_in_gives_both_tokens_and_who_it_is(program, ada):
+def test_sign_in_returns_both_tokens_and_the_user(program, ada):
     answer = program.post("/auth/login", {"email": " ADA@example.com ", "password": ada.password})
 
     assert answer.status_code == 200
@@ -50,7 +50,7 @@ def test_signing_in_gives_both_tokens_and_who_it_is(program, ada):
     assert "Set-Cookie" not in answer.headers
 
 
-def test_an_access_token_says_only_whose_session_it_speaks_for(signed_in, ada, app):
+def test_access_token_contains_only_its_session(signed_in, ada, app):
     header, claims = header_and_claims(signed_in.token)
 
     assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
@@ -62,13 +62,13 @@ def test_an_access_token_says_only_whose_session_it_speaks_for(signed_in, ada, a
     assert key["kid"] == header["kid"]
 
 
-def test_wrong_credentials_are_one_answer(program, ada):
+def test_wrong_credentials_have_one_response(program, ada):
     for who in ({"email": ada.email, "password": "not this one"}, {"email": "no@example.com", "password": "whatever"}):
         answer = program.post("/auth/login", who)
         assert (answer.status_code, code(answer)) == (401, "invalid_credentials")
 
 
-def test_an_unconfirmed_address_is_told_only_after_the_right_password(program, app, mailbox):
+def test_unconfirmed_address_is_revealed_only_after_the_correct_password(program, app, mailbox):
     who = {"email": "new@example.com", "password": "a quieter harbour"}
     assert program.post("/auth/register", {**who, "name": "New"}).status_code == 202
     assert code(program.post("/auth/login", {**who, "password": "another one here"})) == "invalid_credentials"
@@ -82,7 +82,7 @@ def test_an_unconfirmed_address_is_told_only_after_the_right_password(program, a
     assert program.post("/auth/login", who).status_code == 200
 
 
-def test_registering_answers_the_same_for_known_and_unknown(program, ada):
+def test_registration_response_is_the_same_for_known_addresses(program, ada):
     answers = [
         program.post("/auth/register", {"email": email, "password": "a quieter harbour"})
         for email in (ada.email, "new@example.com")
@@ -95,12 +95,12 @@ def test_registering_answers_the_same_for_known_and_unknown(program, ada):
 
 
 @pytest.mark.settings(registration="closed")
-def test_closed_registration_is_said(program):
+def test_closed_registration_is_reported(program):
     answer = program.post("/auth/register", {"email": "new@example.com", "password": "a quieter harbour"})
     assert (answer.status_code, code(answer)) == (403, "registration_closed")
 
 
-def test_a_reset_ends_every_sign_in(program, signed_in, ada, mailbox):
+def test_reset_ends_every_session(program, signed_in, ada, mailbox):
     program.post("/auth/forgot-password", {"email": ada.email})
     token = mailbox.last_to(ada.email).link.rsplit("/", 1)[-1]
 
@@ -112,7 +112,7 @@ def test_a_reset_ends_every_sign_in(program, signed_in, ada, mailbox):
     assert code(signed_in.refresh()) == "invalid_token"
 
 
-def test_signing_out_kills_both_tokens_at_once(app, signed_in):
+def test_sign_out_revokes_both_tokens_at_once(app, signed_in):
     thief = Program(app, token=signed_in.token)
     assert signed_in.post("/auth/logout").status_code == 200
 
@@ -120,7 +120,7 @@ def test_signing_out_kills_both_tokens_at_once(app, signed_in):
     assert code(signed_in.refresh()) == "invalid_token"
 
 
-def test_ending_the_session_from_a_browser_ends_the_tokens(app, signed_in, ada):
+def test_ending_the_session_in_a_browser_revokes_the_tokens(app, signed_in, ada):
     browser = Browser(app)
     browser.sign_in(ada)
     with app.app_context():
@@ -130,7 +130,7 @@ def test_ending_the_session_from_a_browser_ends_the_tokens(app, signed_in, ada):
     assert signed_in.get("/users/me").status_code == 401
 
 
-def test_refreshing_spends_the_token_and_gives_a_new_pair(signed_in, app):
+def test_refresh_spends_the_token_and_returns_a_new_pair(signed_in, app):
     before = signed_in.refresh_token
     answer = signed_in.refresh()
 
@@ -144,7 +144,7 @@ def test_refreshing_spends_the_token_and_gives_a_new_pair(signed_in, app):
     assert before not in stored
 
 
-def test_two_tabs_that_refresh_at_once_get_the_same_successor(signed_in, clock):
+def test_concurrent_refreshes_get_the_same_successor(signed_in, clock):
     first = signed_in.refresh()
     clock.advance(seconds=29)
     second = signed_in.refresh()
@@ -153,7 +153,7 @@ def test_two_tabs_that_refresh_at_once_get_the_same_successor(signed_in, clock):
     assert first.json["data"]["refresh_token"] == second.json["data"]["refresh_token"]
 
 
-def test_a_token_used_again_later_ends_the_whole_sign_in(app, signed_in, ada, clock, mailbox):
+def test_reused_refresh_token_ends_the_session(app, signed_in, ada, clock, mailbox):
     stolen = signed_in.refresh_token
     signed_in.take(signed_in.refresh())
     clock.advance(seconds=31)
@@ -165,7 +165,7 @@ def test_a_token_used_again_later_ends_the_whole_sign_in(app, signed_in, ada, cl
     assert "We signed out an app" in mailbox.last_to(ada.email).subject
 
 
-def test_within_the_grace_a_token_whose_successor_was_used_ends_it_too(app, signed_in):
+def test_reuse_within_the_grace_period_after_the_successor_was_used_ends_the_session(app, signed_in):
     first = signed_in.refresh_token
     signed_in.take(signed_in.refresh())
     signed_in.take(signed_in.refresh())
@@ -173,7 +173,7 @@ def test_within_the_grace_a_token_whose_successor_was_used_ends_it_too(app, sign
     assert code(Program(app).post("/auth/refresh", {"refresh_token": first})) == "token_reused"
 
 
-def test_a_sign_in_has_an_absolute_end(signed_in, clock):
+def test_session_has_an_absolute_end(signed_in, clock):
     for _ in range(3):
         clock.advance(days=29)
         signed_in.take(signed_in.refresh())
@@ -181,7 +181,7 @@ def test_a_sign_in_has_an_absolute_end(signed_in, clock):
     assert code(signed_in.refresh()) == "invalid_token"
 
 
-def test_an_access_token_runs_out(signed_in, clock):
+def test_access_token_expires(signed_in, clock):
     clock.advance(minutes=9, seconds=59)
     assert signed_in.get("/users/me").status_code == 200
     clock.advance(seconds=2)
@@ -202,12 +202,12 @@ def base64url(data):
 
 
 def hs256(header, payload, secret):
-    """Signed by hand, because joserfc refuses a public key as an HMAC secret."""
+    """Sign by hand, because joserfc refuses a public key as an HMAC secret."""
     head = base64url(json.dumps({**header, "alg": "HS256"}).encode())
     return f"{head}.{payload}." + base64url(hmac.digest(secret, f"{head}.{payload}".encode(), "sha256"))
 
 
-def test_a_token_that_is_not_exactly_ours_opens_nothing(app, signed_in):
+def test_altered_token_is_refused(app, signed_in):
     header, claims = header_and_claims(signed_in.token)
 
     def text(part):
@@ -252,14 +252,14 @@ def test_a_token_that_is_not_exactly_ours_opens_nothing(app, signed_in):
     assert Program(app).get(f"/users/me?access_token={signed_in.token}").status_code == 401
 
 
-def test_a_bad_header_is_not_helped_by_a_cookie(app, ada):
+def test_cookie_does_not_replace_a_bad_authorization_header(app, ada):
     browser = Browser(app)
     browser.sign_in(ada)
     assert browser.get("/api/v1/users/me").status_code == 200
     assert browser.get("/api/v1/users/me", headers={"Authorization": "Bearer nonsense"}).status_code == 401
 
 
-def test_the_fallback_keys_still_verify_and_a_removed_one_does_not(make_app, people):
+def test_fallback_keys_verify_until_removed(make_app, people):
     old, new = new_token(), new_token()
     ada = people.add("ada@example.com")
     before = Program(make_app(secret_key=old)).login(ada)
@@ -275,7 +275,7 @@ def test_the_fallback_keys_still_verify_and_a_removed_one_does_not(make_app, peo
     assert [key["kid"] for key in jwks(after)] == kids[:1]
 
 
-def test_another_service_can_verify_a_token_with_the_published_keys(app, signed_in, ada):
+def test_another_service_verifies_tokens_with_the_published_keys(app, signed_in, ada):
     keys = KeySet.import_key_set({"keys": jwks(app)})
 
     decoded = jwt.decode(signed_in.token, keys, algorithms=["ES256"])
@@ -283,7 +283,7 @@ def test_another_service_can_verify_a_token_with_the_published_keys(app, signed_
     assert decoded.claims["sub"] == str(ada.id)
 
 
-def test_no_token_rests_in_the_database_as_it_is(app, signed_in):
+def test_tokens_are_stored_hashed(app, signed_in):
     with app.app_context():
         (stored,) = db.session.scalars(select(RefreshToken.token_hash))
     assert stored not in signed_in.refresh_token
@@ -291,7 +291,7 @@ def test_no_token_rests_in_the_database_as_it_is(app, signed_in):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_whoever_is_erased_while_signing_in_is_refused(app, ada, monkeypatch):
+def test_user_erased_during_sign_in_is_refused(app, ada, monkeypatch):
     def erased_afterwards(*given, **named):
         signed_in = open_session(*given, **named)
         assert flask_command(app, "users", "delete", ada.email, "--now", "--yes").exit_code == 0

@@ -1,4 +1,4 @@
-"""Users through the API: lists that cost the same on every page, and nothing that a schema does not name."""
+"""Users through the API: lists cost the same on every page, and only fields of the schema are accepted."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ def manager(app, admin):
 
 @pytest.fixture
 def crowd(people, admin, clock):
-    """Twelve people, two of a time."""
+    """Twelve users, two created at each time."""
 
     def described():
         for number in range(12):
@@ -55,13 +55,13 @@ def walk(program, query, limit=5):
 
 @pytest.fixture(params=["few", "many"])
 def matches(request, monkeypatch):
-    """Whether a filter counts as matching few users, who are sorted, or many, through whom an index is read."""
+    """Choose whether filters match few users, which are sorted, or many, which are read through an index."""
     if request.param == "many":
         monkeypatch.setattr("app.services.user_search.FEW", -1)
     return request.param
 
 
-def test_oneself_is_always_there_with_these_fields_and_no_others(member, ada):
+def test_own_profile_has_exactly_these_fields(member, ada):
     for path in ("/users/me", f"/users/{ada.id}"):
         answer = member.get(path)
         assert answer.status_code == 200
@@ -71,7 +71,7 @@ def test_oneself_is_always_there_with_these_fields_and_no_others(member, ada):
     assert member.get("/users/me?fields=hashed_password").status_code == 422
 
 
-def test_without_the_permission_others_are_hidden_and_the_list_is_refused(member, admin):
+def test_other_users_are_hidden_without_the_permission(member, admin):
     assert member.get(f"/users/{admin.id}").status_code == 404
     answer = member.get("/users")
     assert (answer.status_code, code(answer)) == (403, "forbidden")
@@ -81,7 +81,7 @@ def test_without_the_permission_others_are_hidden_and_the_list_is_refused(member
 @pytest.mark.parametrize("sort", ["created_at", "email", "name", "last_seen_at"])
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_walk_through_the_pages_meets_everybody_once_and_in_order(manager, crowd, sort, sign):
+def test_paging_returns_each_user_once_in_order(manager, crowd, sort, sign):
     found = walk(manager, f"&sort={sign}{sort}")
 
     assert len(found) == 13
@@ -92,7 +92,7 @@ def test_a_walk_through_the_pages_meets_everybody_once_and_in_order(manager, cro
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_page_stays_where_it_is_when_somebody_joins(manager, crowd, people):
+def test_page_is_stable_when_users_are_added(manager, crowd, people):
     first = manager.get("/users?limit=5&sort=-created_at").json["data"]
     people.add("late@example.com")
     second = manager.get(f"/users?limit=5&sort=-created_at&cursor={first['next']}").json["data"]
@@ -100,12 +100,12 @@ def test_a_page_stays_where_it_is_when_somebody_joins(manager, crowd, people):
     assert "late@example.com" not in {each["email"] for each in second["items"]}
 
 
-def test_a_cursor_is_good_for_its_own_list_only(manager, crowd):
+def test_cursor_works_only_for_its_own_list(manager, crowd):
     cursor = manager.get("/users?limit=5&sort=email").json["data"]["next"]
     for query in (
         f"sort=name&cursor={cursor}",
         f"sort=email&q=per&cursor={cursor}",
-        "cursor=made-up",
+        "cursor=forged",
         f"cursor={cursor}x",
     ):
         answer = manager.get(f"/users?{query}")
@@ -114,7 +114,7 @@ def test_a_cursor_is_good_for_its_own_list_only(manager, crowd):
 
 @pytest.mark.usefixtures("matches")
 @pytest.mark.databases("sqlite", "postgresql")
-def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, crowd):
+def test_search_matches_the_start_of_addresses_and_names(manager, crowd):
     assert len(walk(manager, "&q=person0")) == 10
     assert {each["name"].split()[1] for each in walk(manager, "&q=b")} == {"B"}
     assert [each["email"] for each in walk(manager, "&q=c+number11")] == ["person11@example.com"]
@@ -124,7 +124,7 @@ def test_search_finds_addresses_and_words_of_names_by_their_beginning(manager, c
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_new_name_is_found_and_the_old_one_no_more(manager, crowd):
+def test_renamed_user_is_found_by_the_new_name_only(manager, crowd):
     person = crowd[0]
     assert manager.put(f"/users/{person.id}", {"name": "Zoë Ångström"}).status_code == 200
     assert [each["id"] for each in walk(manager, "&q=%C3%A5ngstr")] == [person.id]
@@ -133,7 +133,7 @@ def test_a_new_name_is_found_and_the_old_one_no_more(manager, crowd):
 
 @pytest.mark.usefixtures("matches")
 @pytest.mark.databases("sqlite", "postgresql")
-def test_filters(manager, crowd, admin, client):
+def test_filters_apply(manager, crowd, admin, client):
     manager.put(f"/users/{crowd[3].id}", {"name": "x", "is_active": False})
     client.register("waiting@example.com")
     assert [each["id"] for each in walk(manager, "&status=deactivated")] == [crowd[3].id]
@@ -155,8 +155,8 @@ FILTERS += ["&status=deleted", "&seen_before=2020-01-01T00:00:00Z", "&seen_befor
 
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.databases("sqlite")
-def test_no_page_of_a_list_reads_a_table_through(app, manager, crowd, matches, filters):
-    """SQLite's plans of all orders, first pages and later ones. The last sort is of one page, of at most two."""
+def test_list_queries_use_an_index(app, manager, crowd, matches, filters):
+    """SQLite's plans for all orders, first and later pages. At most two pages are sorted."""
     for sort in ("created_at", "email", "name", "last_seen_at", "-created_at", "-email", "-name", "-last_seen_at"):
         cursor = manager.get(f"/users?limit=1&sort={sort}").json["data"]["next"]
         after = "" if filters else f"&cursor={cursor}"
@@ -176,7 +176,7 @@ def explained(app, statement, values):
 
 
 @pytest.mark.databases("postgresql")
-def test_postgresql_is_told_how_few_users_match(manager, admin):
+def test_postgresql_estimates_selective_filters(manager, admin):
     with statements() as asked:
         assert len(walk(manager, "&role=administrator&sort=email")) == 1
     assert "LIMIT 12)" in asked[-1][0]
@@ -185,14 +185,14 @@ def test_postgresql_is_told_how_few_users_match(manager, admin):
 @pytest.mark.parametrize("sort", ["created_at", "last_seen_at"])
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_page_of_the_list_takes_three_queries_at_most(manager, crowd, sort, filters):
+def test_list_page_takes_at_most_three_queries(manager, crowd, sort, filters):
     with statements() as asked:
         assert manager.get(f"/users?sort={sort}{filters}").status_code == 200
-    # An empty list of a role's holders is told from a role that is not there.
+    # An empty list of a role's users differs from a missing role.
     assert len([statement for statement, _ in asked if "WHERE roles.name =" not in statement]) <= 3, asked
 
 
-def test_oneself_takes_two_queries(member):
+def test_own_profile_takes_two_queries(member):
     with statements() as asked:
         assert member.get("/users/me").status_code == 200
     assert len(asked) <= 2, asked
@@ -213,13 +213,13 @@ def test_oneself_takes_two_queries(member):
         ("fields=", "fields"),
     ],
 )
-def test_a_wrong_query_is_said_with_its_field(manager, query, field):
+def test_invalid_query_parameter_is_named(manager, query, field):
     answer = manager.get(f"/users?{query}")
     assert answer.status_code == 422
     assert {each for each, _ in codes(answer)} == {field}
 
 
-def test_the_version_answers_304_and_guards_a_change(member, ada, clock):
+def test_etag_gives_304_and_guards_changes(member, ada, clock):
     first = member.get("/users/me")
     tag = first.headers["ETag"]
     again = member.get("/users/me", headers={"If-None-Match": tag})
@@ -233,7 +233,7 @@ def test_the_version_answers_304_and_guards_a_change(member, ada, clock):
     assert member.get("/users/me", headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_some_of_the_fields_have_the_version_of_all(member, ada):
+def test_partial_response_has_the_etag_of_the_whole(member, ada):
     some = member.get("/users/me?fields=name").headers["ETag"]
     assert some != member.get("/users/me").headers["ETag"]
     assert member.put(f"/users/{ada.id}", {"name": "Ada"}, headers={"If-Match": some}).status_code == 200
@@ -248,7 +248,7 @@ def test_some_of_the_fields_have_the_version_of_all(member, ada):
         assert answer.status_code == 200, current
 
 
-def test_a_renamed_role_is_in_no_304(app, member, ada, flask):
+def test_renamed_role_changes_the_etag(app, member, ada, flask):
     with app.app_context(), unit_of_work() as work:
         clerk = work.roles.create(RoleSpec(name="clerk"), by=OPERATOR)
     flask("users", "assign", ada.email, "clerk")
@@ -259,7 +259,7 @@ def test_a_renamed_role_is_in_no_304(app, member, ada, flask):
     assert (after.status_code, "writer" in after.json["data"]["roles"]) == (200, True)
 
 
-def test_what_one_may_not_change(member, manager, ada, admin):
+def test_forbidden_changes_are_refused(member, manager, ada, admin):
     assert member.put(f"/users/{admin.id}", {"name": "x"}).status_code == 404
     for more in ({"roles": ["administrator"]}, {"is_active": True}):
         answer = member.put(f"/users/{ada.id}", {"name": "Ada", **more})
@@ -269,14 +269,14 @@ def test_what_one_may_not_change(member, manager, ada, admin):
     assert codes(manager.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["king"]})) == {("roles", "unknown_role")}
 
 
-def test_a_new_address_is_only_proposed(member, ada, mailbox):
+def test_new_address_is_only_proposed(member, ada, mailbox):
     answer = member.put(f"/users/{ada.id}", {"name": "Ada", "email": "countess@example.com"})
     assert answer.json["data"]["email"] == ada.email
     assert "/auth/confirm-email-change/" in mailbox.last_to("countess@example.com").link
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_last_administrator_stays(manager, admin):
+def test_last_administrator_cannot_be_removed(manager, admin):
     for answer in (
         manager.put(f"/users/{admin.id}", {"name": "G", "is_active": False}),
         manager.put(f"/users/{admin.id}", {"name": "G", "roles": ["member"]}),
@@ -285,20 +285,20 @@ def test_the_last_administrator_stays(manager, admin):
         assert (answer.status_code, code(answer)) == (409, "last_administrator")
 
 
-def test_deleting_wants_a_password_given_a_moment_ago(manager, ada, clock):
+def test_deletion_requires_a_recent_confirmation(manager, ada, clock):
     clock.advance(minutes=11)
     manager.take(manager.refresh())
     answer = manager.delete(f"/users/{ada.id}")
     assert (answer.status_code, code(answer)) == (403, "confirmation_required")
 
 
-def test_a_deleted_user_is_gone_at_once(manager, member, ada):
+def test_deleted_user_is_gone_at_once(manager, member, ada):
     assert manager.delete(f"/users/{ada.id}").status_code == 200
     assert manager.get(f"/users/{ada.id}").status_code == 404
     assert member.get("/users/me").status_code == 401
 
 
-def test_an_invited_person_sets_name_and_password(manager, mailbox, client, app):
+def test_invited_user_sets_name_and_password(manager, mailbox, client, app):
     answer = manager.post("/users", {"email": "Bob@Example.com", "name": "Bob"})
     assert answer.status_code == 201
     user = answer.json["data"]
@@ -318,14 +318,14 @@ def test_an_invited_person_sets_name_and_password(manager, mailbox, client, app)
     assert manager.get(f"/users/{user['id']}?fields=name").json["data"] == {"name": "Robert"}
 
 
-def test_an_invitation_takes_over_an_address_that_was_only_typed(manager, client, mailbox):
-    client.register("bob@example.com", "somebody elses words")
+def test_invitation_takes_over_an_unconfirmed_address(manager, client, mailbox):
+    client.register("bob@example.com", "someone elses words")
     assert manager.post("/users", {"email": "bob@example.com"}).status_code == 201
     link = mailbox.last_to("bob@example.com").link
     assert "/auth/invitation/" in link
 
 
-def test_nobody_invites_beyond_what_they_hold(app, people, manager):
+def test_invitation_cannot_exceed_ones_own_permissions(app, people, manager):
     with app.app_context(), unit_of_work() as work:
         role = work.roles.get("member")
         role.permissions = ["users:invite", "roles:assign"]
@@ -335,7 +335,7 @@ def test_nobody_invites_beyond_what_they_hold(app, people, manager):
     assert codes(inviter.post("/users", {"email": "y@example.com", "roles": ["king"]})) == {("roles", "unknown_role")}
 
 
-def test_a_cookie_needs_the_token_of_its_page(app, ada):
+def test_cookie_request_requires_a_csrf_token(app, ada):
     browser = Browser(app)
     browser.sign_in(ada)
     path, body = f"/api/v1/users/{ada.id}", {"name": "Ada"}
@@ -372,13 +372,13 @@ BODIES = [
 
 
 @pytest.mark.parametrize("number", range(len(BODIES)))
-def test_a_body_that_cannot_be_taken_is_a_clear_refusal(member, ada, number):
+def test_unusable_body_is_refused_clearly(member, ada, number):
     body, kind, status = BODIES[number]
     answer = member.put(f"/users/{ada.id}", data=body, headers={"Content-Type": kind})
     assert answer.status_code == status, answer.text
 
 
-def test_every_other_refusal_has_the_envelope_too(member, app):
+def test_every_refusal_has_the_error_body(member, app):
     assert member.get("/nowhere").status_code == 404
     for nobody in ("9223372036854775808", "0", "007", "-1"):
         assert member.get(f"/users/{nobody}").status_code == 404
@@ -387,7 +387,7 @@ def test_every_other_refusal_has_the_envelope_too(member, app):
     assert member.get("/users/me", base_url="http://evil.test").status_code == 400
 
 
-def test_a_long_list_is_compressed_for_who_takes_that(manager, crowd):
+def test_long_list_is_compressed_on_request(manager, crowd):
     plain = manager.get("/users")
     packed = manager.get("/users", headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
@@ -399,7 +399,7 @@ def test_a_long_list_is_compressed_for_who_takes_that(manager, crowd):
 
 
 @pytest.mark.settings(cors_origins=["https://app.example.com", "https://www.example.com"])
-def test_pages_of_listed_sites_may_call(app, member):
+def test_listed_origins_may_call_the_api(app, member):
     preflight = Program(app).send(
         "OPTIONS",
         "/users/me",
@@ -440,12 +440,12 @@ def test_origins_are_compared_exactly(member):
 
 
 @pytest.mark.settings(cors_origins=["*"])
-def test_a_star_never_comes_with_credentials(member):
+def test_wildcard_origin_never_allows_credentials(member):
     answer = member.get("/users/me", headers={"Origin": "https://anywhere.test"})
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-def test_invitation_links_are_for_nothing_else(manager, mailbox, client, app):
+def test_invitation_link_serves_no_other_purpose(manager, mailbox, client, app):
     manager.post("/users", {"email": "bob@example.com"})
     token = mailbox.last_to("bob@example.com").link.rsplit("/", 1)[-1]
     for purpose in set(Purpose) - {Purpose.INVITATION}:
@@ -454,7 +454,7 @@ def test_invitation_links_are_for_nothing_else(manager, mailbox, client, app):
             assert client.get(f"/auth/{path}/{token}").status_code == 410
 
 
-def test_a_deletion_is_undone(manager, member, ada, clock):
+def test_deletion_is_undone(manager, member, ada, clock):
     assert code(manager.post(f"/users/{ada.id}/restore")) == "not_found"
     manager.delete(f"/users/{ada.id}")
     assert [each["id"] for each in walk(manager, "&status=deleted")] == [ada.id]
@@ -468,7 +468,7 @@ def test_a_deletion_is_undone(manager, member, ada, clock):
     assert member.login(ada).get("/users/me").status_code == 200
 
 
-def test_a_deactivation_has_a_reason_and_an_end(manager, ada, mailbox, clock):
+def test_deactivation_has_a_reason_and_an_end(manager, ada, mailbox, clock):
     def put(**more):
         return manager.put(f"/users/{ada.id}", {"name": "Ada", "is_active": False, **more})
 
@@ -481,7 +481,7 @@ def test_a_deactivation_has_a_reason_and_an_end(manager, ada, mailbox, clock):
     assert len(mailbox.to(ada.email)) == 1
 
 
-def test_help_for_a_user(manager, member, ada, mailbox, client):
+def test_support_endpoints_send_links_and_end_sessions(manager, member, ada, mailbox, client):
     assert manager.delete(f"/users/{ada.id}/sessions").status_code == 200
     assert member.get("/users/me").status_code == 401
     assert manager.post(f"/users/{ada.id}/password-reset").status_code == 202
@@ -496,7 +496,7 @@ def test_help_for_a_user(manager, member, ada, mailbox, client):
     assert manager.post(f"/users/{new['id']}/verification").status_code == 202
 
 
-def test_help_wants_the_permission_and_rank(app, people, admin, member, ada):
+def test_support_requires_the_permission_and_a_weaker_user(app, people, admin, member, ada):
     helper = Program(app).login(people.add("mary@example.com", roles=("manager",)))
     for method, path in (
         ("DELETE", "sessions"),
@@ -509,7 +509,7 @@ def test_help_wants_the_permission_and_rank(app, people, admin, member, ada):
     assert helper.delete(f"/users/{ada.id}/sessions").status_code == 200
 
 
-def test_a_part_is_changed_with_patch_and_the_rest_stays(app, manager, ada):
+def test_patch_changes_only_the_given_fields(app, manager, ada):
     path = f"/users/{ada.id}"
     before = manager.get(path).json["data"]
     assert manager.put(path, {"is_active": False}).status_code == 422
@@ -522,7 +522,7 @@ def test_a_part_is_changed_with_patch_and_the_rest_stays(app, manager, ada):
     assert manager.send("PATCH", path, {"nothing": 1}).status_code == 422
 
 
-def test_a_role_that_is_not_there_is_said_and_no_empty_list(manager):
+def test_unknown_role_is_named_and_an_empty_list_refused(manager):
     assert codes(manager.get("/users?role=nobody")) == {("role", "unknown_role")}
     assert manager.get("/users?role=member").status_code == 200
 
@@ -538,19 +538,19 @@ def test_a_role_that_is_not_there_is_said_and_no_empty_list(manager):
         (b'{"name": NaN}', "NaN is not valid JSON"),
     ],
 )
-def test_a_body_that_is_no_json_is_told_where(member, ada, body, where):
+def test_invalid_json_is_reported_with_its_position(member, ada, body, where):
     answer = member.send("PUT", f"/users/{ada.id}", data=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, where in answer.json["message"]) == (400, True), answer.text
 
 
-def test_a_mark_before_the_body_is_no_harm(member, ada):
+def test_byte_order_mark_is_accepted(member, ada):
     body = '\ufeff{"name": "Ada King"}'.encode()
     answer = member.send("PUT", f"/users/{ada.id}", data=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 200
 
 
 @pytest.mark.databases("sqlite")
-def test_a_plus_that_a_url_has_lost_is_named(manager):
+def test_unencoded_plus_in_a_query_is_reported(manager):
     lost = manager.get("/users?seen_before=2026-01-01T00:00:00+01:00")
     assert lost.status_code == 422
     assert "%2B" in lost.json["errors"][0]["message"]

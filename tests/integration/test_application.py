@@ -1,4 +1,4 @@
-"""What is done once instead of on every request: constants of templates, verified cookies and tokens."""
+"""Work that is done once instead of on every request: template constants, verified cookies and tokens."""
 
 import pytest
 
@@ -13,13 +13,13 @@ def compiled(app, text):
         return str(app.jinja_env.compile(text, raw=True))
 
 
-def test_templates_use_our_environment_although_extensions_touch_it_first(app):
+def test_templates_use_our_environment_whatever_extensions_touch_first(app):
     assert type(app.jinja_env) is Environment
     assert app.jinja_env.from_string("").__class__.__module__ == "app.web.application"
 
 
 @pytest.mark.settings(site_name="Acme & <Co>", base_url="https://example.com/accounts")
-def test_constants_become_text_of_the_template(app):
+def test_constants_are_folded_into_the_template(app):
     code = compiled(app, "{{ url_for('auth.login') }} {{ site.name }} {{ asset('gatehouse.css') }}")
     assert "/accounts/auth/login Acme &amp; &lt;Co&gt; /accounts/static/gatehouse.css?v=" in code
 
@@ -36,17 +36,17 @@ def test_constants_become_text_of_the_template(app):
         ("{% for a, b in pairs %}{{ a }}{% endfor %}", "pairs"),
     ],
 )
-def test_what_depends_on_the_request_stays_an_expression(app, text, stays):
+def test_request_dependent_values_stay_expressions(app, text, stays):
     assert stays in compiled(app, text)
 
 
-def test_loop_over_constants_gives_what_it_gave(app):
+def test_unrolled_loop_renders_the_same(app):
     text = "{% for a, b in [('x', 1), ('<y>', 2)] %}{% set c = b * 2 %}{{ a }}{{ c }}{% if b == n %}!{% endif %} {% endfor %}"
     with app.test_request_context("/"):
         assert app.jinja_env.from_string(text).render(n=2) == "x2 &lt;y&gt;4! "
 
 
-def test_remembered_cookie_is_refused_when_it_was_changed_or_its_session_has_ended(app, ada):
+def test_remembered_cookie_is_refused_when_altered_or_ended(app, ada):
     browser = Browser(app)
     browser.sign_in(ada)
     for _ in range(2):
@@ -63,7 +63,7 @@ def test_remembered_cookie_is_refused_when_it_was_changed_or_its_session_has_end
     assert answer_to(cookie) == 302
 
 
-def test_token_of_a_form_stays_the_same_for_a_minute_and_is_bound_to_its_session(app, ada):
+def test_csrf_token_is_stable_for_a_minute_and_bound_to_its_session(app, ada):
     browser, other = Browser(app), Browser(app)
     browser.sign_in(ada)
     other.sign_in(ada)

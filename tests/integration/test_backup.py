@@ -1,4 +1,4 @@
-"""`flask backup` and `flask restore`: what was saved comes back, into whichever database, and never over anything."""
+"""`flask backup` and `flask restore`: into either database, and never over existing data."""
 
 import json
 import stat
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def rows(app):
-    """Every row of every table, by table."""
+    """Return every row by table."""
     with app.app_context(), db.engine.connect() as connection:
         return {
             each.name: [tuple(row) for row in connection.execute(select(each).order_by(*each.primary_key))]
@@ -35,7 +35,7 @@ def rows(app):
 
 @pytest.fixture
 def lived_in(app, admin, ada, mailbox):
-    """Some of everything: sessions, keys, tokens, mails, files, an import, jobs, an ended session's id."""
+    """An application with sessions, keys, tokens, emails, files, an import, jobs and an ended session."""
     browser = Browser(app)
     browser.login(ada)
     browser.forgot_password(ada.email)
@@ -54,7 +54,7 @@ def lived_in(app, admin, ada, mailbox):
 
 @pytest.fixture
 def backup(tmp_path):
-    """Back an application up; returns the file."""
+    """Back up an application; return the file."""
 
     def backup(app):
         file = tmp_path / f"backup{len([*tmp_path.glob('*.zip')])}.zip"
@@ -78,7 +78,7 @@ def refused(app, *arguments):
 
 
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"])
-def test_every_row_comes_back_in_either_database(lived_in, backup, make_app, target, postgres, tmp_path):
+def test_every_row_is_restored_in_either_database(lived_in, backup, make_app, target, postgres, tmp_path):
     before = rows(lived_in)
     assert not [name for name in ("sessions", "jobs", "file_chunks", "sent_mails", "api_keys") if not before[name]]
     file = backup(lived_in)
@@ -102,7 +102,7 @@ def test_every_row_comes_back_in_either_database(lived_in, backup, make_app, tar
 
 
 def ids_that_come_next(session):
-    """The tables in which the next row would get an id that already exists, or was."""
+    """Return the tables whose next ID was used already."""
     for each in Base.metadata.sorted_tables:
         if not (each.autoincrement_column is not None and each.autoincrement_column.name == "id"):
             continue
@@ -117,9 +117,7 @@ def ids_that_come_next(session):
             yield each.name
 
 
-def test_no_session_comes_back_from_a_restore_that_was_killed_after_its_rows_were_in(
-    lived_in, backup, fresh_app, monkeypatch
-):
+def test_restore_killed_after_the_rows_restores_no_session(lived_in, backup, fresh_app, monkeypatch):
     file = backup(lived_in)
 
     def stops(revision=None):
@@ -132,7 +130,7 @@ def test_no_session_comes_back_from_a_restore_that_was_killed_after_its_rows_wer
         assert None not in db.session.scalars(select(Session.ended_at)).all()
 
 
-def test_what_was_restored_goes_on(lived_in, admin, backup, fresh_app):
+def test_restored_application_works(lived_in, admin, backup, fresh_app):
     app = restored(fresh_app, backup(lived_in))
     browser = Browser(app)
     assert browser.login(admin).status_code == 302
@@ -140,7 +138,7 @@ def test_what_was_restored_goes_on(lived_in, admin, backup, fresh_app):
     assert flask_command(app, "audit", "verify").exit_code == 0
 
 
-def test_no_id_is_given_out_twice(app, backup, fresh_app):
+def test_restored_ids_are_not_reused(app, backup, fresh_app):
     people = People(app)
     people.add("ada@example.com")
     last = people.add("gone@example.com").id
@@ -150,7 +148,7 @@ def test_no_id_is_given_out_twice(app, backup, fresh_app):
     assert People(fresh_app).add("next@example.com").id == last + 1
 
 
-def test_the_generated_key_and_own_templates_come_back(app, backup, fresh_app, tmp_path, make_app):
+def test_generated_key_and_own_templates_are_restored(app, backup, fresh_app, tmp_path, make_app):
     folder = app.extensions["settings"].instance_path
     (folder / "templates" / "auth").mkdir(parents=True)
     (folder / "templates" / "auth" / "login.html").write_text("ours")
@@ -167,7 +165,7 @@ def test_the_generated_key_and_own_templates_come_back(app, backup, fresh_app, t
 
 
 def changed(file, tmp_path, change, *, older=None):
-    """A copy of the backup with something else in it; with `older`, of each table only these columns."""
+    """Copy the backup with changed content; with `older`, keep only these columns of each table."""
     other = tmp_path / "other.zip"
     with ZipFile(file) as source, ZipFile(other, "w") as target:
         for name in source.namelist():
@@ -183,7 +181,7 @@ def changed(file, tmp_path, change, *, older=None):
 
 
 def only(columns, content, source, *, table):
-    """The rows of a table with these columns alone."""
+    """Return the rows of a table with these columns only."""
     if columns is None:
         return content
     manifest = json.loads(source.read("manifest.json"))
@@ -193,7 +191,7 @@ def only(columns, content, source, *, table):
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def test_an_older_backup_is_brought_to_this_releases_schema(app, ada, backup, fresh_app, tmp_path):
+def test_older_backup_is_migrated_to_this_release(app, ada, backup, fresh_app, tmp_path):
     flask_command(fresh_app, "db", "upgrade", "0015")
     with fresh_app.app_context():
         found = inspect(db.engine)
@@ -213,7 +211,7 @@ def test_an_older_backup_is_brought_to_this_releases_schema(app, ada, backup, fr
     assert Browser(fresh_app).get("/readyz").json["migrations"] == "ok"
 
 
-def test_nothing_is_overwritten(app, ada, backup, fresh_app, tmp_path):
+def test_restore_overwrites_nothing(app, ada, backup, fresh_app, tmp_path):
     file = backup(app)
     mode = stat.S_IMODE(file.stat().st_mode)
     assert mode == 0o600
@@ -232,9 +230,7 @@ def test_nothing_is_overwritten(app, ada, backup, fresh_app, tmp_path):
     assert "not a file of an instance folder" in refused(fresh_app, "restore", outside)
 
 
-def test_a_backup_that_is_not_whole_leaves_nothing_and_another_one_can_be_restored(
-    app, ada, backup, fresh_app, tmp_path
-):
+def test_incomplete_backup_restores_nothing_and_another_can_be_restored(app, ada, backup, fresh_app, tmp_path):
     file = backup(app)
     (tmp_path / "text.zip").write_text("no archive")
     assert "not a whole backup" in refused(fresh_app, "restore", str(tmp_path / "text.zip"))
@@ -251,7 +247,7 @@ def test_a_backup_that_is_not_whole_leaves_nothing_and_another_one_can_be_restor
     assert Browser(fresh_app).login(ada).status_code == 302
 
 
-def test_only_this_releases_schema_is_backed_up(fresh_app, tmp_path):
+def test_only_the_current_schema_is_backed_up(fresh_app, tmp_path):
     assert "flask db upgrade" in refused(fresh_app, "backup", str(tmp_path / "x.zip"))
     flask_command(fresh_app, "db", "upgrade", "0015")
     assert "flask db upgrade" in refused(fresh_app, "backup", str(tmp_path / "x.zip"))

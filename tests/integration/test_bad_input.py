@@ -1,4 +1,4 @@
-"""Whatever a client sends, the answer is a clear 4xx with what to do; nothing makes a 500."""
+"""Bad input gets a clear 4xx that says what to do, and never a 500."""
 
 import io
 import re
@@ -38,7 +38,7 @@ BAD = {
 
 @pytest.fixture
 def visitor(client, ada):
-    """A browser that is let in wherever a form is."""
+    """A browser that can open every form."""
     client.login(ada)
     return client
 
@@ -47,14 +47,14 @@ def fill_in(visitor, path, **values):
     if path not in SIGNED_IN and not path.startswith("/account"):
         visitor.logout()
     typed = {field: GOOD[field] for field in FORMS[path]} | values
-    # Spelt by hand, because a test client would not send what no browser sends.
+    # Written by hand, because a test client cannot send invalid requests.
     body = urlencode({"csrf_token": visitor.token_on(path), **typed}, doseq=True, errors="surrogatepass")
     return visitor.send("POST", path, data=body, content_type="application/x-www-form-urlencoded")
 
 
 @pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize(("path", "field"), FIELDS)
-def test_every_field_refuses_what_no_keyboard_makes(visitor, path, field):
+def test_every_field_refuses_control_characters(visitor, path, field):
     for name, value in BAD.items():
         answer = fill_in(visitor, path, **{field: value})
 
@@ -67,7 +67,7 @@ def test_every_field_refuses_what_no_keyboard_makes(visitor, path, field):
 
 
 @pytest.mark.parametrize(("path", "field"), FIELDS)
-def test_bytes_that_are_no_text_are_no_error_of_ours(visitor, path, field):
+def test_invalid_utf8_causes_no_server_error(visitor, path, field):
     assert fill_in(visitor, path, **{field: b"ada\xff\xfe@example.com"}).status_code < 500
     typed = {name: GOOD[name] for name in FORMS[path]} | {field: io.BytesIO(b"ada\xff\xfe@example.com")}
     parts = {"csrf_token": visitor.token_on(path), **typed}
@@ -75,7 +75,7 @@ def test_bytes_that_are_no_text_are_no_error_of_ours(visitor, path, field):
 
 
 @pytest.mark.parametrize(("path", "field"), [each for each in FIELDS if each[1] != "name"])
-def test_every_required_field_says_when_it_is_missing(visitor, path, field):
+def test_every_required_field_reports_when_it_is_missing(visitor, path, field):
     for empty in ("", None):
         answer = fill_in(visitor, path, **{field: empty} if empty is not None else {field: []})
 
@@ -84,7 +84,7 @@ def test_every_required_field_says_when_it_is_missing(visitor, path, field):
 
 
 @pytest.mark.parametrize(("path", "field"), FIELDS)
-def test_a_field_that_is_sent_twice_is_refused(visitor, path, field):
+def test_duplicate_field_is_refused(visitor, path, field):
     answer = fill_in(visitor, path, **{field: [GOOD[field], GOOD[field]]})
 
     assert answer.status_code == 422
@@ -92,20 +92,20 @@ def test_a_field_that_is_sent_twice_is_refused(visitor, path, field):
 
 
 @pytest.mark.parametrize(("path", "field"), [each for each in FIELDS if "password" not in each[1]])
-def test_line_breaks_are_no_part_of_a_field(visitor, path, field):
+def test_line_breaks_are_refused_in_single_line_fields(visitor, path, field):
     for value in ("a@example.com\r\nBcc: eve@example.com", "a\nb@example.com", "Ada\u2028Lovelace@example.com"):
         assert fill_in(visitor, path, **{field: value}).status_code == 422
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_a_body_of_10_megabytes_is_refused_at_once(visitor, path):
+def test_body_of_10_megabytes_is_refused_at_once(visitor, path):
     answer = fill_in(visitor, path, padding="x" * 10_000_000)
 
     assert answer.status_code == 413
     assert "Too large" in Page(answer.text).text("h1")
 
 
-def test_a_body_that_does_not_say_its_length_is_refused(client):
+def test_body_without_content_length_is_refused(client):
     answer = client.send("POST", "/auth/login", headers={"Transfer-Encoding": "chunked"})
 
     assert answer.status_code == 411
@@ -113,7 +113,7 @@ def test_a_body_that_does_not_say_its_length_is_refused(client):
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_a_thousand_fields_a_file_or_nonsense_are_no_error_of_ours(visitor, path):
+def test_many_fields_files_or_garbage_cause_no_server_error(visitor, path):
     token = visitor.token()
     bodies = [
         {"data": {"csrf_token": token, **{f"field{number}": "x" for number in range(1000)}}},
@@ -130,7 +130,7 @@ def test_a_thousand_fields_a_file_or_nonsense_are_no_error_of_ours(visitor, path
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "X" * 500])
-def test_a_method_that_a_page_does_not_know_is_named_with_those_it_does(visitor, method):
+def test_wrong_method_returns_405_with_allowed_methods(visitor, method):
     answer = visitor.send(method, "/auth/login")
 
     assert answer.status_code == 405
@@ -150,7 +150,7 @@ def test_a_method_that_a_page_does_not_know_is_named_with_those_it_does(visitor,
     ],
     ids=lambda path: path[:30],
 )
-def test_a_strange_path_is_no_error_of_ours(visitor, path):
+def test_strange_path_causes_no_server_error(visitor, path):
     assert visitor.get(path).status_code in ({400} if "=%ff" in path else {200, 302, 308, 404})
 
 
@@ -173,12 +173,12 @@ def test_a_strange_path_is_no_error_of_ours(visitor, path):
     ],
     ids=lambda headers: str(headers)[:40],
 )
-def test_strange_headers_are_no_error_of_ours(client, ada, headers):
+def test_strange_headers_cause_no_server_error(client, ada, headers):
     for method in ("GET", "POST"):
         assert client.send(method, "/auth/login", headers=headers).status_code < 500
 
 
-def test_a_strange_user_agent_can_be_shown_again(client, ada):
+def test_strange_user_agent_is_displayed_safely(client, ada):
     client.user_agent = "<script>alert(1)</script>" + "🦊" * 300
     client.login(ada)
 
@@ -187,18 +187,18 @@ def test_a_strange_user_agent_can_be_shown_again(client, ada):
 
 
 @pytest.mark.parametrize("remote", ["", "unix:", "not an address", "fe80::1%eth0", "::ffff:203.0.113.7"])
-def test_a_strange_client_address_is_no_error_of_ours(client, ada, remote):
+def test_strange_client_address_causes_no_server_error(client, ada, remote):
     client.address = remote
 
     assert client.login(ada).status_code == 302
     assert client.get("/account/sessions").status_code == 200
 
 
-# ── what was typed is kept ──
+# ── input is kept ──
 
 
 def filled(page):
-    """What every field of a page's form holds, by name."""
+    """Return the value of every field of a page's form, by name."""
     held = {}
     for field in page.find_all(", ".join(f"main form[method=post] {each}" for each in ("input", "select", "textarea"))):
         attrs = attributes(field)
@@ -228,14 +228,14 @@ EVERY_KIND = {
 
 @pytest.fixture
 def grace(client, admin):
-    """An administrator's browser, confirmed just now."""
+    """An administrator's browser with a recent confirmation."""
     client.sign_in(admin)
     client.confirm(admin.password)
     return client
 
 
 @pytest.mark.parametrize("path", EVERY_KIND)
-def test_a_form_whose_token_has_expired_keeps_every_kind_of_field(grace, ada, path):
+def test_form_with_an_expired_csrf_token_keeps_every_field(grace, ada, path):
     at = path.format(ada=ada.id)
     before = filled(grace.page(at))
     typed = {name: value if isinstance(value, list) else [value] for name, value in EVERY_KIND[path].items()}
@@ -249,7 +249,7 @@ def test_a_form_whose_token_has_expired_keeps_every_kind_of_field(grace, ada, pa
 
 
 @pytest.mark.settings(limit_scale=1, limit_register="1 per hour", limit_password="1 per hour")
-def test_a_form_that_has_to_wait_keeps_what_was_typed(app, client):
+def test_rate_limited_form_keeps_input(app, client):
     typed = {"email": "new@example.com", "name": "New", "password": "x"}
     client.post("/auth/register", typed)
     answer = client.post("/auth/register", typed)
@@ -261,7 +261,7 @@ def test_a_form_that_has_to_wait_keeps_what_was_typed(app, client):
 
 
 @pytest.mark.parametrize(("path", "field"), [("/auth/confirm", "password"), ("/account/password", "current_password")])
-def test_whoever_has_to_wait_for_a_password_keeps_the_form(visitor, path, field):
+def test_busy_password_form_keeps_input(visitor, path, field):
     for _ in range(8):
         answer = fill_in(visitor, path, **{field: "wrong wrong wrong"})
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
@@ -270,12 +270,12 @@ def test_whoever_has_to_wait_for_a_password_keeps_the_form(visitor, path, field)
 
 
 @pytest.mark.parametrize("path", ["/account/api-keys/999999", "/users/999999/edit", "/admin/roles/nothing"])
-def test_a_post_without_a_token_to_a_page_that_is_not_there_is_no_error_of_ours(grace, path):
+def test_post_without_token_to_an_unknown_page_causes_no_server_error(grace, path):
     assert grace.send("POST", path, data={"name": "x"}).status_code in {400, 404}
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_long_reason_for_several_is_refused_with_what_was_typed(grace, ada):
+def test_overlong_bulk_reason_is_refused_and_kept(grace, ada):
     long = "because " * 700
     answer = grace.post("/users/bulk", {"users": [ada.id], "act": "deactivate", "reason": long, "go": "y"})
     assert (answer.status_code, "at most 500 characters" in answer.text) == (422, True)

@@ -1,4 +1,4 @@
-"""`flask ...`: what operators type, what comes back, and how it ends."""
+"""`flask` commands: output, exit codes and effects."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ PASSWORD = "a quieter harbour\n"
 
 @pytest.fixture
 def root(flask):
-    """An administrator, made as the README says."""
+    """An administrator created as in the README."""
     made = flask("users", "create", "root@example.com", "--name", "Root", "--role", "administrator", "--password-stdin",
                  typed=PASSWORD)  # fmt: skip
     assert made.exit_code == 0, made.output
     return "root@example.com"
 
 
-def test_a_created_user_can_sign_in_at_once(flask, client, root):
+def test_created_user_can_sign_in_at_once(flask, client, root):
     assert client.login(root, PASSWORD.strip()).status_code == 302
     assert client.get("/users").status_code == 200
 
 
-def test_users_are_listed_and_shown_for_people_and_for_scripts(flask, root, ada):
+def test_users_are_listed_and_shown_as_text_and_json(flask, root, ada):
     listed = json.loads(flask("users", "list", "--json").output)
     assert [user["email"] for user in listed] == [ada.email, root]
     assert ada.email in flask("users", "list", "--search", "ada").output
@@ -50,14 +50,14 @@ def test_users_are_listed_and_shown_for_people_and_for_scripts(flask, root, ada)
     assert "administrator" in flask("users", "show", root).output
 
 
-def test_a_user_is_edited(flask, client, ada):
+def test_user_is_edited(flask, client, ada):
     assert flask("users", "edit", ada.email, "--name", "Ada King", "--email", "king@example.com").exit_code == 0
     assert flask("users", "edit", "king@example.com", "--password-stdin", typed="another fine harbour\n").exit_code == 0
 
     assert client.login("king@example.com", "another fine harbour").status_code == 302
 
 
-def test_a_user_is_named_by_id_too(app, flask, ada):
+def test_user_can_be_named_by_id(app, flask, ada):
     user_id = str(ada.id)
     assert json.loads(flask("users", "show", user_id, "--json").output)["email"] == ada.email
     assert flask("users", "assign", user_id, "manager").output == f"Assigned manager to {ada.email}.\n"
@@ -70,7 +70,7 @@ def test_a_user_is_named_by_id_too(app, flask, ada):
     assert flask("users", "restore", user_id).output == f"Restored {ada.email}.\n"
 
 
-def test_who_is_active_is_not_activated(app, flask, ada):
+def test_active_user_cannot_be_reactivated(app, flask, ada):
     assert flask("users", "reactivate", ada.email).output == f"{ada.email} is already active.\n"
     with app.app_context():
         assert not db.session.scalar(select(func.count()).where(AuditEvent.kind == "user.activated"))
@@ -87,19 +87,19 @@ def test_who_is_active_is_not_activated(app, flask, ada):
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_is_refused_before_a_password_is_asked_for(flask, root, ada, command):
+def test_invalid_values_are_refused_before_asking_for_a_password(flask, root, ada, command):
     refused = flask("users", *command, typed="")
     assert refused.exit_code == 1
     assert "Password" not in refused.output
 
 
-def test_a_password_is_asked_for_twice_where_nobody_pipes_it(flask):
+def test_password_is_asked_for_twice_unless_piped(flask):
     typed = "a quieter harbour\na quieter harbour\n"
 
     assert flask("users", "create", "ada@example.com", typed=typed).exit_code == 0
 
 
-def test_deactivating_ends_every_way_in_and_activating_undoes_it(flask, signed_in, ada, mailbox):
+def test_deactivation_ends_all_access_and_reactivation_restores_it(flask, signed_in, ada, mailbox):
     assert flask("users", "deactivate", ada.email, "--reason", "left the company").exit_code == 0
     assert not signed_in.is_signed_in()
     assert "left the company" in mailbox.last_to(ada.email).text
@@ -109,7 +109,7 @@ def test_deactivating_ends_every_way_in_and_activating_undoes_it(flask, signed_i
     assert "reactivated" in mailbox.last_to(ada.email).subject
 
 
-def test_deleting_erases_the_person_and_keeps_the_events(flask, signed_in, ada, app):
+def test_deletion_erases_personal_data_and_keeps_the_events(flask, signed_in, ada, app):
     assert flask("users", "delete", ada.email, "--now", typed="n\n").exit_code == 1
     assert flask("users", "delete", ada.email, "--now", "--yes").exit_code == 0
 
@@ -118,7 +118,7 @@ def test_deleting_erases_the_person_and_keeps_the_events(flask, signed_in, ada, 
     assert flask("users", "restore", ada.email).exit_code == 1
 
 
-def test_a_deletion_can_be_undone_and_hides_the_user_meanwhile(flask, client, ada, mailbox):
+def test_deleted_user_is_hidden_and_can_be_restored(flask, client, ada, mailbox):
     assert flask("users", "delete", ada.email, "--yes").output == f"Deleted {ada.email}.\n"
     assert "was deleted" in mailbox.last_to(ada.email).subject
     refused = flask("users", "show", ada.email)
@@ -134,7 +134,7 @@ def test_a_deletion_can_be_undone_and_hides_the_user_meanwhile(flask, client, ad
     assert flask("users", "restore", ada.email).exit_code == 1
 
 
-def test_help_for_a_user_from_the_command_line(flask, signed_in, ada, mailbox, client, new_browser):
+def test_support_commands_send_links_and_end_sessions(flask, signed_in, ada, mailbox, client, new_browser):
     assert flask("users", "revoke-sessions", ada.email).output == "Sessions revoked: 1.\n"
     assert not signed_in.is_signed_in()
     assert flask("users", "send-reset", ada.email).exit_code == 0
@@ -146,7 +146,7 @@ def test_help_for_a_user_from_the_command_line(flask, signed_in, ada, mailbox, c
     assert len(mailbox.to("new@example.com")) == 2
 
 
-def test_a_deactivation_with_an_end(flask, ada, mailbox, clock, work_off, client):
+def test_deactivation_with_an_end_date(flask, ada, mailbox, clock, work_off, client):
     clock.now = clock.now.replace(year=2030, month=1, day=1)
     assert flask("users", "deactivate", ada.email, "--reason", "x", "--until", "2029-12-31").exit_code == 1
     assert flask("users", "deactivate", ada.email, "--reason", "holiday", "--until", "2030-01-05").exit_code == 0
@@ -158,7 +158,7 @@ def test_a_deactivation_with_an_end(flask, ada, mailbox, clock, work_off, client
         assert client.login(ada).status_code == status
 
 
-def test_roles_are_given_and_taken_and_count_at_once(flask, signed_in, ada, root):
+def test_role_changes_apply_at_once(flask, signed_in, ada, root):
     assert signed_in.get("/users").status_code == 403
     assert flask("users", "assign", ada.email, "administrator").exit_code == 0
     assert signed_in.get("/users").status_code == 200
@@ -171,14 +171,14 @@ def test_roles_are_given_and_taken_and_count_at_once(flask, signed_in, ada, root
     [("deactivate", "root@example.com", "--reason", "x"), ("delete", "root@example.com", "--yes"),
      ("unassign", "root@example.com", "administrator")],
 )  # fmt: skip
-def test_the_last_administrator_stays(flask, root, command):
+def test_last_administrator_cannot_be_removed(flask, root, command):
     refused = flask("users", *command)
 
     assert refused.exit_code == 1
     assert refused.stderr.startswith("Error: There must always be one active administrator")
 
 
-def test_a_link_sets_a_password_where_no_mail_arrives(flask, client, ada):
+def test_reset_link_is_printed_where_email_does_not_arrive(flask, client, ada):
     made = json.loads(flask("users", "reset-link", ada.email, "--json").output)
     assert made["link"] in flask("users", "reset-link", ada.email).output or made["expires_at"]
     link = flask("users", "reset-link", ada.email).stdout.strip()
@@ -207,7 +207,7 @@ def test_a_link_sets_a_password_where_no_mail_arrives(flask, client, ada):
     ],
 )
 @pytest.mark.databases("sqlite")
-def test_a_failure_is_one_sentence_and_1_and_a_wrong_usage_is_2(flask, root, command, code, says):
+def test_failure_exits_1_with_one_sentence_and_wrong_usage_exits_2(flask, root, command, code, says):
     failed = flask(*command, typed="short\n")
 
     assert failed.exit_code == code
@@ -215,7 +215,7 @@ def test_a_failure_is_one_sentence_and_1_and_a_wrong_usage_is_2(flask, root, com
     assert "Traceback" not in failed.output
 
 
-def test_jobs_are_listed_shown_cancelled_and_tried_again(flask, client, mailbox):
+def test_jobs_are_listed_shown_cancelled_and_retried(flask, client, mailbox):
     client.register("ada@example.com")
     (job,) = json.loads(flask("jobs", "list", "--state", "waiting", "--json").stdout)
     number = str(job["id"])
@@ -233,7 +233,7 @@ def test_jobs_are_listed_shown_cancelled_and_tried_again(flask, client, mailbox)
     assert flask("jobs", "list", "--state", "dead").output == "No jobs.\n"
 
 
-def test_the_schedule_makes_each_tick_once(flask):
+def test_schedule_runs_each_tick_once(flask):
     for _ in range(3):
         assert flask("jobs", "schedule", "--once").exit_code == 0
 
@@ -242,7 +242,7 @@ def test_the_schedule_makes_each_tick_once(flask):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_doctor_finds_nothing_wrong_and_then_something(flask, make_app, root):
+def test_doctor_reports_no_problem_and_then_one(flask, make_app, root):
     healthy = flask("doctor", "--json")
     assert healthy.exit_code == 0
     assert {finding["state"] for finding in json.loads(healthy.output)} == {"ok"}
@@ -251,7 +251,7 @@ def test_the_doctor_finds_nothing_wrong_and_then_something(flask, make_app, root
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(mail_url="smtp://127.0.0.1:1", redis_url="redis://127.0.0.1:1/0")
-def test_the_doctor_says_what_is_away(flask):
+def test_doctor_names_unreachable_parts(flask):
     found = flask("doctor")
 
     assert found.exit_code == 1
@@ -262,7 +262,7 @@ def test_the_doctor_says_what_is_away(flask):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(redis_url="")
-def test_the_doctor_and_the_worker_say_that_there_is_no_queue(flask):
+def test_doctor_and_worker_report_a_missing_queue(flask):
     assert "set REDIS_URL" in flask("doctor").output
     refused = flask("jobs", "worker")
     assert refused.exit_code == 1
@@ -270,16 +270,16 @@ def test_the_doctor_and_the_worker_say_that_there_is_no_queue(flask):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_test_mail_goes_out_at_once(flask, mailbox):
+def test_test_email_is_sent_at_once(flask, mailbox):
     assert flask("mail", "test", "ada@example.com").exit_code == 0
 
     assert mailbox.last().subject.startswith("Test email")
-    assert mailbox.last().message_id.endswith("@gatehouse.test>")  # As of every other mail.
+    assert mailbox.last().message_id.endswith("@gatehouse.test>")  # Like that of every other email.
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(mail_url="smtp://127.0.0.1:1")
-def test_a_test_mail_that_cannot_go_out_says_so(flask):
+def test_failed_test_email_is_reported(flask):
     refused = flask("mail", "test", "ada@example.com")
 
     assert refused.exit_code == 1
@@ -299,7 +299,7 @@ def test_sent_emails_are_listed_and_filtered(app, flask, ada):
 
 
 @pytest.mark.databases("sqlite")
-def test_no_help_is_cut_and_the_help_names_the_product(app):
+def test_help_is_not_truncated_and_names_the_product(app):
     group = FlaskGroup(create_app=lambda: app)
     for name in ("", *COMMANDS.keys() - {"db"}):
         shown = CliRunner().invoke(group, [*name.split(), "--help"]).output
@@ -310,7 +310,7 @@ def test_no_help_is_cut_and_the_help_names_the_product(app):
 # ── roles ──
 
 
-def test_roles_are_made_changed_shown_and_deleted(flask, root, ada):
+def test_roles_are_created_changed_shown_and_deleted(flask, root, ada):
     made = flask("roles", "create", "clerk", "--description", "Invites people.", "--permission", "users:invite")
     assert made.output == "Created role clerk.\n"
     assert flask("roles", "grant", "clerk", "users:read", "users:edit").exit_code == 0
@@ -349,12 +349,12 @@ def test_roles_are_made_changed_shown_and_deleted(flask, root, ada):
         (("show", "nobody"), 1, "There is no role"),
     ],
 )
-def test_a_role_that_cannot_be_is_one_sentence(flask, arguments, exit_code, said):
+def test_invalid_role_is_one_sentence(flask, arguments, exit_code, said):
     ended = flask("roles", *arguments)
     assert (ended.exit_code, said in ended.output) == (exit_code, True), ended.output
 
 
-def test_exported_roles_are_loaded_elsewhere_after_a_look_at_the_difference(flask, tmp_path):
+def test_exported_roles_are_imported_after_a_diff(flask, tmp_path):
     file = tmp_path / "roles.yaml"
     flask("roles", "create", "checker", "--permission", "users:read")
     assert flask("roles", "export", str(file)).exit_code == 0
@@ -383,7 +383,7 @@ def test_exported_roles_are_loaded_elsewhere_after_a_look_at_the_difference(flas
         ("? {a: b}\n: c", "The file isn't valid YAML"),
     ],
 )
-def test_a_file_of_roles_that_cannot_be_loaded_changes_nothing(flask, text, said):
+def test_invalid_roles_file_changes_nothing(flask, text, said):
     before = flask("roles", "export").output
 
     refused = flask("roles", "load", "-", "--yes", typed=text)
@@ -392,11 +392,11 @@ def test_a_file_of_roles_that_cannot_be_loaded_changes_nothing(flask, text, said
     assert flask("roles", "export").output == before
 
 
-def test_standard_input_cannot_be_asked_as_well(flask):
+def test_confirmation_is_refused_when_stdin_is_the_file(flask):
     assert flask("roles", "load", "-", typed="member: {}").exit_code == 2
 
 
-def test_a_permission_on_one_resource(app, flask, root, ada, people):
+def test_grant_applies_to_one_resource(app, flask, root, ada, people):
     bob = people.add("bob@example.com")
     resource = f"users:{bob.id}"
     assert flask("users", "grant", ada.email, "users:edit", resource).exit_code == 0
@@ -410,7 +410,7 @@ def test_a_permission_on_one_resource(app, flask, root, ada, people):
 
 
 def told_and_done(app, ada, bob, *, is_allowed):
-    """Pages and API answer as the command says."""
+    """Check that pages and API agree with the command."""
     browser, program = Browser(app), Program(app).login(ada)
     browser.sign_in(ada)
     page = f"/users/{bob.id}"
@@ -422,7 +422,7 @@ def told_and_done(app, ada, bob, *, is_allowed):
     assert browser.get(f"{page}/deactivate").status_code == program.delete(page).status_code == 403
 
 
-def test_why_knows_of_a_second_factor_that_is_required_and_missing(flask, app, ada, clock):
+def test_can_command_reports_a_required_and_missing_second_factor(flask, app, ada, clock):
     clerk = RoleSpec(name="clerk", permissions=frozenset({"users:read"}), requires_second_factor=True)
     with app.app_context(), unit_of_work() as work:
         work.roles.create(clerk, by=OPERATOR)
@@ -437,7 +437,7 @@ def test_why_knows_of_a_second_factor_that_is_required_and_missing(flask, app, a
     assert browser.get("/users").status_code == 200
 
 
-def test_why_says_which_rule_decides(flask, root, ada):
+def test_can_command_names_the_deciding_rule(flask, root, ada):
     user_id = json.loads(flask("users", "show", root, "--json").output)["id"]
     assert flask("users", "can", root, "users:edit").output == "Yes (permission). Held through: administrator.\n"
     assert flask("users", "can", ada.email, "users:edit", f"users:{ada.id}").output.startswith("Yes (ownership).")
@@ -463,7 +463,7 @@ def test_why_says_which_rule_decides(flask, root, ada):
         ("invitations", "send", "bob@example.com"),
     ],
 )
-def test_what_a_command_does_is_recorded_as_the_operators(app, flask, signed_in, ada, command):
+def test_commands_are_recorded_as_the_operator(app, flask, signed_in, ada, command):
     before = event_count(app)
 
     assert flask(*(word.format(ada=ada.id) for word in command), typed=PASSWORD).exit_code == 0

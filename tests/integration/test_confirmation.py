@@ -1,4 +1,4 @@
-"""What asks for a confirmation, and how a program gives one: giving roles, above all."""
+"""Confirmation of sensitive changes, and how a program confirms; above all, assigning roles."""
 
 import io
 
@@ -41,10 +41,10 @@ def is_refused(answer):
     return (answer.status_code, code(answer)) == (403, "confirmation_required")
 
 
-# ── giving roles ──
+# ── assigning roles ──
 
 
-def test_stale_session_gives_no_role_on_any_page(app, grace, ada, clock):
+def test_stale_session_cannot_assign_a_role_on_any_page(app, grace, ada, clock):
     clock.advance(**LATER)
     version = grace.page(f"/users/{ada.id}/edit").value("version")
     edit = {"name": "Ada", "email": ada.email, "version": version, "roles": ["administrator"]}
@@ -60,7 +60,7 @@ def test_stale_session_gives_no_role_on_any_page(app, grace, ada, clock):
         assert db.session.scalars(select(Invitation)).all() == []
 
 
-def test_pages_show_roles_after_a_confirmation_only(app, grace, admin, ada, clock):
+def test_pages_offer_roles_only_after_confirmation(app, grace, admin, ada, clock):
     clock.advance(**LATER)
     edit = f"/users/{ada.id}/edit"
     for path in (edit, "/users/new"):
@@ -78,7 +78,7 @@ def test_pages_show_roles_after_a_confirmation_only(app, grace, admin, ada, cloc
     assert grace.page("/users/new").has('[name="roles"]')
 
 
-def test_stale_token_gives_no_role_and_a_confirmed_one_does(app, program, admin, ada, clock):
+def test_stale_token_cannot_assign_a_role_and_a_confirmed_one_can(app, program, admin, ada, clock):
     clock.advance(**LATER)
     program.refresh_token and program.take(program.refresh())
     for refused in (
@@ -96,7 +96,7 @@ def test_stale_token_gives_no_role_and_a_confirmed_one_does(app, program, admin,
     assert roles_of(app, ada) == ["manager", "member"]
 
 
-def test_import_that_gives_roles_asks_at_its_start(app, grace, admin, program, clock):
+def test_import_that_assigns_roles_asks_for_confirmation_at_its_start(app, grace, admin, program, clock):
     def checked(lines):
         file = (io.BytesIO(lines.encode()), "people.csv")
         page = grace.post("/users/import", {"file": file}, content_type="multipart/form-data").location
@@ -118,8 +118,8 @@ def test_import_that_gives_roles_asks_at_its_start(app, grace, admin, program, c
         assert sorted(made) == ["a@example.com", "b@example.com"]
 
 
-def test_import_by_a_key_gives_the_default_role_only_and_uses_no_grants(app, admin, people, program):
-    """Also where the file was uploaded by somebody in a browser."""
+def test_import_by_a_key_assigns_the_default_role_only_and_ignores_grants(app, admin, people, program):
+    """Even if the file was uploaded in a browser."""
     role = RoleSpec(name="clerk", permissions=frozenset({"users:read", "users:import", "users:invite", "roles:assign"}))
     with app.app_context(), unit_of_work() as work:
         work.roles.create(role, by=OPERATOR)
@@ -169,7 +169,7 @@ def test_wrong_password_is_refused_and_counted(program, admin, clock):
     assert program.post("/auth/confirm", {"password": admin.password}).status_code == 200
 
 
-def test_second_factor_is_asked_for_where_there_is_one(app, program, admin, ada, clock):
+def test_second_factor_is_required_where_set_up(app, program, admin, ada, clock):
     browser = Browser(app)
     browser.sign_in(admin)
     phone, codes = set_up(browser, clock)
@@ -185,7 +185,7 @@ def test_second_factor_is_asked_for_where_there_is_one(app, program, admin, ada,
     assert program.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["manager"]}).status_code == 200
 
 
-def test_cookie_of_a_browser_confirms_too_and_stays_signed_in(grace, admin, ada, clock):
+def test_browser_cookie_confirms_through_the_api_and_stays_signed_in(grace, admin, ada, clock):
     clock.advance(**LATER)
     headers = {"X-CSRFToken": grace.token()}
     answer = grace.send("POST", "/api/v1/auth/confirm", json={"password": admin.password}, headers=headers)
@@ -193,12 +193,12 @@ def test_cookie_of_a_browser_confirms_too_and_stays_signed_in(grace, admin, ada,
     assert grace.page(f"/users/{ada.id}/edit").has('[name="roles"]')
 
 
-# ── roles that only administrators assign ──
+# ── roles for administrators only ──
 
 
 @pytest.fixture
 def reserved(app, people):
-    """A role without permissions for administrators only; and somebody who may assign roles and edit them."""
+    """A role without permissions for administrators only, and a user who may assign and edit roles."""
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="wiki", administrators_only=True), by=OPERATOR)
         held = frozenset({"users:read", "users:edit", "users:invite", "roles:assign", "roles:read", "roles:edit"})
@@ -207,7 +207,7 @@ def reserved(app, people):
     return people.add("helper@example.com", roles=("helper",)), role_id
 
 
-def test_only_administrators_assign_take_or_change_such_a_role(app, grace, reserved, ada, program):
+def test_only_administrators_assign_remove_or_change_restricted_roles(app, grace, reserved, ada, program):
     helper, role_id = reserved
     browser, other = Browser(app), Program(app).login(helper)
     browser.sign_in(helper)
@@ -230,7 +230,7 @@ def test_only_administrators_assign_take_or_change_such_a_role(app, grace, reser
     assert roles_of(app, ada) == ["member", "wiki"]
 
 
-def test_refused_rank_leaves_an_event(app, reserved, ada):
+def test_refused_rank_is_recorded(app, reserved, ada):
     other = Program(app).login(reserved[0])
     assert other.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["administrator"]}).status_code == 403
     with app.app_context():
@@ -238,10 +238,10 @@ def test_refused_rank_leaves_an_event(app, reserved, ada):
         assert db.session.scalars(refused).all() == [reserved[0].id]
 
 
-# ── rank of an account that is still to be accepted ──
+# ── rank of a pending account ──
 
 
-def test_nobody_touches_an_account_that_was_promised_more_than_they_hold(app, people, admin):
+def test_account_with_promised_wider_roles_is_protected(app, people, admin):
     with app.app_context(), unit_of_work() as work:
         invited = work.invitations.invite(email="boss@example.com", name="Boss", roles=["administrator"], by=OPERATOR)
         user_id = invited.user_id

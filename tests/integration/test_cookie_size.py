@@ -1,4 +1,4 @@
-"""The session cookie: browsers drop one of more than 4,096 bytes, and with it the sign-in."""
+"""The session cookie: browsers drop one of more than 4,096 bytes, which would sign the user out."""
 
 import random
 import string
@@ -27,7 +27,7 @@ PATHS = {
 
 
 class Measured(Browser):
-    """Drops a cookie that is too large, as browsers do without a word, and keeps the largest."""
+    """Drop a cookie that is too large, as browsers do silently, and remember the largest."""
 
     largest = 0
 
@@ -60,10 +60,10 @@ def open_every_link(app, browser, user_id, email):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(("limit", "most"), [(identity.MAX_COOKIE_BYTES, MOST), (1200, 1300)])
-def test_nothing_that_pages_add_stops_a_sign_in(site, provider, clock, monkeypatch, limit, most):
+def test_session_content_never_prevents_sign_in(site, provider, clock, monkeypatch, limit, most):
     monkeypatch.setattr(identity, "MAX_COOKIE_BYTES", limit)
     dice = random.Random(7)  # noqa: S311 - text that is hard to compress.
-    # Twelve bytes each, as JSON escapes them.
+    # Twelve bytes each in JSON.
     wide = "".join(map(chr, dice.sample(range(0x10000, 0x2F000), 250)))
     subject = "".join(dice.choices(string.ascii_letters, k=255))
     provider.people = [ada(sub=subject, name=wide[:100], email_verified=False)]

@@ -1,4 +1,4 @@
-"""What delivers it: the image, the checks on GitHub, the script that asks a running site, the bill of materials."""
+"""Delivery: the image, the workflow, the health check script and the bill of materials."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def smoke(url, *arguments, **environment):
     return run.returncode, run.stdout + run.stderr
 
 
-# ── the image: no engine is at hand, so a folder is built by the Dockerfile's own steps ──
+# ── the image: without a container engine, a folder is built by the Dockerfile's steps ──
 
 
 class Image:
@@ -70,7 +70,7 @@ class Image:
         return inherited | own | {"PATH": f"{own['PATH']}:{self.root}/bin:/usr/bin:/bin"} | more
 
     def do_from(self, rest: str) -> None:
-        if self.root.joinpath("srv").exists():  # A later stage sees the earlier one by its name only.
+        if self.root.joinpath("srv").exists():  # A later stage refers to the earlier one by name.
             self.root.rename(self.stages["build"])
             self._begin()
         if " AS " in rest:
@@ -171,7 +171,7 @@ def port():
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_the_image_serves_in_production_as_its_command_says(image, port):
+def test_image_serves_in_production_with_its_command(image, port):
     settings = {"SECRET_KEY": "k" * 10 + worker_name() + os.urandom(24).hex(), "BASE_URL": f"http://127.0.0.1:{port}"}
     settings |= {"PORT": str(port), "HOST": "127.0.0.1", "TRUSTED_PROXIES": "1", "MAIL_URL": "smtp://127.0.0.1:1"}
     assert image.run(["flask", "db", "upgrade"], **settings).returncode == 0
@@ -188,7 +188,7 @@ def test_the_image_serves_in_production_as_its_command_says(image, port):
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_the_image_is_asked_as_on_github(image, port):
+def test_image_passes_its_health_check(image, port):
     url = f"http://127.0.0.1:{port}"
     settings = {"ENVIRONMENT": "development", "BASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1"}
     password = "a quieter harbour"
@@ -208,14 +208,14 @@ def test_the_image_is_asked_as_on_github(image, port):
         assert (code, f"links in mails lead to {url}" in said) == (1, True), said
 
 
-def test_asking_where_nothing_serves_is_one_sentence(port):
+def test_health_check_without_a_server_prints_one_sentence(port):
     code, said = smoke(f"http://127.0.0.1:{port}")
     assert (code, said.count("FAILED"), "Traceback" in said) == (1, 1, False)
     assert "does not answer" in said
     assert smoke("accounts.example.com")[0] == 2
 
 
-def test_the_dockerfile_is_clean():
+def test_dockerfile_passes_the_linter():
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if hadolint is None:
         pytest.skip("there is no hadolint for this machine")
@@ -223,10 +223,10 @@ def test_the_dockerfile_is_clean():
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
-# ── what runs elsewhere ──
+# ── files for other systems ──
 
 
-def test_the_workflow_runs_what_is_there_and_pins_what_it_takes():
+def test_workflow_runs_existing_targets_and_pins_its_actions():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -236,11 +236,11 @@ def test_the_workflow_runs_what_is_there_and_pins_what_it_takes():
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
-    # Expressions come into scripts as variables only, so that nobody's branch name is a command.
+    # Expressions reach scripts as environment variables only, so that a branch name cannot be a command.
     assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
 
 
-def test_the_hooks_run_tools_that_are_installed():
+def test_hooks_run_installed_tools():
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert local["repo"] == "local"
     for hook in local["hooks"]:
@@ -249,7 +249,7 @@ def test_the_hooks_run_tools_that_are_installed():
 
 
 @pytest.mark.databases("sqlite")
-def test_the_composition_runs_commands_that_exist(flask):
+def test_compose_file_runs_existing_commands(flask):
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     commands = {
         name: part["command"].split()[1:] for name, part in services.items() if "flask" in part.get("command", "")
@@ -259,12 +259,12 @@ def test_the_composition_runs_commands_that_exist(flask):
         assert flask(*words, "--help").exit_code == 0
     for name, part in services.items():
         assert set(part["profiles"]) == ({"staging"} if name == "mailbox" else {"production", "staging"})
-    # Web and worker start when the migration is through.
+    # Web and worker start after the migration.
     for name in ("web", "worker"):
         assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
-def test_the_composition_is_what_a_careful_operator_would_write():
+def test_compose_file_is_hardened():
     whole = yaml.safe_load((ROOT / "compose.yaml").read_text())
     services = whole["services"]
     for name, part in services.items():
@@ -273,7 +273,7 @@ def test_the_composition_is_what_a_careful_operator_would_write():
         assert part["security_opt"] == ["no-new-privileges:true"], name
         assert part["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
         assert part["restart"] == ("on-failure" if name == "migrate" else "unless-stopped"), name
-        # No password is an argument of a process, and each part has its own only.
+        # Passwords are no process arguments, and each service has only its own.
         assert "PASSWORD" not in part.get("command", "") + str(part.get("healthcheck", "")), name
         is_ours = "env_file" in part
         if is_ours:
@@ -294,7 +294,7 @@ def gunicorn_grace():
     return int(re.search(r"^graceful_timeout = (\d+)$", (ROOT / "gunicorn.conf.py").read_text(), re.MULTILINE)[1])
 
 
-def test_the_image_is_pinned_says_its_release_and_compiles_its_code(image):
+def test_image_is_pinned_labelled_and_precompiled(image):
     for base in re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
         assert re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+-[\w-]+", base)
     assert image.environment["RELEASE"] == "1.2.3"
@@ -302,7 +302,7 @@ def test_the_image_is_pinned_says_its_release_and_compiles_its_code(image):
     assert (Path(image.inside("/var/lib/gatehouse")) / "backups").is_dir()
 
 
-def test_the_bill_of_materials_names_every_pin_that_is_installed():
+def test_bill_of_materials_names_every_installed_pin():
     printed = subprocess.run(
         [sys.executable, ROOT / ".ci" / "sbom.py"], capture_output=True, text=True, check=True, timeout=120
     ).stdout

@@ -1,4 +1,4 @@
-"""`flask demo`: made-up people, who look and work like real ones."""
+"""`flask demo`: fictional users with a history."""
 
 import re
 from collections import Counter
@@ -26,7 +26,7 @@ def counts(app):
         return [db.session.scalar(select(func.count()).select_from(each)) for each in (User, Session, Job, SentMail)]
 
 
-def test_people_are_there_found_and_can_sign_in(app, flask):
+def test_demo_users_exist_can_be_found_and_sign_in(app, flask):
     password = password_of(flask("demo", "--users", "60"))
     users, sessions, jobs, mails = counts(app)
     assert users == 61
@@ -36,17 +36,17 @@ def test_people_are_there_found_and_can_sign_in(app, flask):
     grace = Browser(app)
     grace.post("/auth/login", {"email": "demo@example.com", "password": password})
     with app.app_context():
-        (somebody,) = db.session.scalars(
+        (someone,) = db.session.scalars(
             select(User).where(User.is_active, User.email_verified_at.is_not(None)).limit(1)
         )
-        email, word = somebody.email, somebody.name.split()[-1].lower()
+        email, word = someone.email, someone.name.split()[-1].lower()
     assert email in grace.page(f"/users?q={word}").text("main")
     other = Browser(app)
     assert other.post("/auth/login", {"email": email, "password": password}).status_code == 302
     assert other.get("/users").status_code in {200, 403}
 
 
-def test_a_year_has_passed_in_order_and_is_in_the_reports(app, flask):
+def test_demo_history_covers_a_year_in_order_and_fills_the_reports(app, flask):
     flask("demo", "--users", "60")
     work_off(app)
     with app.app_context():
@@ -63,13 +63,13 @@ def test_a_year_has_passed_in_order_and_is_in_the_reports(app, flask):
     assert flask("audit", "verify").exit_code == 0
 
 
-def test_on_every_day_of_the_year_people_were_active(app, flask):
+def test_demo_has_active_users_on_every_day_of_the_year(app, flask):
     assert flask("demo", "--users", "400").exit_code == 0
     work_off(app)
     with app.app_context():
         for by in ("day", "week", "month"):
             report = reading().statistics.report(by)
-            assert all(row.active for row in report[1:])  # The year may begin in the middle of the first month.
+            assert all(row.active for row in report[1:])  # The year may start in the middle of the first month.
             assert report[-1].active > report[1].active / 2
         days = reading().statistics.report("day")
         assert len({row.active for row in days}) > 10
@@ -84,7 +84,7 @@ def test_on_every_day_of_the_year_people_were_active(app, flask):
         assert db.session.get(Statistic, ("active_month", yesterday)).value > active["active_month", yesterday]
 
 
-def test_a_second_time_it_adds_only_when_told_to_and_keeps_the_password(app, admin, flask):
+def test_second_demo_run_adds_users_only_on_request_and_keeps_the_password(app, admin, flask):
     assert flask("demo", "--more").exit_code == 1
     password = password_of(flask("demo", "--users", "3"))
     before = counts(app)
@@ -102,7 +102,7 @@ def test_a_second_time_it_adds_only_when_told_to_and_keeps_the_password(app, adm
 
 
 @pytest.mark.databases("sqlite")
-def test_it_is_refused_in_production(make_app):
+def test_demo_is_refused_in_production(make_app):
     app = make_app(
         environment="production", base_url="https://accounts.example.com", argon2_memory_kib=19456, argon2_time_cost=2
     )

@@ -1,4 +1,4 @@
-"""How it is put up: hosts, proxies, paths, files, queues and databases as they are outside."""
+"""Deployment: hosts, proxies, paths, files, queues and databases."""
 
 import gc
 import logging
@@ -32,7 +32,7 @@ def sessions(app):
         return db.session.scalars(select(Session).order_by(Session.id)).all()
 
 
-# ── where requests come from and go to ──
+# ── hosts and URLs ──
 
 
 @pytest.mark.databases("sqlite")
@@ -45,7 +45,7 @@ def sessions(app):
         ("2001:db8::10", "2001:db8::10"),
     ],
 )
-def test_the_port_of_a_client_is_cut_off(keep_app, told, address):
+def test_client_port_is_removed(keep_app, told, address):
     app = keep_app(trusted_proxies=1)
     People(app).add("ada@example.com")
     browser = Browser(app)
@@ -62,7 +62,7 @@ def test_the_port_of_a_client_is_cut_off(keep_app, told, address):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_limit_bites_whatever_port_a_client_comes_from(make_app):
+def test_rate_limit_ignores_the_client_port(make_app):
     browser = Browser(make_app(trusted_proxies=1, limit_scale=1, limit_strength="2 per minute"))
     token = browser.token()
 
@@ -90,7 +90,7 @@ def test_a_limit_bites_whatever_port_a_client_comes_from(make_app):
         ("https://accounts.example.com", "x y", 400),
     ],
 )
-def test_a_host_is_known_however_it_is_written(keep_app, base_url, host, status):
+def test_host_is_recognized_in_every_spelling(keep_app, base_url, host, status):
     app = keep_app(base_url=base_url)
     browser = Browser(app)
     origin = app.extensions["settings"].public_url
@@ -101,7 +101,7 @@ def test_a_host_is_known_however_it_is_written(keep_app, base_url, host, status)
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(base_url="", host="::1", mail_from="")
-def test_a_site_on_an_ipv6_address_serves_and_mails(client, people, mailbox):
+def test_site_on_an_ipv6_address_serves_and_sends_email(client, people, mailbox):
     person = people.add("ada@example.com")
 
     typed = {"email": person.email, "password": person.password}
@@ -113,7 +113,7 @@ def test_a_site_on_an_ipv6_address_serves_and_mails(client, people, mailbox):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(base_url="https://gatehouse.test/accounts", allowed_hosts=["gatehouse.test"])
-def test_under_a_path_every_address_and_cookie_has_it(client, people, mailbox):
+def test_mount_path_is_part_of_every_url_and_cookie(client, people, mailbox):
     person = people.add("ada@example.com")
     asked = client.get("/account/sessions?before=7").location
     answer = client.post(asked, {"email": person.email, "password": person.password})
@@ -133,7 +133,7 @@ def test_under_a_path_every_address_and_cookie_has_it(client, people, mailbox):
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(base_url="https://gatehouse.test/accounts")
 @pytest.mark.parametrize("target", ["/account", "//evil.test/accounts", "/accounts//evil.test", "/accountsx/account"])
-def test_under_a_path_other_paths_of_the_host_are_not_ours(client, people, target):
+def test_other_paths_of_the_host_are_not_served(client, people, target):
     person = people.add("ada@example.com")
     answer = client.post("/auth/login", {"email": person.email, "password": person.password, "next": target})
 
@@ -146,7 +146,7 @@ def test_under_a_path_other_paths_of_the_host_are_not_ours(client, people, targe
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("name", ["plain", "what? a%20b"])
 @pytest.mark.parametrize("url", ["", "sqlite:///my.db", "sqlite:///my.db?timeout=5"])
-def test_the_database_lies_where_it_was_named_and_is_private(make_app, tmp_path, name, url):
+def test_database_file_is_where_configured_and_private(make_app, tmp_path, name, url):
     app = make_app(instance_path=tmp_path / name, database_url=url)
     file = Path(tmp_path / name / ("my.db" if url else "gatehouse.db"))
     with warnings.catch_warnings():
@@ -157,13 +157,13 @@ def test_the_database_lies_where_it_was_named_and_is_private(make_app, tmp_path,
     assert Browser(app).get("/readyz").json["database"] == "ok"
 
 
-# ── what a request says about where it came from ──
+# ── content of requests ──
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("prefix", ["//evil.example", "https://evil.example", "/elsewhere"])
 @pytest.mark.parametrize("mounted_at", ["", "/accounts"])
-def test_the_mount_path_comes_from_base_url_alone(make_app, caplog, prefix, mounted_at):
+def test_mount_path_comes_from_base_url_alone(make_app, caplog, prefix, mounted_at):
     browser = Browser(make_app(trusted_proxies=1, base_url=f"http://gatehouse.test{mounted_at}"))
     logging.getLogger().addHandler(caplog.handler)  # Creating the application has replaced the handlers.
     headers = {"X-Forwarded-Prefix": prefix, "X-Forwarded-For": "203.0.113.7"}
@@ -179,7 +179,7 @@ def test_the_mount_path_comes_from_base_url_alone(make_app, caplog, prefix, moun
 
 
 @pytest.mark.databases("sqlite")
-def test_nothing_in_a_process_grows_with_what_requests_say(make_app):
+def test_process_memory_does_not_grow_with_request_content(make_app):
     browser = Browser(make_app(trusted_proxies=1))
 
     def ask(number):
@@ -198,7 +198,7 @@ def test_nothing_in_a_process_grows_with_what_requests_say(make_app):
         for path in ("/auth/login", f"/nowhere/{said}", f"/auth/reset-password/{said}", f"/api/v1/users/me?q={said}"):
             browser.send("GET", f"{path}{'&' if '?' in path else '?'}next=/{said}", headers=headers)
 
-    for number in range(50):  # Fills what is bounded: caches of libraries, and of the application's own addresses.
+    for number in range(50):  # Fill what is bounded: caches of libraries, and of the application's URLs.
         ask(number)
     before = held()
     for number in range(50, 150):
@@ -208,7 +208,7 @@ def test_nothing_in_a_process_grows_with_what_requests_say(make_app):
 
 
 def held():
-    """How many blocks of memory this process holds. Dictionaries of strings are not among the collector's objects."""
+    """Return the memory blocks of this process: the garbage collector does not track dicts of strings."""
     gc.collect()
     return sys.getallocatedblocks()
 
@@ -218,7 +218,7 @@ def held():
 
 @pytest.fixture
 def own_valkey():
-    """One that a test may spoil."""
+    """A Valkey that a test may change."""
     server = EmbeddedValkey(run_folder() / f"spoilt-{worker_name()}")
     server.start()
     yield server
@@ -226,7 +226,7 @@ def own_valkey():
 
 
 @pytest.mark.databases("sqlite")
-def test_a_queue_that_takes_no_writes_is_told_from_a_good_one(make_app, own_valkey):
+def test_read_only_queue_is_detected(make_app, own_valkey):
     app = make_app(redis_url=own_valkey.url)
     browser, client = Browser(app), connect(own_valkey.url)
     assert browser.get("/readyz").json == {"status": "ok", "database": "ok", "migrations": "ok", "queue": "ok"}
@@ -240,7 +240,7 @@ def test_a_queue_that_takes_no_writes_is_told_from_a_good_one(make_app, own_valk
     assert browser.get("/readyz").json["queue"] == "ok"
 
 
-def test_a_full_queue_and_a_cluster_are_told_from_a_good_one(own_valkey, monkeypatch):
+def test_full_queue_and_cluster_are_detected(own_valkey, monkeypatch):
     client = connect(own_valkey.url)
     client.config_set("maxmemory", 1)
     assert queue_state(client) == "unwritable"
@@ -251,7 +251,7 @@ def test_a_full_queue_and_a_cluster_are_told_from_a_good_one(own_valkey, monkeyp
 
 
 @pytest.mark.databases("sqlite")
-def test_a_worker_refuses_a_cluster_with_a_sentence(app, flask, monkeypatch):
+def test_worker_refuses_a_cluster_with_one_sentence(app, flask, monkeypatch):
     monkeypatch.setattr("app.redis_queue.queue_state", lambda connection: "cluster")
     result = flask("jobs", "worker", "--burst")
 
@@ -260,8 +260,8 @@ def test_a_worker_refuses_a_cluster_with_a_sentence(app, flask, monkeypatch):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_worker_runs_nothing_but_our_function_with_one_number(app, redis_url, tmp_path, log):
-    """Whoever can write to Redis chooses the name, the arguments, the callbacks and the webhooks of an RQ job."""
+def test_worker_runs_only_our_function_with_one_id(app, redis_url, tmp_path, log):
+    """Everyone who can write to Redis chooses the name, arguments, callbacks and webhooks of an RQ job."""
     proof = tmp_path / "proof"
     connection = connect(redis_url)
     queue = Queue("urgent", connection=connection, serializer=JSONSerializer)
@@ -292,7 +292,7 @@ def test_a_worker_runs_nothing_but_our_function_with_one_number(app, redis_url, 
     worker.work(burst=True, logging_level="ERROR")
 
     assert not proof.exists()
-    assert log.text.count("dropped what was no job of ours") == 7  # What cannot even be read, RQ fails by itself.
+    assert log.text.count("dropped what was no job of ours") == 7  # RQ fails unreadable jobs itself.
     with app.app_context():
         assert db.session.get(Job, job_id).state == "done"
     assert queue.count == 0
@@ -304,7 +304,7 @@ def test_a_worker_runs_nothing_but_our_function_with_one_number(app, redis_url, 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("command", [("users", "list"), ("jobs", "list"), ("users", "show", "ada@example.com")])
 @pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "sqlite:////nowhere/at/all.db"])
-def test_a_command_without_its_database_is_one_sentence(make_app, command, url):
+def test_command_without_its_database_is_one_sentence(make_app, command, url):
     result = flask_command(make_app(database_url=url), *command)
 
     assert result.exit_code == 1
@@ -312,7 +312,7 @@ def test_a_command_without_its_database_is_one_sentence(make_app, command, url):
     assert result.stderr.count("\n") == 1
 
 
-def test_a_command_before_the_first_migration_is_one_sentence(fresh_database_url, make_app):
+def test_command_before_the_first_migration_is_one_sentence(fresh_database_url, make_app):
     result = flask_command(make_app(database_url=fresh_database_url), "users", "list")
 
     assert result.exit_code == 1
@@ -322,13 +322,13 @@ def test_a_command_before_the_first_migration_is_one_sentence(fresh_database_url
 
 @pytest.fixture
 def fresh_database_url(database_url, tmp_path):
-    """An empty database of its own: another file, or a schema without tables."""
+    """The URL of a new empty database: another file, or a schema without tables."""
     if database_url.startswith("sqlite"):
         return f"sqlite:///{tmp_path / 'fresh.db'}"
     return f"{database_url}{'&' if '?' in database_url else '?'}options=-csearch_path%3Dnowhere"
 
 
-def test_gunicorn_finds_the_application_from_anywhere(tmp_path, sqlite_template):
+def test_gunicorn_finds_the_application_from_any_folder(tmp_path, sqlite_template):
     checked = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "--config", ROOT / "gunicorn.conf.py", "wsgi:app"],
         cwd=tmp_path,
@@ -350,5 +350,5 @@ def test_gunicorn_finds_the_application_from_anywhere(tmp_path, sqlite_template)
 @pytest.mark.settings(
     environment="production", base_url="https://gatehouse.test", argon2_memory_kib=19456, argon2_time_cost=2
 )
-def test_the_doctor_asks_for_a_proxy_in_production(flask):
+def test_doctor_expects_a_proxy_in_production(flask):
     assert "TRUSTED_PROXIES is 0: slow clients block others" in flask("doctor").output

@@ -1,4 +1,4 @@
-"""What the documents say is held against the product."""
+"""The documentation matches the product."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def flask_app(tmp_path: Path) -> Flask:
 # ── settings ──
 
 
-def test_every_setting_is_in_the_example_and_the_example_has_no_other() -> None:
+def test_env_example_has_exactly_the_settings() -> None:
     told = {name.lower(): value for name, value in SETTING.findall((ROOT / ".env.example").read_text())}
     of_providers = {name: told.pop(name) or "x" for name in [*told] if name.startswith("oauth_")}
 
@@ -45,7 +45,7 @@ def test_every_setting_is_in_the_example_and_the_example_has_no_other() -> None:
     assert shown.model_fields_set == set(Provider.model_fields)
 
 
-def test_what_the_example_sets_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("SECRET_KEY", SIGNING_KEY)
@@ -53,14 +53,14 @@ def test_what_the_example_sets_is_the_default(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings(ROOT / ".env.example") == Settings(secret_key=SIGNING_KEY)
 
 
-def test_every_rate_limit_is_in_the_table_with_its_default() -> None:
+def test_every_rate_limit_is_documented_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         if name.startswith("limit_") and name != "limit_scale":
             assert f"| `{name.upper()}` | {field.default} |" in SECURITY
 
 
-def test_settings_that_the_documents_name_exist() -> None:
-    """In the words of a setting's first half, so that `SECRET_KEY` is looked at and `CI` is not."""
+def test_documented_settings_exist() -> None:
+    """Names whose first half is that of a setting, so that `SECRET_KEY` is checked and `CI` is not."""
     begins = tuple(name.upper().partition("_")[0] + "_" for name in Settings.model_fields if "_" in name)
     named = {name for each in DOCUMENTS for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)\b[^`<]*`", each.read_text())}
 
@@ -81,7 +81,7 @@ def test_every_command_is_documented(flask_app: Flask) -> None:
     assert [name for name in commands if not re.search(rf"`flask {name}[` ]", documented)] == []
 
 
-def test_every_command_that_the_documents_name_exists(flask_app: Flask) -> None:
+def test_documented_commands_exist(flask_app: Flask) -> None:
     with flask_app.app_context():
         known = set(own_commands(flask_app))
     groups = {name.partition(" ")[0] for name in known if " " in name}
@@ -93,7 +93,7 @@ def test_every_command_that_the_documents_name_exists(flask_app: Flask) -> None:
 
 
 def own_commands(app: Flask) -> Iterator[str]:
-    """`users create`, `doctor` ...; of Flask-Migrate's only the one that everybody needs."""
+    """Return our commands, like `users create`; of Flask-Migrate's only the one in daily use."""
     yield "db upgrade"
     with click.Context(app.cli) as context:
         for name in COMMANDS.keys() - {"db"}:
@@ -108,7 +108,7 @@ def own_commands(app: Flask) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_documentation_links_resolve(document: Path) -> None:
     for link in LINK.findall(without_code(document.read_text())):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
@@ -122,12 +122,12 @@ def without_code(text: str) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """The names that headings get on a page."""
+    """Return the anchors of the headings."""
     headings = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(without_code(text))]
     return {heading.replace(" ", "-") for heading in headings}
 
 
-# ── the tables of security.md ──
+# ── tables of security.md ──
 
 
 def test_every_permission_is_documented_with_its_sentence(flask_app: Flask) -> None:
@@ -135,13 +135,13 @@ def test_every_permission_is_documented_with_its_sentence(flask_app: Flask) -> N
         assert f"| `{name}` | {sentence} |" in SECURITY
 
 
-def test_every_audit_event_is_documented_and_no_other() -> None:
+def test_documented_audit_events_are_exactly_those_in_code() -> None:
     told = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", SECURITY, re.MULTILINE))
 
     assert told == recorded_kinds() | set(SENTENCES)
 
 
-def test_every_log_message_is_documented_and_no_other() -> None:
+def test_documented_log_messages_are_exactly_those_in_code() -> None:
     inventory = SECURITY.partition("## What is logged")[2].partition("### Audit events")[0]
     told = set(re.findall(r"^\| `([^`]+)` \|", inventory, re.MULTILINE))
 

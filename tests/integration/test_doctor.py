@@ -1,4 +1,4 @@
-"""`flask doctor`: what deployers get wrong, each with what to do about it."""
+"""`flask doctor`: common mistakes in deployments, each with its fix."""
 
 import ssl
 import stat
@@ -26,7 +26,7 @@ from tests.support.smtp_server import running_smtp_server
 from tests.support.workspace import CERTIFICATE
 
 
-def test_a_healthy_database_is_named_with_its_version(flask, database_url):
+def test_healthy_database_is_named_with_its_version(flask, database_url):
     said = flask("doctor").output
     assert ("database: SQLite 3." in said) == database_url.startswith("sqlite")
     assert ("database: PostgreSQL " in said) == database_url.startswith("postgresql")
@@ -34,7 +34,7 @@ def test_a_healthy_database_is_named_with_its_version(flask, database_url):
 
 
 @pytest.mark.databases("postgresql")
-def test_clocks_that_differ_are_told(flask, clock):
+def test_different_clocks_are_reported(flask, clock):
     clock.advance(seconds=-40)
     said = flask("doctor").output
     assert "the database's clock is 40 s ahead" in said or "the database's clock is 41 s ahead" in said
@@ -53,7 +53,7 @@ def test_clocks_that_differ_are_told(flask, clock):
     ],
     ids=str,
 )
-def test_each_cause_of_a_failing_database_is_named_with_what_mends_it(make_app, database_url, change, words):
+def test_each_cause_of_a_failing_database_is_named_with_its_fix(make_app, database_url, change, words):
     known = make_url(database_url.replace("postgresql://", "postgresql+psycopg://"))
     host, port = known.query.get("host"), known.query.get("port")
     wrong = {"host": known.host or "127.0.0.1"} if change.keys() & {"port", "host"} else {}
@@ -68,7 +68,7 @@ def test_each_cause_of_a_failing_database_is_named_with_what_mends_it(make_app, 
 
 
 @pytest.mark.databases("sqlite")
-def test_a_database_that_is_not_there_is_not_created_by_looking(make_app, tmp_path):
+def test_doctor_does_not_create_a_missing_database(make_app, tmp_path):
     app = make_app(database_url=f"sqlite:///{tmp_path / 'new.db'}")
     result = flask_command(app, "doctor")
     assert "error    database is missing: run `flask db upgrade`" in result.output
@@ -80,7 +80,7 @@ def test_a_database_that_is_not_there_is_not_created_by_looking(make_app, tmp_pa
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_that_runs_as_development_or_without_a_database_url_is_told(make_app):
+def test_server_in_development_or_without_database_url_is_reported(make_app):
     said = flask_command(make_app(environment="development", base_url="https://accounts.example.com"), "doctor").output
     assert "error    ENVIRONMENT is development, and BASE_URL is https" in said
     assert "ENVIRONMENT is" not in flask_command(make_app(environment="development"), "doctor").output
@@ -92,9 +92,9 @@ def test_a_server_that_runs_as_development_or_without_a_database_url_is_told(mak
 
 
 @pytest.mark.databases("postgresql")
-def test_a_full_disk_of_the_database_is_noticed_by_writing(app, flask, monkeypatch):
+def test_full_database_disk_is_detected_by_writing(app, flask, monkeypatch):
     assert "disk of the database" not in flask("doctor").output
-    # As a full disk would: the server refuses what it is asked to write.
+    # Like a full disk: the server refuses to write.
     monkeypatch.setattr("app.cli.doctor.PROBE", "SELECT pg_read_file('/nowhere/at/all')")
     assert "error    disk of the database: it refuses writes" in flask("doctor").output
     monkeypatch.undo()
@@ -103,7 +103,7 @@ def test_a_full_disk_of_the_database_is_noticed_by_writing(app, flask, monkeypat
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
-def test_a_mail_server_that_wants_a_log_in_is_told(make_app):
+def test_mail_server_that_requires_authentication_is_reported(make_app):
     wants = {"password_of": {"mailer": "right"}, "auth_required": True, "auth_require_tls": False}
     with running_smtp_server(**wants) as server:
         said = flask_command(make_app(mail_url=server.url), "doctor").output
@@ -111,7 +111,7 @@ def test_a_mail_server_that_wants_a_log_in_is_told(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_wrong_password_of_the_mail_server_is_told_before_a_mail_waits(make_app):
+def test_wrong_mail_password_is_reported_before_an_email_waits(make_app):
     with running_smtp_server(password_of={"mailer": "right"}, auth_require_tls=False) as server:
         good = make_app(mail_url=f"smtp://mailer:right@127.0.0.1:{server.port}")
         bad = make_app(mail_url=f"smtp://mailer:wrong@127.0.0.1:{server.port}")
@@ -122,11 +122,11 @@ def test_a_wrong_password_of_the_mail_server_is_told_before_a_mail_waits(make_ap
     assert "wrong" not in said
 
 
-# ── from outside ──
+# ── the site from outside ──
 
 
 class Proxy:
-    """WSGI middleware that does to requests and answers what proxies do."""
+    """WSGI middleware that changes requests and responses like a proxy."""
 
     def __init__(self, app, *, headers=None, drop=(), add=()):
         self._app, self._headers, self._drop, self._add = app, headers or {}, drop, add
@@ -143,7 +143,7 @@ class Proxy:
 
 @contextmanager
 def served(app, **how):
-    """The application's own settings, asked at the address of a server in front of it."""
+    """The application's settings, with a server at its base URL."""
     server = make_server("127.0.0.1", 0, Proxy(app.wsgi_app, **how), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -156,7 +156,7 @@ def served(app, **how):
 
 
 def seen(make_app, *, asks=None, trusted=0, **how):
-    """What `looked_at` finds with these proxies; `asks` changes the settings of who asks."""
+    """Return the doctor's findings with these proxies; `asks` changes the settings of the doctor's side."""
     app = make_app(trusted_proxies=trusted, base_url="http://127.0.0.1")
     with served(app, **how) as url:
         changed = {"base_url": url, "trusted_proxies": trusted, **(asks or {})}
@@ -180,7 +180,7 @@ def seen(make_app, *, asks=None, trusted=0, **how):
         (2, "203.0.113.9", "fake their address"),
     ],
 )
-def test_the_number_of_proxies_is_counted(make_app, trusted, forwarded, words):
+def test_number_of_proxies_is_counted(make_app, trusted, forwarded, words):
     address, wrong = seen(make_app, trusted=trusted, headers={"X-Forwarded-For": forwarded} if forwarded else None)
     assert address in {"127.0.0.1", "203.0.113.9", "10.0.0.1"}
     assert [advice for _, advice in wrong if words and words in advice] or not wrong
@@ -188,7 +188,7 @@ def test_the_number_of_proxies_is_counted(make_app, trusted, forwarded, words):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_proxy_that_hides_https_or_the_host_is_told(make_app):
+def test_proxy_that_hides_https_or_the_host_is_reported(make_app):
     hides = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
     _, ((what, advice),) = seen(make_app, trusted=1, headers=hides)
     assert "requests arrive for https://127.0.0.1" in what
@@ -198,20 +198,20 @@ def test_a_proxy_that_hides_https_or_the_host_is_told(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_mount_path_that_only_a_header_tells_is_reported(make_app):
+def test_mount_path_known_only_from_a_header_is_reported(make_app):
     _, ((what, advice),) = seen(make_app, headers={"X-Forwarded-Prefix": "/accounts"})
     assert what == "X-Forwarded-Prefix is sent and ignored"
     assert "BASE_URL" in advice
 
 
 @pytest.mark.databases("sqlite")
-def test_a_proxy_that_changes_cookies_is_told(make_app):
+def test_proxy_that_changes_cookies_is_reported(make_app):
     _, ((what, _),) = seen(make_app, add=[("Set-Cookie", "route=1; Path=/")])
     assert what == "the cookie route lost Secure or HttpOnly"
 
 
 @pytest.mark.databases("sqlite")
-def test_another_site_or_key_and_nobody_are_told(make_app):
+def test_wrong_site_wrong_key_and_no_server_are_reported(make_app):
     other = {"secret_key": "another-key-of-40-characters-Xy7-Qw9-Zt5"}
     address, ((what, advice),) = seen(make_app, asks=other)
     assert (address, "is not this installation" in what, "SECRET_KEY" in advice) == ("", True, True)
@@ -227,7 +227,7 @@ def test_another_site_or_key_and_nobody_are_told(make_app):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_proxy_before_a_web_that_does_not_run_is_told(make_app, status):
+def test_proxy_without_a_web_process_is_reported(make_app, status):
     def proxy(environ, start_response):
         start_response(f"{status} Bad Gateway", [("Content-Type", "text/html")])
         return [b"<h1>Bad Gateway</h1>"]
@@ -240,7 +240,7 @@ def test_a_proxy_before_a_web_that_does_not_run_is_told(make_app, status):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_certificate_that_does_not_fit_is_told():
+def test_certificate_mismatch_is_reported():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("key.pem"))
     server = make_server("127.0.0.1", 0, lambda *_: [], ssl_context=context)
@@ -260,7 +260,7 @@ def test_a_certificate_that_does_not_fit_is_told():
 
 
 @pytest.mark.databases("sqlite")
-def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
+def test_request_details_are_shown_to_the_doctor_only(client, clock):
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/healthz?doctor=x").json == {"status": "ok"}
     told = client.get(f"/healthz?doctor={doctor_token([SIGNING_KEY])}").json
@@ -281,7 +281,7 @@ def test_only_the_doctor_is_told_how_a_request_is_seen(client, clock):
     argon2_time_cost=2,
     trusted_proxies=1,
 )
-def test_in_production_it_asks_base_url(flask):
+def test_doctor_asks_base_url_in_production(flask):
     said = flask("doctor").output
     assert "error    https://127.0.0.1:9 can't be reached from here" in said
     assert "systemctl start nginx" in said
@@ -306,7 +306,7 @@ def test_in_production_it_asks_base_url(flask):
         ({"redis_url": ""}, None),
     ],
 )
-def test_connections_that_others_could_read_or_use_are_told(make_app, changes, words):
+def test_insecure_connections_are_reported(make_app, changes, words):
     known = {"redis_url": "", "database_url": "sqlite://", **changes}
     with make_app().app_context():
         current_app.extensions["settings"] = Settings(**(settings().model_dump() | known))
@@ -315,7 +315,7 @@ def test_connections_that_others_could_read_or_use_are_told(make_app, changes, w
 
 
 @pytest.mark.databases("sqlite")
-def test_an_env_file_that_others_can_read_is_told(flask, tmp_path, monkeypatch):
+def test_readable_env_file_is_reported(flask, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert ".env" not in flask("doctor").output
     Path(".env").touch(0o600)
@@ -325,7 +325,7 @@ def test_an_env_file_that_others_can_read_is_told(flask, tmp_path, monkeypatch):
 
 
 @pytest.mark.databases("sqlite")
-def test_what_env_file_does_not_do_as_expected_is_told(make_app, tmp_path):
+def test_unexpected_env_file_syntax_is_reported(make_app, tmp_path):
     file = tmp_path / "gatehouse.env"
     file.write_text("SITE_NAME='Acme & Co'\nOAUTH_ACME_LABEL=Acme\n")
     file.chmod(0o640)
@@ -349,7 +349,7 @@ def test_what_env_file_does_not_do_as_expected_is_told(make_app, tmp_path):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.own_app
-def test_workers_and_the_schedule_are_looked_for(make_app, clock, monkeypatch):
+def test_workers_and_schedule_are_checked(make_app, clock, monkeypatch):
     app = make_app(environment="development")
     said = flask_command(app, "doctor").output
     assert "warning  workers: 0: emails and jobs wait" in said
@@ -378,7 +378,7 @@ server:/export /srv nfs4 rw 0 0
 
 
 @pytest.mark.databases("sqlite")
-def test_providers_are_asked_and_their_redirect_uris_told(make_app):
+def test_providers_are_checked_and_redirect_uris_printed(make_app):
     with running_provider() as provider:
         gone = provider.settings("gone", discovery_url="http://127.0.0.1:9/.well-known/openid-configuration")
         lines = flask_command(make_app(oauth_providers=[provider.settings(), gone]), "doctor").output.splitlines()
@@ -398,7 +398,7 @@ def test_providers_are_asked_and_their_redirect_uris_told(make_app):
         ("/mnt/share/gatehouse.db", "cifs"),
     ],
 )
-def test_the_file_system_of_a_path_is_known(tmp_path, path, kind):
+def test_file_system_of_a_path_is_detected(tmp_path, path, kind):
     (tmp_path / "mounts").write_text(MOUNTS)
     assert file_system(Path(path), mounts=tmp_path / "mounts") == kind
     assert file_system(Path(path), mounts=tmp_path / "none") == ""

@@ -1,4 +1,4 @@
-"""A change of address: confirmed at the new one, told to the old one, undone from there."""
+"""Email changes: confirmed at the new address, announced to the old one, undone from there."""
 
 import pytest
 
@@ -8,7 +8,7 @@ NEW = "another fine harbour"
 WRONG = "not the password at all"
 
 
-def test_the_address_changes_when_the_new_one_confirms(signed_in, new_browser, ada, mailbox):
+def test_email_changes_when_the_new_address_is_confirmed(signed_in, new_browser, ada, mailbox):
     assert signed_in.post("/account/email", {"email": "ada@new.example"}).status_code == 302
     assert "ada@new.example" in signed_in.get("/account/email").text
     link = mailbox.last_to("ada@new.example").link
@@ -25,7 +25,7 @@ def test_the_address_changes_when_the_new_one_confirms(signed_in, new_browser, a
     assert new_browser().login(ada).status_code == 422
 
 
-def test_an_owner_who_confirmed_long_ago_is_asked_again_before_the_address_moves(signed_in, ada, mailbox, clock):
+def test_email_change_asks_again_for_an_old_confirmation(signed_in, ada, mailbox, clock):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     link = mailbox.last_to("ada@new.example").link
     clock.advance(minutes=11)
@@ -38,9 +38,7 @@ def test_an_owner_who_confirmed_long_ago_is_asked_again_before_the_address_moves
     assert "ada@new.example" in signed_in.get("/account").text
 
 
-def test_a_second_factor_is_shown_before_the_address_moves_in_another_browser(
-    signed_in, new_browser, ada, mailbox, clock
-):
+def test_email_change_in_another_browser_asks_for_the_second_factor(signed_in, new_browser, ada, mailbox, clock):
     phone, _ = set_up(signed_in, clock)
     signed_in.post("/account/email", {"email": "ada@new.example"})
     link = mailbox.last_to("ada@new.example").link
@@ -55,7 +53,7 @@ def test_a_second_factor_is_shown_before_the_address_moves_in_another_browser(
     assert other.post("/auth/confirm-email-change").location == "/account"
 
 
-def test_the_old_address_undoes_the_change_and_ends_every_session(signed_in, new_browser, ada, mailbox):
+def test_old_address_undoes_the_change_and_revokes_every_session(signed_in, new_browser, ada, mailbox):
     signed_in.post("/account/email", {"email": "eve@evil.example"})
     thief = new_browser()
     thief.open_and_send(mailbox.last_to("eve@evil.example").link, {"password": ada.password})
@@ -72,7 +70,7 @@ def test_the_old_address_undoes_the_change_and_ends_every_session(signed_in, new
     assert owner.login(ada.email, NEW).status_code == 302
 
 
-def test_the_old_address_can_say_no_before_the_new_one_confirms(signed_in, new_browser, ada, mailbox):
+def test_old_address_can_stop_the_change_before_confirmation(signed_in, new_browser, ada, mailbox):
     signed_in.post("/account/email", {"email": "eve@evil.example"})
     change = mailbox.last_to("eve@evil.example").link
 
@@ -82,14 +80,14 @@ def test_the_old_address_can_say_no_before_the_new_one_confirms(signed_in, new_b
     assert not signed_in.is_signed_in()
 
 
-def test_a_taken_address_looks_like_any_other_and_is_not_taken_over(signed_in, people, mailbox):
+def test_taken_address_looks_like_any_other_and_is_not_taken_over(signed_in, people, mailbox):
     people.add("grace@example.com")
 
     assert signed_in.post("/account/email", {"email": "grace@example.com"}).status_code == 302
     assert mailbox.to("grace@example.com") == []
 
 
-def test_an_address_that_was_taken_meanwhile_is_refused_with_a_word(signed_in, people, mailbox):
+def test_address_taken_meanwhile_is_refused_with_an_explanation(signed_in, people, mailbox):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     link = mailbox.last_to("ada@new.example").link
     people.add("ada@new.example")
@@ -100,7 +98,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_word(signed_in, p
     assert "Another account uses this email address" in answer.text
 
 
-def test_an_address_that_somebody_only_typed_is_still_free(signed_in, new_browser, mailbox):
+def test_unconfirmed_address_of_another_account_is_available(signed_in, new_browser, mailbox):
     new_browser().register("ada@new.example")
     mailbox.all()
     signed_in.post("/account/email", {"email": "ada@new.example"})
@@ -108,8 +106,8 @@ def test_an_address_that_somebody_only_typed_is_still_free(signed_in, new_browse
     assert signed_in.open_and_send(mailbox.last_to("ada@new.example").link).status_code == 302
 
 
-def test_a_victim_is_not_talked_into_confirming_the_account_of_a_stranger(signed_in, new_browser, people, mailbox):
-    """The thief asks for my address; I am signed in to my own account, or to none, when I press the button."""
+def test_victim_cannot_be_tricked_into_confirming_a_strangers_account(signed_in, new_browser, people, mailbox):
+    """The attacker requests a change to the victim's address, and the victim presses the button."""
     people.add("victim@example.com")
     victim = new_browser()
     victim.login("victim@example.com", "a quieter harbour")
@@ -121,10 +119,8 @@ def test_a_victim_is_not_talked_into_confirming_the_account_of_a_stranger(signed
 
 
 @pytest.mark.parametrize("safer", ["change", "reset", "operator", "deactivate"])
-def test_whatever_makes_the_account_safer_ends_a_waiting_change_of_address(
-    signed_in, new_browser, ada, mailbox, flask, safer
-):
-    """Also one whose mail has not gone out yet."""
+def test_security_changes_cancel_a_pending_email_change(signed_in, new_browser, ada, mailbox, flask, safer):
+    """Including one whose email was not sent yet."""
     signed_in.post("/account/email", {"email": "eve@evil.example"})
     if safer == "change":
         signed_in.post("/account/password", {"current_password": ada.password, "password": NEW})
@@ -139,7 +135,7 @@ def test_whatever_makes_the_account_safer_ends_a_waiting_change_of_address(
     assert mailbox.to("eve@evil.example") == []
 
 
-def test_a_pending_change_is_cancelled(signed_in, new_browser, mailbox):
+def test_pending_email_change_can_be_cancelled(signed_in, new_browser, mailbox):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     link = mailbox.last_to("ada@new.example").link
 
@@ -147,11 +143,11 @@ def test_a_pending_change_is_cancelled(signed_in, new_browser, mailbox):
     assert new_browser().get(link).status_code == 410
 
 
-def test_the_same_address_is_refused(signed_in, ada):
+def test_same_address_is_refused(signed_in, ada):
     assert signed_in.post("/account/email", {"email": ada.email.upper()}).status_code == 422
 
 
-def test_the_first_mail_to_the_old_address_says_what_is_going_on_and_how_to_stop_it(signed_in, ada, mailbox):
+def test_first_email_to_the_old_address_explains_how_to_stop_the_change(signed_in, ada, mailbox):
     signed_in.post("/account/email", {"email": "ada@new.example"})
 
     mail = mailbox.last_to(ada.email)
@@ -161,7 +157,7 @@ def test_the_first_mail_to_the_old_address_says_what_is_going_on_and_how_to_stop
     assert "14 days" in mail.text
 
 
-def test_a_newer_change_takes_the_place_of_an_older_one(signed_in, mailbox):
+def test_newer_email_change_replaces_the_older(signed_in, mailbox):
     signed_in.post("/account/email", {"email": "first@new.example"})
     first = mailbox.last_to("first@new.example").link
     signed_in.post("/account/email", {"email": "second@new.example"})
@@ -171,9 +167,7 @@ def test_a_newer_change_takes_the_place_of_an_older_one(signed_in, mailbox):
     assert signed_in.open_and_send(mailbox.last_to("second@new.example").link).status_code == 302
 
 
-def test_a_link_to_a_new_address_dies_after_a_day_and_one_to_undo_after_two_weeks(
-    signed_in, new_browser, mailbox, clock
-):
+def test_confirm_link_expires_after_a_day_and_undo_link_after_two_weeks(signed_in, new_browser, mailbox, clock):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     change, undo = mailbox.last_to("ada@new.example").link, mailbox.last_to("ada@example.com").link
 
@@ -184,7 +178,7 @@ def test_a_link_to_a_new_address_dies_after_a_day_and_one_to_undo_after_two_week
     assert new_browser().get(undo).status_code == 410
 
 
-def test_after_the_change_an_old_reset_link_is_dead(signed_in, ada, mailbox):
+def test_old_reset_link_is_invalid_after_the_change(signed_in, ada, mailbox):
     reset = mailbox.link_from(signed_in.forgot_password(ada.email))
     signed_in.post("/account/email", {"email": "ada@new.example"})
     signed_in.open_and_send(mailbox.last_to("ada@new.example").link)
@@ -192,7 +186,7 @@ def test_after_the_change_an_old_reset_link_is_dead(signed_in, ada, mailbox):
     assert signed_in.get(reset).status_code == 410
 
 
-def test_undoing_gives_the_old_address_back_even_if_a_stranger_typed_it_meanwhile(signed_in, new_browser, ada, mailbox):
+def test_undo_restores_the_old_address_even_if_a_stranger_entered_it(signed_in, new_browser, ada, mailbox):
     signed_in.post("/account/email", {"email": "eve@evil.example"})
     signed_in.open_and_send(mailbox.last_to("eve@evil.example").link)
     undo = mailbox.last_to(ada.email).link
@@ -206,7 +200,7 @@ def test_undoing_gives_the_old_address_back_even_if_a_stranger_typed_it_meanwhil
     assert owner.login(ada.email, NEW).status_code == 302
 
 
-def test_an_address_that_somebody_confirmed_since_does_not_come_back(signed_in, new_browser, people, ada, mailbox):
+def test_undo_does_not_take_an_address_confirmed_by_another_account(signed_in, new_browser, people, ada, mailbox):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     signed_in.open_and_send(mailbox.last_to("ada@new.example").link)
     undo = mailbox.last_to(ada.email).link
@@ -218,7 +212,7 @@ def test_an_address_that_somebody_confirmed_since_does_not_come_back(signed_in, 
     assert "Another account uses this email address" in refused.text
 
 
-def test_wrong_passwords_beside_a_new_address_are_slowed_down(signed_in, new_browser, ada, mailbox):
+def test_wrong_passwords_in_an_email_change_are_slowed_down(signed_in, new_browser, ada, mailbox):
     signed_in.post("/account/email", {"email": "ada@new.example"})
     link, guesser = mailbox.last_to("ada@new.example").link, new_browser()
 

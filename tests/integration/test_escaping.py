@@ -1,4 +1,4 @@
-"""What people typed is text on every page that shows it, never markup."""
+"""User input is escaped on every page that shows it."""
 
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
@@ -8,7 +8,7 @@ from tests.support.program import Program
 HOSTILE = '<x-hostile title="a">{{ 7*7 }}</x-hostile>'
 
 
-def test_stored_values_are_text_on_every_page(app, people, mailbox):
+def test_stored_values_are_escaped_on_every_page(app, people, mailbox):
     admin = people.add("grace@example.com", name=f"Grace {HOSTILE}", roles=("administrator",))
     ada = people.add("ada@example.com", name=f"Ada {HOSTILE}")
     browser = Browser(app, user_agent=HOSTILE)

@@ -1,4 +1,4 @@
-"""People who have lost everything: their factors are removed after a wait, of which every address of theirs is told."""
+"""Factor resets: second factors are removed after a wait that is announced to every address."""
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -47,7 +47,7 @@ def waiting(app):
         return db.session.scalar(select(FactorReset).where(FactorReset.ended_at.is_(None)))
 
 
-def test_factors_go_after_a_day_and_not_before(app, own, ada, helper, clock, mailbox):
+def test_factors_are_removed_after_a_day_and_not_before(app, own, ada, helper, clock, mailbox):
     assert begin(helper, ada).location == f"/users/{ada.id}"
     assert "will be removed" in helper.get(f"/users/{ada.id}").text
     mail = next(each for each in mailbox.to(ada.email) if "will be removed" in each.subject)
@@ -75,11 +75,11 @@ def confirm(own, clock):
     clock.advance(seconds=30)
 
 
-def test_owner_cancels_with_a_factor_that_is_older_by_a_week(app, own, ada, helper, clock, mailbox):
+def test_owner_cancels_with_a_factor_older_than_a_week(app, own, ada, helper, clock, mailbox):
     clock.advance(days=7)
-    begin(helper, ada, reason="Somebody called.")
+    begin(helper, ada, reason="Someone called.")
     confirm(own, clock)
-    assert "Somebody called." in own.get(SECURITY).text
+    assert "Someone called." in own.get(SECURITY).text
     own.post(f"{SECURITY}/keep-factors", page=SECURITY)
     assert own.post(f"{SECURITY}/keep-factors", page="/account").location == SECURITY
     assert "Removal of all second factors cancelled." in own.get("/account/activity").text
@@ -143,7 +143,7 @@ def test_link_to_an_old_address_cancels(app, ada, helper, clock, mailbox):
     assert factors(app) == 11
 
 
-def test_link_is_sent_to_addresses_older_than_a_week_only(app, own, ada, helper, mailbox, clock):
+def test_cancel_link_is_sent_only_to_addresses_older_than_a_week(app, own, ada, helper, mailbox, clock):
     clock.advance(days=8)
     browser = Browser(app)
     browser.sign_in(ada)
@@ -155,7 +155,7 @@ def test_link_is_sent_to_addresses_older_than_a_week_only(app, own, ada, helper,
     assert told == {"thief@evil.example": False, ada.email: True}
 
 
-def test_link_ends_with_the_reset_that_it_cancels(app, own, ada, helper, mailbox, clock):
+def test_cancel_link_is_invalid_after_the_reset_ends(app, own, ada, helper, mailbox, clock):
     clock.advance(days=8)
     begin(helper, ada)
     link = mailbox.last_to(ada.email).link
@@ -167,7 +167,7 @@ def test_link_ends_with_the_reset_that_it_cancels(app, own, ada, helper, mailbox
     assert waiting(app) is not None
 
 
-def test_whoever_began_it_can_stop_it(app, own, ada, helper, clock):
+def test_requesting_administrator_can_cancel_the_reset(app, own, ada, helper, clock):
     begin(helper, ada)
     helper.post(f"/users/{ada.id}/keep-factors", page=f"/users/{ada.id}")
     clock.advance(hours=25)
@@ -175,7 +175,7 @@ def test_whoever_began_it_can_stop_it(app, own, ada, helper, clock):
     assert factors(app) == 12
 
 
-def test_a_second_request_does_not_shorten_or_lengthen_the_wait(app, own, ada, helper, clock):
+def test_second_request_does_not_change_the_wait(app, own, ada, helper, clock):
     begin(helper, ada)
     due = waiting(app).due_at
     clock.advance(hours=12)
@@ -183,7 +183,7 @@ def test_a_second_request_does_not_shorten_or_lengthen_the_wait(app, own, ada, h
     assert waiting(app).due_at == due
 
 
-def test_every_address_is_told(app, own, ada, helper, mailbox, clock):
+def test_every_address_is_notified(app, own, ada, helper, mailbox, clock):
     with app.app_context(), unit_of_work() as work:
         for number, email in enumerate(("ada@corp.example", None, ada.email)):
             row = OAuthIdentity(user_id=ada.id, provider="acme", issuer="x", subject=str(number), email=email)
@@ -196,7 +196,7 @@ def test_every_address_is_told(app, own, ada, helper, mailbox, clock):
     assert sorted(told) == sorted(["ada@new.example", "ada@corp.example", ada.email, ada.email])
 
 
-def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people, clock):
+def test_reset_requires_the_permission_and_a_weaker_user(app, own, ada, admin, people, clock):
     with app.app_context(), unit_of_work() as work:
         held = frozenset({"users:read", "users:reset-factors"})
         work.roles.create(RoleSpec(name="helper", permissions=held), by=OPERATOR)
@@ -217,7 +217,7 @@ def test_only_who_may_and_only_below_their_own_rank(app, own, ada, admin, people
     assert waiting(app).user_id == ada.id
 
 
-def test_a_reason_and_a_fresh_confirmation_are_wanted_and_something_to_remove(app, own, ada, helper, people, clock):
+def test_reset_requires_a_reason_a_fresh_confirmation_and_an_existing_factor(app, own, ada, helper, people, clock):
     helper.confirm("a quieter harbour")
     assert helper.post(f"/users/{ada.id}/reset-factors", {"reason": " "}).status_code == 422
     bare = people.add("bare@example.com")
@@ -227,7 +227,7 @@ def test_a_reason_and_a_fresh_confirmation_are_wanted_and_something_to_remove(ap
     assert waiting(app) is None
 
 
-def test_operators_can_do_it_at_once(app, own, ada, flask):
+def test_operators_can_reset_factors_at_once(app, own, ada, flask):
     assert flask("users", "reset-factors", ada.email).exit_code == 2
     said = flask("users", "reset-factors", ada.email, "--reason", "seen in person")
     assert "are removed at" in said.output
@@ -243,7 +243,7 @@ def test_operators_can_do_it_at_once(app, own, ada, flask):
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
 
 
-def test_a_job_that_is_run_early_or_cancelled_neither_shortens_nor_forgets_the_wait(app, own, ada, helper, clock):
+def test_running_or_cancelling_the_job_early_does_not_change_the_wait(app, own, ada, helper, clock):
     begin(helper, ada)
     with app.app_context(), unit_of_work() as work:
         work.session.execute(update(Job).where(Job.kind == "reset_factors").values(run_after=work.clock()))
@@ -261,7 +261,7 @@ def test_a_job_that_is_run_early_or_cancelled_neither_shortens_nor_forgets_the_w
 
 
 @pytest.mark.settings(factor_reset_hours=2)
-def test_the_wait_is_a_setting(app, own, ada, helper, clock):
+def test_wait_is_configurable(app, own, ada, helper, clock):
     begin(helper, ada)
     clock.advance(hours=2, seconds=1)
     work_off(app)

@@ -1,4 +1,4 @@
-"""Other apps ask who is signed in; people come back to them, and to nobody else."""
+"""Forward authentication: other apps ask who is signed in, and users return to them only."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,7 +37,7 @@ def asked_by_caddy(browser, uri="/page?a=1&b=2", host="wiki.example.com", **head
 
 
 def holder(app):
-    """A browser that sends the cookies that it is told to."""
+    """A browser that sends the cookies chosen by the test."""
     browser = Browser(app)
     browser.http = app.test_client(use_cookies=False)
     return browser
@@ -51,13 +51,13 @@ def next_of(answer):
 
 @pytest.fixture
 def editor(app, people):
-    """Somebody with a role of two permissions."""
+    """A user with a role of two permissions."""
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="editor", permissions=frozenset({"users:read", "roles:read"})), by=OPERATOR)
     return people.add("ada@example.com", roles=("editor", "member"))
 
 
-def test_it_says_who_is_signed_in_with_one_query(app, editor, clock):
+def test_forward_auth_identifies_the_user_with_one_query(app, editor, clock):
     browser = Browser(app)
     browser.login(editor)
     with statements() as asked:
@@ -83,7 +83,7 @@ def test_it_says_who_is_signed_in_with_one_query(app, editor, clock):
         ("?role=", 403),
     ],
 )
-def test_each_role_and_permission_must_be_held(app, editor, query, status):
+def test_forward_auth_requires_every_role_and_permission(app, editor, query, status):
     browser = Browser(app)
     browser.login(editor)
     answer = ask(browser, f"{FORWARD}{query}")
@@ -92,7 +92,7 @@ def test_each_role_and_permission_must_be_held(app, editor, query, status):
 
 
 @APPS
-def test_nginx_gets_401_with_the_address_of_the_sign_in_page(app):
+def test_nginx_gets_401_with_the_sign_in_url(app):
     wanted = f"{WIKI}/page?a=1&b=2"
     answer = ask(Browser(app), **{"X-Original-URL": wanted})
     assert answer.status_code == 401
@@ -101,7 +101,7 @@ def test_nginx_gets_401_with_the_address_of_the_sign_in_page(app):
 
 
 @APPS
-def test_caddy_and_traefik_get_a_redirect_for_pages_and_401_for_the_rest(app):
+def test_caddy_and_traefik_get_a_redirect_for_pages_and_401_otherwise(app):
     answer = asked_by_caddy(Browser(app))
     assert answer.status_code == 302
     assert next_of(answer) == f"{WIKI}/page?a=1&b=2"
@@ -112,7 +112,7 @@ def test_caddy_and_traefik_get_a_redirect_for_pages_and_401_for_the_rest(app):
 
 
 @APPS
-def test_a_host_of_an_app_is_known_here_only(app):
+def test_app_hosts_are_trusted_only_for_forward_auth(app):
     browser = Browser(app)
     other = {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Proto": "https"}
     assert browser.send("GET", "/auth/login", headers=other).status_code == 400
@@ -140,7 +140,7 @@ def test_a_host_of_an_app_is_known_here_only(app):
         f"https://wiki.example.com/{'a' * 2000}",
     ],
 )
-def test_nobody_is_sent_to_another_place(app, ada, page):
+def test_sign_in_redirects_only_to_known_hosts(app, ada, page):
     if page.isprintable():
         assert next_of(ask(Browser(app), **{"X-Original-URL": page})) is None
     browser = Browser(app)
@@ -149,14 +149,14 @@ def test_nobody_is_sent_to_another_place(app, ada, page):
 
 
 def signed_in_from(browser, person, page):
-    """Sign in on the page that another app led to."""
+    """Sign in on the page that another app redirected to."""
     token = browser.token()
     data = {"csrf_token": token, "email": person.email, "password": person.password, "next": page}
     return browser.send("POST", "/auth/login", data=data, headers={"Origin": OURS})
 
 
 @APPS
-def test_people_sign_in_come_back_and_are_known_there_by_a_cookie_that_can_do_nothing_else(app, ada):
+def test_app_cookie_signs_in_to_the_app_and_nothing_else(app, ada):
     browser = Browser(app)
     wanted = f"{WIKI}/page?a=1&b=2"
     answer = signed_in_from(browser, ada, wanted)
@@ -171,14 +171,14 @@ def test_people_sign_in_come_back_and_are_known_there_by_a_cookie_that_can_do_no
     assert asked_by_caddy(holder(app), **only).headers["X-Auth-User"] == str(ada.id)
     assert holder(app).send("GET", "/account", headers=only).status_code == 302
     assert holder(app).send("GET", "/api/v1/users/me", headers=only).status_code == 401
-    # Who is signed in already goes on at once, with a new cookie.
+    # A signed-in user is redirected at once, with a new cookie.
     again = browser.send("GET", "/auth/login", query_string={"next": wanted})
     assert again.location == wanted
     assert any("__Secure-forward=" in each for each in again.headers.getlist("Set-Cookie"))
 
 
 @APPS
-def test_signing_out_ends_it_there_too(app, ada):
+def test_sign_out_ends_the_app_session_too(app, ada):
     browser = Browser(app)
     answer = signed_in_from(browser, ada, f"{WIKI}/")
     (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Secure-forward=")]
@@ -196,7 +196,7 @@ def cookie_of(answer, name):
 
 
 @APPS
-def test_an_expired_cookie_for_apps_does_not_hide_a_session_that_is_good(app, ada, clock):
+def test_expired_app_cookie_does_not_hide_a_valid_session(app, ada, clock):
     expired = cookie_of(signed_in_from(Browser(app), ada, f"{WIKI}/"), "__Secure-forward")
     clock.advance(hours=13)
     good = cookie_of(signed_in_from(Browser(app), ada, f"{WIKI}/"), "__Host-session")
@@ -206,17 +206,17 @@ def test_an_expired_cookie_for_apps_does_not_hide_a_session_that_is_good(app, ad
 
 @APPS
 @pytest.mark.parametrize("value", ["", "x", "W1sxLDFdXQ.x", "WzEsMV0.AAAA"])
-def test_a_forged_cookie_is_nobody(app, ada, value):
+def test_forged_app_cookie_is_ignored(app, ada, value):
     assert asked_by_caddy(holder(app), Cookie=f"__Secure-forward={value}").status_code == 302
 
 
 @APPS
-def test_forms_may_lead_to_the_apps(app):
+def test_form_action_allows_the_app_hosts(app):
     policy = Browser(app).send("GET", "/auth/login").headers["Content-Security-Policy"]
     assert f"form-action 'self' {WIKI} https://shop.example.com:8443;" in policy
 
 
-def test_during_maintenance_the_other_apps_go_on(app, ada, flask):
+def test_other_apps_work_during_maintenance(app, ada, flask):
     browser = Browser(app)
     browser.login(ada)
     flask("maintenance", "on")
@@ -224,7 +224,7 @@ def test_during_maintenance_the_other_apps_go_on(app, ada, flask):
     assert ask(browser).status_code == 200
 
 
-def test_who_acts_as_somebody_is_not_let_in(app, admin, ada):
+def test_impersonating_administrator_is_refused(app, admin, ada):
     browser = Browser(app)
     browser.login(admin)
     browser.confirm(admin.password)
@@ -233,7 +233,7 @@ def test_who_acts_as_somebody_is_not_let_in(app, admin, ada):
     assert ask(browser).status_code == 403
 
 
-def test_an_address_beyond_ascii_is_encoded(app, people):
+def test_non_ascii_address_is_encoded_in_headers(app, people):
     browser = Browser(app)
     browser.login(people.add("zoë%1@example.com"))
     assert ask(browser).headers["X-Auth-Email"] == "zo%C3%AB%251@example.com"
@@ -254,14 +254,14 @@ def test_an_address_beyond_ascii_is_encoded(app, people):
         ({"RETURN_HOSTS": "*.example.com"}, "RETURN_HOSTS: list hosts like"),
     ],
 )
-def test_wrong_hosts_stop_the_start(monkeypatch, tmp_path, settings, words):
+def test_invalid_app_hosts_stop_the_start(monkeypatch, tmp_path, settings, words):
     for name, value in ({"ENVIRONMENT": "testing", "BASE_URL": OURS} | settings).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=words):
         load_settings(tmp_path / ".env")
 
 
-def test_hosts_are_read_from_a_list(tmp_path):
+def test_app_hosts_are_read_from_a_list(tmp_path):
     found = Settings(
         environment="testing",
         base_url=OURS,
@@ -272,7 +272,7 @@ def test_hosts_are_read_from_a_list(tmp_path):
     assert found.return_origins == [WIKI, "https://xn--bcher-kva.example.com"]
 
 
-def test_nobody_gets_an_empty_header(app, people, flask):
+def test_anonymous_request_gets_no_identity_header(app, people, flask):
     person = people.add("bare@example.com")
     flask("users", "unassign", person.email, "member")
     browser = Browser(app)
@@ -283,7 +283,7 @@ def test_nobody_gets_an_empty_header(app, people, flask):
 
 
 @APPS
-def test_cookie_for_other_apps_lets_nobody_in_while_acting_as_somebody(app, admin, ada):
+def test_app_cookie_is_refused_while_impersonating(app, admin, ada):
     browser = Browser(app)
     only = {"Cookie": cookie_of(signed_in_from(browser, admin, f"{WIKI}/"), "__Secure-forward")}
     assert asked_by_caddy(holder(app), **only).status_code == 200
@@ -294,7 +294,7 @@ def test_cookie_for_other_apps_lets_nobody_in_while_acting_as_somebody(app, admi
 @APPS
 @pytest.mark.parametrize("scheme", ["ws", "wss", "https"])
 @pytest.mark.parametrize("upgrade", [{}, {"Connection": "Upgrade", "Upgrade": "websocket"}])
-def test_the_handshake_of_a_websocket_is_answered_like_any_other_request(app, ada, scheme, upgrade):
+def test_websocket_handshake_is_answered_like_other_requests(app, ada, scheme, upgrade):
     browser, stranger = Browser(app), Browser(app)
     browser.sign_in(ada)
     asked = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/ws", **upgrade}
@@ -304,7 +304,7 @@ def test_the_handshake_of_a_websocket_is_answered_like_any_other_request(app, ad
 
 
 @APPS
-def test_a_script_that_accepts_html_gets_no_redirect(app):
+def test_script_that_accepts_html_gets_no_redirect(app):
     assert asked_by_caddy(Browser(app)).status_code == 302
     assert asked_by_caddy(Browser(app), **{"Sec-Fetch-Mode": "navigate"}).status_code == 302
     assert asked_by_caddy(Browser(app), **{"Sec-Fetch-Mode": "cors"}).status_code == 401

@@ -1,4 +1,4 @@
-"""Clients that generators make of our OpenAPI document sign in, list, create and upload."""
+"""Clients generated from the OpenAPI document sign in, list, create and upload."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def run(*command: str | Path, folder: Path) -> str:
     return ended.stdout
 
 
-def test_openapi_typescript(site, document, tmp_path):
-    """Types that the compiler accepts in its strictest mode, and a client that works with them."""
+def test_openapi_document_generates_a_typescript_client(site, document, tmp_path):
+    """The types compile in strict mode, and a client that uses them works."""
     for package in ("openapi-typescript", "openapi-fetch", "typescript"):
         installed(package)
     folder = tmp_path / "typescript"
@@ -71,8 +71,8 @@ def test_openapi_typescript(site, document, tmp_path):
     assert json.loads(said) == {"emails": ["typed@example.com"], "name": "Typed Twice", "state": "checking"}
 
 
-def test_openapi_python_client(site, document, tmp_path, monkeypatch):
-    """Every endpoint of the document is in the client, and the client works."""
+def test_openapi_document_generates_a_python_client(site, document, tmp_path, monkeypatch):
+    """The client has every endpoint of the document and works."""
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     package = tmp_path / "generated_client"
     (tmp_path / "config.yml").write_text("post_hooks: []\n")

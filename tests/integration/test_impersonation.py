@@ -1,4 +1,4 @@
-"""Acting as somebody else: for a reason, for a while, within one's own rank, and seen by everybody concerned."""
+"""Impersonation: with a reason, for a limited time, within one's rank, and visible to both users."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def grace(client, admin):
 
 @pytest.fixture
 def acting(grace, ada):
-    """Grace's browser while she acts as Ada."""
+    """Grace's browser while she impersonates Ada."""
     assert grace.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."}).location == "/account"
     return grace
 
@@ -45,7 +45,7 @@ def events(flask, *filters):
     return json.loads(flask("audit", "list", "--json", *filters).output)
 
 
-def test_whoever_acts_as_somebody_sees_and_does_what_they_can(acting, ada, admin):
+def test_impersonator_sees_and_does_what_the_user_can(acting, ada, admin):
     assert "You're signed in as Ada Lovelace until" in banner(acting)
     assert ada.email in acting.page(PAGE).text("main")
     assert acting.get("/users").status_code == 403
@@ -57,7 +57,7 @@ def test_whoever_acts_as_somebody_sees_and_does_what_they_can(acting, ada, admin
     assert admin.email in acting.page(PAGE).text("main")
 
 
-def test_the_audit_log_names_both(acting, ada, admin, flask):
+def test_audit_log_names_both_users(acting, ada, admin, flask):
     acting.post(PAGE, {"name": "Ada King"})
     stop(acting)
 
@@ -80,9 +80,7 @@ def row_ids(app):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_token_changes_when_it_begins_and_when_it_ends_and_the_old_one_works_for_half_a_minute(
-    app, grace, ada, clock
-):
+def test_token_rotates_at_start_and_end_and_the_old_one_works_for_half_a_minute(app, grace, ada, clock):
     grace.get(PAGE)
     first, rows = grace.session_token(), row_ids(app)
     grace.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."})
@@ -107,7 +105,7 @@ def test_the_token_changes_when_it_begins_and_when_it_ends_and_the_old_one_works
     assert row_ids(app) == rows
 
 
-def test_the_token_changes_when_it_runs_out(grace, ada, clock, app):
+def test_token_rotates_at_expiry(grace, ada, clock, app):
     grace.post(f"/users/{ada.id}/impersonate", {"reason": "Asked for help."})
     grace.get(PAGE)
     before = grace.session_token()
@@ -116,7 +114,7 @@ def test_the_token_changes_when_it_runs_out(grace, ada, clock, app):
     assert grace.session_token() not in {before, ""}
 
 
-def test_the_person_is_told_and_can_read_why(acting, ada, new_browser, mailbox):
+def test_user_is_notified_and_can_read_the_reason(acting, ada, new_browser, mailbox):
     stop(acting)
     mail = mailbox.last_to(ada.email)
     assert "Grace Hopper" in mail.text
@@ -127,12 +125,12 @@ def test_the_person_is_told_and_can_read_why(acting, ada, new_browser, mailbox):
 
 
 @pytest.mark.settings(impersonation_notice=False)
-def test_the_mail_is_a_setting(acting, ada, mailbox):
+def test_impersonation_email_is_optional(acting, ada, mailbox):
     stop(acting)
     assert mailbox.to(ada.email) == []
 
 
-def test_what_is_the_owners_alone_stays_out_of_reach(acting, ada):
+def test_sensitive_account_pages_are_refused_while_impersonating(acting, ada):
     for path in ("/account/password", "/account/email", "/account/api-keys", "/auth/confirm"):
         refused = acting.get(path)
         assert (refused.status_code, "while you impersonate someone" in refused.text) == (403, True), path
@@ -149,7 +147,7 @@ def test_what_is_the_owners_alone_stays_out_of_reach(acting, ada):
         assert acting.send(method, path, json={"name": "x"}, headers=token).status_code == 403, path
 
 
-def test_it_ends_by_itself(acting, ada, clock, flask, work_off, mailbox):
+def test_impersonation_expires(acting, ada, clock, flask, work_off, mailbox):
     clock.advance(minutes=29)
     assert banner(acting)
     clock.advance(minutes=2)
@@ -162,7 +160,7 @@ def test_it_ends_by_itself(acting, ada, clock, flask, work_off, mailbox):
     assert len(events(flask, "--kind", "impersonation.ended")) == 1
 
 
-def test_one_that_has_run_out_is_told_of_when_the_next_begins(acting, ada, people, clock, mailbox, flask):
+def test_expired_impersonation_is_announced_when_the_next_starts(acting, ada, people, clock, mailbox, flask):
     clock.advance(minutes=31)
     acting.confirm("a quieter harbour")
     bob = people.add("bob@example.com", name="Bob")
@@ -183,7 +181,7 @@ def test_one_that_has_run_out_is_told_of_when_the_next_begins(acting, ada, peopl
         ("users", "delete", "ada@example.com", "--now", "--yes"),
     ],
 )
-def test_it_ends_on_the_next_request_when_it_is_no_longer_allowed(app, people, ada, client, flask, change):
+def test_impersonation_ends_on_the_next_request_after_losing_the_permission(app, people, ada, client, flask, change):
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=OPERATOR)
     client.sign_in(people.add("mary@example.com", name="Mary", roles=("helper",)))
@@ -196,19 +194,19 @@ def test_it_ends_on_the_next_request_when_it_is_no_longer_allowed(app, people, a
     assert "mary@example.com" in client.page(PAGE).text("main")
 
 
-def test_the_end_of_the_administrators_session_ends_it(acting, admin, flask):
+def test_impersonation_ends_with_the_administrators_session(acting, admin, flask):
     flask("users", "deactivate", admin.email, "--reason", "x")
     people_left = flask("users", "revoke-sessions", admin.email)
     assert people_left.exit_code == 0
     assert acting.get(PAGE).status_code == 302
 
 
-def test_signing_out_signs_the_administrator_out(acting):
+def test_sign_out_signs_the_administrator_out(acting):
     acting.post("/auth/logout", {}, page=PAGE)
     assert acting.get(PAGE).status_code == 302
 
 
-def test_nobody_acts_as_who_holds_more_as_themself_or_as_who_cannot_sign_in(app, people, admin, ada, client, flask):
+def test_impersonation_is_refused_for_stronger_users_oneself_and_inactive_users(app, people, admin, ada, client, flask):
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="helper", permissions=frozenset({USERS_IMPERSONATE, USERS_READ})), by=OPERATOR)
     mary = people.add("mary@example.com", name="Mary", roles=("helper",))
@@ -221,20 +219,20 @@ def test_nobody_acts_as_who_holds_more_as_themself_or_as_who_cannot_sign_in(app,
     assert not client.page(f"/users/{ada.id}").has('a[href$="/impersonate"]')
 
 
-def test_a_member_acts_as_nobody(signed_in, admin):
+def test_member_cannot_impersonate(signed_in, admin):
     refused = signed_in.get(f"/users/{admin.id}/impersonate")
     assert refused.status_code == 403
     assert stop(signed_in).status_code == 302
 
 
-def test_the_person_is_not_seen_because_of_it(acting, ada, admin, clock, flask):
+def test_impersonation_does_not_update_last_seen(acting, ada, admin, clock, flask):
     clock.advance(minutes=6)
     acting.get(PAGE)
     assert json.loads(flask("users", "show", ada.email, "--json").output)["last_seen_at"] is None
     assert json.loads(flask("users", "show", admin.email, "--json").output)["last_seen_at"] is not None
 
 
-def test_signing_in_as_another_ends_the_administrators_session(acting, people, app):
+def test_signing_in_as_another_user_ends_the_administrators_session(acting, people, app):
     acting.login(people.add("bob@example.com"))
     assert banner(acting) == ""
     with app.app_context(), unit_of_work() as work:
@@ -243,23 +241,23 @@ def test_signing_in_as_another_ends_the_administrators_session(acting, people, a
     assert Page(acting.get(PAGE).text).has("main")
 
 
-# What an impersonator may send a form to: nothing of it changes who can get in to the account.
+# Forms open to an impersonator: none changes who can get into the account.
 ALLOWED_FORMS = {
-    "account.dismiss",  # forgets what a provider said
+    "account.dismiss",  # discards a pending identity
     "account.profile",  # the name
-    "auth.forgot_password",  # mails its owner
+    "auth.forgot_password",  # sends an email to the user
     "auth.login",  # ends the session
     "auth.logout",
-    "auth.passkey",  # as login; to confirm is refused
+    "auth.passkey",  # like sign-in; confirming is refused
     "auth.password_strength",
-    "auth.register",  # leads to the account
-    "auth.resend_verification",  # mails its owner
-    "auth.two_factor",  # as login
+    "auth.register",  # redirects to the account
+    "auth.resend_verification",  # sends an email to the user
+    "auth.two_factor",  # like sign-in
     "users.stop_impersonating",
 }
 
 
-def test_no_form_that_changes_who_can_get_in_is_open_while_acting_as_somebody(app, acting):
+def test_security_forms_are_closed_while_impersonating(app, acting):
     token = {"csrf_token": acting.token()}
     may_send = set()
     for rule in app.url_map.iter_rules():
@@ -276,12 +274,12 @@ def test_no_form_that_changes_who_can_get_in_is_open_while_acting_as_somebody(ap
 
 
 @pytest.mark.parametrize("purpose", ["verify-email", "reset-password", "invitation", "confirm-email-change"])
-def test_no_link_is_opened_while_acting_as_somebody(acting, purpose):
+def test_links_are_refused_while_impersonating(acting, purpose):
     assert acting.get(f"/auth/{purpose}/{'x' * 43}").status_code == 403
     assert acting.get(f"/auth/{purpose}").status_code == 403
 
 
-def test_an_address_cannot_be_moved_by_acting_as_its_owner(acting, ada, admin, mailbox, new_browser, flask):
+def test_email_cannot_be_changed_by_impersonating_its_owner(acting, ada, admin, mailbox, new_browser, flask):
     stop(acting)
     edit = f"/users/{ada.id}/edit"
     sent = {"name": ada.name, "email": "helper@example.com", "roles": "member"}
@@ -293,7 +291,7 @@ def test_an_address_cannot_be_moved_by_acting_as_its_owner(acting, ada, admin, m
     assert acting.get(link).status_code == 403
     stop(acting)
 
-    # As themselves they are asked for the password of the account, like anybody.
+    # Outside impersonation they are asked for the password like everyone.
     assert acting.get(link).location == "/auth/confirm-email-change"
     assert acting.page("/auth/confirm-email-change").has('input[type="password"]')
     assert acting.post("/auth/confirm-email-change", {"password": "not her password"}).status_code == 422

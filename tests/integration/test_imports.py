@@ -1,4 +1,4 @@
-"""Importing users from a file, and exporting them: what is shown, what is done, and what is refused."""
+"""Importing and exporting users: preview, result and refusals."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def make_role(app):
 
 @pytest.fixture
 def clerk(client, people, make_role):
-    """The browser of somebody who may import, and may not do everything."""
+    """The browser of a user who may import, but is no administrator."""
     make_role("clerk", *MANAGES)
     make_role("guest")
     client.sign_in(people.add("clerk@example.com", roles=("clerk",)))
@@ -49,7 +49,7 @@ def clerk(client, people, make_role):
 
 @pytest.fixture
 def upload(app):
-    """Upload a file and let it be checked; returns the page of the import."""
+    """Upload a file and let it be checked; return the page of the import."""
 
     def upload(browser, content, name="people.csv"):
         content = content.encode() if isinstance(content, str) else content
@@ -68,7 +68,7 @@ def start(app, browser, page, **data):
 
 
 def report(browser, page):
-    """Outcome and reason of each row, by its number."""
+    """Return outcome and reason of each row, by number."""
     rows = csv.DictReader(io.StringIO(browser.get(f"{page}/report.csv").get_data().decode("utf-8-sig")))
     return {int(row["row"]): (row["outcome"], row["reason"]) for row in rows}
 
@@ -97,7 +97,7 @@ boss@example.com,Boss,wizard,
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role, upload):
+def test_file_is_checked_previewed_and_applied(app, grace, people, make_role, upload):
     make_role("guest")
     people.add("ada@example.com", name="Ada Lovelace")
     people.add("same@example.com", name="Same")
@@ -135,7 +135,7 @@ def test_a_file_is_checked_shown_and_then_applied(app, grace, people, make_role,
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_new_people_set_a_password_with_a_link_to_their_address(app, grace, new_browser, mailbox, upload):
+def test_imported_users_set_a_password_through_a_link(app, grace, new_browser, mailbox, upload):
     page = upload(grace, "email,name\nnew@example.com,New Person\n")
     start(app, grace, page)
     visitor = new_browser()
@@ -145,7 +145,7 @@ def test_new_people_set_a_password_with_a_link_to_their_address(app, grace, new_
     assert "New Person" in grace.page("/users?q=pers").text("main")
 
 
-def test_new_people_are_invited_if_that_is_wished(app, grace, new_browser, mailbox, make_role, upload):
+def test_imported_users_are_invited_on_request(app, grace, new_browser, mailbox, make_role, upload):
     make_role("guest")
     page = upload(grace, "email,name,roles\nnew@example.com,New Person,guest\n")
     start(app, grace, page, invites="y")
@@ -160,7 +160,7 @@ def test_new_people_are_invited_if_that_is_wished(app, grace, new_browser, mailb
 
 
 @pytest.mark.settings(registration="closed")
-def test_where_invitations_are_closed_there_are_none(app, grace, upload):
+def test_import_sends_no_invitations_where_they_are_closed(app, grace, upload):
     page = upload(grace, "email\nnew@example.com\n")
 
     assert not grace.page(page).has("[name=invites]")
@@ -168,7 +168,7 @@ def test_where_invitations_are_closed_there_are_none(app, grace, upload):
     assert "Added 1" in start(app, grace, page)
 
 
-def test_nobody_grants_or_changes_more_than_they_hold(app, clerk, people, upload):
+def test_import_cannot_exceed_the_importers_permissions(app, clerk, people, upload):
     people.add("root@example.com", name="Root", roles=("administrator",))
     page = upload(
         clerk,
@@ -185,7 +185,7 @@ def test_nobody_grants_or_changes_more_than_they_hold(app, clerk, people, upload
     assert users(app)["guest@example.com"] == ("Guest", ["guest"])
 
 
-def test_what_the_importer_may_no_longer_do_is_not_done(app, clerk, people, upload):
+def test_permissions_lost_since_the_check_are_not_used(app, clerk, people, upload):
     page = upload(clerk, "email,roles\nnew@example.com,guest\nother@example.com,\n")
     clerk.post(f"{page}/start", {}, page=page)
     with app.app_context(), unit_of_work() as work:
@@ -197,7 +197,7 @@ def test_what_the_importer_may_no_longer_do_is_not_done(app, clerk, people, uplo
     assert "new@example.com" not in users(app)
 
 
-def test_who_may_import_no_more_stops_at_once(app, clerk, upload):
+def test_import_stops_when_the_importer_loses_the_permission(app, clerk, upload):
     page = upload(clerk, "email\nnew@example.com\n")
     clerk.post(f"{page}/start", {}, page=page)
     with app.app_context(), unit_of_work() as work:
@@ -211,7 +211,7 @@ def test_who_may_import_no_more_stops_at_once(app, clerk, upload):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_accounts_that_came_or_went_since_the_check_are_not_overwritten(app, grace, people, upload):
+def test_accounts_changed_since_the_check_are_not_overwritten(app, grace, people, upload):
     gone = people.add("gone@example.com", name="Gone")
     page = upload(grace, "email,name\nnew@example.com,New\ngone@example.com,Changed\n")
     people.add("new@example.com", name="Quicker")
@@ -226,7 +226,7 @@ def test_accounts_that_came_or_went_since_the_check_are_not_overwritten(app, gra
     assert users(app)["new@example.com"][0] == "Quicker"
 
 
-def test_unconfirmed_and_deleted_accounts_get_nothing(app, grace, people, client, new_browser, upload):
+def test_unconfirmed_and_deleted_accounts_are_skipped(app, grace, people, client, new_browser, upload):
     new_browser().register("stranger@example.com", name="Stranger")
     work_off(app)
     away = people.add("away@example.com", name="Away")
@@ -240,7 +240,7 @@ def test_unconfirmed_and_deleted_accounts_get_nothing(app, grace, people, client
     }
 
 
-def test_the_last_administrator_stays_one(app, grace, admin, upload):
+def test_import_keeps_the_last_administrator(app, grace, admin, upload):
     page = upload(grace, f"email,roles\n{admin.email},member\n")
     start(app, grace, page)
 
@@ -249,7 +249,7 @@ def test_the_last_administrator_stays_one(app, grace, admin, upload):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_out_and_in_again_changes_nothing(app, grace, people, clock, new_browser, upload):
+def test_importing_an_export_changes_nothing(app, grace, people, clock, new_browser, upload):
     for number, name in enumerate(("=1+1", "'=x", 'O\'Hara, "Bob"', "+49", "Zoë", "")):
         people.add(f"u{number}@example.com", name=name, roles=("member", "manager"))
     new_browser().register("unconfirmed@example.com", name="Not yet")
@@ -265,7 +265,7 @@ def test_out_and_in_again_changes_nothing(app, grace, people, clock, new_browser
     assert users(app) == before
 
 
-def test_the_export_leaves_what_the_filters_leave(grace, people):
+def test_export_follows_the_filters(grace, people):
     people.add("ada@example.com", name="Ada")
     text = grace.get("/users/export.csv?role=member").get_data().decode("utf-8-sig")
 
@@ -281,7 +281,7 @@ def test_the_export_leaves_what_the_filters_leave(grace, people):
         (b"email,e-mail\na@example.com,b@example.com\n", "have the same meaning"),
     ],
 )
-def test_a_file_that_is_none_says_what_to_do(app, grace, upload, content, why):
+def test_invalid_file_is_refused_with_advice(app, grace, upload, content, why):
     page = upload(grace, content)
 
     text = grace.page(page).text("main")
@@ -291,13 +291,13 @@ def test_a_file_that_is_none_says_what_to_do(app, grace, upload, content, why):
     assert count(app, UserImportRow) == 0
 
 
-def test_without_a_file_the_form_asks_for_one(grace):
+def test_form_without_a_file_asks_for_one(grace):
     answer = grace.post(IMPORT, {}, content_type="multipart/form-data")
     assert answer.status_code == 422
     assert "Choose a file" in answer.text
 
 
-def test_a_larger_file_than_allowed_is_refused_and_others_send_no_large_body(grace, new_browser, people, monkeypatch):
+def test_oversized_file_is_refused_and_others_may_not_upload(grace, new_browser, people, monkeypatch):
     large = {"file": (io.BytesIO(b"email\n" + b"a@example.com\n" * 25_000), "large.csv")}
     other = new_browser()
     other.sign_in(people.add("ada@example.com"))
@@ -309,7 +309,7 @@ def test_a_larger_file_than_allowed_is_refused_and_others_send_no_large_body(gra
     assert grace.post(IMPORT, large, content_type="multipart/form-data").status_code == 413
 
 
-def test_an_import_is_its_importers_alone(app, grace, new_browser, people, upload):
+def test_import_is_visible_to_its_importer_only(app, grace, new_browser, people, upload):
     page = upload(grace, "email\nnew@example.com\n")
     other = new_browser()
     other.sign_in(people.add("other@example.com", roles=("administrator",)))
@@ -323,7 +323,7 @@ def test_an_import_is_its_importers_alone(app, grace, new_browser, people, uploa
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_started_import_is_cancelled_and_goes_on_where_it_was(app, grace, upload, monkeypatch):
+def test_started_import_can_be_cancelled_and_resumed(app, grace, upload, monkeypatch):
     monkeypatch.setattr("app.jobs.imports.BATCH", 2)
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(7)))
     grace.post(f"{page}/start", {}, page=page)
@@ -342,7 +342,7 @@ def test_a_started_import_is_cancelled_and_goes_on_where_it_was(app, grace, uplo
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grace, upload, monkeypatch, clock):
+def test_repeatedly_killed_worker_applies_every_row_once(app, grace, upload, monkeypatch, clock):
     monkeypatch.setattr("app.jobs.imports.BATCH", 3)
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(20)))
     grace.post(f"{page}/start", {}, page=page)
@@ -356,7 +356,7 @@ def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grac
         answer = apply(self, import_id, **how)
         dies.tries += 1
         if dies.tries % 2:
-            raise Killed  # Before the step commits: nothing of it is kept.
+            raise Killed  # Before the step commits, so that nothing of it is kept.
         return answer
 
     dies.tries = 0
@@ -381,8 +381,8 @@ def test_a_worker_that_dies_again_and_again_leaves_every_row_done_once(app, grac
 
 
 @pytest.mark.databases("sqlite")
-def test_looking_for_repeated_addresses_reads_no_more_than_their_rows(app, grace, upload):
-    """The statement that the check makes for each batch: it must not read the rows before."""
+def test_duplicate_search_reads_only_the_affected_rows(app, grace, upload):
+    """The statement that the check runs for each batch must not read the earlier rows."""
     with app.app_context(), statements() as asked:
         upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(3)))
     (lookup,) = [each for each in asked if "user_import_rows.email IN" in each[0]]
@@ -393,7 +393,7 @@ def test_looking_for_repeated_addresses_reads_no_more_than_their_rows(app, grace
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_old_imports_and_cut_off_files_are_deleted(app, grace, upload, clock):
+def test_old_imports_and_partial_files_are_deleted(app, grace, upload, clock):
     upload(grace, "email\nnew@example.com\n")
     with app.app_context(), unit_of_work() as work:
         file = work.files.create_file(name="cut off", owner_id=None, lives=work.lifetimes.finished_job)
@@ -407,7 +407,7 @@ def test_old_imports_and_cut_off_files_are_deleted(app, grace, upload, clock):
         assert count(app, model) == 0, model
 
 
-def test_only_those_who_may(signed_in, app, people):
+def test_import_requires_its_permission(signed_in, app, people):
     assert signed_in.get(IMPORT).status_code == 403
     assert signed_in.get("/users/export.csv").status_code == 403
 
@@ -417,11 +417,11 @@ def test_only_those_who_may(signed_in, app, people):
 
 @pytest.fixture
 def with_worker(app, monkeypatch):
-    """Whoever waits for a worker finds that it has done its work."""
+    """A caller that waits for a worker finds the work done."""
     monkeypatch.setattr("app.web.progress_bar.time.sleep", lambda seconds: work_off(app))
 
 
-def test_the_command_checks_asks_imports_and_reports(app, flask, people, with_worker, tmp_path):
+def test_command_checks_asks_imports_and_reports(app, flask, people, with_worker, tmp_path):
     people.add("ada@example.com", name="Ada Lovelace", roles=("administrator",))
     file, written = tmp_path / "people.csv", tmp_path / "report.csv"
     file.write_text("email,name,roles\nnew@example.com,New,administrator\nada@example.com,Ada King,\nnonsense,,\n")
@@ -445,7 +445,7 @@ def test_the_command_checks_asks_imports_and_reports(app, flask, people, with_wo
     assert flask("users", "import", str(again), "--yes").stdout == "0 new, 0 changed, 2 unchanged, 0 refused\n"
 
 
-def test_the_command_says_why_a_file_is_none(flask, with_worker, tmp_path):
+def test_command_explains_an_invalid_file(flask, with_worker, tmp_path):
     file = tmp_path / "people.csv"
     file.write_bytes(b"PK\x03\x04")
     refused = flask("users", "import", str(file))
@@ -457,7 +457,7 @@ def test_the_command_says_why_a_file_is_none(flask, with_worker, tmp_path):
 # ── the API ──
 
 
-def test_the_api_does_the_same(app, admin, people):
+def test_api_imports_like_the_page(app, admin, people):
     root, csv_file = Program(app).login(admin), {"Content-Type": "text/csv"}
     sent = root.send("POST", "/users/imports?name=p.csv", data=b"email\nnew@example.com\nnonsense\n", headers=csv_file)
     assert (sent.status_code, sent.json["data"]["state"]) == (202, "checking")
@@ -482,7 +482,7 @@ def test_the_api_does_the_same(app, admin, people):
     assert root.post("/users/imports", {"email": "a"}).status_code == 415
 
 
-def test_an_import_through_a_key_does_no_more_than_the_key(app, admin):
+def test_import_with_an_api_key_is_limited_to_its_scopes(app, admin):
     root = Program(app).login(admin)
     made = root.post("/api-keys", {"name": "Importer", "scopes": ["users:import", "users:invite"]})
     key = Program(app, token=made.json["data"]["key"])
@@ -499,7 +499,7 @@ def test_an_import_through_a_key_does_no_more_than_the_key(app, admin):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("name", ["setup.exe", "people.xlsx", "people", "people.csv.exe", ".csv/people"])
-def test_the_name_of_a_file_of_another_kind_is_refused_before_it_is_stored(app, grace, admin, flask, tmp_path, name):
+def test_file_with_another_extension_is_refused_before_it_is_stored(app, grace, admin, flask, tmp_path, name):
     content = b"email\nada@example.com\n"
     answer = grace.post(IMPORT, {"file": (io.BytesIO(content), name)}, content_type="multipart/form-data")
     assert (answer.status_code, "(.csv, .tsv or .txt)" in answer.text) == (422, True)
@@ -515,12 +515,12 @@ def test_the_name_of_a_file_of_another_kind_is_refused_before_it_is_stored(app, 
 
 
 @pytest.mark.databases("sqlite")
-def test_the_ending_may_be_in_capitals(app, grace, upload):
+def test_extension_may_be_uppercase(app, grace, upload):
     assert "1 row checked" in grace.page(upload(grace, "email\nada@example.com\n", name="PEOPLE.TSV")).text("main")
 
 
 @pytest.mark.databases("sqlite")
-def test_rows_that_take_permissions_away_are_marked_ones_own_too(app, grace, admin, people, upload, flask):
+def test_rows_that_remove_permissions_are_marked_including_ones_own(app, grace, admin, people, upload, flask):
     people.add("root@example.com", roles=("administrator",))
     people.add("mia@example.com", roles=("member",))
     page = grace.page(
@@ -535,7 +535,7 @@ def test_rows_that_take_permissions_away_are_marked_ones_own_too(app, grace, adm
 
 
 @pytest.mark.databases("sqlite")
-def test_where_registration_is_closed_an_import_still_works_and_says_so(app, grace, upload, new_browser, flask):
+def test_import_works_with_closed_registration_and_says_so(app, grace, upload, new_browser, flask):
     grace.post("/admin/settings", {"registration": "closed", "announcement": ""}, page="/admin/settings")
     page = upload(grace, "email,name\nnew@example.com,New\n")
     assert "Sign-up is closed. The import still creates these accounts." in grace.page(page).text("main")

@@ -24,7 +24,7 @@ def grace(client, admin):
 
 @pytest.fixture
 def invite(grace, mailbox):
-    """Invite Bob with these roles; returns the link that he gets."""
+    """Invite Bob with these roles; return his link."""
 
     def invite(*roles, email=BOB):
         assert grace.post("/users/new", {"email": email, "roles": list(roles)}).status_code == 302
@@ -41,7 +41,7 @@ def roles_of(flask, email=BOB):
     return json.loads(flask("users", "show", email, "--json").output)["roles"]
 
 
-def test_roles_come_with_acceptance(invite, new_browser, flask):
+def test_roles_are_assigned_at_acceptance(invite, new_browser, flask):
     link = invite("manager")
     assert roles_of(flask) == []
     browser = new_browser()
@@ -52,7 +52,7 @@ def test_roles_come_with_acceptance(invite, new_browser, flask):
     assert new_browser().get(link).status_code == 410
 
 
-def test_a_role_that_the_inviter_no_longer_holds_is_not_given(app, people, mailbox, new_browser, flask):
+def test_role_the_inviter_has_lost_is_not_assigned(app, people, mailbox, new_browser, flask):
     with app.app_context(), unit_of_work() as work:
         wide = frozenset({USERS_INVITE, ROLES_ASSIGN, ROLES_READ})
         work.roles.create(RoleSpec(name="recruiter", permissions=wide), by=OPERATOR)
@@ -73,7 +73,7 @@ def test_a_role_that_the_inviter_no_longer_holds_is_not_given(app, people, mailb
     assert [roles_of(flask, f"{name}@example.com") for name in links] == [["reader"], ["member"], ["member"]]
 
 
-def test_nobody_promises_more_than_they_hold(app, people, invite, flask):
+def test_invitation_cannot_exceed_the_inviters_permissions(app, people, invite, flask):
     invite("administrator")
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="recruiter", permissions=frozenset({USERS_INVITE, USERS_READ})), by=OPERATOR)
@@ -85,7 +85,7 @@ def test_nobody_promises_more_than_they_hold(app, people, invite, flask):
         assert browser.post(action, {}, page="/users/invitations").status_code == 403
 
 
-def test_an_invitation_is_listed_sent_again_and_revoked(invite, grace, mailbox, new_browser, clock, admin):
+def test_invitation_is_listed_resent_and_revoked(invite, grace, mailbox, new_browser, clock, admin):
     first = invite("manager")
     row = grace.page("/users/invitations").text("main li")
     for part in (BOB, "manager", f"by {admin.name}", "Expires"):
@@ -113,7 +113,7 @@ def is_invited(grace):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_whoever_resets_the_password_at_the_invited_address_accepts(invite, grace, mailbox, new_browser, flask):
+def test_password_reset_at_the_invited_address_accepts_the_invitation(invite, grace, mailbox, new_browser, flask):
     link = invite("administrator")
     assert is_invited(grace)
     browser = new_browser()
@@ -125,7 +125,7 @@ def test_whoever_resets_the_password_at_the_invited_address_accepts(invite, grac
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_whoever_registers_and_confirms_the_invited_address_accepts(invite, grace, mailbox, new_browser, flask):
+def test_sign_up_and_confirmation_at_the_invited_address_accept_it(invite, grace, mailbox, new_browser, flask):
     link = invite("manager")
     browser = new_browser()
     browser.register(BOB, GOOD)
@@ -135,9 +135,7 @@ def test_whoever_registers_and_confirms_the_invited_address_accepts(invite, grac
     assert new_browser().get(link).status_code == 410
 
 
-def test_a_stranger_who_registers_an_invited_address_gains_and_stops_nothing(
-    invite, grace, mailbox, new_browser, flask, clock
-):
+def test_stranger_who_signs_up_with_an_invited_address_gains_nothing(invite, grace, mailbox, new_browser, flask, clock):
     invite("manager")
     stranger = new_browser()
     stranger.register(BOB, "a password of a stranger", name="Mallory")
@@ -153,7 +151,7 @@ def test_a_stranger_who_registers_an_invited_address_gains_and_stops_nothing(
     assert new_browser().get(confirmation).status_code == 410
 
 
-def test_an_expired_invitation_gives_no_roles(invite, grace, mailbox, new_browser, flask, clock):
+def test_expired_invitation_assigns_no_roles(invite, grace, mailbox, new_browser, flask, clock):
     invite("administrator")
     clock.advance(days=8)
     browser = new_browser()
@@ -163,7 +161,7 @@ def test_an_expired_invitation_gives_no_roles(invite, grace, mailbox, new_browse
 
 
 @pytest.mark.settings(registration="invite")
-def test_where_an_invitation_is_needed_an_expired_one_lets_nobody_in(invite, mailbox, new_browser, flask, clock, app):
+def test_expired_invitation_is_refused_where_one_is_required(invite, mailbox, new_browser, flask, clock, app):
     invite("administrator")
     clock.advance(days=8)
     browser = new_browser()
@@ -177,7 +175,7 @@ def test_where_an_invitation_is_needed_an_expired_one_lets_nobody_in(invite, mai
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_changing_the_address_of_an_account_accepts_no_invitation(invite, mailbox, people, new_browser, flask):
+def test_email_change_accepts_no_invitation(invite, mailbox, people, new_browser, flask):
     invite("administrator")
     ada = people.add("ada@example.com")
     browser = new_browser()
@@ -189,7 +187,7 @@ def test_changing_the_address_of_an_account_accepts_no_invitation(invite, mailbo
     )
 
 
-def test_closing_the_registration_closes_open_invitations_and_sign_ups(invite, grace, mailbox, new_browser, flask):
+def test_closing_registration_closes_pending_invitations_and_sign_ups(invite, grace, mailbox, new_browser, flask):
     link = invite("manager")
     browser = new_browser()
     browser.register("eve@example.com", GOOD)
@@ -204,7 +202,7 @@ def test_closing_the_registration_closes_open_invitations_and_sign_ups(invite, g
     assert roles_of(flask) == ["manager"]
 
 
-def test_who_registered_meanwhile_keeps_the_account_when_the_invitation_is_revoked(invite, grace, new_browser, flask):
+def test_user_who_signed_up_keeps_the_account_when_the_invitation_is_revoked(invite, grace, new_browser, flask):
     invite("manager")
     new_browser().register(BOB, GOOD)
     revoke = grace.page("/users/invitations").find('main a[href$="/revoke"]').attrs["href"]
@@ -249,7 +247,7 @@ def test_invitations_through_the_api(app, admin, ada, mailbox):
 
 
 @pytest.mark.settings(registration="closed")
-def test_where_registration_is_closed_nobody_is_invited(app, grace, admin):
+def test_closed_registration_refuses_invitations(app, grace, admin):
     refused = grace.post("/users/new", {"email": BOB})
     assert (refused.status_code, "Sign-up is closed." in Page(refused.text).text(".summary")) == (422, True)
     answer = Program(app).login(admin).post("/users", {"email": BOB})
@@ -257,7 +255,7 @@ def test_where_registration_is_closed_nobody_is_invited(app, grace, admin):
 
 
 @pytest.mark.settings(registration="invite")
-def test_by_invitation_only(invite, new_browser):
+def test_invitation_only_registration(invite, new_browser):
     browser = new_browser()
     assert accept(browser, invite()).status_code == 302
     assert browser.login(BOB, GOOD).status_code == 302

@@ -1,4 +1,4 @@
-"""How jobs are done: mails over a real mail server, retries, upkeep, and what must never leave the deployment."""
+"""Jobs: emails through a real SMTP server, retries, housekeeping, and what must never leave the deployment."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def poster(posting_app):
     return Browser(posting_app)
 
 
-def test_a_mail_is_handed_over_and_the_record_says_so(posting_app, poster, smtp_server):
+def test_delivered_email_is_recorded(posting_app, poster, smtp_server):
     poster.register("new@example.com")
     work_off(posting_app)
 
@@ -85,9 +85,7 @@ def test_a_mail_is_handed_over_and_the_record_says_so(posting_app, poster, smtp_
     assert rows(posting_app, Job)[0].state == "done"
 
 
-def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail_with_the_same_link(
-    posting_app, poster, smtp_server, clock
-):
+def test_deferred_email_is_sent_later_with_the_same_message_id_and_link(posting_app, poster, smtp_server, clock):
     smtp_server.answers += ["451 try again later", "451 try again later"]
     poster.register("new@example.com")
     work_off(posting_app)
@@ -106,7 +104,7 @@ def test_a_mail_that_is_put_off_goes_out_later_as_the_same_mail_with_the_same_li
     assert poster.verify_email(mail.link).status_code == 302
 
 
-def test_a_mail_that_is_refused_for_good_is_dead_at_once_and_shown(posting_app, poster, smtp_server):
+def test_permanently_refused_email_is_dead_at_once_and_shown(posting_app, poster, smtp_server):
     smtp_server.refuses["new@example.com"] = "550 no such user here"
     poster.register("new@example.com")
     work_off(posting_app)
@@ -117,7 +115,7 @@ def test_a_mail_that_is_refused_for_good_is_dead_at_once_and_shown(posting_app, 
     assert "550 no such user here" in record.answer
 
 
-def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, smtp_server):
+def test_permanently_refused_content_is_dead_too(posting_app, poster, smtp_server):
     smtp_server.answers.append("554 this looks like spam")
     poster.register("new@example.com")
     work_off(posting_app)
@@ -127,7 +125,7 @@ def test_content_that_is_refused_for_good_is_dead_too(posting_app, poster, smtp_
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("goodbye", ["421 too busy to say goodbye", "500 what?", "hang up"])
-def test_a_mail_that_was_taken_is_sent_whatever_is_said_at_quit(posting_app, poster, smtp_server, goodbye):
+def test_accepted_email_counts_as_sent_whatever_quit_returns(posting_app, poster, smtp_server, goodbye):
     smtp_server.goodbye = goodbye
     poster.register("new@example.com")
     work_off(posting_app)
@@ -137,7 +135,7 @@ def test_a_mail_that_was_taken_is_sent_whatever_is_said_at_quit(posting_app, pos
 
 
 @pytest.mark.databases("sqlite")
-def test_a_mail_is_ascii_on_the_wire_whatever_it_says(make_app, smtp_server):
+def test_email_is_ascii_on_the_wire(make_app, smtp_server):
     app = make_app(mail_url=smtp_server.url, site_name="Gäte 毛", mail_from="“Zoë, Inc.”; a: b <post@bücher.example>")
     Browser(app).register("new@example.com")
     work_off(app)
@@ -150,7 +148,7 @@ def test_a_mail_is_ascii_on_the_wire_whatever_it_says(make_app, smtp_server):
 
 
 @pytest.mark.settings(mails_per_address_per_hour=1)
-def test_a_mail_that_is_put_off_does_not_use_up_its_own_quota(posting_app, poster, smtp_server, clock):
+def test_deferred_email_does_not_use_up_its_own_quota(posting_app, poster, smtp_server, clock):
     smtp_server.answers += ["451 try again later"]
     poster.register("new@example.com")
     work_off(posting_app)
@@ -170,7 +168,7 @@ def waits_for_a_lock(database_url):
 
 @pytest.mark.settings(mails_per_address_per_hour=1)
 @pytest.mark.databases("postgresql")
-def test_the_quota_of_an_address_is_counted_by_one_job_at_a_time(app, database_url):
+def test_quota_of_an_address_is_counted_under_a_lock(app, database_url):
     first, second = enqueue(app, NoOperation(), NoOperation())
     mail = {"kind": "x", "recipient": "ada@example.com"}
     answers = []
@@ -191,7 +189,7 @@ def test_the_quota_of_an_address_is_counted_by_one_job_at_a_time(app, database_u
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, poster, people, smtp_server, clock):
+def test_email_is_sent_after_a_day_of_refusals(posting_app, poster, people, smtp_server, clock):
     person = people.add("ada@example.com", name="Ada")
     smtp_server.answers += ["451 greylisted"] * 30
     with posting_app.app_context(), unit_of_work() as work:
@@ -206,7 +204,7 @@ def test_a_server_that_takes_nothing_for_a_day_still_gets_the_mail(posting_app, 
 
 
 @pytest.mark.databases("sqlite")
-def test_a_reset_mail_that_outlives_its_link_is_dropped(posting_app, poster, people, smtp_server, clock):
+def test_reset_email_is_dropped_when_its_link_has_expired(posting_app, poster, people, smtp_server, clock):
     people.add("ada@example.com")
     smtp_server.answers += ["451 greylisted"]
     poster.forgot_password("ada@example.com")
@@ -220,7 +218,7 @@ def test_a_reset_mail_that_outlives_its_link_is_dropped(posting_app, poster, peo
 
 
 @pytest.mark.databases("sqlite")
-def test_a_newer_link_that_was_sent_makes_an_older_mail_pointless(posting_app, poster, people, smtp_server, clock):
+def test_newer_link_makes_an_older_email_unnecessary(posting_app, poster, people, smtp_server, clock):
     people.add("ada@example.com")
     smtp_server.answers += ["451 greylisted"]
     poster.forgot_password("ada@example.com")
@@ -234,7 +232,7 @@ def test_a_newer_link_that_was_sent_makes_an_older_mail_pointless(posting_app, p
     assert poster.reset_password(mail.link, "a louder harbour today").status_code == 302
 
 
-def test_a_user_who_is_erased_while_a_mail_is_on_its_way_is_no_error(posting_app, poster, people, monkeypatch, log):
+def test_user_erased_during_delivery_causes_no_error(posting_app, poster, people, monkeypatch, log):
     people.add("ada@example.com")
     poster.forgot_password("ada@example.com")
 
@@ -252,7 +250,7 @@ def test_a_user_who_is_erased_while_a_mail_is_on_its_way_is_no_error(posting_app
 
 
 @pytest.mark.databases("sqlite")
-def test_a_mail_server_that_is_away_is_waited_for(make_app):
+def test_unreachable_mail_server_is_retried(make_app):
     app = make_app(mail_url="smtp://127.0.0.1:1", mail_timeout_seconds=1)
     Browser(app).register("new@example.com")
     work_off(app)
@@ -265,7 +263,7 @@ def test_a_mail_server_that_is_away_is_waited_for(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_live_site_without_a_mail_server_keeps_its_mails_waiting(make_app):
+def test_production_without_a_mail_server_keeps_emails_waiting(make_app):
     app = make_app(
         environment="production", base_url="https://gatehouse.test", argon2_memory_kib=19456, argon2_time_cost=2
     )
@@ -277,7 +275,7 @@ def test_a_live_site_without_a_mail_server_keeps_its_mails_waiting(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_name_with_strange_letters_harms_no_header(make_app, smtp_server, people):
+def test_unusual_name_cannot_break_a_header(make_app, smtp_server, people):
     app = make_app(mail_url=smtp_server.url, site_name='Gäte, "Deployment" <x@y>')
     people.add("ada@example.com", name="Ada, Countess <of> Lovelace")
     Browser(app).forgot_password("ada@example.com")
@@ -307,7 +305,7 @@ def outcome_of_a_mail(make_app, mail_url):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_that_cannot_encrypt_gets_no_mail_until_it_can(make_app, smtp_server):
+def test_server_without_tls_gets_no_email(make_app, smtp_server):
     state, outcome = outcome_of_a_mail(make_app, f"{smtp_server.url}?starttls=always")
 
     assert state == "waiting"
@@ -316,7 +314,7 @@ def test_a_server_that_cannot_encrypt_gets_no_mail_until_it_can(make_app, smtp_s
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_whose_certificate_nobody_vouches_for_gets_no_mail(make_app):
+def test_server_with_an_untrusted_certificate_gets_no_email(make_app):
     with running_smtp_server(tls_context=server_context(), require_starttls=True) as server:
         state, outcome = outcome_of_a_mail(make_app, f"smtp://localhost:{server.port}?starttls=always")
 
@@ -325,7 +323,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_no_mail(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_server_with_a_trusted_certificate_is_spoken_to_in_secret(make_app, monkeypatch):
+def test_server_with_a_trusted_certificate_is_used_with_tls(make_app, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     with running_smtp_server(tls_context=server_context(), require_starttls=True) as server:
         assert outcome_of_a_mail(make_app, f"smtp://localhost:{server.port}?starttls=always")[0] == "done"
@@ -333,7 +331,7 @@ def test_a_server_with_a_trusted_certificate_is_spoken_to_in_secret(make_app, mo
 
 
 @pytest.mark.databases("sqlite")
-def test_a_certificate_for_another_name_is_not_enough(make_app, monkeypatch):
+def test_certificate_for_another_name_is_refused(make_app, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     with running_smtp_server(tls_context=server_context(), require_starttls=True) as server:
         state, outcome = outcome_of_a_mail(make_app, f"smtp://127.0.0.1:{server.port}?starttls=always")
@@ -343,7 +341,7 @@ def test_a_certificate_for_another_name_is_not_enough(make_app, monkeypatch):
 
 
 @pytest.mark.databases("sqlite")
-def test_smtps_speaks_tls_from_the_first_byte(make_app, monkeypatch):
+def test_smtps_uses_tls_from_the_first_byte(make_app, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     with running_smtp_server(ssl_context=server_context()) as server:
         assert outcome_of_a_mail(make_app, f"smtps://localhost:{server.port}")[0] == "done"
@@ -352,7 +350,7 @@ def test_smtps_speaks_tls_from_the_first_byte(make_app, monkeypatch):
 
 @pytest.fixture
 def guarded_server(monkeypatch):
-    """A mail server that takes mails from `gate` only."""
+    """An SMTP server that accepts emails only from the user `gate`."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     with running_smtp_server(
         tls_context=server_context(), require_starttls=True, auth_required=True, password_of={"gate": "p@ss/word"}
@@ -361,14 +359,14 @@ def guarded_server(monkeypatch):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_mail_server_is_told_who_we_are(make_app, guarded_server):
+def test_mail_server_gets_our_host_name(make_app, guarded_server):
     url = f"smtp://gate:p%40ss%2Fword@localhost:{guarded_server.port}?starttls=always"
 
     assert outcome_of_a_mail(make_app, url)[0] == "done"
 
 
 @pytest.mark.databases("sqlite")
-def test_wrong_credentials_can_be_mended_so_the_mail_waits(make_app, guarded_server):
+def test_email_waits_while_mail_credentials_are_wrong(make_app, guarded_server):
     url = f"smtp://gate:hunter2@localhost:{guarded_server.port}?starttls=always"
     state, outcome = outcome_of_a_mail(make_app, url)
 
@@ -377,11 +375,11 @@ def test_wrong_credentials_can_be_mended_so_the_mail_waits(make_app, guarded_ser
     assert "hunter2" not in outcome
 
 
-# ── the work itself ──
+# ── running jobs ──
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_job_is_done_once_however_often_it_is_called(app, client, mailbox):
+def test_job_runs_once_for_repeated_calls(app, client, mailbox):
     client.register("new@example.com")
     (job,) = rows(app, Job)
 
@@ -393,14 +391,14 @@ def test_a_job_is_done_once_however_often_it_is_called(app, client, mailbox):
     assert rows(app, Job)[0].attempts == 1
 
 
-def test_a_call_for_a_job_that_is_gone_is_no_error(app):
+def test_call_for_a_missing_job_is_no_error(app):
     with app.app_context():
         perform(999999999)
 
 
-def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, monkeypatch):
+def test_failed_job_stores_only_the_kind_of_error(app, monkeypatch):
     def fail(work, task, claim):
-        raise RuntimeError("a secret that somebody typed")
+        raise RuntimeError("a secret that someone typed")
 
     monkeypatch.setitem(registry.HANDLERS, NoOperation, fail)
     (job_id,) = enqueue(app, NoOperation())
@@ -414,7 +412,7 @@ def test_a_job_that_fails_says_what_kind_of_error_it_was_and_nothing_more(app, m
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Lets the database refuse the next writes to a table, as often as the test says."""
+    """Let the database refuse the next writes to a table, as often as the test says."""
     left = Counter()
 
     def refuse(connection, cursor, statement, *_):
@@ -429,7 +427,7 @@ def full_disk(monkeypatch):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_end_of_a_job_is_stored_as_soon_as_the_disk_has_room_again(app, monkeypatch, log, full_disk):
+def test_job_outcome_is_stored_once_the_disk_has_room(app, monkeypatch, log, full_disk):
     def fail(work, task, claim):
         full_disk["jobs"] = 3
         raise RuntimeError
@@ -445,7 +443,7 @@ def test_the_end_of_a_job_is_stored_as_soon_as_the_disk_has_room_again(app, monk
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_mail_that_was_sent_to_a_full_disk_goes_out_once(app, poster, posting_app, smtp_server, full_disk):
+def test_email_is_sent_once_despite_a_full_disk(app, poster, posting_app, smtp_server, full_disk):
     poster.register("new@example.com")
     full_disk["sent_mails"] = 2
     work_off(posting_app)
@@ -456,7 +454,7 @@ def test_a_mail_that_was_sent_to_a_full_disk_goes_out_once(app, poster, posting_
     assert [job.state for job in rows(app, Job)] == ["done"]
 
 
-def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_full_disk(app, monkeypatch, full_disk):
+def test_stopping_worker_does_not_wait_for_a_full_disk(app, monkeypatch, full_disk):
     def fail(work, task, claim):
         full_disk["jobs"] = 1
         g.stops = lambda: True
@@ -471,7 +469,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_full_disk(app, monkey
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
+def test_writes_of_a_failed_job_are_rolled_back(app, monkeypatch, ada):
     def fail(work, task, claim):
         work.users.rename(work.users.get(ada.id), "Half done", by=OPERATOR)
         work.enqueue(PurgeExpired())
@@ -487,9 +485,7 @@ def test_what_a_failed_job_wrote_is_undone(app, monkeypatch, ada):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_to_the_other(
-    app, monkeypatch, ada, clock
-):
+def test_worker_that_lost_its_lease_rolls_back(app, monkeypatch, ada, clock):
     def oversleep(work, task, claim):
         work.users.rename(work.users.get(ada.id), "Too late", by=OPERATOR)
         raise LeaseLost
@@ -504,7 +500,7 @@ def test_a_worker_that_overslept_its_lease_undoes_its_work_and_leaves_the_rest_t
     assert (job.state, job.attempts) == ("running", 1)
 
 
-def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
+def test_job_of_a_newer_version_waits_for_workers_that_know_it(app):
     (job_id,) = enqueue(app, NoOperation())
     with app.app_context(), unit_of_work() as work:
         work.job_board.get(job_id).kind = "fly_to_the_moon"
@@ -515,7 +511,7 @@ def test_a_job_of_a_newer_version_waits_for_workers_that_know_it(app):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, monkeypatch, clock, flask):
+def test_job_is_dead_after_its_last_attempt_and_can_be_retried(app, monkeypatch, clock, flask):
     def fail(work, task, claim):
         raise ValueError
 
@@ -535,7 +531,7 @@ def test_after_its_last_try_a_job_is_dead_and_can_be_retried_when_mended(app, mo
     assert rows(app, Job)[0].state == "done"
 
 
-def test_a_failed_try_says_where_it_failed_and_nothing_of_what_was_in_hand(app, monkeypatch):
+def test_failed_attempt_stores_where_it_failed_without_data(app, monkeypatch):
     def fail(work, task, claim):
         secret = "hunter2"
         raise ValueError(secret)
@@ -552,12 +548,12 @@ def test_a_failed_try_says_where_it_failed_and_nothing_of_what_was_in_hand(app, 
     assert "hunter2" not in str(vars(job))
 
 
-# ── tasks done in steps ──
+# ── tasks in steps ──
 
 
 @pytest.fixture
 def rename_ten_times(app, ada, monkeypatch):
-    """A task that renames Ada in ten steps; `between` is what happens after each."""
+    """A task that renames Ada in ten steps; `between` runs after each."""
     between = SimpleNamespace(call=lambda number: None)
 
     def rename(run, task):
@@ -580,7 +576,7 @@ def name_of(app, person):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_each_step_is_kept_and_shown_before_the_next_begins(app, ada, rename_ten_times, clock, flask):
+def test_each_step_is_committed_before_the_next_starts(app, ada, rename_ten_times, clock, flask):
     seen = []
 
     def look(number):
@@ -599,7 +595,7 @@ def test_each_step_is_kept_and_shown_before_the_next_begins(app, ada, rename_ten
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_failed_step_is_undone_and_the_next_try_goes_on_there(app, ada, rename_ten_times, clock):
+def test_failed_step_is_rolled_back_and_retried(app, ada, rename_ten_times, clock):
     tried = []
 
     def fail(number):
@@ -619,7 +615,7 @@ def test_a_failed_step_is_undone_and_the_next_try_goes_on_there(app, ada, rename
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_who_lost_the_lease_undoes_its_step_and_leaves_the_rest_to_the_other(app, ada, rename_ten_times, clock):
+def test_lost_lease_rolls_back_the_step(app, ada, rename_ten_times, clock):
     def oversleep(number):
         if number == 3:
             clock.advance(hours=1)
@@ -637,7 +633,7 @@ def test_who_lost_the_lease_undoes_its_step_and_leaves_the_rest_to_the_other(app
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_job_in_steps_is_cancelled_after_the_one_in_hand_and_goes_on_when_retried(app, ada, rename_ten_times, flask):
+def test_job_in_steps_is_cancelled_after_its_step_and_resumes_when_retried(app, ada, rename_ten_times, flask):
     def cancel(number):
         if number == 3:
             assert "stops after the current step" in flask("jobs", "cancel", str(job_id)).output
@@ -653,7 +649,7 @@ def test_a_job_in_steps_is_cancelled_after_the_one_in_hand_and_goes_on_when_retr
     assert name_of(app, ada) == "Ada 10"
 
 
-def test_a_worker_that_is_told_to_stop_hands_a_job_in_steps_to_another(app, ada, rename_ten_times):
+def test_stopping_worker_hands_a_job_in_steps_to_another(app, ada, rename_ten_times):
     (job_id,) = enqueue(app, NoOperation())
     with app.app_context():
         g.stops = lambda: True
@@ -666,7 +662,7 @@ def test_a_worker_that_is_told_to_stop_hands_a_job_in_steps_to_another(app, ada,
     assert (job.state, name_of(app, ada)) == ("done", "Ada 10")
 
 
-def test_following_a_job_draws_a_bar_and_ends_with_it(app, flask):
+def test_following_a_job_draws_a_progress_bar(app, flask):
     (job_id,) = enqueue(app, NoOperation())
     work_off(app)
 
@@ -677,10 +673,10 @@ def test_following_a_job_draws_a_bar_and_ends_with_it(app, flask):
     assert flask("jobs", "show", "999999999", "--follow").exit_code == 1
 
 
-# ── the queue holds ids and nothing else ──
+# ── the queue holds only IDs ──
 
 
-def test_only_numbers_travel_through_the_queue_as_json(app, client, redis_url):
+def test_queue_messages_contain_only_ids_as_json(app, client, redis_url):
     client.register("canary@example.com", "a canary in a harbour", name="Canary")
 
     connection = connect(redis_url)
@@ -693,7 +689,7 @@ def test_only_numbers_travel_through_the_queue_as_json(app, client, redis_url):
     connection.close()
 
 
-def test_a_real_worker_takes_the_call_and_does_the_job(app, client, mailbox, redis_url):
+def test_real_worker_runs_the_job(app, client, mailbox, redis_url):
     client.register("new@example.com")
     connection = connect(redis_url)
     queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in ("urgent", "default", "bulk")]
@@ -708,7 +704,7 @@ def test_a_real_worker_takes_the_call_and_does_the_job(app, client, mailbox, red
 
 
 @pytest.mark.parametrize(("processes", "without_bulk"), [(1, []), (2, ["worker 2"]), (3, ["worker 2"])])
-def test_of_several_workers_one_leaves_bulk_work_alone(app, redis_url, processes, without_bulk):
+def test_one_of_several_workers_takes_no_bulk_jobs(app, redis_url, processes, without_bulk):
     pool = Pool(app, url=redis_url, processes=processes, schedule=True, burst=False)
 
     queues = {name: part.args[0] for name, part in pool._parts.items() if name.startswith("worker")}
@@ -719,18 +715,18 @@ def test_of_several_workers_one_leaves_bulk_work_alone(app, redis_url, processes
     assert all({"urgent", "default"} <= set(taken) for taken in queues.values())
 
 
-def test_worker_that_is_told_to_stop_between_two_jobs_waits_for_no_other(app, redis_url, monkeypatch):
+def test_worker_stopped_between_two_jobs_takes_no_other(app, redis_url, monkeypatch):
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     connection = connect(redis_url)
     worker = Worker([Queue("default", connection=connection)], connection=connection, serializer=JSONSerializer)
     worker.set_state("busy")
-    worker.request_stop(signal.SIGTERM, None)  # RQ's loop has looked already whether it must stop.
+    worker.request_stop(signal.SIGTERM, None)  # RQ's loop has already checked whether it must stop.
 
     with pytest.raises(StopRequested):
         worker.set_state("idle")
 
 
-def test_workers_are_not_notified_of_a_request_that_failed(app, redis_url):
+def test_failed_request_notifies_no_worker(app, redis_url):
     with app.app_context(), pytest.raises(RuntimeError), unit_of_work() as work:
         work.enqueue(NoOperation())
         raise RuntimeError
@@ -741,11 +737,11 @@ def test_workers_are_not_notified_of_a_request_that_failed(app, redis_url):
     assert rows(app, Job) == []
 
 
-# ── the schedule and the upkeep ──
+# ── schedule and housekeeping ──
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_tick_of_a_period_is_made_once_and_the_next_period_makes_another(app, clock):
+def test_tick_runs_once_per_period(app, clock):
     clock.now = clock.now.replace(hour=0, minute=10)
     with app.app_context():
         for _ in range(3):
@@ -761,7 +757,7 @@ def test_a_tick_of_a_period_is_made_once_and_the_next_period_makes_another(app, 
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_round_is_run_when_a_period_begins_a_job_is_forgotten_or_half_a_minute_has_passed(app, redis_url, clock):
+def test_schedule_runs_on_a_new_period_a_forgotten_job_or_after_half_a_minute(app, redis_url, clock):
     clock.now = clock.now.replace(hour=0, minute=11, second=0)
     rounds = Rounds()
     with app.app_context():
@@ -770,12 +766,12 @@ def test_a_round_is_run_when_a_period_begins_a_job_is_forgotten_or_half_a_minute
         clock.advance(seconds=29)
         assert not rounds.run_if_due()
         clock.advance(seconds=1)
-        assert rounds.run_if_due()  # It forgets nothing that was enqueued: each job was notified of half a minute ago.
+        assert rounds.run_if_due()  # Each job was notified of half a minute ago, so none counts as forgotten.
 
         clock.now = clock.now.replace(minute=14, second=50)
         assert rounds.run_if_due()
         clock.advance(seconds=10)
-        assert rounds.run_if_due()  # Periods of five minutes begin.
+        assert rounds.run_if_due()  # Periods of five minutes start.
 
         with unit_of_work() as work:
             job_id = work.enqueue(NoOperation())
@@ -783,11 +779,11 @@ def test_a_round_is_run_when_a_period_begins_a_job_is_forgotten_or_half_a_minute
             work.job_queue.retry_later(claim, outcome="not yet")
         assert not rounds.run_if_due()
         clock.advance(seconds=7)
-        assert rounds.run_if_due()  # Its time has come.
+        assert rounds.run_if_due()  # It is due.
         assert not rounds.run_if_due()
 
 
-def test_a_long_queue_is_not_notified_again(app, redis_url, clock):
+def test_long_queue_is_not_notified_again(app, redis_url, clock):
     connection = connect(redis_url)
     with app.app_context():
         with unit_of_work() as work:
@@ -801,7 +797,7 @@ def test_a_long_queue_is_not_notified_again(app, redis_url, clock):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_missed_periods_are_made_up_for_once(app, clock):
+def test_missed_periods_run_once(app, clock):
     with app.app_context():
         tick()
         clock.advance(days=10)
@@ -811,7 +807,7 @@ def test_missed_periods_are_made_up_for_once(app, clock):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app, client, ada, mailbox, clock):
+def test_unconfirmed_accounts_are_deleted_after_a_week_and_others_stay(app, client, ada, mailbox, clock):
     client.register("new@example.com")
     mailbox.all()
     clock.advance(days=6, hours=23)
@@ -825,7 +821,7 @@ def test_accounts_that_were_never_confirmed_go_after_a_week_and_others_stay(app,
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_what_does_not_fit_in_one_transaction_is_purged_in_the_next(app, clock):
+def test_purge_continues_in_the_next_transaction(app, clock):
     with app.app_context(), unit_of_work() as work:
         for number in range(1001):
             work.session.add(User(email=f"u{number}@x.example", created_at=clock.now, updated_at=clock.now))
@@ -839,7 +835,7 @@ def test_what_does_not_fit_in_one_transaction_is_purged_in_the_next(app, clock):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, new_browser, ada, mailbox, clock):
+def test_expired_data_is_deleted_and_the_rest_kept(app, client, new_browser, ada, mailbox, clock):
     client.sign_in(ada)
     client.sign_in(ada)
     new_browser().login(ada, "not that harbour")
@@ -874,7 +870,7 @@ def test_what_has_served_its_time_is_deleted_and_the_rest_is_kept(app, client, n
     assert client.login(ada).status_code == 302
 
 
-def test_a_request_id_travels_into_the_job_that_it_enqueued(app, client, flask):
+def test_job_carries_the_request_id_that_enqueued_it(app, client, flask):
     answer = client.forgot_password("nobody@example.com")
     work_off(app)
 

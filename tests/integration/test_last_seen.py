@@ -1,4 +1,4 @@
-"""When sessions, users and API keys were last used: collected in Valkey, and written by a job."""
+"""Last-seen times of sessions, users and API keys: buffered in Valkey and written by a job."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ USES = f"{PREFIX}uses"
 
 @pytest.fixture
 def patient(make_app, monkeypatch):
-    """An application whose cache is waited for however loaded the machine is."""
+    """An application that waits long for its cache, for loaded machines."""
     monkeypatch.setattr("app.cache.TIMEOUT_SECONDS", 60)
     cache.__init__()
     return make_app()
@@ -38,7 +38,7 @@ def connection(redis_url):
 
 
 def seen(app):
-    """When the session, its user and the key were last used, as stored."""
+    """Return the stored last-seen times of the session, its user and the key."""
     with app.app_context():
         columns = (Session.last_seen_at, User.last_seen_at, ApiKey.last_used_at)
         return [db.session.scalar(select(column).order_by(column.desc())) for column in columns]
@@ -51,7 +51,7 @@ def write_behind(app):
 
 
 def browser_and_program(app, admin):
-    """Both have used the application just now."""
+    """A browser and a program that have just used the application."""
     browser, program = Browser(app), Program(app)
     browser.sign_in(admin)
     key = program.login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["users:read"]}).json["data"]["key"]
@@ -64,7 +64,7 @@ def use(browser, program):
     assert (browser.get("/account").status_code, program.get("/users").status_code) == (200, 200)
 
 
-def test_uses_are_collected_and_written_by_a_job(patient, admin, clock, connection):
+def test_last_seen_times_are_buffered_and_written_by_a_job(patient, admin, clock, connection):
     browser, program = browser_and_program(patient, admin)
     began = clock.now
     clock.advance(minutes=4)
@@ -86,7 +86,7 @@ def test_uses_are_collected_and_written_by_a_job(patient, admin, clock, connecti
     assert not connection.exists(USES)
 
 
-def test_what_was_not_written_for_long_is_written_at_once(patient, admin, clock, connection):
+def test_overdue_last_seen_time_is_written_at_once(patient, admin, clock, connection):
     browser, program = browser_and_program(patient, admin)
     clock.advance(minutes=6)
     use(browser, program)
@@ -98,7 +98,7 @@ def test_what_was_not_written_for_long_is_written_at_once(patient, admin, clock,
 
 
 @pytest.mark.settings(session_idle_minutes=20)
-def test_a_session_that_would_soon_be_idle_is_written_at_once(patient, admin, clock, connection):
+def test_session_close_to_its_idle_limit_is_written_at_once(patient, admin, clock, connection):
     browser, _ = browser_and_program(patient, admin)
     clock.advance(minutes=5, seconds=1)
     assert browser.get("/account").status_code == 200
@@ -125,7 +125,7 @@ def test_with_a_full_cache_each_use_is_written(patient, admin, clock, connection
     assert seen(patient) == [clock.now] * 3
 
 
-def test_what_is_garbled_is_left_out_and_an_older_time_never_replaces_a_newer_one(patient, admin, clock, connection):
+def test_garbled_entries_are_skipped_and_older_times_do_not_replace_newer(patient, admin, clock, connection):
     browser_and_program(patient, admin)
     began = clock.now
     with patient.app_context():
@@ -140,7 +140,7 @@ def test_what_is_garbled_is_left_out_and_an_older_time_never_replaces_a_newer_on
     assert not connection.exists(USES)
 
 
-def test_a_time_that_we_did_not_note_is_not_written(patient, admin, clock, connection):
+def test_forged_time_is_not_written(patient, admin, clock, connection):
     browser, program = browser_and_program(patient, admin)
     began = clock.now
     clock.advance(minutes=6)
@@ -154,7 +154,7 @@ def test_a_time_that_we_did_not_note_is_not_written(patient, admin, clock, conne
     assert seen(patient) == [began] * 3
 
 
-def test_many_are_written_in_one_go(patient, admin, connection):
+def test_many_times_are_written_in_one_statement(patient, admin, connection):
     at = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
     with patient.app_context():
         for number in range(2500):

@@ -1,4 +1,4 @@
-"""Limits on what a person does: of pages and the API together, whatever the credential and network."""
+"""Rate limits for a user across pages and API, credentials and networks."""
 
 import io
 from datetime import timedelta
@@ -32,7 +32,7 @@ def program(app, admin):
     return Program(app).login(admin)
 
 
-def test_acts_that_send_mail_are_counted_together_and_for_the_person(app, grace, program, ada, mailbox):
+def test_actions_that_send_email_share_one_limit_per_user(app, grace, program, ada, mailbox):
     assert grace.post("/users/new", {"email": "a@example.com"}).status_code == 302
     grace.address = "198.51.100.9"  # Another network makes no difference.
     assert program.post("/users", {"email": "b@example.com"}).status_code == 201
@@ -51,7 +51,7 @@ def test_acts_that_send_mail_are_counted_together_and_for_the_person(app, grace,
     assert len(mailbox.all()) == before
 
 
-def test_edit_without_a_new_address_sends_no_mail_and_is_not_counted_as_one(grace, program, ada):
+def test_edit_without_a_new_address_does_not_count_as_email(grace, program, ada):
     for number in range(5):
         version = grace.page(f"/users/{ada.id}/edit").value("version")
         sent = {"name": f"Ada {number}", "email": ada.email, "version": version}
@@ -59,8 +59,8 @@ def test_edit_without_a_new_address_sends_no_mail_and_is_not_counted_as_one(grac
     assert program.put(f"/users/{ada.id}", {"name": "Ada", "email": ada.email}).status_code == 200
 
 
-def test_writes_of_a_person_are_counted_whatever_their_session(app, grace, program, admin):
-    """The eight of a minute, half by page and half by token; reading goes on."""
+def test_writes_are_counted_per_user_across_sessions(app, grace, program, admin):
+    """Eight writes a minute, half by page and half by token; reading continues."""
     for number in range(4):
         assert grace.post("/account", {"name": f"Grace {number}"}).status_code == 302
         assert program.put(f"/users/{admin.id}", {"name": f"Hopper {number}"}).status_code == 200
@@ -71,9 +71,9 @@ def test_writes_of_a_person_are_counted_whatever_their_session(app, grace, progr
 
 
 @pytest.mark.own_app
-def test_request_counts_in_memory_after_another_one_noticed_that_redis_is_away(grace, monkeypatch):
+def test_requests_are_counted_in_memory_while_redis_is_down(grace, monkeypatch):
     def fail(*_, **__):
-        limiter._storage_dead = True  # Another thread sets it while this one waits for an answer.
+        limiter._storage_dead = True  # Another thread sets it while this one waits for a response.
         raise RedisTimeout("Timeout reading from socket")
 
     monkeypatch.setattr(limiter, "_storage_dead", False)
@@ -83,7 +83,7 @@ def test_request_counts_in_memory_after_another_one_noticed_that_redis_is_away(g
     assert grace.post("/users/new", {"email": "a@example.com"}).status_code == 302
 
 
-def test_another_person_is_not_held_up(app, grace, ada):
+def test_other_users_are_not_limited(app, grace, ada):
     for number in range(9):
         grace.post("/account", {"name": f"Grace {number}"})
     other = Browser(app)
@@ -92,7 +92,7 @@ def test_another_person_is_not_held_up(app, grace, ada):
 
 
 @pytest.mark.settings(limit_mail="100 per hour", import_rows_per_day=5)
-def test_import_counts_as_one_act_with_a_quota_of_rows(app, grace, program):
+def test_import_counts_once_with_a_quota_of_rows(app, grace, program):
     def upload(rows):
         content = "email\n" + "".join(f"p{number}@example.com\n" for number in range(rows))
         file = {"file": (io.BytesIO(content.encode()), "people.csv")}

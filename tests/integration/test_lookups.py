@@ -1,4 +1,4 @@
-"""Lookups give what SQLAlchemy gives, without it, on both databases; and its errors."""
+"""Lookups return what SQLAlchemy returns, with its errors, on both databases."""
 
 from itertools import product
 
@@ -47,12 +47,12 @@ def test_lookup_reads_what_the_statement_reads(filled, name, monkeypatch):
         known = VALUES | {"at": now(), "after_value": "Ada" if "order='name'" in name else now()}
         values = {each: known[each] for each in parameters if each in known}
         expected = [tuple(row) for row in db.session.execute(lookup.statement, values)]
-        monkeypatch.setattr("sqlalchemy.Engine.connect", None)  # Not by SQLAlchemy.
+        monkeypatch.setattr("sqlalchemy.Engine.connect", None)  # Not through SQLAlchemy.
         assert [tuple(row) for row in lookup.all(one_read(), **values)] == expected
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_lookup_leaves_no_connection_taken_and_no_transaction_open(filled):
+def test_lookup_leaves_no_connection_or_transaction_open(filled):
     with filled.app_context():
         for _ in range(30):  # More than the pool has.
             assert user_search._SOMEBODY.first(one_read(), user_id=0) is None
@@ -60,14 +60,14 @@ def test_lookup_leaves_no_connection_taken_and_no_transaction_open(filled):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_lookup_raises_the_errors_of_sqlalchemy(app):
+def test_lookup_raises_sqlalchemy_errors(app):
     with app.app_context():
         wrong = Lookup(text("SELECT nothing FROM nowhere").columns())
         with pytest.raises((OperationalError, ProgrammingError)):
             wrong.all(one_read())
 
 
-def test_lookup_is_heard_by_who_listens_for_statements(filled):
+def test_lookup_fires_statement_events(filled):
     with filled.app_context():
         heard = []
         listen = lambda *given: heard.append(given[2])  # noqa: E731

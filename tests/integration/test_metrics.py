@@ -1,4 +1,4 @@
-"""What /metrics says, and to whom."""
+"""The content of /metrics, and access to it."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def _counting(tmp_path_factory):
 
 @pytest.fixture
 def value(app):
-    """The value of a sample now."""
+    """Return the current value of a sample."""
 
     def read(name, **labels):
         text = Browser(app, address=HERE).get("/metrics").text
@@ -49,7 +49,7 @@ def value(app):
     return read
 
 
-def test_only_this_machine_reads_them_without_a_token(app):
+def test_metrics_without_a_token_are_local_only(app):
     here = Browser(app, address=HERE)
     answer = here.get("/metrics")
     assert answer.status_code == 200
@@ -63,7 +63,7 @@ def test_only_this_machine_reads_them_without_a_token(app):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(metrics_token="a-token-of-metrics-0123456789")
-def test_with_a_token_whoever_sends_it_reads_them_from_anywhere(app):
+def test_metrics_token_allows_access_from_anywhere(app):
     far = Browser(app, address="203.0.113.7")
     for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "a-token-of-metrics-0123456789"}):
         refused = far.get("/metrics", headers=wrong)
@@ -102,7 +102,7 @@ def test_sign_ins_and_hashes_are_counted(client, ada, value):
     assert value("gatehouse_audit_events_total", kind="session.started") >= 1
 
 
-def test_what_is_rolled_back_is_not_counted(app, value):
+def test_rolled_back_events_are_not_counted(app, value):
     before = value("gatehouse_audit_events_total", kind="test.event")
     with app.app_context():
         with pytest.raises(RuntimeError), unit_of_work() as work:
@@ -127,7 +127,7 @@ def test_jobs_are_counted_by_task_and_outcome_and_the_oldest_is_timed(app, value
     assert value("gatehouse_oldest_due_job_seconds") == 0
 
 
-def test_the_queue_and_the_parts_are_read_when_asked(app, value):
+def test_queue_and_dependencies_are_measured_on_scrape(app, value):
     with app.app_context(), unit_of_work() as work:
         work.enqueue(NoOperation())
     assert value("gatehouse_queue_length", queue="default") == 1
@@ -135,7 +135,7 @@ def test_the_queue_and_the_parts_are_read_when_asked(app, value):
     assert value("gatehouse_database_connections_in_use") >= 0
 
 
-def test_workers_are_counted_that_report_or_hold_a_job(app, value, clock, monkeypatch):
+def test_workers_with_a_heartbeat_or_a_job_are_counted(app, value, clock, monkeypatch):
     def seen(name, minutes):
         return SeenWorker(name, ("default",), clock.now, clock.now - timedelta(minutes=minutes))
 
@@ -151,7 +151,7 @@ def test_workers_are_counted_that_report_or_hold_a_job(app, value, clock, monkey
     assert value("gatehouse_workers") == 2
 
 
-def test_what_waits_for_an_operator_is_counted(app, value, clock, flask, tmp_path):
+def test_work_for_operators_is_counted(app, value, clock, flask, tmp_path):
     assert value("gatehouse_dead_jobs") == value("gatehouse_delayed_mails") == 0
     assert "gatehouse_last_backup" not in Browser(app, address=HERE).get("/metrics").text
     with app.app_context(), unit_of_work() as work:
@@ -170,7 +170,7 @@ def test_what_waits_for_an_operator_is_counted(app, value, clock, flask, tmp_pat
 
 
 @pytest.mark.databases("sqlite")
-def test_they_are_there_while_the_database_and_the_queue_are_away(make_app):
+def test_metrics_are_served_without_database_and_queue(make_app):
     away = make_app(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url="redis://127.0.0.1:1/0")
     text = Browser(away, address=HERE).get("/metrics").text
     assert 'gatehouse_up{part="database"} 0.0' in text
@@ -179,7 +179,7 @@ def test_they_are_there_while_the_database_and_the_queue_are_away(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_counts_of_a_dead_process_stay_until_they_are_swept(app, value):
+def test_counts_of_a_dead_process_stay_until_swept(app, value):
     folder = metrics._folder
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -198,7 +198,7 @@ def test_the_counts_of_a_dead_process_stay_until_they_are_swept(app, value):
 
 
 @pytest.mark.databases("sqlite")
-def test_without_a_folder_of_its_own_it_goes_on_without_counting(tmp_path, caplog, monkeypatch):
+def test_without_a_metrics_folder_the_application_works(tmp_path, caplog, monkeypatch):
     (tmp_path / "file").touch()
     idle = Metrics()
     idle.begin(tmp_path / "file" / "metrics")
@@ -209,7 +209,7 @@ def test_without_a_folder_of_its_own_it_goes_on_without_counting(tmp_path, caplo
     assert [record.message for record in caplog.records] == ["requests and jobs are not counted"] * 2
 
 
-def test_in_a_process_that_did_not_begin_nothing_is_counted(app, monkeypatch):
+def test_process_that_did_not_initialize_counts_nothing(app, monkeypatch):
     monkeypatch.setattr(metrics, "_folder", None)
     monkeypatch.setattr(metrics, "_defined", None)
     text = Browser(app, address=HERE).get("/metrics").text
@@ -217,7 +217,7 @@ def test_in_a_process_that_did_not_begin_nothing_is_counted(app, monkeypatch):
     assert "gatehouse_http_requests" not in text
 
 
-# ── what ops/ makes of them ──
+# ── alerts and dashboard in ops/ ──
 
 
 def used_names(text):
@@ -226,7 +226,7 @@ def used_names(text):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("file", ["prometheus-alerts.yml", "grafana-dashboard.json"])
-def test_alerts_and_dashboard_name_only_metrics_that_there_are(app, file):
+def test_alerts_and_dashboard_use_existing_metrics(app, file):
     metrics.job(task="no_operation", outcome="done", seconds=0.1)
     metrics.hashed(waited=0, took=0.1)
     metrics.events(Counter({"session.started": 1}))
@@ -244,7 +244,7 @@ def test_alerts_and_dashboard_name_only_metrics_that_there_are(app, file):
     assert len(used) > 5
 
 
-def test_each_alert_says_what_happened_and_what_to_do():
+def test_each_alert_has_a_summary_and_a_remedy():
     (group,) = yaml.safe_load((ROOT / "ops/prometheus-alerts.yml").read_text())["groups"]
     for rule in group["rules"]:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
@@ -255,7 +255,7 @@ def test_each_alert_says_what_happened_and_what_to_do():
         assert checked.returncode == 0, checked.stderr
 
 
-def test_the_dashboard_shows_every_metric_and_no_panel_hides_another():
+def test_dashboard_shows_every_metric_without_overlap():
     dashboard = json.loads((ROOT / "ops/grafana-dashboard.json").read_text())
     assert dashboard["title"] == "Gatehouse"
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]

@@ -1,4 +1,4 @@
-"""The schema: one line of migrations, up and down with people in it, and models that say the same."""
+"""The schema: a single line of migrations, up and down with data, equal to the models."""
 
 import re
 
@@ -32,7 +32,7 @@ def tables(app):
 
 
 @pytest.mark.databases("sqlite")
-def test_there_is_one_head_and_the_readers_of_files_agree_with_alembic():
+def test_single_head_and_file_reader_agrees_with_alembic():
     script = ScriptDirectory(str(ROOT / "migrations"))
 
     assert script.get_heads() == [newest_revision()]
@@ -42,14 +42,14 @@ def test_there_is_one_head_and_the_readers_of_files_agree_with_alembic():
 
 
 @pytest.mark.databases("postgresql")
-def test_the_migrations_can_be_written_out_for_somebody_else_to_run(fresh_app):
+def test_migrations_can_be_printed_as_sql(fresh_app):
     script = flask(fresh_app, "db", "upgrade", "--sql").output
 
     assert "CREATE TABLE users" in script
     assert "INSERT INTO roles" in script
 
 
-def test_a_migration_says_what_it_did(fresh_app):
+def test_migration_reports_its_revisions(fresh_app):
     newest = newest_revision()
     assert f"revision: {newest} (before: none)." in flask(fresh_app, "db", "upgrade").stderr
     assert f"revision: {newest}." in flask(fresh_app, "db", "upgrade").stderr
@@ -57,7 +57,7 @@ def test_a_migration_says_what_it_did(fresh_app):
     assert f"revision: {newest} (before: " in flask(fresh_app, "db", "stamp", "head").stderr
 
 
-def test_the_models_say_what_the_migrations_make(fresh_app):
+def test_models_match_the_migrations(fresh_app):
     flask(fresh_app, "db", "upgrade")
 
     with fresh_app.app_context(), db.engine.connect() as connection:
@@ -66,7 +66,7 @@ def test_the_models_say_what_the_migrations_make(fresh_app):
         assert current_revision() == newest_revision()
 
 
-def test_the_schema_goes_up_and_down_and_up_again_with_people_in_it(fresh_app):
+def test_schema_migrates_up_down_and_up_with_data(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("ada@example.com")
     browser = Browser(fresh_app)
@@ -82,7 +82,7 @@ def test_the_schema_goes_up_and_down_and_up_again_with_people_in_it(fresh_app):
         assert db.session.scalars(select(User)).all() == []
 
 
-def test_the_copied_table_of_roles_keeps_its_rows_and_holders(fresh_app):
+def test_copied_roles_table_keeps_rows_and_users(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("grace@example.com", roles=("administrator", "manager"))
     held = "SELECT roles.name FROM roles JOIN user_roles ON role_id = roles.id ORDER BY roles.name"
@@ -118,7 +118,7 @@ def test_migration_of_role_descriptions_keeps_those_that_were_edited(fresh_app):
     assert descriptions() == before | {"manager": "Our own words."}
 
 
-def test_upgrading_twice_changes_nothing(fresh_app):
+def test_second_upgrade_changes_nothing(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("ada@example.com")
     flask(fresh_app, "db", "upgrade")
@@ -127,8 +127,8 @@ def test_upgrading_twice_changes_nothing(fresh_app):
         assert db.session.scalars(select(User.email)).all() == ["ada@example.com"]
 
 
-def test_a_database_of_a_newer_version_is_served(app, client):
-    """In the middle of an upgrade, and after a way back to the older release."""
+def test_newer_database_is_served(app, client):
+    """In the middle of an upgrade, or after a rollback to the older release."""
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'newer'"))
     try:
@@ -154,7 +154,7 @@ def test_a_database_of_a_newer_version_is_served(app, client):
     ],
 )
 @pytest.mark.databases("sqlite")
-def test_what_is_looked_up_often_is_found_by_an_index(app, lookup, index):
+def test_frequent_lookups_use_an_index(app, lookup, index):
     with app.app_context(), db.engine.connect() as connection:
         (plan,) = {row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {lookup}"))}
 
@@ -162,11 +162,11 @@ def test_what_is_looked_up_often_is_found_by_an_index(app, lookup, index):
     assert index in plan
 
 
-# ── upgrades while it runs ──
+# ── rolling upgrades ──
 
 
 def shape(app):
-    """Of each column whether it may be left out of an INSERT."""
+    """Return for each column whether an INSERT may leave it out."""
     with app.app_context():
         found = inspect(db.engine)
         return {
@@ -179,7 +179,7 @@ def shape(app):
 
 
 def contractions(before, after):
-    """What the previous release still uses and would miss: columns that are gone, or must now be filled in."""
+    """Return what the previous release needs and would miss: removed columns, and new required ones."""
     tables = {table for table, _ in before}
     gone = {f"-{table}.{column}" for table, column in before.keys() - after.keys()}
     return gone | {
@@ -190,8 +190,8 @@ def contractions(before, after):
 
 
 @pytest.mark.databases("sqlite")
-def test_no_migration_takes_away_what_the_previous_release_uses(fresh_app):
-    """What a release stops using, a later one's migration removes: an entry here says since when nothing uses it."""
+def test_migrations_remove_nothing_the_previous_release_uses(fresh_app):
+    """A later release removes what a release stops using: an entry here says since when it is unused."""
     found, before = {}, {}
     for revision in sorted(own_revisions()):
         flask(fresh_app, "db", "upgrade", revision)
@@ -209,7 +209,7 @@ def test_no_migration_takes_away_what_the_previous_release_uses(fresh_app):
 
 
 @pytest.mark.skipif(newest_revision() not in own_revisions(), reason="the newest migration is not Gatehouse's own")
-def test_new_code_reads_a_database_that_is_not_migrated_yet(fresh_app):
+def test_new_code_serves_an_unmigrated_database(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("grace@example.com", roles=("administrator",))
     browser = Browser(fresh_app)
@@ -226,7 +226,7 @@ def test_new_code_reads_a_database_that_is_not_migrated_yet(fresh_app):
     wait = {path for path, answer in answers.items() if answer.status_code == 503}
     assert all(answers[path].headers["Retry-After"] for path in wait - {"/readyz"})
     assert not [path for path, answer in answers.items() if answer.status_code == 500]
-    # What needs the new table. Everything else is as it was.
+    # The new table is needed here. Everything else works as before.
     assert wait == {
         "/readyz",
     }

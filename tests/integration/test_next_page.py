@@ -1,4 +1,4 @@
-"""Where one may be sent: only to pages of our own, as a browser reads an address and not as a library does."""
+"""Redirect targets: only our own pages, as a browser parses a URL."""
 
 from urllib.parse import quote
 
@@ -95,20 +95,20 @@ NOT_OURS = [
 
 
 @pytest.mark.parametrize("target", OURS)
-def test_a_page_of_ours_is_where_one_goes(app, target):
+def test_own_path_is_accepted_as_next_page(app, target):
     with app.test_request_context():
         assert own_path(target) == target
         assert next_page(target, otherwise="account.profile") == target
 
 
 @pytest.mark.parametrize("target", NOT_OURS, ids=lambda target: ascii(target[:40]))
-def test_anything_else_leads_to_the_usual_page(app, target):
+def test_other_values_lead_to_the_default_page(app, target):
     with app.test_request_context():
         assert not own_path(target)
         assert next_page(target, otherwise="account.profile") == "/account"
 
 
-def test_without_a_wish_one_goes_to_the_usual_page(app):
+def test_missing_next_leads_to_the_default_page(app):
     with app.test_request_context():
         assert next_page(None, otherwise="account.profile") == "/account"
 
@@ -127,13 +127,13 @@ ELSEWHERE_RAW = {
 
 
 @pytest.mark.parametrize("target", RAW)
-def test_what_browsers_send_raw_is_escaped(app, target):
+def test_raw_characters_in_next_are_escaped(app, target):
     with app.test_request_context():
         assert own_path(target) == RAW[target]
 
 
 @pytest.mark.parametrize("target", ELSEWHERE_RAW)
-def test_pages_of_other_apps_are_kept_however_their_proxy_writes_them(site, target):
+def test_pages_of_other_apps_are_kept_as_each_proxy_writes_them(site, target):
     with site.test_request_context():
         assert return_url(target) == f"http://wiki.gatehouse.test{ELSEWHERE_RAW[target]}"
 
@@ -153,12 +153,12 @@ def test_pages_of_other_apps_are_kept_however_their_proxy_writes_them(site, targ
         f"http://wiki.gatehouse.test/{'{' * 1000}",
     ],
 )
-def test_nobody_is_sent_to_a_page_that_only_looks_like_one_of_another_app(site, target):
+def test_lookalike_urls_of_other_apps_are_refused(site, target):
     with site.test_request_context():
         assert return_url(target) == ""
 
 
-# ── every way of signing in leads there ──
+# ── every sign-in method ──
 
 ELSEWHERE = f"http://wiki.gatehouse.test/page?q={'x' * 1900}"
 
@@ -168,14 +168,14 @@ def site(keep_app, provider):
     app = keep_app(
         oauth_providers=[provider.settings()], cookie_domain="gatehouse.test", return_hosts=["wiki.gatehouse.test"]
     )
-    for name in ("oauth_clients", "oauth_at_once"):  # What another test left of the provider.
+    for name in ("oauth_clients", "oauth_at_once"):  # Clear the provider of an earlier test.
         app.extensions.pop(name, None)
     return app
 
 
 @pytest.fixture
 def factors(site, clock, provider):
-    """The authenticator app and passkey of somebody who has signed in with the provider and chosen no password."""
+    """The authenticator app and passkey of a user who signed in with the provider and has no password."""
     owner = Browser(site)
     by_provider(owner, provider, "")
     phone, _ = set_up(owner, clock)
@@ -198,7 +198,7 @@ def by_passkey(browser, passkey, purpose, page, **more):
 
 
 @pytest.mark.parametrize("target", [ELSEWHERE, "/account/sessions", "//evil.test", "http://evil.test/"])
-def test_every_way_of_signing_in_leads_where_somebody_was_going(site, clock, provider, factors, target):
+def test_every_sign_in_method_returns_to_the_requested_page(site, clock, provider, factors, target):
     phone, passkey = factors
     with_password = People(site).add("grace@example.com")
     plain = Browser(site).login(with_password, next=target)
@@ -221,7 +221,7 @@ def test_every_way_of_signing_in_leads_where_somebody_was_going(site, clock, pro
     assert [answer.location for answer in answers] == [target if is_ours else "/account"] * 5
 
 
-def test_administrators_sign_in_during_maintenance_in_every_way(site, clock, provider, factors):
+def test_administrators_can_use_every_sign_in_method_during_maintenance(site, clock, provider, factors):
     phone, passkey = factors
     root = People(site).add("grace@example.com", roles=("administrator",))
     member = People(site).add("bob@example.com")
@@ -260,7 +260,7 @@ def later(phone, clock):
     return phone.code()
 
 
-def test_where_somebody_was_going_is_forgotten_once_they_are_there(site, clock, provider, factors):
+def test_requested_page_is_forgotten_after_arrival(site, clock, provider, factors):
     phone, _ = factors
     browser = Browser(site)
     by_code(browser, phone, by_provider(browser, provider, "/account/sessions"))

@@ -1,4 +1,4 @@
-"""Sign-in with a provider: who it says it is, is believed only as far as it can be proved."""
+"""Sign-in with a provider: its claims are accepted only as far as they can be verified."""
 
 import base64
 import hmac
@@ -32,7 +32,7 @@ TO_CONNECT = "/auth/login?next=/account/connections?connect%3D"
 
 @pytest.fixture
 def site(keep_app, provider):
-    """Make an application with this provider; settings of the provider by `acme_...`."""
+    """Create an application with this provider; settings of the provider by `acme_...`."""
 
     def make(*providers, **settings):
         own = {name.removeprefix("acme_"): settings.pop(name) for name in [*settings] if name.startswith("acme_")}
@@ -40,7 +40,7 @@ def site(keep_app, provider):
         for name in (
             "oauth_clients",
             "oauth_at_once",
-        ):  # What another test left: the provider's documents, taken places.
+        ):  # Clear an earlier test's state: documents and occupied slots.
             app.extensions.pop(name, None)
         return app
 
@@ -48,7 +48,7 @@ def site(keep_app, provider):
 
 
 def begin(browser, path=START):
-    """Where the provider's page is."""
+    """Start sign-in; return the provider's URL."""
     answer = browser.get(path)
     assert answer.status_code == 303, answer.text
     return answer.location
@@ -63,7 +63,7 @@ def users(app):
         return {user.email: user for user in db.session.query(User)}
 
 
-def test_a_confirmed_address_gets_an_account_and_comes_back_to_it(site, provider):
+def test_confirmed_address_creates_an_account_and_signs_in_again(site, provider):
     app = site()
     browser = Browser(app)
     answer = sign_in(browser, provider, f"{START}?next=/account/sessions")
@@ -82,7 +82,7 @@ def test_a_confirmed_address_gets_an_account_and_comes_back_to_it(site, provider
 
 
 @pytest.mark.databases("sqlite")
-def test_the_browser_is_sent_with_what_the_standards_ask_for(site, provider):
+def test_authorization_request_follows_the_standards(site, provider):
     browser = Browser(site())
     url = begin(browser)
     asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
@@ -99,7 +99,7 @@ def test_the_browser_is_sent_with_what_the_standards_ask_for(site, provider):
     assert len({asked["state"], asked["nonce"], asked["code_challenge"]}) == 3
 
 
-def test_another_email_of_the_same_subject_is_the_same_account(site, provider):
+def test_changed_email_of_the_same_subject_keeps_the_account(site, provider):
     app = site()
     sign_in(Browser(app), provider)
     provider.people = [ada(email="other@corp.example")]
@@ -109,7 +109,7 @@ def test_another_email_of_the_same_subject_is_the_same_account(site, provider):
         assert db.session.query(OAuthIdentity).one().email == "other@corp.example"
 
 
-def test_a_renamed_provider_keeps_its_connections(site, provider):
+def test_renamed_provider_keeps_its_connections(site, provider):
     sign_in(Browser(site(provider.settings("old"))), provider, "/auth/oauth/old")
     app = site(provider.settings("new"))
     browser = Browser(app)
@@ -118,7 +118,7 @@ def test_a_renamed_provider_keeps_its_connections(site, provider):
     assert "Sign in to New again" in browser.get("/auth/confirm").text
 
 
-# ── what was begun here, once, and for this provider ──
+# ── callbacks are bound to browser, time and provider ──
 
 
 def callback(browser, **values):
@@ -132,7 +132,7 @@ def is_nobody(browser, answer, status=400):
     return True
 
 
-def test_what_was_not_begun_in_this_browser_is_refused(site, provider):
+def test_callback_not_started_in_this_browser_is_refused(site, provider):
     app = site()
     mine, other = Browser(app), Browser(app)
     url = provider.answer(begin(mine))
@@ -145,7 +145,7 @@ def test_what_was_not_begun_in_this_browser_is_refused(site, provider):
     assert not [each for each in provider.asked if each == "POST /token"][1:]
 
 
-def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(site, provider):
+def test_callback_works_once_even_with_a_replayed_cookie(site, provider):
     app = site()
     browser = Browser(app)
     url = provider.answer(begin(browser))
@@ -160,7 +160,7 @@ def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(site, prov
 
 
 @pytest.mark.databases("sqlite")
-def test_it_has_to_be_answered_in_ten_minutes(site, provider, clock):
+def test_callback_expires_after_ten_minutes(site, provider, clock):
     browser = Browser(site())
     url = provider.answer(begin(browser))
     clock.advance(minutes=11)
@@ -168,7 +168,7 @@ def test_it_has_to_be_answered_in_ten_minutes(site, provider, clock):
 
 
 @pytest.mark.databases("sqlite")
-def test_two_tabs_can_be_open(site, provider):
+def test_two_tabs_can_sign_in(site, provider):
     browser = Browser(site())
     first, second = begin(browser), begin(browser)
     assert browser.get(provider.answer(first)).location == "/account"
@@ -176,11 +176,11 @@ def test_two_tabs_can_be_open(site, provider):
     late = browser.get(provider.answer(second))
     assert (late.status_code, late.location) == (302, "/account")
     stranger = Browser(browser.app)
-    assert stranger.get(f"{START}/callback?state=made-up&code=x").status_code == 400
+    assert stranger.get(f"{START}/callback?state=forged&code=x").status_code == 400
 
 
 @pytest.mark.databases("sqlite")
-def test_the_answer_of_one_provider_is_not_taken_for_the_other(site, provider):
+def test_callback_of_another_provider_is_refused(site, provider):
     app = site(provider.settings(), provider.settings("other"))
     browser = Browser(app)
     url = provider.answer(begin(browser, "/auth/oauth/other"))
@@ -189,7 +189,7 @@ def test_the_answer_of_one_provider_is_not_taken_for_the_other(site, provider):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("issuer", [None, "https://evil.example", ""])
-def test_the_answer_has_to_name_its_issuer(site, provider, issuer):
+def test_callback_must_name_the_issuer(site, provider, issuer):
     browser = Browser(site())
     provider.sends_issuer = False
     url = provider.answer(begin(browser)) + ("" if issuer is None else f"&iss={issuer}")
@@ -198,7 +198,7 @@ def test_the_answer_has_to_name_its_issuer(site, provider, issuer):
 
 
 @pytest.mark.databases("sqlite")
-def test_who_says_no_there_is_told_so_here(site, provider):
+def test_denied_consent_is_reported(site, provider):
     browser = Browser(site())
     state = parse_qs(urlsplit(begin(browser, f"{START}?next=/account/email")).query)["state"][0]
     answer = callback(browser, state=state, error="access_denied", error_description="<script>")
@@ -210,11 +210,11 @@ def test_who_says_no_there_is_told_so_here(site, provider):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("path", ["/auth/oauth/nobody", "/auth/oauth/nobody/callback", "/auth/oauth/Acme"])
-def test_an_unknown_provider_is_not_there(site, path):
+def test_unknown_provider_returns_404(site, path):
     assert Browser(site()).get(path).status_code == 404
 
 
-# ── hostile answers ──
+# ── hostile responses ──
 
 
 def forged(key):
@@ -230,17 +230,17 @@ def unsigned(claims, **header):
 
 
 def by_shared_secret(provider, claims):
-    """Signed with the public key, as if it were the secret of an HMAC."""
+    """Sign with the public key as if it were an HMAC secret."""
     begun = unsigned(claims, alg="HS256", kid=provider.key.kid)[:-1]
     return f"{begun}.{in_base64(hmac.digest(provider.key.as_pem(private=False), begun.encode(), 'sha256'))}"
 
 
 WRONG_CLAIMS = {
-    "another audience": {"aud": "somebody else"},
-    "more audiences": {"aud": [CLIENT_ID, "somebody else"], "azp": "somebody else"},
-    "more audiences and no party": {"aud": [CLIENT_ID, "somebody else"]},
-    "others only": {"aud": ["somebody else", "one more"], "azp": CLIENT_ID},
-    "another party": {"azp": "somebody else"},
+    "another audience": {"aud": "someone else"},
+    "more audiences": {"aud": [CLIENT_ID, "someone else"], "azp": "someone else"},
+    "more audiences and no party": {"aud": [CLIENT_ID, "someone else"]},
+    "others only": {"aud": ["someone else", "one more"], "azp": CLIENT_ID},
+    "another party": {"azp": "someone else"},
     "another issuer": {"iss": "https://accounts.google.com"},
     "another nonce": {"nonce": "of another flow"},
     "no nonce": {"nonce": None},
@@ -260,7 +260,7 @@ WRONG_CLAIMS = {
 
 
 @pytest.mark.databases("sqlite")
-def test_a_token_for_several_is_accepted_where_it_was_issued_to_us(site, provider):
+def test_id_token_with_several_audiences_requires_our_azp(site, provider):
     provider.claims = lambda claims: claims | {"aud": ["another", CLIENT_ID, "project-1"], "azp": CLIENT_ID}
     browser = Browser(site())
     assert sign_in(browser, provider).location == "/account"
@@ -285,7 +285,7 @@ def test_user_info_may_be_signed(site, provider, claims):
 
 
 @pytest.mark.databases("sqlite")
-def test_user_info_that_is_not_rightly_signed_or_is_no_json_is_refused_with_the_reason(site, provider, monkeypatch):
+def test_unsigned_or_malformed_user_info_is_refused_with_the_reason(site, provider, monkeypatch):
     reasons = []
     monkeypatch.setattr("app.auth.oauth._log", lambda _, reason: reasons.append(reason))
     provider.claims = without_email
@@ -306,7 +306,7 @@ def test_user_info_that_is_not_rightly_signed_or_is_no_json_is_refused_with_the_
 
 
 @pytest.mark.databases("sqlite")
-def test_google_is_asked_for_a_fresh_proof_in_its_own_words(site, provider):
+def test_google_is_asked_for_a_fresh_sign_in(site, provider):
     google = provider.settings("google", hosts=["127.0.0.1"])
     app = site(google)
     with app.test_request_context():
@@ -317,7 +317,7 @@ def test_google_is_asked_for_a_fresh_proof_in_its_own_words(site, provider):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("secret", ["a+b/c=", "a%41b", "a b&c", "zoë:x"])
-def test_a_client_secret_is_form_encoded(site, provider, secret, monkeypatch):
+def test_client_secret_is_form_encoded(site, provider, secret, monkeypatch):
     headers = {}
     openid._basic(SimpleNamespace(client_id="an id:x", client_secret=secret), "POST", "https://x", headers, "")
     scheme, _, given = headers["Authorization"].partition(" ")
@@ -383,7 +383,7 @@ WRONG_ANSWERS = {
 
 
 @pytest.mark.databases("sqlite")
-def test_wrong_answers_of_the_token_endpoint_are_refused(site, provider):
+def test_wrong_token_responses_are_refused(site, provider):
     browser = Browser(site())
     for what, (status, make) in WRONG_ANSWERS.items():
         provider.token = make
@@ -425,7 +425,7 @@ WRONG_DOCUMENTS = {
         ("http://localhost:1", "http://localhost:2/a", True),
     ],
 )
-def test_a_document_names_hosts_of_the_issuers_domain_or_listed_ones(site, provider, issuer, endpoint, allowed):
+def test_discovery_document_names_only_allowed_hosts(site, provider, issuer, endpoint, allowed):
     provider.documents["/.well-known/openid-configuration"] = lambda d: d | {"authorization_endpoint": endpoint}
     app = site(acme_hosts=["listed.example"])
     with app.test_request_context():
@@ -440,7 +440,7 @@ def test_a_document_names_hosts_of_the_issuers_domain_or_listed_ones(site, provi
 
 
 @pytest.mark.databases("sqlite")
-def test_wrong_documents_lead_nowhere(site, provider):
+def test_invalid_discovery_documents_are_refused(site, provider):
     app = site()
     for what, make in WRONG_DOCUMENTS.items():
         provider.documents["/.well-known/openid-configuration"] = make
@@ -452,14 +452,14 @@ def test_wrong_documents_lead_nowhere(site, provider):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("endpoint", ["token_endpoint", "jwks_uri"])
-def test_a_secret_goes_nowhere_else(site, provider, endpoint):
+def test_client_secret_is_sent_only_to_the_token_endpoint(site, provider, endpoint):
     provider.documents["/.well-known/openid-configuration"] = lambda d: d | {endpoint: "http://169.254.169.254/"}
     browser = Browser(site())
     assert is_nobody(browser, sign_in(browser, provider))
 
 
 @pytest.mark.databases("sqlite")
-def test_a_provider_that_is_away_is_said_so_and_the_rest_goes_on(site, provider):
+def test_unreachable_provider_is_reported_and_other_methods_work(site, provider):
     gone = provider.settings(discovery_url="http://127.0.0.1:9/.well-known/openid-configuration")
     browser = Browser(site(gone))
     answer = browser.get(START)
@@ -470,7 +470,7 @@ def test_a_provider_that_is_away_is_said_so_and_the_rest_goes_on(site, provider)
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("slow", ["headers", "body"])
-def test_an_exchange_has_one_deadline_however_slowly_the_provider_answers(site, provider, monkeypatch, slow):
+def test_exchange_has_one_deadline_with_a_slow_provider(site, provider, monkeypatch, slow):
     monkeypatch.setattr("app.openid.WHOLE_SECONDS", 0.3)
     document = json.dumps({"issuer": "?", "authorization_endpoint": f"{provider.url}/authorize"})
     with slow_server(document, slow=slow) as url:
@@ -480,7 +480,7 @@ def test_an_exchange_has_one_deadline_however_slowly_the_provider_answers(site, 
 
 
 @pytest.mark.databases("sqlite")
-def test_a_slow_provider_holds_up_only_some(site, provider, monkeypatch):
+def test_slow_provider_blocks_a_limited_number_of_requests(site, provider, monkeypatch):
     monkeypatch.setattr("app.openid.WAIT_SECONDS", 0.01)
     app = site()
     browser = Browser(app)
@@ -492,7 +492,7 @@ def test_a_slow_provider_holds_up_only_some(site, provider, monkeypatch):
 
 
 @pytest.mark.databases("sqlite")
-def test_new_keys_are_fetched_when_a_token_names_one(site, provider, monkeypatch):
+def test_new_signing_keys_are_fetched_on_demand(site, provider, monkeypatch):
     monkeypatch.setattr("app.openid.KEYS_AGAIN_SECONDS", 0)
     app = site()
     assert sign_in(Browser(app), provider).location == "/account"
@@ -503,12 +503,12 @@ def test_new_keys_are_fetched_when_a_token_names_one(site, provider, monkeypatch
     assert provider.asked == ["POST /authorize", "POST /token"]
 
 
-# ── whose account it is ──
+# ── accounts ──
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("verified", [False, None, "yes", 1])
-def test_an_address_that_the_provider_has_not_confirmed_is_not_believed(site, provider, verified):
+def test_unverified_provider_address_is_not_trusted(site, provider, verified):
     app = site()
     provider.people = [ada(email_verified=verified)]
     browser = Browser(app)
@@ -519,14 +519,14 @@ def test_an_address_that_the_provider_has_not_confirmed_is_not_believed(site, pr
 
 
 @pytest.mark.databases("sqlite")
-def test_where_the_operator_trusts_the_provider_its_addresses_count(site, provider):
+def test_trusted_providers_addresses_count_as_verified(site, provider):
     app = site(acme_trust_email=True)
     provider.people = [ada(email_verified=None)]
     assert sign_in(Browser(app), provider).location == "/account"
 
 
 @pytest.mark.databases("sqlite")
-def test_an_address_that_would_have_to_be_changed_is_none(site, provider):
+def test_address_that_needs_normalization_is_not_used(site, provider):
     app = site()
     for email in ("\uff41da@corp.example", "ada@corp.ex\u00e4mple", "ada", 7, "", "a b@corp.example"):
         provider.people = [ada(email=email)]
@@ -535,10 +535,10 @@ def test_an_address_that_would_have_to_be_changed_is_none(site, provider):
 
 
 @pytest.mark.databases("sqlite")
-def test_what_only_the_user_info_says_counts_if_it_is_theirs(site, provider):
+def test_user_info_counts_only_for_the_same_subject(site, provider):
     app = site()
     provider.claims = lambda claims: {name: value for name, value in claims.items() if not name.startswith("email")}
-    provider.documents["/userinfo"] = lambda person: person | {"sub": "somebody else"}
+    provider.documents["/userinfo"] = lambda person: person | {"sub": "someone else"}
     browser = Browser(app)
     assert is_nobody(browser, sign_in(browser, provider))
     provider.documents.clear()
@@ -546,7 +546,7 @@ def test_what_only_the_user_info_says_counts_if_it_is_theirs(site, provider):
     assert [*users(app)] == ["ada@corp.example"]
 
 
-def test_an_account_with_that_address_is_connected_only_by_its_owner(site, provider, clock):
+def test_existing_account_is_connected_only_by_its_owner(site, provider, clock):
     app = site()
     owner = People(app).add("ada@corp.example")
     browser = Browser(app)
@@ -557,7 +557,7 @@ def test_an_account_with_that_address_is_connected_only_by_its_owner(site, provi
     with app.app_context():
         assert db.session.query(OAuthIdentity).all() == []
 
-    # The owner proves it with their password, and then says yes.
+    # The owner confirms with the password, then agrees.
     back = browser.login(owner, next=next_of(answer))
     assert back.location == next_of(answer)
     offered = browser.page(back.location).text("section.card")
@@ -580,8 +580,8 @@ def next_of(answer):
 
 
 @pytest.mark.parametrize("wanted", ["", "/account/connections", "/account/sessions"])
-def test_what_somebody_else_has_left_is_not_offered_to_who_signs_in_next(site, provider, wanted):
-    """A stranger comes back from their provider in a shared browser and walks off."""
+def test_pending_identity_is_not_offered_to_the_next_user(site, provider, wanted):
+    """A stranger returns from their provider in a shared browser and leaves."""
     app = site(registration="closed")
     victim = People(app).add("victim@example.com")
     shared = Browser(app)
@@ -594,7 +594,7 @@ def test_what_somebody_else_has_left_is_not_offered_to_who_signs_in_next(site, p
         assert db.session.query(OAuthIdentity).all() == []
 
 
-def test_what_waits_to_be_connected_survives_the_second_step(site, provider, clock):
+def test_pending_identity_survives_the_second_step(site, provider, clock):
     app = site()
     owner = People(app).add("ada@corp.example")
     browser = Browser(app)
@@ -607,7 +607,7 @@ def test_what_waits_to_be_connected_survives_the_second_step(site, provider, clo
     assert "Acme has just confirmed Ada (ada@corp.example)" in browser.page(wanted).text("section.card")
 
 
-def test_what_waits_to_be_connected_is_forgotten_soon(site, provider, clock):
+def test_pending_identity_expires(site, provider, clock):
     app = site()
     owner = People(app).add("ada@corp.example")
     browser = Browser(app)
@@ -619,8 +619,8 @@ def test_what_waits_to_be_connected_is_forgotten_soon(site, provider, clock):
     assert sign_in(Browser(app), provider).location != "/account"
 
 
-def test_somebody_elses_unconfirmed_account_starts_anew(site, provider):
-    """A stranger registers with the victim's address and waits for them to come in with their provider."""
+def test_unconfirmed_account_of_a_stranger_is_replaced(site, provider):
+    """A stranger signs up with the victim's address and waits for the victim to sign in with their provider."""
     app = site()
     stranger = Browser(app)
     stranger.register("ada@corp.example", "the stranger's password", name="Stranger")
@@ -633,7 +633,7 @@ def test_somebody_elses_unconfirmed_account_starts_anew(site, provider):
 
 
 @pytest.mark.parametrize("mode", ["invite", "closed"])
-def test_sign_up_obeys_registration(site, provider, mode):
+def test_provider_sign_up_follows_the_registration_setting(site, provider, mode):
     app = site(registration=mode)
     browser = Browser(app)
     answer = sign_in(browser, provider)
@@ -642,7 +642,7 @@ def test_sign_up_obeys_registration(site, provider, mode):
     assert users(app) == {}
 
 
-def test_who_was_invited_comes_in_with_their_provider(site, provider):
+def test_invited_user_signs_in_with_a_provider(site, provider):
     app = site(registration="invite")
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=OPERATOR)
@@ -658,7 +658,7 @@ def test_who_was_invited_comes_in_with_their_provider(site, provider):
 @pytest.mark.parametrize(
     "email", ["ada@sub.corp.example", "ada@corp.example.evil.test", "ada@evilcorp.example", "ada@evil.test"]
 )
-def test_the_list_of_domains_is_exact(site, provider, email):
+def test_domain_list_is_exact(site, provider, email):
     app = site(acme_email_domains="Corp.example")
     provider.people = [ada(email=email), ada(email_verified=False), ada()]
     for person in (0, 1):
@@ -668,7 +668,7 @@ def test_the_list_of_domains_is_exact(site, provider, email):
 
 
 @pytest.mark.parametrize("act", ["deactivate", "delete"])
-def test_an_account_that_may_not_sign_in_may_not_this_way_either(site, provider, act):
+def test_inactive_account_cannot_sign_in_with_a_provider(site, provider, act):
     app = site()
     sign_in(Browser(app), provider)
     with app.app_context(), unit_of_work() as work:
@@ -680,7 +680,7 @@ def test_an_account_that_may_not_sign_in_may_not_this_way_either(site, provider,
     assert is_nobody(browser, sign_in(browser, provider), 403)
 
 
-def test_who_closed_their_account_undoes_that_by_signing_in(site, provider):
+def test_closed_account_is_restored_by_provider_sign_in(site, provider):
     app = site()
     browser = Browser(app)
     sign_in(browser, provider)
@@ -694,11 +694,11 @@ def users_id(app):
     return users(app)["ada@corp.example"].id
 
 
-# ── providers with ways of their own ──
+# ── providers with special rules ──
 
 
 def at_github(monkeypatch, provider, user, emails):
-    """GitHub, as it answers, at the local provider's address."""
+    """Respond like GitHub, at the local provider's URL."""
     known = {
         "issuer": provider.url,
         "authorization_endpoint": f"{provider.url}/authorize",
@@ -718,7 +718,7 @@ OTHER = {"email": "other@corp.example", "primary": False, "verified": True}
 
 
 @pytest.mark.databases("sqlite")
-def test_github_is_asked_who_it_is_and_which_address_is_confirmed(site, provider, monkeypatch):
+def test_github_user_and_confirmed_address_are_requested(site, provider, monkeypatch):
     app = site(GITHUB)
     at_github(monkeypatch, provider, OCTOCAT, [OTHER, MAIN])
     browser = Browser(app)
@@ -746,7 +746,7 @@ UNCLEAR = [
 
 
 @pytest.mark.databases("sqlite")
-def test_what_github_does_not_say_is_not_guessed(site, provider, monkeypatch):
+def test_missing_github_data_is_not_guessed(site, provider, monkeypatch):
     browser = Browser(site(GITHUB))
     for user, emails in UNCLEAR:
         at_github(monkeypatch, provider, user, emails)
@@ -770,7 +770,7 @@ TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
         ({"tid": TENANT, "iss": "{url}/{tenantid}/v2.0"}, 400),
     ],
 )
-def test_microsoft_s_issuer_is_that_of_the_token_s_tenant(site, provider, monkeypatch, claims, status):
+def test_microsoft_issuer_is_that_of_the_tokens_tenant(site, provider, monkeypatch, claims, status):
     monkeypatch.setattr("app.openid.MICROSOFT", f"{provider.url}/")
     provider.documents["/.well-known/openid-configuration"] = lambda d: (
         d
@@ -790,7 +790,7 @@ def test_microsoft_s_issuer_is_that_of_the_token_s_tenant(site, provider, monkey
 # ── connections ──
 
 
-def test_an_identity_of_another_account_is_not_moved(site, provider):
+def test_identity_of_another_account_is_not_moved(site, provider):
     app = site()
     sign_in(Browser(app), provider)
     grace = People(app).add("grace@example.com")
@@ -798,12 +798,12 @@ def test_an_identity_of_another_account_is_not_moved(site, provider):
     browser.sign_in(grace)
     answer = sign_in(browser, provider)
     assert "connected to another account" in browser.get(answer.location).text
-    assert browser.page("/account").text  # She is still herself.
+    assert browser.page("/account").text  # She is still the same user.
     assert "grace@example.com" in browser.get("/account").text
 
 
 @pytest.mark.databases("sqlite")
-def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(site, provider):
+def test_connecting_needs_a_click_on_our_page(site, provider):
     app = site()
     grace = People(app).add("grace@example.com")
     browser = Browser(app)
@@ -819,7 +819,7 @@ def test_connecting_takes_a_click_here_because_somebody_else_may_have_led_there(
 
 
 @pytest.mark.databases("sqlite")
-def test_there_is_a_most(site, provider, monkeypatch):
+def test_number_of_connections_is_limited(site, provider, monkeypatch):
     monkeypatch.setattr("app.services.connections.MAX_CONNECTIONS", 0)
     app = site()
     browser = Browser(app)
@@ -834,7 +834,7 @@ def connection_of(app):
         return db.session.query(OAuthIdentity).one().id
 
 
-def test_the_last_way_in_stays(site, provider):
+def test_last_sign_in_method_cannot_be_disconnected(site, provider):
     app = site()
     browser = Browser(app)
     sign_in(browser, provider)
@@ -853,7 +853,7 @@ def test_the_last_way_in_stays(site, provider):
 
 
 @pytest.mark.databases("sqlite")
-def test_nobody_disconnects_what_is_somebody_elses(site, provider):
+def test_connection_of_another_user_cannot_be_removed(site, provider):
     app = site()
     sign_in(Browser(app), provider)
     browser = Browser(app)
@@ -862,7 +862,7 @@ def test_nobody_disconnects_what_is_somebody_elses(site, provider):
     assert connection_of(app)
 
 
-def test_who_has_no_password_confirms_at_the_provider(site, provider, clock):
+def test_user_without_a_password_confirms_with_the_provider(site, provider, clock):
     app = site()
     browser = Browser(app)
     sign_in(browser, provider)
@@ -879,19 +879,19 @@ def test_who_has_no_password_confirms_at_the_provider(site, provider, clock):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_stale_proof_and_somebody_elses_confirm_nothing(site, provider, clock):
+def test_stale_or_foreign_provider_sign_in_confirms_nothing(site, provider, clock):
     app = site()
     browser = Browser(app)
     sign_in(browser, provider)
     clock.advance(minutes=11)
-    for person in (ada(auth_time=int(clock().timestamp()) - 600), ada(sub="somebody else")):
+    for person in (ada(auth_time=int(clock().timestamp()) - 600), ada(sub="someone else")):
         provider.people = [person]
         assert sign_in(browser, provider, f"{START}?for=confirm&next=/account/email").status_code == 403
         assert browser.get("/account/email").status_code == 302
 
 
 @pytest.mark.databases("sqlite")
-def test_who_has_a_password_confirms_with_it(site, provider, clock):
+def test_user_with_a_password_confirms_with_it(site, provider, clock):
     app = site()
     owner = People(app).add("ada@corp.example")
     browser = Browser(app)
@@ -903,7 +903,7 @@ def test_who_has_a_password_confirms_with_it(site, provider, clock):
     assert browser.get("/account/email").status_code == 302
 
 
-def test_an_undone_change_of_address_disconnects_what_a_thief_may_have_connected(site, provider):
+def test_undone_email_change_disconnects_later_connections(site, provider):
     app = site()
     owner = People(app).add("owner@example.com")
     thief = Browser(app)
@@ -924,7 +924,7 @@ def test_an_undone_change_of_address_disconnects_what_a_thief_may_have_connected
 
 
 @pytest.mark.databases("sqlite")
-def test_the_sign_in_page_shows_the_providers_and_which_was_used_last(site, provider):
+def test_sign_in_page_shows_providers_and_the_last_used(site, provider):
     app = site()
     browser = Browser(app)
     page = browser.get("/auth/login?next=/account/sessions").text
@@ -938,7 +938,7 @@ def test_the_sign_in_page_shows_the_providers_and_which_was_used_last(site, prov
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("wanted", ["//evil.test", "https://evil.test/", "/account/" + "x" * 8000, "/nowhere"])
-def test_the_way_back_is_only_to_this_site(site, provider, wanted):
+def test_return_page_is_only_on_this_site(site, provider, wanted):
     browser = Browser(site())
     answer = browser.send("GET", START, query_string={"next": wanted})
     assert max(len(each) for each in answer.headers.getlist("Set-Cookie")) < 4096
@@ -946,7 +946,7 @@ def test_the_way_back_is_only_to_this_site(site, provider, wanted):
 
 
 @pytest.mark.databases("sqlite")
-def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog):
+def test_only_the_identity_of_the_provider_is_stored(site, provider, caplog):
     app = site()
     seen = []
     provider.token = lambda token: seen.append(token["access_token"]) or token
@@ -959,7 +959,7 @@ def test_nothing_of_the_provider_stays_but_who_it_is(site, provider, caplog):
 
 
 @pytest.mark.databases("sqlite")
-def test_another_site_begins_no_sign_in(site, provider):
+def test_cross_site_request_cannot_start_sign_in(site, provider):
     browser = Browser(site())
     answer = browser.get(f"{START}?next=/account/sessions", headers={"Sec-Fetch-Site": "cross-site"})
     assert (answer.status_code, answer.location) == (303, "/auth/login?next=/account/sessions")
@@ -968,7 +968,7 @@ def test_another_site_begins_no_sign_in(site, provider):
 
 
 @pytest.mark.databases("sqlite")
-def test_begun_too_often_is_too_often(site):
+def test_provider_sign_in_is_rate_limited(site):
     app = site(limit_scale=1, limit_login="2 per hour")
     browser = Browser(app)
     assert [browser.get(START).status_code for _ in range(3)] == [303, 303, 429]

@@ -1,4 +1,4 @@
-"""A database of November 2026, upgraded: what people had in their hands then still works."""
+"""A database of November 2026, upgraded: existing credentials and links still work."""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ NEW_PASSWORD = "seven lamps at dusk"
 
 
 class Upgraded:
-    """The application on that database, and what was known of it; it is still the same minute."""
+    """The application on that database and the values known then; it is still the same minute."""
 
     def __init__(self, app, known, clock):
         self.app, self.known, self.clock = app, known, clock
@@ -47,10 +47,10 @@ class Upgraded:
         return json.loads(self.flask("users", "show", email, "--json"))["roles"]
 
     def browser_with_the_old_cookie(self):
-        """Grace's browser of then."""
+        """Grace's browser with her old cookie."""
         signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
         browser = Browser(self.app)
-        # The signature's own age, of real time, is left out.
+        # The age of the signature, in real time, is ignored.
         with browser.http.session_transaction(base_url="http://gatehouse.test") as session:
             session.update(signer.loads(self.known["session_cookie"]))
             assert session[TOKEN]
@@ -67,7 +67,7 @@ def old(make_app, database_url, tmp_path):
     return old
 
 
-def test_the_schema_reaches_the_newest_revision_and_the_audit_log_verifies(old):
+def test_schema_reaches_the_newest_revision_and_the_audit_log_verifies(old):
     with old.app.app_context():
         assert current_revision() == newest_revision()
     old.flask("audit", "verify")
@@ -82,7 +82,7 @@ def test_sessions_tokens_and_keys_still_work(old):
     assert Program(old.app, token=old.known["api_key"]).get("/users").status_code == 200
 
 
-def test_people_sign_in_with_password_code_recovery_code_and_passkey(old):
+def test_password_code_recovery_code_and_passkey_still_sign_in(old):
     for code in (App(old.known["totp_seed"], old.clock).code(steps=1), old.known["recovery_codes"][3]):
         browser = Browser(old.app)
         assert browser.login(old.person("ada")).location == "/auth/two-factor"
@@ -98,7 +98,7 @@ def test_people_sign_in_with_password_code_recovery_code_and_passkey(old):
     assert browser.is_signed_in()
 
 
-def test_links_in_mails_still_work(old):
+def test_links_in_emails_still_work(old):
     browser = old.browser_with_the_old_cookie()
     confirm = browser.get(browser.get(old.known["email_change"]).location).location
     assert browser.post(confirm, {"password": old.known["password"]}).location == "/auth/confirm-email-change"
@@ -117,11 +117,11 @@ def test_links_in_mails_still_work(old):
     assert old.roles("eve@example.com") == ["manager"]
 
     assert Browser(old.app).reset_password(old.known["reset"], NEW_PASSWORD).status_code == 302
-    # Bob has a passkey, so that his new password is the first of two steps.
+    # Bob has a passkey, so his new password is the first of two steps.
     assert Browser(old.app).login("bob@example.com", NEW_PASSWORD).location == "/auth/two-factor"
 
 
-def test_waiting_jobs_run_and_dead_ones_can_be_retried(old):
+def test_waiting_jobs_run_and_dead_jobs_can_be_retried(old):
     mailbox = Mailbox(old.app)
     assert (
         Browser(old.app).verify_email(mailbox.last_to("waiting@example.com").link, old.known["password"]).status_code
@@ -134,7 +134,7 @@ def test_waiting_jobs_run_and_dead_ones_can_be_retried(old):
         assert {job.state for job in there} == {JobState.DONE}
 
 
-def test_api_keys_keep_reading_their_owners_account_and_the_owner_is_told(old):
+def test_api_keys_still_read_their_owners_account_and_the_owner_is_notified(old):
     program = Program(old.app, token=old.known["api_key"])
     assert program.get("/users/me").status_code == 200
     assert program.get("/sessions").status_code == 200
@@ -148,7 +148,7 @@ def test_api_keys_keep_reading_their_owners_account_and_the_owner_is_told(old):
     assert told.count("Your Gatehouse API keys can do less") == 1
 
 
-def test_a_checked_import_can_be_started(old):
+def test_checked_import_can_be_started(old):
     browser = old.browser_with_the_old_cookie()
     answer = browser.post(f"{old.known['import_page']}/start", page=old.known["import_page"])
     assert answer.status_code == 302, answer.text

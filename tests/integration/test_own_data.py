@@ -1,4 +1,4 @@
-"""One's own data: a copy of everything, and deleting the account."""
+"""Own data: a copy of everything, and closing the account."""
 
 import csv
 import gc
@@ -47,7 +47,7 @@ def user(app, person):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_everything_is_downloaded_as_json_and_as_tables(app, signed_in, ada, admin, mailbox):
+def test_own_data_is_downloaded_as_json_and_csv(app, signed_in, ada, admin, mailbox):
     Program(app).login(ada).post("/api-keys", {"name": "Reporter"})
     signed_in.post("/account", {"name": "=1+1"})
     assert "We're preparing your data" in signed_in.page(signed_in.post(f"{DATA}/copy", {}, page=DATA).location).text(
@@ -73,7 +73,7 @@ def test_everything_is_downloaded_as_json_and_as_tables(app, signed_in, ada, adm
         assert secret not in everything.replace(b"only as hashes", b""), secret
 
 
-def test_a_mail_that_is_put_off_is_sent_later_with_the_same_copy(make_app, smtp_server, clock):
+def test_deferred_email_is_sent_later_with_the_same_copy(make_app, smtp_server, clock):
     app = make_app(mail_url=smtp_server.url)
     ada, browser = People(app).add("ada@example.com"), Browser(app)
     browser.sign_in(ada)
@@ -87,7 +87,7 @@ def test_a_mail_that_is_put_off_is_sent_later_with_the_same_copy(make_app, smtp_
     assert copy_of(browser).namelist()
 
 
-def test_where_an_administrator_acted_from_stays_theirs(app, signed_in, ada, admin, new_browser):
+def test_administrators_addresses_are_not_in_the_copy(app, signed_in, ada, admin, new_browser):
     grace = new_browser(address="198.51.100.77")
     grace.sign_in(admin)
     page = f"/users/{ada.id}"
@@ -101,7 +101,7 @@ def test_where_an_administrator_acted_from_stays_theirs(app, signed_in, ada, adm
     assert b"198.51.100.77" not in archive.read("events.csv")
 
 
-def test_a_copy_is_its_owners_replaces_the_one_before_and_expires(app, signed_in, ada, admin, new_browser, clock):
+def test_copy_belongs_to_its_owner_replaces_the_earlier_one_and_expires(app, signed_in, ada, admin, new_browser, clock):
     for _ in range(2):
         signed_in.post(f"{DATA}/copy", {}, page=DATA)
     work_off(app)
@@ -119,7 +119,7 @@ def test_a_copy_is_its_owners_replaces_the_one_before_and_expires(app, signed_in
         assert db.session.scalar(select(func.count()).select_from(StoredFile)) == 0
 
 
-def test_a_copy_is_asked_for_and_downloaded_only_after_confirming(signed_in, clock):
+def test_copy_requires_confirmation_to_request_and_download(signed_in, clock):
     clock.advance(hours=1)
     for answer in (signed_in.get(f"{DATA}/download"), signed_in.post(f"{DATA}/copy", {}, page=DATA)):
         assert answer.status_code == 302
@@ -127,14 +127,14 @@ def test_a_copy_is_asked_for_and_downloaded_only_after_confirming(signed_in, clo
     assert signed_in.get(DATA).status_code == 200
 
 
-# ── deleting the account ──
+# ── closing the account ──
 
 
 def delete(browser):
     return browser.post(CLOSE, {})
 
 
-def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_browser, mailbox, clock):
+def test_deleted_account_is_restored_by_signing_in(app, signed_in, ada, new_browser, mailbox, clock):
     key = Program(app).login(ada).post("/api-keys", {"name": "Reporter"}).json["data"]["key"]
     other = new_browser()
     other.sign_in(ada)
@@ -163,7 +163,7 @@ def test_a_deleted_account_comes_back_by_signing_in(app, signed_in, ada, new_bro
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_after_two_weeks_everything_is_erased_but_the_proof_that_it_was(app, signed_in, ada, admin, mailbox, clock):
+def test_everything_is_erased_after_two_weeks_except_the_record_of_it(app, signed_in, ada, admin, mailbox, clock):
     delete(signed_in)
     clock.advance(days=14, minutes=1)
     enqueue(app, EndExpiredSuspensions())
@@ -177,7 +177,7 @@ def test_after_two_weeks_everything_is_erased_but_the_proof_that_it_was(app, sig
         assert ada.email not in str([vars(detail) for detail in details])
 
 
-def test_an_administrators_deletion_is_not_undone_by_signing_in(app, ada, new_browser):
+def test_deletion_by_an_administrator_is_not_undone_by_signing_in(app, ada, new_browser):
     with app.app_context(), unit_of_work() as work:
         work.users.delete(work.users.get(ada.id, lock=True), by=OPERATOR)
 
@@ -185,7 +185,7 @@ def test_an_administrators_deletion_is_not_undone_by_signing_in(app, ada, new_br
     assert user(app, ada).deleted_at is not None
 
 
-def test_the_last_administrator_stays(client, admin, app):
+def test_last_administrator_cannot_close_the_account(client, admin, app):
     client.sign_in(admin)
     answer = delete(client)
 
@@ -194,7 +194,7 @@ def test_the_last_administrator_stays(client, admin, app):
     assert user(app, admin).is_active
 
 
-def test_an_imported_row_of_somebody_who_is_erased_names_nobody(app, signed_in, ada, clock):
+def test_import_rows_of_an_erased_user_contain_no_personal_data(app, signed_in, ada, clock):
     with app.app_context(), unit_of_work() as work:
         file = work.files.create_file(name="p.csv", owner_id=None, lives=work.lifetimes.finished_job)
         work.files.append(file.id, 0, f"email,name\n{ada.email},Ada King\n".encode())
@@ -211,7 +211,7 @@ def test_an_imported_row_of_somebody_who_is_erased_names_nobody(app, signed_in, 
 
 
 @pytest.mark.parametrize("path", [DATA, CLOSE, f"{DATA}/download"])
-def test_nobody_does_this_for_somebody_else(app, client, ada, admin, path):
+def test_own_data_pages_are_for_the_owner_only(app, client, ada, admin, path):
     client.sign_in(admin)
     client.post(f"/users/{ada.id}/impersonate", {"reason": "to see what they see"})
 
@@ -219,8 +219,8 @@ def test_nobody_does_this_for_somebody_else(app, client, ada, admin, path):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_copy_of_many_events_is_written_a_few_rows_at_a_time(app, client, ada, monkeypatch):
-    """However long the history is, a worker holds only some rows of it."""
+def test_copy_of_many_events_is_written_in_batches(app, client, ada, monkeypatch):
+    """A worker holds only some rows, however long the history."""
     client.login(ada)
     with app.app_context(), unit_of_work() as work:
         work.audit.record_all("user.renamed", [(ada.id, {"before": "x" * 200, "after": str(n)}) for n in range(6000)])
@@ -244,7 +244,7 @@ def test_copy_of_many_events_is_written_a_few_rows_at_a_time(app, client, ada, m
     assert max(at_once) <= 3 * own_data.ROWS_AT_ONCE
 
 
-def test_copy_that_was_asked_for_again_meanwhile_is_pointless(app, client, ada, monkeypatch):
+def test_outdated_copy_job_does_nothing(app, client, ada, monkeypatch):
     client.login(ada)
     client.post("/account/data/copy", {}, page="/account/data")
     with app.app_context(), unit_of_work() as work:
@@ -259,7 +259,7 @@ def gone(*_):
     raise IntegrityError("INSERT", {}, Exception("the file is gone"))
 
 
-def test_activity_hides_from_where_an_administrator_acted(app, client, ada, admin):
+def test_activity_hides_the_administrators_address(app, client, ada, admin):
     helper = Browser(app, address="198.51.100.77")
     helper.login(admin)
     helper.post(f"/users/{ada.id}/end-sessions")

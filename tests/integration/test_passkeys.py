@@ -1,4 +1,4 @@
-"""Passkeys: as the only step of a sign-in, as its second step, and to confirm."""
+"""Passkeys: to sign in, as the second step, and to confirm."""
 
 import json
 
@@ -19,7 +19,7 @@ ADD = f"{SECURITY}/passkeys"
 
 @pytest.fixture
 def own(app, ada):
-    """Ada's browser, signed in just now."""
+    """Ada's browser with a recent sign-in."""
     browser = Browser(app)
     browser.sign_in(ada)
     return browser
@@ -36,7 +36,7 @@ def stored(app, **which):
 
 
 def sign_in(browser, passkey, **how):
-    """On the sign-in page, with the browser's passkey."""
+    """Sign in on the sign-in page with the browser's passkey."""
     options = passkey_options(browser.get("/auth/login").text)
     return send(browser, passkey.get(options, **how))
 
@@ -56,7 +56,7 @@ def is_refused(browser, answer):
 # ── adding ──
 
 
-def test_a_passkey_signs_in_without_a_name_and_a_password(app, own, ada, mailbox):
+def test_passkey_signs_in_without_email_and_password(app, own, ada, mailbox):
     passkey, codes = add_passkey(own)
     assert len(set(codes)) == 10
     assert "passkey was added" in mailbox.last_to(ada.email).text
@@ -70,11 +70,11 @@ def test_a_passkey_signs_in_without_a_name_and_a_password(app, own, ada, mailbox
 
 
 @pytest.mark.databases("sqlite")
-def test_the_browser_is_asked_for_what_the_standard_says(own, ada, passkey):
+def test_browser_gets_the_options_of_the_standard(own, ada, passkey):
     options = passkey_options(own.get(ADD).text)
     assert options["rp"] == {"id": "gatehouse.test", "name": "Gatehouse"}
     assert (options["user"]["name"], options["attestation"]) == (ada.email, "none")
-    assert len(options["challenge"]) == 58  # 43 characters that hold 256 bits.
+    assert len(options["challenge"]) == 58  # 43 characters encode 256 bits.
     assert options["excludeCredentials"] == [{"type": "public-key", "id": encoded(passkey.id)}]
     asked = passkey_options(own.get("/auth/confirm").text)
     assert [each["id"] for each in asked["allowCredentials"]] == [encoded(passkey.id)]
@@ -82,7 +82,7 @@ def test_the_browser_is_asked_for_what_the_standard_says(own, ada, passkey):
     assert (at_sign_in["allowCredentials"], at_sign_in["userVerification"]) == ([], "required")
 
 
-def test_the_first_passkey_ends_other_sessions_and_is_asked_for_after_the_password(app, own, ada):
+def test_first_passkey_ends_other_sessions_and_becomes_the_second_factor(app, own, ada):
     other, program = Browser(app), Program(app).login(ada)
     other.sign_in(ada)
     add_passkey(own)
@@ -94,7 +94,7 @@ def test_the_first_passkey_ends_other_sessions_and_is_asked_for_after_the_passwo
     assert refused.json["errors"][0]["code"] == "two_factor_required"
 
 
-def test_a_passkey_is_added_once(app, own, ada, passkey, people):
+def test_passkey_is_added_once(app, own, ada, passkey, people):
     page = own.get(ADD).text
     again = {"name": "Again", "credential": passkey.create(passkey_options(page))}
     assert own.post(ADD, again, page="/account").status_code == 422
@@ -107,14 +107,14 @@ def test_a_passkey_is_added_once(app, own, ada, passkey, people):
 
 
 @pytest.mark.databases("sqlite")
-def test_there_is_a_most(app, own, monkeypatch):
+def test_number_of_passkeys_is_limited(app, own, monkeypatch):
     monkeypatch.setattr("app.services.factors.MAX_PASSKEYS", 1)
     add_passkey(own)
     second = Passkey().create(passkey_options(own.get(ADD).text))
     assert "maximum number of passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text
 
 
-def test_adding_wants_a_fresh_confirmation_and_a_challenge_of_this_person(app, own, people, clock):
+def test_adding_requires_a_fresh_confirmation_and_ones_own_challenge(app, own, people, clock):
     other = Browser(app)
     other.sign_in(people.add("grace@example.com"))
     passkey = Passkey()
@@ -138,7 +138,7 @@ WRONG_CLIENTS = {
 
 
 @pytest.mark.databases("sqlite")
-def test_a_wrong_answer_adds_nothing(app, own):
+def test_invalid_attestation_adds_nothing(app, own):
     for what, client in WRONG_CLIENTS.items():
         credential = Passkey().create(passkey_options(own.get(ADD).text), **client)
         answer = own.post(ADD, {"name": "x", "credential": credential}, page="/account")
@@ -159,7 +159,7 @@ NONSENSE = [
 
 
 @pytest.mark.databases("sqlite")
-def test_what_is_no_answer_is_refused(app, own):
+def test_malformed_response_is_refused(app, own):
     browser = Browser(app)
     for credential in [*NONSENSE, '"\\ud800"']:
         answer = own.post(ADD, {"name": "x", "credential": credential}, page="/account")
@@ -170,7 +170,7 @@ def test_what_is_no_answer_is_refused(app, own):
 # ── signing in ──
 
 
-def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(app, passkey):
+def test_response_works_once_even_with_a_replayed_cookie(app, passkey):
     browser = Browser(app)
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     browser.get("/auth/login")
@@ -181,7 +181,7 @@ def test_an_answer_counts_once_even_with_the_cookie_that_it_came_with(app, passk
     assert is_refused(thief, send(thief, credential))
 
 
-def test_a_challenge_is_of_one_browser_one_purpose_and_ten_minutes(app, own, ada, passkey, clock):
+def test_challenge_is_bound_to_browser_purpose_and_ten_minutes(app, own, ada, passkey, clock):
     browser, other = Browser(app), Browser(app)
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     other.get("/auth/login")
@@ -189,7 +189,7 @@ def test_a_challenge_is_of_one_browser_one_purpose_and_ten_minutes(app, own, ada
     halfway = Browser(app)
     halfway.login(ada)
     second = passkey.get(passkey_options(halfway.get("/auth/two-factor").text))
-    assert is_refused(halfway, send(halfway, second))  # As a first factor it was not asked for.
+    assert is_refused(halfway, send(halfway, second))  # As a first factor it was not requested.
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     clock.advance(minutes=11)
     assert is_refused(browser, send(browser, credential))
@@ -203,14 +203,14 @@ def test_challenges_are_random(app):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_wrong_answer_signs_nobody_in(app, passkey):
+def test_invalid_assertion_signs_no_one_in(app, passkey):
     browser = Browser(app)
     for what, client in (WRONG_CLIENTS | {"another act": {"type": "webauthn.create"}}).items():
         assert is_refused(browser, sign_in(browser, passkey, **client)), what
 
 
 @pytest.mark.databases("sqlite")
-def test_another_key_under_the_same_id_signs_nobody_in(app, passkey):
+def test_another_key_with_the_same_id_is_refused(app, passkey):
     forged = Passkey()
     forged.id, forged.user_handle = passkey.id, passkey.user_handle
     browser = Browser(app)
@@ -218,13 +218,13 @@ def test_another_key_under_the_same_id_signs_nobody_in(app, passkey):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_passkey_that_says_it_is_somebody_elses_is_refused(app, passkey):
+def test_passkey_with_another_user_handle_is_refused(app, passkey):
     browser = Browser(app)
-    assert is_refused(browser, sign_in(browser, passkey, handle=encoded(b"somebody else")))
+    assert is_refused(browser, sign_in(browser, passkey, handle=encoded(b"someone else")))
 
 
 @pytest.mark.databases("sqlite")
-def test_an_unknown_passkey_is_said_to_be_so(app):
+def test_unknown_passkey_is_reported(app):
     stranger = Passkey()
     stranger.user_handle = ""
     browser = Browser(app)
@@ -232,7 +232,7 @@ def test_an_unknown_passkey_is_said_to_be_so(app):
     assert "don&#39;t know that passkey" in browser.get(answer.location).text
 
 
-def test_a_device_that_does_not_verify_its_user_is_a_second_factor_only(app, own, ada):
+def test_passkey_without_user_verification_is_a_second_factor_only(app, own, ada):
     key, _ = add_passkey(own, Passkey(verifies=False))
     browser = Browser(app)
     assert is_refused(browser, sign_in(browser, key))
@@ -245,7 +245,7 @@ def test_a_device_that_does_not_verify_its_user_is_a_second_factor_only(app, own
     assert browser.login(ada).location == "/account"
 
 
-def test_a_passkey_of_somebody_else_is_no_second_factor(app, own, ada, passkey, people):
+def test_passkey_of_another_user_is_no_second_factor(app, own, ada, passkey, people):
     other = Browser(app)
     other.sign_in(people.add("grace@example.com"))
     theirs, _ = add_passkey(other)
@@ -257,13 +257,13 @@ def test_a_passkey_of_somebody_else_is_no_second_factor(app, own, ada, passkey, 
 
 
 @pytest.mark.databases("sqlite")
-def test_the_second_step_needs_the_first(app, own, passkey):
+def test_second_step_requires_the_first(app, own, passkey):
     browser = Browser(app)
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     assert is_refused(browser, send(browser, credential, "two-factor"))
 
 
-def test_a_counter_that_does_not_grow_is_noted_and_told(app, ada, passkey, mailbox):
+def test_stalled_counter_is_recorded_and_announced(app, ada, passkey, mailbox):
     assert sign_in(Browser(app), passkey).location == "/account"
     passkey.count = 0
     assert sign_in(Browser(app), passkey).location == "/account"
@@ -273,7 +273,7 @@ def test_a_counter_that_does_not_grow_is_noted_and_told(app, ada, passkey, mailb
 
 
 @pytest.mark.databases("sqlite")
-def test_a_synced_passkey_without_a_counter_is_nothing_strange(app, ada, passkey):
+def test_synced_passkey_without_a_counter_is_accepted(app, ada, passkey):
     for _ in range(2):
         passkey.count = -1
         assert sign_in(Browser(app), passkey).location == "/account"
@@ -282,7 +282,7 @@ def test_a_synced_passkey_without_a_counter_is_nothing_strange(app, ada, passkey
 
 
 @pytest.mark.databases("sqlite")
-def test_a_deactivated_account_is_not_let_in(app, ada, passkey, flask):
+def test_deactivated_account_cannot_sign_in_with_a_passkey(app, ada, passkey, flask):
     flask("users", "deactivate", ada.email, "--reason", "x")
     browser = Browser(app)
     assert is_refused(browser, sign_in(browser, passkey))
@@ -291,7 +291,7 @@ def test_a_deactivated_account_is_not_let_in(app, ada, passkey, flask):
 # ── confirming, removing ──
 
 
-def test_a_passkey_confirms_for_its_owner(app, own, passkey, people, clock):
+def test_passkey_confirms_its_owner(app, own, passkey, people, clock):
     other = Browser(app)
     other.sign_in(people.add("grace@example.com"))
     theirs, _ = add_passkey(other)
@@ -305,7 +305,7 @@ def test_a_passkey_confirms_for_its_owner(app, own, passkey, people, clock):
     assert own.get("/account/email").status_code == 200
 
 
-def test_a_removed_passkey_is_dead_at_once(app, own, ada, passkey):
+def test_removed_passkey_stops_working_at_once(app, own, ada, passkey):
     browser = Browser(app)
     credential = passkey.get(passkey_options(browser.get("/auth/login").text))
     path = f"{SECURITY}/{stored(app)[0].id}/remove"
@@ -315,14 +315,14 @@ def test_a_removed_passkey_is_dead_at_once(app, own, ada, passkey):
     assert Browser(app).login(ada).location == "/account"
 
 
-def test_beside_another_factor_it_is_removed_without_a_question(app, own, ada, passkey, clock):
+def test_passkey_beside_another_factor_is_removed_without_a_question(app, own, ada, passkey, clock):
     set_up(own, clock)
     assert own.post(f"{SECURITY}/{stored(app)[0].id}/remove").location == SECURITY
     assert Browser(app).login(ada).location == "/auth/two-factor"
 
 
 @pytest.mark.databases("sqlite")
-def test_nobody_removes_what_is_somebody_elses(app, passkey, people):
+def test_passkey_of_another_user_cannot_be_removed(app, passkey, people):
     other = Browser(app)
     other.sign_in(people.add("grace@example.com"))
     path = f"{SECURITY}/{stored(app)[0].id}/remove"
@@ -331,7 +331,7 @@ def test_nobody_removes_what_is_somebody_elses(app, passkey, people):
     assert len(stored(app)) == 1
 
 
-def test_the_last_way_in_stays(app, own, ada, passkey, flask):
+def test_last_sign_in_method_cannot_be_removed(app, own, ada, passkey, flask):
     with app.app_context():
         db.session.close()
     from_table = Authenticator.__table__
@@ -343,12 +343,12 @@ def test_the_last_way_in_stays(app, own, ada, passkey, flask):
     assert stored(app)
 
 
-# ── where ──
+# ── relying party ──
 
 
 @pytest.mark.settings(base_url="http://127.0.0.1:8000")
 @pytest.mark.databases("sqlite")
-def test_an_address_has_no_passkeys_but_localhost_has(app, ada):
+def test_passkeys_need_a_host_name_or_localhost(app, ada):
     assert "data-passkey" not in Browser(app).get("/auth/login").text
     browser = Browser(app, base_url="http://localhost:8000")
     assert passkey_options(browser.get("/auth/login").text)["rpId"] == "localhost"
@@ -356,13 +356,13 @@ def test_an_address_has_no_passkeys_but_localhost_has(app, ada):
 
 @pytest.mark.settings(base_url="https://accounts.example.com/in")
 @pytest.mark.databases("sqlite")
-def test_the_site_is_that_of_base_url(app):
+def test_relying_party_id_comes_from_base_url(app):
     browser = Browser(app, base_url="https://accounts.example.com/in")
     assert passkey_options(browser.get("/auth/login").text)["rpId"] == "accounts.example.com"
 
 
 @pytest.mark.databases("sqlite")
-def test_one_s_own_data_names_the_passkey(app, ada, passkey):
+def test_own_data_names_the_passkey(app, ada, passkey):
 
     with app.app_context():
         rows = next(list(rows) for name, rows in reading().own_data.sections(ada.id) if name == "authenticators")

@@ -24,30 +24,30 @@ from tests.support.program import Program
 pytestmark = pytest.mark.databases("sqlite")
 
 DOCUMENT = ROOT / "docs" / "permissions.md"
-# What those who come with a body have to send, so that not its form but the policy decides.
-BODIES = {"api.edit_user": {"name": "Somebody"}, "api.confirm": {"password": "a quieter harbour"}}
+# Bodies that are valid, so that the policy decides and not the form.
+BODIES = {"api.edit_user": {"name": "Someone"}, "api.confirm": {"password": "a quieter harbour"}}
 NUMBERS = count(1)
 
-INTRODUCTION = """# Who may enter where
+INTRODUCTION = """# Access by route
 
 Every route and method against every kind of visitor, as the running application answers. `make permissions` writes this
 page; `tests/integration/test_permissions.py` compares it with the application, and fails for a route that is not here.
 
-* **yes**: let in; what is then sent may still be refused for another reason
-* **sign in**: sent to sign in, or 401
+* **yes**: allowed; the request may still be refused for another reason
+* **sign in**: redirected to sign-in, or 401
 * **no**: 403
-* **hidden**: 404, as if it were not there
+* **hidden**: 404, as if it did not exist
 
-Everybody has given their password a moment ago. `<user_id>` is another member, `<session_id>` and `<key_id>` are the
-visitor's own, `<role_id>` is a role without permissions, `<token>` is the token of no link. Who is not confirmed has
-tried to sign in. Who acts as a member is an administrator. Both API keys are an administrator's, one without scopes and
-one with all of them; pages do not know them.
+Every visitor has entered their password recently. `<user_id>` is another member, `<session_id>` and `<key_id>` belong
+to the visitor, `<role_id>` is a role without permissions, `<token>` is an unknown token. The unconfirmed visitor has
+tried to sign in. The impersonator is an administrator who impersonates a member. Both API keys belong to an
+administrator, one without scopes and one with all; pages do not accept them.
 
 """
 
 
 class Visitor:
-    """Somebody in a browser; `owner_id` is whose own things they have."""
+    """A browser of one kind of visitor; `owner_id` owns the objects they use."""
 
     owner_id = 0
 
@@ -56,7 +56,7 @@ class Visitor:
         self.come_in()
 
     def come_in(self):
-        """Be signed in as this kind of visitor is, also again after having been signed out."""
+        """Sign in as this kind of visitor, also again after having been signed out."""
 
     def send(self, method, rule, path):
         how = {}
@@ -95,7 +95,7 @@ class Member(Visitor):
             self.owner_id = self.person.id
         self.browser.sign_in(self.person)
         if not self.browser.is_signed_in():
-            self.browser.login(self.person)  # Which takes back that they closed their account.
+            self.browser.login(self.person)  # Signing in restores their closed account.
 
 
 class Manager(Member):
@@ -107,7 +107,7 @@ class Administrator(Member):
 
 
 class Impersonating(Administrator):
-    title = "acting as a member"
+    title = "impersonating a member"
 
     def come_in(self):
         super().come_in()
@@ -145,7 +145,7 @@ KINDS = (SignedOut, Unconfirmed, Member, Manager, Administrator, Impersonating, 
 
 @pytest.fixture
 def target(app, people):
-    """A value for an argument of a route, made for this request: acts on it disturb no other."""
+    """Return a value for a route's argument, created for this request, so that no other is affected."""
 
     def program_of(visitor):
         with app.app_context():
@@ -157,7 +157,7 @@ def target(app, people):
             return act(work).id
 
     def made_import(visitor):
-        """One's own: others' are hidden."""
+        """An import of the visitor: those of others are hidden."""
         with app.app_context(), unit_of_work() as work:
             found = UserImport(
                 owner_id=visitor.owner_id or None, by_operator=False, permissions=[], file_name="people.csv",
@@ -200,7 +200,7 @@ def target(app, people):
             "session_id": lambda: program_of(visitor).get("/sessions").json["data"]["items"][0]["id"],
         }
         is_own = name in {"key_id", "session_id"}
-        # Of anything else there is none, which is hidden from everybody.
+        # Missing objects look hidden to everyone.
         return makers[name]() if name in makers and (visitor.owner_id or not is_own) else number
 
     return make
@@ -208,7 +208,7 @@ def target(app, people):
 
 @pytest.fixture
 def ask(app, people, target):
-    """Request a route as one kind of visitor and return the word for the answer."""
+    """Request a route as one kind of visitor; return the word for the response."""
     visitors = {}
 
     def ask(kind, method, rule):
@@ -223,7 +223,7 @@ def ask(app, people, target):
 
 
 def routes(app):
-    """Return each method of each route, with the beginning of its row in the document."""
+    """Return each method of each route with the start of its row in the document."""
     rules = sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule.startswith("/api/"), rule.rule))
     return [
         (method, rule, f"| {method} | `{re.sub(r'<[a-z]+:', '<', rule.rule)}` |")
@@ -247,17 +247,17 @@ def documented():
 
 
 def decisive(words):
-    """Return the most powerful visitor who is refused, or a stranger if nobody is: a loosened rule admits this one first."""
+    """Return the most powerful visitor who is refused, whom a loosened rule admits first; or a stranger."""
     refused = [kind for kind in (Member, Manager, Administrator) if words[kind] in {"no", "hidden"}]
     return [SignedOut, *refused][-1]
 
 
-# GitHub, because the way to it is known without asking it.
+# GitHub's authorization URL is known without a request.
 WITH_GITHUB = pytest.mark.settings(oauth_providers=[{"name": "github", "label": "GitHub", "client_id": "x"}])
 
 
 @WITH_GITHUB
-def test_each_route_answers_the_visitor_who_decides_as_the_document_says(app, ask):
+def test_each_route_answers_the_deciding_visitor_as_documented(app, ask):
     words = documented()
     assert sorted(words) == sorted(row for _, _, row in routes(app))
 
@@ -268,7 +268,7 @@ def test_each_route_answers_the_visitor_who_decides_as_the_document_says(app, as
 
 @WITH_GITHUB
 @pytest.mark.deep
-def test_each_route_answers_every_visitor_as_the_document_says(app, ask, request):
+def test_each_route_answers_every_visitor_as_documented(app, ask, request):
     lines = [
         f"| method | route | {' | '.join(kind.title for kind in KINDS)} |",
         f"| --- | --- |{' --- |' * len(KINDS)}",

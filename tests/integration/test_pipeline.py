@@ -1,4 +1,4 @@
-"""The request pipeline: one tuple says what happens before a view, and one what happens after it."""
+"""The request pipeline: one tuple of steps before a view, and one after it."""
 
 import pytest
 
@@ -10,13 +10,13 @@ pytestmark = pytest.mark.databases("sqlite")
 
 
 @pytest.mark.settings(cors_origins=["https://app.example.com"])
-def test_the_pipeline_replaces_the_hooks_of_extensions(app):
+def test_pipeline_replaces_extension_hooks(app):
     assert app.before_request_funcs == {None: [pipeline.run_before_view]}
     assert app.after_request_funcs == {None: [pipeline.run_after_view]}
 
 
 @pytest.mark.parametrize("path", ["/auth/login", "/nowhere", "/api/v1/users/me"])
-def test_a_step_that_fails_after_the_view_is_logged_and_the_answer_sent(client, monkeypatch, caplog, path):
+def test_failing_step_after_the_view_is_logged_and_the_response_sent(client, monkeypatch, caplog, path):
     answers_before = client.get(path)
 
     def broken_step(response):
@@ -35,7 +35,7 @@ def test_a_step_that_fails_after_the_view_is_logged_and_the_answer_sent(client, 
 
 @pytest.mark.own_app
 @pytest.mark.settings(limit_scale=1)
-def test_a_head_request_counts_against_the_limit_of_get(app):
+def test_head_request_counts_against_the_limit_of_get(app):
     app.config["PROPAGATE_EXCEPTIONS"] = False
     limit = int(app.extensions["settings"].limit("login").split()[0])
     view = limited("login", method="GET")(lambda: "ok")

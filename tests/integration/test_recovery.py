@@ -1,4 +1,4 @@
-"""Recovery removes an intruder: what ends with a reset, an operator's password, a deactivation and an undone change."""
+"""Recovery removes an intruder: after a reset, an operator's password, a deactivation or an undone change."""
 
 import re
 
@@ -17,7 +17,7 @@ THIEF = "thief@evil.example"
 
 
 class Intruder:
-    """Whatever a thief who was in for a minute has left behind."""
+    """Everything that an attacker with a minute of access leaves behind."""
 
     def __init__(self, app, person):
         self.browser = Browser(app)
@@ -29,7 +29,7 @@ class Intruder:
         assert self.is_in() == [True, True, True]
 
     def is_in(self):
-        """By the session, by the access token, and by the key."""
+        """Return which of session, access token and API key still work."""
         programs = [each.get("/users/me").status_code == 200 for each in (self.program, self.key)]
         return [self.browser.is_signed_in(), *programs]
 
@@ -58,7 +58,7 @@ RECOVERIES = {
 
 @pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("recovery", RECOVERIES)
-def test_recovery_ends_sessions_tokens_and_keys(app, ada, mailbox, flask, recovery):
+def test_recovery_revokes_sessions_tokens_and_keys(app, ada, mailbox, flask, recovery):
     intruder = Intruder(app, ada)
     intruder.browser.post("/account/email", {"email": THIEF})
     link = mailbox.last_to(THIEF).link
@@ -71,7 +71,7 @@ def test_recovery_ends_sessions_tokens_and_keys(app, ada, mailbox, flask, recove
 
 
 @pytest.mark.parametrize("recovery", RECOVERIES)
-def test_recovery_ends_the_trust_in_browsers(app, ada, mailbox, flask, clock, recovery):
+def test_recovery_ends_trust_in_browsers(app, ada, mailbox, flask, clock, recovery):
     trusted = Browser(app)
     trusted.login(ada)
     phone, _ = set_up(trusted, clock)
@@ -88,7 +88,7 @@ def test_recovery_ends_the_trust_in_browsers(app, ada, mailbox, flask, clock, re
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_undoing_a_change_of_address_removes_what_was_added_since_and_keeps_what_is_older(app, ada, mailbox, clock):
+def test_undoing_an_email_change_removes_later_additions_and_keeps_older_ones(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     older = add_passkey(owner, name="Own laptop")[0]
@@ -118,7 +118,7 @@ def test_undoing_a_change_of_address_removes_what_was_added_since_and_keeps_what
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_an_owner_without_a_factor_gets_in_after_undoing_what_a_thief_has_added(app, ada, mailbox, clock):
+def test_owner_without_a_factor_regains_access_after_undoing_an_attackers_factor(app, ada, mailbox, clock):
     intruder = Intruder(app, ada)
     intruder.browser.post("/account/email", {"email": THIEF})
     undo = mailbox.last_to(ada.email).link
@@ -142,11 +142,11 @@ def signs_in(app, passkey):
     return browser.is_signed_in()
 
 
-# ── the link in the mail about a new way in ──
+# ── undo links for added factors ──
 
 
 def announced(mailbox, person, *words):
-    """The link in the newest mail to `person` whose subject has one of these words."""
+    """Return the link in the newest email to `person` whose subject has one of these words."""
     return next(each for each in reversed(mailbox.to(person.email)) if any(word in each.subject for word in words)).link
 
 
@@ -168,7 +168,7 @@ def make_key(browser):
 
 @pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("added", ADDITIONS)
-def test_link_removes_what_its_mail_announces_and_ends_all_access(app, ada, mailbox, clock, added):
+def test_undo_link_removes_the_announced_addition_and_ends_all_access(app, ada, mailbox, clock, added):
     intruder = Intruder(app, ada)
     add, subject = ADDITIONS[added]
     add(intruder.browser, clock)
@@ -182,13 +182,13 @@ def test_link_removes_what_its_mail_announces_and_ends_all_access(app, ada, mail
 
     assert intruder.is_in() == [False, False, False]
     assert intruder.refresh() == 401
-    assert Browser(app).login(ada).status_code == 422  # The password that the thief knew.
+    assert Browser(app).login(ada).status_code == 422  # The password that the attacker knew.
     reset(app, mailbox, ada)
     assert Browser(app).login(ada.email, NEW).location == "/account"
     assert undo(app, link).status_code == 410
 
 
-def test_link_removes_exactly_what_its_mail_announces(app, ada, mailbox, clock):
+def test_undo_link_removes_exactly_the_announced_addition(app, ada, mailbox, clock):
     thief = Browser(app)
     thief.login(ada)
     first = add_passkey(thief, name="First")[0]
@@ -208,7 +208,7 @@ def test_link_removes_exactly_what_its_mail_announces(app, ada, mailbox, clock):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_link_asks_for_an_older_factor_and_brings_the_replaced_app_back(app, ada, mailbox, clock):
+def test_undo_link_asks_for_an_older_factor_and_restores_the_replaced_app(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     own_phone, own_codes = set_up(owner, clock)
@@ -234,7 +234,7 @@ def test_link_asks_for_an_older_factor_and_brings_the_replaced_app_back(app, ada
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_older_passkey_or_recovery_code_is_enough_and_a_younger_one_is_not(app, ada, mailbox, clock):
+def test_older_passkey_or_recovery_code_is_accepted_and_a_newer_one_is_not(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     older, codes = add_passkey(owner)
@@ -258,7 +258,7 @@ def test_older_passkey_or_recovery_code_is_enough_and_a_younger_one_is_not(app, 
     assert signs_in(app, older)
 
 
-def test_recovery_codes_made_by_the_thief_do_not_count_as_older(app, ada, mailbox, clock):
+def test_recovery_codes_created_by_the_attacker_are_not_accepted_as_older(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     add_passkey(owner)
@@ -272,8 +272,8 @@ def test_recovery_codes_made_by_the_thief_do_not_count_as_older(app, ada, mailbo
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_replaced_app_comes_back_through_every_order_of_undoing(app, ada, mailbox, clock):
-    """The owner's app was replaced twice; both links work in either order, and removing the last one hides nothing."""
+def test_replaced_app_is_restored_in_every_order_of_undoing(app, ada, mailbox, clock):
+    """The app was replaced twice; both links work in either order, and removing the last app hides nothing."""
     owner = Browser(app)
     owner.login(ada)
     own_phone, _ = set_up(owner, clock)
@@ -298,7 +298,7 @@ def test_replaced_app_comes_back_through_every_order_of_undoing(app, ada, mailbo
     assert back.post("/auth/two-factor", {"code": own_phone.code()}).location == "/account"
 
 
-def test_link_ends_after_its_time_and_the_replaced_seed_with_it(app, ada, mailbox, clock):
+def test_undo_link_and_replaced_seed_expire(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     set_up(owner, clock)
@@ -314,7 +314,7 @@ def test_link_ends_after_its_time_and_the_replaced_seed_with_it(app, ada, mailbo
     assert seeds(app) == 1
 
 
-def test_pending_seed_expires_after_a_quarter_of_an_hour(app, ada, clock):
+def test_pending_seed_expires_after_fifteen_minutes(app, ada, clock):
     browser = Browser(app)
     browser.login(ada)
     browser.post("/account/security/begin")
@@ -337,7 +337,7 @@ def seeds(app):
         return db.session.scalar(select(func.count()).where(Authenticator.secret.is_not(None)))
 
 
-def test_undoing_a_change_of_address_brings_the_replaced_app_back(app, ada, mailbox, clock):
+def test_undoing_an_email_change_restores_the_replaced_app(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     own_phone, _ = set_up(owner, clock)
@@ -356,7 +356,7 @@ def test_undoing_a_change_of_address_brings_the_replaced_app_back(app, ada, mail
     assert back.post("/auth/two-factor", {"code": own_phone.code()}).location == "/account"
 
 
-def test_reset_shows_which_ways_in_stay_and_marks_the_recent_ones(app, ada, mailbox, clock):
+def test_reset_lists_remaining_sign_in_methods_and_marks_recent_ones(app, ada, mailbox, clock):
     owner = Browser(app)
     owner.login(ada)
     add_passkey(owner, name="Own laptop")
@@ -373,7 +373,7 @@ def test_reset_shows_which_ways_in_stay_and_marks_the_recent_ones(app, ada, mail
     assert owner.get(shown_at).location == "/auth/login"
 
 
-def test_link_is_refused_while_acting_as_somebody(app, ada, admin, mailbox, clock):
+def test_undo_link_is_refused_while_impersonating(app, ada, admin, mailbox, clock):
     intruder = Intruder(app, ada)
     add_passkey(intruder.browser)
     link = announced(mailbox, ada, "was added")
@@ -384,12 +384,12 @@ def test_link_is_refused_while_acting_as_somebody(app, ada, admin, mailbox, cloc
     assert browser.get("/auth/undo-addition").status_code == 403
 
 
-# ── an account that a thief has closed ──
+# ── an account closed by an attacker ──
 
 
 @pytest.fixture
 def closed(app, ada, mailbox):
-    """A thief has changed the password of Ada's account and deleted it."""
+    """An attacker has changed the password of Ada's account and deleted it."""
     thief = Browser(app)
     thief.login(ada)
     made = thief.post("/account/password", {"current_password": ada.password, "password": THIEFS})
@@ -403,7 +403,7 @@ THIEFS = "nine crows at noon"
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_reset_takes_back_the_deletion_by_the_owner(app, ada, closed, mailbox):
+def test_reset_reverts_the_owners_deletion(app, ada, closed, mailbox):
     assert "/auth/forgot-password" in mailbox.last_to(ada.email).text
     reset(app, mailbox, ada)
 
@@ -412,7 +412,7 @@ def test_reset_takes_back_the_deletion_by_the_owner(app, ada, closed, mailbox):
     assert any("reactivated" in mail.subject for mail in mailbox.to(ada.email))
 
 
-def test_reset_takes_back_no_deletion_and_no_deactivation_by_an_administrator(app, ada, mailbox, flask):
+def test_reset_does_not_revert_deletion_or_deactivation_by_an_administrator(app, ada, mailbox, flask):
     flask("users", "delete", ada.email, "--yes")
     before = len(mailbox.all())
     Browser(app).forgot_password(ada.email)
@@ -420,9 +420,7 @@ def test_reset_takes_back_no_deletion_and_no_deactivation_by_an_administrator(ap
 
 
 @pytest.mark.parametrize("way", ["page", "bulk", "api", "command"])
-def test_administrators_deactivate_a_closed_account_and_then_nothing_revives_it(
-    app, ada, admin, closed, mailbox, flask, way
-):
+def test_closed_account_deactivated_by_an_administrator_cannot_be_revived(app, ada, admin, closed, mailbox, flask, way):
     link = mailbox.link_from(Browser(app).forgot_password(ada.email))
     helper, program = Browser(app), Program(app)
     helper.login(admin)
@@ -450,7 +448,7 @@ def test_administrators_deactivate_a_closed_account_and_then_nothing_revives_it(
     assert not helper.page(page).has(f'a[href="{page}/deactivate"]')
 
 
-def test_keys_of_a_deleted_account_end_with_it(app, ada):
+def test_keys_of_a_deleted_account_are_revoked(app, ada):
     intruder = Intruder(app, ada)
     intruder.browser.post("/account/close", {"sure": "y"})
     assert Browser(app).login(ada).location == "/account"

@@ -1,4 +1,4 @@
-"""Reports: what is counted, how it is shown, and who gets it by mail."""
+"""Reports: counting, pages, exports and weekly emails."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ def grace(client, admin):
 
 @pytest.fixture
 def count(app):
-    """Count, as the schedule lets a worker do."""
+    """Count like a worker on schedule."""
 
     def count():
         with app.app_context(), unit_of_work() as work:
@@ -61,7 +61,7 @@ def last(rows):
     return rows[-1].sign_ups, rows[-1].sign_ins, rows[-1].failures, rows[-1].active
 
 
-def test_each_day_counts_its_own_however_often_it_is_counted(app, client, new_browser, ada, count, report, clock):
+def test_counting_a_day_again_gives_the_same_numbers(app, client, new_browser, ada, count, report, clock):
     client.login(ada)
     new_browser().login(ada, "not that harbour")
     count()
@@ -79,7 +79,7 @@ def test_each_day_counts_its_own_however_often_it_is_counted(app, client, new_br
     assert sum(row.sign_ins for row in report("month")) == 3
 
 
-def test_days_that_nobody_counted_are_made_up_for(app, client, ada, count, report, clock):
+def test_missed_days_are_counted_later(app, client, ada, count, report, clock):
     client.login(ada)
     clock.advance(days=3)
     client.login(ada)
@@ -92,7 +92,7 @@ def test_days_that_nobody_counted_are_made_up_for(app, client, ada, count, repor
     assert [row.active for row in rows[-6:]] == [None, None, None, 1, None, 0]
 
 
-def test_the_active_of_a_day_a_week_and_a_month_are_each_those_of_their_time(client, ada, admin, count, report, clock):
+def test_active_users_of_day_week_and_month_are_counted_separately(client, ada, admin, count, report, clock):
     client.login(ada)
     clock.advance(days=8)
     client.login(admin)
@@ -102,7 +102,7 @@ def test_the_active_of_a_day_a_week_and_a_month_are_each_those_of_their_time(cli
 
 
 @pytest.mark.settings(time_zone="America/New_York")
-def test_a_day_is_one_of_the_sites_time_zone(client, ada, count, report, clock):
+def test_day_follows_the_sites_time_zone(client, ada, count, report, clock):
     clock.now = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)  # Still the evening of the 24th there.
     client.login(ada)
     clock.advance(hours=4)
@@ -112,7 +112,7 @@ def test_a_day_is_one_of_the_sites_time_zone(client, ada, count, report, clock):
     assert [(row.begin, row.sign_ins) for row in rows[-2:]] == [(date(2026, 11, 24), 1), (date(2026, 11, 25), 0)]
 
 
-def test_periods_begin_on_mondays_and_firsts():
+def test_periods_start_on_mondays_and_firsts():
     wednesday = date(2026, 11, 25)
     assert [begin_of(by, wednesday) for by in ("day", "week", "month")] == [
         wednesday,
@@ -122,7 +122,7 @@ def test_periods_begin_on_mondays_and_firsts():
 
 
 @pytest.mark.parametrize(("by", "periods"), [("day", 30), ("week", 26), ("month", 12), ("odd", 30)])
-def test_the_page_shows_pictures_and_the_same_numbers_in_a_table(grace, count, by, periods):
+def test_report_page_shows_charts_and_the_same_numbers_in_a_table(grace, count, by, periods):
     count()
     page = grace.page(f"{REPORTS}?by={by}")
 
@@ -131,14 +131,14 @@ def test_the_page_shows_pictures_and_the_same_numbers_in_a_table(grace, count, b
     assert page.texts("main tbody tr:first-child td") == ["1", "1", "0", "1"]
 
 
-def test_it_is_read_with_one_query_however_much_there_is(grace, count, app):
+def test_report_takes_one_query_for_any_amount_of_data(grace, count, app):
     count()
     with app.app_context(), statements() as asked:
         reading().statistics.report("month")
     assert len(asked) == 1
 
 
-def test_the_export_is_a_table_of_the_same(grace, count):
+def test_report_export_has_the_same_numbers(grace, count):
     count()
     answer = grace.get(f"{REPORTS}.csv?by=week")
 
@@ -150,13 +150,13 @@ def test_the_export_is_a_table_of_the_same(grace, count):
     assert rows[0][1:] == ["0", "0", "0", ""]
 
 
-def test_only_those_who_may_see_reports(signed_in):
+def test_reports_require_their_permission(signed_in):
     assert signed_in.get(REPORTS).status_code == 403
     assert signed_in.get(f"{REPORTS}.csv").status_code == 403
     assert signed_in.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page="/account").status_code == 403
 
 
-def test_the_board_shows_what_the_workers_did_by_hour(app, grace, count, clock):
+def test_jobs_page_shows_finished_jobs_by_hour(app, grace, count, clock):
     with app.app_context(), unit_of_work() as work:
         for process_expired in (work.job_queue.complete, lambda claim: work.job_queue.discard(claim, outcome="no")):
             process_expired(work.job_queue.claim(work.enqueue(NoOperation())))
@@ -178,7 +178,7 @@ def send_reports(app):
         work.enqueue(SendWeeklyReports())
 
 
-def test_the_weekly_report_goes_to_those_who_want_it(app, grace, admin, ada, count, clock, mailbox):
+def test_weekly_report_is_sent_to_subscribers(app, grace, admin, ada, count, clock, mailbox):
     clock.now = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
     grace.login(admin)
     count()
@@ -199,7 +199,7 @@ def test_the_weekly_report_goes_to_those_who_want_it(app, grace, admin, ada, cou
     assert len([each for each in mailbox.all() if "week of" in each.subject]) == 1
 
 
-def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mailbox):
+def test_subscriber_who_lost_the_permission_gets_no_report(app, grace, admin, people, mailbox):
     grace.post(f"{REPORTS}/subscription", {"wanted": "yes"}, page=REPORTS)
     other = people.add("other@example.com", roles=("administrator",))
     with app.app_context(), unit_of_work() as work:
@@ -214,7 +214,7 @@ def test_who_may_no_longer_see_reports_gets_none(app, grace, admin, people, mail
     assert other
 
 
-def test_the_weekly_report_is_due_on_mondays():
+def test_weekly_report_is_due_on_mondays():
     (entry,) = [entry for entry in SCHEDULE if entry.name == "send-weekly-reports"]
     begin = entry.begin(datetime(2026, 11, 25, 15, 0, tzinfo=UTC), UTC)
     assert begin == datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -222,7 +222,7 @@ def test_the_weekly_report_is_due_on_mondays():
     assert entry.key(begin, UTC) == "send-weekly-reports:2026-11-23T06:00"
 
 
-def test_the_weekly_report_is_due_on_mondays_of_every_zone_whatever_its_clocks_do():
+def test_weekly_report_is_due_on_mondays_in_every_time_zone():
     (entry,) = [entry for entry in SCHEDULE if entry.name == "send-weekly-reports"]
     for zone, times in odd_times():
         for at in times:
@@ -235,7 +235,7 @@ def test_the_weekly_report_is_due_on_mondays_of_every_zone_whatever_its_clocks_d
             assert entry.begin(following - timedelta(seconds=1), zone) == begin
 
 
-def test_days_of_every_zone_follow_one_another_without_a_gap(monkeypatch):
+def test_days_of_every_time_zone_are_contiguous(monkeypatch):
     for zone, times in odd_times():
         statistics = Statistics(session=None, zone=zone, clock=None)
         monkeypatch.setattr("app.web.query_params.settings", lambda zone=zone: SimpleNamespace(zone=zone))
@@ -249,7 +249,7 @@ def test_days_of_every_zone_follow_one_another_without_a_gap(monkeypatch):
 
 @cache
 def odd_times():
-    """Zones, and times around each change of their clocks in two years; of zones that agree one."""
+    """Time zones with times around each clock change of two years; one of those that agree."""
     days = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(730)]
     found = {}
     for zone in map(ZoneInfo, sorted(available_timezones())):
@@ -270,7 +270,7 @@ def odd_times():
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(time_zone="Europe/Berlin")
-def test_the_last_day_of_a_filter_is_whole_when_clocks_change(app, admin, clock):
+def test_last_day_of_a_filter_is_complete_when_clocks_change(app, admin, clock):
     grace = Browser(app)
     for at, asked, is_there in (
         (datetime(2026, 10, 25, 22, 30, tzinfo=UTC), "2026-10-25", True),  # 23:30 there.
@@ -284,7 +284,7 @@ def test_the_last_day_of_a_filter_is_whole_when_clocks_change(app, admin, clock)
 
 
 @pytest.mark.settings(time_zone="America/Los_Angeles")
-def test_the_weekly_report_is_of_the_week_that_has_just_ended_there(app, admin, clock, mailbox):
+def test_weekly_report_covers_the_week_that_just_ended(app, admin, clock, mailbox):
     clock.now = datetime(2026, 11, 18, 12, tzinfo=UTC)
     send_due(app)
     grace = Browser(app)

@@ -1,4 +1,4 @@
-"""Forgot and reset: silent to strangers; a reset ends every way in that was open before."""
+"""Password reset: reveals nothing to strangers, and ends all earlier access."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from tests.support.pages import Page
 NEW = "a louder harbour today"
 
 
-def test_a_reset_link_works_once(client, ada, mailbox):
+def test_reset_link_works_once(client, ada, mailbox):
     link = mailbox.link_from(client.forgot_password(ada.email))
 
     assert client.reset_password(link, NEW).status_code == 302
     assert client.reset_password(link, "another harbour entirely").status_code == 410
 
 
-def test_after_a_reset_the_new_password_opens_and_the_old_one_does_not(client, ada, mailbox):
+def test_new_password_works_after_a_reset_and_the_old_one_does_not(client, ada, mailbox):
     answer = client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW)
 
     assert answer.location == "/auth/login"
@@ -23,7 +23,7 @@ def test_after_a_reset_the_new_password_opens_and_the_old_one_does_not(client, a
     assert client.login(ada, NEW).status_code == 302
 
 
-def test_asking_looks_the_same_whether_or_not_the_address_is_known(client, new_browser, people, flask):
+def test_reset_request_response_is_the_same_for_unknown_addresses(client, new_browser, people, flask):
     known, gone = people.add("known@example.com"), people.add("gone@example.com")
     flask("users", "deactivate", gone.email, "--reason", "left")
     client.register("new@example.com")
@@ -39,7 +39,7 @@ def test_asking_looks_the_same_whether_or_not_the_address_is_known(client, new_b
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_only_an_active_account_gets_a_link(client, ada, people, mailbox, flask):
+def test_only_active_accounts_get_a_reset_link(client, ada, people, mailbox, flask):
     gone = people.add("gone@example.com")
     flask("users", "deactivate", gone.email, "--reason", "left")
     mailbox.all()
@@ -50,7 +50,7 @@ def test_only_an_active_account_gets_a_link(client, ada, people, mailbox, flask)
     assert [mail.to for mail in mailbox.all()[1:]] == [ada.email]
 
 
-def test_a_reset_ends_every_session_and_forgets_every_device(client, new_browser, ada, mailbox):
+def test_reset_revokes_every_session_and_forgets_every_device(client, new_browser, ada, mailbox):
     thief = new_browser()
     thief.login(ada)
     link = mailbox.link_from(client.forgot_password(ada.email))
@@ -65,7 +65,7 @@ def test_a_reset_ends_every_session_and_forgets_every_device(client, new_browser
     assert client.login(ada, NEW).status_code == 302
 
 
-def test_a_reset_kills_every_other_link_of_the_account(client, ada, mailbox):
+def test_reset_invalidates_all_other_links_of_the_account(client, ada, mailbox):
     older = mailbox.link_from(client.forgot_password(ada.email))
     newer = mailbox.link_from(client.forgot_password(ada.email))
     assert client.get(older).status_code == 410
@@ -78,7 +78,7 @@ def test_a_reset_kills_every_other_link_of_the_account(client, ada, mailbox):
     assert client.get(change).status_code == 410
 
 
-def test_the_owner_is_told_of_a_reset_with_a_way_to_act(client, ada, mailbox):
+def test_owner_is_notified_of_a_reset_with_a_way_to_act(client, ada, mailbox):
     client.reset_password(mailbox.link_from(client.forgot_password(ada.email)), NEW)
 
     mail = mailbox.last_to(ada.email)
@@ -89,7 +89,7 @@ def test_the_owner_is_told_of_a_reset_with_a_way_to_act(client, ada, mailbox):
     assert NEW not in mail.text
 
 
-def test_the_link_came_by_mail_so_it_confirms_the_address_too(client, new_browser, mailbox):
+def test_reset_confirms_the_address(client, new_browser, mailbox):
     new_browser().register("new@example.com", "a strangers harbour plan")
     link = mailbox.link_from(client.forgot_password("new@example.com"))
 
@@ -99,14 +99,14 @@ def test_the_link_came_by_mail_so_it_confirms_the_address_too(client, new_browse
     assert client.login("new@example.com", NEW).status_code == 302
 
 
-def test_a_reset_link_lives_for_an_hour(client, ada, mailbox, clock):
+def test_reset_link_expires_after_an_hour(client, ada, mailbox, clock):
     link = mailbox.link_from(client.forgot_password(ada.email))
     clock.advance(minutes=60)
 
     assert client.get(link).status_code == 410
 
 
-def test_a_weak_new_password_spends_nothing(client, ada, mailbox):
+def test_weak_new_password_does_not_spend_the_link(client, ada, mailbox):
     link = mailbox.link_from(client.forgot_password(ada.email))
 
     for weak in ("", "short", "adalovelace12"):
@@ -116,7 +116,7 @@ def test_a_weak_new_password_spends_nothing(client, ada, mailbox):
     assert client.reset_password(link, NEW).status_code == 302
 
 
-def test_the_page_names_the_account_so_that_password_managers_know(client, ada, mailbox):
+def test_reset_page_names_the_account_for_password_managers(client, ada, mailbox):
     link = mailbox.link_from(client.forgot_password(ada.email))
 
     page = client.page(client.get(link).location)
@@ -125,7 +125,7 @@ def test_the_page_names_the_account_so_that_password_managers_know(client, ada, 
     assert page.find("#password").attrs["autocomplete"] == "new-password"
 
 
-def test_a_reset_of_one_account_signs_this_browser_out_of_another(client, ada, people, mailbox):
+def test_reset_of_one_account_signs_this_browser_out_of_another(client, ada, people, mailbox):
     bob = people.add("bob@example.com")
     client.login(bob)
     link = mailbox.link_from(client.forgot_password(ada.email))
@@ -135,7 +135,7 @@ def test_a_reset_of_one_account_signs_this_browser_out_of_another(client, ada, p
     assert not client.is_signed_in()
 
 
-def test_a_link_of_a_deactivated_account_is_dead(client, ada, mailbox, flask):
+def test_reset_link_of_a_deactivated_account_is_invalid(client, ada, mailbox, flask):
     link = mailbox.link_from(client.forgot_password(ada.email))
     kept = client.get(link).location
     flask("users", "deactivate", ada.email, "--reason", "left")
@@ -144,7 +144,7 @@ def test_a_link_of_a_deactivated_account_is_dead(client, ada, mailbox, flask):
     assert client.get(kept).status_code == 410
 
 
-def test_one_address_is_sent_only_so_many_mails_and_the_last_one_works(client, ada, mailbox):
+def test_emails_to_one_address_are_limited_and_the_last_link_works(client, ada, mailbox):
     answers = [client.forgot_password(ada.email) for _ in range(8)]
 
     assert {answer.status_code for answer in answers} == {303}
@@ -154,7 +154,7 @@ def test_one_address_is_sent_only_so_many_mails_and_the_last_one_works(client, a
 
 
 @pytest.mark.own_app
-def test_passwords_that_may_not_be_hashed_now_are_asked_to_come_back(client, ada, mailbox, app):
+def test_busy_password_hashing_returns_503(client, ada, mailbox, app):
     link = mailbox.link_from(client.forgot_password(ada.email))
     passwords = app.extensions["passwords"]
     passwords._wait = 0

@@ -1,4 +1,4 @@
-"""The pages of the roles: who may see and change them, and that each change counts at once."""
+"""Role pages: who sees and changes them, and that changes apply at once."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from app.services.roles import RoleSpec
 from app.unit_of_work import reading, unit_of_work
 from tests.support.pages import Page
 
-# Both databases are asked by the tests of the service, the commands and the API.
+# Tests of the service, commands and API use both databases.
 pytestmark = pytest.mark.databases("sqlite")
 
 
@@ -21,7 +21,7 @@ def grace(client, admin):
 
 @pytest.fixture
 def make_role(app):
-    """Make a role with these permissions; returns its id."""
+    """Create a role with these permissions; return its ID."""
 
     def make(name, *permissions):
         with app.app_context(), unit_of_work() as work:
@@ -35,7 +35,7 @@ def stored(app, name):
         return reading().roles.get(name)
 
 
-def test_a_member_sees_no_roles(signed_in, make_role):
+def test_member_cannot_see_roles(signed_in, make_role):
     role_id = make_role("clerk")
     for path in ("/admin/roles", "/admin/roles/new", f"/admin/roles/{role_id}", f"/admin/roles/{role_id}/edit"):
         assert signed_in.get(path).status_code == 403
@@ -43,7 +43,7 @@ def test_a_member_sees_no_roles(signed_in, make_role):
     assert not signed_in.page("/account").has('nav a[href="/admin/roles"]')
 
 
-def test_the_roles_are_listed_with_how_many_hold_them(grace, ada):
+def test_roles_are_listed_with_their_number_of_users(grace, ada):
     page = grace.page("/admin/roles")
 
     assert page.texts("tbody th a") == ["administrator", "manager", "member"]
@@ -52,7 +52,7 @@ def test_the_roles_are_listed_with_how_many_hold_them(grace, ada):
     assert page.has('nav a[href="/admin/roles"][aria-current]')
 
 
-def test_a_role_is_made_with_permissions_and_shows_its_holders(grace, app, people):
+def test_role_is_created_with_permissions_and_lists_its_users(grace, app, people):
     sent = {"name": "clerk", "description": "Invites  people.", "permissions": [USERS_READ, ROLES_READ]}
     made = grace.post("/admin/roles/new", sent)
     assert made.status_code == 302
@@ -78,7 +78,7 @@ def test_a_role_is_made_with_permissions_and_shows_its_holders(grace, app, peopl
         ({"name": "x", "permissions": ["*"]}, "is not a valid choice"),
     ],
 )
-def test_a_refused_role_keeps_what_was_typed(grace, sent, problem):
+def test_refused_role_keeps_input(grace, sent, problem):
     refused = grace.post("/admin/roles/new", {"description": "for later", **sent})
 
     page = Page(refused.text)
@@ -88,7 +88,7 @@ def test_a_refused_role_keeps_what_was_typed(grace, sent, problem):
     assert page.value("description") == sent.get("description", "for later")
 
 
-def test_a_changed_role_counts_on_the_next_request_of_its_holders(grace, new_browser, people, make_role):
+def test_changed_role_applies_on_the_next_request(grace, new_browser, people, make_role):
     role_id = make_role("clerk", USERS_READ)
     browser = new_browser()
     browser.sign_in(people.add("bob@example.com", roles=("clerk",)))
@@ -106,7 +106,7 @@ def test_a_changed_role_counts_on_the_next_request_of_its_holders(grace, new_bro
     assert browser.get("/users").location == "/account/security"
 
 
-def test_two_who_edit_at_once_do_not_overwrite_each_other(grace, app, make_role):
+def test_concurrent_edits_do_not_overwrite_each_other(grace, app, make_role):
     role_id = make_role("clerk")
     form = {"name": "clerk", "version": "1"}
     assert grace.post(f"/admin/roles/{role_id}/edit", {**form, "description": "first"}).status_code == 302
@@ -118,7 +118,7 @@ def test_two_who_edit_at_once_do_not_overwrite_each_other(grace, app, make_role)
     assert stored(app, "clerk").description == "first"
 
 
-def test_the_administrator_keeps_its_name_and_permissions(grace, app):
+def test_administrator_role_keeps_its_name_and_permissions(grace, app):
     role = stored(app, "administrator")
     path = f"/admin/roles/{role.id}/edit"
     page = grace.page(path)
@@ -135,7 +135,7 @@ def test_the_administrator_keeps_its_name_and_permissions(grace, app):
         assert "cannot be deleted" in grace.page(refused.location).text("main")
 
 
-def test_only_a_role_that_nobody_holds_is_deleted(grace, app, people, make_role, flask):
+def test_only_unassigned_roles_are_deleted(grace, app, people, make_role, flask):
     role_id = make_role("clerk")
     people.add("bob@example.com", roles=("clerk",))
     refused = grace.post(f"/admin/roles/{role_id}/delete", {}, page=f"/admin/roles/{role_id}")
@@ -146,7 +146,7 @@ def test_only_a_role_that_nobody_holds_is_deleted(grace, app, people, make_role,
     assert grace.get(f"/admin/roles/{role_id}").status_code == 404
 
 
-def test_an_editor_gives_what_they_hold_and_leaves_wider_roles_alone(client, app, people, make_role):
+def test_editor_grants_own_permissions_and_cannot_edit_wider_roles(client, app, people, make_role):
     make_role("editor", ROLES_READ, ROLES_EDIT)
     wide = make_role("wide", USERS_DELETE)
     client.sign_in(people.add("ed@example.com", roles=("editor",)))

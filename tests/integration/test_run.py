@@ -1,4 +1,4 @@
-"""`make run`: one real run of all parts, and each thing in its way as one sentence."""
+"""`make run`: one real run of all parts, and each obstacle as one sentence."""
 
 import errno
 import json
@@ -27,13 +27,13 @@ from tests.faults.caller import Caller
 from tests.support.deployment import until
 from tests.support.workspace import free_port
 
-# Settings of the machine that tests run on, which would lead a run away from its own folder.
+# Settings of the test machine that would lead a run away from its own folder.
 ELSEWHERE = {"BASE_URL", "DATABASE_URL", "HOST", "INSTANCE_PATH", "MAIL_URL", "REDIS_URL", "SECRET_KEY"}
 TREE = ("app", "migrations", "run.py", "wsgi.py", "gunicorn.conf.py", "Procfile", "Procfile.dev", ".flaskenv")
 
 
 class Run:
-    """`make run` in a copy of the tree, so that its code can change under it."""
+    """`make run` in a copy of the tree, so that its code can change while it runs."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -74,12 +74,12 @@ class Run:
             return False
 
     def everyone(self) -> list[psutil.Process]:
-        """Every process of the run, itself included."""
+        """Return every process of the run, including itself."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
     def find(self, *words: str) -> psutil.Process:
-        """The first process whose command line has these words."""
+        """Return the first process whose command line has these words."""
 
         def found() -> psutil.Process | None:
             for process in self.everyone():
@@ -106,7 +106,7 @@ def are_gone(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.mark.slow
-def test_a_run_serves_does_jobs_stops_without_a_trace_and_has_its_data_when_it_starts_again(run):
+def test_run_serves_works_stops_cleanly_and_keeps_its_data(run):
     run.start()
     run.wait_until_it_serves()
     url = f"http://localhost:{run.port}"
@@ -121,7 +121,7 @@ def test_a_run_serves_does_jobs_stops_without_a_trace_and_has_its_data_when_it_s
     everyone = run.everyone()
     counted = settings_of(run.instance).metrics_folder
     assert counted.exists()
-    os.killpg(run.process.pid, signal.SIGINT)  # As a terminal sends it on Ctrl-C: to every process of the group.
+    os.killpg(run.process.pid, signal.SIGINT)  # A terminal sends it on Ctrl-C to every process of the group.
     assert run.process.wait(60) == 0
     until(lambda: are_gone(everyone))
     assert not (run.instance / "valkey" / "url").exists()
@@ -135,7 +135,7 @@ def test_a_run_serves_does_jobs_stops_without_a_trace_and_has_its_data_when_it_s
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_changed_code_is_served_and_worked_with(run):
+def test_changed_code_is_reloaded(run):
     run.start()
     run.wait_until_it_serves()
     web, worker = (run.find(name).children()[0].pid for name in ("gunicorn", "watchfiles"))
@@ -150,7 +150,7 @@ def test_changed_code_is_served_and_worked_with(run):
 @pytest.mark.slow
 @pytest.mark.deep
 @pytest.mark.parametrize("part", ["gunicorn", "valkey-server"])
-def test_a_part_that_dies_ends_the_run_with_a_message(run, part):
+def test_failed_process_ends_the_run_with_a_message(run, part):
     run.start()
     run.wait_until_it_serves()
     everyone = run.everyone()
@@ -165,7 +165,7 @@ def test_a_part_that_dies_ends_the_run_with_a_message(run, part):
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_a_closed_terminal_ends_the_run(run):
+def test_closed_terminal_ends_the_run(run):
     run.start()
     run.wait_until_it_serves()
     everyone = run.everyone()
@@ -178,7 +178,7 @@ def test_a_closed_terminal_ends_the_run(run):
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_outside_development_the_parts_run_without_reloading(run):
+def test_outside_development_nothing_is_reloaded(run):
     run.start(ENVIRONMENT="testing", SECRET_KEY="k" * 8 + "Zq3v9Lx1Tw7Rb5Nc2Hd8Jf4Gm6Ps0Yu")
     run.wait_until_it_serves()
 
@@ -187,7 +187,7 @@ def test_outside_development_the_parts_run_without_reloading(run):
 
 
 @pytest.mark.slow
-def test_a_refusal_is_one_sentence_and_exit_code_1(run):
+def test_refusal_is_one_sentence_with_exit_code_1(run):
     with socket.create_server(("127.0.0.1", run.port)):
         run.start()
 
@@ -197,17 +197,17 @@ def test_a_refusal_is_one_sentence_and_exit_code_1(run):
     assert run.output() == expected
 
 
-# ── what is in the way ──────────────────────────────────────────────────────────────────────────────────────
+# ── obstacles ──
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+def test_read_only_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(CannotStart, match=r"Cannot write to .*: Not a directory\. Set INSTANCE_PATH"):
         prepare.check_folder(tmp_path / "file" / "instance")
 
 
-def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+def test_full_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=100, f_frsize=4096))
     with pytest.raises(CannotStart, match="is full: 0 MiB left"):
         prepare.check_folder(tmp_path)
@@ -221,12 +221,12 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
-def test_a_host_that_is_not_ours_is_refused(host):
+def test_foreign_host_is_refused(host):
     with pytest.raises(CannotStart, match=f"HOST={host} is not an address of this machine"):
         prepare.check_port(SimpleNamespace(host=host, listen_addresses=[(host, 8000)]))
 
 
-def test_a_port_that_is_not_open_to_us_is_refused(monkeypatch):
+def test_privileged_port_is_refused(monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -244,7 +244,7 @@ def app_on(tmp_path):
     return make
 
 
-def test_a_database_that_cannot_be_reached_is_refused(app_on):
+def test_unreachable_database_is_refused(app_on):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         app, settings = app_on(f"postgresql://user:hunter2@127.0.0.1:{closed.getsockname()[1]}/name")
@@ -258,7 +258,7 @@ def test_a_database_that_cannot_be_reached_is_refused(app_on):
     assert "hunter2" not in refusal.value.message
 
 
-def test_a_database_from_a_newer_version_is_refused_and_a_new_one_waits_for_migrations(app_on, tmp_path):
+def test_newer_database_is_refused_and_a_new_one_waits_for_migrations(app_on, tmp_path):
     app, settings = app_on(f"sqlite:///{tmp_path / 'newer.db'}")
     with app.app_context():
         assert prepare.check_database(settings)
@@ -273,7 +273,7 @@ def test_a_database_from_a_newer_version_is_refused_and_a_new_one_waits_for_migr
         engine.dispose()
 
 
-def test_a_database_file_that_cannot_be_written_is_refused(app_on, tmp_path, monkeypatch):
+def test_read_only_database_file_is_refused(app_on, tmp_path, monkeypatch):
     (tmp_path / "kept.db").touch()
     app, settings = app_on(f"sqlite:///{tmp_path / 'kept.db'}")
     monkeypatch.setattr(os, "access", lambda *_: False)
@@ -282,7 +282,7 @@ def test_a_database_file_that_cannot_be_written_is_refused(app_on, tmp_path, mon
         prepare.check_database(settings)
 
 
-def test_a_queue_that_may_throw_jobs_away_is_refused(tmp_path):
+def test_queue_that_may_evict_jobs_is_refused(tmp_path):
     valkey = EmbeddedValkey(tmp_path / "with a space")
     url = valkey.start()
     try:
@@ -302,7 +302,7 @@ def test_a_queue_that_may_throw_jobs_away_is_refused(tmp_path):
     assert "jobs wait until it is back" in prepare.check_queue(url)
 
 
-def test_a_folder_that_another_run_uses_is_refused_and_a_url_left_behind_is_not(tmp_path):
+def test_folder_of_another_run_is_refused_and_a_stale_url_is_not(tmp_path):
     valkey = EmbeddedValkey(tmp_path / "valkey")
     valkey.start()
     try:
@@ -320,7 +320,7 @@ def settings_of(instance: Path) -> Settings:
 
 
 @pytest.mark.databases("sqlite")
-def test_a_new_database_is_migrated_and_what_to_start_is_said(flask, app):
+def test_new_database_is_migrated_and_the_next_command_shown(flask, app):
     done = flask("prepare", "--json")
 
     assert done.exit_code == 0, done.output
@@ -328,11 +328,11 @@ def test_a_new_database_is_migrated_and_what_to_start_is_said(flask, app):
     assert (started["procfile"], started["environment"]) == ("Procfile", {"ENVIRONMENT": "testing"})
 
 
-# ── where it listens ────────────────────────────────────────────────────────────────────────────────────────
+# ── addresses ──
 
 
 @pytest.mark.parametrize(("has_ipv6", "hosts"), [(True, ["127.0.0.1", "::1"]), (False, ["127.0.0.1"])])
-def test_localhost_is_the_loopback_of_both_protocols_where_there_are_two(monkeypatch, has_ipv6, hosts):
+def test_localhost_listens_on_ipv4_and_ipv6(monkeypatch, has_ipv6, hosts):
     monkeypatch.setattr("app.settings.has_ipv6_loopback", lambda: has_ipv6)
 
     assert Settings(environment="development", port=8001).listen_addresses == [(host, 8001) for host in hosts]

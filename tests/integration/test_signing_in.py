@@ -1,4 +1,4 @@
-"""Signing in and out: silent about accounts, slow for strangers, never locked for owners."""
+"""Sign-in and sign-out: reveals no accounts, slows strangers down, never locks owners out."""
 
 import pytest
 from argon2 import extract_parameters
@@ -21,7 +21,7 @@ def kinds_on(app, user_id):
 
 
 def said(response):
-    """What a failed sign-in tells: everything but the token of its form and its number."""
+    """Return what a failed sign-in reveals: everything except the form's token and the reference."""
     page = Page(response.text)
     headers = {name: value for name, value in response.headers if name not in {"X-Request-ID", "Set-Cookie"}}
     headers.pop("Content-Length")
@@ -29,7 +29,7 @@ def said(response):
     return response.status_code, headers, cookies, page.text("main")
 
 
-def test_a_member_signs_in_and_sees_their_account(client, ada):
+def test_member_signs_in_and_sees_the_account(client, ada):
     answer = client.login(ada)
 
     assert (answer.status_code, answer.location) == (302, "/account")
@@ -37,7 +37,7 @@ def test_a_member_signs_in_and_sees_their_account(client, ada):
     assert client.get("/").location == "/account"
 
 
-def test_an_address_may_be_typed_in_any_case(client, ada):
+def test_address_may_be_entered_in_any_case(client, ada):
     assert client.login("  ADA@example.COM", ada.password).status_code == 302
 
 
@@ -54,8 +54,8 @@ def test_an_address_may_be_typed_in_any_case(client, ada):
     ],
     ids=["unknown", "confirmed", "unconfirmed", "deactivated"],
 )
-def test_a_wrong_password_says_the_same_whoever_it_is(client, new_browser, people, flask, make):
-    reference = new_browser().login("somebody@example.com", WRONG)
+def test_wrong_password_response_is_the_same_for_unknown_addresses(client, new_browser, people, flask, make):
+    reference = new_browser().login("someone@example.com", WRONG)
     assert "Wrong email address or password." in said(reference)[-1]
 
     answer = client.login(make(people, new_browser(), flask), WRONG)
@@ -64,13 +64,13 @@ def test_a_wrong_password_says_the_same_whoever_it_is(client, new_browser, peopl
     assert answer.status_code == 422
 
 
-def test_a_deactivated_account_with_the_right_password_says_the_same_as_a_wrong_one(client, new_browser, ada, flask):
+def test_deactivated_account_with_the_correct_password_looks_like_a_wrong_one(client, new_browser, ada, flask):
     flask("users", "deactivate", ada.email, "--reason", "left")
 
     assert said(client.login(ada)) == said(new_browser().login("nobody@example.com", WRONG))
 
 
-def test_only_the_right_password_is_told_that_the_address_wants_confirming(client, new_browser, mailbox):
+def test_unconfirmed_address_is_revealed_only_with_the_correct_password(client, new_browser, mailbox):
     client.register("new@example.com", "a quieter harbour")
 
     answer = new_browser().login("new@example.com", "a quieter harbour")
@@ -82,7 +82,7 @@ def test_only_the_right_password_is_told_that_the_address_wants_confirming(clien
     assert form.query('input[name="email"]')[0].attrs["value"] == "new@example.com"
 
 
-def test_the_button_beside_it_sends_the_link_again(client, mailbox):
+def test_resend_button_sends_the_link_again(client, mailbox):
     client.register("new@example.com", "a quieter harbour")
     mailbox.all()
     client.login("new@example.com", "a quieter harbour")
@@ -94,7 +94,7 @@ def test_the_button_beside_it_sends_the_link_again(client, mailbox):
     assert client.verify_email(mailbox.link_from(sent)).status_code == 302
 
 
-def test_a_refused_sign_in_keeps_the_address_and_the_tick_and_drops_the_password(client):
+def test_refused_sign_in_keeps_the_address_and_checkbox_but_not_the_password(client):
     page = Page(client.login("nobody@example.com", WRONG, remember="y", next="/account/sessions").text)
 
     assert page.value("email") == "nobody@example.com"
@@ -103,7 +103,7 @@ def test_a_refused_sign_in_keeps_the_address_and_the_tick_and_drops_the_password
     assert "checked" in page.find("#remember").attrs
 
 
-def test_each_try_leaves_a_trace(client, ada, app):
+def test_each_attempt_is_recorded(client, ada, app):
     client.login(ada, WRONG)
     client.login(ada)
     client.logout()
@@ -114,7 +114,7 @@ def test_each_try_leaves_a_trace(client, ada, app):
 # ── delays ──
 
 
-def test_strangers_are_slowed_down_and_told_for_how_long(client, ada):
+def test_strangers_are_slowed_down_with_a_stated_wait(client, ada):
     statuses = [client.login(ada, WRONG).status_code for _ in range(6)]
     assert statuses == [422, 422, 422, 422, 422, 429]
 
@@ -124,13 +124,13 @@ def test_strangers_are_slowed_down_and_told_for_how_long(client, ada):
     assert "Too many attempts" in Page(slowed.text).text("main")
 
 
-def test_an_unknown_address_is_slowed_down_alike(client):
+def test_unknown_address_is_slowed_down_alike(client):
     statuses = [client.login("nobody@example.com", WRONG).status_code for _ in range(6)]
 
     assert statuses == [422, 422, 422, 422, 422, 429]
 
 
-def test_after_the_wait_the_right_password_is_let_in(client, ada, clock):
+def test_correct_password_works_after_the_wait(client, ada, clock):
     for _ in range(6):
         client.login(ada, WRONG)
 
@@ -139,7 +139,7 @@ def test_after_the_wait_the_right_password_is_let_in(client, ada, clock):
     assert client.login(ada).status_code == 302
 
 
-def test_a_stranger_cannot_lock_the_owner_out_of_a_browser_that_was_here_before(client, new_browser, ada):
+def test_stranger_cannot_lock_the_owner_out_of_a_known_browser(client, new_browser, ada):
     client.login(ada)
     client.logout()
     stranger = new_browser()
@@ -150,7 +150,7 @@ def test_a_stranger_cannot_lock_the_owner_out_of_a_browser_that_was_here_before(
     assert client.login(ada).status_code == 302
 
 
-def test_a_known_browser_that_guesses_slows_only_itself(client, new_browser, ada):
+def test_guessing_known_browser_slows_only_itself(client, new_browser, ada):
     client.login(ada)
     client.logout()
     for _ in range(6):
@@ -160,7 +160,7 @@ def test_a_known_browser_that_guesses_slows_only_itself(client, new_browser, ada
     assert new_browser().login(ada).status_code == 302
 
 
-def test_the_success_of_one_clears_nothing_that_another_was_charged(client, new_browser, ada):
+def test_success_does_not_clear_charges_of_others(client, new_browser, ada):
     stranger = new_browser()
     for _ in range(4):
         stranger.login(ada, WRONG)
@@ -169,7 +169,7 @@ def test_the_success_of_one_clears_nothing_that_another_was_charged(client, new_
     assert [stranger.login(ada, WRONG).status_code for _ in range(2)] == [422, 429]
 
 
-def test_a_device_cookie_of_one_account_is_worth_nothing_for_another(client, new_browser, ada, people):
+def test_device_cookie_works_for_its_own_account_only(client, new_browser, ada, people):
     bob = people.add("bob@example.com")
     client.login(bob)
     client.logout()
@@ -179,7 +179,7 @@ def test_a_device_cookie_of_one_account_is_worth_nothing_for_another(client, new
     assert client.login(ada).status_code == 429
 
 
-def test_the_owner_is_told_once_a_day_when_wrong_passwords_pile_up(client, ada, mailbox, clock):
+def test_owner_is_notified_once_a_day_of_many_wrong_passwords(client, ada, mailbox, clock):
     clock.advance_to_morning()
     for _ in range(14):
         client.login(ada, WRONG)
@@ -188,7 +188,7 @@ def test_the_owner_is_told_once_a_day_when_wrong_passwords_pile_up(client, ada, 
     assert [mail.subject for mail in mailbox.to(ada.email)] == ["Failed sign-ins to your Gatehouse account"]
 
 
-def test_nobody_is_told_of_guesses_at_an_unknown_or_unconfirmed_address(client, mailbox, clock, app):
+def test_guesses_at_unknown_or_unconfirmed_addresses_send_no_email(client, mailbox, clock, app):
     client.register("new@example.com")
     before = len(mailbox.all())
     for email in ("nobody@example.com", "new@example.com"):
@@ -199,11 +199,11 @@ def test_nobody_is_told_of_guesses_at_an_unknown_or_unconfirmed_address(client, 
     assert len(mailbox.all()) == before
 
 
-# ── where to go next ──
+# ── the next page ──
 
 
 @pytest.mark.databases("sqlite")
-def test_one_comes_back_to_the_page_that_asked_for_the_sign_in(client, ada):
+def test_sign_in_returns_to_the_requested_page(client, ada):
     asked = client.get("/account/sessions?x=1")
     assert asked.location == "/auth/login?next=/account/sessions?x%3D1"
 
@@ -214,16 +214,16 @@ def test_one_comes_back_to_the_page_that_asked_for_the_sign_in(client, ada):
 
 
 @pytest.mark.databases("sqlite")
-def test_who_is_signed_in_already_is_sent_on(signed_in):
+def test_signed_in_user_is_redirected_from_sign_in(signed_in):
     assert signed_in.get("/auth/login?next=/account/email").location == "/account/email"
     assert signed_in.get("/auth/login").location == "/account"
 
 
-# ── what the browser holds ──
+# ── cookies ──
 
 
-def test_signing_in_drops_what_the_browser_held_before(client, ada, app):
-    """Whatever a stranger planted in this browser beforehand is worth nothing after."""
+def test_sign_in_clears_the_previous_session_data(client, ada, app):
+    """Anything that a stranger put into this browser is useless afterwards."""
     planted_token = client.token_on("/auth/login")
     planted = client.cookie("session").value
 
@@ -237,7 +237,7 @@ def test_signing_in_drops_what_the_browser_held_before(client, ada, app):
     assert not thief.is_signed_in()
 
 
-def test_signing_in_anew_ends_the_session_that_was_held(client, ada, people, app):
+def test_new_sign_in_ends_the_previous_session(client, ada, people, app):
     client.login(ada)
     bob = people.add("bob@example.com")
 
@@ -248,7 +248,7 @@ def test_signing_in_anew_ends_the_session_that_was_held(client, ada, people, app
         assert ended.end_reason == "signed_in_again"
 
 
-def test_without_being_remembered_the_cookie_ends_with_the_browser(client, ada):
+def test_cookie_ends_with_the_browser_unless_remembered(client, ada):
     client.login(ada)
     assert client.cookie("session").expires is None
 
@@ -256,7 +256,7 @@ def test_without_being_remembered_the_cookie_ends_with_the_browser(client, ada):
     assert client.cookie("session").expires is not None
 
 
-def test_the_cookies_are_for_this_site_alone_and_out_of_the_reach_of_scripts(client, ada):
+def test_cookies_are_same_site_and_http_only(client, ada):
     answer = client.login(ada)
 
     for cookie in answer.headers.getlist("Set-Cookie"):
@@ -267,7 +267,7 @@ def test_the_cookies_are_for_this_site_alone_and_out_of_the_reach_of_scripts(cli
 
 
 @pytest.mark.settings(base_url="https://gatehouse.test")
-def test_over_https_the_cookies_are_bound_to_the_host_and_secure(client, ada):
+def test_https_cookies_are_host_bound_and_secure(client, ada):
     answer = client.login(ada)
 
     cookies = answer.headers.getlist("Set-Cookie")
@@ -279,7 +279,7 @@ def test_over_https_the_cookies_are_bound_to_the_host_and_secure(client, ada):
     assert client.is_signed_in()
 
 
-def test_a_forged_cookie_is_nobody(client, ada, app):
+def test_forged_cookie_is_ignored(client, ada, app):
     client.login(ada)
     value = client.cookie("session").value
     for forged in ("", "x", value[:-1], value[::-1], f"{value}x", "\x00"):
@@ -288,7 +288,7 @@ def test_a_forged_cookie_is_nobody(client, ada, app):
         assert not stranger.is_signed_in()
 
 
-def test_a_cookie_of_another_library_changes_nothing(client, ada):
+def test_cookie_of_another_library_is_ignored(client, ada):
     client.http.set_cookie("remember_token", "1|forged", domain="gatehouse.test")
     assert not client.is_signed_in()
 
@@ -296,7 +296,7 @@ def test_a_cookie_of_another_library_changes_nothing(client, ada):
     assert client.is_signed_in()
 
 
-def test_a_hash_of_yesterday_is_replaced_at_sign_in(client, ada, make_app):
+def test_outdated_hash_is_replaced_at_sign_in(client, ada, make_app):
     stronger = Browser(make_app(argon2_time_cost=2))
 
     stronger.login(ada)
@@ -307,7 +307,7 @@ def test_a_hash_of_yesterday_is_replaced_at_sign_in(client, ada, make_app):
     assert client.login(ada).status_code == 302
 
 
-def test_an_account_without_a_password_lets_nobody_in(client, app, ada):
+def test_account_without_a_password_cannot_sign_in_with_one(client, app, ada):
     with app.app_context(), unit_of_work() as work:
         work.users.get(ada.id).hashed_password = None
 
@@ -318,7 +318,7 @@ def test_an_account_without_a_password_lets_nobody_in(client, app, ada):
 # ── signing out ──
 
 
-def test_after_signing_out_the_old_cookie_is_dead(signed_in, app):
+def test_old_cookie_is_invalid_after_sign_out(signed_in, app):
     stolen = signed_in.cookie("session").value
 
     answer = signed_in.logout()
@@ -331,7 +331,7 @@ def test_after_signing_out_the_old_cookie_is_dead(signed_in, app):
     assert not thief.is_signed_in()
 
 
-def test_signing_out_wants_a_post_with_a_token(signed_in):
+def test_sign_out_requires_a_post_with_a_token(signed_in):
     assert signed_in.get("/auth/logout").status_code == 405
     assert signed_in.send("POST", "/auth/logout").status_code == 400
     assert signed_in.is_signed_in()
@@ -344,7 +344,7 @@ def test_signing_out_twice_is_no_error(signed_in):
     assert again.status_code == 302
 
 
-def test_any_page_of_ours_signs_out_however_old_it_is(signed_in, ada, clock, settings):
+def test_old_page_can_still_sign_out(signed_in, ada, clock, settings):
     page_of_yesterday = signed_in.token_on("/account")
     for how in ({"data": {"csrf_token": page_of_yesterday}}, {"headers": {"Origin": settings.public_url}}):
         assert signed_in.login(ada).status_code == 302
@@ -353,7 +353,7 @@ def test_any_page_of_ours_signs_out_however_old_it_is(signed_in, ada, clock, set
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "cross-site"}])
-def test_another_site_signs_nobody_out(signed_in, headers):
+def test_another_site_cannot_sign_a_user_out(signed_in, headers):
     answer = signed_in.send(
         "POST", "/auth/logout", data={"csrf_token": signed_in.token_on("/account")}, headers=headers
     )
@@ -362,7 +362,7 @@ def test_another_site_signs_nobody_out(signed_in, headers):
     assert signed_in.is_signed_in()
 
 
-def test_a_reset_lets_the_owner_in_past_the_delay(client, new_browser, ada, mailbox):
+def test_reset_skips_the_delay_for_the_owner(client, new_browser, ada, mailbox):
     for _ in range(6):
         client.login(ada.email, WRONG)
     owner = new_browser()
@@ -377,13 +377,13 @@ def test_a_reset_lets_the_owner_in_past_the_delay(client, new_browser, ada, mail
      "/\r\nX: y", "/%0d%0aX:y", "http:evil.test", "/account@evil.test", "/static/gatehouse.css", "/nowhere", "x" * 9000],
 )  # fmt: skip
 @pytest.mark.databases("sqlite")
-def test_sign_in_goes_nowhere_else(client, ada, target):
+def test_sign_in_redirects_only_to_this_site(client, ada, target):
     assert client.login(ada, next=target).location == "/account"
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(limit_scale=1, limit_login="2 per minute", redis_url="redis://127.0.0.1:1/0")
-def test_limits_hold_without_the_queue(client):
+def test_limits_work_without_the_queue(client):
     answers = [client.login(f"nobody{n}@example.com", WRONG).status_code for n in range(4)]
 
     assert 429 in answers
@@ -391,7 +391,7 @@ def test_limits_hold_without_the_queue(client):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(redis_url="redis://127.0.0.1:1/0")
-def test_people_sign_up_and_in_without_the_queue_and_jobs_wait(client, ada, mailbox):
+def test_sign_up_and_sign_in_work_without_the_queue_and_jobs_wait(client, ada, mailbox):
     assert client.login(ada).status_code == 302
     assert client.logout().status_code == 302
     link = mailbox.link_from(client.register("new@example.com"))
@@ -401,7 +401,7 @@ def test_people_sign_up_and_in_without_the_queue_and_jobs_wait(client, ada, mail
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(limit_scale=1, limit_login="3 per minute")
-def test_one_network_may_only_try_so_often(client, new_browser):
+def test_attempts_per_network_are_limited(client, new_browser):
     answers = [client.login(f"nobody{n}@example.com", WRONG) for n in range(4)]
 
     assert [answer.status_code for answer in answers] == [422, 422, 422, 429]
@@ -411,14 +411,14 @@ def test_one_network_may_only_try_so_often(client, new_browser):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(limit_scale=1, limit_login="3 per minute")
-def test_who_comes_through_a_socket_without_addresses_is_counted_too(new_browser):
+def test_clients_of_a_unix_socket_are_counted_too(new_browser):
     nobody = new_browser(address="")
     answers = [nobody.login(f"nobody{n}@example.com", WRONG).status_code for n in range(4)]
 
     assert answers == [422, 422, 422, 429]
 
 
-def test_stray_cookies_sign_nobody_out(app, ada):
+def test_unrelated_cookies_do_not_sign_out(app, ada):
     browser = Browser(app)
     browser.login(ada)
     for name in ("flask-login-is-not-asked", "remember_token", app.config["REMEMBER_COOKIE_NAME"]):

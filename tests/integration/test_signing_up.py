@@ -1,4 +1,4 @@
-"""Sign-up and the confirmation of an address: silent to strangers, kind to owners, closed to those who prepare traps."""
+"""Sign-up and confirmation: reveals nothing to strangers and does not trust accounts they prepared."""
 
 import pytest
 from sqlalchemy import func, select
@@ -22,7 +22,7 @@ def count(app, model):
         return db.session.scalar(select(func.count()).select_from(model))
 
 
-def test_a_newcomer_registers_confirms_and_signs_in(client, mailbox, app):
+def test_new_user_signs_up_confirms_and_signs_in(client, mailbox, app):
     asked = client.register(EMAIL, GOOD, name="Ada Lovelace")
     assert (asked.status_code, asked.location) == (303, "/auth/check-your-mail")
     assert "sent you a link" in client.page(asked.location).text("main")
@@ -41,8 +41,8 @@ def roles_of(app):
         return db.session.scalar(select(User).where(User.email == EMAIL)).roles
 
 
-def test_the_mail_leads_to_this_site_and_says_nothing_that_a_stranger_typed(client, mailbox):
-    """Whoever types another person's address could otherwise send them words of their own."""
+def test_confirmation_email_links_to_this_site_and_contains_no_user_input(client, mailbox):
+    """Otherwise everyone could send texts of their own to another person's address."""
     client.register(EMAIL, GOOD, name="You have won, see evil.example")
 
     mail = mailbox.last_to(EMAIL)
@@ -52,21 +52,21 @@ def test_the_mail_leads_to_this_site_and_says_nothing_that_a_stranger_typed(clie
     assert "evil" not in mail.text + mail.html + mail.subject
 
 
-def test_a_name_is_optional(client, mailbox):
+def test_name_is_optional(client, mailbox):
     client.verify_email(mailbox.link_from(client.register(EMAIL, GOOD, name="")))
     client.login(EMAIL, GOOD)
 
     assert client.page("/account").value("name") == ""
 
 
-def test_the_link_in_a_mail_never_follows_the_host_that_was_asked(new_browser, mailbox):
+def test_email_link_ignores_the_host_header(new_browser, mailbox):
     link = mailbox.link_from(new_browser(base_url="http://localhost").register(EMAIL, GOOD))
 
     assert link.startswith("http://gatehouse.test/")
 
 
 def seen_by_a_stranger(response, browser):
-    """All that tells one answer from another."""
+    """Return everything that tells responses apart."""
     headers = {name: value for name, value in response.headers if name not in {"X-Request-ID", "Set-Cookie"}}
     cookies = sorted(value.partition("=")[0] for value in response.headers.getlist("Set-Cookie"))
     page = browser.get(response.location) if response.location else None
@@ -74,7 +74,7 @@ def seen_by_a_stranger(response, browser):
 
 
 @pytest.mark.parametrize("state", ["confirmed", "unconfirmed", "deactivated"])
-def test_signing_up_looks_the_same_whether_or_not_the_address_is_known(app, new_browser, people, flask, state):
+def test_sign_up_response_is_the_same_for_known_addresses(app, new_browser, people, flask, state):
     if state == "unconfirmed":
         new_browser().register("known@example.com", GOOD)
     else:
@@ -91,7 +91,7 @@ def test_signing_up_looks_the_same_whether_or_not_the_address_is_known(app, new_
     assert answers[0] == answers[1]
 
 
-def test_signing_up_writes_the_same_rows_whether_or_not_the_address_is_known(app, new_browser, people):
+def test_sign_up_writes_the_same_rows_for_known_addresses(app, new_browser, people):
     people.add("known@example.com")
 
     def written(email):
@@ -102,7 +102,7 @@ def test_signing_up_writes_the_same_rows_whether_or_not_the_address_is_known(app
     assert written("known@example.com") == written("unknown@example.com") == (1, 1)
 
 
-def test_an_owner_who_registers_again_is_told_that_there_is_an_account(client, ada, mailbox, app):
+def test_sign_up_with_a_registered_address_emails_its_owner(client, ada, mailbox, app):
     before = find_user(app)
     client.register(ada.email, "another quiet harbour", name="Eve")
 
@@ -117,7 +117,7 @@ def test_an_owner_who_registers_again_is_told_that_there_is_an_account(client, a
     )
 
 
-def test_a_deactivated_owner_hears_nothing(client, ada, mailbox, flask):
+def test_sign_up_with_a_deactivated_address_sends_nothing(client, ada, mailbox, flask):
     flask("users", "deactivate", ada.email, "--reason", "left")
     told = len(mailbox.all())
 
@@ -126,7 +126,7 @@ def test_a_deactivated_owner_hears_nothing(client, ada, mailbox, flask):
     assert len(mailbox.all()) == told
 
 
-def test_a_second_sign_up_starts_anew_and_kills_the_first_link(client, new_browser, mailbox):
+def test_second_sign_up_replaces_the_first_and_its_link(client, new_browser, mailbox):
     first = mailbox.link_from(client.register(EMAIL, "the first quiet harbour"))
     second = mailbox.link_from(new_browser().register(EMAIL, "the second quiet harbour", name="Second"))
 
@@ -137,7 +137,7 @@ def test_a_second_sign_up_starts_anew_and_kills_the_first_link(client, new_brows
     assert client.page("/account").value("name") == "Second"
 
 
-def test_whoever_opens_the_link_elsewhere_is_asked_for_the_password(client, new_browser, mailbox):
+def test_link_opened_in_another_browser_asks_for_the_password(client, new_browser, mailbox):
     link = mailbox.link_from(client.register(EMAIL, GOOD))
     elsewhere = new_browser()
 
@@ -148,8 +148,8 @@ def test_whoever_opens_the_link_elsewhere_is_asked_for_the_password(client, new_
     assert elsewhere.verify_email(link, GOOD).status_code == 302
 
 
-def test_nobody_confirms_an_account_that_a_stranger_prepared(client, new_browser, mailbox, app):
-    """A stranger registers the owner's address; the owner opens the mail and presses what there is to press."""
+def test_account_prepared_by_a_stranger_is_not_confirmed(client, new_browser, mailbox, app):
+    """A stranger signs up with the owner's address; the owner opens the email and presses the button."""
     stranger, owner = client, new_browser()
     link = mailbox.link_from(stranger.register(EMAIL, "the strangers own harbour"))
 
@@ -160,7 +160,7 @@ def test_nobody_confirms_an_account_that_a_stranger_prepared(client, new_browser
     assert stranger.login(EMAIL, "the strangers own harbour").status_code == 422
 
 
-def test_the_strangers_browser_does_not_confirm_what_the_owner_chose_later(client, new_browser, mailbox):
+def test_strangers_browser_cannot_confirm_the_owners_later_sign_up(client, new_browser, mailbox):
     stranger, owner = client, new_browser()
     mailbox.link_from(stranger.register(EMAIL, "the strangers own harbour"))
     link = mailbox.link_from(owner.register(EMAIL, "the owners own harbour"))
@@ -171,7 +171,7 @@ def test_the_strangers_browser_does_not_confirm_what_the_owner_chose_later(clien
     assert owner.verify_email(link).status_code == 302
 
 
-def test_opening_a_link_spends_nothing_and_takes_the_token_out_of_the_address(client, mailbox):
+def test_opening_a_link_spends_nothing_and_removes_the_token_from_the_url(client, mailbox):
     link = mailbox.link_from(client.register(EMAIL, GOOD))
 
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_opening_a_link_spends_nothing_and_takes_the_token_out_of_the_address(cl
     assert client.verify_email(link).status_code == 302
 
 
-def test_a_mail_scanner_that_opens_links_and_sends_no_form_confirms_nothing(client, new_browser, mailbox, app):
+def test_mail_scanner_that_opens_links_confirms_nothing(client, new_browser, mailbox, app):
     link = mailbox.link_from(client.register(EMAIL, GOOD))
     scanner = new_browser()
 
@@ -193,7 +193,7 @@ def test_a_mail_scanner_that_opens_links_and_sends_no_form_confirms_nothing(clie
     assert not find_user(app).is_verified()
 
 
-def test_a_confirmation_link_works_once(client, mailbox):
+def test_confirmation_link_works_once(client, mailbox):
     link = mailbox.link_from(client.register(EMAIL, GOOD))
 
     assert client.verify_email(link).status_code == 302
@@ -204,7 +204,7 @@ def test_a_confirmation_link_works_once(client, mailbox):
     assert client.send("POST", "/auth/verify-email", data={"csrf_token": client.token()}).status_code == 410
 
 
-def test_a_confirmation_link_dies_after_a_day(client, mailbox, clock):
+def test_confirmation_link_expires_after_a_day(client, mailbox, clock):
     link = mailbox.link_from(client.register(EMAIL, GOOD))
     kept = client.get(link).location
 
@@ -220,11 +220,11 @@ def test_a_confirmation_link_dies_after_a_day(client, mailbox, clock):
     ["verify-email", "reset-password", "confirm-email-change", "undo-email-change", "undo-addition", "keep-factors"],
 )
 @pytest.mark.databases("sqlite")
-def test_a_link_that_was_never_ours_is_gone(client, kind, token):
+def test_unknown_link_returns_410(client, kind, token):
     assert client.get(f"/auth/{kind}/{token}").status_code == 410
 
 
-def test_a_page_of_a_link_without_the_link_is_gone(client):
+def test_link_page_without_a_link_returns_410(client):
     links = (
         "verify-email",
         "reset-password",
@@ -237,7 +237,7 @@ def test_a_page_of_a_link_without_the_link_is_gone(client):
         assert client.get(f"/auth/{path}").status_code == 410
 
 
-def test_the_same_browser_confirms_with_one_button_and_then_is_a_known_device(client, mailbox, new_browser):
+def test_same_browser_confirms_with_one_button_and_becomes_a_known_device(client, mailbox, new_browser):
     client.verify_email(mailbox.link_from(client.register(EMAIL, GOOD)))
     assert client.cookie("device")
 
@@ -259,11 +259,11 @@ def test_wrong_passwords_at_confirmation_are_slowed_down(client, new_browser, ma
     assert int(slowed.headers["Retry-After"]) >= 1
 
 
-# ── sending the link again ──
+# ── resending the link ──
 
 
 @pytest.mark.parametrize("state", ["unknown", "unconfirmed", "confirmed"])
-def test_asking_for_the_link_again_always_looks_the_same(client, new_browser, people, state):
+def test_resend_response_is_always_the_same(client, new_browser, people, state):
     if state == "unconfirmed":
         new_browser().register(EMAIL, GOOD)
     if state == "confirmed":
@@ -275,7 +275,7 @@ def test_asking_for_the_link_again_always_looks_the_same(client, new_browser, pe
     assert seen_by_a_stranger(client.resend_verification(EMAIL), client) == expected
 
 
-def test_a_link_that_is_sent_again_replaces_the_one_before(client, mailbox):
+def test_resent_link_replaces_the_earlier_one(client, mailbox):
     first = mailbox.link_from(client.register(EMAIL, GOOD))
     second = mailbox.link_from(client.resend_verification(EMAIL))
 
@@ -283,7 +283,7 @@ def test_a_link_that_is_sent_again_replaces_the_one_before(client, mailbox):
     assert client.verify_email(second).status_code == 302
 
 
-def test_no_mail_goes_to_who_is_unknown_and_who_is_confirmed_hears_of_the_account(client, ada, mailbox):
+def test_resend_sends_nothing_to_unknown_addresses_and_a_notice_to_confirmed_ones(client, ada, mailbox):
     client.resend_verification("nobody@example.com")
     client.resend_verification(ada.email)
 
@@ -291,7 +291,7 @@ def test_no_mail_goes_to_who_is_unknown_and_who_is_confirmed_hears_of_the_accoun
     assert mailbox.last().to == ada.email
 
 
-# ── what is refused ──
+# ── refusals ──
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_no_mail_goes_to_who_is_unknown_and_who_is_confirmed_hears_of_the_accoun
     ids=lambda text: text[:20],
 )
 @pytest.mark.databases("sqlite")
-def test_a_weak_password_is_refused_with_a_reason_and_never_echoed(client, app, password, reason):
+def test_weak_password_is_refused_with_a_reason_and_never_echoed(client, app, password, reason):
     refused = client.register(EMAIL, password, name="Ada")
 
     page = Page(refused.text)
@@ -319,7 +319,7 @@ def test_a_weak_password_is_refused_with_a_reason_and_never_echoed(client, app, 
 
 
 @pytest.mark.databases("sqlite")
-def test_a_refused_address_is_still_in_its_field(client):
+def test_refused_address_stays_in_its_field(client):
     refused = client.register("ada@nowhere", GOOD, name="Ada")
 
     page = Page(refused.text)
@@ -330,7 +330,7 @@ def test_a_refused_address_is_still_in_its_field(client):
     assert page.find("#email").attrs["aria-describedby"].split()[-1] == "email-error"
 
 
-def test_one_address_however_it_is_written_is_one_account(client, new_browser, mailbox, app):
+def test_spellings_of_one_address_are_one_account(client, new_browser, mailbox, app):
     client.register("  ADA@Example.COM ", GOOD)
     new_browser().register("ada@example.com", "another quiet harbour")
 
@@ -340,7 +340,7 @@ def test_one_address_however_it_is_written_is_one_account(client, new_browser, m
 
 
 @pytest.mark.parametrize(("registration", "says"), [("closed", "is closed"), ("invite", "Sign-up is by invitation")])
-def test_where_registration_is_closed_nobody_registers(make_app, registration, says):
+def test_closed_registration_refuses_sign_up(make_app, registration, says):
     client = Browser(make_app(registration=registration))
 
     assert says in client.page("/auth/register").text("main")
@@ -350,13 +350,13 @@ def test_where_registration_is_closed_nobody_registers(make_app, registration, s
         assert not client.page(path).has('a[href="/auth/register"]')
 
 
-def test_who_is_signed_in_has_nothing_to_register(signed_in):
+def test_signed_in_user_is_redirected_from_sign_up(signed_in):
     answer = signed_in.get("/auth/register")
 
     assert (answer.status_code, answer.location) == (302, "/account")
 
 
-def test_terms_and_privacy_are_linked_where_they_are_set(make_app):
+def test_terms_and_privacy_are_linked_when_set(make_app):
     client = Browser(make_app(terms_url="https://example.com/terms", privacy_url="https://example.com/privacy"))
 
     page = client.page("/auth/register")
@@ -368,7 +368,7 @@ def test_terms_and_privacy_are_linked_where_they_are_set(make_app):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_meter_says_how_strong_a_password_is_and_why(client):
+def test_password_meter_returns_score_and_reason(client):
     def ask(password, **more):
         return client.post("/auth/password-strength", {"password": password, **more}).json
 
@@ -381,11 +381,11 @@ def test_the_meter_says_how_strong_a_password_is_and_why(client):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_meter_wants_a_token_like_everything_that_is_sent(client):
+def test_password_meter_requires_a_csrf_token(client):
     assert client.send("POST", "/auth/password-strength", data={"password": GOOD}).status_code == 400
 
 
-def test_an_account_that_was_never_confirmed_is_purged(client, mailbox, clock, flask):
+def test_unconfirmed_account_is_deleted_after_its_time(client, mailbox, clock, flask):
     client.register("ada@example.com")
     mailbox.all()
     clock.advance(days=7, seconds=1)
@@ -417,7 +417,7 @@ def test_an_account_that_was_never_confirmed_is_purged(client, mailbox, clock, f
     ],
 )
 @pytest.mark.databases("sqlite")
-def test_a_refused_form_says_what_to_do_and_keeps_what_was_typed(client, field, value, says):
+def test_refused_form_says_what_to_do_and_keeps_input(client, field, value, says):
     typed = {"email": "ada.lovelace@example.com", "name": "Ada Lovelace", "password": GOOD} | {field: value}
 
     answer = client.post("/auth/register", typed)

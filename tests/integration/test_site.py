@@ -1,4 +1,4 @@
-"""Settings that change while the site runs (registration, the announcement, maintenance), and the cache in Valkey."""
+"""Site settings that change at run time (registration, announcement, maintenance), and the cache in Valkey."""
 
 import json
 import threading
@@ -48,7 +48,7 @@ def save(grace, **fields):
     return answer
 
 
-def test_administrators_choose_who_may_register(app, grace, client):
+def test_administrators_choose_who_can_sign_up(app, grace, client):
     assert "Sign up" in client.get("/").text
     save(grace, registration="closed")
 
@@ -62,7 +62,7 @@ def test_administrators_choose_who_may_register(app, grace, client):
     assert client.register("new@example.com").status_code == 303
 
 
-def test_an_announcement_is_on_every_page_and_says_what_was_typed(app, grace, client):
+def test_announcement_is_shown_escaped_on_every_page(app, grace, client):
     save(grace, announcement="  Closed on   <b>Sunday</b> ")
     for path in ("/", "/auth/login"):
         assert client.page(path).text(".banner") == "Closed on <b>Sunday</b>"
@@ -74,7 +74,7 @@ def test_an_announcement_is_on_every_page_and_says_what_was_typed(app, grace, cl
     assert grace.post(SETTINGS, {"registration": "odd", "announcement": ""}, page=SETTINGS).status_code == 422
 
 
-def test_each_change_is_in_the_audit_log_and_no_change_is_not(app, grace):
+def test_settings_changes_are_audited_and_no_change_is_not(app, grace):
     save(grace, announcement="Soon")
     save(grace, announcement="Soon")
     with app.app_context():
@@ -83,12 +83,12 @@ def test_each_change_is_in_the_audit_log_and_no_change_is_not(app, grace):
         assert db.session.scalar(select(SiteSetting.version)) == 1
 
 
-def test_only_who_may_edit_the_site_sees_the_settings(app, signed_in, client):
+def test_site_settings_require_their_permission(app, signed_in, client):
     assert signed_in.get(SETTINGS).status_code == 403
     assert Browser(app).get(SETTINGS).status_code == 302
 
 
-def test_maintenance_closes_the_site_for_all_but_administrators(app, grace, ada):
+def test_maintenance_closes_the_site_except_for_administrators(app, grace, ada):
     visitor = Browser(app)
     visitor.sign_in(ada)
     save(grace, maintenance="y", registration="closed")
@@ -108,7 +108,7 @@ def test_maintenance_closes_the_site_for_all_but_administrators(app, grace, ada)
     assert visitor.get("/account").status_code == 200
 
 
-def test_an_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, flask):
+def test_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, flask):
     assert "Maintenance mode is on" in flask("maintenance", "on").output
     browser = Browser(app)
     assert browser.get("/").status_code == 503
@@ -124,7 +124,7 @@ def test_an_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, 
 
 @pytest.fixture
 def patient(make_app, monkeypatch):
-    """Makes an application whose cache is waited for however loaded the machine is."""
+    """Create an application that waits long for its cache, for loaded machines."""
     monkeypatch.setattr("app.cache.TIMEOUT_SECONDS", 60)
     monkeypatch.setattr("app.cache.WAIT_SECONDS", 60)
     return make_app
@@ -141,7 +141,7 @@ def change(app, **values):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_process_reads_the_settings_once_a_second(app, make_app, monkeypatch):
+def test_process_reads_site_settings_once_a_second(app, make_app, monkeypatch):
     other = make_app()
     passed = [100.0]
     monkeypatch.setattr("app.web.maintenance.time.monotonic", lambda: passed[0])
@@ -156,7 +156,7 @@ def test_a_process_reads_the_settings_once_a_second(app, make_app, monkeypatch):
 
 
 @pytest.mark.databases("sqlite")
-def test_nothing_in_valkey_closes_the_site_or_writes_on_its_pages(app, connection, client):
+def test_valkey_content_cannot_close_the_site_or_change_pages(app, connection, client):
     forged = {"version": 10**9, "maintenance": True, "announcement": "Call 555-0100", "registration": "closed"}
     connection.set(f"{PREFIX}site", json.dumps({"version": 10**9, "value": forged}))
     app.extensions.pop("site", None)
@@ -165,7 +165,7 @@ def test_nothing_in_valkey_closes_the_site_or_writes_on_its_pages(app, connectio
 
 
 @pytest.mark.databases("sqlite")
-def test_a_value_that_we_did_not_sign_under_that_name_is_computed_anew(app, connection):
+def test_cached_value_with_a_wrong_signature_is_recomputed(app, connection):
     with app.app_context():
         assert cache.read_aside("report:one", lambda: 1, seconds=10) == 1
         ours = connection.get(f"{PREFIX}report:one").decode()
@@ -176,7 +176,7 @@ def test_a_value_that_we_did_not_sign_under_that_name_is_computed_anew(app, conn
         assert cache.read_aside("report:two", lambda: 2, seconds=10) == 2
 
 
-def test_a_value_signed_with_the_key_of_before_still_counts(make_app, connection):
+def test_cached_value_signed_with_the_previous_key_is_accepted(make_app, connection):
     before, after = (
         make_app(),
         make_app(secret_key="v8Qm-3kZr_7Lw2Xp9Tn5Yb1Hc6Jd4Gf0sA", secret_key_fallbacks=[SIGNING_KEY]),
@@ -202,7 +202,7 @@ def slow(connection):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("trouble", [wiped, full, slow])
-def test_with_a_cache_in_trouble_the_answer_is_right(app, connection, trouble):
+def test_failing_cache_still_gives_the_right_result(app, connection, trouble):
     trouble(connection)
     try:
         with app.app_context():
@@ -213,7 +213,7 @@ def test_with_a_cache_in_trouble_the_answer_is_right(app, connection, trouble):
 
 
 @pytest.mark.databases("sqlite")
-def test_of_many_who_miss_one_computes_and_the_others_wait_for_it(patient):
+def test_concurrent_cache_misses_compute_once(patient):
     app = patient()
     computed, begun = [], threading.Barrier(8)
 
@@ -232,7 +232,7 @@ def test_of_many_who_miss_one_computes_and_the_others_wait_for_it(patient):
 
 
 @pytest.mark.databases("sqlite")
-def test_who_waits_in_vain_computes_and_a_failure_holds_nobody_up(app, connection):
+def test_waiter_computes_after_a_timeout_and_a_failure_blocks_no_one(app, connection):
     connection.set(f"{PREFIX}slow:two:lock", "")
     with app.app_context():
         assert cache.read_aside("slow:two", lambda: 2, seconds=10) == 2
@@ -244,7 +244,7 @@ def test_who_waits_in_vain_computes_and_a_failure_holds_nobody_up(app, connectio
 
 
 @pytest.mark.databases("sqlite")
-def test_a_report_is_kept_for_a_moment_and_what_cannot_be_read_is_computed(patient, admin, connection):
+def test_report_is_cached_briefly_and_unreadable_entries_are_recomputed(patient, admin, connection):
     grace = Browser(patient())
     grace.sign_in(admin)
     assert grace.get("/admin/reports").status_code == 200
@@ -265,7 +265,7 @@ def test_without_a_cache_a_report_is_computed(app, grace):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(redis_url="redis://127.0.0.1:1/0")
-def test_a_cache_that_is_away_is_not_asked_again_at_once(app, caplog):
+def test_unreachable_cache_is_not_retried_at_once(app, caplog):
     with app.app_context():
         assert [cache.read_aside("report:one", lambda: 1, seconds=10) for _ in range(3)] == [1, 1, 1]
     away = [record for record in caplog.records if record.message == "the cache is away; values are computed"]

@@ -1,4 +1,4 @@
-"""What others rely on is what `tests/snapshot.txt` says, line by line."""
+"""The public names are those in `tests/snapshot.txt`."""
 
 from app import create_app
 from app.settings import Settings
@@ -6,8 +6,8 @@ from tests.support.databases import SIGNING_KEY
 from tests.support.snapshot import FILE, snapshot
 
 
-def test_the_snapshot_is_what_the_code_says(tmp_path):
-    """A change that is meant is written with `make snapshot`, and reviewed as lines of the difference."""
+def test_snapshot_matches_the_code(tmp_path):
+    """`make snapshot` writes intended changes, which are reviewed as a diff."""
     app = create_app(Settings(environment="development", secret_key=SIGNING_KEY, instance_path=tmp_path))
     before, after = FILE.read_text().splitlines(), snapshot(app).splitlines()
 

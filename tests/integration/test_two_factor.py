@@ -1,4 +1,4 @@
-"""Second factors: one-time codes and recovery codes, at sign-in, to confirm, and from programs."""
+"""Second factors: verification codes and recovery codes, at sign-in, to confirm, and in programs."""
 
 import re
 
@@ -25,7 +25,7 @@ SECURITY = "/account/security"
 
 @pytest.fixture
 def own(app, ada):
-    """Ada's browser, signed in just now."""
+    """Ada's browser with a recent sign-in."""
     browser = Browser(app)
     browser.login(ada)
     return browser
@@ -43,7 +43,7 @@ def phone(factor):
 
 
 def after_password(app, person, **more):
-    """A browser that has got past the password."""
+    """A browser that has entered the password."""
     browser = Browser(app)
     answer = browser.login(person, **more)
     assert (answer.status_code, answer.location) == (303, "/auth/two-factor")
@@ -56,10 +56,10 @@ def authenticators(app, **which):
         return db.session.scalars(select(Authenticator).filter_by(**which)).all()
 
 
-# ── setting up ──
+# ── set-up ──
 
 
-def test_codes_count_from_the_first_right_one(app, own, ada, clock, mailbox):
+def test_authenticator_app_is_active_after_the_first_correct_code(app, own, ada, clock, mailbox):
     own.post(f"{SECURITY}/begin", page=SECURITY)
     page = own.get(f"{SECURITY}/codes").text
     seed = re.search(r'<code class="secret">([A-Z2-7 ]{39})</code>', page)[1].replace(" ", "")
@@ -77,7 +77,7 @@ def test_codes_count_from_the_first_right_one(app, own, ada, clock, mailbox):
     assert "An authenticator app was added" in mailbox.last_to(ada.email).text
 
 
-def test_the_first_factor_ends_every_other_session_and_trust(app, own, ada, clock):
+def test_first_factor_ends_other_sessions_and_trusted_browsers(app, own, ada, clock):
     other, program = Browser(app), Program(app).login(ada)
     other.login(ada)
     set_up(own, clock)
@@ -86,7 +86,7 @@ def test_the_first_factor_ends_every_other_session_and_trust(app, own, ada, cloc
     assert program.get("/users/me").status_code == 401
 
 
-def test_a_seed_is_sealed_and_of_no_use_to_another(app, factor, people, clock, flask):
+def test_seed_is_encrypted_for_its_user(app, factor, people, clock, flask):
     (found,) = authenticators(app, kind="totp")
     assert not re.fullmatch(r"[A-Z2-7]{32}", found.secret)
     thief = people.add("thief@example.com")
@@ -102,20 +102,20 @@ def test_a_seed_is_sealed_and_of_no_use_to_another(app, factor, people, clock, f
     assert "authenticator apps" not in flask("doctor").output
 
 
-def test_the_doctor_misses_the_key_of_seeds(factor, make_app):
+def test_doctor_reports_a_missing_encryption_key(factor, make_app):
     said = flask_command(make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0"), "doctor").output
     assert "1 authenticator apps were set up with another SECRET_KEY" in said
 
 
 @pytest.mark.databases("sqlite")
-def test_setting_up_wants_a_fresh_confirmation(app, own, clock):
+def test_set_up_requires_a_fresh_confirmation(app, own, clock):
     clock.advance(minutes=11)
     assert own.post(f"{SECURITY}/begin", page=SECURITY).location.startswith("/auth/confirm")
     assert own.get(f"{SECURITY}/codes").location.startswith("/auth/confirm")
     assert authenticators(app) == []
 
 
-def test_another_phone_takes_the_place_of_the_first(app, own, ada, phone, clock):
+def test_new_authenticator_app_replaces_the_old_one(app, own, ada, phone, clock):
     other, codes = set_up(own, clock)
     assert codes == []  # The recovery codes stay.
     assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
@@ -123,7 +123,7 @@ def test_another_phone_takes_the_place_of_the_first(app, own, ada, phone, clock)
 
 
 @pytest.mark.databases("sqlite")
-def test_what_was_begun_in_another_tab_is_said_so(app, own):
+def test_set_up_started_in_another_tab_is_reported(app, own):
     own.post(f"{SECURITY}/begin", page=SECURITY)
     with app.app_context(), unit_of_work() as work:
         work.session.execute(update(Authenticator).values(confirmed_at=work.clock()))
@@ -136,7 +136,7 @@ def test_what_was_begun_in_another_tab_is_said_so(app, own):
 @pytest.mark.parametrize(
     "spelling", ["{}", " {} ", "{0[0]}{0[1]}{0[2]} {0[3]}{0[4]}{0[5]}", "{0[0]}-{0[1]}-{0[2]}{0[3]}{0[4]}{0[5]}"]
 )
-def test_a_code_signs_in_however_it_is_spelt_and_once(app, ada, phone, spelling):
+def test_code_signs_in_once_in_any_spelling(app, ada, phone, spelling):
     browser = after_password(app, ada, next="/account/sessions")
     typed = spelling.format(phone.code())
     assert browser.post("/auth/two-factor", {"code": typed}).location == "/account/sessions"
@@ -150,19 +150,19 @@ def full_width(code):
 
 
 @pytest.mark.databases("sqlite")
-def test_full_width_digits_are_digits(app, ada, phone):
+def test_full_width_digits_are_accepted(app, ada, phone):
     assert after_password(app, ada).post("/auth/two-factor", {"code": full_width(phone.code())}).location == "/account"
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(("steps", "status"), [(-2, 422), (-1, 302), (0, 302), (1, 302), (2, 422)])
-def test_one_step_of_drift_is_allowed(app, ada, phone, clock, steps, status):
+def test_one_step_of_clock_drift_is_allowed(app, ada, phone, clock, steps, status):
     clock.advance(seconds=60)
     assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code(steps=steps)}).status_code == status
 
 
 @pytest.mark.databases("sqlite")
-def test_an_earlier_step_is_dead_once_a_later_one_was_used(app, ada, phone, clock):
+def test_earlier_code_is_refused_after_a_later_one(app, ada, phone, clock):
     clock.advance(seconds=60)
     assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code(steps=1)}).status_code == 302
     assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 422
@@ -181,13 +181,13 @@ NO_CODES = [
 
 
 @pytest.mark.databases("sqlite")
-def test_what_is_no_code_is_refused(app, ada, phone, clock):
+def test_malformed_code_is_refused(app, ada, phone, clock):
     for code in NO_CODES:
         clock.advance(minutes=15)
         assert after_password(app, ada).post("/auth/two-factor", {"code": code}).status_code == 422, code
 
 
-def test_the_second_step_needs_the_first(app, ada, phone):
+def test_second_step_requires_the_first(app, ada, phone):
     for browser in (Browser(app), Browser(app)):
         assert browser.get("/auth/two-factor").location == "/auth/login"
         assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
@@ -195,21 +195,21 @@ def test_the_second_step_needs_the_first(app, ada, phone):
 
 
 @pytest.mark.databases("sqlite")
-def test_the_second_step_has_to_follow_in_ten_minutes(app, ada, phone, clock):
+def test_second_step_expires_after_ten_minutes(app, ada, phone, clock):
     browser = after_password(app, ada)
     clock.advance(minutes=11)
     assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
     assert not browser.is_signed_in()
 
 
-def test_a_new_password_ends_what_was_half_begun(app, own, ada, phone, clock):
+def test_password_change_ends_pending_sign_ins(app, own, ada, phone, clock):
     browser = after_password(app, ada)
     own.post("/account/password", {"current_password": ada.password, "password": "seven lamps at dusk"})
     assert browser.post("/auth/two-factor", {"code": phone.code()}).location == "/auth/login"
     assert not browser.is_signed_in()
 
 
-def test_a_reset_does_not_get_around_it(app, ada, phone, mailbox):
+def test_reset_does_not_bypass_the_second_factor(app, ada, phone, mailbox):
     browser = Browser(app)
     browser.forgot_password(ada.email)
     browser.reset_password(mailbox.last_to(ada.email).link, "seven lamps at dusk")
@@ -217,7 +217,7 @@ def test_a_reset_does_not_get_around_it(app, ada, phone, mailbox):
     assert browser.login(ada.email, "seven lamps at dusk").location == "/auth/two-factor"
 
 
-def test_a_closed_account_is_taken_back_only_with_both(app, own, ada, phone):
+def test_closed_account_is_restored_only_with_both_factors(app, own, ada, phone):
     with app.app_context(), unit_of_work() as work:
         work.users.delete_own(ada.id)
     browser = after_password(app, ada)
@@ -231,7 +231,7 @@ def test_a_closed_account_is_taken_back_only_with_both(app, own, ada, phone):
 # ── recovery codes ──
 
 
-def test_a_recovery_code_signs_in_once_and_the_owner_is_told(app, ada, factor, mailbox):
+def test_recovery_code_signs_in_once_and_notifies_the_owner(app, ada, factor, mailbox):
     _, codes = factor
     browser = after_password(app, ada)
     assert "Recovery code" in browser.get("/auth/two-factor?use=recovery").text
@@ -250,7 +250,7 @@ def test_recovery_codes_are_stored_as_slow_hashes(app, factor):
     assert len({each.code_hash for each in stored}) == 10
 
 
-def test_new_recovery_codes_are_shown_once_and_the_earlier_ones_are_dead(app, own, ada, factor):
+def test_new_recovery_codes_are_shown_once_and_replace_the_old(app, own, ada, factor):
     shown = own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
     new = re.findall(r'<code class="secret">([^<]+)</code>', shown.text)
     assert len(new) == 10
@@ -260,7 +260,7 @@ def test_new_recovery_codes_are_shown_once_and_the_earlier_ones_are_dead(app, ow
 
 
 @pytest.mark.databases("sqlite")
-def test_without_a_factor_there_are_no_recovery_codes(app, own):
+def test_recovery_codes_require_a_factor(app, own):
     own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
     assert authenticators(app) == []
 
@@ -268,9 +268,7 @@ def test_without_a_factor_there_are_no_recovery_codes(app, own):
 # ── limits ──
 
 
-def test_wrong_codes_are_delayed_also_after_the_password_was_given_again_and_from_programs(
-    app, ada, phone, clock, mailbox
-):
+def test_wrong_codes_are_delayed_across_new_passwords_and_programs(app, ada, phone, clock, mailbox):
     browser = after_password(app, ada)
     answers = [browser.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(5)]
     assert answers == [422] * 5
@@ -285,7 +283,7 @@ def test_wrong_codes_are_delayed_also_after_the_password_was_given_again_and_fro
     assert after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).status_code == 302
 
 
-def test_after_a_hundred_wrong_codes_in_a_row_no_more_are_taken(app, ada, factor, clock):
+def test_codes_are_refused_after_a_hundred_wrong_ones(app, ada, factor, clock):
     phone, codes = factor
     with app.app_context(), unit_of_work() as work:
         counted = update(Authenticator).where(Authenticator.kind == "totp")
@@ -299,7 +297,7 @@ def test_after_a_hundred_wrong_codes_in_a_row_no_more_are_taken(app, ada, factor
     assert after_password(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 302
 
 
-def test_a_right_code_begins_the_count_anew(app, ada, phone):
+def test_correct_code_resets_the_count(app, ada, phone):
     browser = after_password(app, ada)
     browser.post("/auth/two-factor", {"code": phone.wrong()})
     browser.post("/auth/two-factor", {"code": phone.code()})
@@ -307,7 +305,7 @@ def test_a_right_code_begins_the_count_anew(app, ada, phone):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_wrong_codes_elsewhere_do_not_keep_the_owner_out_of_a_known_browser(app, ada, phone, clock):
+def test_wrong_codes_elsewhere_do_not_lock_a_known_browser(app, ada, phone, clock):
     known = after_password(app, ada)
     assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
     known.logout()
@@ -343,7 +341,7 @@ def test_wrong_codes_in_a_known_browser_are_counted_for_it(app, ada, phone, cloc
     assert "Too many wrong codes" in known.post("/auth/two-factor", {"code": phone.code()}).text
 
 
-def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypatch):
+def test_attempt_that_could_not_be_checked_is_not_counted(app, ada, factor, monkeypatch):
     browser = after_password(app, ada)
 
     def busy(*_, **__):
@@ -361,7 +359,7 @@ def test_try_that_could_not_be_checked_counts_nowhere(app, ada, factor, monkeypa
 
 @pytest.fixture
 def trusted(app, ada, phone, clock):
-    """A browser of Ada's that needs no code for 30 days."""
+    """Ada's browser, trusted for 30 days."""
     browser = after_password(app, ada)
     browser.post("/auth/two-factor", {"code": phone.code(), "trust": "y"})
     browser.logout()
@@ -369,7 +367,7 @@ def trusted(app, ada, phone, clock):
     return browser
 
 
-def test_a_trusted_browser_needs_no_code_for_thirty_days(app, ada, trusted, clock):
+def test_trusted_browser_needs_no_code_for_thirty_days(app, ada, trusted, clock):
     assert trusted.login(ada).location == "/account"
     trusted.logout()
     assert after_password(app, ada)
@@ -382,7 +380,7 @@ SENSITIVE = ["/account/api-keys", f"{SECURITY}/passkeys", f"{SECURITY}/codes", "
 
 @pytest.mark.parametrize("way", ["password", "a new password"])
 @pytest.mark.parametrize("path", SENSITIVE)
-def test_the_password_alone_confirms_nothing_in_a_trusted_browser(trusted, ada, phone, clock, way, path):
+def test_trusted_browser_cannot_confirm_with_the_password_alone(trusted, ada, phone, clock, way, path):
     trusted.login(ada)
     password = ada.password
     if way == "a new password":
@@ -399,7 +397,7 @@ def test_the_password_alone_confirms_nothing_in_a_trusted_browser(trusted, ada, 
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_last_factor_is_not_removed_with_the_password_alone(app, trusted, ada):
+def test_last_factor_cannot_be_removed_with_the_password_alone(app, trusted, ada):
     trusted.login(ada)
     (factor,) = authenticators(app, kind="totp")
 
@@ -409,7 +407,7 @@ def test_the_last_factor_is_not_removed_with_the_password_alone(app, trusted, ad
     assert authenticators(app, kind="totp")
 
 
-def test_trust_is_listed_and_can_be_taken_back(app, own, ada, trusted):
+def test_trusted_browsers_are_listed_and_can_be_removed(app, own, ada, trusted):
     page = own.page(SECURITY)
     assert "Firefox on Linux" in page.text("#browsers ~ ul")
     with app.app_context():
@@ -418,14 +416,14 @@ def test_trust_is_listed_and_can_be_taken_back(app, own, ada, trusted):
     assert trusted.login(ada).location == "/auth/two-factor"
 
 
-def test_trust_ends_with_a_new_password(app, own, ada, trusted):
+def test_password_change_ends_trust(app, own, ada, trusted):
     own.post("/account/password", {"current_password": ada.password, "password": "seven lamps at dusk"})
     assert trusted.login(ada.email, "seven lamps at dusk").location == "/auth/two-factor"
 
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("change", ["recovery-codes", "Replace authenticator app"])
-def test_trust_ends_with_a_change_of_factors(own, ada, trusted, clock, change):
+def test_factor_change_ends_trust(own, ada, trusted, clock, change):
     if change == "Replace authenticator app":
         set_up(own, clock)
     else:
@@ -433,7 +431,7 @@ def test_trust_ends_with_a_change_of_factors(own, ada, trusted, clock, change):
     assert trusted.login(ada).location == "/auth/two-factor"
 
 
-def test_nobody_distrusts_somebody_elses_browser(app, ada, trusted, people):
+def test_trusted_browser_of_another_user_cannot_be_removed(app, ada, trusted, people):
     other = Browser(app)
     other.login(people.add("grace@example.com"))
     with app.app_context():
@@ -442,11 +440,11 @@ def test_nobody_distrusts_somebody_elses_browser(app, ada, trusted, people):
     assert trusted.login(ada).location == "/account"
 
 
-# ── confirming ──
+# ── confirmation ──
 
 
 @pytest.mark.databases("sqlite")
-def test_where_a_factor_is_set_it_confirms_and_the_password_does_not(app, own, ada, phone, clock):
+def test_user_with_a_factor_confirms_with_it_and_not_the_password(app, own, ada, phone, clock):
     clock.advance(minutes=11)
     assert own.get("/account/email").location == "/auth/confirm?next=/account/email"
     assert own.post("/auth/confirm", {"password": ada.password}).status_code == 422
@@ -457,7 +455,7 @@ def test_where_a_factor_is_set_it_confirms_and_the_password_does_not(app, own, a
 
 
 @pytest.mark.databases("sqlite")
-def test_a_code_of_somebody_else_confirms_nothing(app, own, people, phone, clock):
+def test_code_of_another_user_confirms_nothing(app, own, people, phone, clock):
     other = Browser(app)
     other.login(people.add("grace@example.com"))
     theirs, _ = set_up(other, clock)
@@ -465,10 +463,10 @@ def test_a_code_of_somebody_else_confirms_nothing(app, own, people, phone, clock
     assert own.post("/auth/confirm", {"code": theirs.code()}).status_code == 422
 
 
-# ── turning off ──
+# ── removal ──
 
 
-def test_turning_off_wants_to_be_meant_and_leaves_nothing(app, own, ada, phone, mailbox):
+def test_removing_the_last_factor_needs_explicit_confirmation_and_leaves_nothing(app, own, ada, phone, mailbox):
     path = removal_of(app)
     assert own.post(path, page=path).status_code == 422
     assert own.post(path, {"sure": "y"}).location == SECURITY
@@ -483,7 +481,7 @@ def removal_of(app, **which):
     return f"{SECURITY}/{found.id}/remove"
 
 
-# ── roles that demand one ──
+# ── roles that require a second factor ──
 
 
 @pytest.fixture
@@ -499,7 +497,7 @@ def keeper(demanding, people):
     return people.add("keeper@example.com", roles=("keeper", "member"))
 
 
-def test_who_needs_a_factor_is_led_to_it_before_anything_else(app, keeper, clock):
+def test_user_who_lacks_a_required_factor_is_led_to_set_up(app, keeper, clock):
     browser, program = Browser(app), Program(app)
     assert browser.login(keeper, next="/users").location == "/users"
     for path in ("/users", "/account", "/account/email", "/account/api-keys"):
@@ -516,7 +514,7 @@ def test_who_needs_a_factor_is_led_to_it_before_anything_else(app, keeper, clock
     assert browser.send("GET", "/auth/forward").status_code == 200
 
 
-def test_an_api_key_of_somebody_who_lacks_a_factor_is_refused(app, people, demanding):
+def test_api_key_of_a_user_without_a_required_factor_is_refused(app, people, demanding):
     person = people.add("keeper@example.com")
     key = (
         Program(app)
@@ -531,7 +529,7 @@ def test_an_api_key_of_somebody_who_lacks_a_factor_is_refused(app, people, deman
     assert program.get("/users/me").json["errors"][0]["code"] == "two_factor_setup_required"
 
 
-def test_the_last_factor_of_somebody_who_needs_one_stays(app, keeper, clock):
+def test_required_last_factor_cannot_be_removed(app, keeper, clock):
     browser = Browser(app)
     browser.login(keeper)
     set_up(browser, clock)
@@ -541,7 +539,7 @@ def test_the_last_factor_of_somebody_who_needs_one_stays(app, keeper, clock):
 
 
 @pytest.mark.databases("sqlite")
-def test_who_may_sign_out_before_setting_up(app, keeper):
+def test_user_can_sign_out_before_set_up(app, keeper):
     browser = Browser(app)
     browser.login(keeper)
     browser.post("/auth/logout", page=SECURITY)
@@ -551,7 +549,7 @@ def test_who_may_sign_out_before_setting_up(app, keeper):
 # ── programs ──
 
 
-def test_a_program_needs_both(app, ada, factor):
+def test_program_needs_password_and_code(app, ada, factor):
     phone, codes = factor
     sent = {"email": ada.email, "password": ada.password}
     program = Program(app)
@@ -567,13 +565,13 @@ def test_a_program_needs_both(app, ada, factor):
 
 
 @pytest.mark.databases("sqlite")
-def test_a_code_that_is_not_needed_does_no_harm(app, ada):
+def test_unneeded_code_is_ignored(app, ada):
     sent = {"email": ada.email, "password": ada.password, "code": "123456"}
     assert Program(app).post("/auth/login", sent).status_code == 200
 
 
 @pytest.mark.databases("sqlite")
-def test_no_key_is_made_from_a_session_without_a_fresh_factor(app, own, ada, phone, clock):
+def test_api_key_requires_a_session_with_a_fresh_factor(app, own, ada, phone, clock):
     clock.advance(minutes=11)
     assert own.get("/account/api-keys").location.startswith("/auth/confirm")
 
@@ -582,7 +580,7 @@ def test_no_key_is_made_from_a_session_without_a_fresh_factor(app, own, ada, pho
 
 
 @pytest.mark.databases("sqlite")
-def test_a_seed_outlives_a_change_of_secret_key(app, ada, factor, make_app, settings, clock):
+def test_seed_survives_a_change_of_secret_key(app, ada, factor, make_app, settings, clock):
     phone, _ = factor
     new, old = "fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", settings.secret_key
     both = make_app(secret_key=new, secret_key_fallbacks=[old])
@@ -595,7 +593,7 @@ def test_a_seed_outlives_a_change_of_secret_key(app, ada, factor, make_app, sett
 
 
 @pytest.mark.databases("sqlite")
-def test_housekeeping_seals_anew(app, ada, factor, make_app, settings):
+def test_housekeeping_reencrypts_seeds(app, ada, factor, make_app, settings):
     both = make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0", secret_key_fallbacks=[settings.secret_key])
     with both.app_context(), unit_of_work() as work:
         work.housekeeping.purge()
@@ -604,7 +602,7 @@ def test_housekeeping_seals_anew(app, ada, factor, make_app, settings):
 
 @pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("damage", ["AAAA", "A", "", "not base 64 at all", "ü"])
-def test_a_damaged_seed_stops_neither_housekeeping_nor_the_sign_in_page(
+def test_damaged_seed_stops_neither_housekeeping_nor_sign_in(
     app, ada, factor, make_app, settings, clock, people, damage
 ):
     phone, codes = factor
@@ -624,15 +622,15 @@ def test_a_damaged_seed_stops_neither_housekeeping_nor_the_sign_in_page(
     assert browser.post("/auth/two-factor", {"code": codes[0]}).location == "/account"
 
 
-def test_one_s_own_data_has_no_seed_and_no_hash(app, ada, factor):
+def test_own_data_contains_no_seed_or_hash(app, ada, factor):
     with app.app_context(), unit_of_work() as work:
         sections = {name: list(rows) for name, rows in work.own_data.sections(ada.id)}
     assert len(sections["authenticators"]) == 11
     assert not {"secret", "code_hash"} & set(sections["authenticators"][0])
 
 
-def test_form_of_another_tab_charges_nobody(app, ada, people, clock):
-    """Two accounts are begun in two tabs; the form of the first is refused before any code is counted."""
+def test_form_of_another_tab_counts_against_nobody(app, ada, people, clock):
+    """Two accounts start signing in in two tabs; the first form is refused before its code is counted."""
     bob = people.add("bob@example.com")
     phones = {}
     for person in (ada, bob):

@@ -1,4 +1,4 @@
-"""Other people's accounts, for those who may see them."""
+"""User administration: lists, pages and actions."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def addresses(page):
 
 
 @pytest.mark.parametrize("path", ["/users", "/users?q=ada", "/users/1", "/users/999999999"])
-def test_a_member_may_not_look_whoever_they_ask_for(signed_in, path):
+def test_member_gets_the_same_refusal_for_every_user(signed_in, path):
     refused = signed_in.get(path)
 
     assert refused.status_code == 403
@@ -35,7 +35,7 @@ def test_a_member_may_not_look_whoever_they_ask_for(signed_in, path):
     assert not Page(refused.text).has('nav a[href="/users"]')
 
 
-def test_a_refusal_leaves_a_trace_that_its_owner_can_read(signed_in):
+def test_refusal_is_recorded_in_the_users_activity(signed_in):
     signed_in.get("/users?q=secret-search")
 
     page = signed_in.page("/account/activity")
@@ -43,7 +43,7 @@ def test_a_refusal_leaves_a_trace_that_its_owner_can_read(signed_in):
     assert "secret-search" not in page.html
 
 
-def test_an_administrator_sees_everybody_newest_first(grace, people):
+def test_administrator_sees_all_users_newest_first(grace, people):
     people.add("ada@example.com", name="Ada")
     people.add("bob@example.com", name="Bob")
 
@@ -54,7 +54,7 @@ def test_an_administrator_sees_everybody_newest_first(grace, people):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_browser, people, flask):
+def test_list_shows_active_unconfirmed_and_deactivated_users(grace, new_browser, people, flask):
     people.add("gone@example.com", name="Gone")
     flask("users", "deactivate", "gone@example.com", "--reason", "left")
     new_browser().register("new@example.com", name="New")
@@ -92,7 +92,7 @@ def test_the_list_says_who_is_active_unconfirmed_or_deactivated(grace, new_brows
     ids=lambda each: ascii(each)[:30],
 )
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_search_finds_the_beginning_of_an_address_or_a_name(grace, people, typed, found):
+def test_search_finds_the_start_of_an_address_or_name(grace, people, typed, found):
     for other in {"ada@xn--bcher-kva.example", "straße@example.com"} & set(found):
         people.add(other, name="Zed")
     people.add("ada@example.com", name="Countess Lovelace")
@@ -104,7 +104,7 @@ def test_a_search_finds_the_beginning_of_an_address_or_a_name(grace, people, typ
     assert addresses(Page(answer.text)) == found
 
 
-def test_a_search_without_a_result_says_so_and_shows_a_way_back(grace):
+def test_empty_search_result_links_back(grace):
     page = grace.page("/users?q=nobody")
 
     assert "No users match “nobody”" in page.text("main")
@@ -113,7 +113,7 @@ def test_a_search_without_a_result_says_so_and_shows_a_way_back(grace):
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_many_are_read_page_by_page_and_each_is_there_once(grace, app):
+def test_paging_shows_each_user_once(grace, app):
     with app.app_context(), unit_of_work() as work:
         for number in range(120):
             work.users.create(email=f"user{number:03}@example.com", name=f"User {number:03}", by=OPERATOR)
@@ -130,11 +130,11 @@ def test_many_are_read_page_by_page_and_each_is_there_once(grace, app):
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "9" * 30, ""])
-def test_a_strange_place_to_go_on_from_is_the_beginning(grace, after):
+def test_invalid_cursor_shows_the_first_page(grace, after):
     assert addresses(grace.page(f"/users?after={after}")) == ["grace@example.com"]
 
 
-def test_a_persons_page_shows_all_that_helps(grace, new_browser, ada, mailbox, flask):
+def test_user_page_shows_details_for_support(grace, new_browser, ada, mailbox, flask):
     browser = new_browser()
     browser.login(ada)
     browser.forgot_password(ada.email)
@@ -156,7 +156,7 @@ def test_a_persons_page_shows_all_that_helps(grace, new_browser, ada, mailbox, f
         assert part in text
 
 
-def test_a_deactivated_persons_page_says_why(grace, ada, flask):
+def test_user_page_shows_the_deactivation_reason(grace, ada, flask):
     flask("users", "deactivate", ada.email, "--reason", "left the company")
 
     text = grace.page(f"/users/{ada.id}").text("main")
@@ -165,7 +165,7 @@ def test_a_deactivated_persons_page_says_why(grace, ada, flask):
     assert "left the company" in text
 
 
-def test_a_person_without_a_name_is_called_by_their_address(grace, people):
+def test_user_without_a_name_is_shown_by_email(grace, people):
     nameless = people.add("nameless@example.com")
 
     assert grace.page(f"/users/{nameless.id}").text("h1") == "nameless@example.com"
@@ -173,11 +173,11 @@ def test_a_person_without_a_name_is_called_by_their_address(grace, people):
 
 
 @pytest.mark.parametrize("user_id", ["999999999", "0", "-1", "x", "9" * 30, "1.5", "1/2"])
-def test_nobody_is_a_404(grace, user_id):
+def test_unknown_user_returns_404(grace, user_id):
     assert grace.get(f"/users/{user_id}").status_code == 404
 
 
-def test_an_administrator_who_is_none_any_more_is_out_on_the_next_request(grace, people, admin, flask):
+def test_removed_administrator_loses_access_on_the_next_request(grace, people, admin, flask):
     people.add("other@example.com", roles=("administrator",))
     assert grace.get("/users").status_code == 200
 
@@ -190,7 +190,7 @@ def test_an_administrator_who_is_none_any_more_is_out_on_the_next_request(grace,
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_filters_and_orders(grace, people, new_browser, flask, clock):
+def test_filters_and_orders_apply(grace, people, new_browser, flask, clock):
     people.add("ada@example.com", name="Ada", roles=("manager",))
     people.add("bob@example.com", name="Bob")
     flask("users", "deactivate", "bob@example.com", "--reason", "left")
@@ -224,14 +224,14 @@ def test_filters_and_orders(grace, people, new_browser, flask, clock):
         "fields=hashed_password",
     ],
 )
-def test_a_filter_that_is_none_is_ignored(grace, query):
+def test_invalid_filter_is_ignored(grace, query):
     assert addresses(grace.page(f"/users?{query}"))[:1] in (["grace@example.com"], [])
     assert "argon2" not in grace.get(f"/users?{query}").text
 
 
 @pytest.mark.parametrize("filters", ["", "?q=a", "?role=member&status=active", "?seen_before=2020-01-01"])
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_page_of_the_list_takes_the_same_few_queries_for_few_and_for_many(grace, people, filters):
+def test_list_page_takes_a_constant_number_of_queries(grace, people, filters):
     counts = []
     for _ in range(2):
         with statements() as asked:
@@ -243,7 +243,7 @@ def test_a_page_of_the_list_takes_the_same_few_queries_for_few_and_for_many(grac
     assert counts[0] == counts[1] <= 5, counts
 
 
-def test_who_is_signed_out_is_sent_to_sign_in_from_a_part_of_the_page_too(client):
+def test_signed_out_partial_request_is_redirected_to_sign_in(client):
     answer = client.get("/users?q=a", headers={"HX-Request": "true"})
     assert answer.headers["HX-Redirect"].startswith("/auth/login?next=/users")
 
@@ -251,7 +251,7 @@ def test_who_is_signed_out_is_sent_to_sign_in_from_a_part_of_the_page_too(client
 # ── one user ──
 
 
-def test_an_administrator_edits_name_and_roles_and_proposes_an_address(grace, ada, mailbox, app):
+def test_administrator_edits_name_and_roles_and_proposes_an_address(grace, ada, mailbox, app):
     form = grace.page(f"/users/{ada.id}/edit")
     assert (form.value("name"), form.value("email")) == (ada.name, ada.email)
     sent = {"name": "Ada King", "email": "king@example.com", "roles": ["manager"], "version": form.value("version")}
@@ -268,7 +268,7 @@ def test_an_administrator_edits_name_and_roles_and_proposes_an_address(grace, ad
     assert Page(stale.text).value("name") == "Other"
 
 
-def test_fields_that_a_form_does_not_have_change_nothing(grace, ada, flask):
+def test_missing_form_fields_change_nothing(grace, ada, flask):
     version = grace.page(f"/users/{ada.id}/edit").value("version")
     more = {
         "id": "1",
@@ -285,7 +285,7 @@ def test_fields_that_a_form_does_not_have_change_nothing(grace, ada, flask):
     assert grace.login(ada).status_code == 302
 
 
-def test_a_new_address_wants_a_password_given_a_moment_ago(grace, ada, clock):
+def test_new_address_requires_a_recent_confirmation(grace, ada, clock):
     clock.advance(minutes=11)
     version = grace.page(f"/users/{ada.id}/edit").value("version")
     sent = {"name": "Ada King", "email": ada.email, "version": version}
@@ -295,7 +295,7 @@ def test_a_new_address_wants_a_password_given_a_moment_ago(grace, ada, clock):
     assert asked.location == f"/auth/confirm?next=/users/{ada.id}/edit"
 
 
-def test_a_user_is_deactivated_with_a_reason_and_an_end_and_activated(grace, ada, new_browser, mailbox, clock):
+def test_user_is_deactivated_with_reason_and_end_and_reactivated(grace, ada, new_browser, mailbox, clock):
     browser = new_browser()
     browser.sign_in(ada)
     path = f"/users/{ada.id}/deactivate"
@@ -319,7 +319,7 @@ def test_a_user_is_deactivated_with_a_reason_and_an_end_and_activated(grace, ada
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_a_deleted_user_is_hidden_until_that_is_undone_and_erased_in_the_end(
+def test_deleted_user_is_hidden_until_restored_and_erased_in_the_end(
     grace, ada, new_browser, app, flask, clock, work_off
 ):
     browser = new_browser()
@@ -342,7 +342,7 @@ def test_a_deleted_user_is_hidden_until_that_is_undone_and_erased_in_the_end(
         assert grace.get(page).status_code == status
 
 
-def test_a_deactivation_outlives_a_deletion_that_was_undone(flask, ada, client):
+def test_deactivation_survives_deletion_and_restore(flask, ada, client):
     for command in (("deactivate", ada.email, "--reason", "x"), ("delete", ada.email, "--yes"), ("restore", ada.email)):
         assert flask("users", *command).exit_code == 0
     assert client.login(ada).status_code == 422
@@ -350,7 +350,7 @@ def test_a_deactivation_outlives_a_deletion_that_was_undone(flask, ada, client):
     assert client.login(ada).status_code == 302
 
 
-def test_help_is_a_link_by_mail_or_the_end_of_sessions(grace, ada, new_browser, mailbox):
+def test_support_sends_links_and_ends_sessions(grace, ada, new_browser, mailbox):
     browser = new_browser()
     browser.sign_in(ada)
     page = f"/users/{ada.id}"
@@ -362,7 +362,7 @@ def test_help_is_a_link_by_mail_or_the_end_of_sessions(grace, ada, new_browser, 
     assert "already confirmed" in grace.page(refused.location).text('[role="alert"]')
 
 
-def test_a_users_page_says_whether_they_may_and_why(grace, ada, admin):
+def test_user_page_explains_an_access_decision(grace, ada, admin):
     page = f"/users/{ada.id}"
     answer = grace.page(f"{page}?action=users:edit&resource=users:{ada.id}").text("#access ~ p")
     assert answer == f"Yes , users:edit on users:{ada.id} , by the rule “ownership”. Allowed for your own account."
@@ -374,13 +374,13 @@ def test_a_users_page_says_whether_they_may_and_why(grace, ada, admin):
 
 @pytest.fixture
 def manager(people, new_browser):
-    """A manager's browser, who may neither delete nor give roles."""
+    """The browser of a manager, who can neither delete users nor assign roles."""
     browser = new_browser()
     browser.sign_in(people.add("mary@example.com", name="Mary", roles=("manager",)))
     return browser
 
 
-def test_a_manager_helps_members_and_leaves_administrators_alone(manager, ada, admin):
+def test_manager_helps_members_but_not_administrators(manager, ada, admin):
     page = manager.page(f"/users/{ada.id}")
     assert page.has(f'a[href="/users/{ada.id}/edit"]')
     assert not page.has('a[href$="/delete"]')
@@ -398,7 +398,7 @@ def test_a_manager_helps_members_and_leaves_administrators_alone(manager, ada, a
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-def test_the_last_administrator_stays(grace, admin):
+def test_last_administrator_cannot_be_removed(grace, admin):
     page = f"/users/{admin.id}"
     refused = grace.post(f"{page}/delete", {"reason": "Left."})
     assert "must always be one active administrator" in grace.page(refused.location).text('[role="alert"]')
@@ -408,16 +408,16 @@ def test_the_last_administrator_stays(grace, admin):
     assert grace.post(f"{page}/edit", sent).status_code == 422
 
 
-def test_deleting_asks_for_the_password_and_comes_back_to_the_page(grace, ada, clock):
+def test_delete_asks_for_the_password_and_returns_to_the_page(grace, ada, clock):
     clock.advance(minutes=11)
     page = f"/users/{ada.id}"
     assert grace.get(f"{page}/delete").location == f"/auth/confirm?next={page}/delete"
 
 
-# ── several at once ──
+# ── bulk actions ──
 
 
-def test_a_preview_says_who_is_affected_and_changes_nothing(grace, people, admin, app, mailbox):
+def test_bulk_preview_lists_affected_users_and_changes_nothing(grace, people, admin, app, mailbox):
     some = [people.add(f"p{number}@example.com", name=f"Person {number}") for number in range(3)]
     users = [str(person.id) for person in some] + [str(admin.id), "999999999"]
     looked = Page(grace.post("/users/bulk", {"act": "deactivate", "users": users}, page="/users").text)
@@ -435,7 +435,7 @@ def test_a_preview_says_who_is_affected_and_changes_nothing(grace, people, admin
     assert len(addresses(grace.page("/users?status=deactivated"))) == 3
 
 
-def test_several_are_given_a_role_or_signed_out(grace, ada, new_browser):
+def test_bulk_action_assigns_a_role_or_signs_users_out(grace, ada, new_browser):
     browser = new_browser()
     browser.sign_in(ada)
     grace.post("/users/bulk", {"act": "assign:manager", "users": [str(ada.id)], "go": "y"}, page="/users")
@@ -456,12 +456,12 @@ def test_several_are_given_a_role_or_signed_out(grace, ada, new_browser):
         {"act": "deactivate", "users": ["-1"]},
     ],
 )
-def test_a_choice_of_nothing_changes_nothing(grace, sent):
+def test_bulk_action_without_selection_changes_nothing(grace, sent):
     refused = grace.post("/users/bulk", sent | {"go": "y"}, page="/users")
     assert "Select at least one user and an action." in grace.page(refused.location).text('[role="alert"]')
 
 
-def test_a_manager_gives_nobody_a_role_at_once(manager, ada, admin):
+def test_manager_cannot_assign_roles_in_bulk(manager, ada, admin):
     sent = {"act": "assign:administrator", "users": [str(ada.id)], "go": "y"}
     refused = manager.post("/users/bulk", sent, page="/users")
     assert refused.location == "/users"
@@ -472,7 +472,7 @@ def test_a_manager_gives_nobody_a_role_at_once(manager, ada, admin):
 # ── invitations ──
 
 
-def test_somebody_is_invited_with_a_role(grace, mailbox, client, app):
+def test_user_is_invited_with_a_role(grace, mailbox, client, app):
     sent = {"email": "Bob@Example.com", "name": "Bob", "roles": ["manager"]}
     assert grace.post("/users/new", sent).status_code == 302
     assert "/auth/invitation/" in mailbox.last_to("bob@example.com").link
@@ -480,7 +480,7 @@ def test_somebody_is_invited_with_a_role(grace, mailbox, client, app):
     assert (again.status_code, Page(again.text).value("email")) == (422, "Bob@Example.com")
 
 
-def test_a_manager_invites_without_giving_roles(manager):
+def test_manager_invites_without_choosing_roles(manager):
     assert not manager.page("/users/new").has('[name="roles"]')
     assert manager.post("/users/new", {"email": "x@example.com", "roles": ["administrator"]}).status_code == 422
     assert manager.post("/users/new", {"email": "x@example.com"}).status_code == 302

@@ -1,4 +1,4 @@
-"""Why a request was refused: the line of the log names a code, and `flask why` explains it."""
+"""Why a request was refused: the log line names a code, and `flask why` explains it."""
 
 import json
 
@@ -17,7 +17,7 @@ def code_of(log, answer):
     return line.get("code")
 
 
-def test_the_line_of_a_request_names_why_it_was_refused(app, client, ada, log, clock):
+def test_log_line_of_a_request_names_the_refusal(app, client, ada, log, clock):
     def expired(browser):
         return browser.send("POST", "/auth/register", data={"email": "x"})
 
@@ -50,12 +50,12 @@ def test_the_line_of_a_request_names_why_it_was_refused(app, client, ada, log, c
 
 
 @pytest.mark.settings(limit_scale=1, limit_login="1 per hour")
-def test_a_limit_is_named_too(client, ada, log):
+def test_log_line_names_the_rate_limit(client, ada, log):
     client.login(ada)
     assert code_of(log, Browser(client.app).login(ada)) == "too_many_requests"
 
 
-def test_the_command_tells_what_the_log_and_the_audit_log_know(app, client, ada, log, flask, tmp_path):
+def test_request_command_combines_log_and_audit_log(app, client, ada, log, flask, tmp_path):
     answer = client.login(ada, "not that harbour")
     client.get("/nowhere")
     request_id = answer.headers["X-Request-ID"]
@@ -74,10 +74,10 @@ def test_the_command_tells_what_the_log_and_the_audit_log_know(app, client, ada,
     assert "code=invalid_credentials" in piped.output
     without = flask("why", request_id)
     assert "session.refused" in without.output
-    nothing = flask("why", "made-up-id", "--log", str(file))
-    assert (nothing.exit_code, nothing.stderr) == (1, "Error: No log lines or audit events for request made-up-id.\n")
+    nothing = flask("why", "forged-id", "--log", str(file))
+    assert (nothing.exit_code, nothing.stderr) == (1, "Error: No log lines or audit events for request forged-id.\n")
 
 
-def test_the_page_of_a_refusal_shows_the_number(client):
+def test_refusal_page_shows_the_reference(client):
     answer = client.get("/nowhere")
     assert answer.headers["X-Request-ID"] in answer.text

@@ -1,4 +1,4 @@
-"""Authenticators in software, an app and a passkey, and how people set them up."""
+"""Software authenticators, an app and a passkey, and how users set them up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.security.passkeys import decoded, encoded
 
 
 class App:
-    """Shows codes of the seed that it was given, at the time of `clock`."""
+    """An authenticator app with this seed, at the time of `clock`."""
 
     def __init__(self, seed: str, clock: Any) -> None:
         self._totp = pyotp.TOTP(seed)
@@ -31,25 +31,25 @@ class App:
         return self._totp.at(at, counter_offset=steps)
 
     def wrong(self) -> str:
-        """A code that is none of these minutes."""
+        """Return a code that is not valid now."""
         near = {self.code(steps=step) for step in range(-3, 4)}
         return next(each for each in (f"{number:06}" for number in range(100)) if each not in near)
 
 
 def set_up(browser: Any, clock: Any) -> tuple[App, list[str]]:
-    """Set up codes in a browser that is signed in and confirmed; returns the app and the recovery codes."""
+    """Set up codes in a browser that is signed in and confirmed; return the app and the recovery codes."""
     began = browser.post("/account/security/begin", page="/account/security")
     assert began.location == "/account/security/codes", began.location
     seed = browser.page("/account/security/codes").text("code.secret").replace(" ", "")
     app = App(seed, clock)
     answer = browser.post("/account/security/codes", {"code": app.code()})
     assert answer.status_code in {200, 302}, answer.text
-    clock.advance(seconds=30)  # A code counts once, and the next one comes half a minute later.
+    clock.advance(seconds=30)  # A code works once, and the next one follows in half a minute.
     return app, re.findall(r'<code class="secret">([^<]+)</code>', answer.text)
 
 
 class Passkey:
-    """An authenticator in software: makes one passkey, and signs with it. `flags` are those of WebAuthn, section 6.1."""
+    """A software authenticator: creates one passkey and signs with it. `flags` are those of WebAuthn, section 6.1."""
 
     PRESENT, VERIFIED, BACKUP_ELIGIBLE, BACKED_UP, ATTESTED = 0x01, 0x04, 0x08, 0x10, 0x40
 
@@ -62,7 +62,7 @@ class Passkey:
         self.user_handle: str | None = None
 
     def create(self, options: dict[str, Any], **client: Any) -> str:
-        """The answer to `navigator.credentials.create`, as JSON."""
+        """Return the response of `navigator.credentials.create`, as JSON."""
         self.user_handle = options["user"]["id"]
         numbers = self.key.public_key().public_numbers()
         cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
@@ -73,7 +73,7 @@ class Passkey:
         return self._answer(options, "webauthn.create", response, client)[0]
 
     def get(self, options: dict[str, Any], *, handle: str | None = None, **client: Any) -> str:
-        """The answer to `navigator.credentials.get`, as JSON."""
+        """Return the response of `navigator.credentials.get`, as JSON."""
         self.count += 1
         data = self._data(options["rpId"], self.flags)
         sent = json.loads(self._answer(options, "webauthn.get", {}, client)[0])
@@ -99,12 +99,12 @@ class Passkey:
 
 
 def passkey_options(page: str) -> dict[str, Any]:
-    """What a page asks of the browser's authenticator."""
+    """Return the options that a page passes to the browser's authenticator."""
     return json.loads(html.unescape(re.search(r'data-passkey="([^"]+)"', page)[1]))
 
 
 def add_passkey(browser: Any, passkey: Passkey | None = None, *, name: str = "Laptop") -> tuple[Passkey, list[str]]:
-    """Add one in a browser that is signed in and confirmed; returns it and the recovery codes."""
+    """Add a passkey in a browser that is signed in and confirmed; return it and the recovery codes."""
     passkey = passkey or Passkey()
     page = browser.get("/account/security/passkeys").text
     sent = {"name": name, "credential": passkey.create(passkey_options(page))}

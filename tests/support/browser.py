@@ -30,7 +30,7 @@ IPHONE = (
 
 
 class Browser:
-    """`get` and `post` take paths (or whole links of this site); `post` adds the CSRF token, as a page's form does."""
+    """`get` and `post` take paths (or links of this site); `post` adds the CSRF token, as a page's form does."""
 
     def __init__(
         self, app: Flask, *, user_agent: str = FIREFOX, address: str = "203.0.113.7", base_url: str = ""
@@ -55,7 +55,7 @@ class Browser:
         return self.send("POST", path, data={"csrf_token": token, **(data or {})}, **how)
 
     def send(self, method: str, path: str, **how: Any) -> TestResponse:
-        """Any request, exactly as given."""
+        """Send any request, exactly as given."""
         headers = {"User-Agent": self.user_agent, **how.pop("headers", {})}
         environ = {"REMOTE_ADDR": self.address, **how.pop("environ_overrides", {})}
         how.setdefault("base_url", self._base_url)
@@ -69,7 +69,7 @@ class Browser:
         return response
 
     def page(self, path: str, **how: Any) -> Page:
-        """The page at `path`, which must exist."""
+        """Return the page at `path`, which must exist."""
         response = self.get(path, **how)
         assert response.status_code == 200, f"{path}: {response.status_code}"
         return Page(response.text)
@@ -81,20 +81,20 @@ class Browser:
         return str(URLSafeTimedSerializer(self.app.secret_key or "", salt="wtf-csrf-token").dumps(secret))
 
     def token_on(self, path: str) -> str:
-        """The CSRF token in the form at `path`."""
+        """Return the CSRF token in the form at `path`."""
         return attributes(self.page(path).find('input[name="csrf_token"]'))["value"]
 
     def cookies(self) -> list[Any]:
         return list(self.http._cookies.values())
 
     def cookie(self, name: str) -> Any:
-        """A cookie by its plain name, whatever its prefix; None when this browser has none."""
+        """Return a cookie by its name without a prefix; None if there is none."""
         for each in self.cookies():
             if each.key.removeprefix("__Host-") == name:
                 return each
         return None
 
-    # ── what people do ──
+    # ── actions ──
 
     def sign_in(self, person: Any) -> None:
         """Sign in without the form: write the session's row and put its token into this browser's cookie."""
@@ -105,13 +105,13 @@ class Browser:
         self.use_token(token)
 
     def use_token(self, token: str) -> None:
-        """Hold a cookie with the token of a session, and nothing else."""
+        """Replace the cookie by one with this session token only."""
         with self.http.session_transaction(base_url=self._base_url) as session:
             session.clear()
             session[TOKEN] = token
 
     def session_token(self) -> str:
-        """The token in this browser's cookie; empty if it is signed out."""
+        """Return the token in this browser's cookie; empty if signed out."""
         with self.http.session_transaction(base_url=self._base_url) as session:
             return str(session.get(TOKEN, ""))
 
@@ -119,7 +119,7 @@ class Browser:
         return self.post("/auth/register", {"email": email, "password": password, "name": name})
 
     def login(self, who: Any, password: str | None = None, **more: Any) -> TestResponse:
-        """`who` is a person (whose password is known) or an address."""
+        """Sign in as a user (whose password is known) or with an address."""
         email = getattr(who, "email", who)
         return self.post("/auth/login", {"email": email, "password": password or who.password, **more})
 
@@ -142,7 +142,7 @@ class Browser:
         return self.open_and_send(link, {"password": password} if password else {})
 
     def open_and_send(self, link: str, data: dict[str, Any] | None = None) -> TestResponse:
-        """Open a one-time link and press the button of its page; for an invalid link, returns its answer."""
+        """Open a one-time link and press its page's button; for an invalid link, return its response."""
         opened = self.get(link)
         return self.post(opened.location, data, page=opened.location) if opened.status_code == 303 else opened
 

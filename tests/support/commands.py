@@ -1,4 +1,4 @@
-"""`flask ...` as it is typed, in this process."""
+"""`flask` commands in this process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from flask.cli import FlaskGroup
 
 
 def flask_command(app: Flask, *arguments: str, typed: str = "") -> Result:
-    """Run `flask` with `arguments`; `typed` is what comes on standard input."""
+    """Run `flask` with `arguments`; `typed` is its standard input."""
     group = FlaskGroup(create_app=lambda: app, load_dotenv=False, set_debug_flag=False)
     return app.test_cli_runner().invoke(group, arguments, input=typed, prog_name="flask")

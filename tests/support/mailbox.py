@@ -1,4 +1,4 @@
-"""Runs due jobs at once, and reads the mails that they send."""
+"""The test mailbox: runs due jobs, and returns the emails they send."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Mail:
 
     @property
     def link(self) -> str:
-        """The one link that holds a token."""
+        """Return the one link that has a token."""
         (found,) = [link for link in self.links if re.search(r"/[\w-]{43}$", link)]
         return found
 
 
 def work_off(app: Flask) -> int:
-    """Run due jobs, in this process and in order, until there are none; returns how many were tried."""
+    """Run due jobs in this process, in order, until there are none; return the number of attempts."""
     return sum(1 for _ in _each_due(app))
 
 
@@ -60,12 +60,12 @@ def _each_due(app: Flask) -> Iterator[int]:
             try:
                 perform(found.id)
             except JobFailed:
-                pass  # The job queue knows why, and a test that cares looks there.
+                pass  # The job queue stores the error, for tests that need it.
         yield found.id
 
 
 class Mailbox:
-    """What was sent where no mail server is set; reading it does the due jobs first."""
+    """Emails of an application without a mail server; reading it runs the due jobs first."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -74,7 +74,7 @@ class Mailbox:
         self._mails: list[Mail] = []
 
     def all(self) -> list[Mail]:
-        """Every mail so far, oldest first."""
+        """Return every email so far, oldest first."""
         for _ in _each_due(self._app):
             self._collect()
         self._collect()
@@ -94,7 +94,7 @@ class Mailbox:
         return found[-1]
 
     def link_from(self, response: Any = None) -> str:
-        """The one-time link in the newest mail; `response` is what led to it, which must have gone well."""
+        """Return the one-time link in the newest email; `response` is what caused it and must be a success."""
         assert response is None or response.status_code in {200, 302, 303}, response.status_code
         before = len(self._mails)
         mails = self.all()

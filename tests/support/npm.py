@@ -1,4 +1,4 @@
-"""What the tests run from npm: `make test-deep` installs it into tests/npm/node_modules."""
+"""Packages from npm for the tests: `make test-deep` installs them into tests/npm/node_modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = NPM / "node_modules"
 
 
 def installed(package: str) -> Path:
-    """The folder of a package. Skips the test where it is not installed; in CI it fails."""
+    """Return a package's folder. Skips the test where it is not installed; in CI it fails."""
     if shutil.which("node") is None or not (PACKAGES / package).is_dir():
         told = f"{package} is not installed: run make test-deep, with Node and npm"
         pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
@@ -27,7 +27,7 @@ def installed(package: str) -> Path:
 
 @contextmanager
 def running(command: list[str], *, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A program, ended at the end; what it prints on standard output is read from there."""
+    """Run a program until the end of the block; yield it for reading its standard output."""
     with log.open("w") as errors:
         process = subprocess.Popen(
             command, cwd=NPM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True

@@ -1,4 +1,4 @@
-"""The checks for every page, whichever test fetched it."""
+"""The checks for every page, whichever test requested it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = {"input", "select", "textarea"}
 
 
 class Page:
-    """A parsed page. `find` and `find_all` take CSS selectors; `find` fails when there is nothing."""
+    """A parsed page. `find` and `find_all` take CSS selectors; `find` fails without a match."""
 
     def __init__(self, html: str) -> None:
         self.html = html
@@ -30,7 +30,7 @@ class Page:
 
     @property
     def errors(self) -> list[str]:
-        """HTML errors, from a second parse: collecting them takes five times as long as parsing."""
+        """Return HTML errors from a second parse: collecting them takes five times as long as parsing."""
         return [str(error) for error in JustHTML(self.html, sanitize=False, collect_errors=True).errors]
 
     def find_all(self, selector: str) -> list[Node]:
@@ -45,14 +45,14 @@ class Page:
         return bool(self.find_all(selector))
 
     def text(self, selector: str) -> str:
-        """The text of the first node that `selector` finds, its white space folded."""
+        """Return the text of the first match of `selector`, with white space collapsed."""
         return folded(self.find(selector).to_text())
 
     def texts(self, selector: str) -> list[str]:
         return [folded(node.to_text()) for node in self.find_all(selector)]
 
     def value(self, name: str) -> str:
-        """What stands in the field `name`."""
+        """Return the value of the field `name`."""
         return (self.find(f'main [name="{name}"]').attrs or {}).get("value") or ""
 
 
@@ -61,7 +61,7 @@ def folded(text: str) -> str:
 
 
 def complaints(page: Page) -> list[str]:
-    """Every requirement that the page violates; empty for a good one."""
+    """List every requirement that the page violates."""
     elements = [(node, attributes(node)) for node in _elements(page.root)]
     return [
         *(f"invalid HTML: {error}" for error in page.errors),
@@ -74,7 +74,7 @@ def complaints(page: Page) -> list[str]:
 
 
 def _elements(node: Node) -> Iterator[Node]:
-    """All elements below `node`, in the document's order."""
+    """Return all elements below `node` in document order."""
     waiting = [*reversed(node.children)]
     while waiting:
         each = waiting.pop()

@@ -1,4 +1,4 @@
-"""Users, created with the same service as by the command line."""
+"""Users created by the service that the command line uses."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class People:
         password: str = "a quieter harbour",
         roles: tuple[str, ...] = (),
     ) -> Person:
-        """Somebody with a confirmed address and a known password."""
+        """Add a user with a confirmed address and a known password."""
         return self.add_all([{"email": email, "name": name, "password": password, "roles": roles}])[0]
 
     def add_all(self, persons: Iterable[dict[str, Any]]) -> list[Person]:
-        """Add several people in one transaction; each dict holds arguments of `add`."""
+        """Add several users in one transaction; each dict holds arguments of `add`."""
         added = []
         with self._app.app_context(), unit_of_work(origin=Origin(NO_VISIT, entry_point="test")) as work:
             for person in persons:

@@ -1,4 +1,4 @@
-"""A client of the JSON API: blocks cookies, and checks every answer."""
+"""A client of the JSON API: blocks cookies and checks every response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Program:
         self._http = app.test_client(use_cookies=False)
 
     def send(self, method: str, path: str, json: Any = None, **how: Any) -> TestResponse:
-        """Any request to the API, exactly as given; `path` is what follows /api/v1."""
+        """Send any request to the API, exactly as given; `path` is what follows /api/v1."""
         headers = {"User-Agent": "gatehouse-tests/1", **how.pop("headers", {})}
         if self.token is not None:
             headers.setdefault("Authorization", f"Bearer {self.token}")
@@ -64,7 +64,7 @@ class Program:
 
 
 def look_at(response: TestResponse, where: str) -> None:
-    """Check what every answer of the API has to fulfil."""
+    """Check what every response of the API must fulfil."""
     if not response.data or response.headers.get("Content-Encoding") or where.endswith("/openapi.json"):
         return
     assert response.mimetype == "application/json", f"{where}: {response.mimetype}"
@@ -87,7 +87,7 @@ def look_at(response: TestResponse, where: str) -> None:
 
 
 def code(response: TestResponse) -> str:
-    """The code of the first thing that is wrong."""
+    """Return the code of the first error."""
     return str(response.json["errors"][0]["code"])
 
 

@@ -1,7 +1,6 @@
-"""An OpenID Connect provider, with Authlib's side of it, that can be told to lie.
+"""An OpenID Connect provider, built with Authlib, that can misbehave.
 
-Whoever opens its page chooses who they are there. `https` is not spoken: on this machine clients accept http.
-"""
+A visitor of its page chooses an identity. It serves http: on this machine clients accept that."""
 
 from __future__ import annotations
 
@@ -37,13 +36,13 @@ def ada(**other: Any) -> Claims:
 
 @dataclass
 class Provider:
-    """`people` are offered on its page; each hook changes what the provider says, and None leaves it."""
+    """`people` are offered on its page; each hook changes a response, and None leaves it."""
 
     url: str = ""
     people: list[Claims] = field(default_factory=lambda: [ada()])
-    claims: Callable[[Claims], Claims] | None = None  # Of the ID token, before it is signed.
-    token: Callable[[Claims], Any] | None = None  # The token endpoint's answer.
-    documents: dict[str, Callable[[Claims], Any]] = field(default_factory=dict)  # By path.
+    claims: Callable[[Claims], Claims] | None = None  # the ID token before it is signed
+    token: Callable[[Claims], Any] | None = None  # the token endpoint's response
+    documents: dict[str, Callable[[Claims], Any]] = field(default_factory=dict)  # by path
     key: Any = None
     asked: list[str] = field(default_factory=list)
     grants: dict[str, Any] = field(default_factory=dict)
@@ -57,17 +56,17 @@ class Provider:
         return f"{self.url}/.well-known/openid-configuration"
 
     def settings(self, name: str = "acme", **other: Any) -> dict[str, Any]:
-        """What `oauth_providers` holds for it."""
+        """Return its entry in `oauth_providers`."""
         known = {"name": name, "label": name.title(), "discovery_url": self.discovery_url}
         return known | {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | other
 
     def environment(self, name: str = "acme") -> dict[str, str]:
-        """The settings of an installation that knows it, in lower case."""
+        """Return the settings of an application that knows it, in lower case."""
         values = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "discovery_url": self.discovery_url}
         return {f"oauth_{name}_{part}": value for part, value in values.items()}
 
     def answer(self, authorization_url: str, person: int = 0) -> str:
-        """Choose somebody on its page; returns where it sends the browser."""
+        """Choose an identity on its page; return the redirect URL."""
         form = urlencode({"person": person}).encode()
         with pytest.raises(HTTPError) as answer:
             build_opener(_NoRedirect).open(Request(authorization_url, data=form), timeout=30)

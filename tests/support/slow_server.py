@@ -1,4 +1,4 @@
-"""A server that answers one byte now and then, so that no single read of its client takes long."""
+"""A server that sends one byte at a time, so that no single read of its client takes long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BYTES, PAUSE_SECONDS = 500, 0.01
 
 @contextmanager
 def slow_server(document: str, *, slow: str) -> Iterator[str]:
-    """Its URL. It sends `document` as JSON, complete, after five seconds of slow `headers` or a slow `body`."""
+    """Yield its URL. It sends `document` as JSON after five seconds of slow `headers` or a slow `body`."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(document) + BYTES}\r\n".encode()
     stopped = threading.Event()
 

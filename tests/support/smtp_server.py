@@ -13,8 +13,8 @@ from tests.support.mailbox import Mail, read_mail
 
 
 class SmtpServer:
-    """`answers` are given to the next mails, one each; after them every mail is taken. `refuses` names recipients,
-    `goodbye` is what QUIT is answered."""
+    """`answers` are the replies to the next emails; after them every email is accepted. `refuses` names recipients,
+    `goodbye` is the reply to QUIT."""
 
     def __init__(self) -> None:
         self.answers: list[str] = []
@@ -57,7 +57,7 @@ class SmtpServer:
 
 
 class _Controller(Controller):
-    """The library asks the port that it was told whether its server is there; ours is chosen by the system."""
+    """The library's start-up probe uses the requested port; ours is chosen by the system."""
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]
@@ -66,7 +66,7 @@ class _Controller(Controller):
 
 @contextmanager
 def running_smtp_server(*, password_of: dict[str, str] | None = None, **how: Any) -> Iterator[SmtpServer]:
-    """`password_of` names who may send; `how` is what aiosmtpd's controller and server are told."""
+    """`password_of` maps user names to passwords; `how` are arguments of aiosmtpd's controller and server."""
 
     def is_known(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         given = password_of is not None and password_of.get(data.login.decode()) == data.password.decode()

@@ -1,8 +1,7 @@
-"""The names that others rely on, as one text file: `make snapshot` writes it, and a test compares it with the code.
+"""Public names as one text file: `make snapshot` writes it, and a test compares it with the code.
 
 Existing databases, queues and cookies rely on them, and so do API clients, scripts and dashboards. A refactoring
-changes no line of `tests/snapshot.txt`.
-"""
+changes no line of `tests/snapshot.txt`."""
 
 from __future__ import annotations
 
@@ -34,12 +33,12 @@ from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 
 FILE = ROOT / "tests" / "snapshot.txt"
-LONGEST = 200  # A part of the OpenAPI document that is longer as JSON is divided.
+LONGEST = 200  # Longer parts of the OpenAPI document, as JSON, are divided.
 HELP = re.compile(r"\n  --help .*")
 
 
 def snapshot(app: Flask) -> str:
-    """All sections, each with its lines sorted (but the text of commands)."""
+    """Return all sections, each with its lines sorted, except the text of commands."""
     with app.app_context():
         return "\n".join("\n".join([f"## {title}", "", *lines(app), ""]) for title, lines in SECTIONS)
 
@@ -67,7 +66,7 @@ def _leaves(part: Any, where: str) -> Iterator[str]:
 
 
 def _commands(app: Flask) -> Iterator[str]:
-    """The --help of each, Flask's own left out."""
+    """The --help of each command, without Flask's own."""
     with click.Context(app.cli, info_name="flask", terminal_width=100, max_content_width=100) as context:
         for name in sorted(COMMANDS):
             command = app.cli.get_command(context, name)

@@ -1,4 +1,4 @@
-"""The application's code as syntax trees, parsed once: for tests that hold documents and lists against it."""
+"""The application's code as syntax trees, parsed once, for tests that compare documents and lists with it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def constants() -> set[str]:
 
 
 def shown(module: str, node: ast.expr) -> str:
-    """Return the text that an expression stands for, with `{}` for parts that are known only at run time."""
+    """Return an expression's text, with `{}` for parts known only at run time."""
     match node:
         case ast.Constant():
             return str(node.value)

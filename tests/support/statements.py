@@ -1,4 +1,4 @@
-"""The statements that an act sends to the database."""
+"""The SQL statements that an action sends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlalchemy import Engine, event
 
 @contextmanager
 def statements(*, all_of_them: bool = False) -> Iterator[list[tuple[str, Any]]]:
-    """What the databases are asked meanwhile, with the values."""
+    """Collect the statements sent to the databases in the block, with their values."""
     asked: list[tuple[str, Any]] = []
 
     def note(connection, cursor, statement, values, *_):
-        # Each process reads the site's settings once a second.
+        # Each process reads the site settings once a second.
         if all_of_them or not statement.startswith(("BEGIN", "SELECT site_settings.")):
             asked.append((statement, values))
 

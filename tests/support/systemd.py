@@ -1,4 +1,4 @@
-"""A stand-in for systemd: enough of it to run the units of `ops/systemd` word by word, and a `systemctl` for scripts."""
+"""A stand-in for systemd: enough to run the units of `ops/systemd`, and a `systemctl` for scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_SECONDS = 90
 
 
 class UnitFailed(Exception):
-    """What `systemctl` prints before it ends with exit code 1."""
+    """The output of `systemctl` before it exits with code 1."""
 
 
 @dataclass

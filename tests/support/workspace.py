@@ -1,4 +1,4 @@
-"""Where a run of the tests keeps its servers: short paths (a socket's is limited), one folder a run."""
+"""The folder of a test run's servers: short paths (a socket's is limited), one folder for each run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# For `localhost`, made once for a hundred years; the key protects nothing but these tests.
+# For `localhost`, valid for a hundred years; the key protects nothing but these tests.
 CERTIFICATE = Path(__file__).with_name("certificate") / "certificate.pem"
 KEY = CERTIFICATE.with_name("key.pem")
-PORTS = range(20000, 32000)  # below those of Linux for clients and for port 0, 32768 to 60999
+PORTS = range(20000, 32000)  # below Linux's ports for clients and port 0, 32768 to 60999
 
 
 def worker_name() -> str:
@@ -22,7 +22,7 @@ def worker_name() -> str:
 
 
 def run_folder() -> Path:
-    """One folder for all workers of this run; PostgreSQL, which never runs as root, must be able to enter it."""
+    """One folder for all workers of this run; PostgreSQL's user must be able to enter it."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():x}")[:8]
     folder = Path(tempfile.gettempdir()) / f"gatehouse-{run}"
     folder.mkdir(mode=0o755, exist_ok=True)
@@ -37,7 +37,7 @@ def one_worker_at_a_time(name: str) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port that no other test of this run gets, and that the system gives to no client or listener by itself."""
+    """Return a port that no other test of this run gets and that the system does not assign itself."""
     with one_worker_at_a_time("ports"):
         last = run_folder() / "port"
         port = int(last.read_text()) if last.exists() else secrets.choice(PORTS)

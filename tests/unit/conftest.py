@@ -1,4 +1,4 @@
-"""Services with nothing but a database in memory: no Flask, no queue."""
+"""Services with a database in memory: no Flask, no queue."""
 
 from __future__ import annotations
 

@@ -15,12 +15,12 @@ from app.services.addresses import canonical_address
         "Ada@EXAMPLE.Com",
         "  ada@example.com  ",
         "\tada@example.com\n",
-        # Keyboards set to Chinese or Japanese write full-width letters.
+        # Chinese and Japanese keyboards can enter full-width letters.
         "\uff41\uff44\uff41\uff20\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45\uff0e\uff43\uff4f\uff4d",
         "\u00a0ada@example.com",
     ],
 )
-def test_however_it_is_typed_an_address_has_one_form(typed):
+def test_address_has_one_canonical_form(typed):
     assert canonical_address(typed) == "ada@example.com"
 
 
@@ -46,11 +46,11 @@ def test_however_it_is_typed_an_address_has_one_form(typed):
         ("ada@a.b.c.d.example", "ada@a.b.c.d.example"),
     ],
 )
-def test_unicode_is_folded_and_domains_are_written_in_ascii(typed, kept):
+def test_unicode_is_folded_and_domains_are_ascii(typed, kept):
     assert canonical_address(typed) == kept
 
 
-def test_a_canonical_address_is_its_own_canonical_form():
+def test_canonical_address_is_stable():
     for typed in ("ADA@bücher.example", "STRASSE@example.com", "İ@example.com", "ada@FAẞ.example"):
         once = canonical_address(typed)
         assert canonical_address(once) == once
@@ -107,24 +107,24 @@ def test_letters_of_another_alphabet_make_another_address():
     ],
     ids=lambda typed: ascii(typed[:70]),
 )
-def test_what_is_no_address_is_refused(typed):
+def test_invalid_address_is_refused(typed):
     with pytest.raises(InvalidAddress, match="Enter an email address, like"):
         canonical_address(typed)
 
 
-def test_the_longest_address_that_mail_can_carry_is_taken():
+def test_longest_deliverable_address_is_accepted():
     longest = f"{'a' * 64}@{'b' * 61}.{'b' * 61}.{'b' * 61}.bbb"
     assert len(longest) == 254
 
     assert canonical_address(longest) == longest
 
 
-def test_an_address_that_is_too_long_only_in_its_ascii_form_is_refused():
+def test_address_too_long_in_ascii_is_refused():
     with pytest.raises(InvalidAddress):
         canonical_address("a" * 60 + "@" + ".".join(["ü" * 40] * 4) + ".example")
 
 
-LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 60])  # With one more character an address is full.
+LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 60])  # One more character makes the address too long.
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 60])  # With one mor
 @pytest.mark.parametrize(
     "domain", ["example.com", "EXAMPLE.com", "example", "example.1", "a.invalid", "b\u00fccher.example", LONG_DOMAIN]
 )
-def test_plain_local_part_is_judged_as_the_validator_judges_it(local, domain):
+def test_plain_local_part_is_judged_like_the_validator(local, domain):
     def validated():
         text = unicodedata.normalize("NFKC", f"{local}@{domain}".strip())
         left, _, right = text.rpartition("@")

@@ -9,7 +9,7 @@ from app.services.audit import AuditLog, Origin, personal_digest
 from tests.unit.conftest import principal_of
 
 
-def test_an_event_says_what_happened_to_whom_and_from_where(audit, clock):
+def test_event_has_actor_subject_and_origin(audit, clock):
     event = audit.find(audit.record("user.renamed", subject_id=7, actor_id=8, before="Ada", after="Augusta"))
 
     assert (event.kind, event.subject_id, event.actor_id, event.at, event.request_id) == (
@@ -23,7 +23,7 @@ def test_an_event_says_what_happened_to_whom_and_from_where(audit, clock):
     assert (event.detail.address, event.detail.user_agent) == ("203.0.113.7", "Firefox")
 
 
-def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, origin, ada, clock):
+def test_signed_in_user_is_the_actor_unless_another_is_named(session, origin, ada, clock):
     signed_in = dataclasses.replace(origin, actor=principal_of(ada, session_id=9, at=clock.now))
     audit = AuditLog(session=session, origin=signed_in, clock=clock)
 
@@ -33,7 +33,7 @@ def test_whoever_is_signed_in_is_the_actor_unless_another_is_named(session, orig
     assert audit.find(audit.record("user.renamed", subject_id=7, actor_id=5)).actor_id == 5
 
 
-def test_an_impersonator_is_the_actor_even_where_somebody_else_is_named(session, origin, ada, clock):
+def test_impersonator_is_the_actor_even_when_another_is_named(session, origin, ada, clock):
     principal = dataclasses.replace(principal_of(ada, session_id=9, at=clock.now), impersonator_id=5)
     audit = AuditLog(session=session, origin=dataclasses.replace(origin, actor=principal), clock=clock)
 
@@ -42,13 +42,13 @@ def test_an_impersonator_is_the_actor_even_where_somebody_else_is_named(session,
         assert (event.actor_id, event.on_behalf_of_id, event.subject_id) == (5, ada.id, ada.id)
 
 
-def test_what_did_not_come_through_a_page_says_through_which_door_it_came(session, clock):
+def test_event_names_its_entry_point(session, clock):
     audit = AuditLog(session=session, origin=Origin(Visit(), entry_point="cli"), clock=clock)
 
     assert audit.find(audit.record("user.created", subject_id=7)).detail.values == {"entry_point": "cli"}
 
 
-def test_no_personal_value_is_in_the_event_itself(audit):
+def test_event_row_contains_no_personal_value(audit):
     event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com", after="x@example.com"))
 
     told = {column.name: getattr(event, column.name) for column in event.__table__.columns}
@@ -56,7 +56,7 @@ def test_no_personal_value_is_in_the_event_itself(audit):
     assert "203.0.113.7" not in str(told)
 
 
-def test_the_digest_proves_the_personal_values(audit):
+def test_digest_proves_the_personal_values(audit):
     event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com"))
     detail = event.detail
 
@@ -75,20 +75,20 @@ def test_the_digest_proves_the_personal_values(audit):
     ],
     ids=str,
 )
-def test_a_changed_value_does_not_fit_the_digest(audit, forged):
+def test_changed_value_does_not_match_the_digest(audit, forged):
     event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com"))
     told = {name: getattr(event.detail, name) for name in ("salt", "address", "user_agent", "values")} | forged
 
     assert event.digest != personal_digest(**told)
 
 
-def test_equal_values_have_unequal_digests_so_nobody_can_guess_them(audit):
+def test_equal_values_have_different_digests(audit):
     first, second = (audit.find(audit.record("user.renamed", subject_id=7, before="Ada")) for _ in range(2))
 
     assert first.digest != second.digest
 
 
-def test_erasing_the_personal_half_leaves_the_event(audit, session):
+def test_erasing_personal_values_keeps_the_event(audit, session):
     event_id = audit.record("email.changed", subject_id=7, before="ada@example.com")
 
     session.execute(delete(AuditDetail).where(AuditDetail.subject_id == 7))
@@ -98,7 +98,7 @@ def test_erasing_the_personal_half_leaves_the_event(audit, session):
     assert (event.kind, event.detail) == ("email.changed", None)
 
 
-def test_events_on_somebody_are_listed_newest_first_and_page_by_page(audit):
+def test_events_of_a_user_are_paged_newest_first(audit):
     ids = [audit.record("session.started", subject_id=7) for _ in range(5)]
     audit.record("session.started", subject_id=8)
 

@@ -1,4 +1,4 @@
-"""A real Valkey in a folder: what it keeps, where it listens, and whom it ends."""
+"""A real Valkey in a folder: persistence, socket, and shutdown."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def valkeys():
 
 @pytest.fixture
 def folder(tmp_path_factory):
-    """A folder whose path is short enough for a socket, which pytest's own need not be."""
+    """A folder whose path is short enough for a socket, unlike pytest's."""
     made = Path("/tmp") / f"valkey-test-{os.getpid()}-{tmp_path_factory.mktemp('v').name}"  # noqa: S108
     yield made
     shutil.rmtree(made, ignore_errors=True)
@@ -39,7 +39,7 @@ def ask(url: str, *command: str) -> object:
         return client.execute_command(*command)
 
 
-def test_it_listens_on_a_socket_that_nobody_else_may_use(valkeys, folder):
+def test_embedded_valkey_listens_on_a_private_socket(valkeys, folder):
     url = valkeys(folder).start()
 
     assert url == f"unix://{folder}/valkey.sock"
@@ -51,7 +51,7 @@ def test_it_listens_on_a_socket_that_nobody_else_may_use(valkeys, folder):
 
 
 @pytest.mark.parametrize("name", ["with a space", "long" * 30, "süß", "a%20b"])
-def test_where_a_socket_cannot_be_it_is_in_a_private_folder_elsewhere(valkeys, tmp_path, name):
+def test_socket_moves_to_a_private_folder_where_it_cannot_be_created(valkeys, tmp_path, name):
     url = valkeys(tmp_path / name).start()
 
     assert ask(url, "PING")
@@ -62,7 +62,7 @@ def test_where_a_socket_cannot_be_it_is_in_a_private_folder_elsewhere(valkeys, t
     assert (tmp_path / name / "appendonlydir").is_dir()
 
 
-def test_it_never_throws_a_job_away(valkeys, folder):
+def test_embedded_valkey_never_evicts_jobs(valkeys, folder):
     url = valkeys(folder).start()
 
     found = ask(url, "CONFIG", "GET", "maxmemory-policy", "appendonly", "appendfsync")
@@ -70,7 +70,7 @@ def test_it_never_throws_a_job_away(valkeys, folder):
     assert found == {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "everysec"}
 
 
-def test_what_it_held_is_there_after_a_stop_and_nothing_points_to_a_stopped_one(valkeys, folder):
+def test_data_survives_a_stop_and_the_url_file_is_removed(valkeys, folder):
     valkey = valkeys(folder)
     ask(valkey.start(), "SET", "job", "1")
 
@@ -81,7 +81,7 @@ def test_what_it_held_is_there_after_a_stop_and_nothing_points_to_a_stopped_one(
     assert ask(valkey.start(), "GET", "job") == "1"
 
 
-def test_killed_it_starts_again_where_it_was_with_what_it_held(valkeys, tmp_path):
+def test_killed_valkey_restarts_with_its_data(valkeys, tmp_path):
     valkey = valkeys(tmp_path / "with a space")
     url = valkey.start()
     ask(url, "SET", "job", "1")
@@ -92,21 +92,21 @@ def test_killed_it_starts_again_where_it_was_with_what_it_held(valkeys, tmp_path
     assert ask(url, "GET", "job") == "1"
 
 
-def test_a_second_one_in_the_same_folder_is_refused(valkeys, folder):
+def test_second_valkey_in_the_same_folder_is_refused(valkeys, folder):
     valkeys(folder).start()
 
     with pytest.raises(ValkeyProblem, match="already in use"):
         valkeys(folder).start()
 
 
-def test_a_folder_that_cannot_be_is_one_sentence(valkeys, tmp_path):
+def test_unusable_folder_is_one_sentence(valkeys, tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(ValkeyProblem, match=r"cannot start: .*Not a directory"):
         valkeys(tmp_path / "file" / "valkey").start()
 
 
-def test_data_that_cannot_be_read_are_said_in_its_own_words(valkeys, folder):
+def test_unreadable_data_is_reported_in_valkeys_words(valkeys, folder):
     (folder / "appendonlydir").mkdir(parents=True)
     (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
 
@@ -114,7 +114,7 @@ def test_data_that_cannot_be_read_are_said_in_its_own_words(valkeys, folder):
         valkeys(folder).start()
 
 
-def test_a_long_log_is_dropped_at_the_start(valkeys, folder):
+def test_long_log_is_truncated_at_the_start(valkeys, folder):
     folder.mkdir()
     (folder / "valkey.log").write_bytes(bytes(1_000_001))
 
@@ -123,7 +123,7 @@ def test_a_long_log_is_dropped_at_the_start(valkeys, folder):
     assert (folder / "valkey.log").stat().st_size < 1_000_000
 
 
-def test_the_process_that_starts_it_does_not_import_the_application():
+def test_starting_process_does_not_import_the_application():
     script = (
         "import sys, run; print([name for name in sys.modules if name.split('.')[0] in ('app', 'flask', 'sqlalchemy')])"
     )

@@ -30,7 +30,7 @@ def kinds(session):
     return list(session.scalars(select(AuditEvent.kind).order_by(AuditEvent.id)))
 
 
-def test_a_dead_job_can_be_given_its_tries_again(job_queue, job_board, job_id, due_jobs, session):
+def test_dead_job_can_be_retried(job_queue, job_board, job_id, due_jobs, session):
     job_queue.discard(job_queue.claim(job_id), outcome="550 no such user")
     due_jobs.clear()
 
@@ -46,7 +46,7 @@ def test_a_dead_job_can_be_given_its_tries_again(job_queue, job_board, job_id, d
     assert job_queue.claim(job_id).attempt == 2
 
 
-def test_a_retried_job_has_as_many_tries_as_its_kind(job_queue, job_board, session):
+def test_retried_job_gets_the_attempts_of_its_kind(job_queue, job_board, session):
     job_id = job_queue.enqueue(SendPasswordChanged(user_id=1, event_id=1))
     job_queue.discard(job_queue.claim(job_id), outcome="550 no such user")
     job_board.retry(job_id)
@@ -54,7 +54,7 @@ def test_a_retried_job_has_as_many_tries_as_its_kind(job_queue, job_board, sessi
     assert job.max_attempts - job.attempts == SendPasswordChanged.max_attempts == 42
 
 
-def test_what_is_not_dead_cannot_be_retried(job_queue, job_board, job_id):
+def test_only_dead_jobs_can_be_retried(job_queue, job_board, job_id):
     with pytest.raises(JobNotRetryable):
         job_board.retry(job_id)
     job_queue.complete(job_queue.claim(job_id))
@@ -64,7 +64,7 @@ def test_what_is_not_dead_cannot_be_retried(job_queue, job_board, job_id):
         job_board.retry(12345)
 
 
-def test_a_job_that_has_not_begun_can_be_cancelled(job_queue, job_board, job_id, session):
+def test_waiting_job_can_be_cancelled(job_queue, job_board, job_id, session):
     job_board.cancel(job_id)
 
     assert state_of(session, job_id).state == JobState.CANCELLED
@@ -73,7 +73,7 @@ def test_a_job_that_has_not_begun_can_be_cancelled(job_queue, job_board, job_id,
     assert job_queue.claim(job_id)
 
 
-def test_a_job_that_has_ended_cannot_be_cancelled(job_queue, job_board, job_id):
+def test_finished_job_cannot_be_cancelled(job_queue, job_board, job_id):
     job_queue.complete(job_queue.claim(job_id))
 
     with pytest.raises(JobNotCancellable):
@@ -82,7 +82,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(job_queue, job_board, job_id):
         job_board.cancel(12345)
 
 
-def test_the_list_is_newest_first_and_goes_on_where_it_ended(job_queue, job_board):
+def test_list_is_newest_first_and_continues_at_the_cursor(job_queue, job_board):
     jobs = [job_queue.enqueue(NoOperation()) for _ in range(5)]
 
     assert [job.id for job in job_board.list(limit=2)] == jobs[:-3:-1]
@@ -90,7 +90,7 @@ def test_the_list_is_newest_first_and_goes_on_where_it_ended(job_queue, job_boar
     assert job_board.list(JobFilter(("done",))) == []
 
 
-def test_retrying_jobs_are_told_apart_from_those_that_wait_for_their_first_try(job_queue, job_board):
+def test_retrying_jobs_differ_from_those_before_their_first_attempt(job_queue, job_board):
     fresh, failed = job_queue.enqueue(NoOperation()), job_queue.enqueue(NoOperation())
     job_queue.retry_later(job_queue.claim(failed), outcome="later")
     running = job_queue.enqueue(PurgeExpired())
@@ -106,7 +106,7 @@ def test_retrying_jobs_are_told_apart_from_those_that_wait_for_their_first_try(j
     assert ids("waiting", kind="purge_expired") == []
 
 
-def test_all_that_match_are_retried_and_nothing_else(job_queue, job_board, session, due_jobs):
+def test_retry_all_retries_exactly_the_matching_jobs(job_queue, job_board, session, due_jobs):
     dead = [job_queue.enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
     other = job_queue.enqueue(NoOperation())
     for each in (*dead, other):
@@ -126,7 +126,7 @@ def test_all_that_match_are_retried_and_nothing_else(job_queue, job_board, sessi
     assert kinds(session) == ["jobs.retried", "jobs.retried"]
 
 
-def test_a_job_that_waits_for_its_next_try_can_be_run_now(job_queue, job_board, job_id, due_jobs, session):
+def test_retrying_job_can_be_run_now(job_queue, job_board, job_id, due_jobs, session):
     job_queue.retry_later(job_queue.claim(job_id), outcome="later")
     due_jobs.clear()
 
@@ -140,7 +140,7 @@ def test_a_job_that_waits_for_its_next_try_can_be_run_now(job_queue, job_board, 
     assert kinds(session) == ["job.run"]
 
 
-def test_pace_and_time_left_are_those_of_the_current_try(job_queue, job_board, job_id, session, clock):
+def test_rate_and_time_left_are_those_of_the_current_attempt(job_queue, job_board, job_id, session, clock):
     job_queue.heartbeat(job_queue.claim(job_id), done=500, total=1000)
     clock.advance(hours=1)
     claim = job_queue.claim(job_id)
@@ -154,7 +154,7 @@ def test_pace_and_time_left_are_those_of_the_current_try(job_queue, job_board, j
     assert job_board.pace(state_of(session, job_id)).left is None
 
 
-def test_of_unknown_length_there_is_a_pace_but_no_end(job_queue, job_board, job_id, session, clock):
+def test_job_of_unknown_length_has_a_rate_but_no_end(job_queue, job_board, job_id, session, clock):
     claim = job_queue.claim(job_id)
     clock.advance(seconds=2)
     job_queue.heartbeat(claim, done=30)
@@ -172,7 +172,7 @@ def test_each_entry_is_enqueued_once_a_period(schedule, session, clock):
     assert len(list(session.scalars(select(Job)))) == len(SCHEDULE)
 
 
-def test_a_paused_entry_waits_until_it_is_resumed(schedule, session, clock):
+def test_paused_entry_waits_until_resumed(schedule, session, clock):
     name = SCHEDULE[0].name
     schedule.pause(name)
     schedule.pause(name)
@@ -192,7 +192,7 @@ def test_a_paused_entry_waits_until_it_is_resumed(schedule, session, clock):
     assert kinds(session) == ["schedule.paused", "schedule.resumed"]
 
 
-def test_an_entry_can_be_run_apart_from_its_periods(schedule, session, clock):
+def test_entry_can_be_run_outside_its_periods(schedule, session, clock):
     schedule.enqueue_due()
     job_id = schedule.run_now("purge-expired")
 
@@ -201,6 +201,6 @@ def test_an_entry_can_be_run_apart_from_its_periods(schedule, session, clock):
 
 
 @pytest.mark.parametrize("act", ["pause", "resume", "run_now"])
-def test_what_the_schedule_does_not_have_is_refused(schedule, act):
+def test_unknown_entry_is_refused(schedule, act):
     with pytest.raises(ScheduleNotFound):
         getattr(schedule, act)("fly-to-the-moon")

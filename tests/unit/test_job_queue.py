@@ -19,7 +19,7 @@ def state_of(session, job_id):
     return session.get(Job, job_id)
 
 
-def test_a_job_is_a_row_and_one_call_for_a_worker(job_queue, due_jobs, session):
+def test_job_is_a_row_and_one_queue_message(job_queue, due_jobs, session):
     job_id = job_queue.enqueue(SendNewDevice(user_id=3, session_id=4))
 
     job = state_of(session, job_id)
@@ -28,7 +28,7 @@ def test_a_job_is_a_row_and_one_call_for_a_worker(job_queue, due_jobs, session):
     assert due_jobs == [DueJob(job_id, "default")]
 
 
-def test_the_same_key_is_enqueued_once(job_queue, due_jobs, session):
+def test_equal_key_is_enqueued_once(job_queue, due_jobs, session):
     first = job_queue.enqueue(PurgeExpired(), dedupe_key="purge:today")
 
     assert job_queue.enqueue(PurgeExpired(), dedupe_key="purge:today") is None
@@ -38,11 +38,11 @@ def test_the_same_key_is_enqueued_once(job_queue, due_jobs, session):
     assert session.scalar(select(func.count()).select_from(Job)) == 1
 
 
-def test_jobs_without_a_key_are_each_their_own(job_queue):
+def test_jobs_without_a_key_are_separate(job_queue):
     assert job_queue.enqueue(NoOperation()) != job_queue.enqueue(NoOperation())
 
 
-def test_a_claim_holds_the_job_for_its_lease(job_queue, job_id, clock, lifetimes):
+def test_claim_holds_the_job_for_its_lease(job_queue, job_id, clock, lifetimes):
     assert job_queue.claim(job_id) == Claim(job_id, "no_operation", {}, 1, "r-1")
     assert job_queue.claim(job_id) is None
 
@@ -52,17 +52,17 @@ def test_a_claim_holds_the_job_for_its_lease(job_queue, job_id, clock, lifetimes
     assert job_queue.claim(job_id).attempt == 2
 
 
-def test_a_job_that_is_not_due_is_not_claimed(job_queue, job_id, clock):
+def test_job_that_is_not_due_is_not_claimed(job_queue, job_id, clock):
     job_queue.retry_later(job_queue.claim(job_id), outcome="later")
 
     assert job_queue.claim(job_id) is None
 
 
-def test_a_job_that_does_not_exist_is_not_claimed(job_queue):
+def test_missing_job_is_not_claimed(job_queue):
     assert job_queue.claim(12345) is None
 
 
-def test_an_acknowledged_job_is_done(job_queue, job_id, session, clock):
+def test_acknowledged_job_is_done(job_queue, job_id, session, clock):
     job_queue.complete(job_queue.claim(job_id), outcome="well done")
 
     job = state_of(session, job_id)
@@ -81,7 +81,7 @@ def test_an_acknowledged_job_is_done(job_queue, job_id, session, clock):
     ],
     ids=["complete", "heartbeat", "retry_later", "discard"],
 )
-def test_who_lost_the_lease_changes_nothing_any_more(job_queue, job_id, clock, session, settle):
+def test_lost_lease_prevents_further_changes(job_queue, job_id, clock, session, settle):
     late = job_queue.claim(job_id)
     clock.advance(hours=1)
     present = job_queue.claim(job_id)
@@ -95,7 +95,7 @@ def test_who_lost_the_lease_changes_nothing_any_more(job_queue, job_id, clock, s
         settle(job_queue, present)
 
 
-def test_a_long_job_renews_its_lease_and_says_how_far_it_is(job_queue, job_id, clock, session):
+def test_long_job_renews_its_lease_and_reports_progress(job_queue, job_id, clock, session):
     claim = job_queue.claim(job_id)
     for progress in (25, 50, 75):
         clock.advance(seconds=110)
@@ -106,7 +106,7 @@ def test_a_long_job_renews_its_lease_and_says_how_far_it_is(job_queue, job_id, c
     assert job_queue.claim(job_id) is None
 
 
-def test_a_later_try_goes_on_from_the_last_position(job_queue, job_id, clock):
+def test_later_attempt_continues_at_the_last_position(job_queue, job_id, clock):
     job_queue.heartbeat(job_queue.claim(job_id), done=40, total=100, position={"row": 40})
     clock.advance(hours=1)
 
@@ -115,20 +115,20 @@ def test_a_later_try_goes_on_from_the_last_position(job_queue, job_id, clock):
     assert (claim.attempt, claim.done, claim.position) == (2, 40, {"row": 40})
 
 
-def test_a_job_that_gets_further_at_each_try_never_runs_out_of_them(job_queue, job_id, session, clock):
+def test_progress_resets_the_number_of_attempts(job_queue, job_id, session, clock):
     for row in range(1, 3 * Task.max_attempts):
         job_queue.heartbeat(job_queue.claim(job_id), done=row, position={"row": row})
         clock.advance(hours=1)
         job_queue.rescue()
 
     for _ in range(Task.max_attempts):
-        job_queue.claim(job_id)  # And now it gets no further.
+        job_queue.claim(job_id)  # No more progress.
         clock.advance(hours=1)
         job_queue.rescue()
     assert state_of(session, job_id).state == JobState.DEAD
 
 
-def test_a_job_that_is_handed_back_is_due_at_once_and_the_try_does_not_count(job_queue, job_id, due_jobs, session):
+def test_requeued_job_is_due_at_once_and_does_not_count_the_attempt(job_queue, job_id, due_jobs, session):
     claim = job_queue.claim(job_id)
     due_jobs.clear()
 
@@ -140,7 +140,7 @@ def test_a_job_that_is_handed_back_is_due_at_once_and_the_try_does_not_count(job
     assert job_queue.claim(job_id)
 
 
-def test_each_failed_try_waits_about_twice_as_long_as_the_one_before(job_queue, session, clock):
+def test_wait_doubles_with_each_failed_attempt(job_queue, session, clock):
     job_id = job_queue.enqueue(NoOperation())
     waits = []
     for _ in range(Task.max_attempts - 1):
@@ -154,7 +154,7 @@ def test_each_failed_try_waits_about_twice_as_long_as_the_one_before(job_queue, 
     assert state_of(session, job_id).outcome == "the mail server is away"
 
 
-def test_no_wait_is_longer_than_an_hour_or_so(job_queue, job_id, session, clock):
+def test_wait_is_at_most_about_an_hour(job_queue, job_id, session, clock):
     state_of(session, job_id).max_attempts = 2000
     session.flush()
     for _ in range(1100):
@@ -165,7 +165,7 @@ def test_no_wait_is_longer_than_an_hour_or_so(job_queue, job_id, session, clock)
     assert state_of(session, job_id).run_after - clock.now <= MAX_DELAY * 1.2
 
 
-def test_after_its_last_try_a_job_is_dead_and_shown(job_queue, job_id, session, clock):
+def test_job_is_dead_and_shown_after_its_last_attempt(job_queue, job_id, session, clock):
     for _ in range(Task.max_attempts):
         job_queue.retry_later(job_queue.claim(job_id), outcome="failed with ValueError")
         clock.advance(hours=2)
@@ -175,7 +175,7 @@ def test_after_its_last_try_a_job_is_dead_and_shown(job_queue, job_id, session, 
     assert job_queue.claim(job_id) is None
 
 
-def test_a_job_that_kills_its_workers_ends_dead(job_queue, job_id, session, clock):
+def test_job_that_kills_its_workers_ends_dead(job_queue, job_id, session, clock):
     for _ in range(Task.max_attempts):
         assert job_queue.claim(job_id)
         clock.advance(hours=1)
@@ -186,7 +186,7 @@ def test_a_job_that_kills_its_workers_ends_dead(job_queue, job_id, session, cloc
     assert (job.state, job.outcome) == (JobState.DEAD, "the worker stopped during the last attempt")
 
 
-def test_rescue_notifies_again_of_what_nobody_came_for(job_queue, job_id, due_jobs, clock, lifetimes):
+def test_rescue_notifies_of_unclaimed_jobs(job_queue, job_id, due_jobs, clock, lifetimes):
     due_jobs.clear()
     assert job_queue.rescue() == 0
 
@@ -196,7 +196,7 @@ def test_rescue_notifies_again_of_what_nobody_came_for(job_queue, job_id, due_jo
     assert due_jobs == [DueJob(job_id, "default")]
 
 
-def test_rescue_notifies_of_a_job_whose_worker_died(job_queue, job_id, due_jobs, clock):
+def test_rescue_notifies_of_jobs_whose_worker_died(job_queue, job_id, due_jobs, clock):
     job_queue.claim(job_id)
     due_jobs.clear()
     clock.advance(seconds=119)
@@ -206,7 +206,7 @@ def test_rescue_notifies_of_a_job_whose_worker_died(job_queue, job_id, due_jobs,
     assert job_queue.rescue() == 1
 
 
-def test_rescue_notifies_of_a_delayed_job_as_soon_as_it_is_due(job_queue, job_id, due_jobs, session, clock):
+def test_rescue_notifies_of_delayed_jobs_once_due(job_queue, job_id, due_jobs, session, clock):
     job_queue.retry_later(job_queue.claim(job_id), outcome="later")
     due_jobs.clear()
     assert job_queue.rescue() == 0
@@ -215,7 +215,7 @@ def test_rescue_notifies_of_a_delayed_job_as_soon_as_it_is_due(job_queue, job_id
     assert job_queue.rescue() == 1
 
 
-def test_rescue_leaves_what_is_over_alone(job_queue, job_board, job_id, clock):
+def test_rescue_ignores_finished_jobs(job_queue, job_board, job_id, clock):
     job_queue.complete(job_queue.claim(job_id))
     cancelled = job_queue.enqueue(NoOperation())
     job_board.cancel(cancelled)
@@ -224,7 +224,7 @@ def test_rescue_leaves_what_is_over_alone(job_queue, job_board, job_id, clock):
     assert job_queue.rescue() == 0
 
 
-def test_rescue_takes_the_oldest_first_and_no_more_than_it_is_told(job_queue, due_jobs, clock):
+def test_rescue_takes_the_oldest_up_to_its_limit(job_queue, due_jobs, clock):
     jobs = []
     for _ in range(5):
         jobs.append(job_queue.enqueue(NoOperation()))
@@ -236,7 +236,7 @@ def test_rescue_takes_the_oldest_first_and_no_more_than_it_is_told(job_queue, du
     assert [due.job_id for due in due_jobs] == jobs[:3]
 
 
-def test_rescue_notifies_only_queues_that_have_room(job_queue, job_id, due_jobs, clock):
+def test_rescue_notifies_only_queues_with_room(job_queue, job_id, due_jobs, clock):
     due_jobs.clear()
     clock.advance(minutes=5)
 
@@ -252,7 +252,7 @@ def test_overdue_jobs_are_counted(job_queue, job_id, clock):
     assert job_queue.count_overdue(by=timedelta(seconds=12)) == 0
 
 
-def test_what_is_due_is_found_without_reading_the_history(session, job_queue):
+def test_due_jobs_are_found_without_reading_history(session, job_queue):
     asked = []
     event.listen(session.get_bind(), "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
     job_queue.rescue()
@@ -265,10 +265,10 @@ def test_what_is_due_is_found_without_reading_the_history(session, job_queue):
         assert "SCAN" not in str(plan)
 
 
-# ── cancelled while it runs ──
+# ── cancelled while running ──
 
 
-def test_a_running_job_is_told_at_its_next_heartbeat_that_it_was_cancelled(job_queue, job_board, job_id, session):
+def test_running_job_learns_of_its_cancellation_at_the_heartbeat(job_queue, job_board, job_id, session):
     claim = job_queue.claim(job_id)
     assert job_board.cancel(job_id) == JobState.RUNNING
 
@@ -285,7 +285,7 @@ def test_a_running_job_is_told_at_its_next_heartbeat_that_it_was_cancelled(job_q
     [lambda queue, claim: queue.retry_later(claim, outcome="later"), lambda queue, claim: queue.hand_back(claim)],
     ids=["retry_later", "hand_back"],
 )
-def test_a_cancelled_job_does_not_wait_for_another_try(job_queue, job_board, job_id, session, clock, back):
+def test_cancelled_job_is_not_retried(job_queue, job_board, job_id, session, clock, back):
     claim = job_queue.claim(job_id)
     job_board.cancel(job_id)
 
@@ -295,7 +295,7 @@ def test_a_cancelled_job_does_not_wait_for_another_try(job_queue, job_board, job
     assert job_queue.claim(job_id) is None
 
 
-def test_a_cancelled_job_whose_worker_died_is_not_begun_again(job_queue, job_board, job_id, session, clock):
+def test_cancelled_job_of_a_dead_worker_is_not_restarted(job_queue, job_board, job_id, session, clock):
     job_queue.claim(job_id)
     job_board.cancel(job_id)
     clock.advance(hours=1)
@@ -305,7 +305,7 @@ def test_a_cancelled_job_whose_worker_died_is_not_begun_again(job_queue, job_boa
     assert state_of(session, job_id).state == JobState.CANCELLED
 
 
-def test_what_a_job_had_done_when_it_was_cancelled_counts_as_done(job_queue, job_board, job_id, session):
+def test_job_that_finished_despite_cancellation_is_done(job_queue, job_board, job_id, session):
     claim = job_queue.claim(job_id)
     job_board.cancel(job_id)
 

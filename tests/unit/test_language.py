@@ -1,6 +1,7 @@
-"""Plain language: phrases that no reader of pages, emails, commands and code should meet."""
+"""Plain language: phrases that do not belong in pages, emails, commands, code and docs."""
 
 import re
+from pathlib import Path
 
 from app.settings import ROOT
 
@@ -8,12 +9,14 @@ PHRASES = re.compile(
     r"all is well|[Ww]as it you\?|[Ii]t was you\?|from now on|\bany more\b(?! \w)|\bno more\b(?! \w)|[Ww]hoever|\b[Ss]omebody|[Ee]verybody|\bof theirs\b"
     r"|\bmade-up\b|\b(?:is|are|was|were) told\b|\b[Oo]ne's own\b|\bmay they\b|\bis nobody's\b|\bword of it\b|\bdead codes?\b"
 )
+SUFFIXES = {".py", ".html", ".txt", ".js", ".css", ".yml", ".service", ".md"}
+LEFT_OUT = {"vendor", "node_modules", "fixtures"}
 FILES = sorted(
     path
-    for folder in ("app", "bench", "ops")
+    for folder in ("app", "bench", "ops", "tests", "docs")
     for path in (ROOT / folder).rglob("*")
-    if path.suffix in {".py", ".html", ".txt", ".js", ".css", ".yml", ".service"} and "vendor" not in path.parts
-)
+    if path.suffix in SUFFIXES and not LEFT_OUT & set(path.parts) and path.name != Path(__file__).name
+) + [ROOT / name for name in ("README.md", "CONTRIBUTING.md", ".env.example", "Makefile", "Dockerfile")]
 
 
 def test_language_is_plain():

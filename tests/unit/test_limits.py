@@ -12,7 +12,7 @@ from app.web.limits import household
         ("fe80::1%eth0", "fe80::2%eth0"),
     ],
 )
-def test_one_household_is_counted_as_one(one, other):
+def test_one_ipv6_network_is_one_client(one, other):
     assert household(one) == household(other)
 
 
@@ -25,10 +25,10 @@ def test_one_household_is_counted_as_one(one, other):
         ("::1", "2001:db8::1"),
     ],
 )
-def test_two_households_are_counted_apart(one, other):
+def test_two_networks_are_two_clients(one, other):
     assert household(one) != household(other)
 
 
-def test_what_is_no_address_is_counted_as_it_stands():
+def test_malformed_address_is_used_as_it_is():
     assert household("") == ""
     assert household("unix:") == "unix:"

@@ -19,7 +19,7 @@ def issue(links, ada):
     return issue
 
 
-def test_a_link_is_spent_once(links, issue):
+def test_link_is_spent_once(links, issue):
     token = issue()
 
     assert links.spend_link(token, Purpose.RESET_PASSWORD).address == "ada@example.com"
@@ -27,7 +27,7 @@ def test_a_link_is_spent_once(links, issue):
         links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
-def test_looking_at_a_link_spends_nothing(links, issue):
+def test_reading_a_link_does_not_spend_it(links, issue):
     token = issue()
 
     for _ in range(3):
@@ -35,7 +35,7 @@ def test_looking_at_a_link_spends_nothing(links, issue):
     assert links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
-def test_a_link_lives_until_its_successor_was_sent(links, issue):
+def test_link_works_until_its_successor_was_sent(links, issue):
     old, new = issue(job_id=7), issue(job_id=8)
     assert links.get_live(old, Purpose.RESET_PASSWORD)
 
@@ -44,11 +44,11 @@ def test_a_link_lives_until_its_successor_was_sent(links, issue):
     with pytest.raises(InvalidLink):
         links.spend_link(old, Purpose.RESET_PASSWORD)
     with pytest.raises(InvalidLink):
-        issue(job_id=7)  # Its mail, still waiting for its server, would only confuse.
+        issue(job_id=7)  # Its email, still queued, would only confuse.
     assert links.spend_link(new, Purpose.RESET_PASSWORD)
 
 
-def test_the_older_of_two_sent_links_does_not_end_the_newer(links, issue):
+def test_older_of_two_sent_links_does_not_end_the_newer(links, issue):
     _, new = issue(job_id=7), issue(job_id=8)
 
     links.sent(7)
@@ -56,7 +56,7 @@ def test_the_older_of_two_sent_links_does_not_end_the_newer(links, issue):
     assert links.spend_link(new, Purpose.RESET_PASSWORD)
 
 
-def test_links_that_undo_a_change_are_never_replaced(links, issue):
+def test_undo_links_are_never_replaced(links, issue):
     first, second = issue(Purpose.UNDO_EMAIL_CHANGE, job_id=7), issue(Purpose.UNDO_EMAIL_CHANGE, job_id=8)
 
     links.sent(8)
@@ -65,7 +65,7 @@ def test_links_that_undo_a_change_are_never_replaced(links, issue):
     assert links.get_live(second, Purpose.UNDO_EMAIL_CHANGE)
 
 
-def test_links_for_other_purposes_and_other_people_live_on(links, issue, session, clock):
+def test_links_for_other_purposes_and_users_stay_valid(links, issue, session, clock):
     bob = add_user(session, "bob@example.com", at=clock.now)
     verify, his = issue(Purpose.VERIFY_EMAIL), issue(user=bob)
 
@@ -77,7 +77,7 @@ def test_links_for_other_purposes_and_other_people_live_on(links, issue, session
 
 
 @pytest.mark.parametrize("other", [each for each in Purpose if each is not Purpose.RESET_PASSWORD])
-def test_a_link_for_one_thing_is_garbage_for_another(links, issue, other):
+def test_link_for_another_purpose_is_invalid(links, issue, other):
     token = issue()
 
     with pytest.raises(InvalidLink):
@@ -87,7 +87,7 @@ def test_a_link_for_one_thing_is_garbage_for_another(links, issue, other):
     assert links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
-def test_a_link_dies_when_its_time_is_over(links, issue, clock):
+def test_link_expires(links, issue, clock):
     token = issue()
 
     clock.advance(minutes=59)
@@ -99,7 +99,7 @@ def test_a_link_dies_when_its_time_is_over(links, issue, clock):
         links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
-def test_a_job_that_is_tried_again_sends_the_same_link(links, issue, session):
+def test_retried_job_sends_the_same_link(links, issue, session):
     first, again = issue(job_id=7), issue(job_id=7)
 
     assert first == again
@@ -107,7 +107,7 @@ def test_a_job_that_is_tried_again_sends_the_same_link(links, issue, session):
     assert issue(job_id=8) != first
 
 
-def test_a_job_that_comes_late_does_not_wake_a_link_that_was_used(links, issue):
+def test_late_job_does_not_revive_a_used_link(links, issue):
     token = issue(job_id=7)
     links.spend_link(token, Purpose.RESET_PASSWORD)
 
@@ -115,14 +115,14 @@ def test_a_job_that_comes_late_does_not_wake_a_link_that_was_used(links, issue):
         issue(job_id=7)
 
 
-def test_no_token_is_stored(session, issue):
+def test_token_is_not_stored(session, issue):
     token = issue()
 
     (row,) = session.execute(select(OneTimeLink.__table__)).mappings()
     assert token not in str(dict(row))
 
 
-def test_a_link_outlives_a_change_of_the_signing_key_that_keeps_the_old_one(session, clock, ada):
+def test_link_survives_key_rotation_with_fallback_keys(session, clock, ada):
     before = OneTimeLinks(session=session, secret_keys=["the old key"], clock=clock)
     link, token = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
 
@@ -132,7 +132,7 @@ def test_a_link_outlives_a_change_of_the_signing_key_that_keeps_the_old_one(sess
     assert after.spend_link(token, Purpose.RESET_PASSWORD)
 
 
-def test_a_link_cannot_be_sent_again_when_its_key_is_gone(session, clock, ada):
+def test_link_cannot_be_resent_without_its_key(session, clock, ada):
     before = OneTimeLinks(session=session, secret_keys=["the old key"], clock=clock)
     link, _ = before.issue(Purpose.RESET_PASSWORD, user_id=ada.id, address=ada.email, lifetime=HOUR)
 
@@ -141,14 +141,14 @@ def test_a_link_cannot_be_sent_again_when_its_key_is_gone(session, clock, ada):
 
 
 @pytest.mark.parametrize("token", ["", "x", "x" * 43, "\x00", "\ud800", "x" * 100_000], ids=lambda t: ascii(t[:50]))
-def test_what_was_never_ours_is_dead(links, token):
+def test_unknown_link_is_invalid(links, token):
     with pytest.raises(InvalidLink):
         links.get_live(token, Purpose.RESET_PASSWORD)
     with pytest.raises(InvalidLink):
         links.spend_link(token, Purpose.RESET_PASSWORD)
 
 
-def test_ending_links_ends_those_that_were_named(links, issue, ada):
+def test_ending_links_ends_only_the_named_ones(links, issue, ada):
     reset, verify, undo = issue(), issue(Purpose.VERIFY_EMAIL), issue(Purpose.UNDO_EMAIL_CHANGE)
 
     links.end_all(ada.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)

@@ -1,4 +1,4 @@
-"""Lines of the log."""
+"""Log lines."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import time
 from app.web.logs import _Json
 
 
-def test_times_are_utc_whatever_the_zone_of_the_machine(monkeypatch):
+def test_log_times_are_utc_in_any_local_time_zone(monkeypatch):
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:

@@ -34,7 +34,7 @@ def policy():
         "a harbour of 256 letters: " + "kd83hf7s" * 28 + "kd83hf",
     ],
 )
-def test_a_password_that_is_hard_to_guess_is_taken(policy, password):
+def test_strong_password_is_accepted(policy, password):
     assert policy.prepare(password, words=["ada@example.com", "Ada Lovelace"]).hashed.startswith("$argon2id$")
 
 
@@ -49,12 +49,12 @@ def test_a_password_that_is_hard_to_guess_is_taken(policy, password):
     ],
     ids=ascii,
 )
-def test_length_is_counted_in_characters_as_people_count_them(policy, password, reason):
+def test_length_is_counted_in_grapheme_clusters(policy, password, reason):
     with pytest.raises(WeakPassword, match=reason):
         policy.prepare(password, words=[])
 
 
-def test_the_shortest_and_the_longest_password_have_12_and_256_characters(policy):
+def test_length_limits_are_12_and_256_characters(policy):
     assert policy.prepare("Xq9$kLw2#vBn", words=[])
     assert policy.prepare(("kd83 quiet harbour " * 20)[:256], words=[])
 
@@ -79,7 +79,7 @@ def test_the_shortest_and_the_longest_password_have_12_and_256_characters(policy
         "sunshine1234",
     ],
 )
-def test_what_others_use_is_refused_with_a_reason(policy, password):
+def test_common_password_is_refused_with_a_reason(policy, password):
     with pytest.raises(WeakPassword) as refusal:
         policy.prepare(password, words=[])
 
@@ -99,21 +99,21 @@ def test_what_others_use_is_refused_with_a_reason(policy, password):
         "ada.lovelace@example.com",
     ],
 )
-def test_the_words_of_the_person_and_the_site_are_worth_nothing(policy, password):
+def test_words_of_the_user_and_the_site_add_no_strength(policy, password):
     with pytest.raises(WeakPassword):
         policy.prepare(password, words=["ada.lovelace@example.com", "Ada Lovelace"])
 
 
-def test_what_is_one_persons_own_word_may_be_another_persons_password(policy):
+def test_one_users_name_may_be_anothers_password(policy):
     assert policy.estimate("wrenhollow-kestrel", words=[]).score >= 3
     assert policy.estimate("wrenhollow-kestrel", words=["wrenhollow@kestrel.example"]).score < 3
 
 
-def test_words_with_the_marks_of_a_pattern_are_only_words(policy):
+def test_words_with_regular_expression_characters_are_plain_words(policy):
     assert policy.prepare("a quieter harbour", words=["(.*)+", "[a-", "\\", "ada+(x@example.com"])
 
 
-def test_a_stolen_password_is_refused():
+def test_breached_password_is_refused():
     policy = policy_with(is_breached=lambda password: password == "a quieter harbour")
 
     with pytest.raises(WeakPassword, match="list of stolen passwords"):
@@ -121,7 +121,7 @@ def test_a_stolen_password_is_refused():
     assert policy.prepare("another harbour entirely", words=[])
 
 
-def test_a_weak_password_is_not_even_asked_about():
+def test_weak_password_is_not_sent_to_the_service():
     asked = []
     policy = policy_with(is_breached=lambda password: bool(asked.append(password)))
 
@@ -131,7 +131,7 @@ def test_a_weak_password_is_not_even_asked_about():
     assert asked == []
 
 
-def test_an_estimate_of_any_text_is_a_score_and_advice(policy):
+def test_estimate_of_any_text_is_a_score_and_advice(policy):
     for text in ("", "x", "password", "\ud800", "\x00", "a" * 10_000, "🦊" * 300, "a quieter harbour"):
         strength = policy.estimate(text, words=["ada@example.com", ""])
 
@@ -139,7 +139,7 @@ def test_an_estimate_of_any_text_is_a_score_and_advice(policy):
         assert bool(strength.advice) == (strength.score < 3)
 
 
-def test_when_all_hashing_slots_are_taken_one_is_told_to_come_back():
+def test_busy_hashing_raises_busy():
     passwords = Passwords(memory_kib=8, time_cost=1, at_once=1, wait=0)
     passwords._slots.acquire()
 

@@ -12,14 +12,14 @@ def passwords():
     return Passwords(memory_kib=8, time_cost=1)
 
 
-def test_the_defaults_are_owasps_minimum_for_argon2id():
+def test_defaults_are_the_owasp_minimum_for_argon2id():
     told = extract_parameters(Passwords().hash("a quieter harbour"))
 
     assert (told.type.name, told.memory_cost, told.time_cost, told.parallelism) == ("ID", 19456, 2, 1)
     assert (told.hash_len, told.salt_len) == (32, 16)
 
 
-def test_a_password_fits_its_own_hash_and_no_other(passwords):
+def test_password_matches_its_own_hash_only(passwords):
     hashed = passwords.hash("a quieter harbour")
 
     assert passwords.verify(hashed, "a quieter harbour")
@@ -27,19 +27,19 @@ def test_a_password_fits_its_own_hash_and_no_other(passwords):
         assert not passwords.verify(hashed, other)
 
 
-def test_the_same_password_is_hashed_with_a_new_salt_each_time(passwords):
+def test_hashes_have_a_new_salt_each_time(passwords):
     assert passwords.hash("a quieter harbour") != passwords.hash("a quieter harbour")
 
 
 @pytest.mark.parametrize("password", ["", "\x00", "a\x00b", "пароль", "🦊" * 256, "\ud800", " "], ids=ascii)
-def test_a_password_is_taken_exactly_as_it_was_typed(passwords, password):
+def test_password_is_used_exactly_as_entered(passwords, password):
     hashed = passwords.hash(password)
 
     assert passwords.verify(hashed, password)
     assert not passwords.verify(hashed, password + "x")
 
 
-def test_a_password_is_the_same_on_every_keyboard(passwords):
+def test_password_is_normalized_across_keyboards(passwords):
     composed, decomposed, wide = "Zo\u00eb in \u00c5rhus", "Zoe\u0308 in A\u030arhus", "\uff3ao\u00eb in \u212brhus"
     hashed = passwords.hash(composed)
 
@@ -47,7 +47,7 @@ def test_a_password_is_the_same_on_every_keyboard(passwords):
     assert passwords.verify(passwords.hash(wide), composed) is PasswordMatch.RIGHT
 
 
-def test_a_hash_of_the_password_as_it_was_typed_still_fits_and_is_known_as_outdated(passwords, monkeypatch):
+def test_hash_of_the_unnormalized_password_matches_and_is_outdated(passwords, monkeypatch):
     decomposed = "Zoe\u0308 in A\u030arhus"
     monkeypatch.setattr("app.security.passwords.normalised", lambda password: password)
     hashed = passwords.hash(decomposed)
@@ -63,11 +63,11 @@ def test_without_a_hash_every_password_is_wrong(passwords):
 
 
 @pytest.mark.parametrize("hashed", ["", "$argon2id$", "plain text", "$2b$12$abcdefghijklmnopqrstuv"])
-def test_a_hash_that_is_none_fits_no_password(passwords, hashed):
+def test_malformed_hash_matches_no_password(passwords, hashed):
     assert not passwords.verify(hashed, "a quieter harbour")
 
 
-def test_a_hash_with_yesterdays_parameters_still_fits_and_is_known_as_outdated(passwords):
+def test_hash_with_old_parameters_matches_and_is_outdated(passwords):
     stronger = Passwords(memory_kib=16, time_cost=2)
     hashed = passwords.hash("a quieter harbour")
 
@@ -75,13 +75,13 @@ def test_a_hash_with_yesterdays_parameters_still_fits_and_is_known_as_outdated(p
     assert passwords.verify(hashed, "a quieter harbour") is PasswordMatch.RIGHT
 
 
-def test_an_unknown_account_costs_the_same_hash_as_a_known_one():
+def test_unknown_account_costs_the_same_as_a_known_one():
     stronger = Passwords(memory_kib=64, time_cost=2)
 
     assert extract_parameters(stronger._dummy) == extract_parameters(stronger.hash("a quieter harbour"))
 
 
-def test_no_more_than_the_bound_are_hashed_at_once():
+def test_concurrent_hashes_are_limited():
     passwords = Passwords(memory_kib=8, time_cost=1, at_once=2, wait=0)
     passwords._slots.acquire()
     assert passwords.hash("one slot is left")
@@ -93,7 +93,7 @@ def test_no_more_than_the_bound_are_hashed_at_once():
         passwords.verify(None, "no slot is left")
 
 
-def test_a_slot_comes_back_whatever_happened_in_it():
+def test_slot_is_released_after_an_error():
     passwords = Passwords(memory_kib=8, time_cost=1, at_once=1, wait=0)
     for _ in range(3):
         assert not passwords.verify("no hash", "wrong")
@@ -101,7 +101,7 @@ def test_a_slot_comes_back_whatever_happened_in_it():
     assert passwords.hash("the slot is free")
 
 
-def test_who_waits_for_a_slot_gets_it_when_it_is_free():
+def test_waiter_gets_a_released_slot():
     passwords = Passwords(memory_kib=8, time_cost=1, at_once=1, wait=30)
     passwords._slots.acquire()
     hashed = []
@@ -114,7 +114,7 @@ def test_who_waits_for_a_slot_gets_it_when_it_is_free():
     assert passwords.verify(hashed[0], "patience")
 
 
-def test_hashes_run_in_as_many_threads_as_may_hash_at_once():
+def test_hashes_run_in_as_many_threads_as_slots():
     passwords = Passwords(memory_kib=8, time_cost=1, at_once=2)
     used = set()
     passwords._verdict = lambda *_: used.add(threading.current_thread())

@@ -32,11 +32,11 @@ def test_pins_are_read_with_their_extras():
         ("flask", True),
     ],
 )
-def test_a_requirement_is_pinned_when_version_and_extras_are(wanted, missing):
+def test_requirement_is_pinned_with_version_and_extras(wanted, missing):
     assert check_pins.not_pinned([wanted], check_pins.read_pins(LOCK)) == [wanted] * missing
 
 
-def test_extras_that_installed_distributions_ask_for_are_found():
+def test_extras_of_installed_distributions_are_found():
     assert any(each.startswith("coverage[toml]") for each in check_pins.extras_asked_for("pytest-cov", frozenset()))
     assert check_pins.extras_asked_for("flask", frozenset()) == []
     assert check_pins.extras_asked_for("not-installed-anywhere", frozenset()) == []

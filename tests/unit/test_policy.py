@@ -1,4 +1,4 @@
-"""Who may do what: each rule alone, and which of them decides."""
+"""The policy: each rule alone, and which one decides."""
 
 from datetime import timedelta
 
@@ -20,13 +20,13 @@ def bob(session, clock):
 
 @pytest.fixture
 def acting(clock):
-    """Somebody as the one who acts, with what their roles allow and this besides."""
+    """A principal with the permissions of their roles and these."""
     return lambda user, *more, **how: principal_of(
         user, permissions=permissions_of(user.roles) | set(more), at=clock.now, **how
     )
 
 
-def test_whoever_holds_the_permission_may(policy, acting, ada, bob):
+def test_permission_allows(policy, acting, ada, bob):
     decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, bob)
     assert (bool(decision), decision.rule) == (True, Rule.PERMISSION)
 
@@ -35,20 +35,20 @@ def test_whoever_holds_the_permission_may(policy, acting, ada, bob):
     assert USERS_EDIT in decision.reason
 
 
-def test_an_owner_may_do_what_owners_may_and_no_more(policy, acting, ada):
+def test_owner_has_owner_permissions_only(policy, acting, ada):
     decision = policy.may(acting(ada), USERS_EDIT, ada)
     assert (bool(decision), decision.rule) == (True, Rule.OWNERSHIP)
     assert not policy.may(acting(ada), USERS_DELETE, ada)
 
 
-def test_api_key_needs_a_scope_for_what_is_its_owners(policy, acting, ada):
+def test_api_key_needs_a_scope_for_its_owners_resources(policy, acting, ada):
     assert not policy.may(acting(ada, via="api_key"), USERS_READ, ada)
     assert policy.may(acting(ada, ACCOUNT_READ, via="api_key"), USERS_READ, ada)
     assert not policy.may(acting(ada, ACCOUNT_READ, via="api_key"), USERS_EDIT, ada)
     assert policy.may(acting(ada, ACCOUNT_WRITE, via="api_key"), USERS_EDIT, ada)
 
 
-def test_rank_of_a_pending_account_counts_the_roles_it_was_promised(policy, roles, acting, session, clock, ada):
+def test_rank_of_a_pending_account_includes_its_promised_roles(policy, roles, acting, session, clock, ada):
     roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
     invited = add_user(session, "invited@example.com", at=clock.now, is_verified=False)
     session.add(
@@ -68,7 +68,7 @@ def test_rank_of_a_pending_account_counts_the_roles_it_was_promised(policy, role
     assert policy.may(acting(ada, USERS_EDIT, USERS_DELETE), USERS_EDIT, invited)
 
 
-def test_nobody_changes_who_holds_more(policy, roles, acting, ada, bob):
+def test_user_with_wider_permissions_cannot_be_changed(policy, roles, acting, ada, bob):
     roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
     roles.give(bob, "clerk", by=OPERATOR)
 
@@ -82,7 +82,7 @@ def test_nobody_changes_who_holds_more(policy, roles, acting, ada, bob):
         policy.check(acting(ada, USERS_EDIT), USERS_EDIT, bob)
 
 
-def test_a_grant_counts_on_its_own_resource_only(policy, acting, session, clock, ada, bob):
+def test_grant_applies_to_its_own_resource_only(policy, acting, session, clock, ada, bob):
     other = add_user(session, "other@example.com", at=clock.now)
     admin = acting(other, USERS_EDIT)
     for _ in range(2):
@@ -103,14 +103,14 @@ def test_a_grant_counts_on_its_own_resource_only(policy, acting, session, clock,
     assert policy.list_grants_of(ada.id) == []
 
 
-def test_a_grant_does_not_reach_beyond_rank(policy, roles, acting, ada, bob):
+def test_grant_does_not_exceed_rank(policy, roles, acting, ada, bob):
     policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
     roles.give(bob, ADMINISTRATOR, by=OPERATOR)
 
     assert policy.may(acting(ada), USERS_EDIT, bob).rule is Rule.RANK
 
 
-def test_what_was_granted_is_not_passed_on(policy, acting, session, clock, ada, bob):
+def test_grant_cannot_be_passed_on(policy, acting, session, clock, ada, bob):
     other = add_user(session, "other@example.com", at=clock.now)
     policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
 
@@ -121,13 +121,13 @@ def test_what_was_granted_is_not_passed_on(policy, acting, session, clock, ada, 
             policy.revoke(ada.id, USERS_EDIT, bob, by=who)
 
 
-def test_grants_go_with_the_resource(policy, acting, session, ada, bob):
+def test_grants_are_deleted_with_the_resource(policy, acting, session, ada, bob):
     policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
     policy.forget(bob)
     assert session.query(Grant).all() == []
 
 
-def test_why_names_the_roles_that_decide_and_the_state_of_the_account(policy, roles, ada, bob, clock):
+def test_decision_names_the_roles_and_the_state_of_the_account(policy, roles, ada, bob, clock):
     roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=OPERATOR)
     roles.give(ada, "clerk", by=OPERATOR)
 
@@ -138,7 +138,7 @@ def test_why_names_the_roles_that_decide_and_the_state_of_the_account(policy, ro
     assert (bool(decision), decision.rule) == (False, Rule.ACCOUNT)
 
 
-def test_an_action_that_is_not_declared_is_a_mistake(policy, acting, ada):
+def test_undeclared_action_raises(policy, acting, ada):
     with pytest.raises(ValueError, match="ships:sink is not declared"):
         policy.may(acting(ada), "ships:sink")
 
@@ -146,7 +146,7 @@ def test_an_action_that_is_not_declared_is_a_mistake(policy, acting, ada):
 @pytest.mark.parametrize(
     "spelling", ["users:7", "users:x", "users", "users:", "ships:1", "users:²", "users:" + "9" * 30]
 )
-def test_a_resource_that_is_not_there_is_a_sentence(policy, ada, spelling):
+def test_missing_resource_is_one_sentence(policy, ada, spelling):
     with pytest.raises(NotFound, match=r"There is no users:7|Invalid resource"):
         policy.get_resource(spelling)
     assert policy.get_resource(f"users:{ada.id}") is ada

@@ -1,4 +1,4 @@
-"""How long a request waits for PostgreSQL, with a server that never answers and a clock of the test's."""
+"""Timeouts of PostgreSQL requests, with a server that never answers and a fake clock."""
 
 import pytest
 from flask import Flask
@@ -25,7 +25,7 @@ def begun(waits, **how):
     return wait
 
 
-def test_an_answer_that_comes_is_passed_on():
+def test_database_response_is_returned():
     def answered():
         ready = yield "read"
         return f"answer to {ready}"
@@ -38,7 +38,7 @@ def test_an_answer_that_comes_is_passed_on():
     assert end.value.value == "answer to 1"
 
 
-def test_who_waited_in_vain_gives_up_and_others_are_refused_for_a_while(clock):
+def test_timed_out_thread_gives_up_and_others_are_refused_for_a_while(clock):
     waits = Waits(4)
     wait = begun(waits)
     clock[0] = 8.9
@@ -54,7 +54,7 @@ def test_who_waited_in_vain_gives_up_and_others_are_refused_for_a_while(clock):
         waits.check()
 
 
-def test_the_last_thread_gives_up_first_and_only_one_does(clock):
+def test_only_the_last_thread_gives_up_first(clock):
     waits = Waits(3)
     waiting = [begun(waits) for _ in range(3)]
     clock[0] = 0.9
@@ -64,14 +64,14 @@ def test_the_last_thread_gives_up_first_and_only_one_does(clock):
         waiting[2].send(0)
     assert [wait.send(0) for wait in waiting[:2]] == ["read"] * 2
     with Flask(__name__).test_request_context():
-        # The server may only be slow, so that is for a second.
+        # The server may only be slow, so requests are refused for one second.
         with pytest.raises(ServerHangs):
             waits.check()
         clock[0] = 2.2
         waits.check()
 
 
-def test_a_commit_is_not_given_up_because_no_thread_is_free(clock):
+def test_commit_is_not_abandoned_when_threads_are_exhausted(clock):
     waits = Waits(2)
     waiting = [begun(waits, may_be_last=True) for _ in range(2)]
     clock[0] = 5

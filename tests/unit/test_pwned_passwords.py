@@ -30,19 +30,19 @@ def stolen_file(tmp_path, request):
     return file
 
 
-def test_every_hash_in_the_file_is_found_the_first_and_the_last_too(stolen_file):
+def test_every_hash_in_the_file_is_found(stolen_file):
     is_breached = by_file(stolen_file)
 
     assert all(is_breached(password) for password in STOLEN)
 
 
-def test_nothing_else_is_found_in_the_file(stolen_file):
+def test_other_hashes_are_not_found(stolen_file):
     is_breached = by_file(stolen_file)
 
     assert not any(is_breached(f"not stolen {number}") for number in range(500))
 
 
-def test_a_file_of_one_line_and_an_empty_one_can_be_searched(tmp_path):
+def test_file_of_one_line_and_an_empty_file_can_be_searched(tmp_path):
     one, empty = tmp_path / "one.txt", tmp_path / "empty.txt"
     one.write_text(digest("letmein"))
     empty.touch()
@@ -52,7 +52,7 @@ def test_a_file_of_one_line_and_an_empty_one_can_be_searched(tmp_path):
     assert not by_file(empty)("letmein")
 
 
-def test_a_hash_in_lower_case_is_found(tmp_path):
+def test_lowercase_hash_is_found(tmp_path):
     file = tmp_path / "lower.txt"
     file.write_text(digest("letmein").lower() + "\n")
 
@@ -70,7 +70,7 @@ def test_a_hash_in_lower_case_is_found(tmp_path):
         "To be, or not to be?",
     ],
 )
-def test_common_long_passwords_are_in_our_own_list_however_they_are_written(password):
+def test_common_long_passwords_are_in_the_list_in_any_spelling(password):
     assert by_list(password)
     for choice, is_refused in (("list", True), ("service", True), ("off", False)):
         assert (
@@ -83,11 +83,11 @@ def test_common_long_passwords_are_in_our_own_list_however_they_are_written(pass
 
 
 @pytest.mark.parametrize("password", ["a quieter harbour", "correct horse", "20261130", "!!!", "ünïcödé sèntènce"])
-def test_other_passwords_are_not_in_it(password):
+def test_other_passwords_are_not_in_the_list(password):
     assert not by_list(password)
 
 
-def test_our_own_list_is_sorted_in_lower_case_and_without_signs():
+def test_own_list_is_sorted_lowercase_without_punctuation():
     lines = Path(pwned_passwords.__file__).with_name("common_passwords.list").read_text().splitlines()
     assert lines == sorted(set(lines))
     assert all(line.isalpha() and line.islower() and line.isascii() for line in lines)
@@ -104,7 +104,7 @@ class RangeService(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_):
-        """A test is no place for an access log."""
+        """Suppress the access log."""
 
 
 @contextmanager
@@ -120,25 +120,25 @@ def range_service(lines=(), status=200):
             thread.join()
 
 
-def test_the_service_hears_five_digits_of_the_hash_and_never_the_password():
+def test_service_gets_five_digits_of_the_hash_and_never_the_password():
     with range_service([f"{digest('letmein')[5:]}:42"]) as (server, url):
         assert by_service(url, timeout=5)("letmein")
 
     assert server.asked == [(f"/range/{digest('letmein')[:5]}", "true")]
 
 
-def test_an_ending_with_a_count_of_nought_is_padding():
+def test_suffix_with_a_count_of_zero_is_padding():
     with range_service([f"{digest('letmein')[5:]}:0"]) as (_, url):
         assert not by_service(url, timeout=5)("letmein")
 
 
-def test_a_password_that_the_service_does_not_list_is_let_through():
+def test_unlisted_password_is_accepted():
     with range_service([f"{digest('something else')[5:]}:7"]) as (_, url):
         assert not by_service(url, timeout=5)("letmein")
 
 
 @pytest.mark.parametrize("status", [302, 429, 500])
-def test_a_service_that_answers_anything_but_yes_lets_through_and_is_logged(status, caplog):
+def test_failing_service_accepts_the_password_and_is_logged(status, caplog):
     with range_service([f"{digest('letmein')[5:]}:42"], status) as (server, url), caplog.at_level(logging.WARNING):
         assert not by_service(url, timeout=5)("letmein")
 
@@ -147,7 +147,7 @@ def test_a_service_that_answers_anything_but_yes_lets_through_and_is_logged(stat
     assert "letmein" not in caplog.text
 
 
-def test_a_service_that_is_away_lets_through_and_is_logged(caplog):
+def test_unreachable_service_accepts_the_password_and_is_logged(caplog):
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         port = unheard.getsockname()[1]
@@ -157,7 +157,7 @@ def test_a_service_that_is_away_lets_through_and_is_logged(caplog):
     assert "the breach check could not be asked" in caplog.text
 
 
-def test_a_service_that_hangs_lets_through_after_its_time_out(caplog):
+def test_hanging_service_accepts_the_password_after_the_timeout(caplog):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -168,12 +168,12 @@ def test_a_service_that_hangs_lets_through_after_its_time_out(caplog):
 
 
 @pytest.mark.parametrize("slow", ["headers", "body"])
-def test_a_service_that_answers_byte_by_byte_lets_through_after_its_time_out(slow, caplog):
+def test_slow_drip_service_accepts_the_password_after_the_timeout(slow, caplog):
     with slow_server(f"{digest('letmein')[5:]}:42\n", slow=slow) as url, caplog.at_level(logging.WARNING):
         assert not by_service(f"{url}/range/", timeout=0.3)("letmein")
 
     assert "the breach check could not be asked" in caplog.text
 
 
-def test_switched_off_nothing_is_asked():
+def test_disabled_service_is_not_asked():
     assert not never("password1234")

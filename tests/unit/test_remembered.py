@@ -1,10 +1,10 @@
-"""What a process remembers is bounded and ends."""
+"""The in-process memo is bounded and expires."""
 
 from app import remembered
 from app.remembered import Remembered
 
 
-def test_values_are_found_until_their_time_is_over(monkeypatch):
+def test_values_are_found_until_they_expire(monkeypatch):
     at = [100.0]
     monkeypatch.setattr(remembered.time, "monotonic", lambda: at[0])
     known: Remembered[str] = Remembered(seconds=60)
@@ -17,7 +17,7 @@ def test_values_are_found_until_their_time_is_over(monkeypatch):
     assert known.find("a") is None
 
 
-def test_it_never_holds_more_than_it_may():
+def test_size_is_limited():
     known: Remembered[int] = Remembered(most=3)
     for number in range(1000):
         known.keep(number, number)

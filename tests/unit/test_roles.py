@@ -27,7 +27,7 @@ def admin(session, roles, clock):
     return admin
 
 
-def test_a_role_is_given_once_and_taken_once(roles, ada):
+def test_role_is_assigned_once_and_removed_once(roles, ada):
     for _ in range(2):
         roles.give(ada, MEMBER, by=OPERATOR)
     assert [role.name for role in ada.roles] == [MEMBER]
@@ -37,19 +37,19 @@ def test_a_role_is_given_once_and_taken_once(roles, ada):
     assert ada.roles == []
 
 
-def test_a_role_that_does_not_exist_is_named_with_those_that_do(roles, ada):
+def test_unknown_role_is_named_with_the_existing_ones(roles, ada):
     with pytest.raises(RoleNotFound, match=r"There is no role 'wizard'; there are administrator, member\."):
         roles.give(ada, "wizard", by=OPERATOR)
 
 
-def test_the_last_administrator_stays_one(roles, admin):
+def test_last_administrator_cannot_be_removed(roles, admin):
     with pytest.raises(LastAdministrator):
         roles.take(admin, ADMINISTRATOR, by=OPERATOR)
 
     assert admin.has_role(ADMINISTRATOR)
 
 
-def test_with_two_administrators_one_may_go(roles, admin, ada):
+def test_one_of_two_administrators_can_be_removed(roles, admin, ada):
     roles.give(ada, ADMINISTRATOR, by=OPERATOR)
 
     roles.take(admin, ADMINISTRATOR, by=OPERATOR)
@@ -59,7 +59,7 @@ def test_with_two_administrators_one_may_go(roles, admin, ada):
 
 
 @pytest.mark.parametrize("lacks", ["is_active", "is_verified"])
-def test_an_administrator_who_cannot_sign_in_does_not_count(roles, admin, session, clock, lacks):
+def test_administrator_who_cannot_sign_in_does_not_count(roles, admin, session, clock, lacks):
     other = add_user(session, "other@example.com", at=clock.now, is_verified=lacks != "is_verified")
     roles.give(other, ADMINISTRATOR, by=OPERATOR)
     if lacks == "is_active":
@@ -71,37 +71,37 @@ def test_an_administrator_who_cannot_sign_in_does_not_count(roles, admin, sessio
     roles.take(other, ADMINISTRATOR, by=OPERATOR)
 
 
-def test_whoever_is_no_administrator_may_always_go(roles, admin, ada):
+def test_non_administrator_can_always_be_removed(roles, admin, ada):
     roles.keep_one_administrator(losing=ada)
 
 
-def test_holders_of_a_role_are_listed(roles, admin, ada):
+def test_users_of_a_role_are_listed(roles, admin, ada):
     assert roles.list_holders(ADMINISTRATOR) == [admin]
     assert [role.name for role in roles.list_all()] == [ADMINISTRATOR, MEMBER]
 
 
-def test_the_administrators_star_holds_every_permission_of_today():
+def test_administrator_has_every_current_permission():
     assert granted([EVERYTHING]) == frozenset(PERMISSIONS)
 
 
-def test_a_permission_that_is_declared_no_more_is_held_no_more():
+def test_undeclared_permission_is_not_held():
     assert granted([USERS_READ, "ships:sink"]) == {USERS_READ}
     assert granted([]) == frozenset()
 
 
-def test_a_permission_is_declared_once():
+def test_permission_is_declared_once():
     with pytest.raises(ValueError, match="declared twice"):
         permission(USERS_READ, "Something else entirely.")
 
 
-def test_every_permission_is_explained_in_a_sentence():
+def test_every_permission_has_a_sentence():
     for name, sentence in PERMISSIONS.items():
         assert name.partition(":")[2], name
         assert sentence[0].isupper(), sentence
         assert sentence.endswith("."), sentence
 
 
-# ── what a role is ──
+# ── properties of a role ──
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def clerk(roles):
     )
 
 
-def test_a_role_is_made_changed_and_deleted(roles, clerk, session):
+def test_role_is_created_changed_and_deleted(roles, clerk, session):
     assert (clerk.permissions, clerk.version) == ([USERS_READ], 1)
 
     roles.change(
@@ -141,13 +141,13 @@ def test_a_role_is_made_changed_and_deleted(roles, clerk, session):
         ({"permissions": frozenset({EVERYTHING})}, "permissions"),
     ],
 )
-def test_what_a_role_cannot_be_is_said_with_its_field(roles, changes, field):
+def test_invalid_role_is_refused_with_the_field(roles, changes, field):
     with pytest.raises(InvalidRole) as refusal:
         roles.create(RoleSpec(**{"name": "checker", **changes}), by=OPERATOR)
     assert refusal.value.field == field
 
 
-def test_a_name_is_taken_once(roles, clerk):
+def test_role_name_is_unique(roles, clerk):
     with pytest.raises(RoleTaken):
         roles.create(RoleSpec(name="clerk"), by=OPERATOR)
     other = roles.create(RoleSpec(name="other"), by=OPERATOR)
@@ -156,7 +156,7 @@ def test_a_name_is_taken_once(roles, clerk):
 
 
 @pytest.mark.parametrize("permissions", [frozenset(), frozenset(PERMISSIONS) - {USERS_READ}])
-def test_the_administrator_keeps_everything(roles, permissions):
+def test_administrator_role_keeps_all_permissions(roles, permissions):
     administrator = roles.get(ADMINISTRATOR)
     with pytest.raises(RoleFixed):
         roles.change(administrator, replace(spec_of(administrator), permissions=permissions), by=OPERATOR)
@@ -165,7 +165,7 @@ def test_the_administrator_keeps_everything(roles, permissions):
     assert administrator.permissions == [EVERYTHING]
 
 
-def test_roles_that_the_application_names_stay(roles):
+def test_built_in_roles_cannot_be_renamed_or_deleted(roles):
     for name in (ADMINISTRATOR, MEMBER):
         role = roles.get(name)
         with pytest.raises(RoleFixed):
@@ -174,13 +174,13 @@ def test_roles_that_the_application_names_stay(roles):
             roles.delete(role, by=OPERATOR)
 
 
-def test_a_role_that_somebody_holds_is_not_deleted(roles, clerk, ada):
+def test_assigned_role_cannot_be_deleted(roles, clerk, ada):
     roles.give(ada, "clerk", by=OPERATOR)
     with pytest.raises(RoleInUse):
         roles.delete(clerk, by=OPERATOR)
 
 
-def test_nobody_makes_changes_deletes_or_gives_a_role_wider_than_what_they_hold(roles, clerk, ada, clock):
+def test_role_wider_than_ones_own_permissions_cannot_be_edited_or_assigned(roles, clerk, ada, clock):
     narrow = principal_of(ada, permissions={USERS_EDIT}, at=clock.now)
     acts = [
         lambda: roles.create(RoleSpec(name="wide", permissions=frozenset({USERS_READ})), by=narrow),
@@ -195,7 +195,7 @@ def test_nobody_makes_changes_deletes_or_gives_a_role_wider_than_what_they_hold(
             act()
 
 
-def test_loading_makes_and_changes_what_differs_and_leaves_the_rest(roles, clerk):
+def test_role_import_creates_and_changes_only_what_differs(roles, clerk):
     wanted = [
         spec_of(roles.get(MEMBER)),
         RoleSpec(name="clerk"),
@@ -215,13 +215,13 @@ def test_loading_makes_and_changes_what_differs_and_leaves_the_rest(roles, clerk
         roles.load(wanted, seen=changes, by=OPERATOR)
 
 
-def test_loading_cannot_take_anything_from_the_administrator(roles):
+def test_role_import_cannot_reduce_the_administrator(roles):
     wanted = [RoleSpec(name=ADMINISTRATOR)]
     with pytest.raises(RoleFixed):
         roles.load(wanted, seen=roles.compare(wanted), by=OPERATOR)
 
 
-def test_holders_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch):
+def test_users_of_a_role_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch):
     for user in (admin, ada):
         roles.give(user, MEMBER, by=OPERATOR)
     counts = {role.name: count for role, count in roles.list_with_holders()}

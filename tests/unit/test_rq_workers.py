@@ -1,4 +1,4 @@
-"""The parent of the workers: how it ends."""
+"""The workers' parent process and its shutdown."""
 
 import subprocess
 import sys

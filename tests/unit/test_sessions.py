@@ -28,7 +28,7 @@ def see(session, clock):
     return lambda principal: LastSeen(session=session).note([Use.of(principal, clock.now)])
 
 
-def test_a_session_is_found_by_its_token_of_which_only_the_hash_is_kept(sessions, session, ada, who_is):
+def test_session_is_found_by_its_token_and_only_the_hash_is_stored(sessions, session, ada, who_is):
     session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
 
     assert who_is(token).user_id == ada.id
@@ -36,7 +36,7 @@ def test_a_session_is_found_by_its_token_of_which_only_the_hash_is_kept(sessions
     assert session.get(Session, session_id).token_hash == token_hash(token)
 
 
-def test_a_session_ends_when_it_was_idle_for_too_long(sessions, ada, clock, who_is):
+def test_session_expires_when_idle(sessions, ada, clock, who_is):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
 
     clock.advance(hours=11, minutes=59)
@@ -45,7 +45,7 @@ def test_a_session_ends_when_it_was_idle_for_too_long(sessions, ada, clock, who_
     assert who_is(token) is None
 
 
-def test_being_seen_keeps_a_session_but_not_past_its_absolute_end(sessions, ada, clock, who_is, see):
+def test_activity_extends_a_session_up_to_its_absolute_end(sessions, ada, clock, who_is, see):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
     for _ in range(16):
         clock.advance(hours=10)
@@ -56,7 +56,7 @@ def test_being_seen_keeps_a_session_but_not_past_its_absolute_end(sessions, ada,
     assert who_is(token) is None
 
 
-def test_a_remembered_session_may_rest_for_a_month_and_live_for_three(sessions, ada, clock, who_is, see):
+def test_remembered_session_may_idle_for_a_month_and_live_for_three(sessions, ada, clock, who_is, see):
     _, token = sessions.start(ada.id, visit=VISIT, remember=True)
     for _ in range(3):
         clock.advance(days=29)
@@ -69,7 +69,7 @@ def test_a_remembered_session_may_rest_for_a_month_and_live_for_three(sessions, 
 
 
 @pytest.mark.parametrize("change", ["deactivated", "unconfirmed"])
-def test_whoever_may_not_sign_in_any_more_is_out_at_once(sessions, ada, clock, who_is, change):
+def test_user_who_can_no_longer_sign_in_is_signed_out_at_once(sessions, ada, clock, who_is, change):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
 
     if change == "deactivated":
@@ -80,7 +80,7 @@ def test_whoever_may_not_sign_in_any_more_is_out_at_once(sessions, ada, clock, w
     assert who_is(token) is None
 
 
-def test_roles_are_what_they_are_now(sessions, roles, ada, who_is):
+def test_roles_are_read_at_each_request(sessions, roles, ada, who_is):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
     assert who_is(token).permissions == frozenset()
 
@@ -91,7 +91,7 @@ def test_roles_are_what_they_are_now(sessions, roles, ada, who_is):
     assert who_is(token).permissions == frozenset(PERMISSIONS)
 
 
-def test_an_ended_session_is_dead_and_ends_only_once(sessions, ada, who_is):
+def test_ended_session_is_invalid_and_ends_once(sessions, ada, who_is):
     session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
 
     sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
@@ -101,7 +101,7 @@ def test_an_ended_session_is_dead_and_ends_only_once(sessions, ada, who_is):
         sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
 
 
-def test_nobody_ends_the_session_of_another(sessions, session, ada, clock, who_is):
+def test_session_of_another_user_cannot_be_ended(sessions, session, ada, clock, who_is):
     bob = add_user(session, "bob@example.com", at=clock.now)
     session_id, token = sessions.start(bob.id, visit=VISIT, remember=False)
 
@@ -110,7 +110,7 @@ def test_nobody_ends_the_session_of_another(sessions, session, ada, clock, who_i
     assert who_is(token).user_id == bob.id
 
 
-def test_all_others_end_and_this_one_stays(sessions, ada, who_is):
+def test_all_other_sessions_end_and_this_one_stays(sessions, ada, who_is):
     kept, token = sessions.start(ada.id, visit=VISIT, remember=False)
     others = [sessions.start(ada.id, visit=VISIT, remember=True)[1] for _ in range(3)]
 
@@ -121,7 +121,7 @@ def test_all_others_end_and_this_one_stays(sessions, ada, who_is):
     assert [row.id for row in sessions.list_live(ada.id)] == [kept]
 
 
-def test_a_confirmation_changes_the_token(sessions, ada, clock, who_is):
+def test_confirmation_rotates_the_token(sessions, ada, clock, who_is):
     session_id, old = sessions.start(ada.id, visit=VISIT, remember=False)
     clock.advance(hours=1)
 
@@ -133,7 +133,7 @@ def test_a_confirmation_changes_the_token(sessions, ada, clock, who_is):
     assert who_is(new).authenticated_at < clock.now
 
 
-def test_an_ended_session_cannot_be_confirmed(sessions, ada, clock):
+def test_ended_session_cannot_be_confirmed(sessions, ada, clock):
     session_id, _ = sessions.start(ada.id, visit=VISIT, remember=False)
     sessions.revoke(session_id, user_id=ada.id, reason="ended_by_owner")
 
@@ -141,7 +141,7 @@ def test_an_ended_session_cannot_be_confirmed(sessions, ada, clock):
         sessions.confirm(principal_of(ada, session_id=session_id, at=clock.now))
 
 
-def test_of_too_many_sessions_the_least_recently_seen_ends(sessions, session, ada, clock, who_is, see):
+def test_least_recently_used_session_ends_at_the_limit(sessions, session, ada, clock, who_is, see):
     first, token = sessions.start(ada.id, visit=VISIT, remember=False)
     for _ in range(99):
         clock.advance(seconds=1)
@@ -157,7 +157,7 @@ def test_of_too_many_sessions_the_least_recently_seen_ends(sessions, session, ad
     assert session.get(Session, first + 1).end_reason == "too_many"
 
 
-def test_a_session_that_was_seen_to_be_over_stays_so(sessions, session, ada, clock, who_is):
+def test_expired_session_stays_expired(sessions, session, ada, clock, who_is):
     session_id, token = sessions.start(ada.id, visit=VISIT, remember=False)
     clock.advance(hours=13)
     assert find_by_cookie(session.connection(), token, at=clock.now) == Expired(session_id=session_id)
@@ -176,7 +176,7 @@ def test_idle_sessions_are_not_listed(sessions, ada, clock):
     assert [row.id for row in sessions.list_live(ada.id)] == [remembered]
 
 
-def test_a_device_is_known_to_the_account_that_it_opened(sessions, session, ada, clock):
+def test_device_is_known_to_the_account_it_signed_in_to(sessions, session, ada, clock):
     bob = add_user(session, "bob@example.com", at=clock.now)
 
     sessions.remember_device(ada.id, "device-token")

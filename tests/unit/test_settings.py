@@ -114,7 +114,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "reason"), WRONG, ids=[f"{name}={value[:45]}" for name, value, _ in WRONG])
-def test_a_wrong_value_is_one_sentence_that_names_the_setting(load, name, value, reason):
+def test_wrong_value_is_one_sentence_naming_the_setting(load, name, value, reason):
     with pytest.raises(SettingsError) as refusal:
         load(**{name: value})
 
@@ -124,23 +124,23 @@ def test_a_wrong_value_is_one_sentence_that_names_the_setting(load, name, value,
     assert sentence.endswith(".")
 
 
-def test_no_field_needs_the_words_of_pydantic():
-    """Every field that a type, a range, choices or a pattern can refuse has words of ours for it."""
+def test_no_setting_shows_pydantic_wording():
+    """Every setting that a type, a range, choices or a pattern can refuse has its own message."""
     for name, field in Settings.model_fields.items():
         if field.metadata or field.annotation not in {str, SecretStr, Path, list[str], list[SecretStr]}:
             if name in {"oauth_providers", "breach_check_file", "env_file"}:
-                continue  # Read by code of ours; any text is a path.
+                continue  # Parsed by our own code; any text is a path.
             assert re.match(r"[a-z0-9A-Z]", _expected(field)), name
 
 
-def test_several_wrong_values_are_a_sentence_each(load):
+def test_several_wrong_values_have_a_sentence_each(load):
     with pytest.raises(SettingsError) as refusal:
         load(PORT="x", TIME_ZONE="Berlin", LOG_FORMAT="xml")
 
     assert len(str(refusal.value).splitlines()) == 3
 
 
-def test_no_wrong_value_of_a_secret_is_repeated(load):
+def test_wrong_secret_is_not_repeated(load):
     for name in ("SECRET_KEY", "MAIL_URL", "SENTRY_DSN"):
         with pytest.raises(SettingsError) as refusal:
             load(**{name: "hunter2", "PORT": "x"})
@@ -160,17 +160,17 @@ def test_no_wrong_value_of_a_secret_is_repeated(load):
     ],
     ids=str,
 )
-def test_where_strangers_come_nothing_is_left_to_chance(load, environment, change, reason):
+def test_production_requires_explicit_settings(load, environment, change, reason):
     with pytest.raises(SettingsError, match=reason.replace("(", r"\(")):
         load(**LIVE | {"ENVIRONMENT": environment} | change)
 
 
-def test_without_a_word_it_is_production(load):
+def test_default_environment_is_production(load):
     with pytest.raises(SettingsError, match="SECRET_KEY is not set"):
         load(ENVIRONMENT="")
 
 
-def test_a_production_with_its_settings_starts(load):
+def test_production_with_its_settings_starts(load):
     settings = load(**LIVE)
 
     assert settings.is_live
@@ -179,7 +179,7 @@ def test_a_production_with_its_settings_starts(load):
     assert settings.trusted_hosts[0] == "accounts.example.com"
 
 
-def test_in_development_a_key_is_made_once_and_kept_for_nobody_else(load, tmp_path):
+def test_development_key_is_generated_once_and_private(load, tmp_path):
     first = load(ENVIRONMENT="development").signing_keys
 
     assert load(ENVIRONMENT="development").signing_keys == first
@@ -188,21 +188,21 @@ def test_in_development_a_key_is_made_once_and_kept_for_nobody_else(load, tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_one_sentence(load, tmp_path):
+def test_read_only_folder_is_one_sentence(load, tmp_path):
     tmp_path.chmod(0o500)
 
     with pytest.raises(SettingsError, match="Set INSTANCE_PATH to a folder that can be written"):
         assert load(ENVIRONMENT="development").signing_keys
 
 
-def test_an_instance_that_is_a_file_is_one_sentence(load, tmp_path):
+def test_instance_path_that_is_a_file_is_one_sentence(load, tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(SettingsError, match="Set INSTANCE_PATH to a folder that can be written"):
         assert load(ENVIRONMENT="development", INSTANCE_PATH=str(tmp_path / "file")).signing_keys
 
 
-def test_a_dotenv_file_is_read_and_the_environment_wins(load, tmp_path):
+def test_dotenv_file_is_read_and_the_environment_wins(load, tmp_path):
     (tmp_path / ".env").write_text("SITE_NAME=From the file\nPORT=9001\nSOMETHING_ELSE=of another program\n")
 
     settings = load(PORT="9002")
@@ -210,7 +210,7 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(load, tmp_path):
     assert (settings.site_name, settings.port) == ("From the file", 9002)
 
 
-def test_a_dotenv_that_cannot_be_read_is_one_sentence(load, tmp_path):
+def test_unreadable_dotenv_file_is_one_sentence(load, tmp_path):
     (tmp_path / ".env").write_bytes(b"SITE_NAME=\xff\xfe\n")
 
     with pytest.raises(SettingsError) as refusal:
@@ -236,7 +236,7 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize(("written", "read", "alike"), WRITTEN)
-def test_env_file_is_read_as_written_and_names_what_others_would_read_differently(tmp_path, written, read, alike):
+def test_env_file_is_read_literally_and_names_ambiguous_lines(tmp_path, written, read, alike):
     file = tmp_path / "gatehouse.env"
     file.write_text(f"# SITE_NAME=Comment\n\nSITE_NAME={written}\nPORT=8001\n")
 
@@ -245,14 +245,14 @@ def test_env_file_is_read_as_written_and_names_what_others_would_read_differentl
 
 
 @pytest.mark.parametrize(("written", "read", "alike"), [case for case in WRITTEN if case[2]])
-def test_a_shell_reads_what_is_not_named_as_env_file_does(tmp_path, written, read, alike):
+def test_shell_reads_unambiguous_lines_the_same_way(tmp_path, written, read, alike):
     (tmp_path / "gatehouse.env").write_text(f"SITE_NAME={written}\n")
 
     shell = ["sh", "-c", '. "$1/gatehouse.env"; printf %s "$SITE_NAME"', "sh", str(tmp_path)]
     assert subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout == read
 
 
-def test_env_file_counts_before_the_files_of_the_tree_and_after_the_environment(load, tmp_path, monkeypatch):
+def test_env_file_ranks_between_environment_and_dotenv(load, tmp_path, monkeypatch):
     (tmp_path / ".flaskenv").write_text("ENVIRONMENT=development\n")
     (tmp_path / ".env").write_text("SITE_NAME=Of the tree\nACCENT_COLOR='#000000'\n")
     file = tmp_path / "gatehouse.env"
@@ -275,7 +275,7 @@ def test_env_file_counts_before_the_files_of_the_tree_and_after_the_environment(
         (b"PORT=1\nSITE_NAME\n", ": line 2 is not NAME=value. Put a value"),
     ],
 )
-def test_an_env_file_that_cannot_be_read_stops_the_start_with_its_name(load, tmp_path, content, told):
+def test_unreadable_env_file_stops_the_start_with_its_name(load, tmp_path, content, told):
     file = tmp_path / "gatehouse.env"
     if content is not None:
         file.write_bytes(content)
@@ -307,7 +307,7 @@ def test_lists_are_separated_by_commas(load):
         ("postgresql+psycopg://host/name", "postgresql+psycopg://host/name"),
     ],
 )
-def test_a_database_may_be_named_as_providers_name_it(load, given, read):
+def test_database_url_may_have_a_providers_scheme(load, given, read):
     assert load(DATABASE_URL=given).database.render_as_string(hide_password=False) == read
 
 
@@ -322,7 +322,7 @@ def test_a_database_may_be_named_as_providers_name_it(load, given, read):
     ],
 )
 @pytest.mark.parametrize("folder", ["plain", "what?", "a%20b c#d"])
-def test_the_file_of_sqlite_is_the_one_that_was_named(load, tmp_path, given, file, folder):
+def test_sqlite_file_is_the_named_one(load, tmp_path, given, file, folder):
     instance = tmp_path / folder
     settings = load(DATABASE_URL=given, INSTANCE_PATH=str(instance))
 
@@ -340,7 +340,7 @@ def test_the_file_of_sqlite_is_the_one_that_was_named(load, tmp_path, given, fil
         ("<a+b@EXAMPLE.com>", "", "a+b@example.com"),
     ],
 )
-def test_a_sender_is_read_into_name_and_address(load, typed, name, address):
+def test_sender_is_split_into_name_and_address(load, typed, name, address):
     sender = load(MAIL_FROM=typed).sender
 
     assert (sender.name, sender.address) == (name, address)
@@ -358,7 +358,7 @@ def test_a_sender_is_read_into_name_and_address(load, typed, name, address):
         ("http://[::1]:80", "http://[::1]"),
     ],
 )
-def test_the_base_url_has_one_form(load, typed, read):
+def test_base_url_is_normalized(load, typed, read):
     assert load(BASE_URL=typed).public_url == read
 
 
@@ -370,7 +370,7 @@ def test_the_base_url_has_one_form(load, typed, read):
         ({"BASE_URL": "https://[2001:db8::1]"}, "no-reply@[IPv6:2001:db8::1]"),
     ],
 )
-def test_a_site_without_a_name_still_has_a_sender(load, values, address):
+def test_site_without_a_name_has_a_sender(load, values, address):
     settings = load(**values)
 
     assert settings.sender.address == address
@@ -384,7 +384,7 @@ def test_a_site_without_a_name_still_has_a_sender(load, values, address):
 
 
 @pytest.mark.parametrize("prefix", ["", "/accounts"])
-def test_a_cookie_is_held_to_this_host_and_path(load, prefix):
+def test_cookie_is_limited_to_this_host_and_path(load, prefix):
     config = flask_config(load(**LIVE | {"BASE_URL": f"https://example.com{prefix}"}))
 
     assert config["SESSION_COOKIE_NAME"] == ("__Secure-session" if prefix else "__Host-session")
@@ -400,14 +400,14 @@ def test_a_cookie_is_held_to_this_host_and_path(load, prefix):
         ("redis+unix:///run/v.sock", "unix:///run/v.sock", "redis+unix:///run/v.sock"),
     ],
 )
-def test_a_queue_may_be_named_in_any_of_its_dialects(load, given, queue, storage):
+def test_queue_url_may_use_any_dialect(load, given, queue, storage):
     settings = load(REDIS_URL=given)
 
     assert settings.queue_url == queue
     assert flask_config(settings)["RATELIMIT_STORAGE_URI"] == storage
 
 
-def test_without_a_queue_the_embedded_one_of_the_instance_is_found(load, tmp_path):
+def test_embedded_queue_of_the_instance_is_found(load, tmp_path):
     assert load().queue_url == ""
     assert flask_config(load())["RATELIMIT_STORAGE_URI"] == "memory://"
 
@@ -428,18 +428,18 @@ def test_without_a_queue_the_embedded_one_of_the_instance_is_found(load, tmp_pat
         ("192.168.1.5", "80", "http://192.168.1.5"),
     ],
 )
-def test_the_base_url_follows_host_and_port(load, host, port, url):
+def test_base_url_follows_host_and_port(load, host, port, url):
     settings = load(HOST=host, PORT=port)
 
     assert settings.public_url == url
     assert not settings.is_https
 
 
-def test_a_slash_too_many_is_taken_off_the_base_url(load):
+def test_trailing_slash_is_removed_from_the_base_url(load):
     assert load(BASE_URL="https://accounts.example.com/").public_url == "https://accounts.example.com"
 
 
-def test_limits_are_scaled_and_never_off(load):
+def test_limits_are_scaled_and_never_disabled(load):
     settings = load(LIMIT_LOGIN="30 per minute; 300 per 2 hours", LIMIT_SCALE="0.001")
     assert settings.limit("login") == "1 per minute; 1 per 2 hours"
 
@@ -447,7 +447,7 @@ def test_limits_are_scaled_and_never_off(load):
     assert settings.limit("login") == "75 per minute; 750 per 2 hours"
 
 
-def test_a_database_on_a_server_gets_a_pool_with_limits(load):
+def test_server_database_gets_a_bounded_pool(load):
     options = flask_config(load(DATABASE_URL="postgresql://host/name", WEB_THREADS="12"))["SQLALCHEMY_ENGINE_OPTIONS"]
 
     assert (options["pool_size"], options["pool_pre_ping"], options["pool_recycle"]) == (12, True, 1800)
@@ -455,14 +455,14 @@ def test_a_database_on_a_server_gets_a_pool_with_limits(load):
     assert sized["pool_size"] == 3
 
 
-def test_mail_credentials_may_hold_any_character(load):
+def test_mail_credentials_may_contain_any_character(load):
     settings = load(MAIL_URL="smtp://ada%40example.com:p%2Fw%3A%20d@mail.example.com:587")
 
     assert settings.smtp_credentials() == ("ada@example.com", "p/w: d")
     assert load(MAIL_URL="smtp://mail.example.com").smtp_credentials() is None
 
 
-def test_mails_come_from_this_site_unless_told_otherwise(load):
+def test_default_sender_is_this_site(load):
     assert load(BASE_URL="https://accounts.example.com").sender == ("Gatehouse", "no-reply", "accounts.example.com")
     assert load(SITE_NAME='The "Gate", Inc. <x@y>').contact == "no-reply@accounts.example.com"
     assert load().contact == "no-reply@accounts.example.com"
@@ -470,7 +470,7 @@ def test_mails_come_from_this_site_unless_told_otherwise(load):
     assert load(SECURITY_CONTACT="security@example.com").contact == "security@example.com"
 
 
-def test_settings_are_frozen_and_show_no_secret(load):
+def test_settings_are_frozen_and_hide_secrets(load):
     settings = load(SECRET_KEY=KEY, MAIL_URL="smtp://u:hunter2@host", SENTRY_DSN="https://hunter3@sentry.example/1")
 
     with pytest.raises(ValueError, match="frozen"):
@@ -479,7 +479,7 @@ def test_settings_are_frozen_and_show_no_secret(load):
         assert secret not in repr(settings)
 
 
-def test_cookies_and_forms_are_guarded_by_the_settings_that_flask_reads(load):
+def test_flask_cookie_settings_are_secure(load):
     config = flask_config(load(**LIVE))
 
     assert config["SESSION_COOKIE_NAME"] == "__Host-session"
@@ -492,7 +492,7 @@ def test_cookies_and_forms_are_guarded_by_the_settings_that_flask_reads(load):
 PROVIDER = {"OAUTH_ACME_CLIENT_ID": "gatehouse", "OAUTH_ACME_DISCOVERY_URL": "https://idp.example/.well-known/x"}
 
 
-def test_providers_are_read_by_their_names(load):
+def test_providers_are_read_by_name(load):
     known = {"OAUTH_GITHUB_CLIENT_ID": "a", "OAUTH_GOOGLE_CLIENT_ID": "b", "OAUTH_MICROSOFT_CLIENT_ID": "c"}
     more = {"OAUTH_OUR_IDP_CLIENT_ID": "d", "OAUTH_OUR_IDP_DISCOVERY_URL": "https://idp.example/.well-known/x"}
     more["OAUTH_OUR_IDP_EMAIL_DOMAINS"] = "Example.com, bücher.example"
@@ -524,12 +524,12 @@ def test_providers_are_read_by_their_names(load):
         ({"OAUTH_PROVIDERS": "google"}, "OAUTH_PROVIDERS is unknown"),
     ],
 )
-def test_a_wrong_provider_stops_the_start_and_says_which_setting(load, changes, words):
+def test_wrong_provider_stops_the_start_and_names_the_setting(load, changes, words):
     with pytest.raises(SettingsError, match=re.escape(words)):
         load(**PROVIDER | changes)
 
 
-def test_the_example_can_be_read_as_it_stands(load, tmp_path):
+def test_env_example_can_be_loaded(load, tmp_path):
     (tmp_path / ".env").write_text(Path(ROOT / ".env.example").read_text())
 
     assert load(ENVIRONMENT="development").environment == "development"

@@ -10,20 +10,20 @@ from app.tasks import QUEUES, NoOperation, SendNewDevice, Task
 KINDS = sorted(Task.kinds)
 
 
-def test_every_task_has_a_handler_and_every_handler_a_task():
+def test_tasks_and_handlers_match():
     assert worker.HANDLERS is HANDLERS
     assert HANDLERS.keys() | STEPPED.keys() == set(Task.kinds.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_task_holds_numbers_and_nothing_that_anybody_typed(kind):
+def test_task_holds_ids_and_no_user_input(kind):
     for field in dataclasses.fields(Task.kinds[kind]):
         assert field.name.endswith("_id"), field.name
         assert field.type in {"int", "int | None"}, field.type
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_task_can_be_read_back_from_its_row(kind):
+def test_task_is_read_back_from_its_row(kind):
     task = Task.kinds[kind](*range(1, len(dataclasses.fields(Task.kinds[kind])) + 1))
 
     assert Task.read(task.kind, task.arguments()) == task
@@ -44,12 +44,12 @@ def test_kind_and_title_are_explicit():
         ("no_operation", {"user_id": 1}),
     ],
 )
-def test_what_this_version_does_not_know_is_not_guessed(kind, arguments):
+def test_unknown_arguments_are_not_guessed(kind, arguments):
     with pytest.raises(KeyError):
         Task.read(kind, arguments)
 
 
-def test_a_task_has_one_handler_only():
+def test_task_has_one_handler():
     with pytest.raises(ValueError, match="has two handlers"):
         handles(NoOperation)(lambda work, task, claim: None)
 
@@ -60,7 +60,7 @@ def refusals(kind=AccountError):
         yield from refusals(each)
 
 
-def test_every_refusal_has_a_code_of_its_own_and_a_sentence():
+def test_every_refusal_has_its_own_code_and_a_sentence():
     codes = {}
     for each in refusals():
         if "code" in vars(each):

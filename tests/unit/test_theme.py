@@ -15,7 +15,7 @@ def schemes(accent):
 
 
 @pytest.mark.parametrize("accent", ACCENTS)
-def test_any_accent_can_be_read_in_light_and_dark(accent):
+def test_any_accent_is_readable_in_light_and_dark(accent):
     for colours, surfaces in schemes(accent):
         grounds = [*map(_parse, surfaces), colours["soft"]]
         assert all(contrast(colours["text"], ground) >= READABLE for ground in grounds)
@@ -25,7 +25,7 @@ def test_any_accent_can_be_read_in_light_and_dark(accent):
 
 
 @pytest.mark.parametrize("accent", ACCENTS)
-def test_a_button_in_a_mail_can_be_read_and_seen_on_any_ground(accent):
+def test_email_button_is_readable_on_any_background(accent):
     colors = {name: _parse(value) for name, value in button_colors(accent).items()}
     assert contrast(colors["solid"], colors["label"]) >= READABLE
     assert contrast(colors["solid"], _parse("#ffffff")) >= VISIBLE
@@ -33,12 +33,12 @@ def test_a_button_in_a_mail_can_be_read_and_seen_on_any_ground(accent):
 
 
 @pytest.mark.parametrize("wrong", ["", "blue", "#12345", "#1234567", "#ggg", "red;}", "#１２３", "#123\n"])
-def test_what_is_no_colour_is_refused(wrong):
+def test_invalid_color_is_refused(wrong):
     with pytest.raises(ValueError, match="is not a color"):
         theme_css(wrong)
 
 
-def test_contrast_is_that_of_wcag():
+def test_contrast_follows_wcag():
     assert contrast(_parse("#000000"), _parse("#ffffff")) == pytest.approx(21)
     assert contrast(_parse("#777777"), _parse("#ffffff")) == pytest.approx(4.48, abs=0.01)
     assert contrast(_parse("#abc"), _parse("#aabbcc")) == pytest.approx(1)

@@ -10,11 +10,11 @@ def fail(throttles, times, key="account:ada@example.com"):
     return throttle
 
 
-def test_the_first_tries_are_free(throttles, lifetimes):
+def test_first_attempts_are_free(throttles, lifetimes):
     assert fail(throttles, lifetimes.free_tries).failures == lifetimes.free_tries
 
 
-def test_after_them_every_try_makes_the_wait_twice_as_long(throttles, clock):
+def test_wait_doubles_with_each_attempt(throttles, clock):
     fail(throttles, 5)
 
     waits = []
@@ -28,7 +28,7 @@ def test_after_them_every_try_makes_the_wait_twice_as_long(throttles, clock):
     assert waits == [1, 2, 4, 8, 16, 32]
 
 
-def test_the_wait_never_grows_past_its_limit(throttles, clock, lifetimes):
+def test_wait_is_limited(throttles, clock, lifetimes):
     for _ in range(60):
         try:
             throttle = fail(throttles, 1)
@@ -41,7 +41,7 @@ def test_the_wait_never_grows_past_its_limit(throttles, clock, lifetimes):
     assert refusal.value.retry_after == 15 * 60
 
 
-def test_a_refused_try_does_not_lengthen_the_wait(throttles):
+def test_refused_attempt_does_not_lengthen_the_wait(throttles):
     fail(throttles, 5)
     for _ in range(20):
         with pytest.raises(TooManyTries) as refusal:
@@ -50,21 +50,21 @@ def test_a_refused_try_does_not_lengthen_the_wait(throttles):
     assert refusal.value.retry_after == 1
 
 
-def test_what_was_wrong_a_day_ago_is_forgotten(throttles, clock):
+def test_attempts_are_forgotten_after_a_day(throttles, clock):
     fail(throttles, 5)
     clock.advance(hours=24, seconds=1)
 
     assert fail(throttles, 1).failures == 1
 
 
-def test_keys_are_counted_apart(throttles):
+def test_keys_are_counted_separately(throttles):
     fail(throttles, 5)
 
     assert fail(throttles, 1, key="device:1:abc").failures == 1
     assert fail(throttles, 1, key="account:bob@example.com").failures == 1
 
 
-def test_a_right_password_takes_its_own_charge_back_and_no_others(throttles):
+def test_correct_password_takes_back_only_its_own_charge(throttles):
     throttle = fail(throttles, 4)
 
     throttles.refund(throttle.id)
@@ -72,7 +72,7 @@ def test_a_right_password_takes_its_own_charge_back_and_no_others(throttles):
     assert throttles.failures(throttle.id) == 3
 
 
-def test_a_charge_is_never_given_back_twice_over(throttles):
+def test_charge_is_refunded_once(throttles):
     throttle = fail(throttles, 1)
 
     for _ in range(3):
@@ -81,7 +81,7 @@ def test_a_charge_is_never_given_back_twice_over(throttles):
     assert throttles.failures(throttle.id) == 0
 
 
-def test_no_address_rests_in_the_counter(session, throttles):
+def test_counter_stores_no_address(session, throttles):
     fail(throttles, 1)
 
     (row,) = session.query(Throttle)

@@ -5,7 +5,7 @@ import pytest
 from app.security.tokens import is_same, keyed_hash, new_salt, new_token, token_hash
 
 
-def test_tokens_are_256_random_bits_that_fit_a_url():
+def test_tokens_are_256_random_bits_safe_in_a_url():
     tokens = {new_token() for _ in range(1000)}
 
     assert len(tokens) == 1000
@@ -17,7 +17,7 @@ def test_salts_are_128_random_bits():
     assert len(new_salt()) == 16
 
 
-def test_of_a_token_only_its_hash_is_stored():
+def test_only_the_hash_of_a_token_is_stored():
     token = new_token()
 
     assert token not in token_hash(token)
@@ -25,7 +25,7 @@ def test_of_a_token_only_its_hash_is_stored():
     assert token_hash(token) == token_hash(token)
 
 
-def test_a_keyed_hash_depends_on_the_key_and_on_every_part():
+def test_keyed_hash_depends_on_the_key_and_every_part():
     hashes = {
         keyed_hash("key", "a", "b"),
         keyed_hash("yek", "a", "b"),
@@ -40,7 +40,7 @@ def test_a_keyed_hash_depends_on_the_key_and_on_every_part():
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", each) for each in hashes)
 
 
-def test_text_and_its_bytes_hash_alike():
+def test_text_and_its_bytes_have_the_same_hash():
     assert keyed_hash("key", "ä") == keyed_hash("key", "ä".encode())
 
 

@@ -22,5 +22,5 @@ CHROME = "Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/1
     ],
     ids=lambda each: ascii(each[-40:]),
 )
-def test_a_long_header_is_read_into_a_few_words(user_agent, name):
+def test_user_agent_is_shortened_to_browser_and_system(user_agent, name):
     assert device_name(user_agent) == name

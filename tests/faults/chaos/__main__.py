@@ -18,7 +18,7 @@ from tests.support.databases import forget_environment
 
 
 def run(*, database: str, minutes: float, seed: int) -> list[str]:
-    """Returns the problems."""
+    """Return the problems."""
     chance = random.Random(seed)  # noqa: S311 - it decides nothing but what breaks next.
     faults = FAULTS | (POSTGRES_FAULTS if database == "postgresql" else {})
     struck: Counter[str] = Counter()
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     chosen = parser.parse_args()
     forget_environment()
-    logging.disable()  # What the parts say is in their logs.
+    logging.disable()  # The logs of the parts name the cause.
     databases = ["sqlite", "postgresql"] if chosen.database == "both" else [chosen.database]
     wrong = [run(database=each, minutes=chosen.minutes, seed=chosen.seed) for each in databases]
     print("Something is wrong." if any(wrong) else "Nothing was lost, nothing was done twice.")

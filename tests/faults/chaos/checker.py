@@ -1,4 +1,4 @@
-"""The checker: what is found at the end, and what is wrong with it."""
+"""The checker: collects evidence at the end and lists what is wrong with it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.faults.chaos.load import Promises
 from tests.faults.chaos.rig import Rig
 
 DRAINED_WITHIN = 60.0
-# What a visitor may see: the form or the invitation was taken, come later, too often.
+# Allowed responses for visitors: accepted, try again later, or too many requests.
 HONEST_ANSWERS = {201, 303, 429, 503}
 
 
 @dataclass
 class Evidence:
-    """What is found at the end. `copies` and `tries` are by message id."""
+    """The state found at the end. `copies` and `tries` are keyed by message ID."""
 
     promises: Promises
     effects: Counter[int]
@@ -34,7 +34,7 @@ class Evidence:
 
 
 def drained(rig: Rig, *, within: float) -> float | None:
-    """The seconds until no job is open; None if there still is one. The waits between tries are skipped."""
+    """Return the seconds until no job is open, or None. Waits between attempts are skipped."""
     deployment, began = rig.deployment, time.monotonic()
     while (seconds := time.monotonic() - began) < within:
         rig.start_dead()
@@ -72,11 +72,11 @@ def described(job: Job) -> str:
 
 
 def problems(found: Evidence) -> list[str]:
-    """What must not be, in words; empty if all is well."""
+    """List violated invariants, as sentences."""
     lost = found.promises.numbers - set(found.effects)
     twice = [number for number, times in found.effects.items() if times > 1]
     unmailed = found.promises.addresses - found.addressees
-    # A try sends one mail, so a second copy needs a second try: of a job that SMTP had said yes to before it was noted.
+    # An attempt sends one email, so a second copy needs a second attempt after SMTP accepted the first.
     too_many = [each for each, copies in found.copies.items() if copies > found.tries.get(each, 0)]
     dishonest = set(found.promises.answers) - HONEST_ANSWERS
     said = {

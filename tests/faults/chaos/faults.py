@@ -1,4 +1,4 @@
-"""Faults: each breaks something, and returns what mends it besides starting the dead parts."""
+"""Faults: each breaks something and returns a function that repairs it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def kill_a_worker(rig: Rig) -> Mend:
 
 
 def freeze_a_worker(rig: Rig) -> Mend:
-    """For longer than the lease: another takes its job, and it must not finish it as well when it wakes up."""
+    """Freeze a worker for longer than its lease: another takes the job, and the first must not finish it on waking."""
     wake = freeze(rig.workers()[:1])
 
     def mend() -> None:
@@ -49,12 +49,12 @@ def freeze_valkey(rig: Rig) -> Mend:
 
 
 def freeze_postgresql(rig: Rig) -> Mend:
-    """Its parent first, so that it forks no process that goes on."""
+    """# The parent first, so that it cannot fork a process that continues."""
     return freeze([each.pid for each in family(rig.postgres.pid)])
 
 
 def lock_a_table(rig: Rig) -> Mend:
-    """As a migration or somebody's session would; nothing if PostgreSQL is away as well."""
+    """Lock a table as a migration or an open session would; does nothing while PostgreSQL is down."""
     with suppress(psycopg.Error):
         lock = psycopg.connect(rig.postgres.url, connect_timeout=2)
         lock.execute("LOCK TABLE users, jobs IN ACCESS EXCLUSIVE MODE")
@@ -75,13 +75,13 @@ def freeze(pids: Sequence[int]) -> Mend:
 
 
 def empty_valkey(rig: Rig) -> Mend:
-    with suppress(RedisError):  # It may be dead.
+    with suppress(RedisError):  # The process may be dead.
         rig.deployment.app.extensions["queue"].flushall()
     return lambda: None
 
 
 def fill_the_disk(rig: Rig) -> Mend:
-    """No file can be written: a limit of 0 bytes for each process (EFBIG), which needs no disk of its own."""
+    """Make writing files fail with a limit of 0 bytes for each process (EFBIG)."""
     limited = rig.processes()
     limit_files(limited, "0")
     return lambda: limit_files(limited, "unlimited")
@@ -89,7 +89,7 @@ def fill_the_disk(rig: Rig) -> Mend:
 
 def limit_files(processes: Sequence[psutil.Process], size: str) -> None:
     for each in processes:
-        # On behalf of its user (PostgreSQL's is another), or the kernel may not allow it.
+        # Run as the owner of the process (PostgreSQL has its own user), or the kernel may refuse.
         with suppress(psutil.NoSuchProcess):
             command = ["prlimit", f"--fsize={size}:", f"--pid={each.pid}"]
             subprocess.run(command, user=each.uids().real, group=each.gids().real, stderr=subprocess.DEVNULL)
@@ -114,7 +114,7 @@ POSTGRES_FAULTS: dict[str, Callable[[Rig], Mend]] = {
 
 
 def strike(rig: Rig, names: Sequence[str], faults: dict[str, Callable[[Rig], Mend]], *, seconds: float) -> None:
-    """Break these at once for a while, mend them, and start what is dead."""
+    """Break these at once for a while, repair them, and restart dead parts."""
     mends = [faults[name](rig) for name in names]
     threading.Event().wait(seconds)
     for mend in reversed(mends):

@@ -1,4 +1,4 @@
-"""The load: jobs enqueued and people signed up while things break, and what was promised to them."""
+"""The load: jobs and sign-ups during faults, and a record of what was promised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS = 20
 
 @dataclass
 class Promises:
-    """What was committed, as far as who asked was told: effects by number, and addresses that get a mail."""
+    """What the application acknowledged: numbers of effects, and addresses that must get an email."""
 
     numbers: set[int] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Promises:
 
 @contextmanager
 def load(rig: Rig) -> Iterator[Promises]:
-    """Enqueue jobs and sign people up, less than the workers can do, until the block ends."""
+    """Enqueue jobs and sign users up, more slowly than workers can process them, until the block ends."""
     promises, over = Promises(), threading.Event()
     kinds = (enqueue_jobs, sign_people_up, partial(invite_people, make_key(rig)))
     busy = [threading.Thread(target=each, args=(rig, promises, over)) for each in kinds]
@@ -62,7 +62,7 @@ def enqueue_jobs(rig: Rig, promises: Promises, over: threading.Event) -> None:
 
 
 def make_key(rig: Rig) -> str:
-    """An administrator's API key."""
+    """Create an API key of an administrator."""
     user_id = rig.deployment.add_user("chief@example.com", password="a quieter harbour", roles=[ADMINISTRATOR])
     with rig.deployment.work() as work:
         now = work.clock()
@@ -71,7 +71,7 @@ def make_key(rig: Rig) -> str:
 
 
 def invite_people(key: str, rig: Rig, promises: Promises, over: threading.Event) -> None:
-    """By the API, whose limits are counted in Valkey after the commit, too."""
+    """Invite users through the API, whose limits are counted in Valkey after the commit."""
     number = 0
     while not over.wait(0.5):
         number += 1

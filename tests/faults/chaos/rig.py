@@ -1,4 +1,4 @@
-"""The deployment, with whoever starts its dead parts again."""
+"""A deployment whose dead parts are restarted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Part(Protocol):
 
 
 class Valkey:
-    """The deployment's Valkey, started, with its process id."""
+    """The deployment's Valkey with its process ID."""
 
     def __init__(self, valkey: EmbeddedValkey) -> None:
         self._valkey = valkey
@@ -44,7 +44,7 @@ class Valkey:
 
 
 class Postgres:
-    """A PostgreSQL of its own, killed as a power failure would: all its processes at once."""
+    """A PostgreSQL server that is killed like in a power failure: all processes at once."""
 
     def __init__(self, folder: Path) -> None:
         self._server = own_postgres(folder)
@@ -56,7 +56,7 @@ class Postgres:
         return self
 
     def _starts(self) -> bool:
-        with suppress(Exception):  # On a loaded machine its recovery takes longer than the library waits.
+        with suppress(Exception):  # On a loaded machine recovery takes longer than the library waits.
             self._server.ensure_postgres_running()
             return True
         return False
@@ -80,7 +80,7 @@ class Postgres:
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """The process with all its descendants, itself first."""
+    """Return the process and all its descendants."""
     try:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]
@@ -89,14 +89,14 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 class Rig:
-    """A deployment with all its parts, each started again when it is dead: what systemd would do."""
+    """A deployment whose dead parts are restarted, as systemd would."""
 
     def __init__(self, deployment: Deployment, *, smtp_port: int, postgres: Postgres | None = None) -> None:
         self.deployment = deployment
         self.mails = deployment.folder / "mails.txt"
         self._smtp = [sys.executable, "-m", "tests.faults.smtp_process", str(smtp_port), str(self.mails)]
         self.parts: dict[str, Part] = {"Valkey": self._start_valkey()}
-        # As in production: a part that starts while Valkey is away must find it later.
+        # As in production, a part that starts without Valkey must find it later.
         deployment.settings["redis_url"] = deployment.valkey.url
         self._starts: dict[str, Callable[[], Part]] = {"Valkey": self._start_valkey}
         if postgres is not None:
@@ -119,7 +119,7 @@ class Rig:
         return Valkey(self.deployment.valkey)
 
     def workers(self) -> list[int]:
-        """The processes of workers and schedule, in any order."""
+        """Return the processes of workers and schedule."""
         found = [each.pid for each in family(self.process("workers").pid)[1:]]
         random.shuffle(found)
         return found
@@ -136,7 +136,7 @@ class Rig:
         return part
 
     def processes(self) -> list[psutil.Process]:
-        """All that write files, the mail server apart."""
+        """Return all processes that write files, except the mail server."""
         return [
             each
             for name, part in self.parts.items()
@@ -147,10 +147,10 @@ class Rig:
 
 @contextmanager
 def rigged(*, database: str, without_rescue: bool = False) -> Iterator[Rig]:
-    """All parts running on a database of their own."""
+    """Run all parts on their own database."""
     with tempfile.TemporaryDirectory(prefix="gatehouse-chaos-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL, which never runs as root, must be able to enter it.
+        folder.chmod(0o755)  # PostgreSQL does not run as root, so its user must be able to enter the folder.
         postgres = Postgres(folder / "pg") if database == "postgresql" else None
         url = migrated(postgres.url if postgres else f"sqlite:///{folder / 'gatehouse.db'}", folder)
         port = free_port()
