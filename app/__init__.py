@@ -6,7 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
-import app.lazy as lazy  # before all that imports those libraries
+import app.lazy as lazy  # Must run before anything imports those libraries.
 from app import account, admin, api, auth, cache, dev, health, home, users
 from app.account import connections as account_connections
 from app.account import data as account_data
@@ -99,7 +99,7 @@ __all__ = [
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The application. Raises SettingsError with one sentence for each setting that is wrong."""
+    """Create the application. Raises SettingsError with one sentence for each wrong setting."""
     settings = settings or load_settings()
     app = Application(__name__, instance_path=str(settings.instance_path))
     app.config.from_mapping(flask_config(settings))

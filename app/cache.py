@@ -52,7 +52,7 @@ class Cache:
         app.extensions["cache"] = queue_client().connect(url, timeout=TIMEOUT_SECONDS) if url else None
 
     def read_aside(self, name: str, compute: Callable[[], Any], *, seconds: int) -> Any:
-        """The value under `name`, at most `seconds` old; if it is missing, one process computes it and others wait."""
+        """Return the value under `name`, at most `seconds` old; on a miss one process computes it while others wait."""
         kept = self._find(name)
         metrics.cached(name.partition(":")[0], hit=kept is not None)
         if kept is not None:
@@ -118,7 +118,7 @@ def _signed(name: str, text: str) -> str:
 
 
 def _opened(name: str, signed: str) -> str | None:
-    """The text, if one of our keys signed it under this name."""
+    """Return the text if one of our keys signed it under this name."""
     mac, _, text = signed.partition(".")
     keys = settings().signing_keys
     return text if any(is_same(mac, keyed_hash(key, "cached", name, text)) for key in keys) else None

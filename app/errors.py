@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class AccountError(Exception):
-    """Base of every refusal; the message is written for the person who reads it."""
+    """Base of every refusal; the message is for the user."""
 
     code = "refused"
     message = "This can't be done."
@@ -21,7 +21,7 @@ class CommittedRefusal(AccountError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem of a request; `field` is None if it concerns the whole."""
+    """A problem of a request; `field` is None if it concerns the whole request."""
 
     field: str | None
     code: str
@@ -116,7 +116,7 @@ class RegistrationClosed(AccountError):
 
 
 class SecondFactorRequired(CommittedRefusal):
-    """The password was right, or a provider's word, and a second factor is set. `proof` is of the password it was."""
+    """The first factor was correct, and a second is set up. `proof` binds the second step to that password."""
 
     code = "two_factor_required"
     message = "Enter a code from your authenticator app too."
@@ -173,7 +173,7 @@ class LastFactor(AccountError):
 
 
 class FactorNeeded(AccountError):
-    """The account had an older second factor than the addition a link undoes, and it was not proved."""
+    """The account had an older second factor than the addition that a link undoes, and it was not used."""
 
     code = "factor_needed"
     message = "Use a second factor you had before."
@@ -188,7 +188,7 @@ class FactorTooNew(AccountError):
 
 
 class SetUpRequired(AccountError):
-    """A role demands a second factor, and the person has none."""
+    """A role requires a second factor, and the user has none."""
 
     code = "two_factor_setup_required"
     message = "One of your roles requires a second factor. Set one up in your account first."
@@ -268,7 +268,7 @@ class RoleNotFound(NotFound):
 
 
 class InvalidRole(AccountError):
-    """`field` is the one that is wrong: name, description or permissions."""
+    """`field` is the wrong one: name, description or permissions."""
 
     code = "invalid_role"
 
@@ -379,14 +379,14 @@ class CannotBePaused(AccountError):
 
 
 class BadRefreshToken(AccountError):
-    """Unknown, expired, or its sign-in has ended."""
+    """Unknown or expired, or its session has ended."""
 
     code = "invalid_token"
     message = "This refresh token is not valid. Sign in again."
 
 
 class TokenReused(CommittedRefusal):
-    """A refresh token was used twice, so two parties hold it: the sign-in was ended for both."""
+    """A refresh token was used twice, so two parties have it: the session was ended for both."""
 
     code = "token_reused"
     message = "This refresh token was already used, so we ended the session. Sign in again."
@@ -429,28 +429,28 @@ class NothingToDo(AccountError):
 
 
 class JobCancelled(AccountError):
-    """Cancellation was requested while the job ran; the transaction of this step is rolled back."""
+    """Cancellation was requested while the job ran; this step is rolled back."""
 
     code = "job_cancelled"
     message = "The job was cancelled."
 
 
 class JobRequeued(AccountError):
-    """The worker stops or the job ran for long: it continues in another process, from its last position."""
+    """The worker stops, or the job ran for long: it continues in another process at its last position."""
 
     code = "handed_back"
     message = "The job continues in another process."
 
 
 class LeaseLost(AccountError):
-    """Another worker holds the job now; the transaction of this one is rolled back."""
+    """Another worker holds the job; this transaction is rolled back."""
 
     code = "lease_lost"
     message = "The lease on this job was lost."
 
 
 class JobFailed(Exception):
-    """Tells RQ that a try failed, without any detail; the reason is in the job's row."""
+    """Tell RQ that an attempt failed, without details; the reason is in the job's row."""
 
 
 class PermanentFailure(Exception):

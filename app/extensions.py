@@ -49,7 +49,7 @@ class ReadOnlySession(FlaskSession):
             raise RuntimeError("open `with unit_of_work()` to write")
 
     def close(self) -> None:
-        """Close the session, also if the database has gone: nothing was written, and the page may be ready to send."""
+        """Close the session, even if the database is unreachable: nothing was written, and the page may be ready."""
         try:
             super().close()
         except DATABASE_AWAY:
@@ -64,11 +64,11 @@ class QueueNotifier:
 
     @property
     def connection(self) -> Redis | None:
-        """The queue's client of the running application; None if there is no queue."""
+        """Return the application's queue client; None without a queue."""
         return cast("Redis | None", current_app.extensions["queue"])
 
     def notify(self, due_jobs: Iterable[DueJob]) -> None:
-        """Push the ids; if the queue is away, log it. Nothing is lost."""
+        """Push the IDs; log an unreachable queue. Nothing is lost."""
         if self.connection is None:
             return
         client = queue_client()
@@ -79,7 +79,7 @@ class QueueNotifier:
             _log_away(problem)
 
     def lengths(self) -> dict[str, int]:
-        """How many notifications each queue holds; empty if the queue is away."""
+        """Return the number of notifications in each queue; empty if the queue is unreachable."""
         if self.connection is None:
             return {}
         client = queue_client()
@@ -108,7 +108,7 @@ def _log_away(problem: Exception) -> None:
 
 
 def queue_client() -> ModuleType:
-    """The module that talks to Redis, imported where there is one."""
+    """Return the module for Redis, imported only where there is one."""
     from app import redis_queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
 
     return redis_queue
@@ -155,7 +155,7 @@ def breach_check(settings: Settings) -> Callable[[str], bool]:
     return lambda password: any(check(password) for check in checks)
 
 
-# Raised when the database is away, busy, full, or refuses writes (a standby: InternalError).
+# Raised when the database is unreachable, busy, full or read-only (a standby: InternalError).
 DATABASE_AWAY = (OperationalError, InternalError, PoolTimeout)
 
 NETWORK_FILE_SYSTEMS = {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
@@ -163,18 +163,18 @@ NETWORK_FILE_SYSTEMS = {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "
 db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
 login_manager = LoginManager()
 csrf = CSRFProtect()
-limiter = Limiter(key_func=lambda: "")  # Each limit names its own key.
+limiter = Limiter(key_func=lambda: "")  # Each rate limit names its own key.
 notifier = QueueNotifier()
 credentials = Credentials()
 
 
 def settings() -> Settings:
-    """The settings of the running application."""
+    """Return the running application's settings."""
     return cast(Settings, current_app.extensions["settings"])
 
 
 def now() -> datetime:
-    """The application's clock, in UTC; tests set their own."""
+    """Return the application's current time in UTC; tests set their own clock."""
     clock = current_app.extensions.get("clock")
     return clock() if clock else datetime.now(UTC)
 
@@ -227,12 +227,12 @@ def _make_private(path: str | None) -> None:
 
 
 def one_read() -> Engine:
-    """For a single SELECT, which sees a consistent state even without a transaction."""
+    """Return the engine for single SELECTs, which are consistent without a transaction."""
     return cast(Engine, current_app.extensions["one_read"])
 
 
 def one_write() -> Engine:
-    """For a transaction that will write: on SQLite it takes the write lock as it begins."""
+    """Return the engine for transactions that write: on SQLite they take the write lock at their start."""
     return cast(Engine, current_app.extensions["one_write"])
 
 
@@ -249,7 +249,7 @@ def tune_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # The driver begins nothing by itself; `_begin` does.
+        connection.isolation_level = None  # The driver starts no transaction itself; `_begin` does.
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",

@@ -26,7 +26,7 @@ class Lookup:
         self._compiled: dict[str, _Compiled] = {}
 
     def all(self, source: Source, **values: Any) -> list[Any]:
-        """The rows, with the columns as attributes. Raises what SQLAlchemy would."""
+        """Return the rows, with columns as attributes. Raises SQLAlchemy's errors."""
         if not isinstance(source, Engine):
             return list(source.execute(self.statement, values).all())
         # Who listens for statements (Sentry, OpenTelemetry) is to hear of all of them.
@@ -52,7 +52,7 @@ class Lookup:
         return rows
 
     def first(self, source: Source, **values: Any) -> Any:
-        """The first row, or None."""
+        """Return the first row, or None."""
         return next(iter(self.all(source, **values)), None)
 
 

@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 
 def _harmless(count: Callable[P, None]) -> Callable[P, None]:
-    """Ignore errors of counting (a new process needs a new file, and there is no room)."""
+    """Ignore errors of counting, for example a full disk when a new process needs a new file."""
 
     @wraps(count)
     def counted(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -49,7 +49,7 @@ def _harmless(count: Callable[P, None]) -> Callable[P, None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Gauge:
     """A gauge that is read on request: values by label; the label of a single value is ""."""
 
     name: str
@@ -94,7 +94,7 @@ class Metrics:
 
     @_harmless
     def events(self, kinds: Counts[str]) -> None:
-        """Audit events that were committed, by kind."""
+        """Count committed audit events by kind."""
         if (defined := self._defined) is not None:
             for kind, count in kinds.items():
                 defined.events.labels(kind).inc(count)
@@ -103,21 +103,21 @@ class Metrics:
 
     @_harmless
     def hashed(self, *, waited: float, took: float) -> None:
-        """A password hash: seconds until a slot was free, and seconds of hashing."""
+        """Record a password hash: seconds until a slot was free, and seconds of hashing."""
         if (defined := self._defined) is not None:
             defined.hash_wait.observe(waited)
             defined.hash_seconds.observe(took)
 
     @_harmless
     def job(self, *, task: str, outcome: str, seconds: float) -> None:
-        """One try of a job."""
+        """Record an attempt of a job."""
         if (defined := self._defined) is not None:
             defined.jobs.labels(task, outcome).inc()
             defined.job_seconds.labels(task).observe(seconds)
 
     @_harmless
     def cached(self, name: str, *, hit: bool) -> None:
-        """A look into the cache."""
+        """Count a cache hit or miss."""
         if (defined := self._defined) is not None:
             defined.cache.labels(name, "hit" if hit else "miss").inc()
 
@@ -129,8 +129,8 @@ class Metrics:
 
     # ── reporting ──
 
-    def text(self, readings: Iterable[Reading]) -> bytes:
-        """All metrics in Prometheus' text format (version 0.0.4)."""
+    def text(self, readings: Iterable[Gauge]) -> bytes:
+        """Return all metrics in Prometheus' text format (version 0.0.4)."""
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only where it counts.
         from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # noqa: PLC0415 - only where it counts.
 
@@ -185,13 +185,13 @@ class _Defined:
 
 
 class _Readings:
-    def __init__(self, readings: Iterable[Reading]) -> None:
-        self._readings = readings
+    def __init__(self, readings: Iterable[Gauge]) -> None:
+        self._gauges = readings
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where it counts.
 
-        for reading in self._readings:
+        for reading in self._gauges:
             family = GaugeMetricFamily(reading.name, reading.what, labels=[reading.label] if reading.label else None)
             for label, value in reading.values.items():
                 family.add_metric([label] if reading.label else [], value)

@@ -17,7 +17,7 @@ _ASSIGNED = re.compile(r"^(revision|down_revision)(?::[^=]*)? = (?:[\"'](\w+)[\"
 
 @cache
 def newest_revision() -> str:
-    """The head of `migrations/`, read from the files: Alembic would take memory in every web process."""
+    """Return the head of `migrations/` from the files: Alembic would take memory in every web process."""
     migrations = [dict(_ASSIGNED.findall(path.read_text())) for path in VERSIONS.glob("*.py")]
     heads = {match["revision"] for match in migrations} - {match.get("down_revision") for match in migrations}
     (head,) = heads
@@ -30,7 +30,7 @@ def known_revisions() -> frozenset[str]:
 
 
 def current_revision() -> str | None:
-    """The database's revision; None if it was never migrated. Raises OperationalError if it cannot be reached."""
+    """Return the database's revision; None if never migrated. Raises OperationalError if it is unreachable."""
     try:
         with db.engine.connect() as connection:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -43,7 +43,7 @@ def current_revision() -> str | None:
 
 
 def schema_state() -> tuple[str, str]:
-    """The states of the database and of its migrations: `ok`, `unreachable`; `ok`, `pending`, `newer`, `unknown`."""
+    """Return the states of database (`ok`, `unreachable`) and migrations (`ok`, `pending`, `newer`, `unknown`)."""
     try:
         current = current_revision()
     except SQLAlchemyError:
@@ -54,6 +54,6 @@ def schema_state() -> tuple[str, str]:
 
 
 def first_line(problem: SQLAlchemyError) -> str:
-    """The driver's message, without what SQLAlchemy adds to it."""
+    """Return the driver's message without SQLAlchemy's additions."""
     cause = problem.orig if isinstance(problem, DBAPIError) else problem
     return str(cause).strip().partition("\n")[0].rstrip(".")

@@ -92,7 +92,7 @@ class Client:
         self._kept: dict[str, tuple[float, Document]] = {}
 
     def authorization_url(self, *, state: str, nonce: str, verifier: str, afresh: bool = False) -> str:
-        """Where to send the browser; `afresh` asks them to prove there again who they are. Raises ProviderAway,
+        """Return the URL to redirect to; with `afresh` the user must authenticate again. Raises ProviderAway,
         ProviderRefused.
         """
         prompt = PROMPTS.get(self._provider.name, "login")
@@ -170,7 +170,7 @@ class Client:
     # ── documents ──
 
     def _metadata(self, session: Session) -> Document:
-        """The provider's own description (OpenID Connect Discovery 1.0), whose issuer must be the one of its URL."""
+        """Return the provider's metadata (OpenID Connect Discovery 1.0), whose issuer must be that of its URL."""
         if self._is_github:
             return GITHUB_ENDPOINTS
         url = self._provider.discovery_url
@@ -239,7 +239,7 @@ class Client:
         )
 
     def _user_info(self, session: OAuth2Session, metadata: Document) -> Mapping[str, Any]:
-        """As JSON, or as a JWT that the provider has signed (OpenID Connect Core 1.0, section 5.3.2)."""
+        """Return user info from JSON, or from a JWT signed by the provider (OpenID Connect Core 1.0, section 5.3.2)."""
         response = session.get(self._endpoint(metadata, "userinfo_endpoint"), allow_redirects=False)
         if not response.headers.get("Content-Type", "").startswith("application/jwt"):
             return _json(response)
@@ -255,7 +255,7 @@ class Client:
         return claims
 
     def _id_token(self, session: OAuth2Session, metadata: Document, *, nonce: str, at: datetime) -> CodeIDToken:
-        """The claims of the ID token, checked as OpenID Connect Core 1.0, section 3.1.3.7 says."""
+        """Return the claims of the ID token, validated by OpenID Connect Core 1.0, section 3.1.3.7."""
         token = session.token
         offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
         signed = JWSRegistry(
@@ -360,7 +360,7 @@ def _json(response: Response) -> Document:
 
 
 def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[Any, Any, Any]:
-    """HTTP Basic with both parts form-encoded (RFC 6749, section 2.3.1), which Authlib leaves out."""
+    """Return HTTP Basic credentials with both parts form-encoded (RFC 6749, section 2.3.1), which Authlib omits."""
     text = f"{quote(client.client_id, safe='')}:{quote(client.client_secret, safe='')}"
     headers["Authorization"] = f"Basic {base64.b64encode(text.encode()).decode()}"
     return uri, headers, body
@@ -380,7 +380,7 @@ def _public_suffixes() -> PublicSuffixList:
 
 
 def _keys(document: Document) -> KeySet:
-    """Those that sign, of the kinds that we know."""
+    """Return signing keys of supported types."""
     listed = [key for key in document["keys"] if key.get("kty") in {"RSA", "EC"} and key.get("use") != "enc"]
     return KeySet.import_key_set({"keys": listed})
 
@@ -410,6 +410,6 @@ def _name(given: Any) -> str:
 
 
 def _reason(problem: Exception) -> str:
-    """The error code that the standard defines; descriptions are the provider's words."""
+    """Return the standard error code; descriptions are the provider's text."""
     code = str(getattr(problem, "error", "") or type(problem).__name__)
     return code if re.fullmatch(r"[a-z_]{1,60}", code) else type(problem).__name__

@@ -26,12 +26,12 @@ def of_requests(seconds: int) -> Patience:
 
 
 def be_patient(patience: Patience) -> None:
-    """For the rest of this request or job."""
+    """Set the patience for the rest of this request or job."""
     g.database_patience = patience
 
 
 def patience() -> Patience | None:
-    """None for commands, which wait without end."""
+    """Return the patience; None for commands, which wait without limit."""
     if not has_app_context():
         return None
     usual = current_app.extensions["patience"] if has_request_context() else None

@@ -107,7 +107,7 @@ class PatientConnection(psycopg.Connection[Any]):
         return "; ".join(statements)
 
     def rollback(self) -> None:
-        """Without a transaction there is nothing to ask the server."""
+        """Close without asking the server if there is no transaction."""
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
             super().rollback()
 

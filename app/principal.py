@@ -45,7 +45,7 @@ class Principal:
 
     @property
     def uses_grants(self) -> bool:
-        """Grants on single resources are personal: neither an API key nor an impersonator has them."""
+        """Return whether grants apply: they are personal, so neither an API key nor an impersonator has them."""
         return not self.is_key and self.impersonator_id is None
 
     @property

@@ -77,7 +77,7 @@ def is_safe(url: Any) -> bool:
 
 
 def read_providers(environment: Mapping[str, str]) -> list[Provider]:
-    """Those that the settings (by lower-case name) name, in alphabetical order.
+    """Return the providers named in the settings (lower-case names), in alphabetical order.
 
     Raises ValueError with a sentence that names the setting.
     """

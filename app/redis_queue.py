@@ -56,7 +56,7 @@ class Workers:
 
 
 def connect(url: str, *, timeout: float = 2) -> Redis:
-    """A client that fails at once when the server is away, instead of stalling a page."""
+    """Create a client that fails at once when the server is unreachable, instead of stalling a page."""
     return Redis.from_url(
         url, socket_connect_timeout=min(1, timeout), socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
     )
@@ -83,7 +83,7 @@ def call_worker(connection: Redis, due: DueJob) -> None:
 
 
 def lengths(connection: Redis) -> dict[str, int]:
-    """How many notifications each queue holds. Raises RedisError."""
+    """Return the number of notifications in each queue. Raises RedisError."""
     return {name: Queue(name, connection=connection).count for name in QUEUES}
 
 

@@ -22,7 +22,7 @@ class Remembered(Generic[V]):
         return value if time.monotonic() < good_until else None
 
     def keep(self, key: Hashable, value: V) -> V:
-        """Returns the value."""
+        """Store the value and return it."""
         if len(self._values) >= self._most:
             self._values.clear()
         self._values[key] = time.monotonic() + self._seconds, value

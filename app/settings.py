@@ -326,7 +326,7 @@ class Settings(BaseModel):
         return self
 
     def _check_apps(self) -> None:
-        """Whether the cookie for other apps reaches them."""
+        """Check that the app cookie reaches the other apps."""
         own, domain = self.public_host, self.cookie_domain
         if domain and not f".{own}".endswith(f".{domain}"):
             raise ValueError(f"COOKIE_DOMAIN must be {own}, the host of BASE_URL, or a domain above it")
@@ -355,7 +355,7 @@ class Settings(BaseModel):
 
     @property
     def is_live(self) -> bool:
-        """Whether it is production or staging, where secure values are required."""
+        """Return whether this is production or staging, which require secure values."""
         return self.environment in {"production", "staging"}
 
     @property
@@ -364,7 +364,7 @@ class Settings(BaseModel):
 
     @property
     def metrics_folder(self) -> Path:
-        """Where web and workers of this machine count: a folder in memory, if there is one (see `app/metrics.py`)."""
+        """Return the folder for the metrics of this machine's processes, in memory if possible."""
         if not IN_MEMORY.is_dir():
             return self.instance_path / "metrics"
         return IN_MEMORY / f"gatehouse-{hashlib.sha256(str(self.instance_path).encode()).hexdigest()[:16]}"
@@ -539,7 +539,7 @@ def is_setting(name: str) -> bool:
 
 
 def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
-    """The non-empty values by field name. Raises SettingsError for an unknown limit."""
+    """Return the non-empty values by field name. Raises SettingsError for an unknown limit."""
     values = {name.lower(): value for name, value in environment.items() if value}
     limits = [name for name in Settings.model_fields if name.startswith("limit_")]
     for name in values:
@@ -569,7 +569,7 @@ def _sentence(error: Any) -> str:
 
 
 def _expected(field: FieldInfo) -> str:
-    """Which values a field takes: its description, its choices, or its type and range."""
+    """Describe a field's valid values: its description, its choices, or its type and range."""
     if field.description:
         return field.description
     if choices := [choice for choice in get_args(field.annotation) if isinstance(choice, str) and choice]:
@@ -643,7 +643,7 @@ def _limiter_storage(queue_url: str) -> str:
 
 
 def has_ipv6_loopback() -> bool:
-    """Containers often have none, even where `localhost` resolves to it."""
+    """Return whether IPv6 loopback exists: containers often lack it, even where `localhost` resolves to it."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))

@@ -81,7 +81,7 @@ def _properties(accent: Colour, scheme: _Scheme) -> str:
 
 
 def _colors(accent: Colour, scheme: _Scheme) -> tuple[Colour, Colour, Colour]:
-    """Text and links, buttons, and the text on these."""
+    """Return the colors of text and links, of buttons, and of the text on them."""
     surfaces = [_parse(scheme.card), *map(_parse, scheme.surfaces)]
     text = _until(accent, scheme.towards, READABLE, [*surfaces, _soft(accent, scheme)])
     solid = _until(accent, scheme.towards, VISIBLE, surfaces)

@@ -67,7 +67,7 @@ S = TypeVar("S")
 
 
 def _service(kind: type[S]) -> cached_property[S]:
-    """A service of `Work`, created on first use; its fields are filled from the attributes of `Work` by name."""
+    """Declare a service of `Work`, created on first use; its fields are attributes of `Work` by name."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return cached_property(lambda work: kind(**{name: getattr(work, name) for name in names}))
 
@@ -85,7 +85,7 @@ class Work:
 
     @property
     def source(self) -> Source:
-        """Where lookups read: in the transaction, or without one where nothing is written."""
+        """Return where lookups read: in the transaction, or without one if nothing is written."""
         return one_read() if cast(Any, self.session) is db.session else self.session
 
     @cached_property
@@ -177,7 +177,7 @@ class Work:
 
 @contextmanager
 def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
-    """Commit on leaving, roll back on any exception; a CommittedRefusal commits and is then raised.
+    """Commit at the end, roll back on any exception; a CommittedRefusal commits and is then raised.
 
     The page's read session is closed first: on SQLite, a transaction that has read must not write. Inside another
     (`as_one`) it is part of that one, and only that one commits.
@@ -223,12 +223,12 @@ def as_one() -> Iterator[Work]:
 
 
 def reading() -> Work:
-    """The same services for reading; writing through them raises."""
+    """Return the services for reading; writing through them raises."""
     return Work(db.session, origin=current_origin(), due_jobs=[])
 
 
 def current_origin() -> Origin:
-    """Who acts, as noted by the entry point."""
+    """Return the origin of the request: actor, device and address."""
     origin: Origin = g.get("origin") or Origin(NO_VISIT)
     return origin
 

@@ -30,7 +30,7 @@ class Sender(NamedTuple):
 
 
 def split(address: str, advice: str) -> SplitResult:
-    """The parts of a URL, its port a number. Raises ValueError with the advice."""
+    """Return the parts of a URL, its port as a number. Raises ValueError with advice."""
     try:
         parts = urlsplit(address)
         _ = parts.port
@@ -40,7 +40,7 @@ def split(address: str, advice: str) -> SplitResult:
 
 
 def ascii_host(host: str) -> str:
-    """Lower case, IDNA, no final dot; an IPv6 address in its short form and in brackets. Raises ValueError."""
+    """Return a host in lower case, IDNA, without final dot; IPv6 in short form with brackets. Raises ValueError."""
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -67,7 +67,7 @@ def origin(url: str) -> str:
 
 
 def public_url(typed: str, advice: str) -> str:
-    """The origin and the path that an application is mounted at, without a slash at its end. Raises ValueError."""
+    """Return the origin and mount path without a trailing slash. Raises ValueError."""
     parts = split(typed, advice)
     path = parts.path.rstrip("/")
     if parts.query or parts.fragment or parts.username or not _PATH.fullmatch(path):
@@ -96,19 +96,19 @@ def sender(typed: str, advice: str) -> Sender:
 
 
 def no_reply(name: str, host: str) -> Sender:
-    """The default sender: the site itself."""
+    """Return the default sender: the site."""
     literal = re.sub(r"^\[", "[IPv6:", host) if host.startswith("[") else host
     is_address = literal.startswith("[") or re.fullmatch(r"[\d.]+", host)
     return Sender(name, "no-reply", f"[{literal.strip('[]')}]" if is_address else host)
 
 
 def hides_credentials(parts: SplitResult) -> bool:
-    """Whether an unencoded `/`, `?` or `#` in the credentials has cut the host off, so that another one is meant."""
+    """Return whether an unencoded `/`, `?` or `#` in the credentials has cut the host off."""
     return "@" in parts.path + parts.query + parts.fragment
 
 
 def database(typed: str, *, folder: Path) -> URL:
-    """The URL of the database; a relative SQLite path lies in `folder`. Raises ValueError."""
+    """Return the database's URL; a relative SQLite path is inside `folder`. Raises ValueError."""
     try:
         url = make_url(typed.replace("postgres://", "postgresql://", 1))
     except ArgumentError as problem:

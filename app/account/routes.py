@@ -101,7 +101,7 @@ def _change_password(form: PasswordForm) -> None:
 def sessions() -> ResponseReturnValue:
     who = identity.signed_in()
     live = reading().sessions.list_live(who.user_id)
-    # The current one first, on the first page; then the newest.
+    # On the first page the current session comes first, then the newest.
     after = before()
     rest = [row for row in live if row.id != who.session_id and (after is None or row.id < after)]
     here = [row for row in live if row.id == who.session_id and after is None]
@@ -159,7 +159,7 @@ def activity() -> ResponseReturnValue:
 
 
 def shown(row: Session, *, current_id: int) -> SimpleNamespace:
-    """A session as the page shows it."""
+    """Return a session's values for the page."""
     return SimpleNamespace(
         id=row.id,
         device=device_name(row.user_agent),

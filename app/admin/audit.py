@@ -104,7 +104,7 @@ def _wanted(query: dict[str, str], services: Work) -> AuditFilter:
 
 
 def _user_id(typed: str, services: Work) -> int | None:
-    """Return the id of the user with this id or email address, or NOBODY."""
+    """Return the ID of the user with this ID or email address, or NOBODY."""
     if not typed:
         return None
     if typed.isascii() and typed.isdigit() and len(typed) <= 18:

@@ -29,7 +29,7 @@ from app.web.redirects import done
 
 ON_A_PAGE = 25
 WAITS = "Job enqueued."
-# An idle worker reports itself more often than that; RQ lists a killed one for longer.
+# An idle worker sends heartbeats more often than that; RQ lists a killed one for longer.
 HEARD_WITHIN = timedelta(minutes=1)
 MAX_WORKERS = 200
 

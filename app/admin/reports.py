@@ -91,7 +91,7 @@ def _rows(by: Unit) -> list[ReportRow]:
     kept = cache.read_aside(f"report:{by}", lambda: _plain(reading().statistics.report(by)), seconds=KEPT_SECONDS)
     try:
         return [ReportRow(date.fromisoformat(begin), *counts) for begin, *counts in kept]
-    except (TypeError, ValueError):  # Another release wrote it.
+    except (TypeError, ValueError):  # Written by another release.
         return reading().statistics.report(by)
 
 

@@ -55,7 +55,7 @@ def endpoint(
     lists: bool = False,
     upload: dict[str, Any] | None = None,
 ) -> Callable[[View], View]:
-    """Pass the view its validated `body` and `query`, and put its result into the envelope.
+    """Pass the view its validated `body` and `query`, and wrap its result in the envelope.
 
     `needs_body`: a request without a body is refused, even if every field is optional. `replays`: a repeated
     `Idempotency-Key` gets the first response again. `lists`: the response may be compressed. `upload`: the media types,
@@ -107,7 +107,7 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
         try:
             answer = _answer(view(**values), status)
         except CommittedRefusal:
-            work.idempotency.release(**mine)  # Its counters and events stay; the refusal is not stored.
+            work.idempotency.release(**mine)  # Counters and events are committed; the refusal is not stored.
             raise
         kept = envelope(answer.data if answer.again is None else answer.again, answer.message).decode()
         headers = {**answer.headers, **({"ETag": f'"{answer.etag}"'} if answer.etag else {})}

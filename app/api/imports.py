@@ -40,7 +40,7 @@ Counts = Annotated[dict[str, int], Field(description="Rows by outcome.", example
 
 
 class UploadQuery(Query):
-    # The pattern is for readers of the document: `store` checks the name for all entry points, whatever its case.
+    # The pattern documents the rule; `store` checks the name for all entry points, in any case.
     name: Annotated[
         str,
         Field(
@@ -97,7 +97,7 @@ class ImportOut(Out):
     ended_at: Time | None
 
 
-# Some generators of clients know bytes only.
+# Some client generators support only bytes.
 UPLOADS = {"text/csv": {"type": "string"}, "application/octet-stream": {"type": "string", "format": "binary"}}
 
 

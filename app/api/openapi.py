@@ -126,14 +126,14 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
 @bp.get("/v1/openapi.json")
 @public
 def openapi() -> ResponseReturnValue:
-    """This document."""
+    """Get this document."""
     return compressed(for_everyone(Response(to_json(document()), mimetype="application/json"), seconds=300))
 
 
 @bp.get("/docs")
 @public
 def docs() -> ResponseReturnValue:
-    """The document as a page."""
+    """Show the document as a page."""
     paragraphs = [_with_code(paragraph) for paragraph in DESCRIPTION.split("\n\n")]
     tags = document()["tags"]
     return page("api/docs.html", intro=paragraphs, tags=tags, operations=list(_operations(document())))
@@ -185,7 +185,7 @@ def _schemas(specs: list[Spec | None]) -> dict[str, Any]:
     for schema in definitions["$defs"].values():
         for field in schema.get("properties", {}).values():
             if field.get("default", True) is None:
-                del field["default"]  # Generators would take a field with a default for one that is always there.
+                del field["default"]  # Client generators would treat a field with a default as always present.
     return {"found": {model: schema for (model, _), schema in schemas.items()}, "definitions": definitions["$defs"]}
 
 
@@ -287,7 +287,7 @@ def _link(operation: str, values: dict[str, str]) -> dict[str, Any]:
 
 
 def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, set[str]]:
-    """Every status that an error of this endpoint can have, each with its codes."""
+    """Return every status that the endpoint's errors can have, with their codes."""
     usual = {400, 429, 500, 503}
     usual |= {411, 413, 415} if spec.body or spec.upload else set()
     usual |= set() if is_public else {401}
@@ -355,7 +355,7 @@ def _described(text: str, schema: dict[str, Any], *, required: bool = True) -> d
 
 
 def _operations(whole: dict[str, Any]) -> Iterator[SimpleNamespace]:
-    """Each operation as the page shows it."""
+    """Return the operations for the page."""
     for path, methods in whole["paths"].items():
         for method, operation in methods.items():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
@@ -386,7 +386,7 @@ def _operations(whole: dict[str, Any]) -> Iterator[SimpleNamespace]:
 
 
 def _with_code(text: str) -> Markup:
-    """Text between backticks, as code."""
+    """Turn text between backticks into code elements."""
     words = [
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(text.split("`"))
     ]
@@ -404,7 +404,7 @@ def _fields(schema: dict[str, Any] | None, whole: dict[str, Any]) -> list[Simple
 
 
 def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -> str:
-    """A schema in one line: its type, its bounds, an example."""
+    """Describe a schema in one line: type, bounds, an example."""
     plain = next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), schema)
     kind = plain.get("format") or plain.get("type") or plain.get("$ref", "").rpartition("/")[2]
     words = [str(kind)]

@@ -34,7 +34,7 @@ CODES = {
     "literal_error": "not_a_choice",
     "weak_password": "weak_password",
 }
-# The codes of a 422 in the document, besides the endpoint's own.
+# Codes of a 422 in the document that every endpoint can have.
 USUAL_CODES = {*CODES.values(), "invalid"} - {"weak_password"}
 CODES_OF_QUERIES = (USUAL_CODES | {"repeated"}) - {"required"}
 CODES_OF_BODIES = (USUAL_CODES | {"not_an_object"}) - {"too_small", "too_large"}
@@ -46,7 +46,7 @@ SENTENCES = {
 
 
 class UnreadableBody(BadRequest):
-    """The description says where the body is no JSON."""
+    """The description gives the position at which the JSON is invalid."""
 
     is_said = True
 
@@ -55,7 +55,7 @@ class UnreadableBody(BadRequest):
 
 
 def read_body(model: type[Model], *, is_optional: bool = False) -> Model:
-    """With `is_optional`, no body at all is an empty object.
+    """Read a JSON object. With `is_optional`, a missing body is an empty object.
 
     Raises UnsupportedMediaType, RequestEntityTooLarge, UnreadableBody, InvalidInput.
     """
@@ -83,7 +83,7 @@ def _read_object() -> dict[str, Any]:
         raise UnreadableBody("not UTF-8") from None
     except RecursionError:
         raise UnreadableBody("nested too deeply") from None
-    except ValueError as problem:  # Of the hooks.
+    except ValueError as problem:  # Raised by the request hooks.
         raise UnreadableBody(str(problem)) from None
     if not isinstance(body, dict):
         raise InvalidInput([Problem(None, "not_an_object", "Send a JSON object.")])
@@ -108,7 +108,7 @@ def _checked(model: type[Model], values: dict[str, Any]) -> Model:
 def _problem(error: Any) -> Problem:
     code = CODES.get(error["type"], "invalid")
     message = error["msg"].removeprefix("Value error, ")
-    # Only names that we know or that were sent as names; never a value.
+    # Only known names or names that were sent; never a value.
     field = ".".join(str(part) for part in error["loc"])[:100].encode("utf-8", "replace").decode()
     return Problem(field or None, code, SENTENCES.get(code, message))
 

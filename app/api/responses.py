@@ -26,7 +26,7 @@ class Answer:
 
 
 def check_unchanged(tag: str) -> None:
-    """Raises Changed where `If-Match` names another version than `tag`, or none.
+    """Raise EditConflict where `If-Match` names another version than `tag`, or none.
 
     An ETag of ours is the version and a digest of the representation. Proxies that compress add a suffix (Apache) or
     `W/` (nginx): both still name the version.
@@ -44,7 +44,7 @@ def respond(answer: Answer) -> Response:
     response = Response(body, answer.status, mimetype="application/json")
     response.headers.update(answer.headers)
     if answer.etag is not None:
-        # The representation can change without the version: a role's new name, a last-seen time.
+        # The representation can change while the version stays: a role's new name, a last-seen time.
         response.headers["ETag"] = f'"{answer.etag}-{hashlib.sha256(body).hexdigest()[:12]}"'
         response.headers["Cache-Control"] = "no-store"
         if request.method in {"GET", "HEAD"}:

@@ -29,7 +29,7 @@ from app.web.query_params import MAX_ID
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 MAX_PASSWORD_LENGTH = 1024
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
-# RFC 3339, section 5.6, without what no expiry needs: years of three digits, leap seconds, offsets of a day.
+# RFC 3339, section 5.6, without dates that no expiry needs: three-digit years, leap seconds, offsets of a day.
 TIME = (
     r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
@@ -44,7 +44,7 @@ def _email(typed: str) -> str:
 
 
 def _line(longest: int) -> Callable[[str], str]:
-    """Validates one line of text."""
+    """Return a field type for one line of text."""
 
     def clean(typed: str) -> str:
         try:
@@ -66,7 +66,7 @@ _name = _line(MAX_NAME_LENGTH)
 
 def _say_reserved_domains(schema: dict[str, Any]) -> None:
     reserved = "|".join(reserved_domains())
-    # A name with a dot, of which there are several (UTS 46), whose last part is no number.
+    # A host name with a dot (UTS 46) whose last label is not numeric.
     last = rf"(?!.*\.({reserved}|[0-9]+)$)"
     schema.update(format="email", pattern=rf"^{last}{CLEAN[1:-1]}@{CLEAN[1:-1]}[.\u3002\uff0e\uff61]{CLEAN[1:-1]}$")
 
@@ -149,7 +149,7 @@ class Query(BaseModel):
 
 
 def _written(value: Any) -> Any:
-    """Pydantic would take numbers too, and dates without a time."""
+    """Refuse numbers and dates without a time, which pydantic would accept."""
     if not isinstance(value, str) or not re.fullmatch(TIME, value):
         lost_plus = isinstance(value, str) and re.fullmatch(TIME, value.replace(" ", "+"))
         raise ValueError(f"Send a time like 2099-12-31T23:59:59Z{'; write + as %2B in a URL' if lost_plus else ''}.")
@@ -196,7 +196,7 @@ class LoginIn(In):
 
 
 class ConfirmIn(In):
-    """`code` where a second factor is set up, else `password`."""
+    """`code` if a second factor is set up, else `password`."""
 
     password: Password | None = None
     code: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["123456"])] | None = None
@@ -386,7 +386,7 @@ class PageQuery(Query):
 
 
 def _one_of(names: Callable[[], Iterable[str]]) -> Any:
-    """Text that is one of these names; they are all declared only when the application is complete."""
+    """Return a field type for one of these names, which are complete only when the application is."""
 
     def check(name: str) -> str:
         if name not in names():

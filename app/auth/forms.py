@@ -24,7 +24,7 @@ class AddressForm(Form):
 
 
 class ButtonForm(Form):
-    """A page with nothing but a button."""
+    """A form with nothing but a button."""
 
 
 class VerifyWithPasswordForm(Form):

@@ -24,7 +24,7 @@ NO_ROLES = "-"  # No role can have this name.
 @open_in_maintenance
 @for_other_apps
 def forward() -> ResponseReturnValue:
-    """200 with X-Auth-User, X-Auth-Email and X-Auth-Roles; or 401, or a redirect to the sign-in page, or 403.
+    """Respond with 200, X-Auth-User, X-Auth-Email and X-Auth-Roles; or 401, a redirect to sign-in, or 403.
 
     Each of these headers is always there and never empty: Caddy 2.10.0 to 2.11.1 would let the client's own one through
     (GHSA-7r4p-vjf4-gxv4). Each `?role=` must be held, and each `?permission=`.
@@ -37,7 +37,7 @@ def forward() -> ResponseReturnValue:
     if not _may_enter(who):
         return Response("Your account doesn't have access.\n", 403, mimetype="text/plain")
     headers = {"X-Auth-User": str(who.user_id), "X-Auth-Roles": ",".join(who.roles) or NO_ROLES}
-    # A header is ASCII, and an address may not be.
+    # Header values are ASCII, addresses need not be.
     headers["X-Auth-Email"] = quote(who.email, safe="!#$&'*+/=?^`{|}@")
     return Response(status=200, headers=headers)
 
@@ -52,7 +52,7 @@ def _may_enter(who: Principal) -> bool:
 
 
 def _ask_to_sign_in() -> Response:
-    """nginx takes 401 only, and has the address from Location; Caddy and Traefik pass a redirect on to the browser."""
+    """Answer nginx with 401 and Location, the only response it handles; Caddy and Traefik pass on a redirect."""
     address = urls.origin(settings().public_url) + url_for("auth.login", next=_wanted_page())
     asked = request.headers
     is_page = (

@@ -401,7 +401,7 @@ def keep_factors() -> ResponseReturnValue:
 
 
 def dead_verification() -> ResponseReturnValue:
-    """Most users who see this have confirmed before, so the page offers to sign in."""
+    """Respond with 410 and offer sign-in: most users who see this page have already confirmed."""
     return dead_link(
         again="auth.login",
         text="Sign in",
@@ -414,7 +414,7 @@ def dead_verification() -> ResponseReturnValue:
 def dead_link(
     *, again: str, text: str, why: str = "", other: str = "home.index", other_text: str = "Home"
 ) -> ResponseReturnValue:
-    """410: used, expired, replaced by a newer one, or unknown; and what to do about it.
+    """Respond with 410 to a link that is used, expired, replaced or unknown, and say what to do.
 
     Without a session cookie, the link that was just opened could not be remembered.
     """
@@ -436,7 +436,7 @@ def dead_link(
 
 
 def _page(template: str, form: Form, token: str, **values: Any) -> ResponseReturnValue:
-    """A page with a form for the link of `token`."""
+    """Render a page with a form for the link of `token`."""
     return page(template, form, link=link_handle(token), **values)
 
 

@@ -106,7 +106,7 @@ def callback(provider: str) -> ResponseReturnValue:
 
 
 def _sign_in(provider: Provider, oauth_identity: Identity) -> ResponseReturnValue:
-    """For the account that is connected, or a new one."""
+    """Sign in to the connected account, or create one."""
 
     def prove(work: Work) -> Authentication:
         connection = work.connections.find(oauth_identity) or work.connections.sign_up(oauth_identity)
@@ -161,7 +161,7 @@ def _offer(provider: Provider, oauth_identity: Identity, who: Principal) -> Resp
 
 
 def _confirm(provider: Provider, oauth_identity: Identity, claims: Claims, who: Principal) -> ResponseReturnValue:
-    """For an account without a password: they have proved it there a moment ago, as far as the provider says."""
+    """Confirm the identity of a user without a password, who has just signed in at the provider."""
     authenticated_at = claims.authenticated_at
     is_fresh = authenticated_at is None or now().timestamp() - authenticated_at < FRESH_SECONDS
     with unit_of_work() as work:
@@ -234,5 +234,5 @@ def _nonce(state: str) -> str:
 
 
 def _verifier(state: str) -> str:
-    """The code verifier (RFC 7636): derived, so that the cookie need not hold it."""
+    """Return the PKCE code verifier (RFC 7636), derived so that the cookie does not contain it."""
     return keyed_hash(settings().signing_keys[0], "code verifier", state)

@@ -25,7 +25,7 @@ from app.web.sign_in import begin_session, check_code
 def ask_for_factor(
     asked: SecondFactorRequired, *, method: str, remember: bool, target: str | None
 ) -> ResponseReturnValue:
-    """Go on to the second step, which this browser alone can take, for ten minutes."""
+    """Redirect to the second step, which only this browser can take within ten minutes."""
     identity.keep_pending_second_factor(PendingSecondFactor(asked.user_id, asked.proof, method, remember))
     keep_next(target)
     return redirect(url_for("auth.two_factor"), code=303)

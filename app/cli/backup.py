@@ -137,7 +137,7 @@ def _sentences(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _new_file(file: Path) -> Iterator[ZipFile]:
-    """A ZIP file that gets its name when it is complete and on the disk."""
+    """Open a ZIP file that gets its name once it is complete and on disk."""
     handle, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(handle, "w+b") as target:
@@ -203,7 +203,7 @@ def _sequence(connection: Connection, name: str) -> str | None:
 
 
 def _save_files(archive: ZipFile) -> Iterator[str]:
-    """The generated key, and the files that replace ours."""
+    """Save the generated key and custom files."""
     folder = settings().instance_path
     own = [path for name in ("static", "templates") for path in sorted((folder / name).rglob("*"))]
     for path in (folder / "secret_key", *own):
@@ -255,7 +255,7 @@ def _load(archive: ZipFile, connection: Connection, saved: Described) -> None:
 
 
 def _end_sessions() -> Update:
-    """By columns that every revision has: the schema is the backup's still."""
+    """End all sessions, using only columns that every revision has, because the schema is still the backup's."""
     sessions = table("sessions", column("ended_at", UtcTime()), column("end_reason"))
     return update(sessions).where(sessions.c.ended_at.is_(None)).values(ended_at=now(), end_reason="restored")
 

@@ -137,7 +137,7 @@ class Crowd:
             work.session.execute(insert(user_roles), [{"user_id": user_id, "role_id": self._roles[ADMINISTRATOR]}])
 
     def batches(self, count: int) -> Iterator[Some]:
-        """The days of the year, with who joins on each: more and more, and few at weekends."""
+        """Return the days of the year with their sign-ups: growing, and few at weekends."""
         today = self._today.astimezone(self._zone).date()
         days = [self._time_on(today - timedelta(days=ago)) for ago in reversed(range(DAYS))]
         lively = [WEEK[at.astimezone(self._zone).weekday()] * self._random.uniform(0.8, 1.2) for at in days]

@@ -110,7 +110,7 @@ def _is_elsewhere(host: str | None) -> bool:
 
 
 def has_database() -> bool:
-    """Whether there is one to ask; asking SQLite would create it."""
+    """Return whether the database exists; connecting to SQLite would create it."""
     url = settings().database
     return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
@@ -158,7 +158,7 @@ def _about_database() -> Iterator[Finding]:
 
 
 def _disk_of_database() -> Iterator[Finding]:
-    """Whether it has room, tried with a table that is dropped at once: a full disk is noticed by writing only."""
+    """Check for free space by creating and dropping a table: a full disk shows only when writing."""
     if db.engine.dialect.name == "sqlite":
         folder = Path(settings().database.database or "").absolute().parent
         if (free := shutil.disk_usage(folder).free) < MIN_FREE_BYTES:

@@ -75,7 +75,7 @@ def _all() -> Iterator[tuple[Any, ...]]:
 
 
 def _followed(user_import: UserImport, label: str, phase: Phase) -> UserImport:
-    """The import after its job. Raises ClickException if it did not come to `phase`."""
+    """Return the import after its job. Raises ClickException if it did not reach `phase`."""
     job = follow_job(user_import.job_id or 0, label=label)
     user_import = reading().user_imports.get(user_import.id, by=OPERATOR)
     if user_import.phase != phase:

@@ -63,7 +63,7 @@ def revoke(email: str) -> None:
 
 
 def as_dict(invitation: Invitation) -> dict[str, Any]:
-    """An invitation as plain values; times are RFC 3339."""
+    """Return an invitation as plain values; times are RFC 3339."""
     return {
         "id": invitation.id,
         "email": invitation.user.email,

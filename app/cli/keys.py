@@ -65,7 +65,7 @@ def revoke(key_id: int) -> None:
 
 
 def as_dict(key: ApiKey, owner: str) -> dict[str, Any]:
-    """A key as plain values; times are RFC 3339."""
+    """Return a key as plain values; times are RFC 3339."""
     times = ("created_at", "expires_at", "last_used_at")
     return {
         **{name: getattr(key, name) for name in ("id", "name", "prefix", "scopes")},

@@ -58,7 +58,7 @@ def prepare(as_json: bool) -> None:
 
 
 def what_to_start(config: Settings) -> dict[str, object]:
-    """Procfile, folder of the embedded Valkey (None with REDIS_URL), folder of the counts, environment of the parts."""
+    """Return Procfile, folder of the embedded Valkey (None with REDIS_URL), metrics folder and environment."""
     return {
         "procfile": "Procfile.dev" if config.is_development else "Procfile",
         "valkey": None if config.redis_url else str(config.instance_path / "valkey"),
@@ -99,7 +99,7 @@ def check_port(config: Settings) -> None:
 
 
 def check_database(config: Settings) -> bool:
-    """Whether it needs migrations. Raises CannotStart if it cannot be used, or is newer than this code."""
+    """Return whether the database needs migrations. Raises CannotStart if it is unusable or newer than this code."""
     file = config.database.database
     if config.database.get_backend_name() == "sqlite" and file and Path(file).exists() and not os.access(file, os.W_OK):
         raise CannotStart(f"The database {file} is not writable. Change its owner or mode, or set DATABASE_URL.")
@@ -142,7 +142,7 @@ def check_embedded_valkey(config: Settings) -> None:
 
 
 def check_queue(url: str) -> str | None:
-    """A warning about the queue at `url`, if any. Raises CannotStart if it can never work."""
+    """Return a warning about the queue at `url`, or an empty string. Raises CannotStart if it can never work."""
     client = _client(url)
     state = queue_state(client)
     if state == "cluster":
@@ -171,7 +171,7 @@ def greeting(config: Settings) -> str:
 
 
 def _flask() -> str:
-    """How to type this environment's `flask` command here, for the data of this run."""
+    """Return the `flask` command to type here for the data of this run."""
     path = Path(sys.executable).with_name("flask")
     typed = shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
     instance = os.environ.get("INSTANCE_PATH")

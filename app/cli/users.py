@@ -382,7 +382,7 @@ def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:
 
 
 def check_reason(reason: str | None) -> str:
-    """The reason without white space around it. Raises UsageError if it is missing or too long."""
+    """Return the reason, trimmed. Raises UsageError if it is missing or too long."""
     kept = (reason or "").strip()
     if not kept or len(kept) > MAX_REASON_LENGTH:
         raise click.UsageError(f"Enter a reason of 1 to {MAX_REASON_LENGTH} characters.")
@@ -390,7 +390,7 @@ def check_reason(reason: str | None) -> str:
 
 
 def as_dict(user: User) -> dict[str, Any]:
-    """A user as plain values; times are RFC 3339."""
+    """Return a user as plain values; times are RFC 3339."""
     times = ("deactivated_at", "deactivated_until", "deleted_at")
     return {
         **listed(user, [role.name for role in user.roles]),

@@ -57,7 +57,7 @@ def _logged(lines: TextIO, request_id: str) -> Iterator[dict[str, Any]]:
         if request_id not in line:
             continue
         try:
-            # Log collectors put something before it.
+            # Log collectors may add a prefix.
             entry = json.loads(line[line.index("{") :])
         except ValueError:
             continue
@@ -66,7 +66,7 @@ def _logged(lines: TextIO, request_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _events(request_id: str, logged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The audit events of the request, oldest first."""
+    """Return the audit events of the request, oldest first."""
     try:
         at = datetime.fromisoformat(str(logged[0].get("at"))).astimezone(UTC)
         filters = AuditFilter(since=at - AROUND, until=at + AROUND)

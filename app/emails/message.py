@@ -63,7 +63,7 @@ def compose(
 
 
 def _inlined(html: str) -> str:
-    """With the rules of its `<style>` written into the elements; nothing is loaded from anywhere."""
+    """Inline the rules of `<style>` into the elements; nothing external is loaded."""
     from css_inline import CSSInliner  # noqa: PLC0415 - only workers render emails.
 
     return CSSInliner(keep_style_tags=False, load_remote_stylesheets=False).inline(html)

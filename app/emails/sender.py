@@ -58,7 +58,7 @@ def check_server(settings: Settings) -> str:
     try:
         server = _connect(settings)
         try:
-            # One that wants a log-in says so only now.
+            # A server that requires authentication reports it only now.
             server.ehlo_or_helo_if_needed()
             code, answer = server.mail(settings.sender.address)
             if code >= 400:
@@ -95,7 +95,7 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
     sender = settings.sender
     mail["From"] = Address(display_name=sender.name, username=sender.local, domain=sender.domain)
     local, _, domain = message.to.rpartition("@")
-    mail["To"] = Address(username=local, domain=domain)  # As one string it would have to be ASCII.
+    mail["To"] = Address(username=local, domain=domain)  # A single string would have to be ASCII.
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = message_id
     # Keeps vacation responders from answering (RFC 3834).
@@ -107,7 +107,7 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
 
 
 def _connect(settings: Settings) -> smtplib.SMTP:
-    """`smtps://` uses TLS from the start; `smtp://` must upgrade, unless the server is on this machine.
+    """Connect with TLS: `smtps://` from the start, `smtp://` by STARTTLS unless the server is on this machine.
 
     `?starttls=never` in the URL switches the upgrade off for a server on a private network.
     """
@@ -127,7 +127,8 @@ def _connect(settings: Settings) -> smtplib.SMTP:
             server.login(*credentials)
     except smtplib.SMTPNotSupportedError as problem:
         server.close()
-        raise MailDelayed(str(problem)) from None  # The server or MAIL_URL can be fixed, and then the mail is sent.
+        # Both the server and MAIL_URL can be fixed, and then the email is sent.
+        raise MailDelayed(str(problem)) from None
     except BaseException:
         server.close()
         raise
@@ -142,6 +143,6 @@ def _goes_unencrypted(settings: Settings) -> bool:
 
 def _refusal(code: int, answer: bytes | str) -> MailRefused | MailDelayed:
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-    # The four refer to our credentials, which can be fixed.
+    # These four concern our credentials, which can be fixed.
     lasting = 500 <= code < 600 and code not in {530, 534, 535, 538}
     return (MailRefused if lasting else MailDelayed)(f"{code} {text}"[:500])

@@ -9,7 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.extensions import DATABASE_AWAY, db, notifier, now, settings
 from app.health import bp
-from app.metrics import Reading, metrics
+from app.metrics import Gauge, metrics
 from app.migration_state import schema_state
 from app.patience import OF_CHECKS, be_patient
 from app.security.tokens import is_doctor_token
@@ -23,7 +23,7 @@ from app.web.proxy_headers import is_from_this_machine
 @public
 @open_in_maintenance
 def healthz() -> ResponseReturnValue:
-    """200 while the process runs; checks nothing else. It tells `flask doctor` how it sees the request."""
+    """Respond with 200 while the process runs. It tells `flask doctor` how it sees the request."""
     if not is_doctor_token(request.args.get("doctor", ""), settings().signing_keys):
         return jsonify(status="ok")
     proxies = len(request.headers.get("X-Forwarded-For", "").split(",")) if "X-Forwarded-For" in request.headers else 0
@@ -53,7 +53,7 @@ def readyz() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def show_metrics() -> ResponseReturnValue:
-    """Prometheus' text format, for `Authorization: Bearer METRICS_TOKEN`, or without a token from this machine."""
+    """Return metrics in Prometheus' text format, for METRICS_TOKEN, or without a token for this machine."""
     token = settings().metrics_token.get_secret_value()
     given = request.headers.get("Authorization", "")
     if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
@@ -64,42 +64,42 @@ def show_metrics() -> ResponseReturnValue:
         return Response(
             "Only available on this machine. Set METRICS_TOKEN to allow other machines.\n", 403, mimetype="text/plain"
         )
-    return Response(metrics.text(_readings()), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(metrics.text(_gauges()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _readings() -> Iterator[Reading]:
+def _gauges() -> Iterator[Gauge]:
     """Yield current values of the parts and the queue, for the whole deployment."""
     queue = notifier.state()
-    stored: list[Reading] = []
+    stored: list[Gauge] = []
     busy: set[str | None] = set()
     try:
         stored = [*_stored()]
         busy = reading().job_board.busy_workers()
     except (*DATABASE_AWAY, ProgrammingError):
         db.session.rollback()
-    yield Reading("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
+    yield Gauge("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
     parts = {"database": float(bool(stored)), "queue": float(queue == "ok")}
-    yield Reading("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
+    yield Gauge("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
     yield from stored
     workers = notifier.find_workers()
     if workers is not None:
-        yield Reading("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
+        yield Gauge("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
         alive = workers.list_alive(now(), busy=busy)
-        yield Reading("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})
+        yield Gauge("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})
         if workers.last_run_at is not None:
             at = {"": workers.last_run_at.timestamp()}
-            yield Reading("gatehouse_schedule_last_round_timestamp_seconds", "When the schedule last ran.", at)
+            yield Gauge("gatehouse_schedule_last_round_timestamp_seconds", "When the schedule last ran.", at)
 
 
-def _stored() -> Iterator[Reading]:
+def _stored() -> Iterator[Gauge]:
     """Yield values from the database."""
     services = reading()
     waits = services.job_queue.oldest_due().total_seconds()
-    yield Reading("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
-    yield Reading("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
-    yield Reading(
+    yield Gauge("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
+    yield Gauge("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
+    yield Gauge(
         "gatehouse_delayed_mails", "Mails that are tried again later.", {"": services.sent_mails.count_delayed()}
     )
     if (backup := services.statistics.last_backup()) is not None:
         at = {"": backup.timestamp()}
-        yield Reading("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)
+        yield Gauge("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

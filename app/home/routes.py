@@ -28,7 +28,7 @@ def index() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def theme() -> ResponseReturnValue:
-    """The accent colour as custom properties with enough contrast in light and dark."""
+    """Return the accent color as custom properties with enough contrast in light and dark mode."""
     return _file(theme_css(settings().accent_color), "text/css")
 
 
@@ -52,7 +52,7 @@ def robots() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def security_txt() -> ResponseReturnValue:
-    """RFC 9116."""
+    """Return security.txt (RFC 9116)."""
     expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
     lines = [
         f"Contact: mailto:{settings().contact}",
@@ -67,7 +67,7 @@ def security_txt() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def jwks() -> ResponseReturnValue:
-    """The public keys of access tokens (RFC 7517), for other services that verify them."""
+    """Return the public keys of access tokens (RFC 7517) for services that verify them."""
     return _file(json.dumps(public_keys(settings().signing_keys)), "application/json", seconds=60)
 
 
@@ -75,7 +75,7 @@ def jwks() -> ResponseReturnValue:
 @public
 @open_in_maintenance
 def change_password() -> ResponseReturnValue:
-    """Where password managers send people (W3C change-password URL)."""
+    """Redirect to the password page (W3C: A Well-Known URL for Changing Passwords)."""
     return redirect(url_for("account.password"))
 
 

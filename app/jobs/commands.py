@@ -47,7 +47,7 @@ def worker(processes: int | None, schedule: bool, burst: bool) -> None:
 
 
 def _refuse_cluster(url: str) -> None:
-    """With a client of its own, closed at once: workers are forked with nothing open."""
+    """Refuse a Redis cluster, using a client that is closed before workers are forked."""
     client = queue_client().connect(url)
     try:
         if queue_client().queue_state(client) == "cluster":

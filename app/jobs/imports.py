@@ -76,7 +76,7 @@ def _in_phase(import_id: int, phase: Phase) -> UserImport:
 
 
 def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]:
-    """Those with a number above `after`, read outside of any transaction. Raises UnreadableFile for too many."""
+    """Yield batches of rows above `after`, read outside any transaction. Raises UnreadableFile for too many rows."""
     rest = (record for record in records if record.number > after)
     while batch := list(islice(rest, BATCH)):
         if batch[-1].number > MAX_ROWS + 1:

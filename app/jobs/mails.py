@@ -64,7 +64,7 @@ def answer_registration(work: Work, task: SendConfirmation, claim: Claim) -> Mes
     user = _active(work, task.user_id)
     if user.is_verified():
         return _already_registered(work, user, claim)
-    # Checked here and not at sign-up, where the same statements have to run for every address.
+    # Checked here and not at sign-up, where each address must cause the same statements.
     keep_words(work.session.connection(), user.id, user.name)
     return _verification(work, user, claim)
 
@@ -345,7 +345,7 @@ def _event(work: Work, event_id: int) -> AuditEvent:
 
 
 def _visit(event: AuditEvent) -> tuple[str | None, str | None]:
-    """The device and the client's address of an event; None once erased."""
+    """Return the device and the client's address of an event; None once erased."""
     detail = event.detail
     if detail is None:
         return None, None
@@ -412,7 +412,7 @@ def _undo_addition(work: Work, claim: Claim, user: User, added: Undoable | None)
 
 
 def _address_since(work: Work, user: User, *, before: int | None) -> datetime:
-    """Since when the account has had its address, or had the one that it left with the change of id `before`."""
+    """Return since when the account has had its address, or had the one it left with the change `before`."""
     confirmed = select(func.max(EmailChange.confirmed_at)).where(EmailChange.user_id == user.id)
     if before is not None:
         confirmed = confirmed.where(EmailChange.id < before)

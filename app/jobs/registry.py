@@ -39,7 +39,7 @@ class Run:
 
     @contextmanager
     def step(self, *, by: Actor | None = None) -> Iterator[Work]:
-        """A unit of work that commits only while the lease is ours, together with `work.progress(...)`.
+        """Open a unit of work that commits only while we hold the lease, together with `work.progress(...)`.
 
         `by` is on whose behalf, for the audit log. Raises LeaseLost, JobCancelled, and JobRequeued before a step (never
         the first) when the worker stops.

@@ -103,10 +103,10 @@ class Worker(SimpleWorker):
             super().set_state(state, pipeline)
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Suspending is not used: operators stop workers, and the job queue keeps the jobs."""
+        """Do nothing: operators stop workers instead of suspending them."""
 
     def subscribe(self) -> None:
-        """RQ's commands are not used, so there is no second thread: a signal always interrupts the main one."""
+        """Do nothing: without RQ's commands there is no second thread, and a signal always interrupts the main one."""
 
 
 class Pool:
@@ -197,7 +197,7 @@ class Pool:
             os._exit(code)
 
     def _begin(self) -> None:
-        """In the new process: until a worker or the schedule handles signals itself, one that stops it ends it."""
+        """Reset signal handlers in the new process until a worker or the schedule sets its own."""
         for number in STOPS:
             signal.signal(number, lambda *_: sys.exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

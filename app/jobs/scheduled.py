@@ -107,7 +107,7 @@ def no_operation(work: Work, task: NoOperation, claim: Claim) -> None:
 
 
 def _until_less(run: Run, batch: int, act: Callable[[Work], int]) -> int:
-    """Repeat `act`, a step each, until it did less than a batch; returns how much it did in all."""
+    """Repeat `act`, one step each, until it processed less than a batch; return the total."""
     done = 0
     while True:
         with run.step() as work:

@@ -62,7 +62,7 @@ def _try(claim: Claim) -> None:
 
 
 def _perform(claim: Claim) -> str:
-    """Returns the outcome of the try: done, cancelled, handed_back, mail_refused or mail_delayed."""
+    """Run one attempt; return its outcome: done, cancelled, handed_back, mail_refused or mail_delayed."""
     task = Task.read(claim.kind, claim.arguments)
     if type(task) in STEPPED:
         return _perform_in_steps(claim, task)
@@ -155,7 +155,7 @@ def _note_failure(claim: Claim, problem: Exception) -> None:
 
 
 def _record(claim: Claim, write: Callable[[Work], None]) -> None:
-    """Commit how a try ended: again and again for the length of a lease, if the database is full or away.
+    """Commit the outcome of an attempt, retrying for the length of a lease if the database is full or unreachable.
 
     Without that the job would be held until its lease ends. Raises LeaseLost, and OperationalError when it gives up.
     """
@@ -173,7 +173,7 @@ def _record(claim: Claim, write: Callable[[Work], None]) -> None:
 
 
 def frames_of(problem: BaseException) -> str:
-    """Where it was raised, innermost last: file, line and function, without any value."""
+    """Return file, line and function of each frame, innermost last, without values."""
     return "\n".join(
         f"{frame.filename.removeprefix(HERE).rpartition('site-packages/')[2]}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(problem.__traceback__, limit=-12)

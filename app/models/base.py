@@ -23,12 +23,12 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def by_bytes(length: int) -> String:
-    """Text ordered by code point, so that a prefix search is a range."""
+    """Order text by code point, so that a prefix search is a range."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def partial_index(name: str, *columns: str, where: TextClause, unique: bool = False) -> Index:
-    """An index on the rows that meet `where`; `complete_indexes` sets the condition for the database in use."""
+    """Return an index on the rows that meet `where`; `complete_indexes` sets the condition for the database in use."""
     return Index(name, *columns, unique=unique, info={"where": where})
 
 
@@ -58,7 +58,7 @@ class UtcTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """SQLite keeps text, which is read in one step; there are hundreds of times in a list."""
+        """Parse SQLite's text in one step: a list contains hundreds of times."""
         return _read_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:

@@ -67,7 +67,7 @@ class Job(Base):
 
     @property
     def is_retrying(self) -> bool:
-        """Whether a try failed and another is to come."""
+        """Return whether an attempt failed and another follows."""
         return self.state == JobState.WAITING and self.attempts > 0
 
 

@@ -42,7 +42,7 @@ class Role(Base):
     created_at: Mapped[datetime]
 
     def keeps_its_name(self) -> bool:
-        """Whether the code refers to this role by its name: it is never renamed or deleted."""
+        """Return whether the code refers to this role by its name, so that it cannot be renamed or deleted."""
         return self.name in {ADMINISTRATOR, MEMBER}
 
 

@@ -64,14 +64,14 @@ class User(Base):
 
     @property
     def owner_id(self) -> int:
-        """A user is a resource of their own (`app/services/policy.py`)."""
+        """A user is their own resource (`app/services/policy.py`)."""
         return self.id
 
     def is_verified(self) -> bool:
         return self.email_verified_at is not None
 
     def is_closed(self) -> bool:
-        """Deleted by its owner, who gets it back by signing in or by resetting the password."""
+        """Return whether its owner deleted the account, who can restore it by signing in or resetting the password."""
         return self.deleted_at is not None and self.deleted_by_owner and self.deactivated_at is None
 
     def can_sign_in(self) -> bool:
@@ -94,7 +94,7 @@ class User(Base):
         self.is_active, self.deleted_at, self.deleted_by_owner, self.updated_at = False, at, by_owner, at
 
     def restore(self, *, at: datetime) -> None:
-        """As before the deletion: active unless it was deactivated."""
+        """Undo the deletion: the account is active unless it was deactivated."""
         self.is_active, self.deleted_at, self.updated_at = self.deactivated_at is None, None, at
         self.deleted_by_owner = False
 
@@ -111,7 +111,7 @@ class HasStatus(Protocol):
 
 
 def status_of(user: HasStatus) -> Status:
-    """The status of a user, for pages, the API, CSV and commands. `services/user_search.py` filters by the same."""
+    """Return a user's status for pages, API, CSV and commands. `services/user_search.py` filters by the same."""
     if user.deleted_at is not None:
         return "deleted"
     if not user.is_active:
@@ -150,7 +150,7 @@ def keep_words(connection: Connection, user_id: int, name: str) -> None:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a name or of a search, in the form that is compared."""
+    """Return the words of a name or search in the form that is compared."""
     return sorted({word[:100] for word in text.casefold().split()})
 
 

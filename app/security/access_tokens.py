@@ -49,7 +49,7 @@ class Access:
 
 @lru_cache(maxsize=16)
 def key_pair(secret_key: str) -> ECKey:
-    """The P-256 key pair of a secret key of the site; its `kid` is its thumbprint (RFC 7638).
+    """Return the P-256 key pair of a secret key; its `kid` is its thumbprint (RFC 7638).
 
     HKDF-SHA-256 (RFC 5869), with an `info` of its own, gives 64 bits more than the private scalar has, so that
     reducing them leaves no bias (FIPS 186-5, A.2.1).
@@ -69,7 +69,7 @@ def key_pair(secret_key: str) -> ECKey:
 
 
 def public_keys(secret_keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """The public halves as a JWK Set (RFC 7517, section 5), the one that signs first."""
+    """Return the public keys as a JWK Set (RFC 7517, section 5), the signing one first."""
     return {"keys": [dict(key_pair(key).as_dict(private=False)) for key in secret_keys]}
 
 
@@ -91,7 +91,7 @@ def sign(access: Access, *, secret_key: str, issuer: str, at: datetime, lifetime
 
 
 def read_token(token: str, *, secret_keys: Sequence[str], issuer: str, at: datetime) -> Access:
-    """The token's claims, if one of our keys signed it for this site and it has not expired. Raises BadToken."""
+    """Return the token's claims if one of our keys signed it for this site and it is valid. Raises BadToken."""
     claims = _claims(token, tuple(secret_keys))
     now, skew = at.timestamp(), CLOCK_SKEW.total_seconds()
     if claims.get("iss") != issuer or claims.get("aud") != audience(issuer):
@@ -105,7 +105,7 @@ def read_token(token: str, *, secret_keys: Sequence[str], issuer: str, at: datet
 
 
 def _claims(token: str, secret_keys: tuple[str, ...]) -> dict[str, Any]:
-    """The claims of a token that one of our keys signed. Raises BadToken.
+    """Return the claims of a token signed by one of our keys. Raises BadToken.
 
     To verify a signature takes longer than the rest of a request's identity, so the last ones are remembered, by the
     token's digest. Whether the claims are good now is judged each time.

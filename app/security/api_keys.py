@@ -14,13 +14,13 @@ _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_BODY + _SUM}}}")
 
 
 def new_api_key() -> str:
-    """`ghk_`, 43 characters of base 62 (256 bits), 6 of their CRC-32."""
+    """Return `ghk_`, 43 characters of base 62 (256 bits), and 6 of their CRC-32."""
     body = "".join(secrets.choice(_DIGITS) for _ in range(_BODY))
     return f"{PREFIX}{body}{_checksum(body)}"
 
 
 def is_api_key(text: str) -> bool:
-    """Whether it has the form and the checksum of a key; only the database knows whether it is valid."""
+    """Return whether text has the form and checksum of a key; only the database knows whether it is valid."""
     if not _SHAPE.fullmatch(text):
         return False
     body, checksum = text[len(PREFIX) : -_SUM], text[-_SUM:]

@@ -17,7 +17,7 @@ class CannotOpen(Exception):
 
 
 def seal(secret: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
-    """`secret` under the current key, with the key's id; it opens for the same `purpose` only."""
+    """Encrypt `secret` with the current key, and prefix the key's ID; only the same `purpose` decrypts it."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - loaded with the first secret.
 
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -43,7 +43,7 @@ def unseal(sealed: str, *, purpose: str, secret_keys: Sequence[str]) -> str:
 
 
 def key_id(secret_key: str) -> str:
-    """Says which key sealed something, and nothing of the key."""
+    """Return an ID of the key that reveals nothing about it."""
     return keyed_hash(secret_key, "id of the sealing key")[:ID_LENGTH]
 
 

@@ -47,7 +47,7 @@ class Assertion:
 def creation_options(
     party: RelyingParty, *, challenge: str, user_id: int, email: str, name: str, site_name: str, existing: Sequence[str]
 ) -> dict[str, Any]:
-    """For `navigator.credentials.create`; `existing` are the credential ids that the person has already."""
+    """Return options for `navigator.credentials.create`; `existing` are the user's credential IDs."""
     return {
         "rp": {"id": party.id, "name": site_name},
         "user": {"id": user_handle(party, user_id), "name": email, "displayName": name or email},
@@ -76,7 +76,7 @@ def request_options(
 
 
 def user_handle(party: RelyingParty, user_id: int) -> str:
-    """How authenticators know the account: the same at every registration, and without a name or an address."""
+    """Return the account's ID for authenticators: stable, and without name or address."""
     return encoded(hashlib.sha256(f"{party.id} {user_id}".encode()).digest())
 
 
@@ -95,7 +95,7 @@ def read_assertion(sent: str) -> Assertion:
 
 
 def verify_new(assertion: Assertion, party: RelyingParty) -> NewPasskey:
-    """The new passkey, if its browser answered our challenge on our pages. Raises BadPasskey."""
+    """Return the new passkey if its browser answered our challenge on our pages. Raises BadPasskey."""
     from webauthn import verify_registration_response  # noqa: PLC0415 - a fifth of a second to load.
     from webauthn.helpers.cose import COSEAlgorithmIdentifier  # noqa: PLC0415
     from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
@@ -124,7 +124,7 @@ def verify_new(assertion: Assertion, party: RelyingParty) -> NewPasskey:
 
 
 def verify(assertion: Assertion, party: RelyingParty, *, public_key: bytes, verifies_user: bool) -> int:
-    """The authenticator's counter, if the passkey with this key signed our challenge on our pages.
+    """Return the authenticator's counter if the passkey with this key signed our challenge on our pages.
 
     With `verifies_user` the device has to have checked who uses it (a PIN, a finger, a face). Raises BadPasskey.
     """
@@ -147,7 +147,7 @@ def verify(assertion: Assertion, party: RelyingParty, *, public_key: bytes, veri
 
 
 def encoded(data: bytes) -> str:
-    """Base64url without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

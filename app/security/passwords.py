@@ -58,11 +58,11 @@ class Passwords:
         self._dummy = _dummy_hash(self._hasher)
 
     def hash(self, password: str) -> str:
-        """A PHC string. Raises Busy when no slot is free for `wait` seconds."""
+        """Return a PHC string. Raises Busy if no slot is free for `wait` seconds."""
         return self._in_turn(lambda: self._hasher.hash(_bytes(normalised(password))))
 
     def verify(self, hashed: str | None, password: str) -> PasswordMatch:
-        """Whether `password` is right; without a hash it takes as long and is WRONG. Raises Busy.
+        """Return whether `password` is correct; without a hash it takes as long. Raises Busy.
 
         A hash of the password as it was typed, from before it was normalised, still verifies.
         """
@@ -106,12 +106,12 @@ class Passwords:
 
 
 def normalised(password: str) -> str:
-    """NFKC, so that a password is the same on every keyboard and system (NIST SP 800-63B-4, section 3.1.1.2)."""
+    """Return NFKC, so that a password is the same on every keyboard (NIST SP 800-63B-4, section 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 
 def _dummy_hash(hasher: PasswordHasher) -> str:
-    """A dummy PHC string that no password matches, and that takes as long to verify as any other of `hasher`."""
+    """Return a PHC string that no password matches and that takes as long to verify as others of `hasher`."""
     salt, key = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
     cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${key}"

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def never(password: str) -> bool:
-    """No check."""
+    """Accept every password."""
     return False
 
 

@@ -19,17 +19,17 @@ RECOVERY_CODES = 10
 
 
 def new_seed() -> str:
-    """160 random bits in base32 (RFC 4226, section 4, requirement R6)."""
+    """Return 160 random bits in base32 (RFC 4226, section 4, requirement R6)."""
     return pyotp.random_base32(32)
 
 
 def seed_uri(seed: str, *, account: str, issuer: str) -> str:
-    """The `otpauth://` address that authenticator apps read."""
+    """Return the `otpauth://` URI that authenticator apps read."""
     return pyotp.TOTP(seed).provisioning_uri(name=account, issuer_name=issuer)
 
 
 def qr_code(text: str) -> str:
-    """`text` as an inline SVG, dark on light whatever the page's colours are."""
+    """Return `text` as an inline SVG, dark on light in any color scheme."""
     qr = segno.make(text, error="m", micro=False)
     drawn: str = qr.svg_inline(
         scale=5, border=4, dark="#000", light="#fff", omitsize=True, svgclass="qr", lineclass=None
@@ -49,7 +49,7 @@ def matching_step(seed: str, code: str, *, at: datetime) -> int | None:
 
 
 def plain(typed: str) -> str:
-    """A code without what people and keyboards add: spaces, dashes, capitals, digits of other scripts, look-alikes."""
+    """Normalize a code: remove spaces and dashes, and convert capitals, other digits and look-alikes."""
     kept = "".join(character for character in unicodedata.normalize("NFKC", typed).lower() if character.isalnum())
     return "".join(str(unicodedata.decimal(character)) if character.isdecimal() else character for character in kept)
 
@@ -59,13 +59,13 @@ def is_time_code(code: str) -> bool:
 
 
 def as_recovery_code(code: str) -> str | None:
-    """A plain code with look-alikes put right, if it can be a recovery code."""
+    """Return a normalized code with look-alikes corrected, if it can be a recovery code."""
     right = code.translate(str.maketrans("oil", "011"))
     return right if len(right) == RECOVERY_LENGTH and set(right) <= set(ALPHABET) else None
 
 
 def new_recovery_codes() -> list[str]:
-    """Ten, as they are shown: four groups of four."""
+    """Return ten recovery codes as shown: four groups of four characters."""
     return [
         "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(4)) for _ in range(RECOVERY_CODES)
     ]

@@ -12,7 +12,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 
 def new_token() -> str:
-    """256 random bits, URL-safe, 43 characters."""
+    """Return 256 random bits, URL-safe, 43 characters."""
     return secrets.token_urlsafe(32)
 
 
@@ -21,12 +21,12 @@ def new_salt() -> bytes:
 
 
 def token_hash(token: str) -> str:
-    """The stored hash of a token. Tokens have full entropy, so one SHA-256 is enough (no stretching, no salt)."""
+    """Return the stored hash of a token. One SHA-256 without a salt is enough, because tokens have full entropy."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def keyed_hash(key: str, *parts: str | bytes) -> str:
-    """HMAC-SHA-256 (RFC 2104) over length-prefixed parts, URL-safe, 43 characters."""
+    """Return HMAC-SHA-256 (RFC 2104) over length-prefixed parts, URL-safe, 43 characters."""
     mac = hmac.new(key.encode(), digestmod=hashlib.sha256)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
@@ -35,7 +35,7 @@ def keyed_hash(key: str, *parts: str | bytes) -> str:
 
 
 def doctor_token(secret_keys: Sequence[str]) -> str:
-    """Shows `flask doctor` to a site with the same SECRET_KEY, for a minute."""
+    """Return a token, valid for a minute, by which a site with the same SECRET_KEY recognizes `flask doctor`."""
     return URLSafeTimedSerializer(secret_keys[0], salt="doctor").dumps("")
 
 

@@ -65,7 +65,7 @@ class Additions:
     clock: Callable[[], datetime]
 
     def list_ways_in(self, user_id: int) -> list[WayIn]:
-        """The authenticators and connected accounts of `user_id`, newest first. API keys end with a reset."""
+        """Return the authenticators and connected accounts of `user_id`, newest first. A reset revokes API keys."""
         now = self.clock()
         added = [
             *((factor.kind, factor.name, factor.created_at) for factor in self.factors.list_all(user_id)),

@@ -72,7 +72,7 @@ def reserved_domains() -> tuple[str, ...]:
 
 
 def searched_address(typed: str) -> str:
-    """The canonical form of a whole address, or the nearest form of a prefix of one."""
+    """Return the canonical form of an address, or the nearest form of a prefix."""
     try:
         return canonical_address(typed)
     except InvalidAddress:
@@ -80,12 +80,12 @@ def searched_address(typed: str) -> str:
 
 
 def _lower(text: str) -> str:
-    """Lower case, and still NFKC: `İ` becomes two characters."""
+    """Return lower case that is still NFKC: `İ` becomes two characters."""
     return unicodedata.normalize("NFKC", text.lower())
 
 
 def clean_name(typed: str, *, longest: int = MAX_NAME_LENGTH) -> str:
-    """Trimmed, NFC, inner white space folded. Raises InvalidName for NOT_IN_NAMES, lone surrogates or length."""
+    """Return a name in NFC, trimmed, with white space collapsed. Raises InvalidName."""
     text = " ".join(word for word in unicodedata.normalize("NFC", typed).split(" ") if word).strip()
     if re.search(rf"[{NOT_IN_NAMES}\ud800-\udfff]", text):
         raise InvalidName

@@ -89,12 +89,12 @@ class ApiKeys:
         return key
 
     def list_active(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
-        """Newest first, those with an id under `before`."""
+        """Return active keys with an ID below `before`, newest first."""
         query = self._active().where(ApiKey.user_id == user_id).order_by(ApiKey.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(ApiKey.id < before)))
 
     def list_with_owners(self, user_id: int | None, *, limit: int) -> list[tuple[ApiKey, str]]:
-        """Active keys of `user_id`, or of all users for None, with their owners' addresses; newest first."""
+        """Return active keys of `user_id`, or of all users for None, with their owners' addresses, newest first."""
         query = self._active().add_columns(User.email).join(User).order_by(ApiKey.id.desc()).limit(limit)
         if user_id is not None:
             query = query.where(ApiKey.user_id == user_id)

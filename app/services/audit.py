@@ -112,7 +112,7 @@ class AuditLog:
     def record_all(
         self, kind: str, subjects: Sequence[tuple[int, dict[str, Any]]], *, by_themselves: bool = False
     ) -> None:
-        """An event of this kind for each subject, with its values, in two statements."""
+        """Record an event of this kind for each subject, with its values, in two statements."""
         if not subjects:
             return
         visit, principal, now = self.origin.visit, self.origin.principal, self.clock()
@@ -158,14 +158,14 @@ class AuditLog:
         return event_id
 
     def list_for(self, user_id: int, *, before: int | None = None, limit: int = 25) -> list[AuditEvent]:
-        """Events on `user_id`, newest first, those with an id under `before`."""
+        """Return events about `user_id` with an ID below `before`, newest first."""
         query = select(AuditEvent).where(AuditEvent.subject_id == user_id).order_by(AuditEvent.id.desc()).limit(limit)
         if before is not None:
             query = query.where(AuditEvent.id < before)
         return list(self.session.scalars(query.options(joinedload(AuditEvent.detail))))
 
     def find_last(self, kind: str, *, subject_id: int) -> AuditEvent | None:
-        """The newest event of this kind on the user `subject_id`."""
+        """Return the newest event of this kind about the user `subject_id`."""
         query = select(AuditEvent).where(AuditEvent.subject_id == subject_id, AuditEvent.kind == kind)
         return self.session.scalar(query.order_by(AuditEvent.id.desc()).limit(1).options(joinedload(AuditEvent.detail)))
 
@@ -174,6 +174,6 @@ class AuditLog:
 
 
 def personal_digest(salt: bytes, address: str | None, user_agent: str, values: dict[str, Any]) -> str:
-    """SHA-256 over the salt and the side row's values in a canonical serialisation."""
+    """Return SHA-256 over the salt and the personal values in a canonical serialization."""
     resource_ref = json.dumps([address, user_agent, values], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(salt + resource_ref.encode()).hexdigest()

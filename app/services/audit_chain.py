@@ -60,7 +60,7 @@ class _Link:
 
     @classmethod
     def of(cls, seal: AuditSeal) -> _Link:
-        """The hash of version 1 covers no retention, so such a seal attests none."""
+        """Return the hash; version 1 covers no retention, so its seals attest none."""
         is_covered = seal.version != 1 and seal.retention_days is not None and seal.pruned_through is not None
         attested = (seal.retention_days or 0, seal.pruned_through or 0) if is_covered else None
         return cls(seal.id, seal.last_id, seal.sealed_at, seal.pruned_at, attested)
@@ -147,7 +147,7 @@ class AuditChain:
         return Verification(problem, walk.checked, walk.pruned, self._unsealed(walk.last_id), walk.head)
 
     def _walk(self, walk: _Walk, head: str | None) -> str | None:
-        """The first seal or event that is not as it was sealed."""
+        """Return the first seal or event that does not match."""
         for seal in self._seals():
             problem = _broken(seal, walk.head, walk.last_id)
             if problem is None and seal.pruned_at is None:
@@ -197,7 +197,7 @@ class AuditChain:
         return f"The events before number {first} are missing." if first > 1 + rolled_back else None
 
     def _next_id(self) -> int:
-        """The id that the next event gets."""
+        """Return the ID of the next event."""
         connection = self.session.connection()
         if connection.dialect.name == "sqlite":
             last = connection.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'audit_events'"))
@@ -209,11 +209,11 @@ class AuditChain:
         return self.session.scalar(select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1))
 
     def _retention_days(self) -> int:
-        """0: for ever."""
+        """Return the retention in days; 0 means forever."""
         return self.lifetimes.audit_event.days if self.lifetimes.audit_event is not None else 0
 
     def _seals(self) -> Iterator[AuditSeal]:
-        """One at a time, in order."""
+        """Yield seals in order, one at a time."""
         seal_id = 0
         while seal := self.session.scalar(
             select(AuditSeal).where(AuditSeal.id > seal_id).order_by(AuditSeal.id).limit(1)
@@ -227,7 +227,7 @@ class AuditChain:
         return list(self.session.scalars(query.order_by(AuditEvent.id).limit(BATCH)))
 
     def _differing(self, seal: AuditSeal) -> str | None:
-        """The first event that is not as it was sealed."""
+        """Return the first event that does not match its seal."""
         ids = AuditEvent.id.between(seal.first_id, seal.last_id)
         rows = self.session.scalars(select(AuditEvent).where(ids).options(joinedload(AuditEvent.detail)))
         there = {event.id: event for event in rows}
@@ -272,7 +272,7 @@ def _broken(seal: AuditSeal, previous: str, last_id: int) -> str | None:
 
 
 def event_hash(event: AuditEvent) -> str:
-    """SHA-256 over the event's columns in a canonical serialisation; the personal values are there as their digest."""
+    """Return SHA-256 over the event's columns in a canonical serialization, with personal values as digest."""
     columns = [
         event.id,
         event.at.astimezone(UTC).isoformat(timespec="microseconds"),

@@ -62,11 +62,11 @@ class AuditSearch:
     session: DbSession
 
     def page(self, filters: AuditFilter, *, limit: int) -> list[FoundEvent]:
-        """One statement."""
+        """Return a page in one statement."""
         return [_found(row) for row in self.session.execute(self._query(filters).limit(limit))]
 
     def walk(self, filters: AuditFilter) -> Iterator[FoundEvent]:
-        """All of them, read CHUNK at a time."""
+        """Yield all matches, read CHUNK at a time."""
         before = filters.before
         while True:
             query = self._query(filters)
@@ -79,7 +79,7 @@ class AuditSearch:
             before = rows[-1].id
 
     def find_user_id(self, email: str) -> int | None:
-        """`email` is canonical."""
+        """Return the ID of the user with this canonical address."""
         return self.session.scalar(select(User.id).where(User.email == email))
 
     def _query(self, filters: AuditFilter) -> Select[*tuple[Any, ...]]:
@@ -129,7 +129,7 @@ class AuditSearch:
 
 
 def shifted(at: datetime, by: timedelta) -> datetime:
-    """`at` itself where the sum would leave the years 1 to 9999."""
+    """Return the shifted time, or `at` where the sum would leave the years 1 to 9999."""
     try:
         return at + by
     except OverflowError:

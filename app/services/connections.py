@@ -61,7 +61,7 @@ class Connections:
         return self.session.scalar(select(User.hashed_password.is_not(None)).where(User.id == user_id)) or False
 
     def find(self, identity: Identity) -> OAuthIdentity | None:
-        """The connection of this identity, by issuer and subject alone; others wait until the transaction ends."""
+        """Return the connection of this identity, by issuer and subject, locked until the transaction ends."""
         advisory_lock(self.session, f"{identity.issuer} {identity.subject}")
         condition = (OAuthIdentity.issuer == identity.issuer, OAuthIdentity.subject == identity.subject)
         return self.session.scalar(select(OAuthIdentity).where(*condition))
@@ -103,7 +103,7 @@ class Connections:
         return added
 
     def get(self, user_id: int, connection_id: int) -> OAuthIdentity:
-        """One of the user's own. Raises ConnectionNotFound."""
+        """Return a connection of the user. Raises ConnectionNotFound."""
         found = next((connection for connection in self.list_of(user_id) if connection.id == connection_id), None)
         if found is None:
             raise ConnectionNotFound
@@ -140,7 +140,7 @@ class Connections:
         connection.email = identity.email or connection.email
 
     def _waiting(self, email: str) -> User | None:
-        """The account with this address that was never confirmed, locked. Raises EmailTaken for any other."""
+        """Return the unconfirmed account with this address, locked. Raises EmailTaken for any other."""
         query = select(User).where(User.email == email).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True))
         if user is not None and (user.is_verified() or not user.is_active):

@@ -54,7 +54,7 @@ class Table:
 
 
 def read_table(pieces: Iterable[bytes]) -> Table:
-    """UTF-8 or UTF-16, separated by comma, semicolon, tab or bar; cells of the columns that the first row names.
+    """Read UTF-8 or UTF-16 with commas, semicolons, tabs or bars; yield the columns that the first row names.
 
     Column names are trimmed and in lower case. Raises UnreadableFile, also while records are read.
     """
@@ -79,7 +79,7 @@ def check_file_name(name: str) -> None:
 
 
 def quoted(text: str) -> str:
-    """`text` as a cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    """Return `text` as a cell that no spreadsheet treats as a formula (OWASP: CSV injection)."""
     return f"'{text}" if FORMULA.match(text) else text
 
 
@@ -132,7 +132,7 @@ def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | None]:
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
-    """Lines with their ends; one that is too long is `_TOO_LONG` instead."""
+    """Yield lines with their ends; an overlong one is `_TOO_LONG`."""
     head = next(pieces, b"")
     encoding, mark = _encoding(head)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("strict"), translate=True)

@@ -15,13 +15,13 @@ from app.models import Base
 
 
 def upsert(session: DbSession, model: type[Any] | Table) -> Any:
-    """An INSERT with ON CONFLICT in this database's dialect."""
+    """Return an INSERT with ON CONFLICT in the database's dialect."""
     # Only the dialect in use is imported: the other would take a tenth of the start-up.
     return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert(model)
 
 
 def advisory_lock(session: DbSession, key: str) -> None:
-    """Serialise transactions under `key` with an advisory lock; SQLite has only one writer."""
+    """Serialize transactions under `key` with an advisory lock; SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
         session.execute(select(func.pg_advisory_xact_lock(number)))
@@ -79,7 +79,7 @@ def _encoded(column: Column[Any], rows: Sequence[dict[str, Any]], dialect: Diale
 
 
 def next_ids(session: DbSession, model: type[Base], count: int) -> list[int]:
-    """So many new ids of a table, for rows that `insert_rows` inserts in this transaction."""
+    """Return new IDs of a table, for rows that `insert_rows` inserts in this transaction."""
     name = cast(Table, model.__table__).name
     if session.get_bind().dialect.name == "postgresql":
         each = func.nextval(func.pg_get_serial_sequence(name, "id"))

@@ -85,7 +85,7 @@ class FactorResets:
         return added_at is not None and added_at <= waiting.begun_at - OLDER_BY
 
     def get_cancellable(self, token: str) -> FactorReset:
-        """The reset that the link of `token` cancels. Raises InvalidLink."""
+        """Return the reset that a link cancels. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.KEEP_FACTORS)
         reset = self.session.get(FactorReset, link.target_id)
         if reset is None or reset.ended_at is not None:

@@ -61,7 +61,7 @@ PENDING_FOR = timedelta(minutes=15)  # How long a new seed waits for its first c
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Where a try was counted; `is_shared` with every unknown browser, and then at the authenticator too."""
+    """Where an attempt was counted; `is_shared` by all unknown browsers, and then at the authenticator too."""
 
     throttle_id: int
     is_shared: bool
@@ -79,7 +79,7 @@ class RecoveryTry:
 
 @dataclass(frozen=True, slots=True)
 class ProvedFactor:
-    """A second factor of `user_id` that was just shown, and when it was added."""
+    """A second factor of `user_id` that was just used, and when it was added."""
 
     user_id: int
     added_at: datetime
@@ -98,17 +98,17 @@ class Factors:
     # ── what there is ──
 
     def has_any(self, user_id: int) -> bool:
-        """Whether a password is not enough to sign in."""
+        """Return whether signing in requires a second factor."""
         query = select(Authenticator.id).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
         return self.session.scalar(query.limit(1)) is not None
 
     def list_all(self, user_id: int) -> list[Authenticator]:
-        """The confirmed ones, without recovery codes."""
+        """Return confirmed authenticators, without recovery codes."""
         query = select(Authenticator).where(*_confirmed(user_id), Authenticator.kind != Factor.RECOVERY)
         return list(self.session.scalars(query.order_by(Authenticator.id)))
 
     def find(self, user_id: int, factor: Factor) -> Authenticator | None:
-        """The confirmed one of this kind."""
+        """Return the confirmed authenticator of this kind."""
         return self.session.scalar(select(Authenticator).where(*_confirmed(user_id, factor)).limit(1))
 
     def recovery_left(self, user_id: int) -> int:
@@ -135,7 +135,7 @@ class Factors:
         self.session.flush()
 
     def get_pending_seed(self, user_id: int) -> str:
-        """The seed that waits for its first right code; after that it is not shown again. Raises NotSetUp."""
+        """Return the seed that waits for its first correct code; later it is not shown again. Raises NotSetUp."""
         return self._open(self._pending(user_id))
 
     def confirm_totp(self, principal: Principal, code: str, *, recovery: Sequence[str]) -> str:
@@ -163,7 +163,7 @@ class Factors:
         return self.sessions.confirm(principal)
 
     def renew_recovery(self, user_id: int, hashes: Sequence[str]) -> None:
-        """Replace the recovery codes. Raises NotSetUp without a factor that they could stand in for."""
+        """Replace the recovery codes. Raises NotSetUp without a factor that they could replace."""
         self._lock(user_id)
         if not self.has_any(user_id):
             raise NotSetUp
@@ -183,7 +183,7 @@ class Factors:
         return authenticator
 
     def is_last(self, authenticator: Authenticator) -> bool:
-        """Whether a password would be enough without it."""
+        """Return whether the password would be enough without it."""
         others = select(Authenticator.id).where(
             *_confirmed(authenticator.user_id),
             Authenticator.kind != Factor.RECOVERY,
@@ -232,7 +232,7 @@ class Factors:
             self._changed(user_id, event_id)
 
     def _undo(self, user_id: int, authenticator_id: int) -> int | None:
-        """Returns the id of the audit event, where a factor was removed."""
+        """Undo an addition; return the ID of the audit event if a factor was removed."""
         authenticator, event_id = self.session.get(Authenticator, authenticator_id), None
         if authenticator is not None and authenticator.user_id == user_id:
             if authenticator.confirmed_at is not None and authenticator.kind != Factor.RECOVERY:
@@ -264,12 +264,12 @@ class Factors:
         self.session.execute(earlier.values(change))
 
     def list_older(self, user_id: int, at: datetime) -> list[Authenticator]:
-        """The second factors that were in use at `at`, one that was replaced since included; no recovery codes."""
+        """Return the second factors in use at `at`, including one replaced since; no recovery codes."""
         query = select(Authenticator).where(*_in_use(user_id, at), Authenticator.kind != Factor.RECOVERY)
         return list(self.session.scalars(query.order_by(Authenticator.id)))
 
     def _has_another_way_in(self, authenticator: Authenticator) -> bool:
-        """A password, a connection, or another passkey."""
+        """Return whether there is a password, a connection or another passkey."""
         with_password = select(User.id).where(User.id == authenticator.user_id, User.hashed_password.is_not(None))
         connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == authenticator.user_id).limit(1)
         return (
@@ -312,7 +312,7 @@ class Factors:
         return self.sessions.confirm(principal)
 
     def use_passkey(self, passkey: Authenticator, *, sign_count: int) -> ProvedFactor:
-        """Note its use, and a counter that did not grow: there could be a copy. Raises BadPasskey if it is gone."""
+        """Record the use, and a counter that did not grow: there may be a copy. Raises BadPasskey if it is gone."""
         self._lock(passkey.user_id)
         authenticator = self.session.get(Authenticator, passkey.id)
         if authenticator is None:
@@ -367,14 +367,14 @@ class Factors:
         return ProvedFactor(user_id, authenticator.created_at)
 
     def _matching_step(self, authenticator: Authenticator, code: str) -> int | None:
-        """None also where the seed's key is gone; `flask doctor` says so."""
+        """Return the matching time step; None also if the seed's key is missing, which `flask doctor` reports."""
         try:
             return matching_step(self._open(authenticator), code, at=self.clock()) if is_time_code(code) else None
         except CannotOpen:
             return None
 
     def _take_step(self, authenticator: Authenticator, step: int) -> bool:
-        """Of all that come with a code of this step or an earlier one, only the first is accepted."""
+        """Accept the first code of a time step; later requests with this or an earlier step are refused."""
         newer = or_(Authenticator.last_step.is_(None), Authenticator.last_step < step)
         taken = update(Authenticator).where(Authenticator.id == authenticator.id, newer)
         return rowcount(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
@@ -407,7 +407,7 @@ class Factors:
         return ProvedFactor(user_id, added_at)
 
     def refund(self, user_id: int, attempt: RecoveryTry, *, at: datetime | None = None) -> None:
-        """The code could not be checked now."""
+        """Take back the attempt because the code could not be checked now."""
         self.throttles.refund(attempt.count.throttle_id)
         if attempt.count.is_shared:
             counted = update(Authenticator).where(*_usable(user_id, Factor.RECOVERY, at), Authenticator.failures > 0)

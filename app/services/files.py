@@ -21,7 +21,7 @@ class Files:
     clock: Callable[[], datetime]
 
     def create_file(self, *, name: str, owner_id: int | None, lives: timedelta, purpose: str = "import") -> StoredFile:
-        """An empty file, which is not there until it is finished."""
+        """Create an empty file, which is invisible until finished."""
         now = self.clock()
         name = "".join(character for character in name if character.isprintable())[-255:]
         file = StoredFile(
@@ -32,7 +32,7 @@ class Files:
         return file
 
     def append(self, file_id: int, number: int, data: bytes) -> None:
-        """`number` counts from 0."""
+        """Append a piece; `number` counts from 0."""
         self.session.execute(insert(FileChunk), {"file_id": file_id, "number": number, "data": data})
         self._change(file_id, size=StoredFile.size + len(data))
 
@@ -47,7 +47,7 @@ class Files:
         return file
 
     def pieces(self, file_id: int) -> Iterator[bytes]:
-        """One piece in memory at a time."""
+        """Yield pieces, one in memory at a time."""
         number = 0
         one = select(FileChunk.data).where(FileChunk.file_id == file_id)
         while (data := self.session.scalar(one.where(FileChunk.number == number))) is not None:

@@ -71,7 +71,7 @@ class Housekeeping:
         )
 
     def _delete_import(self, before: datetime, at_most: int) -> int:
-        """Rows of the oldest import that is due, and when they are gone, itself."""
+        """Delete rows of the oldest due import, and then the import."""
         import_id = self.session.scalar(
             select(UserImport.id).where(UserImport.created_at < before).order_by(UserImport.created_at).limit(1)
         )

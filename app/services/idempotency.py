@@ -41,7 +41,7 @@ class Idempotency:
         return stored
 
     def release(self, *, caller: str, key: str) -> None:
-        """Give the key back: the request was refused, and can be sent again."""
+        """Release the key: the request was refused and can be sent again."""
         self.session.execute(
             delete(IdempotentAnswer).where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)
         )

@@ -33,7 +33,7 @@ class Impersonation:
     clock: Callable[[], datetime]
 
     def impersonate(self, user: User, *, reason: str, by: Principal) -> None:
-        """From the next request on, `by` acts as `user`. Raises NotAllowed, NotActive."""
+        """Let `by` impersonate `user` from the next request on. Raises NotAllowed, NotActive."""
         self.policy.check(by, USERS_IMPERSONATE, user)
         if by.via != "cookie" or by.impersonator_id is not None or user.id == by.user_id:
             raise NotAllowed("You can impersonate one user at a time, in a browser.")
@@ -47,13 +47,13 @@ class Impersonation:
         row.impersonated_id, row.impersonated_until = user.id, self.clock() + self.lifetimes.impersonation
 
     def stop_impersonating(self, by: Principal) -> None:
-        """`by` is themself again; no change if they are."""
+        """End the impersonation; no change if there is none."""
         row = self._session_of(by)
         if row is not None:
             self._close(row)
 
     def process_expired(self, *, at_most: int = 100) -> int:
-        """Close what has run out; returns how many."""
+        """End expired impersonations; return their number."""
         over = select(Session).where(Session.impersonated_until <= self.clock()).limit(at_most)
         rows = self.session.scalars(over.with_for_update(skip_locked=True)).all()
         for row in rows:

@@ -56,7 +56,7 @@ TO_DO = (RowOutcome.NEW, RowOutcome.CHANGED)
 
 @dataclass(slots=True)
 class _Row:
-    """A stored row, in hand."""
+    """A stored row while it is processed."""
 
     number: int
     email: str
@@ -68,7 +68,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class RowDecision:
-    """`is_narrowing`: the person would have fewer permissions afterwards."""
+    """The decision for a row; with `is_narrowing` the user would lose permissions."""
 
     outcome: RowOutcome
     reason: str | None = None
@@ -77,7 +77,7 @@ class RowDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportWorker:
-    """`by` is the importer as `importer` gives them."""
+    """The check and application of an import; `by` is the importer as `importer` returns them."""
 
     session: DbSession
     audit: AuditLog
@@ -91,7 +91,7 @@ class ImportWorker:
     clock: Callable[[], datetime]
 
     def find(self, import_id: int, phase: Phase) -> UserImport | None:
-        """The import, if it is in this phase."""
+        """Return the import if it is in this phase."""
         user_import = self.session.get(UserImport, import_id)
         return user_import if user_import is not None and user_import.phase == phase else None
 
@@ -126,7 +126,7 @@ class ImportWorker:
         )
 
     def check(self, import_id: int, records: Sequence[Record], *, by: Actor) -> None:
-        """Judge rows that were read, and store them."""
+        """Decide on rows that were read, and store them."""
         user_import = self.session.get_one(UserImport, import_id)
         rows = [_understood(import_id, record) for record in records]
         self._refuse_repetitions(import_id, rows)
@@ -145,7 +145,7 @@ class ImportWorker:
         self._keep_examples(user_import, kinds)
 
     def close_check(self, import_id: int, *, ignored: Sequence[str]) -> int:
-        """Returns how many rows there are."""
+        """Finish the check; return the number of rows."""
         user_import = self.session.get_one(UserImport, import_id)
         user_import.phase, user_import.rows, user_import.ignored = (
             Phase.CHECKED,
@@ -156,7 +156,7 @@ class ImportWorker:
         return user_import.rows
 
     def refuse(self, import_id: int, problem: str) -> None:
-        """Nothing more is done; `problem` is why."""
+        """Refuse the import for the reason `problem`."""
         user_import = self.session.get_one(UserImport, import_id)
         user_import.phase, user_import.problem, user_import.ended_at = Phase.REFUSED, problem[:500], self.clock()
         self._drop_file(user_import)
@@ -198,7 +198,7 @@ class ImportWorker:
         return [_Row(*row) for row in self.session.execute(rows.order_by(UserImportRow.number).limit(limit))]
 
     def _keep_outcomes(self, import_id: int, rows: Sequence[_Row]) -> None:
-        """One statement for all rows of one outcome and reason."""
+        """Store the outcomes with one statement for each outcome and reason."""
         alike: dict[tuple[str, str | None], list[int]] = {}
         for row in rows:
             alike.setdefault((row.outcome, row.reason), []).append(row.number)
@@ -276,7 +276,7 @@ class ImportWorker:
             row.outcome = RowOutcome.UPDATED
 
     def _add(self, user_import: UserImport, rows: Sequence[_Row], *, by: Actor) -> None:
-        """Accounts with a confirmed address and no password, or with an invitation."""
+        """Create accounts with a confirmed address and no password, or with an invitation."""
         if not rows:
             return
         now = self.clock()
@@ -367,7 +367,7 @@ class ImportWorker:
 
     @staticmethod
     def _keep_examples(user_import: UserImport, rows: Iterable[tuple[int, str]]) -> None:
-        """The numbers of the first rows that are refused, changed or NARROWED, for the page."""
+        """Store the numbers of the first rows that are refused, changed or NARROWED, for the page."""
         counts = Counter(outcome for _, outcome in user_import.examples)
         kept = list(user_import.examples)
         for number, outcome in rows:
@@ -408,7 +408,7 @@ def _check_there(user: User) -> None:
 
 
 def _understood(import_id: int, record: Record) -> dict[str, Any]:
-    """The row as it is stored; a readable one counts as new for the moment."""
+    """Return the row as stored; a readable one counts as new until it is decided."""
     cells = record.cells
     row: dict[str, Any] = {
         "import_id": import_id,

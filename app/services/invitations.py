@@ -72,7 +72,7 @@ class Invitations:
         return invitation
 
     def get(self, invitation_id: int, *, lock: bool = False) -> Invitation:
-        """One that was not accepted. Raises InvitationNotFound."""
+        """Return a pending invitation. Raises InvitationNotFound."""
         query = self._pending().where(Invitation.id == invitation_id)
         invitation = self.session.scalar(query.with_for_update(of=Invitation) if lock else query)
         if invitation is None:
@@ -80,19 +80,19 @@ class Invitations:
         return invitation
 
     def get_by_email(self, email: str) -> Invitation:
-        """One that was not accepted, locked; `email` is canonical. Raises InvitationNotFound."""
+        """Return the pending invitation of a canonical address, locked. Raises InvitationNotFound."""
         invitation = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
         if invitation is None:
             raise InvitationNotFound(f"No invitation for {email}.")
         return invitation
 
     def list_pending(self, *, before: int | None = None, limit: int = 50) -> list[Invitation]:
-        """Those that were not accepted, newest first, with an id under `before`."""
+        """Return pending invitations with an ID below `before`, newest first."""
         query = self._pending().order_by(Invitation.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(Invitation.id < before)))
 
     def resend(self, invitation: Invitation, *, by: Actor) -> None:
-        """Mail another link, valid from now; the earlier one ends when it is sent."""
+        """Email another link, valid from now; the earlier one ends when it is sent."""
         self.policy.check(by, USERS_INVITE)
         self._check_rank(invitation.roles, by=by)
         invitation.expires_at = self.clock() + self.lifetimes.invitation_link
@@ -113,7 +113,7 @@ class Invitations:
         self.audit.record("invitation.revoked", subject_id=user_id)
 
     def get_invited(self, token: str) -> User:
-        """The user that a valid link invites. Raises InvalidLink, RegistrationClosed."""
+        """Return the user that a valid link invites. Raises InvalidLink, RegistrationClosed."""
         link = self.links.get_live(token, Purpose.INVITATION)
         if not self.invitations_open:
             raise RegistrationClosed
@@ -135,7 +135,7 @@ class Invitations:
         return user
 
     def find_open(self, user_id: int) -> Invitation | None:
-        """The invitation of `user_id`, if it can still be accepted."""
+        """Return the invitation of `user_id` if it can still be accepted."""
         condition = (Invitation.user_id == user_id, Invitation.expires_at > self.clock())
         return self.session.scalar(self._pending().where(*condition)) if self.invitations_open else None
 
@@ -162,7 +162,7 @@ class Invitations:
         self.links.end_all(user.id, Purpose.INVITATION)
 
     def _kept_promises(self, invitation: Invitation | None) -> list[str]:
-        """The promised roles that are still the inviter's to give."""
+        """Return the promised roles that the inviter can still assign."""
         if invitation is None:
             return []
         inviter = invitation.inviter
@@ -186,7 +186,7 @@ class Invitations:
             self.policy.check_rank(by, granted(self.roles.get(name).permissions), action=ROLES_ASSIGN)
 
     def _new(self, email: str, name: str) -> User | None:
-        """None if there is an account with this address."""
+        """Create an account; None if the address has one."""
         now = self.clock()
         user = User(email=email, name=name, hashed_password=None, created_at=now, updated_at=now, roles=[])
         try:

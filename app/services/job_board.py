@@ -27,7 +27,7 @@ MAX_RETRIED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """`situations` (of SITUATIONS) empty means all; `before` is the id that a page begins under."""
+    """`situations` (of SITUATIONS) empty means all; `before` is the ID below which a page starts."""
 
     situations: tuple[str, ...] = ()
     kind: str | None = None
@@ -59,7 +59,7 @@ class JobBoard:
         return job
 
     def list(self, filters: JobFilter | None = None, *, limit: int = 50) -> list[Job]:
-        """Newest first."""
+        """Return a page of jobs, newest first."""
         filters = filters or JobFilter()
         query = _narrowed(select(Job), filters).order_by(Job.id.desc()).limit(limit)
         if filters.before is not None:
@@ -75,7 +75,7 @@ class JobBoard:
         return {*self.session.scalars(select(Job.worker).where(*held).distinct())}
 
     def retry(self, job_id: int) -> None:
-        """Retry a dead or cancelled job now, with all its tries. Raises JobNotFound, JobNotRetryable."""
+        """Retry a dead or cancelled job now, with all its attempts. Raises JobNotFound, JobNotRetryable."""
         job = self.get(job_id)
         if not self._retry(Job.id == job_id, notified_at=self.clock()):
             raise JobNotRetryable
@@ -83,7 +83,7 @@ class JobBoard:
         self.notify(DueJob(job_id, job.queue))
 
     def retry_all(self, filters: JobFilter, *, at_most: int = MAX_RETRIED) -> int:
-        """Retry the dead and cancelled jobs that match, the oldest first; returns how many. The schedule notifies."""
+        """Retry matching dead and cancelled jobs, oldest first; return their number. The schedule notifies workers."""
         ids = _narrowed(select(Job.id), filters).where(Job.state.in_(ENDED_BADLY)).order_by(Job.id).limit(at_most)
         retried = self._retry(Job.id.in_(ids.scalar_subquery()), notified_at=None)
         if retried:
@@ -119,7 +119,7 @@ class JobBoard:
         return state
 
     def pace(self, job: Job) -> Pace:
-        """From the progress of the current try."""
+        """Compute progress and speed of the current attempt."""
         done, total = job.progress_done, job.progress_total
         percent = min(100, done * 100 // total) if total else None
         if job.state != JobState.RUNNING or not (job.lease_until and job.claimed_at) or done <= job.progress_before:
@@ -154,7 +154,7 @@ class JobBoard:
 
 
 def _tries() -> ColumnElement[int]:
-    """How many tries a job has by its kind."""
+    """Return the number of attempts of a job's kind."""
     others = {kind: task.max_attempts for kind, task in Task.kinds.items() if task.max_attempts != Task.max_attempts}
     return case(others, value=Job.kind, else_=Task.max_attempts)
 

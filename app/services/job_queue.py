@@ -121,7 +121,7 @@ class JobQueue:
     def heartbeat(
         self, claim: Claim, *, done: int | None = None, total: int | None = None, position: dict[str, Any] | None = None
     ) -> None:
-        """Renew the lease and store how far the job is. Raises LeaseLost, JobCancelled.
+        """Renew the lease and store the progress. Raises LeaseLost, JobCancelled.
 
         A try that gets further than those before it gives the job all its tries back.
         """
@@ -140,7 +140,7 @@ class JobQueue:
         self.notify(DueJob(claim.job_id, Task.kinds[claim.kind].queue))
 
     def retry_later(self, claim: Claim, *, outcome: str, traceback: str | None = None) -> None:
-        """Schedule another try, doubling the wait each time, or mark the job dead after its last."""
+        """Schedule another attempt, doubling the wait each time, or mark the job dead after its last."""
         now = self.clock()
         row = self.session.get(Job, claim.job_id)
         if row is not None and claim.attempt >= row.max_attempts:
@@ -170,7 +170,7 @@ class JobQueue:
         self._settle(claim, state=state, finished_at=self.clock(), lease_until=None, **values)
 
     def _settle(self, claim: Claim, **values: Any) -> datetime | None:
-        """Returns when cancellation was requested, if it was. Raises LeaseLost."""
+        """Set the final state; return when cancellation was requested, if it was. Raises LeaseLost."""
         row = self.session.execute(
             update(Job)
             .where(Job.id == claim.job_id, Job.state == JobState.RUNNING, Job.attempts == claim.attempt)
@@ -185,7 +185,7 @@ class JobQueue:
     # ── the schedule ──
 
     def rescue(self, *, queues: Collection[str] = QUEUES, at_most: int = 500) -> int:
-        """Notify these queues again of due jobs that no worker holds; returns how many.
+        """Notify these queues again of due jobs that no worker holds; return their number.
 
         Also ends cancelled jobs, and jobs whose last attempt never finished.
         """
@@ -224,7 +224,7 @@ class JobQueue:
         return len(due)
 
     def has_forgotten(self) -> bool:
-        """Whether `rescue` has something to do: one statement, which reads an index."""
+        """Return whether `rescue` has work, with one statement that reads an index."""
         now = self.clock()
         given_up = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
         some = select(Job.id).where(OPEN, or_(given_up, and_(*self._is_forgotten(now)))).limit(1)
@@ -240,7 +240,7 @@ class JobQueue:
         )
 
     def oldest_due(self) -> timedelta:
-        """For how long the oldest due job has waited; nothing if none is due."""
+        """Return how long the oldest due job has waited; zero if none is due."""
         now = self.clock()
         since = self.session.scalar(
             select(Job.run_after).where(OPEN, self._is_free(now), Job.run_after <= now).order_by(Job.run_after).limit(1)
@@ -248,7 +248,7 @@ class JobQueue:
         return now - since if since else timedelta()
 
     def count_overdue(self, *, by: timedelta) -> int:
-        """The number of jobs that are overdue by more than `by`."""
+        """Return the number of jobs overdue by more than `by`."""
         limit = self.clock() - by
         return (
             self.session.scalar(

@@ -21,7 +21,7 @@ WRITE_AFTER_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A use of the session `session_id` by its owner, or of an API key; unused ids are 0."""
+    """A use of the session `session_id` by its owner, or of an API key; unused IDs are 0."""
 
     at: datetime
     session_id: int = 0

@@ -18,7 +18,7 @@ from app.services.dialects import rowcount
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """The thing a link undoes: a row that was added `at`, and may no longer exist."""
+    """An addition that a link undoes: a row added `at`, which may no longer exist."""
 
     kind: Target
     id: int
@@ -33,7 +33,7 @@ class Undoable:
 
 
 def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:
-    """For the details of the event that says that it was added."""
+    """Return the addition as details of its audit event."""
     return {"added_id": added.id, "added_at": added.created_at.isoformat()}
 
 
@@ -85,7 +85,7 @@ class OneTimeLinks:
         return link, token
 
     def supersede(self, link: OneTimeLink) -> None:
-        """This link was sent: end the older ones of its user and purpose, unless each belongs to an act of its own."""
+        """Record that this link was sent, and end older ones of its user and purpose that it replaces."""
         if link.purpose not in UNDOING:
             self._end(
                 OneTimeLink.user_id == link.user_id, OneTimeLink.purpose == link.purpose, OneTimeLink.id < link.id
@@ -107,7 +107,7 @@ class OneTimeLinks:
         raise InvalidLink
 
     def get_live(self, token: str, purpose: Purpose) -> OneTimeLink:
-        """The valid link of a token, without spending it. Raises InvalidLink."""
+        """Return the valid link of a token, without spending it. Raises InvalidLink."""
         link = self.session.scalar(
             select(OneTimeLink).where(
                 OneTimeLink.token_hash == token_hash(token),
@@ -142,7 +142,7 @@ class OneTimeLinks:
         self._end(OneTimeLink.user_id == user_id, OneTimeLink.purpose.in_(purposes))
 
     def end_later_undos(self, link: OneTimeLink) -> None:
-        """Undoing a change undoes the later ones too; the links of earlier changes stay."""
+        """End the links of later changes; links of earlier changes stay valid."""
         self._end(
             OneTimeLink.user_id == link.user_id,
             OneTimeLink.purpose == Purpose.UNDO_EMAIL_CHANGE,

@@ -108,7 +108,7 @@ class OwnData:
             yield row if row["actor_id"] in {None, user_id} else row | HIDDEN_FIELDS
 
     def _walk(self, rows: Executable) -> Iterator[Any]:
-        """A few rows in memory at a time, however many there are."""
+        """Yield rows, a few in memory at a time."""
         yield from self.session.execute(rows.execution_options(yield_per=ROWS_AT_ONCE))
 
     @staticmethod

@@ -27,7 +27,7 @@ class NewPassword:
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """`score` is 0 to 4 (zxcvbn's scale); `advice` is a sentence, empty when the score is enough."""
+    """`score` is 0 to 4 (zxcvbn's scale); `advice` is a sentence, empty if the score is enough."""
 
     score: int
     advice: str
@@ -82,13 +82,13 @@ class PasswordPolicy:
 
 
 def context_words(texts: Iterable[str]) -> list[str]:
-    """The words of names, addresses and hosts, each of three letters or more, in lower case."""
+    """Return the words of names, addresses and hosts with three letters or more, in lower case."""
     words = {part for text in texts for part in [text.casefold(), *re.split(r"[\W_]+", text.casefold())]}
     return sorted(word for word in words if len(word) >= 3)
 
 
 def without(password: str, words: Iterable[str]) -> str:
-    """Each known word shortened to one letter: 'gatehouse-gatehouse' becomes two letters and a dash.
+    """Shorten each known word to one letter: 'gatehouse-gatehouse' becomes two letters and a dash.
 
     The estimate counts a known word as a cheap guess, but many of them in a row still add up.
     """

@@ -42,7 +42,7 @@ class PasswordReset:
         self.job_queue.enqueue(SendPasswordReset(user_id=user_id))
 
     def get_owner(self, token: str) -> User:
-        """The user whose password the link resets. Raises InvalidLink."""
+        """Return the user whose password the link resets. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.RESET_PASSWORD)
         return self._owner(link.user_id, link.address)
 

@@ -36,13 +36,13 @@ def permission(name: str, sentence: str, *, owners: bool = False) -> str:
 
 
 def granted(held: Iterable[str]) -> frozenset[str]:
-    """The permissions of a role's stored list: `*` means all, and names that are no longer declared mean nothing."""
+    """Return the permissions of a role's stored list: `*` means all, undeclared names are ignored."""
     held = frozenset(held)
     return frozenset(PERMISSIONS) if EVERYTHING in held else held & PERMISSIONS.keys()
 
 
 def permissions_of(roles: Iterable[Role]) -> frozenset[str]:
-    """All permissions of these roles."""
+    """Return all permissions of these roles."""
     return frozenset().union(*(granted(role.permissions) for role in roles))
 
 
@@ -56,7 +56,7 @@ def by_group(names: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def sentence_of(name: str) -> str:
-    """The sentence of a permission or scope."""
+    """Return the sentence of a permission or scope."""
     return ACCOUNT_SCOPES.get(name) or PERMISSIONS[name]
 
 

@@ -38,7 +38,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether it is allowed, the rule that decided, and the reason as a sentence."""
+    """A decision: allowed or not, the rule that decided, and the reason as a sentence."""
 
     allowed: bool
     rule: Rule
@@ -88,7 +88,7 @@ class Policy:
     clock: Callable[[], datetime]
 
     def may(self, who: Holder, action: str, resource: Resource | None = None) -> Decision:
-        """`action` is a permission. Raises ValueError for one that is not declared."""
+        """Return whether `who` has the permission `action`. Raises ValueError for an undeclared one."""
         if action not in PERMISSIONS:
             raise ValueError(f"the permission {action} is not declared")
         if resource is not None and _is_owner(who, action, resource):
@@ -134,7 +134,7 @@ class Policy:
 
     @staticmethod
     def check_rank(who: Actor, held: frozenset[str], *, action: str) -> None:
-        """Refuse granting or changing more than the actor has. `action` is the permission that is used. Raises
+        """Refuse to assign or change more than the actor has. `action` is the permission that is used. Raises
         NotAllowed.
         """
         if not isinstance(who, Operator) and held - who.permissions:
@@ -179,7 +179,7 @@ class Policy:
         raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who.is_key else None)
 
     def is_confirmed(self, who: Principal) -> bool:
-        """Whether `who` has just proved who they are. An API key and an impersonator never have."""
+        """Return whether `who` has recently confirmed their identity. An API key and an impersonator never have."""
         if who.is_key or who.impersonator_id is not None:
             return False
         return self.clock() - who.confirmed_at < self.lifetimes.confirmation
@@ -230,7 +230,7 @@ class Policy:
         return self.session.scalars(select(Grant).where(*_this(resource)).order_by(Grant.id)).all()
 
     def list_grants_of(self, user_id: int, *, limit: int = 50) -> Sequence[Grant]:
-        """The newest first."""
+        """Return the user's grants, newest first."""
         of_user = select(Grant).where(Grant.user_id == user_id)
         return self.session.scalars(of_user.order_by(Grant.id.desc()).limit(limit)).all()
 
@@ -239,7 +239,7 @@ class Policy:
         self.session.execute(delete(Grant).where(*_this(resource)))
 
     def get_resource(self, spelling: str) -> Resource:
-        """The resource of a type and an id, `users:42`. Raises NotFound."""
+        """Return the resource of a type and an ID, like `users:42`. Raises NotFound."""
         kind, _, number = spelling.partition(":")
         types = [mapper.class_ for mapper in Base.registry.mappers if hasattr(mapper.class_, "owner_id")]
         models = {model.__tablename__: model for model in types}
@@ -252,7 +252,7 @@ class Policy:
         return resource
 
     def _is_granted(self, user_id: int, action: str, resource: Resource) -> bool:
-        """Whatever is granted on a user lets one see that user."""
+        """Return whether there is a grant. A grant on a user includes viewing the user."""
         mine = select(Grant.id).where(*_this(resource), Grant.user_id == user_id)
         is_reading = action == USERS_READ and isinstance(resource, User)
         return self.session.scalar((mine if is_reading else mine.where(_of(action))).limit(1)) is not None
@@ -268,14 +268,14 @@ class Policy:
 
 
 def granted_ids(who: Holder, action: str, kind: type[Base]) -> Select[int]:
-    """The ids of the rows of `kind` on which `action` was granted to `who`, for the lists of a feature."""
+    """Return the IDs of rows of `kind` on which `who` has a grant for `action`, for a feature's lists."""
     of_kind = (Grant.user_id == who.user_id, Grant.resource_type == kind.__tablename__)
     query = select(Grant.resource_id).where(*of_kind, _of(action))
     return query if who.uses_grants else query.where(false())
 
 
 def _is_owner(who: Holder, action: str, resource: Resource) -> bool:
-    """Whether it is allowed because it is their own. An API key requires the scope for that."""
+    """Return whether ownership allows it. An API key needs the scope."""
     if resource.owner_id != who.user_id or action not in OF_OWNERS:
         return False
     return not who.is_key or account_scope(action) in who.permissions

@@ -102,7 +102,7 @@ class Profile:
         self.job_queue.enqueue(SendEmailChangeRequested(change_id=change.id))
 
     def get_change(self, token: str, purpose: Purpose) -> EmailChange:
-        """The change that a live link confirms or undoes. Raises InvalidLink."""
+        """Return the change that a valid link confirms or undoes. Raises InvalidLink."""
         return self._change_of(self.links.get_live(token, purpose))
 
     def confirm_email_change(self, token: str) -> None:

@@ -44,7 +44,7 @@ class RefreshTokens:
     clock: Callable[[], datetime]
 
     def start(self, session_id: int) -> str:
-        """The first refresh token of a sign-in."""
+        """Create the first refresh token of a session."""
         token = PREFIX + new_token()
         row = select(Session.expires_at).where(Session.id == session_id)
         ends = self.session.execute(row).scalar_one()
@@ -52,7 +52,7 @@ class RefreshTokens:
         return token
 
     def refresh(self, token: str) -> Refreshed:
-        """Spend the token and return its successor, a keyed hash of it and so the same if used twice.
+        """Spend the token and return its successor, a keyed hash of it and so the same for repeated use.
 
         Raises BadRefreshToken; TokenReused, which has ended the whole sign-in.
         """

@@ -66,14 +66,14 @@ class Registration:
         self.job_queue.enqueue(ResendConfirmation(user_id=user_id))
 
     def proof(self, *, email: str, hashed: str | None) -> str:
-        """A proof for the browser that chose this password, so that it need not be typed again."""
+        """Return a proof for the browser that chose this password, so that it need not be entered again."""
         return keyed_hash(self.secret_keys[0], "registered here", email, hashed or "")
 
     def is_proof(self, proof: str | None, user: User) -> bool:
         return proof is not None and is_same(proof, self.proof(email=user.email, hashed=user.hashed_password))
 
     def get_candidate(self, token: str) -> tuple[OneTimeLink, User]:
-        """The valid link and the user that it would confirm. Raises InvalidLink."""
+        """Return the valid link and the user it confirms. Raises InvalidLink."""
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
         return link, self.session.scalars(select(User).where(User.id == link.user_id)).one()
 

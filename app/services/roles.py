@@ -49,7 +49,7 @@ class RoleSpec:
 
 @dataclass(frozen=True, slots=True)
 class RoleChange:
-    """How a role would change, as lines for people; `role` is None for a new one."""
+    """A change of a role as lines of text; `role` is None for a new one."""
 
     role: Role | None
     wanted: RoleSpec
@@ -79,7 +79,7 @@ class Roles:
         return role
 
     def get_by_id(self, role_id: int, *, lock: bool = False) -> Role:
-        """With `lock`, the row is locked until the transaction ends. Raises RoleNotFound."""
+        """Return a role; with `lock` the row is locked until the transaction ends. Raises RoleNotFound."""
         role = self.session.get(Role, role_id, with_for_update=lock or None)
         if role is None:
             raise RoleNotFound
@@ -89,12 +89,12 @@ class Roles:
         return list(self.session.scalars(select(Role).options(WHOLE).order_by(Role.name)))
 
     def list_after(self, role_id: int, *, limit: int) -> list[Role]:
-        """In the order of their ids, those above `role_id`."""
+        """Return roles with an ID above `role_id`, in order."""
         after = select(Role).options(WHOLE).where(Role.id > role_id)
         return list(self.session.scalars(after.order_by(Role.id).limit(limit)))
 
     def list_with_holders(self) -> list[tuple[Role, int]]:
-        """Each role with the number of its holders, counted up to MAX_COUNTED + 1."""
+        """Return each role with the number of its users, counted up to MAX_COUNTED + 1."""
         holders = select(user_roles.c.user_id).where(user_roles.c.role_id == Role.id).limit(MAX_COUNTED + 1)
         count = select(func.count()).select_from(holders.correlate(Role).subquery()).scalar_subquery()
         counted = select(Role, count).options(WHOLE).order_by(Role.name)
@@ -121,7 +121,7 @@ class Roles:
         return role
 
     def change(self, role: Role, spec: RoleSpec, *, by: Actor) -> None:
-        """`role` was read with a lock. Raises InvalidRole, RoleTaken, RoleFixed, NotAllowed."""
+        """Change a locked role. Raises InvalidRole, RoleTaken, RoleFixed, NotAllowed."""
         if role.keeps_its_name() and spec.name != role.name:
             raise RoleFixed(f"The role {role.name} keeps its name: the application uses it.")
         spec, before = _checked(spec), spec_of(role)
@@ -148,7 +148,7 @@ class Roles:
         self.audit.record("role.deleted", subject_id=None, role=role.name)
 
     def compare(self, specs: Sequence[RoleSpec]) -> list[RoleChange]:
-        """The changes that lead to these roles; others are left alone. Raises InvalidRole, RoleFixed."""
+        """Return the changes that lead to these roles; others stay. Raises InvalidRole, RoleFixed."""
         there = {role.name: role for role in self.list_all()}
         changes = []
         for spec in specs:
@@ -281,7 +281,7 @@ def _fill(role: Role, spec: RoleSpec) -> None:
 
 
 def _checked(spec: RoleSpec) -> RoleSpec:
-    """With a clean description. Raises InvalidRole, RoleFixed."""
+    """Return the role with a clean description. Raises InvalidRole, RoleFixed."""
     if not re.fullmatch(ROLE_NAME, spec.name):
         raise InvalidRole(
             "name",

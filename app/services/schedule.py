@@ -41,7 +41,7 @@ class Entry:
     can_pause: bool = True
 
     def begin(self, at: datetime, zone: tzinfo) -> datetime:
-        """The beginning of the period that `at` falls in, counted from the epoch."""
+        """Return the start of the period that contains `at`, counted from the epoch."""
         return EPOCH + (at - EPOCH) // self.every * self.every
 
     def next_begin(self, at: datetime, zone: tzinfo) -> datetime:
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class WeeklyEntry(Entry):
-    """One whose periods begin on Mondays at 6 in the morning, in the site's zone."""
+    """An entry whose periods start on Mondays at 6:00 in the site's time zone."""
 
     every: timedelta = timedelta(days=7)
 
@@ -85,13 +85,13 @@ SCHEDULE = (
 
 
 def next_start(at: datetime, zone: tzinfo) -> datetime:
-    """When the next period of any entry begins."""
+    """Return when the next period of any entry starts."""
     return min(entry.next_begin(at, zone) for entry in SCHEDULE)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An entry as it stands: its last job, of the schedule or started by hand, and when it runs next."""
+    """The state of an entry: its last job, scheduled or started by hand, and its next run."""
 
     entry: Entry
     last: Job | None

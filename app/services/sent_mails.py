@@ -18,7 +18,7 @@ from app.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class MailFilter:
-    """`before` is the id that a page begins under; `recipient` is a canonical address."""
+    """`before` is the ID below which a page starts; `recipient` is a canonical address."""
 
     status: str | None = None
     recipient: str | None = None
@@ -36,7 +36,7 @@ class SentMails:
         return self.session.scalar(select(func.count()).where(SentMail.status == MailStatus.DELAYED)) or 0
 
     def list(self, filters: MailFilter, *, limit: int = 50) -> Sequence[SentMail]:
-        """Newest first."""
+        """Return a page of emails, newest first."""
         query = select(SentMail).order_by(SentMail.id.desc()).limit(limit)
         if filters.status is not None:
             query = query.where(SentMail.status == filters.status)

@@ -44,7 +44,7 @@ class Sessions:
         is_confirmed: bool = True,
         factor_added_at: datetime | None = None,
     ) -> tuple[int, str]:
-        """Begin a session; returns its id and its token, which is not stored.
+        """Create a session; return its ID and its token, which is not stored.
 
         One that is not `is_confirmed`, because a second factor was skipped, has to be confirmed before anything
         sensitive. `factor_added_at` is when the factor that was shown was added. Beyond `sessions_per_user` active
@@ -90,7 +90,7 @@ class Sessions:
         self.session.execute(over.values(ended_at=self.clock(), end_reason="expired"))
 
     def confirm(self, principal: Principal, *, factor_added_at: datetime | None = None) -> str:
-        """Note that its owner has just proved who they are, with the factor added then if it was one.
+        """Record that the owner has confirmed their identity, with the factor added at that time if it was one.
 
         Replaces the token. Raises SessionNotFound.
         """
@@ -100,7 +100,7 @@ class Sessions:
         return token
 
     def replace_token(self, principal: Principal, **values: datetime) -> str:
-        """Replace the token of a session, and change these columns with it. Raises SessionNotFound."""
+        """Replace the token of a session together with these columns. Raises SessionNotFound."""
         token = new_token()
         row = update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None))
         changes = {"token_hash": token_hash(token), "previous_token_hash": None, **values}
@@ -109,7 +109,7 @@ class Sessions:
         return token
 
     def renew_token(self, session_id: int, token: str) -> str | None:
-        """Replace `token`, which works for 30 seconds more; None if another request has replaced it already."""
+        """Replace `token`, which works for 30 more seconds; return None if another request has replaced it."""
         renewed, previous = new_token(), token_hash(token)
         row = update(Session).where(Session.id == session_id, Session.token_hash == previous)
         until = self.clock() + timedelta(seconds=PREVIOUS_TOKEN_SECONDS)
@@ -117,7 +117,7 @@ class Sessions:
         return renewed if rowcount(self.session, row.values(changes)) else None
 
     def list_live(self, user_id: int) -> list[Session]:
-        """Active sessions of one user, newest first; never more than `sessions_per_user`."""
+        """Return active sessions of a user, newest first; at most `sessions_per_user`."""
         now = self.clock()
         query = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
         return [row for row in self.session.scalars(query.order_by(Session.id.desc())) if row.is_live(now)]
@@ -169,7 +169,7 @@ class Sessions:
         self.session.execute(delete(Device).where(Device.user_id == user_id))
 
     def remember_device(self, user_id: int, token: str) -> None:
-        """Note that this browser was used for this account now, when its cookie is set."""
+        """Record that this browser is used for this account, when its cookie is set."""
         now = self.clock()
         row = upsert(self.session, Device).values(
             user_id=user_id, token_hash=token_hash(token), created_at=now, last_seen_at=now
@@ -249,14 +249,14 @@ _BY_API_KEY = Lookup(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The principal of a credential, and when it was last seen; `idle_seconds` after that a session ends."""
+    """The principal of a credential and its last use; the session expires `idle_seconds` after that."""
 
     principal: Principal
     seen_at: datetime | None
     idle_seconds: float = math.inf
 
     def is_noted(self, at: datetime, *, after: float) -> bool:
-        """Whether it was noted so many seconds ago or less; a quarter of `idle_seconds`, if that is less."""
+        """Return whether its use was recorded at most so many seconds ago, or a quarter of `idle_seconds` if less."""
         return self.seen_at is not None and (at - self.seen_at).total_seconds() <= min(after, self.idle_seconds / 4)
 
 
@@ -279,7 +279,7 @@ def find_by_cookie(source: Source, token: str, *, at: datetime) -> Found | Expir
 
 
 def find_by_access_token(source: Source, access: Access, *, at: datetime, acts: bool = False) -> Found | Expired | None:
-    """The principal of a verified access token; None if its session was ended. `acts`: impersonation counts too."""
+    """Return the principal of a verified access token; None if its session ended. `acts`: impersonation counts too."""
     rows = _BY_ACCESS_TOKEN.all(source, session_id=access.session_id, user_id=access.user_id)
     credential = _found(source, rows, at, via="access_token")
     if acts and isinstance(credential, Found) and rows[0].impersonated_id is not None:
@@ -377,6 +377,6 @@ def _lacks_factor(source: Source, rows: Sequence[Any]) -> bool:
 
 
 def _held(rows: Sequence[Any]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The roles, and their permissions."""
+    """Return the roles and their permissions."""
     held = [row for row in rows if row.role is not None]
     return tuple(sorted(row.role for row in held)), frozenset().union(*(granted(row.permissions) for row in held))

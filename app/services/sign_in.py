@@ -122,7 +122,7 @@ class SignIn:
         return InvalidCredentials() if failures_of == "session" else WrongPassword()
 
     def accept(self, attempt: Attempt) -> None:
-        """The password was right: refund the try."""
+        """Refund the attempt after a correct password."""
         self.throttles.refund(attempt.throttle_id)
 
     def begin_session(self, proved: Authentication, *, visit: Visit, in_browser: bool = True) -> SignedIn:
@@ -155,7 +155,7 @@ class SignIn:
         return self._open(proved, visit=visit, in_browser=in_browser, is_confirmed=not has_skipped_factor)
 
     def _is_outdated(self, proved: Authentication, hashed: str | None) -> bool:
-        """Whether the password has changed since it, or what stood in for it, was proved."""
+        """Return whether the password has changed since it, or its substitute, was verified."""
         if proved.attempt is not None:
             return hashed != proved.attempt.hashed
         return proved.first_factor is not None and not is_same(proved.first_factor, self._proof(proved.user_id, hashed))

@@ -19,7 +19,7 @@ THE_ONE = 1
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`registration` None: as the setting REGISTRATION says. `version` 0: nothing was ever changed."""
+    """Site settings. `registration` None means the setting REGISTRATION; `version` 0 means never changed."""
 
     version: int = 0
     registration: str | None = None

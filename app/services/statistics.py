@@ -58,7 +58,7 @@ class Statistics:
     # ── counting ──
 
     def days_to_count(self) -> list[date]:
-        """Today, and the days before it since the last count, or since the first event; a year at most."""
+        """Return today, and the days before it since the last count or the first event; at most a year."""
         today = self._today()
         last = self.session.scalar(select(func.max(Statistic.period)).where(Statistic.name == "sign_ins"))
         first = date.fromisoformat(last) if last else self._first_day()
@@ -93,7 +93,7 @@ class Statistics:
     # ── reading ──
 
     def report(self, by: Unit) -> list[ReportRow]:
-        """The latest days, weeks or months, oldest first; the last one is not over."""
+        """Return the latest days, weeks or months, oldest first; the last one is incomplete."""
         begins = self._begins(by)
         read = select(Statistic.name, Statistic.period, Statistic.value).where(
             Statistic.name.in_([*EVENTS, f"active_{by}"]), Statistic.period >= begins[0].isoformat()
@@ -111,7 +111,7 @@ class Statistics:
         return [ReportRow(begin, **sums[begin], active=active.get(begin)) for begin in begins]
 
     def hours(self) -> list[HourRow]:
-        """Jobs that ended in each of the last hours, oldest first; the last one is not over."""
+        """Return jobs that ended in each of the last hours, oldest first; the last hour is incomplete."""
         hour = self.clock().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         begins = [hour - timedelta(hours=number) for number in reversed(range(HOURS))]
         read = select(Statistic.name, Statistic.period, Statistic.value).where(
@@ -129,7 +129,7 @@ class Statistics:
         self._keep({BACKUP: int(self.clock().timestamp())}, "last")
 
     def last_backup(self) -> datetime | None:
-        """When `flask backup` last succeeded."""
+        """Return the time of the last successful `flask backup`."""
         statistic = self.session.get(Statistic, (BACKUP, "last"))
         return datetime.fromtimestamp(statistic.value, UTC) if statistic else None
 
@@ -176,7 +176,7 @@ class Statistics:
 
 
 def begin_of(by: Unit, day: date) -> date:
-    """The first day of the day, week or month that `day` is in."""
+    """Return the first day of the day, week or month that contains `day`."""
     if by == "week":
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if by == "month" else day

@@ -44,7 +44,7 @@ class Throttles:
         return throttle
 
     def refund(self, throttle_id: int) -> None:
-        """Refund one try, because the password was right. The failures of others stay."""
+        """Refund one attempt after a correct password. The failures of others stay."""
         now = self.clock()
         self.session.execute(
             update(Throttle)

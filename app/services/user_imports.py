@@ -90,7 +90,7 @@ class UserImports:
         return user_import
 
     def list_own(self, *, by: Principal, limit: int = 20) -> Sequence[UserImport]:
-        """Newest first."""
+        """Return the user's imports, newest first."""
         own = select(UserImport).where(UserImport.owner_id == by.user_id)
         return self.session.scalars(own.order_by(UserImport.id.desc()).limit(limit)).all()
 
@@ -131,7 +131,7 @@ class UserImports:
         self.job_board.cancel(user_import.job_id or 0)
 
     def resume(self, import_id: int, *, by: Actor) -> None:
-        """Go on after a cancellation or failure. Raises JobNotRetryable."""
+        """Resume after a cancellation or failure. Raises JobNotRetryable."""
         self.policy.check(by, USERS_IMPORT)
         self.job_board.retry(self.get(import_id, by=by).job_id or 0)
 
@@ -143,7 +143,7 @@ class UserImports:
     def list_rows(
         self, import_id: int, *, after: int = 0, outcome: str | None = None, limit: int = 1000
     ) -> Sequence[UserImportRow]:
-        """In the order of the file, those with a number above `after`."""
+        """Return rows with a number above `after`, in order."""
         rows = select(UserImportRow).where(UserImportRow.import_id == import_id, UserImportRow.number > after)
         if outcome is not None:
             rows = rows.where(UserImportRow.outcome == outcome)

@@ -132,7 +132,7 @@ class UserSearch:
         return users, Position(getattr(last, filters.order), last.id) if last else None
 
     def walk(self, filters: UserFilter) -> Iterator[ListedUser]:
-        """All of them, read CHUNK at a time."""
+        """Yield all matches, read CHUNK at a time."""
         following: Position | None = filters.after
         while True:
             users, following = self.page(replace(filters, after=following, limit=CHUNK))
@@ -142,7 +142,7 @@ class UserSearch:
                 return
 
     def _cheapest(self, conditions: Sequence[_Condition]) -> list[ColumnElement[bool] | TextClause]:
-        """Each condition in the form that suits the number of users it matches, counted up to a bound."""
+        """Return each condition in the form that suits the number of matching users, counted up to a bound."""
         chosen = [condition.holds for condition in conditions if condition.ids is None]
         counted = [(condition.ids, condition.holds) for condition in conditions if condition.ids is not None]
         if counted:
@@ -155,7 +155,7 @@ class UserSearch:
 
 
 def _literal(count: int) -> BindParameter[int]:
-    """A limit in the statement itself: it tells PostgreSQL how few rows to plan for, which a parameter would hide."""
+    """Return a literal limit: it tells PostgreSQL how few rows to plan for, which a parameter would hide."""
     return bindparam(None, count, Integer, literal_execute=True)
 
 
@@ -165,7 +165,7 @@ def _listed(row: AnyRow) -> ListedUser:
 
 
 def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], sort: _Sort | None = None) -> AnySelect:
-    """The few rows of `some`, in order, each with the names of its roles."""
+    """Return the rows of `some`, in order, with their role names."""
     subquery = some.subquery("found")
     names = (
         select(func.aggregate_strings(_ROLES.name, _BETWEEN_NAMES))
@@ -209,7 +209,7 @@ class _Sort(NamedTuple):
 
 
 def _page_of(conditions: Sequence[ColumnElement[bool] | TextClause], sort: _Sort) -> AnySelect:
-    """Up to `most` users, with `after_value` and `after_id` where the page is not the first."""
+    """Return up to `most` users, after `after_value` and `after_id` if given."""
     parts = [
         part.order_by(*sort.by(_USERS[sort.order], _USERS.id)).limit(_MOST)
         for part in _parts(select(*_SHOWN).where(*conditions), sort)
@@ -220,7 +220,7 @@ def _page_of(conditions: Sequence[ColumnElement[bool] | TextClause], sort: _Sort
 
 @lru_cache
 def _usual_page(sort: _Sort) -> Lookup:
-    """Without a filter."""
+    """Return a page without filters."""
     return Lookup(_page_of([_THERE], sort))
 
 
@@ -292,7 +292,7 @@ def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[
 
 
 def _beyond(column: ColumnElement[Any], *, descending: bool) -> ColumnElement[bool]:
-    """As two conditions, for which both databases use the index; SQLite does not for a comparison of tuples."""
+    """Return two conditions, for which both databases use the index; SQLite does not for tuple comparison."""
     value = bindparam("after_value", type_=column.type)
     if descending:
         return and_(column <= value, or_(column < value, _USERS.id < _AFTER_ID))

@@ -70,7 +70,7 @@ class Users:
         return user
 
     def find(self, who: str | int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
-        """By canonical address or by id; as `get`. Raises UserNotFound."""
+        """Return the user with a canonical address or an ID, as `get` does. Raises UserNotFound."""
         if isinstance(who, str):
             return self.get_by_email(who, lock=lock, deleted=deleted, closed=closed)
         try:
@@ -79,7 +79,7 @@ class Users:
             raise UserNotFound(f"No user has the ID {who}, or it is deleted.") from None
 
     def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
-        """`email` is canonical. As `get`. Raises UserNotFound."""
+        """Return the user with a canonical address, as `get` does. Raises UserNotFound."""
         query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None:
@@ -178,7 +178,7 @@ class Users:
         return self.sessions.revoke_all(user.id, reason="ended_by_administrator")
 
     def send_reset(self, user: User, *, by: Actor) -> None:
-        """Mail a link to set a new password. Raises NotActive."""
+        """Email a link to set a new password. Raises NotActive."""
         self.policy.check(by, USERS_SUPPORT, user)
         if not user.is_active:
             raise NotActive
@@ -186,7 +186,7 @@ class Users:
         self.job_queue.enqueue(SendPasswordReset(user_id=user.id))
 
     def resend_verification(self, user: User, *, by: Actor) -> None:
-        """Mail another link to confirm the address. Raises NotActive, AlreadyConfirmed."""
+        """Email another confirmation link. Raises NotActive, AlreadyConfirmed."""
         self.policy.check(by, USERS_SUPPORT, user)
         if not user.is_active:
             raise NotActive
@@ -236,7 +236,7 @@ class Users:
         return True
 
     def delete(self, user: User, *, reason: str | None = None, by: Actor) -> None:
-        """Shut `user` out and hide them; `restore` undoes that, until they are erased. They are mailed the reason.
+        """Revoke all access and hide `user` until restored or erased. They get the reason by email.
 
         Raises LastAdministrator.
         """
@@ -266,12 +266,12 @@ class Users:
         return True
 
     def erased_at(self, user: User) -> datetime | None:
-        """When a deleted account is erased."""
+        """Return when a deleted account will be erased."""
         lives = self.lifetimes.own_deletion if user.deleted_by_owner else self.lifetimes.deleted_account
         return user.deleted_at + lives if user.deleted_at else None
 
     def deletion_reason(self, user_id: int) -> str | None:
-        """Why an administrator deleted the account last, if they said so."""
+        """Return the reason of the last deletion by an administrator, if any."""
         event = self.audit.find_last("user.deleted", subject_id=user_id)
         return event.detail.values.get("reason") if event and event.detail else None
 

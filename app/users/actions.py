@@ -280,7 +280,7 @@ class _Preview(Exception):
 @requires(USERS_READ)
 @confirmed
 def bulk() -> ResponseReturnValue:
-    """First a preview: done and rolled back. With `go`, done."""
+    """Preview a bulk action by rolling it back; with `go`, commit it."""
     who = identity.signed_in()
     form = BulkForm()
     form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
@@ -323,7 +323,7 @@ def _preview(form: BulkForm, outcomes: list[BulkResult], *, wants_reason: bool) 
 
 
 def role_fields(roles: dict[str, str], *, shown_before: bool) -> dict[str, Any]:
-    """For a page with a form: the roles to choose from, or where to confirm first. Giving a role asks for that."""
+    """Return the roles to choose from, or the URL to confirm first, because assigning roles requires that."""
     if not roles:
         return {"groups": {}, "confirm_url": None}
     if shown_before or is_fresh(identity.signed_in()):
@@ -332,7 +332,7 @@ def role_fields(roles: dict[str, str], *, shown_before: bool) -> dict[str, Any]:
 
 
 def grantable(who: Principal) -> dict[str, str]:
-    """The roles that `who` can give, with their descriptions."""
+    """Return the roles that `who` can assign, with their descriptions."""
     if not who.has(ROLES_ASSIGN):
         return {}
     services = reading()

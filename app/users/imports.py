@@ -118,7 +118,7 @@ def import_report(import_id: int) -> Response:
 @bp.get("/export.csv")
 @requires(USERS_EXPORT)
 def export() -> Response:
-    """The users that the list's filters leave, in the shape that an import takes."""
+    """Export the filtered users in the format of an import."""
     filters = asked_filters()
     with unit_of_work() as work:
         work.audit.record("user.list_exported", subject_id=None)

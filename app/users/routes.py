@@ -116,7 +116,7 @@ def _asked() -> dict[str, str]:
 
 
 def asked_filters() -> UserFilter:
-    """The users that the list shows, without its pages."""
+    """Return the filters of the list, without paging."""
     return _wanted(_asked())
 
 
@@ -149,7 +149,7 @@ def _url(query: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
 
 
 def shown(user: User) -> SimpleNamespace:
-    """A user as these pages show it."""
+    """Return a user's values for these pages."""
     return SimpleNamespace(
         id=user.id,
         name=user.name,
@@ -169,7 +169,7 @@ def shown(user: User) -> SimpleNamespace:
 
 
 def _allowed(who: Principal, services: Work, user: User) -> SimpleNamespace:
-    """Which acts to offer; the services decide again."""
+    """Return which actions to offer; the services decide again."""
     permissions = {
         "edit": USERS_EDIT,
         "deactivate": USERS_DEACTIVATE,

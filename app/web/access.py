@@ -24,7 +24,7 @@ def public(view: View) -> View:
 
 
 def requires(permission: str, *, on: str | None = None) -> Callable[[View], View]:
-    """Only those who hold `permission`; `on` a type (`users`), also on one that it was granted on, by the address's id.
+    """Require `permission`; with `on`, a type like `users`, a grant on the resource in the URL is enough.
 
     Raises ValueError at once for one that is not declared.
     """
@@ -40,7 +40,7 @@ def confirmed(view: View) -> View:
 
 
 def open_to_keys(*scopes: str) -> Callable[[View], View]:
-    """Also with an API key that has one of these scopes, and then without a confirmation.
+    """Accept API keys with one of these scopes, without a confirmation.
 
     Without any scope here, the view decides itself. Every other view without a permission is closed to API keys.
     """
@@ -58,7 +58,7 @@ def by_oneself(view: View) -> View:
 
 
 def open_in_maintenance(view: View) -> View:
-    """Also while maintenance is on: for signing in, for what other sites and programs rely on, and for checks."""
+    """Keep a view open in maintenance: sign-in, endpoints for other sites and programs, and checks."""
     return mark_view(is_open_in_maintenance=True)(view)
 
 
@@ -91,7 +91,7 @@ def _check(who: Principal) -> ResponseReturnValue | None:
 
 
 def _is_granted(who: Principal, permission: str) -> bool:
-    """Whether it was granted on the resource that the view is about."""
+    """Return whether the user has a grant on the view's resource."""
     kind = view_property("resource_type")
     if kind is None or not who.uses_grants:
         return False
@@ -156,7 +156,7 @@ def _ask_to_set_up() -> ResponseReturnValue:
 
 
 def record_refusal(permission: str) -> None:
-    """One event for each person, permission and hour, with a count: requests can be repeated without end."""
+    """Record one event with a count for each user, permission and hour: requests can be repeated endlessly."""
     who = principal()
     if who is None:
         return

@@ -28,7 +28,7 @@ def ask(
 
 
 def attempt(act: Callable[[Work], object], *, message: str, to: str, **values: Any) -> ResponseReturnValue:
-    """Do it in one unit of work and say so at the endpoint `to`; or say there why it cannot be done as things are.
+    """Act in one unit of work and redirect to `to` with a message, or with the reason of the refusal.
 
     Any other refusal (not allowed, not found) is raised.
     """

@@ -100,7 +100,7 @@ class _Fold(NodeTransformer):
 
 
 def _put(node: Any, values: dict[str, Any]) -> Any:
-    """A copy with values in place of variables."""
+    """Return a copy with values in place of variables."""
     if isinstance(node, list):
         return [_put(child, values) for child in node]
     if not isinstance(node, nodes.Node):
@@ -114,7 +114,7 @@ def _put(node: Any, values: dict[str, Any]) -> Any:
 
 
 def _rounds(node: Any) -> list[dict[str, Any]] | None:
-    """The variables of each round, if the loop is over a list of tuples of constants and does nothing special."""
+    """Return the variables of each iteration if the loop is over a list of constant tuples and does nothing special."""
     is_plain = not (node.else_ or node.test or node.recursive) and isinstance(node.target, nodes.Tuple)
     if not is_plain or any(name.name == "loop" for child in node.body for name in child.find_all(nodes.Name)):
         return None

@@ -123,6 +123,6 @@ def describe(event: AuditEvent, *, for_user_id: int | None = None) -> DescribedE
 
 
 def sentence(kind: str, values: dict[str, Any]) -> str:
-    """Only our own sentence is the format string; user input is only ever a value."""
+    """Return the description of an event. Only our own sentence is the format string; user input is only a value."""
     text = SENTENCES.get(kind, kind).format_map(_Gone(values))
     return f"{text} Reason: {values['reason']}" if kind == "user.deleted" and values.get("reason") else text

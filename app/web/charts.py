@@ -38,7 +38,7 @@ class Chart:
 
 
 def chart(name: str, labels: Sequence[str], values: Sequence[int | None], *, bad: Sequence[int] | None = None) -> Chart:
-    """A bar for each value, as high as its part of the highest; `bad` of each went wrong."""
+    """Return a bar for each value, relative to the highest; `bad` is the failed part of each."""
     heights = [value or 0 for value in values]
     top = max(heights, default=0)
     scale = HEIGHT / top if top else 0.0

@@ -26,7 +26,7 @@ _tokens: Remembered[str] = Remembered()
 
 
 def csrf_token() -> str:
-    """The token for the forms of this session: one that was signed within the last minute, or a new one."""
+    """Return the CSRF token of this session: one signed within the last minute, or a new one."""
     token: str | None = g.get("csrf_token")  # Where Flask-WTF keeps it.
     if token is None:
         secret = session.get("csrf_token")
@@ -51,12 +51,12 @@ def check_csrf() -> None:
 
 
 def _is_cross_site() -> bool:
-    """Whether the browser says that another site sent the request."""
+    """Return whether the browser says that another site sent the request."""
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} or not _is_own_origin()
 
 
 def origin_suffices(view: View) -> View:
-    """For forms that accept an older token, so that signing in in another tab does not break them.
+    """Accept forms with an older token if the origin is ours, so that sign-in in another tab does not break them.
 
     The browser says that the request comes from this site, or we signed the token, for any session at any time; and
     no browser sends a Lax cookie with another site's POST.
@@ -65,7 +65,7 @@ def origin_suffices(view: View) -> View:
 
 
 def _tells_origin() -> bool:
-    """Whether the browser sent an origin; that it is this site's is checked before."""
+    """Return whether the browser sent an origin, which was checked before."""
     return "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
 
 
@@ -79,7 +79,7 @@ def _has_token_of_ours() -> bool:
 
 
 def has_cookie() -> bool:
-    """Whether the browser sent our session cookie, valid or not."""
+    """Return whether the browser sent our session cookie, valid or not."""
     return current_app.config["SESSION_COOKIE_NAME"] in request.cookies
 
 

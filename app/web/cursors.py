@@ -32,6 +32,6 @@ def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Position | None:
 
 
 def _signer(of: dict[str, Any]) -> URLSafeSerializer:
-    """The list is part of the signature, so a cursor cannot be carried over to another."""
+    """Return a signer for this list only, so that a cursor cannot be used for another."""
     salt = "cursor:" + "&".join(f"{name}={value}" for name, value in sorted(of.items()))
     return URLSafeSerializer(list(reversed(settings().signing_keys)), salt=salt)

@@ -247,7 +247,7 @@ def _database_away(problem: SQLAlchemyError) -> ResponseReturnValue:
 
 
 def _statement_refused(problem: ProgrammingError) -> ResponseReturnValue:
-    """A migration is still to come, or a newer one took something away; if not, the statement is wrong."""
+    """Respond to a refused statement: the schema is older or newer than the code, or the statement is wrong."""
     db.session.rollback()
     return _unexpected(problem) if schema_state() == ("ok", "ok") else _database_away(problem)
 
@@ -278,7 +278,7 @@ def answer(
     code: str | None = None,
     problems: list[Problem] | None = None,
 ) -> Response:
-    """The error as a page or as JSON; the line of the request in the log names its code."""
+    """Return an error as a page or JSON; the log line of the request names its code."""
     usual_code, usual = API_WORDS.get(int(status), API_WORDS[400 if status < 500 else 500])
     g.refused_as = code or usual_code
     if is_api():

@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def as_dict(event: FoundEvent) -> dict[str, Any]:
-    """An audit event as plain values; times are RFC 3339."""
+    """Return an audit event as plain values; times are RFC 3339."""
     values = asdict(event) | {"at": event.at.isoformat(), "sentence": sentence(event.kind, event.values)}
     return {name: values[name] for name in COLUMNS}
 
@@ -32,12 +32,12 @@ def as_json_lines(events: Iterable[FoundEvent]) -> Iterator[str]:
 
 
 def as_csv(events: Iterable[FoundEvent]) -> Iterator[str]:
-    """With a first line of names."""
+    """Stream CSV with a header line."""
     return csv_lines(COLUMNS, (as_dict(event).values() for event in events))
 
 
 def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """A line at a time, however many rows there are."""
+    """Yield one line at a time."""
     line = io.StringIO()
     writer = csv.writer(line)
     writer.writerow(columns)

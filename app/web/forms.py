@@ -75,7 +75,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
 
 
 def draw_input(field: Any, hint: str | None, attributes: dict[str, Any]) -> Markup:
-    """The element of a field, described by its hint and its error.
+    """Render a field's element, described by its hint and error.
 
     Plain inputs are written here: through WTForms' widget one takes a tenth of a millisecond, most of a sign-in page.
     """
@@ -176,7 +176,7 @@ class Code(StringField):
         )
 
     def takes_recovery_only(self) -> None:
-        """No app shows codes for it."""
+        """Accept only recovery codes, because no app is set up."""
         self.label.text = "Recovery code"
         self.render_kw |= {"inputmode": "text", "autocomplete": "off"}
 

@@ -47,7 +47,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def start_request() -> None:
-    """Note the request's id and the time at which it began."""
+    """Store the request's ID and start time."""
     # From the environment: a header that is missing from `request.headers` costs an exception.
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if settings().trusted_proxies and _REQUEST_ID.fullmatch(given) else token_hex(16)

@@ -58,7 +58,7 @@ class CookieSession(SecureCookieSessionInterface):
         return super().get_signing_serializer(app)
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """As Flask's own; the content of cookies that were verified is remembered, by their digest."""
+        """Open the session like Flask; contents of verified cookies are remembered by digest."""
         value = request.cookies.get(self.get_cookie_name(app), "")
         digest = hashlib.sha256(value.encode(errors="replace")).digest()
         content = self._verified.find(digest)
@@ -111,13 +111,13 @@ def init_app(app: Flask) -> None:
 
 
 def principal() -> Principal | None:
-    """Who is signed in, or None."""
+    """Return the signed-in principal, or None."""
     user = g.get("_login_user") or current_user._get_current_object()  # Flask-Login stores the loaded user there.
     return user if isinstance(user, Principal) else None
 
 
 def signed_in() -> Principal:
-    """The principal, on a page that requires one."""
+    """Return the principal on a page that requires one."""
     who = principal()
     if who is None:
         raise RuntimeError("this page is public; use principal()")
@@ -133,7 +133,7 @@ def device_cookie_name() -> str:
 
 
 def note_visit() -> None:
-    """Note where the request comes from, for the audit log and throttles."""
+    """Store the origin of the request for the audit log and throttles."""
     g.origin = Origin(
         Visit(
             address=_address(request.remote_addr),
@@ -151,7 +151,7 @@ def _device_cookie() -> str | None:
 
 @lru_cache(maxsize=1024)
 def _address(text: str | None) -> str | None:
-    """The client's IP address as reported by the server or the proxies, if it is one."""
+    """Return the client's IP address as reported by the server or proxies, if valid."""
     try:
         return str(ip_address(text or ""))
     except ValueError:
@@ -190,12 +190,12 @@ def log_refused(kind: str, **more: str) -> None:
 
 
 def refreshes_itself(view: View) -> View:
-    """For pages that htmx fetches again and again: a forgotten tab must not keep its session alive."""
+    """Mark a page that htmx refreshes: an open tab must not keep its session alive."""
     return mark_view(refreshes_itself=True)(view)
 
 
 def has_explicit_credential() -> bool:
-    """Whether the request has an Authorization header; its cookies are then ignored."""
+    """Return whether the request has an Authorization header; cookies are then ignored."""
     return "HTTP_AUTHORIZATION" in request.environ and is_api()
 
 
@@ -225,7 +225,7 @@ def _by_cookie() -> Found | Expired | None:
 
 
 def _by_forward_cookie() -> Found | Expired | None:
-    """The principal of the cookie that other apps pass on; it counts where they ask, and nowhere else."""
+    """Return the principal of the app cookie, which is valid for forward authentication only."""
     value = request.cookies.get(forward_cookie_name()) if view_property("is_for_other_apps") else None
     if not value:
         return None
@@ -238,7 +238,7 @@ def _by_forward_cookie() -> Found | Expired | None:
 
 
 def _by_header(request: Request) -> Found | Expired | None:
-    """The principal of `Authorization: Bearer ...` (RFC 6750): an API key, or an access token."""
+    """Return the principal of `Authorization: Bearer ...` (RFC 6750): an API key or an access token."""
     scheme, _, credential = request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer":
         return None
@@ -265,7 +265,7 @@ def _expire(expired: Expired) -> None:
 
 
 def _note_use(credential: Found) -> None:
-    """Once in five minutes: collected for a job that writes many at once, or written here when that is away or late."""
+    """Record the use at most every five minutes: buffered for a job, or written here if that is unavailable or late."""
     at = now()
     if credential.is_noted(at, after=NOTE_AFTER_SECONDS):
         return
@@ -312,7 +312,7 @@ def _privileges(permissions: frozenset[str], impersonator_id: int | None) -> str
 
 
 def keep_pending(oauth_identity: Identity) -> str:
-    """Returns a handle for the address that the sign-in which follows leads to (see `bind_pending`)."""
+    """Store an identity to be connected; return a handle for the next page's URL (see `bind_pending`)."""
     handle = new_token()[:22]
     identity = astuple(replace(oauth_identity, name=oauth_identity.name[:MAX_NAME_STORED]))
     session[PENDING] = [*identity, handle, int(now().timestamp())]
@@ -320,7 +320,7 @@ def keep_pending(oauth_identity: Identity) -> str:
 
 
 def pending() -> Identity | None:
-    """The identity that was proved in this browser within the last quarter of an hour and connected to nothing."""
+    """Return the identity proved in this browser in the last fifteen minutes and not connected yet."""
     kept = session.get(PENDING)
     if not isinstance(kept, list) or len(kept) != PENDING_PARTS or now().timestamp() - kept[-1] > PENDING_SECONDS:
         return None
@@ -404,7 +404,7 @@ def method_cookie_name() -> str:
 
 
 def keep_method(method: str) -> None:
-    """How this browser was signed in last, for a hint on the sign-in page."""
+    """Remember the sign-in method of this browser, for a hint on the sign-in page."""
     set_cookie(method_cookie_name(), method, max_age=DEVICE_COOKIE_SECONDS, path=settings().path_prefix or "/")
 
 
@@ -425,7 +425,7 @@ def forward_cookie_name() -> str:
 
 
 def keep_forward(user_id: int, session_id: int) -> None:
-    """The cookie for other apps, if there are any: it names the session, ends with it, and does nothing else."""
+    """Set the app cookie, if there are other apps: it names the session and ends with it."""
     if settings().return_hosts:
         _set_forward(_forward_signer().dumps([session_id, user_id]))
 

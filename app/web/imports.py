@@ -17,7 +17,7 @@ CHUNK = 1000
 
 
 def exported(user: ListedUser) -> tuple[Any, ...]:
-    """A user as a row of COLUMNS."""
+    """Return a user as a row of COLUMNS."""
     times = (at.isoformat() if at else None for at in (user.created_at, user.last_seen_at))
     return user.email, user.name, " ".join(user.roles), user.status, *times
 

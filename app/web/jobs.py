@@ -19,7 +19,7 @@ PLAIN = (
 
 
 def as_dict(job: Job, pace: Pace) -> dict[str, Any]:
-    """A job as plain values."""
+    """Return a job as plain values."""
     return {name: getattr(job, name) for name in (*PLAIN, *TIMES)} | {
         "is_retrying": job.is_retrying,
         "progress": progress_of(job, pace),
@@ -37,17 +37,17 @@ def progress_of(job: Job, pace: Pace) -> dict[str, Any]:
 
 
 def json_text(known: Any) -> str:
-    """For a command: indented, times in RFC 3339."""
+    """Return indented JSON for a command; times are RFC 3339."""
     return json.dumps(known, indent=2, default=lambda value: value.isoformat())
 
 
 def situation(job: Job) -> str:
-    """Its state, or `retrying` for a waiting job that failed before."""
+    """Return its state, or `retrying` for a waiting job that failed before."""
     return RETRYING if job.is_retrying else job.state
 
 
 def progress_text(job: Job, pace: Pace) -> str:
-    """`40,000 of 100,000, 1,200 a second, 50 seconds left`, as much as is known; empty if nothing is."""
+    """Return `40,000 of 100,000, 1,200 a second, 50 seconds left`, as far as known."""
     if not job.progress_done and not job.progress_total:
         return ""
     parts = [f"{job.progress_done:,}" + (f" of {job.progress_total:,}" if job.progress_total else "")]
@@ -59,7 +59,7 @@ def progress_text(job: Job, pace: Pace) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """`50 seconds`, `3 minutes`, `1 hour`, rounded up."""
+    """Return `50 seconds`, `3 minutes` or `1 hour`, rounded up."""
     seconds = max(1, round(length.total_seconds()))
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * size or seconds == size:
@@ -69,7 +69,7 @@ def duration(length: timedelta) -> str:
 
 
 def as_entry(planned: Planned) -> dict[str, Any]:
-    """An entry of the schedule as plain values."""
+    """Return a schedule entry as plain values."""
     last = planned.last
     return {
         "name": planned.entry.name,

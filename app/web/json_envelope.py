@@ -11,7 +11,7 @@ from app.errors import Problem
 
 
 def envelope(data: Any, message: str, problems: list[Problem] | None = None) -> bytes:
-    """JSON with times as RFC 3339 in UTC; with `problems`, `success` is false."""
+    """Return JSON with times as RFC 3339 in UTC; with `problems`, `success` is false."""
     errors: Any = problems and [
         {"field": problem.field, "code": problem.code, "message": problem.message} for problem in problems
     ]

@@ -66,7 +66,7 @@ def require_length() -> None:
 
 
 def require_text() -> None:
-    """Bytes that are not UTF-8 would be stored as percent escapes or replacement characters."""
+    """Refuse bytes that are not UTF-8: they would be stored as percent escapes or replacement characters."""
     sent = [request.query_string]
     if request.mimetype == "application/x-www-form-urlencoded":
         sent.append(request.get_data())
@@ -78,7 +78,7 @@ def require_text() -> None:
 
 
 def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:
-    """At most LIMIT_<WHAT> requests of this method (HEAD counts as GET), together for all views with that limit."""
+    """Limit requests of this method (HEAD counts as GET) to LIMIT_<WHAT>, which views with that limit share."""
     return mark_view(limit=(what, method))
 
 
@@ -109,7 +109,7 @@ def check_limits() -> None:
 
 
 def add_quota_headers(response: Response) -> None:
-    """draft-ietf-httpapi-ratelimit-headers: the key's requests in a window, and how many are left in this one."""
+    """Add the key's quota and remaining requests (draft-ietf-httpapi-ratelimit-headers)."""
     quota = limiter.current_limit if g.get("counts_key") else None
     if quota is None:
         return
@@ -135,10 +135,10 @@ def _hit(what: str, key: Callable[[], str]) -> None:
 
 @lru_cache  # One for each limit: Flask-Limiter adds up those of the same name.
 def _counter(what: str, key: Callable[[], str]) -> Callable[[], None]:
-    """A function that counts one request, under a name of its own, by which Flask-Limiter finds its limit."""
+    """Return a function that counts one request under its own name, by which Flask-Limiter finds its limit."""
 
     def hit() -> None:
-        """Flask-Limiter's decorator does the work."""
+        """Count a request with Flask-Limiter's decorator."""
 
     hit.__qualname__ = f"count_{what}"
     return limiter.shared_limit(lambda: settings().limit(what), scope=what, key_func=key)(hit)
@@ -149,13 +149,13 @@ def _key_id() -> str:
 
 
 def person_or_network() -> str:
-    """Who is signed in, from whatever network, or else the network."""
+    """Return the signed-in user, or else the network."""
     who = principal()
     return f"user:{who.account_id}" if who is not None else network()
 
 
 def network() -> str:
-    """The client's address; for IPv6 its /64, which one household or server usually has."""
+    """Return the client's address; for IPv6 its /64, the usual size of a household or server."""
     return household(request.remote_addr or "unknown")  # An empty key would not be counted.
 
 

@@ -22,7 +22,7 @@ BACK_AFTER_SECONDS = "120"
 
 
 def site() -> Site:
-    """As the row says, or said a second ago: each process reads it once a second. Services read it each time.
+    """Return the site settings, read once a second by each process. Services read them every time.
 
     Defaults without a database, or before its migration.
     """

@@ -89,7 +89,7 @@ def _everywhere() -> dict[str, Any]:
 
 
 def deployed(config: Settings) -> SimpleNamespace:
-    """The site's name and links, for every page."""
+    """Return the site's name and links for every page."""
     return SimpleNamespace(
         name=config.site_name,
         has_own_logo=find_own_file(config.instance_path / "static", "logo.svg") is not None,
@@ -119,7 +119,7 @@ class Addresses:
         self._files: dict[str, str] = {}
 
     def page(self, endpoint: str, **values: Any) -> str:
-        """`url_for` for templates."""
+        """Return the URL of an endpoint, for templates."""
         if values or endpoint.startswith("."):
             return url_for(endpoint, **values)
         if endpoint not in self._pages:
@@ -135,14 +135,14 @@ class Addresses:
 
 
 def moment(at: datetime | None) -> str | Markup:
-    """`12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
+    """Format a time like `12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
     if at is None:
         return ""
     return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(_local(at))}</time>')  # noqa: S704
 
 
 def ago(at: datetime | None) -> str | Markup:
-    """`3 minutes ago`, with the full time in the title."""
+    """Format a time like `3 minutes ago`, with the full time in the title."""
     if at is None:
         return "never"
     iso = at.isoformat(timespec="seconds")
@@ -150,13 +150,13 @@ def ago(at: datetime | None) -> str | Markup:
 
 
 def _local(at: datetime) -> str:
-    """In the site's time zone."""
+    """Format a time in the site's time zone."""
     local = at.astimezone(settings().zone)
     return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
 
 
 def relative(age: timedelta) -> str:
-    """How long ago, in the largest fitting unit."""
+    """Return the age in the largest fitting unit."""
     seconds = int(age.total_seconds())
     for size, unit in ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:

@@ -33,7 +33,7 @@ NOBODY = 0
 
 
 def relying_party() -> RelyingParty | None:
-    """BASE_URL's, or in development that of localhost; None where it is an address, which has no passkeys."""
+    """Return the relying party: BASE_URL's host, in development localhost; None for an IP address."""
     at_localhost = not settings().is_live and urlsplit(request.host_url).hostname == "localhost"
     address = request.host_url if at_localhost else settings().public_url
     host = urlsplit(address).hostname or ""
@@ -45,7 +45,7 @@ def relying_party() -> RelyingParty | None:
 
 
 def options_to_sign_in() -> str | None:
-    """JSON for the browser: any passkey that it has for this site, which has to verify its user."""
+    """Return JSON options for the browser: any passkey for this site, with user verification."""
     party = relying_party()
     if party is None:
         return None
@@ -103,7 +103,7 @@ def _begin(purpose: str, user_id: int) -> str:
 
 
 def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingParty]:
-    """Spends the challenge before anything else is looked at."""
+    """Spend the challenge before anything else is checked."""
     assertion, party = read_assertion(sent), relying_party()
     try:
         bound_to = challenges.spend(f"passkey:{purpose}", assertion.challenge)

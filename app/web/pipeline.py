@@ -48,7 +48,7 @@ AFTER_VIEW = (
 
 
 def init_app(app: Flask) -> None:
-    """Install the pipeline instead of the hooks that extensions have registered: the pipeline calls what we use."""
+    """Replace the hooks of extensions by the pipeline, which calls what we use."""
     for decorate in (public, open_in_maintenance, mark_view(is_static_file=True)):
         decorate(app.view_functions["static"])
     app.before_request_funcs[None] = [run_before_view]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def client_of(provider: Provider) -> Client:
-    """Kept, because it keeps the provider's documents. At most half of the web threads ask at once."""
+    """Return the cached client with the provider's documents. At most half of the web threads use it at once."""
     kept = current_app.extensions
     at_once = kept.setdefault("oauth_at_once", BoundedSemaphore(max(1, settings().web_threads // 2)))
     clients = kept.setdefault("oauth_clients", {})
@@ -26,12 +26,12 @@ def client_of(provider: Provider) -> Client:
 
 
 def callback_url(provider: Provider) -> str:
-    """The redirect URI, to be registered at the provider exactly so."""
+    """Return the redirect URI to register at the provider."""
     return f"{settings().public_url}/auth/oauth/{provider.name}/callback"
 
 
 def openid() -> ModuleType:
-    """The module that speaks the protocol; it loads Authlib and requests."""
+    """Return the module for the protocol; it loads Authlib and requests."""
     from app import openid  # noqa: PLC0415
 
     return openid

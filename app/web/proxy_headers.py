@@ -65,7 +65,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def for_other_apps(view: View) -> View:
-    """Proxies of other apps call the view, with the hosts of those apps and the cookie that these apps receive."""
+    """Mark a view for proxies of other apps, with the hosts of those apps and their cookie."""
     return mark_view(is_for_other_apps=True)(view)
 
 
@@ -78,7 +78,7 @@ def check_host() -> None:
 
 
 def is_trusted(host: str, trusted: Iterable[str]) -> bool:
-    """Whether `host` (with or without a port) is one of these, or below one that begins with a dot."""
+    """Return whether `host` (with or without a port) is trusted, or below a trusted domain that starts with a dot."""
     match = _HOST.fullmatch(host)
     name = match[1] if match else ""
     if name.startswith("["):
@@ -90,11 +90,11 @@ def is_trusted(host: str, trusted: Iterable[str]) -> bool:
 
 
 def _usual(host: str) -> str:
-    """Lower case, no dot at the end of the name: `Example.COM.:8000` is `example.com:8000`."""
+    """Normalize a host: lower case, no final dot; `Example.COM.:8000` becomes `example.com:8000`."""
     match = _HOST.fullmatch(host.lower())
     return f"{match[1].removesuffix('.')}{match[2] or ''}" if match else host
 
 
 def is_from_this_machine() -> bool:
-    """Whatever a proxy on this machine passes on comes from loopback too, so nothing forwarded counts."""
+    """Return whether a request comes from this machine and was not forwarded by a proxy."""
     return is_loopback(request.remote_addr or "") and not any(name in request.headers for name in FORWARDED)

@@ -31,12 +31,12 @@ def init_app(app: Flask) -> None:
 
 
 def asked_for(name: str) -> str:
-    """One line of the query string, cut to 254 characters."""
+    """Return a query parameter as one line, cut to 254 characters."""
     return " ".join(request.args.get(name, "")[:254].replace("\x00", "").split())
 
 
 def day(text: str) -> datetime | None:
-    """The beginning of a day like 2026-11-25 in the site's time zone, None for anything else."""
+    """Return the start of a day like 2026-11-25 in the site's time zone; None if invalid."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), settings().zone).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -44,7 +44,7 @@ def day(text: str) -> datetime | None:
 
 
 def day_after(text: str) -> datetime | None:
-    """The end of a day like 2026-11-25, which is not always 24 hours after its beginning; None for anything else."""
+    """Return the end of a day like 2026-11-25, not always 24 hours after its start; None if invalid."""
     try:
         return day((date.fromisoformat(text) + timedelta(days=1)).isoformat())
     except (ValueError, OverflowError):
@@ -52,6 +52,6 @@ def day_after(text: str) -> datetime | None:
 
 
 def before() -> int | None:
-    """The row that a list continues from (`?before=`), or None to start at the newest."""
+    """Return the ID that a list continues below (`?before=`), or None to start at the newest."""
     position = request.args.get("before", type=int)
     return position if position is not None and 0 < position <= MAX_ID else None

@@ -31,7 +31,7 @@ MAX_OPEN_LINKS = 4  # For each purpose: browsers limit a cookie to 4 KiB.
 
 
 def own_path(target: str | None) -> str:
-    """`target`, escaped, if a browser resolves it to a page of this site; empty if not."""
+    """Return `target`, escaped, if a browser resolves it to a page of this site; else an empty string."""
     target = _escaped(target, at_most=MAX_PATH_LENGTH)
     path, mounted_at = target.partition("?")[0], request.script_root
     if not _OWN_PATH.fullmatch(target) or "//" in path or not path.startswith(f"{mounted_at}/"):
@@ -45,7 +45,7 @@ def own_path(target: str | None) -> str:
 
 
 def return_url(target: str | None) -> str:
-    """`target`, escaped and with its host as usual, if it is a page of an app in RETURN_HOSTS; empty if not."""
+    """Return `target`, escaped and normalized, if it is a page of an app in RETURN_HOSTS; else an empty string."""
     match = _URL.fullmatch(_escaped(target, at_most=MAX_URL_LENGTH))
     if match is None:
         return ""
@@ -65,12 +65,12 @@ def _escaped(target: str | None, *, at_most: int) -> str:
 
 
 def next_page(target: str | None, *, otherwise: str) -> str:
-    """`target` if it is ours, or the page of the endpoint `otherwise`."""
+    """Return `target` if it is ours, or the page of the endpoint `otherwise`."""
     return own_path(target) or url_for(otherwise)
 
 
 def onward(target: str | None) -> Response:
-    """After signing in: to `target`, a page of ours or of an app in RETURN_HOSTS, or to the account."""
+    """Redirect after sign-in to `target`, a page of ours or of an app in RETURN_HOSTS, or to the account."""
     keep_next(None)
     bind_pending(target)
     return make_response(redirect(return_url(target) or next_page(target, otherwise="account.profile")))
@@ -96,7 +96,7 @@ def next_cookie_name() -> str:
 
 
 def here() -> str | None:
-    """The page to come back to: this one, or for a POST without one the page it was sent from."""
+    """Return the page to come back to: this one, or for a POST without one the page it was sent from."""
     path = request.full_path.rstrip("?") if request.method in {"GET", "HEAD"} else request.path
     whole = request.script_root + path
     if request.method == "POST" and not own_path(whole):
@@ -139,7 +139,7 @@ def kept_link(purpose: Purpose) -> str:
 
 
 def link_handle(token: str) -> str:
-    """The handle of a link in a form: identifies one of this browser's tokens, without revealing it."""
+    """Return the handle of a link in a form: it identifies one of this browser's tokens without revealing it."""
     return token_hash(f"handle of {token}")[:32]
 
 

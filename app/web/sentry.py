@@ -66,7 +66,7 @@ def init_sentry(app: Flask, settings: Settings) -> None:
 
 @contextmanager
 def _around_job(task: str) -> Iterator[None]:
-    """A trace of one try of a job."""
+    """Trace one attempt of a job."""
     with sentry_sdk.isolation_scope(), sentry_sdk.start_transaction(op="queue.task", name=task):
         yield
 

@@ -114,7 +114,7 @@ def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> Prove
 
 
 def check_password(user_id: int, password: str, *, purpose: str) -> str | None:
-    """Returns the stored hash that `password` matches. Raises WrongPassword, TooManyTries, Busy."""
+    """Return the stored hash that `password` matches. Raises WrongPassword, TooManyTries, Busy."""
     with unit_of_work() as work:
         attempt = work.sign_in.begin_for(user_id, purpose=purpose)
     if not _verdict(attempt, password):
@@ -136,7 +136,7 @@ def _verdict(attempt: Attempt, password: str) -> PasswordMatch:
 
 
 def _hash_anew(password: str) -> str | None:
-    """None if there is no slot now; the next sign-in renews the hash."""
+    """Return a new hash; None if no slot is free, and the next sign-in tries again."""
     try:
         return credentials.passwords.hash(password)
     except Busy:
@@ -144,5 +144,5 @@ def _hash_anew(password: str) -> str | None:
 
 
 def new_password(password: str, *, words: tuple[str, ...]) -> NewPassword:
-    """A password that passed the policy, hashed. Raises WeakPassword, Busy."""
+    """Return a password that passed the policy, hashed. Raises WeakPassword, Busy."""
     return credentials.policy.prepare(password, words=words)

@@ -35,7 +35,7 @@ def init_app(app: Flask) -> None:
 
 
 def find_own_file(folder: Path, name: str) -> Path | None:
-    """The file of this name in `instance/static`, if there is one."""
+    """Return the file of this name in `instance/static`, if there is one."""
     path = safe_join(str(folder), name)
     return Path(path) if path is not None and Path(path).is_file() else None
 

@@ -30,7 +30,7 @@ def accepts_file(most_bytes: int) -> Callable[[View], View]:
 
 
 def store(stream: IO[bytes], *, name: str, owner_id: int | None) -> tuple[int, int]:
-    """The id of the stored file, and the number of its line ends. One that is cut off is deleted after a day.
+    """Return the ID of the stored file and its number of line ends. A partial upload is deleted after a day.
 
     Raises UnreadableFile for a name that no table has.
     """

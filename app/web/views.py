@@ -22,7 +22,7 @@ def mark_view(**properties: Any) -> Callable[[View], View]:
 
 
 def view_property(name: str, default: Any = None) -> Any:
-    """The property of the view that this request is for; `default` if it has none, or if no URL matches."""
+    """Return the property of the request's view; `default` if it has none, or no URL matches."""
     view = g.get("view")
     if view is None:
         view = g.view = current_app.view_functions.get(request.endpoint or "", _no_view)
@@ -30,4 +30,4 @@ def view_property(name: str, default: Any = None) -> Any:
 
 
 def _no_view() -> None:
-    """In place of the view of a request whose URL matches none."""
+    """Stand in for the view of a request whose URL matches none."""
