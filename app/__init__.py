@@ -35,21 +35,25 @@ from app.auth import passkey as auth_passkey
 from app.auth import routes as auth_routes
 from app.auth import two_factor as auth_two_factor
 from app.cli import Commands
+from app.database import init_database
 from app.dev import routes as dev_routes
-from app.extensions import credentials, csrf, init_database, limiter, notifier
+from app.extensions import credentials, csrf, limiter, notifier
 from app.health import routes as health_routes
 from app.home import routes as home_routes
 from app.settings import Settings, flask_config, load_settings
-from app.users import actions as users_actions
+from app.users import bulk as users_bulk
+from app.users import edit as users_edit
+from app.users import factor_resets as users_factor_resets
+from app.users import impersonate as users_impersonate
 from app.users import imports as users_imports
 from app.users import invitations as users_invitations
 from app.users import routes as users_routes
 from app.web import (
     compression,
     cors,
+    current_user,
     errors,
     headers,
-    identity,
     pages,
     pipeline,
     proxy_headers,
@@ -91,7 +95,10 @@ __all__ = [
     "health_routes",
     "home_routes",
     "lazy",
-    "users_actions",
+    "users_bulk",
+    "users_edit",
+    "users_factor_resets",
+    "users_impersonate",
     "users_imports",
     "users_invitations",
     "users_routes",
@@ -114,7 +121,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     limiter.init_app(app)
     csrf.init_app(app)
-    identity.init_app(app)
+    current_user.init_app(app)
     headers.init_app(app, settings)
     proxy_headers.init_app(app, settings)
     cors.init_app(app, settings)

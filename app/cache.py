@@ -14,8 +14,9 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from app.extensions import queue_client, settings
+from app.extensions import settings
 from app.metrics import metrics
+from app.queue_notifier import queue_client
 from app.security.tokens import is_same, keyed_hash
 from app.settings import Settings
 

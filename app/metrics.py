@@ -49,7 +49,7 @@ def _harmless(count: Callable[P, None]) -> Callable[P, None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
+class GaugeValue:
     """A gauge that is read on request: values by label; the label of a single value is ""."""
 
     name: str
@@ -129,7 +129,7 @@ class Metrics:
 
     # ── reporting ──
 
-    def text(self, readings: Iterable[Gauge]) -> bytes:
+    def text(self, gauges: Iterable[GaugeValue]) -> bytes:
         """Return all metrics in Prometheus' text format (version 0.0.4)."""
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only where it counts.
         from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # noqa: PLC0415 - only where it counts.
@@ -140,7 +140,7 @@ class Metrics:
                 if "_live" in path.name and not _is_alive(path):
                     mark_process_dead(_pid(path))  # type: ignore[no-untyped-call]
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        registry.register(_Readings(readings))
+        registry.register(_Readings(gauges))
         return generate_latest(registry)
 
 
@@ -185,16 +185,16 @@ class _Defined:
 
 
 class _Readings:
-    def __init__(self, readings: Iterable[Gauge]) -> None:
-        self._gauges = readings
+    def __init__(self, gauges: Iterable[GaugeValue]) -> None:
+        self._gauges = gauges
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where it counts.
 
-        for reading in self._gauges:
-            family = GaugeMetricFamily(reading.name, reading.what, labels=[reading.label] if reading.label else None)
-            for label, value in reading.values.items():
-                family.add_metric([label] if reading.label else [], value)
+        for gauge in self._gauges:
+            family = GaugeMetricFamily(gauge.name, gauge.what, labels=[gauge.label] if gauge.label else None)
+            for label, value in gauge.values.items():
+                family.add_metric([label] if gauge.label else [], value)
             yield family
 
 

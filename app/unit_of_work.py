@@ -14,8 +14,9 @@ from flask import g
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
+from app.database import one_read, one_write
 from app.errors import CommittedRefusal
-from app.extensions import db, notifier, now, one_read, one_write, settings
+from app.extensions import db, notifier, now, settings
 from app.lookups import Source
 from app.metrics import metrics
 from app.principal import NO_VISIT

@@ -12,7 +12,7 @@ from app.errors import ConnectionNotFound, IdentityTaken, LastSignInMethod, TooM
 from app.extensions import settings
 from app.models import OAuthIdentity
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user, pending_sign_in
 from app.web.access import confirmed
 from app.web.actions import ask
 from app.web.forms import Form
@@ -22,9 +22,9 @@ from app.web.redirects import done
 
 @bp.get("/connections")
 def connections() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     work = reading()
-    pending = identity.pending()
+    pending = pending_sign_in.pending()
     return page(
         "account/connections.html",
         connections=[_shown(connection) for connection in work.connections.list_of(who.user_id)],
@@ -37,29 +37,29 @@ def connections() -> ResponseReturnValue:
 @confirmed
 def connect() -> ResponseReturnValue:
     """Connect the identity that this browser has just proved at its provider."""
-    pending = identity.pending()
+    pending = pending_sign_in.pending()
     if pending is None:
         return done("That took too long. Start again.", to="account.connections", kind="error")
     try:
         with unit_of_work() as work:
-            work.connections.connect(identity.signed_in().user_id, pending)
+            work.connections.connect(current_user.signed_in().user_id, pending)
     except (IdentityTaken, TooManyConnections) as refusal:
-        identity.drop_pending()
+        pending_sign_in.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
-    identity.drop_pending()
+    pending_sign_in.drop_pending()
     return done(f"{_label(pending.provider)} connected. You can now sign in with it.", to="account.connections")
 
 
 @bp.post("/connections/dismiss")
 def dismiss() -> ResponseReturnValue:
-    identity.drop_pending()
+    pending_sign_in.drop_pending()
     return done("Not connected.", to="account.connections")
 
 
 @bp.route("/connections/<id:connection_id>/disconnect", methods=["GET", "POST"])
 @confirmed
 def disconnect(connection_id: int) -> ResponseReturnValue:
-    who, form = identity.signed_in(), Form()
+    who, form = current_user.signed_in(), Form()
     try:
         if not form.validate_on_submit():
             label = _label(reading().connections.get(who.user_id, connection_id).provider)

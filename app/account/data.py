@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.account import bp
 from app.errors import LastAdministrator
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.forms import Form
 from app.web.limits import limited
@@ -22,7 +22,7 @@ def data() -> ResponseReturnValue:
     services = reading()
     return page(
         "account/data.html",
-        copy=services.own_data.find(identity.signed_in().user_id),
+        copy=services.own_data.find(current_user.signed_in().user_id),
         undo_days=services.lifetimes.own_deletion.days,
     )
 
@@ -32,7 +32,7 @@ def data() -> ResponseReturnValue:
 @limited("mail")
 def request_copy() -> ResponseReturnValue:
     with unit_of_work() as work:
-        work.own_data.request(identity.signed_in().user_id)
+        work.own_data.request(current_user.signed_in().user_id)
     return done("We're preparing your data. We'll email you when it's ready.", to="account.data")
 
 
@@ -40,7 +40,7 @@ def request_copy() -> ResponseReturnValue:
 @confirmed
 def download() -> Response:
     services = reading()
-    file = services.own_data.get_ready(identity.signed_in().user_id)
+    file = services.own_data.get_ready(current_user.signed_in().user_id)
     response = Response(stream_with_context(services.files.pieces(file.id)), mimetype="application/zip")
     response.headers["Content-Disposition"] = "attachment; filename=my-data.zip"
     response.content_length = file.size
@@ -50,7 +50,7 @@ def download() -> Response:
 @bp.route("/close", methods=["GET", "POST"])
 @confirmed
 def close() -> ResponseReturnValue:
-    who, form = identity.signed_in(), Form()
+    who, form = current_user.signed_in(), Form()
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
@@ -59,7 +59,7 @@ def close() -> ResponseReturnValue:
             form.refuse(None, refusal)
         else:
             days = reading().lifetimes.own_deletion.days
-            identity.drop_session()
+            session_cookie.drop_session()
             return done(
                 f"Account deleted. To restore it, sign in within {days} days.",
                 to="auth.login",

@@ -16,7 +16,7 @@ from app.extensions import now
 from app.models import ApiKey
 from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import confirmed
 from app.web.actions import ask
 from app.web.forms import Form
@@ -28,7 +28,7 @@ from app.web.redirects import done
 @confirmed
 def api_keys() -> ResponseReturnValue:
     """Show API keys, and create one; only the response to the POST contains the new key."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     form = ApiKeyForm()
     scopes = who.permissions | ACCOUNT_SCOPES.keys()
     form.scopes.choices = [SelectChoice(name, sentence_of(name)) for name in sorted(scopes)]
@@ -48,7 +48,7 @@ def _make(form: ApiKeyForm) -> SimpleNamespace:
     days = form.days.data
     with unit_of_work() as work:
         key, secret = work.api_keys.create_key(
-            identity.signed_in(),
+            current_user.signed_in(),
             name=form.name.clean,
             scopes=form.scopes.data or [],
             expires_at=now() + timedelta(days=int(days)) if days else None,
@@ -59,7 +59,7 @@ def _make(form: ApiKeyForm) -> SimpleNamespace:
 @bp.route("/api-keys/<id:key_id>", methods=["GET", "POST"])
 @confirmed
 def api_key(key_id: int) -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     key = reading().api_keys.get(key_id, by=who)
     form = ApiKeyNameForm(name=key.name)
     if form.validate_on_submit():
@@ -72,7 +72,7 @@ def api_key(key_id: int) -> ResponseReturnValue:
 @bp.route("/api-keys/<id:key_id>/end", methods=["GET", "POST"])
 @confirmed
 def end_api_key(key_id: int) -> ResponseReturnValue:
-    who, form = identity.signed_in(), Form()
+    who, form = current_user.signed_in(), Form()
     try:
         if not form.validate_on_submit():
             title = f"Revoke API key {reading().api_keys.get(key_id, by=who).name}?"

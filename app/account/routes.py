@@ -13,7 +13,7 @@ from app.errors import SameAddress, SessionNotFound, TooManyChanges, TryLater, W
 from app.models import Session
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.actions import ask
 from app.web.audit_descriptions import describe
@@ -31,7 +31,7 @@ SESSIONS_ON_A_PAGE = 50
 
 @bp.route("", methods=["GET", "POST"])
 def profile() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     form = ProfileForm(name=who.name)
     if form.validate_on_submit():
         with unit_of_work() as work:
@@ -44,7 +44,7 @@ def profile() -> ResponseReturnValue:
 @confirmed
 @limited("mail")
 def email() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     form = EmailForm()
     if form.validate_on_submit():
         try:
@@ -62,7 +62,7 @@ def email() -> ResponseReturnValue:
 @by_oneself
 def cancel_email_change() -> ResponseReturnValue:
     with unit_of_work() as work:
-        work.email_changes.cancel(identity.signed_in().user_id)
+        work.email_changes.cancel(current_user.signed_in().user_id)
     return done("Your email address doesn't change.", to="account.email")
 
 
@@ -82,24 +82,24 @@ def password() -> ResponseReturnValue:
             form.refuse(None, refusal)
         else:
             return done("Password changed. Your other devices were signed out.", to="account.password")
-    has_password = reading().connections.has_password(identity.signed_in().user_id)
+    has_password = reading().connections.has_password(current_user.signed_in().user_id)
     return page("account/password.html", form, has_password=has_password)
 
 
 def _change_password(form: PasswordForm) -> None:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     seen = check_password(who.user_id, form.current_password.data or "", purpose="change_password")
     new = new_password(form.password.data or "", words=(who.email, who.name))
     device = new_token()
     with unit_of_work() as work:
         token = work.profile.change_password(who, seen_hash=seen, password=new, device_token=device)
-    identity.keep_token(token)
-    identity.keep_device(device)
+    session_cookie.keep_token(token)
+    session_cookie.keep_device(device)
 
 
 @bp.get("/sessions")
 def sessions() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     live = reading().sessions.list_live(who.user_id)
     # On the first page the current session comes first, then the newest.
     after = before()
@@ -119,14 +119,14 @@ def sessions() -> ResponseReturnValue:
 @bp.post("/sessions/<id:session_id>/end")
 @confirmed
 def end_session(session_id: int) -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     try:
         with unit_of_work() as work:
             work.sessions.revoke(session_id, user_id=who.user_id, reason="ended_by_owner")
     except SessionNotFound:
         return done("That device was already signed out.", to="account.sessions")
     if session_id == who.session_id:
-        identity.drop_session()
+        session_cookie.drop_session()
         return done("You're signed out.", to="auth.login")
     return done("Device signed out.", to="account.sessions")
 
@@ -134,7 +134,7 @@ def end_session(session_id: int) -> ResponseReturnValue:
 @bp.route("/sessions/end-others", methods=["GET", "POST"])
 @confirmed
 def end_other_sessions() -> ResponseReturnValue:
-    who, form = identity.signed_in(), Form()
+    who, form = current_user.signed_in(), Form()
     if not form.validate_on_submit():
         text = "This signs out every browser, app and device except this one. API keys keep working."
         back = url_for("account.sessions")
@@ -146,7 +146,7 @@ def end_other_sessions() -> ResponseReturnValue:
 
 @bp.get("/activity")
 def activity() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     events = reading().audit.list_for(who.user_id, before=before(), limit=EVENTS_ON_A_PAGE + 1)
     shown_events = events[:EVENTS_ON_A_PAGE]
     older = url_for("account.activity", before=shown_events[-1].id) if len(events) > EVENTS_ON_A_PAGE else None

@@ -26,7 +26,7 @@ from app.extensions import credentials, settings
 from app.models import Factor
 from app.security.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
 from app.web.actions import ask
 from app.web.forms import Form
@@ -40,7 +40,7 @@ from app.web.user_agents import device_name
 @bp.get("/security")
 @sets_up
 def security() -> ResponseReturnValue:
-    who, factors = identity.signed_in(), reading().factors
+    who, factors = current_user.signed_in(), reading().factors
     totp = factors.find(who.user_id, Factor.TOTP)
     return page(
         "account/security.html",
@@ -68,7 +68,7 @@ def security() -> ResponseReturnValue:
 @confirmed
 def begin() -> ResponseReturnValue:
     with unit_of_work() as work:
-        work.factors.begin_totp(identity.signed_in().user_id)
+        work.factors.begin_totp(current_user.signed_in().user_id)
     return redirect(url_for("account.codes"), code=303)
 
 
@@ -78,7 +78,7 @@ def begin() -> ResponseReturnValue:
 @limited("password")
 def codes() -> ResponseReturnValue:
     """Show the TOTP key until the first right code; the response to that shows the recovery codes once."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     form = CodeForm()
     try:
         seed = reading().factors.get_pending_seed(who.user_id)
@@ -97,11 +97,11 @@ def codes() -> ResponseReturnValue:
 
 def _confirm(form: CodeForm) -> ResponseReturnValue:
     """Raises NotSetUp, WrongCode, Busy."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     codes, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.confirm_totp(who, plain(form.code.data or ""), recovery=hashes)
-    identity.keep_token(token)
+    session_cookie.keep_token(token)
     if not codes:
         return done("Authenticator app replaced.", to="account.security")
     return _shown(codes, is_first=True)
@@ -118,7 +118,7 @@ def _codes_for_first(user_id: int) -> tuple[list[str], list[str]]:
 @confirmed
 @limited("password")
 def passkeys() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     form = PasskeyForm()
     if form.validate_on_submit():
         try:
@@ -131,12 +131,12 @@ def passkeys() -> ResponseReturnValue:
 
 def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
     """Raises BadPasskey, PasskeyTaken, TooManyPasskeys, Busy."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     new = read_new(form.credential.data or "", user_id=who.user_id)
     codes, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.add_passkey(who, new, name=form.name.clean, recovery=hashes)
-    identity.keep_token(token)
+    session_cookie.keep_token(token)
     if not codes:
         return done("Passkey added.", to="account.security")
     return _shown(codes, is_first=True)
@@ -155,7 +155,7 @@ def recovery_codes() -> ResponseReturnValue:
     try:
         hashes = credentials.passwords.derive([plain(code) for code in codes])
         with unit_of_work() as work:
-            work.factors.renew_recovery(identity.signed_in().user_id, hashes)
+            work.factors.renew_recovery(current_user.signed_in().user_id, hashes)
     except (NotSetUp, TryLater) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return _shown(codes, is_first=False)
@@ -172,7 +172,7 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
     """Remove a factor. Removing the last one needs explicit confirmation, because the account then has only its
     password.
     """
-    who, factors = identity.signed_in(), reading().factors
+    who, factors = current_user.signed_in(), reading().factors
     form = RemoveForm()
     try:
         authenticator = factors.get(who.user_id, authenticator_id)
@@ -195,7 +195,7 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
 @by_oneself
 def keep_factors() -> ResponseReturnValue:
     """Cancel a reset that an administrator has started, with a factor that is a week older."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     try:
         with unit_of_work() as work:
             work.factor_resets.cancel_reset(work.users.get(who.user_id, lock=True), by=who)
@@ -210,5 +210,5 @@ def keep_factors() -> ResponseReturnValue:
 @confirmed
 def distrust(device_id: int) -> ResponseReturnValue:
     with unit_of_work() as work:
-        work.factors.distrust(identity.signed_in().user_id, device_id)
+        work.factors.distrust(current_user.signed_in().user_id, device_id)
     return done("Browser no longer trusted.", to="account.security")

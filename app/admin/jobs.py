@@ -18,7 +18,7 @@ from app.services.schedule import Planned
 from app.services.statistics import HourRow
 from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import requires
 from app.web.actions import attempt
 from app.web.charts import chart
@@ -36,7 +36,7 @@ MAX_WORKERS = 200
 
 @bp.get("/jobs")
 @requires(JOBS_READ)
-@identity.refreshes_itself
+@current_user.refreshes_itself
 def jobs() -> ResponseReturnValue:
     services, filters = reading(), _wanted(asked_for("state"), asked_for("task"))
     found_jobs = services.job_board.list(filters, limit=ON_A_PAGE + 1)
@@ -61,7 +61,7 @@ def jobs() -> ResponseReturnValue:
 
 @bp.get("/jobs/<id:job_id>")
 @requires(JOBS_READ)
-@identity.refreshes_itself
+@current_user.refreshes_itself
 def job(job_id: int) -> ResponseReturnValue:
     services = reading()
     job_row = services.job_board.get(job_id)

@@ -18,7 +18,7 @@ from app.services.permissions import MAIL_EDIT, MAIL_READ
 from app.services.sent_mails import MailFilter
 from app.tasks import SendSample
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import requires
 from app.web.actions import attempt
 from app.web.limits import limited
@@ -88,7 +88,7 @@ def mail_template_html(template: str) -> ResponseReturnValue:
 @requires(MAIL_EDIT)
 @limited("mail")
 def send_sample(template: str) -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     _sample(template)
     with unit_of_work() as work:
         work.enqueue(SendSample(user_id=who.user_id, sample_id=list(SAMPLES).index(template)))

@@ -16,7 +16,7 @@ from app.cache import cache
 from app.services.permissions import REPORTS_READ
 from app.services.statistics import ReportRow, Unit, total
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import requires
 from app.web.charts import chart
 from app.web.exports import MARK
@@ -48,7 +48,7 @@ def reports() -> ResponseReturnValue:
         },
         ends=(labels[0], labels[-1]),
         rows=list(zip(reversed(labels), reversed(rows), strict=True)),
-        is_subscribed=services.statistics.is_subscribed(identity.signed_in().user_id),
+        is_subscribed=services.statistics.is_subscribed(current_user.signed_in().user_id),
     )
 
 
@@ -70,7 +70,7 @@ def export_report() -> Response:
 @requires(REPORTS_READ)
 def subscribe() -> ResponseReturnValue:
     """Start or stop the weekly email."""
-    user_id = identity.signed_in().user_id
+    user_id = current_user.signed_in().user_id
     wants = request.form.get("wanted") == "yes"
     with unit_of_work() as work:
         if wants:

@@ -15,7 +15,7 @@ from app.principal import Principal
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_READ, by_group, granted
 from app.services.roles import MAX_COUNTED, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.actions import ask
 from app.web.forms import Form
@@ -39,7 +39,7 @@ def roles() -> ResponseReturnValue:
 @bp.get("/roles/<id:role_id>")
 @requires(ROLES_READ)
 def role(role_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
+    who, services = current_user.signed_in(), reading()
     found_role = services.roles.get_by_id(role_id)
     holders = services.roles.list_holders(found_role.name, limit=HOLDERS_SHOWN + 1) if who.has(USERS_READ) else []
     return page(
@@ -57,7 +57,7 @@ def role(role_id: int) -> ResponseReturnValue:
 @requires(ROLES_EDIT)
 @confirmed
 def new_role() -> ResponseReturnValue:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     form = RoleForm.for_role(None, by=who)
     if form.validate_on_submit():
         try:
@@ -74,7 +74,7 @@ def new_role() -> ResponseReturnValue:
 @requires(ROLES_EDIT)
 @confirmed
 def edit_role(role_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
+    who, services = current_user.signed_in(), reading()
     role = services.roles.get_by_id(role_id)
     services.policy.check_rank(who, granted(role.permissions), action=ROLES_EDIT)
     if role.administrators_only:
@@ -99,7 +99,7 @@ def delete_role(role_id: int) -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             role = work.roles.get_by_id(role_id, lock=True)
-            work.roles.delete(role, by=identity.signed_in())
+            work.roles.delete(role, by=current_user.signed_in())
     except (RoleInUse, RoleFixed) as refusal:
         return done(str(refusal), to="admin.role", kind="error", role_id=role_id)
     return done(f"Role {role.name} deleted.", to="admin.roles")

@@ -40,7 +40,7 @@ from app.security.access_tokens import Access, sign
 from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import lifetimes_of, reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public
 from app.web.limits import limited
 from app.web.sign_in import check_password, confirm_session, new_password, open_session
@@ -138,7 +138,7 @@ def confirm(body: ConfirmIn) -> Answer:
 
     With a second factor, send `code`: a code of the authenticator app, or a recovery code. Without one, `password`.
     """
-    who = identity.signed_in()
+    who = current_user.signed_in()
     if body.code is None and reading().factors.has_any(who.user_id):
         raise SecondFactorRequired(who.user_id, "")
     confirm_session(who, password=body.password or "", code=body.code or "")
@@ -150,12 +150,12 @@ def confirm(body: ConfirmIn) -> Answer:
 @endpoint(None, tag="auth")
 def logout() -> Answer:
     """Sign out. Revokes the session's access and refresh tokens immediately. API keys are revoked by ID."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     if who.session_id:
         with unit_of_work() as work:
             work.sessions.revoke(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         if who.via == "cookie":
-            identity.drop_session()
+            session_cookie.drop_session()
     return Answer(message="You're signed out.")
 
 

@@ -15,7 +15,7 @@ from app.api.parsing import read_body, read_query
 from app.api.responses import Answer, respond
 from app.errors import AccountError, CommittedRefusal, InvalidInput, Problem
 from app.unit_of_work import as_one
-from app.web import identity
+from app.web import current_user
 from app.web.compression import compressed
 from app.web.json_envelope import envelope
 from app.web.views import mark_view
@@ -95,7 +95,7 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
         raise InvalidInput(
             [Problem(None, "idempotency_key", "Idempotency-Key must have 1 to 255 printable characters.")]
         )
-    who = identity.signed_in()
+    who = current_user.signed_in()
     mine = {"caller": f"user:{who.user_id}", "key": key}
     request_hash = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.get_data()).hexdigest()
     with as_one() as work:

@@ -27,7 +27,7 @@ from app.services.permissions import USERS_IMPORT
 from app.services.user_imports import MAX_FILE_BYTES
 from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.imports import as_dict
@@ -113,7 +113,7 @@ def upload_import(query: UploadQuery) -> Answer:
     """Upload a CSV file. It is checked first. Nothing changes yet."""
     if request.mimetype not in UPLOADS:
         raise UnsupportedMediaType
-    who = identity.signed_in()
+    who = current_user.signed_in()
     file_id, lines = store(request.stream, name=query.name, owner_id=who.user_id)
     with unit_of_work() as work:
         user_import = work.user_imports.create_import(file_id, lines=lines, by=who)
@@ -135,7 +135,7 @@ def show_import(import_id: int) -> dict[str, Any]:
 def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
     """List the rows of an import with their results."""
     services = reading()
-    services.user_imports.get(import_id, by=identity.signed_in())
+    services.user_imports.get(import_id, by=current_user.signed_in())
     of = {"list": "import-rows", "import": import_id, "outcome": query.outcome}
     after = read_cursor(query.cursor, of=of)
     found = services.user_imports.list_rows(
@@ -157,7 +157,7 @@ def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
 def start_import(import_id: int, body: StartIn) -> Answer:
     """Start a checked import."""
     with unit_of_work() as work:
-        work.user_imports.start_import(import_id, invites=body.invites, by=identity.signed_in())
+        work.user_imports.start_import(import_id, invites=body.invites, by=current_user.signed_in())
     return Answer(_one(import_id), status=202)
 
 
@@ -167,7 +167,7 @@ def start_import(import_id: int, body: StartIn) -> Answer:
 def cancel_import(import_id: int) -> dict[str, Any]:
     """Cancel an import. Rows already imported stay."""
     with unit_of_work() as work:
-        work.user_imports.cancel(import_id, by=identity.signed_in())
+        work.user_imports.cancel(import_id, by=current_user.signed_in())
     return _one(import_id)
 
 
@@ -178,11 +178,11 @@ def cancel_import(import_id: int) -> dict[str, Any]:
 def resume_import(import_id: int) -> Answer:
     """Resume a stopped import."""
     with unit_of_work() as work:
-        work.user_imports.resume(import_id, by=identity.signed_in())
+        work.user_imports.resume(import_id, by=current_user.signed_in())
     return Answer(_one(import_id), status=202)
 
 
 def _one(import_id: int) -> dict[str, Any]:
     services = reading()
-    user_import: UserImport = services.user_imports.get(import_id, by=identity.signed_in())
+    user_import: UserImport = services.user_imports.get(import_id, by=current_user.signed_in())
     return as_dict(services, user_import)

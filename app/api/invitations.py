@@ -13,7 +13,7 @@ from app.models import Invitation
 from app.services.permissions import USERS_INVITE
 from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.limits import limited
@@ -48,7 +48,7 @@ def show_invitation(invitation_id: int) -> dict[str, Any]:
 def resend_invitation(invitation_id: int) -> Answer:
     """Email an invitation again, with a new link."""
     with unit_of_work() as work:
-        work.invitations.resend(work.invitations.get(invitation_id, lock=True), by=identity.signed_in())
+        work.invitations.resend(work.invitations.get(invitation_id, lock=True), by=current_user.signed_in())
     return Answer(status=202, message="Invitation sent again.")
 
 
@@ -58,7 +58,7 @@ def resend_invitation(invitation_id: int) -> Answer:
 def revoke_invitation(invitation_id: int) -> Answer:
     """Revoke an invitation."""
     with unit_of_work() as work:
-        work.invitations.revoke(work.invitations.get(invitation_id, lock=True), by=identity.signed_in())
+        work.invitations.revoke(work.invitations.get(invitation_id, lock=True), by=current_user.signed_in())
     return Answer(message="Invitation revoked.")
 
 

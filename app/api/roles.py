@@ -16,7 +16,7 @@ from app.services.permissions import ROLES_EDIT, ROLES_READ, granted
 from app.services.roles import RoleSpec, spec_of
 from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.cursors import read_cursor, write_cursor
 
@@ -46,7 +46,7 @@ def make_role(body: NewRoleIn) -> Answer:
     """Create a role, up to your own permissions."""
     spec = RoleSpec(**body.model_dump() | {"permissions": frozenset(body.permissions)})
     with unit_of_work() as work:
-        role = work.roles.create(spec, by=identity.signed_in())
+        role = work.roles.create(spec, by=current_user.signed_in())
     return Answer(_shown(role), status=201, headers={"Location": f"{request.script_root}/api/v1/roles/{role.id}"})
 
 
@@ -79,7 +79,7 @@ def change_role(role_id: int, body: RoleIn) -> Answer:
                 before.administrators_only if body.administrators_only is None else body.administrators_only
             ),
         )
-        work.roles.change(role, spec, by=identity.signed_in())
+        work.roles.change(role, spec, by=current_user.signed_in())
     return _one(role)
 
 
@@ -92,7 +92,7 @@ def delete_role(role_id: int) -> Answer:
     with unit_of_work() as work:
         role = work.roles.get_by_id(role_id, lock=True)
         check_unchanged(_tag(role))
-        work.roles.delete(role, by=identity.signed_in())
+        work.roles.delete(role, by=current_user.signed_in())
     return Answer(message="Role deleted.")
 
 

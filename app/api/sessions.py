@@ -32,7 +32,7 @@ from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
 from app.web.cursors import read_cursor, write_cursor
 from app.web.user_agents import device_name
@@ -46,7 +46,7 @@ SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
 @open_to_keys(ACCOUNT_READ)
 def list_sessions(query: PageQuery) -> SessionsOut:
     """List your active sessions, newest first."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     after = read_cursor(query.cursor, of=SESSIONS)
     live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
     rest = [row for row in live if after is None or row.id < after.id]
@@ -64,7 +64,7 @@ def list_sessions(query: PageQuery) -> SessionsOut:
 def end_session(session_id: int) -> Answer:
     """End one of your sessions. Revokes its tokens immediately."""
     with unit_of_work() as work:
-        work.sessions.revoke(session_id, user_id=identity.signed_in().user_id, reason="ended_by_owner")
+        work.sessions.revoke(session_id, user_id=current_user.signed_in().user_id, reason="ended_by_owner")
     return Answer(message="Session ended.")
 
 
@@ -75,7 +75,7 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
     """List your active API keys, newest first."""
     after = read_cursor(query.cursor, of=KEYS)
     keys = reading().api_keys.list_active(
-        identity.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
+        current_user.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
     )
     page = keys[: query.limit]
     following = Position(None, page[-1].id) if len(keys) > query.limit else None
@@ -87,7 +87,7 @@ def list_api_keys(query: PageQuery) -> ApiKeysOut:
 @confirmed
 def make_api_key(body: ApiKeyIn) -> Answer:
     """Create an API key. Only this response contains it, because only a hash is stored."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     expires_at = body.expires_at if "expires_at" in body.model_fields_set else now() + timedelta(days=DEFAULT_DAYS)
     if body.expires_at is not None and body.expires_at <= now():
         raise InvalidInput([Problem("expires_at", InThePast.code, InThePast.message)])
@@ -112,7 +112,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 @open_to_keys(ACCOUNT_READ)
 def show_api_key(key_id: int) -> ApiKeyOut:
     """Get one of your active API keys."""
-    return ApiKeyOut.model_validate(reading().api_keys.get(key_id, by=identity.signed_in()))
+    return ApiKeyOut.model_validate(reading().api_keys.get(key_id, by=current_user.signed_in()))
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
@@ -121,7 +121,7 @@ def show_api_key(key_id: int) -> ApiKeyOut:
 def end_api_key(key_id: int) -> Answer:
     """Revoke an API key."""
     with unit_of_work() as work:
-        work.api_keys.revoke_key(key_id, by=identity.signed_in())
+        work.api_keys.revoke_key(key_id, by=current_user.signed_in())
     return Answer(message="API key revoked.")
 
 

@@ -54,7 +54,7 @@ from app.services.permissions import (
 )
 from app.services.user_search import ListedUser, UserFilter
 from app.unit_of_work import Work, reading, unit_of_work
-from app.web import identity
+from app.web import current_user
 from app.web.access import confirmed, open_to_keys, requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.limits import count, limited
@@ -103,7 +103,7 @@ def invite_user(body: InviteIn) -> Answer:
 
     `roles` in the response are assigned on acceptance.
     """
-    who = identity.signed_in()
+    who = current_user.signed_in()
     with unit_of_work() as work:
         try:
             invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
@@ -125,7 +125,7 @@ def invite_user(body: InviteIn) -> Answer:
 @open_to_keys(ACCOUNT_READ)
 def show_me(query: UserQuery) -> Answer:
     """Get the signed-in user."""
-    return _one(reading().user_search.find(identity.signed_in().user_id), query.fields)
+    return _one(reading().user_search.find(current_user.signed_in().user_id), query.fields)
 
 
 @bp.get("/v1/users/<id:user_id>")
@@ -154,7 +154,7 @@ def patch_user(user_id: int, body: UserPatchIn) -> Answer:
 
 
 def _changed(user_id: int, body: UserFieldsIn) -> Answer:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     _check_visible(user_id)
     before = reading().user_search.find(user_id) if body.email is not None else None
     if before is not None and before.email != body.email:
@@ -196,7 +196,7 @@ def delete_user(user_id: int, body: UserDeletionIn) -> Answer:
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         check_unchanged(_tag(user.id, user.version))
-        work.users.delete(user, reason=body.reason, by=identity.signed_in())
+        work.users.delete(user, reason=body.reason, by=current_user.signed_in())
     days = settings().deleted_account_days
     return Answer(message=f"User deleted. The data is permanently deleted in {days} days, unless you restore the user.")
 
@@ -207,7 +207,7 @@ def delete_user(user_id: int, body: UserDeletionIn) -> Answer:
 def restore_user(user_id: int) -> Answer:
     """Restore a deleted user."""
     with unit_of_work() as work:
-        work.users.restore(work.users.get(user_id, lock=True, deleted=True), by=identity.signed_in())
+        work.users.restore(work.users.get(user_id, lock=True, deleted=True), by=current_user.signed_in())
         work.session.flush()
         restored = work.user_search.find(user_id)
     return _one(restored, None)
@@ -219,7 +219,7 @@ def restore_user(user_id: int) -> Answer:
 def end_user_sessions(user_id: int) -> Answer:
     """Sign a user out everywhere."""
     with unit_of_work() as work:
-        ended = work.users.revoke_sessions(work.users.get(user_id), by=identity.signed_in())
+        ended = work.users.revoke_sessions(work.users.get(user_id), by=current_user.signed_in())
     return Answer(message=f"Sessions ended: {ended}.")
 
 
@@ -230,7 +230,7 @@ def end_user_sessions(user_id: int) -> Answer:
 def send_password_reset(user_id: int) -> Answer:
     """Email a user a link to choose a new password."""
     with unit_of_work() as work:
-        work.users.send_reset(work.users.get(user_id), by=identity.signed_in())
+        work.users.send_reset(work.users.get(user_id), by=current_user.signed_in())
     return Answer(status=202, message="Email sent.")
 
 
@@ -241,7 +241,7 @@ def send_password_reset(user_id: int) -> Answer:
 def resend_verification(user_id: int) -> Answer:
     """Email a user a new confirmation link."""
     with unit_of_work() as work:
-        work.users.resend_verification(work.users.get(user_id), by=identity.signed_in())
+        work.users.resend_verification(work.users.get(user_id), by=current_user.signed_in())
     return Answer(status=202, message="Email sent.")
 
 
@@ -278,7 +278,7 @@ def _check_role(name: str) -> None:
 
 
 def _check_visible(user_id: int) -> None:
-    who = identity.signed_in()
+    who = current_user.signed_in()
     is_own = user_id == who.user_id and (not who.is_key or who.has(ACCOUNT_READ) or who.has(ACCOUNT_WRITE))
     if not is_own and not who.has(USERS_READ):
         services = reading()

@@ -11,7 +11,7 @@ from app import urls
 from app.auth import bp
 from app.extensions import settings
 from app.principal import Principal
-from app.web import identity
+from app.web import current_user
 from app.web.access import open_in_maintenance, public
 from app.web.proxy_headers import for_other_apps
 from app.web.redirects import return_url
@@ -29,7 +29,7 @@ def forward() -> ResponseReturnValue:
     Each of these headers is always there and never empty: Caddy 2.10.0 to 2.11.1 would let the client's own one through
     (GHSA-7r4p-vjf4-gxv4). Each `?role=` must be held, and each `?permission=`.
     """
-    who = identity.principal()
+    who = current_user.principal()
     if who is None:
         return _ask_to_sign_in()
     if who.lacks_factor:

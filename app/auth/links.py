@@ -34,7 +34,7 @@ from app.models import Factor, Purpose, Target
 from app.security.tokens import new_token
 from app.services.additions import Addition
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
 from app.web.csrf import has_cookie, origin_suffices
 from app.web.errors import log_dead_link
@@ -91,7 +91,7 @@ def _verify(token: str, seen_hash: str | None) -> None:
     with unit_of_work() as work:
         user = work.registration.verify(token, seen_hash=seen_hash)
         work.sessions.remember_device(user.id, device)
-    identity.keep_device(device)
+    session_cookie.keep_device(device)
     drop_link(token, Purpose.VERIFY_EMAIL)
     session.pop(REGISTERED_HERE, None)
 
@@ -162,8 +162,8 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
     device = new_token()
     with unit_of_work() as work:
         work.password_reset.reset(token, password=new, device_token=device)
-    identity.drop_session()
-    identity.keep_device(device)
+    session_cookie.drop_session()
+    session_cookie.keep_device(device)
 
 
 @bp.get("/invitation/<token>")
@@ -204,7 +204,7 @@ def _accept(token: str, form: InvitationForm, *, email: str) -> None:
     with unit_of_work() as work:
         user = work.invitations.accept(token, name=form.name.clean, password=new)
         work.sessions.remember_device(user.id, device)
-    identity.keep_device(device)
+    session_cookie.keep_device(device)
     drop_link(token, Purpose.INVITATION)
 
 
@@ -229,7 +229,7 @@ def confirm_email_change() -> ResponseReturnValue:
         token = kept_link(Purpose.CHANGE_EMAIL)
         change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
         # The mailbox alone is not enough: its owner would take over an account that is not theirs.
-        who = identity.principal()
+        who = current_user.principal()
         is_owner = who is not None and who.user_id == change.user_id
         if who is not None and is_owner and not is_fresh(who):
             return ask_to_confirm()
@@ -282,7 +282,7 @@ def undo_email_change() -> ResponseReturnValue:
         if form.validate_on_submit():
             with unit_of_work() as work:
                 work.profile.undo_email_change(token)
-            identity.drop_session()
+            session_cookie.drop_session()
             return done(
                 "Email address restored. Everyone was signed out. Choose a new password now.",
                 to="auth.forgot_password",
@@ -365,7 +365,7 @@ def _undo(token: str, addition: Addition, *, credential: str | None, code: str) 
         proved = check_code(addition.user_id, code, at=addition.at)
     with unit_of_work() as work:
         work.additions.undo(token, proved=proved)
-    identity.drop_session()
+    session_cookie.drop_session()
 
 
 @bp.get("/keep-factors/<token>")

@@ -18,7 +18,7 @@ from app.security.tokens import keyed_hash
 from app.services.connections import Identity
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, reading, unit_of_work
-from app.web import challenges, identity
+from app.web import challenges, current_user, pending_sign_in, session_cookie
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.pages import page
@@ -48,7 +48,7 @@ def oauth(provider: str) -> ResponseReturnValue:
     known_provider = _get(provider)
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return redirect(url_for("auth.login", next=request.args.get("next")), code=303)
-    purpose = CONFIRM if request.args.get("for") == CONFIRM and identity.principal() else SIGN_IN
+    purpose = CONFIRM if request.args.get("for") == CONFIRM and current_user.principal() else SIGN_IN
     state = challenges.issue_challenge("oauth", known_provider.name, purpose)
     try:
         url = client_of(known_provider).authorization_url(
@@ -73,7 +73,7 @@ def callback(provider: str) -> ResponseReturnValue:
         began_with, purpose, *_ = challenges.spend("oauth", state)
     except InvalidChallenge as refusal:
         _log(known_provider, "the state is unknown, used, expired or of another browser")
-        if identity.principal() is not None:  # In another tab they have signed in already.
+        if current_user.principal() is not None:  # In another tab they have signed in already.
             return onward(kept_next())
         return _refused(known_provider, str(refusal))
     if began_with != known_provider.name:
@@ -94,7 +94,7 @@ def callback(provider: str) -> ResponseReturnValue:
             f"Only {' or '.join(known_provider.email_domains)} addresses can sign in with {known_provider.label}.",
             403,
         )
-    who = identity.principal()
+    who = current_user.principal()
     oauth_identity = Identity(known_provider.name, claims.issuer, claims.subject, claims.email, claims.name)
     if who is None:
         return _sign_in(known_provider, oauth_identity)
@@ -141,7 +141,7 @@ def _ask_whose(provider: Provider, oauth_identity: Identity, text: str) -> Respo
             f"{provider.label} sent no confirmed email address. Sign in another way or sign up, "
             f"then connect {provider.label}."
         )
-    connect = url_for("account.connections", connect=identity.keep_pending(oauth_identity))
+    connect = url_for("account.connections", connect=pending_sign_in.keep_pending(oauth_identity))
     return done(text, to="auth.login", kind="info", next=connect)
 
 
@@ -151,7 +151,7 @@ def _offer(provider: Provider, oauth_identity: Identity, who: Principal) -> Resp
     """
     connection = reading().connections.find(oauth_identity)
     if connection is None:
-        identity.keep_pending(oauth_identity)
+        pending_sign_in.keep_pending(oauth_identity)
         return redirect(url_for("account.connections"), code=303)
     if connection.user_id != who.user_id:
         return done(
@@ -173,7 +173,7 @@ def _confirm(provider: Provider, oauth_identity: Identity, claims: Claims, who: 
         return _refused(
             provider, f"That didn't confirm it's you. Sign in with the {provider.label} account you connected.", 403
         )
-    identity.keep_token(token)
+    session_cookie.keep_token(token)
     return redirect(next_page(kept_next(), otherwise="account.profile"), code=303)
 
 
@@ -182,7 +182,7 @@ def _confirm(provider: Provider, oauth_identity: Identity, claims: Claims, who: 
 
 def _without_a_code(provider: Provider) -> ResponseReturnValue:
     _log(provider, "access_denied" if request.args.get("error") == "access_denied" else "no code")
-    if identity.principal():
+    if current_user.principal():
         return done(f"{provider.label} didn't sign you in. Nothing has changed.", to="account.connections", kind="info")
     return done(
         f"{provider.label} didn't sign you in. Try again, or sign in another way.",
@@ -203,7 +203,7 @@ def _failed(provider: Provider, problem: Exception) -> ResponseReturnValue:
 def _refused(
     provider: Provider, text: str, status: int = 400, *, retry_after: int | None = None
 ) -> ResponseReturnValue:
-    is_in = identity.principal() is not None
+    is_in = current_user.principal() is not None
     g.refused_as = "provider_refused"
     return page(
         "auth/dead_link.html",

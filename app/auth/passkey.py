@@ -11,7 +11,7 @@ from app.auth.two_factor import finish_second_factor
 from app.errors import BadPasskey, NotUsable
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, unit_of_work
-from app.web import identity
+from app.web import current_user, pending_sign_in, session_cookie
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.passkeys import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
@@ -54,7 +54,7 @@ def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
 
 
 def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
-    pending = identity.pending_second_factor()
+    pending = pending_sign_in.pending_second_factor()
     if pending is None:
         return done("That took too long. Sign in again.", to="auth.login", kind="info")
     passkey, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=pending.user_id)
@@ -65,12 +65,12 @@ def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
 
 
 def _to_confirm(form: PasskeyForm) -> ResponseReturnValue:
-    who = identity.principal()
+    who = current_user.principal()
     if who is None or who.impersonator_id is not None:
         return done("Sign in first.", to="auth.login", kind="info")
     passkey, count = read_proof(form.credential.data or "", purpose=CONFIRM, user_id=who.user_id)
     with unit_of_work() as work:
         factor = work.factors.use_passkey(passkey, sign_count=count)
         token = work.sessions.confirm(who, factor_added_at=factor.added_at)
-    identity.keep_token(token)
+    session_cookie.keep_token(token)
     return redirect(next_page(form.next.data, otherwise="account.profile"), code=303)

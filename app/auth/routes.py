@@ -24,7 +24,7 @@ from app.models import Factor
 from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public, sets_up
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
@@ -40,7 +40,7 @@ REGISTERED_HERE = "registered"
 @public
 @limited("register")
 def register() -> ResponseReturnValue:
-    if identity.principal():
+    if current_user.principal():
         return redirect(url_for("account.profile"))
     if not reading().registration_open:
         return page("auth/registration_closed.html")
@@ -95,9 +95,9 @@ def resend_verification() -> ResponseReturnValue:
 @limited("login")
 def login() -> ResponseReturnValue:
     form = LoginForm(next=request.args.get("next"))
-    who = identity.principal()
+    who = current_user.principal()
     if who and request.method == "GET":
-        identity.keep_forward(who.account_id, who.session_id)
+        session_cookie.keep_forward(who.account_id, who.session_id)
         return onward(form.next.data)
     unverified = False
     if form.validate_on_submit():
@@ -114,7 +114,7 @@ def login() -> ResponseReturnValue:
         "auth/login.html",
         form,
         unverified=unverified,
-        last_method=identity.last_method(),
+        last_method=session_cookie.last_method(),
         options=options_to_sign_in(),
     )
 
@@ -125,14 +125,14 @@ def login() -> ResponseReturnValue:
 @origin_suffices
 def logout() -> ResponseReturnValue:
     """Revoke the session on the server, where it may already have ended, and in the browser."""
-    who = identity.principal()
+    who = current_user.principal()
     if who is not None:
         try:
             with unit_of_work() as work:
                 work.sessions.revoke(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
         except SessionNotFound:
             pass
-    identity.drop_session()
+    session_cookie.drop_session()
     response = make_response(done("You're signed out.", to="auth.login"))
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
@@ -145,7 +145,7 @@ def logout() -> ResponseReturnValue:
 @limited("password")
 def confirm() -> ResponseReturnValue:
     """Ask again who it is before a sensitive action: by a second factor where one is set, or else by the password."""
-    who = identity.signed_in()
+    who = current_user.signed_in()
     by_code = reading().factors.has_any(who.user_id)
     form = (ConfirmByCodeForm if by_code else ConfirmForm)(next=request.args.get("next"))
     if form.validate_on_submit():
@@ -186,7 +186,7 @@ def _providers_of(user_id: int) -> list[Provider] | None:
 @limited("strength")
 def password_strength() -> ResponseReturnValue:
     """Return the strength of a password for the meter of a form."""
-    who = identity.principal()
+    who = current_user.principal()
     words = (
         request.form.get("email", "")[:254],
         request.form.get("name", "")[:100],

@@ -12,12 +12,12 @@ from app.models import Factor
 from app.services.factors import ProvedFactor
 from app.services.sign_in import Authentication
 from app.unit_of_work import reading
-from app.web import identity
+from app.web import pending_sign_in
 from app.web.access import open_in_maintenance, public
-from app.web.identity import PendingSecondFactor
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import TWO_FACTOR, options_to_prove
+from app.web.pending_sign_in import PendingSecondFactor
 from app.web.redirects import done, keep_next, kept_next, onward
 from app.web.sign_in import begin_session, check_code
 
@@ -26,7 +26,7 @@ def ask_for_factor(
     asked: SecondFactorRequired, *, method: str, remember: bool, target: str | None
 ) -> ResponseReturnValue:
     """Redirect to the second step, which only this browser can take within ten minutes."""
-    identity.keep_pending_second_factor(PendingSecondFactor(asked.user_id, asked.proof, method, remember))
+    pending_sign_in.keep_pending_second_factor(PendingSecondFactor(asked.user_id, asked.proof, method, remember))
     keep_next(target)
     return redirect(url_for("auth.two_factor"), code=303)
 
@@ -36,7 +36,7 @@ def ask_for_factor(
 @open_in_maintenance
 @limited("login")
 def two_factor() -> ResponseReturnValue:
-    pending = identity.pending_second_factor()
+    pending = pending_sign_in.pending_second_factor()
     form = TwoFactorForm(pending=pending.handle if pending else "")
     if pending is None or form.pending.data != pending.handle:
         text = "That took too long, or you started to sign in to another account in this browser. Sign in again."

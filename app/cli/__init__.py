@@ -11,8 +11,8 @@ from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
+from app.database import DATABASE_AWAY
 from app.errors import AccountError
-from app.extensions import DATABASE_AWAY
 from app.migration_state import first_line
 from app.principal import NO_VISIT, OPERATOR
 from app.services.audit import Origin

@@ -40,7 +40,8 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType, TypeEngine
 
 from app.cli.database import init_migrate
-from app.extensions import db, now, one_write, settings
+from app.database import one_write
+from app.extensions import db, now, settings
 from app.migration_state import current_revision, known_revisions, newest_revision, schema_state
 from app.models import Base
 from app.models.base import UtcTime

@@ -22,9 +22,10 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from app.cli.doctor_external import Unreachable, looked_at
 from app.emails.sender import check_server
 from app.env_file import list_ambiguous, read_env_file
-from app.extensions import NO_CLUSTER, db, notifier, now, settings
+from app.extensions import db, notifier, now, settings
 from app.migration_state import current_revision, first_line, schema_state
 from app.models import ADMINISTRATOR, JobState
+from app.queue_notifier import NO_CLUSTER
 from app.services.job_board import JobFilter
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading

@@ -21,8 +21,9 @@ from redis.retry import Retry
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.database import init_migrate, report_change
-from app.extensions import NO_CLUSTER, db, settings
+from app.extensions import db, settings
 from app.migration_state import current_revision, first_line, known_revisions, newest_revision
+from app.queue_notifier import NO_CLUSTER
 from app.redis_queue import queue_state
 from app.settings import Settings
 

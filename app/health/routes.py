@@ -7,15 +7,16 @@ from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError
 
-from app.extensions import DATABASE_AWAY, db, notifier, now, settings
+from app.database import DATABASE_AWAY
+from app.extensions import db, notifier, now, settings
 from app.health import bp
-from app.metrics import Gauge, metrics
+from app.metrics import GaugeValue, metrics
 from app.migration_state import schema_state
 from app.patience import OF_CHECKS, be_patient
 from app.security.tokens import is_doctor_token
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
-from app.web.identity import log_refused
+from app.web.current_user import log_refused
 from app.web.proxy_headers import is_from_this_machine
 
 
@@ -67,39 +68,39 @@ def show_metrics() -> ResponseReturnValue:
     return Response(metrics.text(_gauges()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _gauges() -> Iterator[Gauge]:
+def _gauges() -> Iterator[GaugeValue]:
     """Yield current values of the parts and the queue, for the whole deployment."""
     queue = notifier.state()
-    stored: list[Gauge] = []
+    stored: list[GaugeValue] = []
     busy: set[str | None] = set()
     try:
         stored = [*_stored()]
         busy = reading().job_board.busy_workers()
     except (*DATABASE_AWAY, ProgrammingError):
         db.session.rollback()
-    yield Gauge("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
+    yield GaugeValue("gatehouse_info", "What runs here: RELEASE.", {settings().release: 1}, "release")
     parts = {"database": float(bool(stored)), "queue": float(queue == "ok")}
-    yield Gauge("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
+    yield GaugeValue("gatehouse_up", "Whether the part answers (1) or not (0).", parts, "part")
     yield from stored
     workers = notifier.find_workers()
     if workers is not None:
-        yield Gauge("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
+        yield GaugeValue("gatehouse_queue_length", "Notifications that wait for a worker.", notifier.lengths(), "queue")
         alive = workers.list_alive(now(), busy=busy)
-        yield Gauge("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})
+        yield GaugeValue("gatehouse_workers", "Worker processes of all machines that live.", {"": len(alive)})
         if workers.last_run_at is not None:
             at = {"": workers.last_run_at.timestamp()}
-            yield Gauge("gatehouse_schedule_last_round_timestamp_seconds", "When the schedule last ran.", at)
+            yield GaugeValue("gatehouse_schedule_last_round_timestamp_seconds", "When the schedule last ran.", at)
 
 
-def _stored() -> Iterator[Gauge]:
+def _stored() -> Iterator[GaugeValue]:
     """Yield values from the database."""
     services = reading()
     waits = services.job_queue.oldest_due().total_seconds()
-    yield Gauge("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
-    yield Gauge("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
-    yield Gauge(
+    yield GaugeValue("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
+    yield GaugeValue("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
+    yield GaugeValue(
         "gatehouse_delayed_mails", "Mails that are tried again later.", {"": services.sent_mails.count_delayed()}
     )
     if (backup := services.statistics.last_backup()) is not None:
         at = {"": backup.timestamp()}
-        yield Gauge("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)
+        yield GaugeValue("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

@@ -10,7 +10,7 @@ from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
 from app.theme import theme_css
-from app.web import identity
+from app.web import current_user
 from app.web.access import open_in_maintenance, public
 from app.web.headers import for_everyone
 from app.web.pages import page
@@ -19,7 +19,7 @@ from app.web.pages import page
 @bp.get("/")
 @public
 def index() -> ResponseReturnValue:
-    if identity.principal():
+    if current_user.principal():
         return redirect(url_for("account.profile"))
     return page("home.html")
 

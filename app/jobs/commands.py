@@ -9,9 +9,10 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from app.extensions import NO_CLUSTER, notifier, queue_client, settings
+from app.extensions import notifier, settings
 from app.jobs.schedule import run_schedule, tick
 from app.models import JobState
+from app.queue_notifier import NO_CLUSTER, queue_client
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
 from app.unit_of_work import reading, unit_of_work
 from app.web.jobs import as_dict, as_entry, duration, json_text, progress_text, situation

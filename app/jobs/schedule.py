@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
-from app.extensions import DATABASE_AWAY, db, notifier, now, settings
+from app.database import DATABASE_AWAY
+from app.extensions import db, notifier, now, settings
 from app.jobs.registry import origin_of
 from app.migration_state import first_line
 from app.services.schedule import next_start
@@ -76,5 +77,5 @@ def tick() -> int:
     with unit_of_work(origin=origin_of(None)) as work:
         work.schedule.enqueue_due()
         again = work.job_queue.rescue(queues=with_room)
-    notifier.record_heartbeat()
+    notifier.record_heartbeat(at=now(), interval=settings().schedule_seconds)
     return again

@@ -19,7 +19,7 @@ from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import ImportForm
 from app.users.routes import asked_filters
-from app.web import identity
+from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.actions import attempt
 from app.web.exports import MARK, csv_lines
@@ -36,7 +36,7 @@ from app.web.uploads import accepts_file, store
 @accepts_file(MAX_FILE_BYTES)
 @limited("mail")
 def import_users() -> ResponseReturnValue:
-    who, form = identity.signed_in(), ImportForm()
+    who, form = current_user.signed_in(), ImportForm()
     if form.is_submitted():
         file = request.files.get("file")
         if file is None or not file.filename:
@@ -61,10 +61,10 @@ def import_users() -> ResponseReturnValue:
 
 @bp.get("/import/<id:import_id>")
 @requires(USERS_IMPORT)
-@identity.refreshes_itself
+@current_user.refreshes_itself
 def show_import(import_id: int) -> ResponseReturnValue:
     services = reading()
-    user_import = services.user_imports.get(import_id, by=identity.signed_in())
+    user_import = services.user_imports.get(import_id, by=current_user.signed_in())
     return page("users/show_import.html", found=_shown(services, user_import), invites_open=services.invitations_open)
 
 
@@ -72,7 +72,7 @@ def show_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 @by_oneself
 def start_import(import_id: int) -> ResponseReturnValue:
-    who, invites = identity.signed_in(), request.form.get("invites") == "y"
+    who, invites = current_user.signed_in(), request.form.get("invites") == "y"
     return attempt(
         lambda work: work.user_imports.start_import(import_id, invites=invites, by=who),
         message="Import started. You can close this page. The import continues.",
@@ -84,7 +84,7 @@ def start_import(import_id: int) -> ResponseReturnValue:
 @bp.post("/import/<id:import_id>/cancel")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> ResponseReturnValue:
-    who, message = identity.signed_in(), "Stopping the import. Rows already imported stay."
+    who, message = current_user.signed_in(), "Stopping the import. Rows already imported stay."
     return attempt(
         lambda work: work.user_imports.cancel(import_id, by=who),
         message=message,
@@ -97,7 +97,7 @@ def cancel_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> ResponseReturnValue:
-    who, message = identity.signed_in(), "Import resumed."
+    who, message = current_user.signed_in(), "Import resumed."
     return attempt(
         lambda work: work.user_imports.resume(import_id, by=who),
         message=message,
@@ -111,7 +111,7 @@ def resume_import(import_id: int) -> ResponseReturnValue:
 def import_report(import_id: int) -> Response:
     """Download the result of each row; before the import, the expected result."""
     services = reading()
-    services.user_imports.get(import_id, by=identity.signed_in())
+    services.user_imports.get(import_id, by=current_user.signed_in())
     return _download(report_lines(services, import_id), f"import-{import_id}.csv")
 
 

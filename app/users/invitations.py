@@ -13,9 +13,9 @@ from app.models import Invitation
 from app.services.permissions import USERS_INVITE, USERS_READ
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
-from app.users.actions import grantable, role_fields
+from app.users.edit import grantable, role_fields
 from app.users.forms import InvitationForm
-from app.web import identity
+from app.web import current_user
 from app.web.access import requires
 from app.web.actions import ask
 from app.web.forms import Form
@@ -31,7 +31,7 @@ ON_A_PAGE = 50
 @requires(USERS_INVITE)
 @limited("mail")
 def new() -> ResponseReturnValue:
-    form, roles = InvitationForm(), grantable(identity.signed_in())
+    form, roles = InvitationForm(), grantable(current_user.signed_in())
     form.roles.choices = list(roles.items())
     if form.validate_on_submit():
         try:
@@ -40,7 +40,7 @@ def new() -> ResponseReturnValue:
                     email=form.email.canonical,
                     name=form.name.clean,
                     roles=form.roles.data or [],
-                    by=identity.signed_in(),
+                    by=current_user.signed_in(),
                 )
         except EmailTaken as refusal:
             form.refuse("email", refusal)
@@ -70,7 +70,7 @@ def invitations() -> ResponseReturnValue:
 def resend_invitation(invitation_id: int) -> ResponseReturnValue:
     with unit_of_work() as work:
         invitation = work.invitations.get(invitation_id, lock=True)
-        work.invitations.resend(invitation, by=identity.signed_in())
+        work.invitations.resend(invitation, by=current_user.signed_in())
     return done("Invitation sent again.", to="users.invitations")
 
 
@@ -84,7 +84,7 @@ def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
         return ask(title, text, button="Revoke", back=url_for("users.invitations"), form=form)
     with unit_of_work() as work:
         invitation = work.invitations.get(invitation_id, lock=True)
-        work.invitations.revoke(invitation, by=identity.signed_in())
+        work.invitations.revoke(invitation, by=current_user.signed_in())
     return done("Invitation revoked.", to="users.invitations")
 
 
@@ -92,7 +92,7 @@ def _shown(invitation: Invitation) -> SimpleNamespace:
     inviter = invitation.inviter
     return SimpleNamespace(
         id=invitation.id,
-        user_id=invitation.user_id if identity.signed_in().has(USERS_READ) else None,
+        user_id=invitation.user_id if current_user.signed_in().has(USERS_READ) else None,
         email=invitation.user.email,
         name=invitation.user.name,
         roles=invitation.roles,

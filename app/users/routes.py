@@ -28,7 +28,7 @@ from app.services.user_search import Order, UserFilter
 from app.unit_of_work import Work, reading
 from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
-from app.web import identity
+from app.web import current_user
 from app.web.access import requires
 from app.web.audit_descriptions import describe
 from app.web.cursors import read_cursor, write_cursor
@@ -44,7 +44,7 @@ FILTERS = ("q", "role", "status", "sort", "seen_before")
 @bp.get("")
 @requires(USERS_READ)
 def index() -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
+    who, services = current_user.signed_in(), reading()
     query = _asked()
     filters = _wanted(query)
     users, following = services.user_search.page(filters)
@@ -73,7 +73,7 @@ def index() -> ResponseReturnValue:
 @bp.get("/<id:user_id>")
 @requires(USERS_READ, on="users")
 def show(user_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
+    who, services = current_user.signed_in(), reading()
     user = services.users.get(user_id, deleted=True)
     return page(
         "users/show.html",

@@ -13,7 +13,7 @@ from app.principal import Principal
 from app.services.permissions import PERMISSIONS
 from app.services.policy import Rule
 from app.unit_of_work import reading, unit_of_work
-from app.web.identity import is_api, principal
+from app.web.current_user import is_api, principal
 from app.web.redirects import here
 from app.web.views import View, mark_view, view_property
 

@@ -11,7 +11,7 @@ from app.errors import InvalidChallenge
 from app.extensions import now
 from app.security.tokens import is_same, new_token
 from app.unit_of_work import unit_of_work
-from app.web.identity import CHALLENGE
+from app.web.session_cookie import CHALLENGE
 
 
 def issue_challenge(purpose: str, *kept: Any, at_once: int = 2) -> str:

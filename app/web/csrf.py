@@ -12,7 +12,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from app import urls
 from app.extensions import csrf, settings
 from app.remembered import Remembered
-from app.web.identity import has_explicit_credential, is_api
+from app.web.current_user import has_explicit_credential, is_api
 from app.web.views import View, mark_view, view_property
 
 EXPIRED = "This page was open for too long. What you entered is still here. Send it again."

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, NoResultFound, ProgrammingError, SQLA
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, SecurityError
 
+from app.database import DATABASE_AWAY
 from app.errors import (
     AccountError,
     AlreadyConfirmed,
@@ -52,11 +53,11 @@ from app.errors import (
     WrongCode,
     WrongPassword,
 )
-from app.extensions import DATABASE_AWAY, db
+from app.extensions import db
 from app.migration_state import first_line, schema_state
 from app.web import csrf, json_envelope
 from app.web.access import ask_to_confirm, record_refusal
-from app.web.identity import has_explicit_credential, is_api, log_refused
+from app.web.current_user import has_explicit_credential, is_api, log_refused
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from limits.strategies import STRATEGIES, FixedWindowRateLimiter
 from werkzeug.exceptions import HTTPException
 
 from app.extensions import limiter, settings
-from app.web.identity import principal, signed_in
+from app.web.current_user import principal, signed_in
 from app.web.views import View, mark_view, view_property
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}

@@ -8,13 +8,14 @@ from typing import Any
 from flask import Response, current_app, g
 from sqlalchemy.exc import ProgrammingError
 
-from app.extensions import DATABASE_AWAY, db
+from app.database import DATABASE_AWAY
+from app.extensions import db
 from app.principal import Principal
 from app.services.permissions import SITE_EDIT
 from app.services.site_settings import Site
 from app.unit_of_work import reading, unit_of_work
+from app.web.current_user import principal
 from app.web.errors import answer
-from app.web.identity import principal
 from app.web.views import view_property
 
 KEPT_SECONDS = 1.0

@@ -21,8 +21,8 @@ from app.settings import Settings
 from app.unit_of_work import reading
 from app.web.application import Environment
 from app.web.csrf import csrf_token
+from app.web.current_user import principal
 from app.web.forms import Form, draw_input
-from app.web.identity import principal
 from app.web.maintenance import site
 from app.web.template_overrides import find_own_file
 
@@ -71,7 +71,7 @@ def may(permission: str) -> bool:
     """
     PERMISSIONS[permission]
     who = principal()
-    return who is not None and permission in who.permissions
+    return who is not None and who.has(permission)
 
 
 def _everywhere() -> dict[str, Any]:

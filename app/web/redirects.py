@@ -15,7 +15,8 @@ from app.errors import AccountError, InvalidLink
 from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
-from app.web.identity import LINK, bind_pending, set_cookie
+from app.web.pending_sign_in import bind_pending
+from app.web.session_cookie import LINK, set_cookie
 
 # Only characters of our own URLs: no white space, no backslash, no control character, no second slash.
 _OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%&=+,:;!'()*@$?-]*)?")

@@ -14,7 +14,7 @@ from app.services.factors import ProvedFactor
 from app.services.password_policy import NewPassword
 from app.services.sign_in import Attempt, Authentication, SignedIn
 from app.unit_of_work import Work, reading, unit_of_work
-from app.web import identity
+from app.web import current_user, session_cookie
 
 
 def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = False) -> None:
@@ -24,7 +24,7 @@ def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = Fals
     browser's earlier session ends. With `trust`, this browser skips the second factor for some time. Raises the
     exceptions of `prove` and SignIn.begin_session.
     """
-    previous, visit = identity.principal(), identity.visit()
+    previous, visit = current_user.principal(), current_user.visit()
     with unit_of_work() as work:
         proved = prove(work)
         signed_in = work.sign_in.begin_session(proved, visit=visit)
@@ -32,9 +32,9 @@ def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = Fals
             work.factors.trust(signed_in.user_id, signed_in.device_token, visit=visit)
         if previous is not None:
             work.sessions.replace(previous)
-    identity.keep_session(signed_in, remember=proved.remember)
+    session_cookie.keep_session(signed_in, remember=proved.remember)
     if settings().oauth_providers:
-        identity.keep_method(proved.method)
+        session_cookie.keep_method(proved.method)
 
 
 def sign_in(email: str, password: str, *, remember: bool) -> None:
@@ -48,7 +48,7 @@ def sign_in(email: str, password: str, *, remember: bool) -> None:
 
 def open_session(email: str, password: str, *, code: str | None, remember: bool) -> SignedIn:
     """Begin a session for a program, which uses it with tokens. Raises as `sign_in` does, and as `check_code`."""
-    visit = identity.visit()
+    visit = current_user.visit()
     proved = _prove_password(email, password, remember=remember)
     try:
         with unit_of_work() as work:
@@ -65,7 +65,7 @@ def open_session(email: str, password: str, *, code: str | None, remember: bool)
 def _prove_password(email: str, password: str, *, remember: bool) -> Authentication:
     """Raises InvalidCredentials, TooManyTries, Busy."""
     with unit_of_work() as work:
-        attempt = work.sign_in.start_attempt(email, visit=identity.visit())
+        attempt = work.sign_in.start_attempt(email, visit=current_user.visit())
     verdict = _verdict(attempt, password)
     if not verdict or attempt.user_id is None:
         with unit_of_work() as work:
@@ -87,7 +87,7 @@ def confirm_session(who: Principal, *, password: str, code: str) -> None:
     with unit_of_work() as work:
         token = work.sessions.confirm(who, factor_added_at=added_at)
     if who.via == "cookie":
-        identity.keep_token(token)
+        session_cookie.keep_token(token)
 
 
 def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> ProvedFactor:
@@ -96,7 +96,7 @@ def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> Prove
     With `at`, only factors set up before that time count, including an app that was replaced since. Raises WrongCode,
     AuthenticatorLocked, TooManyTries, Busy.
     """
-    code, device_token = plain(typed), identity.visit().device_token
+    code, device_token = plain(typed), current_user.visit().device_token
     if len(code) < RECOVERY_LENGTH:
         with unit_of_work() as work:
             return work.factors.use_totp(user_id, code, device_token=device_token, at=at)

@@ -188,7 +188,7 @@ def path_of(module):
 LOAD_LATER = {
     "app/cli/doctor.py",
     "app/emails/message.py",
-    "app/extensions.py",
+    "app/queue_notifier.py",
     "app/jobs/commands.py",
     "app/metrics.py",
     "app/security/access_tokens.py",

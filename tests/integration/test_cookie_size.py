@@ -8,7 +8,7 @@ import pytest
 from app.models import Purpose, Target
 from app.services.links import Undoable
 from app.unit_of_work import unit_of_work
-from app.web import identity
+from app.web import session_cookie
 from tests.support.authenticator import add_passkey, set_up
 from tests.support.browser import Browser
 from tests.support.people import People
@@ -59,9 +59,9 @@ def open_every_link(app, browser, user_id, email):
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize(("limit", "most"), [(identity.MAX_COOKIE_BYTES, MOST), (1200, 1300)])
+@pytest.mark.parametrize(("limit", "most"), [(session_cookie.MAX_COOKIE_BYTES, MOST), (1200, 1300)])
 def test_session_content_never_prevents_sign_in(site, provider, clock, monkeypatch, limit, most):
-    monkeypatch.setattr(identity, "MAX_COOKIE_BYTES", limit)
+    monkeypatch.setattr(session_cookie, "MAX_COOKIE_BYTES", limit)
     dice = random.Random(7)  # noqa: S311 - text that is hard to compress.
     # Twelve bytes each in JSON.
     wide = "".join(map(chr, dice.sample(range(0x10000, 0x2F000), 250)))

@@ -15,7 +15,8 @@ from werkzeug.serving import make_server
 
 from app.cli.doctor import check_connections, check_env_file
 from app.cli.doctor_external import Unreachable, looked_at
-from app.extensions import file_system, settings
+from app.database import file_system
+from app.extensions import settings
 from app.redis_queue import SeenWorker, Workers
 from app.security.tokens import doctor_token
 from app.settings import Settings, SettingsError
@@ -360,7 +361,7 @@ def test_workers_and_schedule_are_checked(make_app, clock, monkeypatch):
         SeenWorker("old:1", (), None, clock.now - timedelta(hours=1)),
     ]
     workers = Workers(tuple(here), clock.now)
-    monkeypatch.setattr("app.extensions.QueueNotifier.find_workers", lambda self: workers)
+    monkeypatch.setattr("app.queue_notifier.QueueNotifier.find_workers", lambda self: workers)
     found = flask_command(app, "doctor")
     assert "ok       workers: 1" in found.output
     assert "error    SQLite with several hosts" in found.output
@@ -406,6 +407,6 @@ def test_file_system_of_a_path_is_detected(tmp_path, path, kind):
 
 @pytest.mark.databases("sqlite")
 def test_sqlite_on_a_network_file_system_is_refused(make_app, monkeypatch):
-    monkeypatch.setattr("app.extensions.file_system", lambda path: "nfs4")
+    monkeypatch.setattr("app.database.file_system", lambda path: "nfs4")
     with pytest.raises(SettingsError, match="is on nfs4, where SQLite loses data"):
         make_app()

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.extensions import db, now, one_read
+from app.database import one_read
+from app.extensions import db, now
 from app.lookups import Lookup
 from app.principal import OPERATOR
 from app.services import sessions, user_search

@@ -14,7 +14,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
-from app.extensions import notifier
+from app.extensions import notifier, now
 from app.metrics import Metrics, metrics
 from app.models import Job, JobState, MailStatus
 from app.redis_queue import SeenWorker, Workers
@@ -140,7 +140,7 @@ def test_workers_with_a_heartbeat_or_a_job_are_counted(app, value, clock, monkey
         return SeenWorker(name, ("default",), clock.now, clock.now - timedelta(minutes=minutes))
 
     workers = Workers((seen("here:1", 0), seen("killed:1", 3), seen("busy:1", 3), seen("killed-busy:1", 3)), clock.now)
-    monkeypatch.setattr("app.extensions.QueueNotifier.find_workers", lambda self: workers)
+    monkeypatch.setattr("app.queue_notifier.QueueNotifier.find_workers", lambda self: workers)
     assert value("gatehouse_workers") == 1
     with app.app_context(), unit_of_work() as work:
         for name in ("killed-busy:1", "busy:1"):
@@ -162,7 +162,7 @@ def test_work_for_operators_is_counted(app, value, clock, flask, tmp_path):
                 job_id=number, kind="x", user_id=None, recipient="x@example.com", subject="x", domain="x"
             )
             mail.status = status
-        notifier.record_heartbeat()
+        notifier.record_heartbeat(at=now(), interval=2)
     assert value("gatehouse_dead_jobs") == value("gatehouse_delayed_mails") == 1
     assert value("gatehouse_schedule_last_round_timestamp_seconds") == clock.now.timestamp()
     assert flask("backup", str(tmp_path / "backup.zip")).exit_code == 0
@@ -233,7 +233,7 @@ def test_alerts_and_dashboard_use_existing_metrics(app, file):
     metrics.cached("site", hit=True)
     with app.app_context(), unit_of_work() as work:
         work.statistics.note_backup()
-        notifier.record_heartbeat()
+        notifier.record_heartbeat(at=now(), interval=2)
     browser = Browser(app, address=HERE)
     browser.get("/auth/login")
     text = browser.get("/metrics").text

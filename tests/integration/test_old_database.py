@@ -10,7 +10,7 @@ from flask.sessions import SecureCookieSessionInterface
 from app.extensions import db
 from app.migration_state import current_revision, newest_revision
 from app.models import Job, JobState, User, UserImport
-from app.web.identity import TOKEN
+from app.web.session_cookie import TOKEN
 from tests.support.authenticator import App, Passkey, passkey_options
 from tests.support.browser import Browser
 from tests.support.clock import Clock

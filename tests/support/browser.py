@@ -18,7 +18,7 @@ from app.principal import Visit
 from app.services.audit import Origin
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
-from app.web.identity import TOKEN
+from app.web.session_cookie import TOKEN
 from tests.support.pages import Page, attributes, complaints
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

@@ -162,7 +162,7 @@ def _stored_keys(app: Flask) -> Iterator[str]:
 
 
 def _metrics(app: Flask) -> Iterator[str]:
-    for kind in ("Counter", "Histogram", "Gauge", "Reading"):
+    for kind in ("Counter", "Histogram", "Gauge", "GaugeValue"):
         for call, module in calls(kind):
             if call.args and (name := shown(module, call.args[0])).startswith("gatehouse"):
                 labels = [shown(module, each) for each in call.args[2:] if not isinstance(each, ast.Dict)]

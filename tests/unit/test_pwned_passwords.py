@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.extensions import breach_check
+from app.password_setup import breach_check
 from app.security import pwned_passwords
 from app.security.pwned_passwords import by_file, by_list, by_service, never
 from app.settings import Settings

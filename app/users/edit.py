@@ -1,4 +1,4 @@
-"""Actions on one or several users."""
+"""Pages that change one user."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from flask import redirect, request, url_for
+from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import (
-    AccountError,
     AlreadyConfirmed,
     EditConflict,
     InThePast,
@@ -22,35 +21,24 @@ from app.errors import (
 )
 from app.models import User
 from app.principal import Principal
-from app.services.bulk_actions import Act, BulkResult
-from app.services.permissions import (
-    ROLES_ASSIGN,
-    USERS_DEACTIVATE,
-    USERS_DELETE,
-    USERS_EDIT,
-    USERS_IMPERSONATE,
-    USERS_READ,
-    USERS_RESET_FACTORS,
-    USERS_SUPPORT,
-)
+from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
-from app.users.forms import BulkForm, DeactivationForm, ReasonForm, UserForm
+from app.users.forms import DeactivationForm, ReasonForm, UserForm
 from app.users.routes import shown
-from app.web import identity
+from app.web import current_user
 from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
 from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import count, limited
 from app.web.pages import page
-from app.web.query_params import MAX_ID
 from app.web.redirects import done, here
 
 
 @bp.route("/<id:user_id>/edit", methods=["GET", "POST"])
 @requires(USERS_EDIT, on="users")
 def edit(user_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
+    who, services = current_user.signed_in(), reading()
     user = services.users.get(user_id)
     services.policy.check(who, USERS_EDIT, user)
     form = UserForm(obj=SimpleNamespace(name=user.name, email=user.email, version=user.version))
@@ -92,7 +80,7 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
 @requires(USERS_DEACTIVATE, on="users")
 @confirmed
 def deactivate(user_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
+    who, services = current_user.signed_in(), reading()
     user = services.users.get(user_id, closed=True)
     services.policy.check(who, USERS_DEACTIVATE, user)
     form = DeactivationForm()
@@ -113,7 +101,9 @@ def deactivate(user_id: int) -> ResponseReturnValue:
 @bp.post("/<id:user_id>/activate")
 @requires(USERS_DEACTIVATE, on="users")
 def activate(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.reactivate(user, by=who), message="Account reactivated.")
+    return change_user(
+        user_id, lambda work, user, who: work.users.reactivate(user, by=who), message="Account reactivated."
+    )
 
 
 @bp.route("/<id:user_id>/end-sessions", methods=["GET", "POST"])
@@ -125,7 +115,7 @@ def end_sessions(user_id: int) -> ResponseReturnValue:
         return _ask(
             user_id, USERS_SUPPORT, "Sign {name} out everywhere?", text, button="Sign out everywhere", form=form
         )
-    return _do(
+    return change_user(
         user_id,
         lambda work, user, who: work.users.revoke_sessions(user, by=who),
         message="The user was signed out everywhere.",
@@ -140,7 +130,7 @@ def send_reset(user_id: int) -> ResponseReturnValue:
     if not form.validate_on_submit():
         text = "The user gets a link to choose a new password. Their current password works until they use it."
         return _ask(user_id, USERS_SUPPORT, "Send {name} a reset link?", text, button="Send reset link", form=form)
-    return _do(user_id, lambda work, user, who: work.users.send_reset(user, by=who), message="Email sent.")
+    return change_user(user_id, lambda work, user, who: work.users.send_reset(user, by=who), message="Email sent.")
 
 
 @bp.post("/<id:user_id>/send-confirmation")
@@ -150,7 +140,7 @@ def send_confirmation(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
         work.users.resend_verification(user, by=who)
 
-    return _do(user_id, act, message="Email sent.")
+    return change_user(user_id, act, message="Email sent.")
 
 
 @bp.route("/<id:user_id>/delete", methods=["GET", "POST"])
@@ -169,20 +159,20 @@ def delete(user_id: int) -> ResponseReturnValue:
     def act(work: Work, user: User, who: Principal) -> None:
         work.users.delete(user, reason=reason, by=who)
 
-    return _do(user_id, act, message="Account deleted.")
+    return change_user(user_id, act, message="Account deleted.")
 
 
 @bp.post("/<id:user_id>/restore")
 @requires(USERS_DELETE, on="users")
 def restore(user_id: int) -> ResponseReturnValue:
-    return _do(user_id, lambda work, user, who: work.users.restore(user, by=who), message="Account restored.")
+    return change_user(user_id, lambda work, user, who: work.users.restore(user, by=who), message="Account restored.")
 
 
 def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, form: Form) -> ResponseReturnValue:
     """Return a confirmation page. Raises NotAllowed, UserNotFound."""
     services = reading()
     user = services.users.get(user_id)
-    services.policy.check(identity.signed_in(), permission, user)
+    services.policy.check(current_user.signed_in(), permission, user)
     return ask(
         title.format(name=user.name or user.email),
         text,
@@ -193,140 +183,22 @@ def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, f
     )
 
 
-def _do(user_id: int, act: Callable[[Work, User, Principal], object], *, message: str) -> ResponseReturnValue:
+def change_user(user_id: int, act: Callable[[Work, User, Principal], object], *, message: str) -> ResponseReturnValue:
     """Perform the action in one transaction, and return to the user's page with the message or the refusal."""
     is_undone = request.endpoint == "users.restore"
     try:
         with unit_of_work() as work:
-            act(work, work.users.get(user_id, lock=True, deleted=is_undone), identity.signed_in())
+            act(work, work.users.get(user_id, lock=True, deleted=is_undone), current_user.signed_in())
     except (LastAdministrator, NotActive, AlreadyConfirmed, NotSetUp) as refusal:
         return done(str(refusal), to="users.show", kind="error", user_id=user_id)
     return done(message, to="users.show", user_id=user_id)
-
-
-# ── impersonation ──
-
-
-@bp.route("/<id:user_id>/impersonate", methods=["GET", "POST"])
-@requires(USERS_IMPERSONATE, on="users")
-@confirmed
-def impersonate(user_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
-    user = services.users.get(user_id)
-    services.policy.check(who, USERS_IMPERSONATE, user)
-    form = ReasonForm()
-    if form.validate_on_submit():
-        try:
-            with unit_of_work() as work:
-                target = work.users.get(user_id, lock=True)
-                work.impersonation.impersonate(target, reason=(form.reason.data or "").strip(), by=who)
-        except NotActive as refusal:
-            form.refuse(None, refusal)
-        else:
-            return redirect(url_for("account.profile"))
-    minutes = int(services.lifetimes.impersonation.total_seconds() // 60)
-    return page("users/impersonate.html", form, user=shown(user), minutes=minutes)
-
-
-@bp.route("/<id:user_id>/reset-factors", methods=["GET", "POST"])
-@requires(USERS_RESET_FACTORS, on="users")
-@confirmed
-def reset_factors(user_id: int) -> ResponseReturnValue:
-    who, services = identity.signed_in(), reading()
-    user = services.users.get(user_id)
-    services.policy.check(who, USERS_RESET_FACTORS, user)
-    form = ReasonForm()
-    if form.validate_on_submit():
-        try:
-            with unit_of_work() as work:
-                target = work.users.get(user_id, lock=True)
-                work.factor_resets.announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
-        except NotSetUp as refusal:
-            form.refuse(None, refusal)
-        else:
-            return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
-    hours = int(services.lifetimes.factor_reset.total_seconds() // 3600)
-    return page("users/reset_factors.html", form, user=shown(user), hours=hours)
-
-
-@bp.post("/<id:user_id>/keep-factors")
-@requires(USERS_RESET_FACTORS, on="users")
-def keep_factors(user_id: int) -> ResponseReturnValue:
-    return _do(
-        user_id,
-        lambda work, user, who: work.factor_resets.cancel_reset(user, by=who),
-        message="Reset cancelled. The second factors stay.",
-    )
-
-
-@bp.post("/stop-impersonating")
-def stop_impersonating() -> ResponseReturnValue:
-    who = identity.signed_in()
-    with unit_of_work() as work:
-        work.impersonation.stop_impersonating(who)
-    return redirect(
-        url_for("home.index") if who.impersonator_id is None else url_for("users.show", user_id=who.user_id)
-    )
-
-
-# ── several at once ──
-
-
-class _Preview(Exception):
-    """Rolls the transaction back."""
-
-
-@bp.post("/bulk")
-@requires(USERS_READ)
-@confirmed
-def bulk() -> ResponseReturnValue:
-    """Preview a bulk action by rolling it back; with `go`, commit it."""
-    who = identity.signed_in()
-    form = BulkForm()
-    form.offer(list(grantable(who)), may_deactivate=who.has(USERS_DEACTIVATE), may_support=who.has(USERS_SUPPORT))
-    is_chosen = form.validate() or [*form.errors] == ["reason"]
-    if not is_chosen or not form.users.data or not all(0 < user_id <= MAX_ID for user_id in form.users.data):
-        return done("Select at least one user and an action.", to="users.index", kind="error")
-    kind, _, role = (form.act.data or "").partition(":")
-    reason = "" if form.reason.errors else " ".join((form.reason.data or "").split())
-    act = Act(kind=kind, role=role, reason=reason or "Not given.")  # type: ignore[arg-type]  # One of the choices.
-    go = "go" in request.form and not form.reason.errors and (kind != "deactivate" or bool(reason))
-    outcomes: list[BulkResult] = []
-    try:
-        with unit_of_work() as work:
-            outcomes = work.bulk_actions.perform(act, form.users.data, by=who)
-            if not go:
-                raise _Preview
-    except _Preview:
-        return _preview(form, outcomes, wants_reason=kind == "deactivate")
-    count = sum(outcome.refusal is None for outcome in outcomes)
-    done_to = {
-        "deactivate": "deactivated",
-        "end_sessions": "signed out everywhere",
-        "assign": f"assigned the role {role}",
-    }
-    return done(f"{count} {'user' if count == 1 else 'users'} {done_to[kind]}.", to="users.index")
-
-
-def _preview(form: BulkForm, outcomes: list[BulkResult], *, wants_reason: bool) -> ResponseReturnValue:
-    form.reason.flags.required = wants_reason
-    if "go" in request.form and not form.reason.errors:
-        form.refuse("reason", AccountError("Enter a reason. The users will see it."))
-    return page(
-        "users/bulk.html",
-        form,
-        what=form.offered[form.act.data or ""],
-        affected=[outcome for outcome in outcomes if outcome.refusal is None],
-        left_out=[outcome for outcome in outcomes if outcome.refusal is not None],
-        wants_reason=wants_reason,
-    )
 
 
 def role_fields(roles: dict[str, str], *, shown_before: bool) -> dict[str, Any]:
     """Return the roles to choose from, or the URL to confirm first, because assigning roles requires that."""
     if not roles:
         return {"groups": {}, "confirm_url": None}
-    if shown_before or is_fresh(identity.signed_in()):
+    if shown_before or is_fresh(current_user.signed_in()):
         return {"groups": {"roles": roles}, "confirm_url": None}
     return {"groups": {}, "confirm_url": url_for("auth.confirm", next=here())}
 

@@ -1,0 +1,48 @@
+"""Pages to reset a user's second factors."""
+
+from __future__ import annotations
+
+from flask.typing import ResponseReturnValue
+
+from app.errors import NotSetUp
+from app.services.permissions import USERS_RESET_FACTORS
+from app.unit_of_work import reading, unit_of_work
+from app.users import bp
+from app.users.edit import change_user
+from app.users.forms import ReasonForm
+from app.users.routes import shown
+from app.web import current_user
+from app.web.access import confirmed, requires
+from app.web.pages import page
+from app.web.redirects import done
+
+
+@bp.route("/<id:user_id>/reset-factors", methods=["GET", "POST"])
+@requires(USERS_RESET_FACTORS, on="users")
+@confirmed
+def reset_factors(user_id: int) -> ResponseReturnValue:
+    who, services = current_user.signed_in(), reading()
+    user = services.users.get(user_id)
+    services.policy.check(who, USERS_RESET_FACTORS, user)
+    form = ReasonForm()
+    if form.validate_on_submit():
+        try:
+            with unit_of_work() as work:
+                target = work.users.get(user_id, lock=True)
+                work.factor_resets.announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
+        except NotSetUp as refusal:
+            form.refuse(None, refusal)
+        else:
+            return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
+    hours = int(services.lifetimes.factor_reset.total_seconds() // 3600)
+    return page("users/reset_factors.html", form, user=shown(user), hours=hours)
+
+
+@bp.post("/<id:user_id>/keep-factors")
+@requires(USERS_RESET_FACTORS, on="users")
+def keep_factors(user_id: int) -> ResponseReturnValue:
+    return change_user(
+        user_id,
+        lambda work, user, who: work.factor_resets.cancel_reset(user, by=who),
+        message="Reset cancelled. The second factors stay.",
+    )
