@@ -35,6 +35,17 @@ class Principal:
     lacks_factor: bool = False
 
     @property
+    def display_name(self) -> str:
+        """Return the name, or the email address of a user without one."""
+        return self.name or self.email
+
+    @property
+    def initials(self) -> str:
+        """Return the first letters of the first and last word of the name, or of the address."""
+        words = self.display_name.split()
+        return "".join(dict.fromkeys(word[0] for word in (words[0], words[-1]))).upper()
+
+    @property
     def account_id(self) -> int:
         """Return the owner of the session or key: the impersonator, or the user."""
         return self.impersonator_id or self.user_id

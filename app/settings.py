@@ -92,6 +92,7 @@ class Settings(BaseModel):
     )
     accent_color: str = Field("#1f5f8b", pattern=r"^#[0-9a-fA-F]{6}$", description="a color like #1f5f8b")
     time_zone: str = "UTC"
+    home_url: str = ""
     terms_url: str = ""
     privacy_url: str = ""
     registration: Literal["open", "invite", "closed"] = "open"
@@ -182,7 +183,7 @@ class Settings(BaseModel):
             raise ValueError("use a name like Europe/Berlin or UTC") from None
         return value
 
-    @field_validator("terms_url", "privacy_url", "breach_check_url")
+    @field_validator("home_url", "terms_url", "privacy_url", "breach_check_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         advice = "use an address like https://accounts.example.com"

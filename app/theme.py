@@ -46,7 +46,8 @@ def theme_css(accent_color: str) -> str:
     """
     accent = _parse(accent_color)
     light, dark = _properties(accent, _LIGHT), _properties(accent, _DARK)
-    return f":root {{\n{light}}}\n@media only screen and (prefers-color-scheme: dark) {{\n:root {{\n{dark}}}\n}}\n"
+    lines = [f"  --gh-accent-{name}: light-dark({light[name]}, {dark[name]});\n" for name in light]
+    return f":root {{\n{''.join(lines)}}}\n"
 
 
 def button_colors(accent_color: str) -> dict[str, str]:
@@ -66,7 +67,7 @@ def contrast(one: Colour, other: Colour) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def _properties(accent: Colour, scheme: _Scheme) -> str:
+def _properties(accent: Colour, scheme: _Scheme) -> dict[str, str]:
     text, solid, label = _colors(accent, scheme)
     pressed = _mix(solid, _BLACK if label == _WHITE else _WHITE, 0.14)
     named = {
@@ -77,7 +78,7 @@ def _properties(accent: Colour, scheme: _Scheme) -> str:
         "label": label,
         "soft": _soft(accent, scheme),
     }
-    return "".join(f"  --gh-accent-{name}: {_hex(colour)};\n" for name, colour in named.items())
+    return {name: _hex(color) for name, color in named.items()}
 
 
 def _colors(accent: Colour, scheme: _Scheme) -> tuple[Colour, Colour, Colour]:

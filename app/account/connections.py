@@ -63,8 +63,9 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
     try:
         if not form.validate_on_submit():
             label = _label(reading().connections.get(who.user_id, connection_id).provider)
-            text, back = "You won't be able to sign in with it.", url_for("account.connections")
-            return ask(f"Disconnect {label}?", text, button="Disconnect", back=back, form=form)
+            above = [("Connected accounts", url_for("account.connections"))]
+            text = "You won't be able to sign in with it."
+            return ask(f"Disconnect {label}?", text, button="Disconnect", above=above, form=form)
         with unit_of_work() as work:
             work.connections.disconnect(who.user_id, connection_id)
     except ConnectionNotFound:

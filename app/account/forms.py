@@ -30,6 +30,10 @@ class PasskeyForm(Form):
     credential = HiddenField(validators=[InputRequired("Select the button again."), Length(max=64 * 1024)])
 
 
+class PasskeyNameForm(Form):
+    name = Name(required="Enter a name for the passkey.", autocomplete="off")
+
+
 class RemoveForm(Form):
     """Removal of a second factor; `sure` is only for the last one."""
 

@@ -75,9 +75,13 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
     who, form = current_user.signed_in(), Form()
     try:
         if not form.validate_on_submit():
-            title = f"Revoke API key {reading().api_keys.get(key_id, by=who).name}?"
-            text, back = "Programs that use it lose access immediately.", url_for("account.api_key", key_id=key_id)
-            return ask(title, text, button="Revoke", back=back, form=form)
+            name = reading().api_keys.get(key_id, by=who).name
+            above = [
+                ("API keys", url_for("account.api_keys")),
+                (name, url_for("account.api_key", key_id=key_id)),
+            ]
+            text = "Programs that use it lose access immediately."
+            return ask(f"Revoke API key {name}?", text, button="Revoke", above=above, form=form)
         with unit_of_work() as work:
             work.api_keys.revoke_key(key_id, by=who)
     except ApiKeyNotFound:

@@ -137,8 +137,8 @@ def end_other_sessions() -> ResponseReturnValue:
     who, form = current_user.signed_in(), Form()
     if not form.validate_on_submit():
         text = "This signs out every browser, app and device except this one. API keys keep working."
-        back = url_for("account.sessions")
-        return ask("Sign out all other devices?", text, button="Sign out all other devices", back=back, form=form)
+        above = [("Sessions", url_for("account.sessions"))]
+        return ask("Sign out all other devices?", text, button="Sign out all other devices", above=above, form=form)
     with unit_of_work() as work:
         ended = work.sessions.revoke_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
     return done(f"{ended} other session{'' if ended == 1 else 's'} ended.", to="account.sessions")

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from app.account import bp
-from app.account.forms import CodeForm, PasskeyForm, RemoveForm
+from app.account.forms import CodeForm, PasskeyForm, PasskeyNameForm, RemoveForm
 from app.errors import (
     BadPasskey,
     FactorRequired,
@@ -119,7 +119,7 @@ def _codes_for_first(user_id: int) -> tuple[list[str], list[str]]:
 @limited("password")
 def passkeys() -> ResponseReturnValue:
     who = current_user.signed_in()
-    form = PasskeyForm()
+    form = PasskeyForm(name=device_name(current_user.visit().user_agent))
     if form.validate_on_submit():
         try:
             return _add_passkey(form)
@@ -149,8 +149,8 @@ def recovery_codes() -> ResponseReturnValue:
     """Create new recovery codes; only the response to the POST shows them, because only hashes are stored."""
     form = Form()
     if not form.validate_on_submit():
-        text, back = "Your current codes stop working.", url_for("account.security")
-        return ask("Create new recovery codes?", text, button="Create new codes", back=back, form=form)
+        text, above = "Your current codes stop working.", [("Security", url_for("account.security"))]
+        return ask("Create new recovery codes?", text, button="Create new codes", above=above, form=form)
     codes = new_recovery_codes()
     try:
         hashes = credentials.passwords.derive([plain(code) for code in codes])
@@ -163,6 +163,18 @@ def recovery_codes() -> ResponseReturnValue:
 
 def _shown(codes: list[str], *, is_first: bool) -> ResponseReturnValue:
     return page("account/recovery_codes.html", codes=codes, is_first=is_first)
+
+
+@bp.route("/security/<id:authenticator_id>", methods=["GET", "POST"])
+@confirmed
+def passkey(authenticator_id: int) -> ResponseReturnValue:
+    who = current_user.signed_in()
+    form = PasskeyNameForm(name=reading().factors.get_passkey(who.user_id, authenticator_id).name)
+    if form.validate_on_submit():
+        with unit_of_work() as work:
+            work.factors.rename_passkey(who.user_id, authenticator_id, form.name.clean)
+        return done("Name saved.", to="account.security")
+    return page("account/passkey.html", form, authenticator_id=authenticator_id)
 
 
 @bp.route("/security/<id:authenticator_id>/remove", methods=["GET", "POST"])

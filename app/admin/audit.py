@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.errors import InvalidAddress, InvalidPeriod
+from app.extensions import now, settings
 from app.services.addresses import canonical_address
 from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
@@ -45,6 +47,7 @@ def audit() -> ResponseReturnValue:
         problem=problem,
         asked=SimpleNamespace(**query),
         is_filtered=bool(kept),
+        presets=_presets(query),
         events=[_shown(event) for event in rows],
         kinds={"": "All events"} | {kind: kind for kind in sorted(SENTENCES)},
         exports={
@@ -54,6 +57,16 @@ def audit() -> ResponseReturnValue:
         next_url=url_for("admin.audit", **kept, before=rows[-1].id) if len(events) > ON_A_PAGE else None,
         first_url=url_for("admin.audit", **kept) if before() is not None else None,
     )
+
+
+def _presets(query: dict[str, str]) -> dict[str, str]:
+    """Return URLs of the same search in usual periods."""
+    today = now().astimezone(settings().zone).date()
+    kept: dict[str, Any] = {n: value for n, value in query.items() if value and n not in {"since", "until"}}
+    return {
+        text: url_for("admin.audit", **kept, since=today - timedelta(days=days), until=today)
+        for text, days in (("Today", 0), ("Last 7 days", 6))
+    }
 
 
 @bp.get("/audit.csv")

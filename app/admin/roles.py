@@ -94,8 +94,9 @@ def edit_role(role_id: int) -> ResponseReturnValue:
 def delete_role(role_id: int) -> ResponseReturnValue:
     form = Form()
     if not form.validate_on_submit():
-        name, back = reading().roles.get_by_id(role_id).name, url_for("admin.role", role_id=role_id)
-        return ask(f"Delete role {name}?", "This cannot be undone.", button="Delete", back=back, form=form)
+        name = reading().roles.get_by_id(role_id).name
+        above = [("Roles", url_for("admin.roles")), (name, url_for("admin.role", role_id=role_id))]
+        return ask(f"Delete role {name}?", "This cannot be undone.", button="Delete", above=above, form=form)
     try:
         with unit_of_work() as work:
             role = work.roles.get_by_id(role_id, lock=True)

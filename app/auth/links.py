@@ -25,6 +25,7 @@ from app.errors import (
     FactorNeeded,
     InvalidLink,
     NotSetUp,
+    NotUsable,
     TryLater,
     WeakPassword,
     WrongCode,
@@ -33,6 +34,7 @@ from app.errors import (
 from app.models import Factor, Purpose, Target
 from app.security.tokens import new_token
 from app.services.additions import Addition
+from app.services.sign_in import Authentication
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
@@ -43,7 +45,7 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import UNDO, options_to_prove, read_proof
 from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
-from app.web.sign_in import check_code, check_password, new_password
+from app.web.sign_in import begin_session, check_code, check_password, new_password
 
 RESET_OF = "reset_of"
 
@@ -79,21 +81,19 @@ def verify_email() -> ResponseReturnValue:
             _verify(token, seen)
         except (WrongPassword, TryLater) as refusal:
             form.refuse("password" if isinstance(form, VerifyWithPasswordForm) else None, refusal)
-        except InvalidLink:
+        except (InvalidLink, NotUsable):
             return dead_verification()
         else:
-            return done("Email address confirmed. You can now sign in.", to="auth.login")
+            return done("Email address confirmed. You're signed in.", to="account.profile")
     return _page("auth/verify_email.html", form, token, address=link.address, asks_password=not is_same_browser)
 
 
 def _verify(token: str, seen_hash: str | None) -> None:
-    device = new_token()
-    with unit_of_work() as work:
-        user = work.registration.verify(token, seen_hash=seen_hash)
-        work.sessions.remember_device(user.id, device)
-    session_cookie.keep_device(device)
+    """Confirm the address and sign in: the mailbox is proved by the link, the password by its text or by the browser
+    that chose it.
+    """
+    begin_session(lambda work: Authentication(work.registration.verify(token, seen_hash=seen_hash).id, "password"))
     drop_link(token, Purpose.VERIFY_EMAIL)
-    session.pop(REGISTERED_HERE, None)
 
 
 @bp.route("/forgot-password", methods=["GET", "POST"])

@@ -2,26 +2,39 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
-from flask import Response, current_app, redirect, url_for
+from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
 from app.theme import theme_css
-from app.web import current_user
-from app.web.access import open_in_maintenance, public
+from app.web import current_user, session_cookie
+from app.web.access import open_in_maintenance, public, sets_up
 from app.web.headers import for_everyone
 from app.web.pages import page
+from app.web.redirects import here
 
 
 @bp.get("/")
 @public
 def index() -> ResponseReturnValue:
+    """Redirect to the account, or to HOME_URL or sign-in; show a page in development, or an overriding template."""
     if current_user.principal():
         return redirect(url_for("account.profile"))
-    return page("home.html")
+    if settings().is_development or (Path(current_app.instance_path) / "templates" / "home.html").is_file():
+        return page("home.html")
+    return redirect(settings().home_url or url_for("auth.login"))
+
+
+@bp.post("/theme")
+@sets_up
+def set_theme() -> ResponseReturnValue:
+    """Store the chosen color scheme in this browser, and return to the page."""
+    session_cookie.keep_theme(request.form.get("theme", ""))
+    return redirect(here() or url_for("home.index"))
 
 
 @bp.get("/theme.css")

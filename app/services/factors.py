@@ -21,6 +21,7 @@ from app.errors import (
     FactorRequired,
     LastFactor,
     LastSignInMethod,
+    NotFound,
     NotSetUp,
     PasskeyTaken,
     TooManyPasskeys,
@@ -181,6 +182,20 @@ class Factors:
         ):
             raise NotSetUp
         return authenticator
+
+    def get_passkey(self, user_id: int, authenticator_id: int) -> Authenticator:
+        """Return a passkey of the user. Raises NotFound."""
+        authenticator = self.session.get(Authenticator, authenticator_id)
+        if authenticator is None or authenticator.user_id != user_id or authenticator.kind != Factor.PASSKEY:
+            raise NotFound
+        return authenticator
+
+    def rename_passkey(self, user_id: int, authenticator_id: int, name: str) -> None:
+        """Rename a passkey of the user. Raises NotFound."""
+        passkey = self.get_passkey(user_id, authenticator_id)
+        if passkey.name != name:
+            self.audit.record("factor.renamed", subject_id=user_id, before=passkey.name, after=name)
+            passkey.name = name
 
     def is_last(self, authenticator: Authenticator) -> bool:
         """Return whether the password would be enough without it."""

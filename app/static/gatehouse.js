@@ -17,16 +17,40 @@ for (const tabs of document.querySelectorAll('[data-tabs]')) {
   }
 }
 
+// Selects all rows of a list, also after htmx has replaced it; the style sheet hides the box without scripts.
+document.documentElement.toggleAttribute('data-scripts', true);
+document.addEventListener('change', (event) => {
+  if (!event.target.matches('[data-select-all]')) return;
+  for (const box of event.target.form.elements.users) box.checked = event.target.checked;
+});
+
 for (const button of document.querySelectorAll('[data-print]')) {
   button.hidden = false;
   button.addEventListener('click', () => window.print());
 }
 
-// What is shown once can be copied; without this, it is selected as a whole by a click.
+// Secrets can be copied: the lines of the list that `data-copy` names, or the text before the button, without spaces.
 for (const button of document.querySelectorAll('[data-copy]')) {
+  const list = document.getElementById(button.dataset.copy);
   button.hidden = !navigator.clipboard;
   button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+    const lines = list ? [...list.children] : [button.previousElementSibling];
+    await navigator.clipboard.writeText(lines.map((line) => line.textContent.replace(/\s/g, '')).join('\n'));
     button.textContent = 'Copied';
+  });
+}
+
+// A menu closes with Escape, and when the focus or a click goes elsewhere.
+for (const menu of document.querySelectorAll('[data-menu]')) {
+  document.addEventListener('click', (event) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
+  menu.addEventListener('focusout', (event) => {
+    if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+  menu.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !menu.open) return;
+    menu.open = false;
+    menu.querySelector('summary').focus();
   });
 }

@@ -173,14 +173,9 @@ def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, f
     services = reading()
     user = services.users.get(user_id)
     services.policy.check(current_user.signed_in(), permission, user)
-    return ask(
-        title.format(name=user.name or user.email),
-        text,
-        button=button,
-        back=url_for("users.show", user_id=user_id),
-        form=form,
-        hint="The user gets it by email.",
-    )
+    name = user.name or user.email
+    above = [("Users", url_for("users.index")), (name, url_for("users.show", user_id=user_id))]
+    return ask(title.format(name=name), text, button=button, above=above, form=form, hint="The user gets it by email.")
 
 
 def change_user(user_id: int, act: Callable[[Work, User, Principal], object], *, message: str) -> ResponseReturnValue:

@@ -81,7 +81,8 @@ def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
     if not form.validate_on_submit():
         invited = reading().invitations.get(invitation_id).user.email
         title, text = f"Revoke the invitation of {invited}?", "The link in the email stops working."
-        return ask(title, text, button="Revoke", back=url_for("users.invitations"), form=form)
+        above = [("Users", url_for("users.index")), ("Invitations", url_for("users.invitations"))]
+        return ask(title, text, button="Revoke", above=above, form=form)
     with unit_of_work() as work:
         invitation = work.invitations.get(invitation_id, lock=True)
         work.invitations.revoke(invitation, by=current_user.signed_in())

@@ -47,6 +47,7 @@ def index() -> ResponseReturnValue:
     who, services = current_user.signed_in(), reading()
     query = _asked()
     filters = _wanted(query)
+    unsorted_url = _url(query | {"sort": ""})
     users, following = services.user_search.page(filters)
     roles = services.roles.list_all()
     form = BulkForm()
@@ -64,6 +65,7 @@ def index() -> ResponseReturnValue:
         roles={"": "Any"} | {role.name: role.name for role in roles},
         states={"": "Any"} | STATES,
         orders=ORDERS,
+        sort_url=f"{unsorted_url}{'&' if '?' in unsorted_url else '?'}",
         export_url=_url(query, to="users.export"),
         next_url=_url(query, after=write_cursor(following, of=query)) if following else None,
         first_url=_url(query) if filters.after else None,

@@ -18,13 +18,20 @@ from app.web.redirects import done
 
 
 def ask(
-    title: str, text: str, *, button: str, back: str, form: Form | None = None, hint: str | None = None
+    title: str,
+    text: str,
+    *,
+    button: str,
+    above: list[tuple[str, str]],
+    form: Form | None = None,
+    hint: str | None = None,
 ) -> Response:
     """Return a confirmation page for an action that can't be undone; its button sends a POST to the same URL.
 
-    `back` is the URL of "Cancel". A `reason` in `form` is asked for, with `hint`.
+    `above` are the texts and URLs of the pages above it; "Cancel" leads to the last. A `reason` in `form` is asked
+    for, with `hint`.
     """
-    return page("ask.html", form or Form(), title=title, text=text, button=button, back=back, hint=hint)
+    return page("ask.html", form or Form(), title=title, text=text, button=button, above=above, hint=hint)
 
 
 def attempt(act: Callable[[Work], object], *, message: str, to: str, **values: Any) -> ResponseReturnValue:

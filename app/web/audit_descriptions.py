@@ -23,6 +23,7 @@ SENTENCES = {
     "factor.reset": "All second factors removed by an administrator.",
     "factor.reset_begun": "Removal of all second factors scheduled by an administrator: {reason}",
     "factor.reset_cancelled": "Removal of all second factors cancelled.",
+    "factor.renamed": "Passkey “{before}” renamed to “{after}”.",
     "factor.removed": "Second factor removed: {factor}.",
     "audit.exported": "Audit log exported.",
     "api_key.ended": "API key revoked.",

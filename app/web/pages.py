@@ -24,6 +24,7 @@ from app.web.csrf import csrf_token
 from app.web.current_user import principal
 from app.web.forms import Form, draw_input
 from app.web.maintenance import site
+from app.web.session_cookie import theme
 from app.web.template_overrides import find_own_file
 
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
@@ -39,7 +40,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     environment.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
     environment.globals["draw_input"] = draw_input
     permissions = {name.upper().replace(":", "_").replace("-", "_"): name for name in PERMISSIONS}
-    environment.globals.update(permissions, may=may)
+    environment.globals.update(permissions, may=may, theme=theme)
     environment.constants = {"site", "url_for", *permissions}
     if not settings.is_development:
         environment.constants.add("asset")
@@ -138,7 +139,7 @@ def moment(at: datetime | None) -> str | Markup:
     """Format a time like `12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
     if at is None:
         return ""
-    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(_local(at))}</time>')  # noqa: S704
+    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(local_time(at))}</time>')  # noqa: S704
 
 
 def ago(at: datetime | None) -> str | Markup:
@@ -146,10 +147,10 @@ def ago(at: datetime | None) -> str | Markup:
     if at is None:
         return "never"
     iso = at.isoformat(timespec="seconds")
-    return Markup(f'<time datetime="{iso}" title="{escape(_local(at))}">{relative(now() - at)}</time>')  # noqa: S704
+    return Markup(f'<time datetime="{iso}" title="{escape(local_time(at))}">{relative(now() - at)}</time>')  # noqa: S704
 
 
-def _local(at: datetime) -> str:
+def local_time(at: datetime) -> str:
     """Format a time in the site's time zone."""
     local = at.astimezone(settings().zone)
     return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"

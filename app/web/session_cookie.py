@@ -20,6 +20,7 @@ LINK = "link:"  # The prefix of the entries with tokens of opened one-time links
 CHALLENGE = "challenge:"  # The prefix of the entries of `app/web/challenges.py`.
 PENDING = "pending"  # The entry with an identity to be connected (`app/web/pending_sign_in.py`).
 MAX_COOKIE_BYTES = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
+THEMES = ("light", "dark")
 _DEVICE_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 DEVICE_COOKIE_SECONDS = 400 * 24 * 3600  # The longest that browsers keep a cookie (RFC 6265bis).
 
@@ -121,6 +122,22 @@ def device_cookie() -> str | None:
 def keep_device(token: str) -> None:
     path = settings().path_prefix or "/"
     set_cookie(device_cookie_name(), token, max_age=DEVICE_COOKIE_SECONDS, path=path)
+
+
+def theme() -> str:
+    """Return the color scheme chosen in this browser: `light`, `dark`, or an empty string for that of the system."""
+    chosen = request.cookies.get(theme_cookie_name(), "")
+    return chosen if chosen in THEMES else ""
+
+
+def keep_theme(chosen: str) -> None:
+    """Store the color scheme; anything but `light` and `dark` means that of the system."""
+    age = DEVICE_COOKIE_SECONDS if chosen in THEMES else 0
+    set_cookie(theme_cookie_name(), chosen if age else "", max_age=age, path=settings().path_prefix or "/")
+
+
+def theme_cookie_name() -> str:
+    return settings().cookie_name("theme")
 
 
 def method_cookie_name() -> str:

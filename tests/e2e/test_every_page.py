@@ -212,6 +212,16 @@ def _(visitor: Visitor) -> None:
     visitor.open(f"{visitor.site}/account/security")
 
 
+@way("account.passkey")
+def _(visitor: Visitor) -> None:
+    visitor.has_authenticator(transport="usb", verifies=False)
+    visitor.has_account().signs_in_where_passkeys_are(then="/account/security/passkeys")
+    visitor.fill(name="Work laptop")
+    visitor.press("Add passkey")
+    visitor.open(f"{visitor.site}/account/security")
+    visitor.follow("Work laptop")
+
+
 @way("account.security: about to be reset")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in()

@@ -88,6 +88,9 @@ class Visitor:
         with self.page.expect_navigation():
             self.page.get_by_role("button", name=button, exact=True).click()
 
+    def open_account_menu(self) -> None:
+        self.page.locator("header summary").click()
+
     def follow(self, link: str) -> None:
         with self.page.expect_navigation():
             self.page.get_by_role("link", name=link, exact=True).first.click()
@@ -154,6 +157,7 @@ class Visitor:
         self.press(self.email)
 
     def sign_out(self) -> None:
+        self.open_account_menu()
         self.press("Sign out")
 
     def has_account(self, *, name: str = "Ada Byron", roles: tuple[str, ...] = ()) -> Visitor:

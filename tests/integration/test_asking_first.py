@@ -38,6 +38,7 @@ UNDONE_EASILY = {
     "admin.subscribe",
     "auth.logout",
     "auth.passkey",
+    "home.set_theme",
     "auth.password_strength",
     "users.activate",
     "users.bulk",  # It shows a preview first.

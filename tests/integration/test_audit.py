@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text
@@ -58,7 +59,9 @@ def test_event_has_values_before_and_after(grace, ada, flask):
     flask("users", "edit", ada.email, "--name", "Ada King")
     event = grace.page("/admin/audit?kind=user.renamed")
     assert sentences(event) == ["Name changed from “Ada Lovelace” to “Ada King”."]
-    assert event.texts("details dd")[:2] == ["Ada King", "Ada Lovelace"] or "Ada King" in event.text("details")
+    assert event.texts("main details dd")[:2] == ["Ada King", "Ada Lovelace"] or "Ada King" in event.text(
+        "main details"
+    )
 
 
 def test_audit_filters_select_events(grace, ada, admin, flask, clock):
@@ -81,6 +84,18 @@ def test_audit_filters_select_events(grace, ada, admin, flask, clock):
 
 
 @pytest.mark.databases("sqlite")
+@pytest.mark.settings(time_zone="Pacific/Auckland")
+def test_presets_keep_the_filters_and_follow_the_time_zone(grace, clock):
+    page = grace.page("/admin/audit?kind=session.started&since=2020-01-01")
+    urls = {link.to_text().strip(): link.attrs["href"] for link in page.find_all(".acts a")}
+    today = clock().astimezone(ZoneInfo("Pacific/Auckland")).date()
+
+    assert urls["Today"] == f"/admin/audit?kind=session.started&since={today}&until={today}"
+    week = today - timedelta(days=6)
+    assert urls["Last 7 days"] == f"/admin/audit?kind=session.started&since={week}&until={today}"
+    assert grace.get(urls["Last 7 days"]).status_code == 200
+
+
 def test_period_that_ends_before_it_starts_is_refused(grace, admin, app, flask):
     period = "since=2026-02-02&until=2026-02-01"
     answer = grace.get(f"/admin/audit?{period}")

@@ -87,13 +87,13 @@ def test_invitation_cannot_exceed_the_inviters_permissions(app, people, invite, 
 
 def test_invitation_is_listed_resent_and_revoked(invite, grace, mailbox, new_browser, clock, admin):
     first = invite("manager")
-    row = grace.page("/users/invitations").text("main li")
+    row = grace.page("/users/invitations").text("main .rows li")
     for part in (BOB, "manager", f"by {admin.name}", "Expires"):
         assert part in row
     clock.advance(days=8)
     grace.sign_in(admin)
     assert new_browser().get(first).status_code == 410
-    assert "Expired" in grace.page("/users/invitations").text("main li")
+    assert "Expired" in grace.page("/users/invitations").text("main .rows li")
 
     form = grace.page("/users/invitations").find('main form[action$="/resend"]').attrs["action"]
     grace.post(form, {}, page="/users/invitations")

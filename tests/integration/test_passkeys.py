@@ -331,6 +331,24 @@ def test_passkey_of_another_user_cannot_be_removed(app, passkey, people):
     assert len(stored(app)) == 1
 
 
+def test_passkey_is_renamed_by_its_owner_only(app, own, ada, passkey, people):
+    path = f"{SECURITY}/{stored(app)[0].id}"
+    other = Browser(app)
+    other.sign_in(people.add("grace@example.com"))
+    assert other.get(path).status_code == 404
+
+    assert own.post(path, {"name": "Work laptop"}).location == SECURITY
+    assert [each.name for each in stored(app)] == ["Work laptop"]
+    assert "renamed to “Work laptop”" in own.get("/account/activity").text
+    assert own.post(path, {"name": ""}).status_code == 422
+
+
+def test_name_of_a_new_passkey_is_the_browser(own):
+    own.http.environ_base["HTTP_USER_AGENT"] = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+    assert own.page(ADD).value("name") == "Firefox on Linux"
+
+
 def test_last_sign_in_method_cannot_be_removed(app, own, ada, passkey, flask):
     with app.app_context():
         db.session.close()

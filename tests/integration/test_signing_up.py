@@ -1,7 +1,7 @@
 """Sign-up and confirmation: reveals nothing to strangers and does not trust accounts they prepared."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.extensions import db
 from app.models import AuditEvent, Job, User
@@ -28,10 +28,8 @@ def test_new_user_signs_up_confirms_and_signs_in(client, mailbox, app):
     assert "sent you a link" in client.page(asked.location).text("main")
 
     confirmed = client.verify_email(mailbox.link_from())
-    assert (confirmed.status_code, confirmed.location) == (302, "/auth/login")
-    assert "Email address confirmed" in client.page("/auth/login").text("main")
-
-    assert client.login(EMAIL, GOOD).location == "/account"
+    assert (confirmed.status_code, confirmed.location) == (302, "/account")
+    assert "Email address confirmed. You're signed in." in client.page("/account").text("main")
     assert client.page("/account").value("name") == "Ada Lovelace"
     assert [role.name for role in roles_of(app)] == ["member"]
 
@@ -54,7 +52,6 @@ def test_confirmation_email_links_to_this_site_and_contains_no_user_input(client
 
 def test_name_is_optional(client, mailbox):
     client.verify_email(mailbox.link_from(client.register(EMAIL, GOOD, name="")))
-    client.login(EMAIL, GOOD)
 
     assert client.page("/account").value("name") == ""
 
@@ -132,9 +129,19 @@ def test_second_sign_up_replaces_the_first_and_its_link(client, new_browser, mai
 
     assert client.get(first).status_code == 410
     assert client.verify_email(second, "the second quiet harbour").status_code == 302
-    assert client.login(EMAIL, "the first quiet harbour").status_code == 422
-    assert client.login(EMAIL, "the second quiet harbour").status_code == 302
     assert client.page("/account").value("name") == "Second"
+    assert new_browser().login(EMAIL, "the first quiet harbour").status_code == 422
+
+
+def test_deactivated_account_is_not_signed_in_by_its_confirmation_link(client, mailbox, app, flask):
+    link = mailbox.link_from(client.register(EMAIL, GOOD))
+    assert client.get(link).status_code == 303
+    with app.app_context():
+        db.session.execute(update(User).where(User.email == EMAIL).values(is_active=False))
+        db.session.commit()
+
+    assert client.verify_email(link).status_code == 410
+    assert not client.is_signed_in()
 
 
 def test_link_opened_in_another_browser_asks_for_the_password(client, new_browser, mailbox):
@@ -145,7 +152,10 @@ def test_link_opened_in_another_browser_asks_for_the_password(client, new_browse
     assert page.has('input[name="password"]')
     refused = elsewhere.verify_email(link, "not that harbour")
     assert refused.status_code == 422
+    assert not elsewhere.is_signed_in()
     assert elsewhere.verify_email(link, GOOD).status_code == 302
+    assert elsewhere.is_signed_in()
+    assert not client.is_signed_in()
 
 
 def test_account_prepared_by_a_stranger_is_not_confirmed(client, new_browser, mailbox, app):
@@ -240,7 +250,7 @@ def test_link_page_without_a_link_returns_410(client):
 def test_same_browser_confirms_with_one_button_and_becomes_a_known_device(client, mailbox, new_browser):
     client.verify_email(mailbox.link_from(client.register(EMAIL, GOOD)))
     assert client.cookie("device")
-
+    client.logout()
     client.login(EMAIL, GOOD)
     assert "New sign-in" not in str([mail.subject for mail in mailbox.all()])
     new_browser().login(EMAIL, GOOD)
@@ -346,8 +356,7 @@ def test_closed_registration_refuses_sign_up(make_app, registration, says):
     assert says in client.page("/auth/register").text("main")
     client.send("POST", "/auth/register", data={"csrf_token": client.token(), "email": EMAIL, "password": GOOD})
     assert find_user(client.app) is None
-    for path in ("/", "/auth/login"):
-        assert not client.page(path).has('a[href="/auth/register"]')
+    assert not client.page("/auth/login").has('a[href="/auth/register"]')
 
 
 def test_signed_in_user_is_redirected_from_sign_up(signed_in):

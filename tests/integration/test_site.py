@@ -49,11 +49,11 @@ def save(grace, **fields):
 
 
 def test_administrators_choose_who_can_sign_up(app, grace, client):
-    assert "Sign up" in client.get("/").text
+    assert "Sign up" in client.get("/auth/login").text
     save(grace, registration="closed")
 
     assert "Sign-up is closed" in client.get("/auth/register").text
-    assert "Sign up" not in client.page("/").text("header")
+    assert "Sign up" not in client.page("/auth/login").text("header")
     refused = client.send("POST", "/api/v1/auth/register", json={"email": "new@example.com", "password": "a" * 20})
     assert (refused.status_code, refused.json["errors"][0]["code"]) == (403, "registration_closed")
     save(grace, registration="invite")
@@ -64,7 +64,7 @@ def test_administrators_choose_who_can_sign_up(app, grace, client):
 
 def test_announcement_is_shown_escaped_on_every_page(app, grace, client):
     save(grace, announcement="  Closed on   <b>Sunday</b> ")
-    for path in ("/", "/auth/login"):
+    for path in ("/auth/login", "/auth/forgot-password"):
         assert client.page(path).text(".banner") == "Closed on <b>Sunday</b>"
     assert grace.page("/account").text(".banner") == "Closed on <b>Sunday</b>"
     assert grace.page(SETTINGS).find("#announcement").attrs["value"] == "Closed on <b>Sunday</b>"
@@ -115,7 +115,7 @@ def test_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, fla
     browser.sign_in(admin)
     assert browser.get("/account").status_code == 200
     assert "Maintenance mode is off" in flask("maintenance", "off").output
-    assert Browser(app).get("/").status_code == 200
+    assert Browser(app).get("/").location == "/auth/login"
     assert flask("maintenance", "perhaps").exit_code == 2
 
 

@@ -1,6 +1,7 @@
 """Second factors: verification codes and recovery codes, at sign-in, to confirm, and in programs."""
 
 import re
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import func, select, update
@@ -18,6 +19,7 @@ from tests.support.authenticator import App, set_up
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
+from tests.support.pages import Page
 from tests.support.program import Program
 
 SECURITY = "/account/security"
@@ -260,6 +262,16 @@ def test_new_recovery_codes_are_shown_once_and_replace_the_old(app, own, ada, fa
 
 
 @pytest.mark.databases("sqlite")
+def test_recovery_codes_can_be_downloaded_without_a_request(signed_in, clock):
+    _, codes = set_up(signed_in, clock)
+    page = Page(signed_in.post("/account/security/recovery-codes", page="/account/security").text)
+    link = page.find("a[download]").attrs["href"]
+
+    renewed = page.texts(".codes li")
+    assert unquote(link) == "data:text/plain," + "\n".join(renewed) + "\n"
+    assert not set(codes) & set(renewed)
+
+
 def test_recovery_codes_require_a_factor(app, own):
     own.post(f"{SECURITY}/recovery-codes", page=SECURITY)
     assert authenticators(app) == []

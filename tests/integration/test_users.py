@@ -104,6 +104,26 @@ def test_search_finds_the_start_of_an_address_or_name(grace, people, typed, foun
     assert addresses(Page(answer.text)) == found
 
 
+def test_column_headers_sort_the_list_and_toggle(grace, people):
+    people.add("ada@example.com")
+    page = grace.page("/users?q=a&sort=last_seen_at")
+    links = {link.to_text().strip(): link.attrs["href"] for link in page.find_all("thead th a")}
+
+    assert links["User"] == "/users?q=a&sort=name"
+    assert links["Last seen"] == "/users?q=a&sort=-last_seen_at"
+    assert page.texts("[aria-sort=ascending]") == ["Last seen"]
+    joined = grace.page(links["Joined"])
+    assert joined.texts("[aria-sort=descending]") == ["Joined"]
+    assert joined.find("th[aria-sort] a").attrs["href"] == "/users?q=a&sort=created_at"
+
+
+def test_bulk_bar_needs_an_action(grace, ada):
+    refused = grace.post("/users/bulk", {"users": ada.id, "act": ""}, page="/users")
+
+    assert refused.location == "/users"
+    assert "Select at least one user and an action." in grace.page("/users").text("main")
+
+
 def test_empty_search_result_links_back(grace):
     page = grace.page("/users?q=nobody")
 

@@ -112,7 +112,12 @@ def _about_scripts(elements: Elements) -> Iterator[str]:
         for name, value in known.items():
             if name == "style" or name.startswith("on"):
                 yield f"<{node.name} {name}>"
-            if name in ADDRESSES and value.strip().lower().startswith(("javascript:", "data:", "//")):
+            is_download = "download" in known and value.startswith("data:text/plain,")
+            if (
+                name in ADDRESSES
+                and value.strip().lower().startswith(("javascript:", "data:", "//"))
+                and not is_download
+            ):
                 yield f"<{node.name} {name}={value}>"
 
 

@@ -43,6 +43,7 @@ WRONG = [
     ("BASE_URL", "ftp://accounts.example.com", "use an address like https://accounts.example.com"),
     ("BASE_URL", "https://", "use an address like https://accounts.example.com"),
     ("BASE_URL", "https://user:secret@accounts.example.com", "use an address like https://accounts.example.com"),
+    ("HOME_URL", "example.com", "use an address like https://accounts.example.com"),
     ("TERMS_URL", "javascript:alert(1)", "use an address like https://accounts.example.com"),
     ("PRIVACY_URL", "/privacy", "use an address like https://accounts.example.com"),
     ("CORS_ORIGINS", "https://app.example.com/path", "list origins like https://app.example.com"),

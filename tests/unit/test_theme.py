@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from app.settings import ROOT
 from app.theme import READABLE, VISIBLE, _parse, button_colors, contrast, theme_css
 
 LIGHT, DARK = ("#ffffff", "#f5f6f8", "#eef0f3"), ("#191d23", "#111418", "#20252c")
@@ -9,9 +10,9 @@ ACCENTS = ("#1f5f8b", "#000000", "#ffffff", "#ffff00", "#00ff00", "#ff0000", "#8
 
 
 def schemes(accent):
-    light, dark = theme_css(accent).split("@media")
-    for css, surfaces in ((light, LIGHT), (dark, DARK)):
-        yield {name: _parse(value) for name, value in re.findall(r"--gh-accent-([\w-]+): (#\w{6});", css)}, surfaces
+    found = re.findall(r"--gh-accent-([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", theme_css(accent))
+    for scheme, surfaces in enumerate((LIGHT, DARK)):
+        yield {name: _parse(colors[scheme]) for name, *colors in found}, surfaces
 
 
 @pytest.mark.parametrize("accent", ACCENTS)
@@ -36,6 +37,12 @@ def test_email_button_is_readable_on_any_background(accent):
 def test_invalid_color_is_refused(wrong):
     with pytest.raises(ValueError, match="is not a color"):
         theme_css(wrong)
+
+
+def test_initials_are_readable_on_every_avatar():
+    colors = re.findall(r"\.avatar-\d { --avatar-ground: (#\w{6}); }", (ROOT / "app/static/gatehouse.css").read_text())
+    assert len(colors) == 8
+    assert all(contrast(_parse(color), _parse("#ffffff")) >= READABLE for color in colors)
 
 
 def test_contrast_follows_wcag():
