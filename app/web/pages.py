@@ -139,7 +139,7 @@ def moment(at: datetime | None) -> str | Markup:
     """Format a time like `12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
     if at is None:
         return ""
-    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(local_time(at))}</time>')  # noqa: S704
+    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(_local(at))}</time>')  # noqa: S704
 
 
 def ago(at: datetime | None) -> str | Markup:
@@ -147,10 +147,10 @@ def ago(at: datetime | None) -> str | Markup:
     if at is None:
         return "never"
     iso = at.isoformat(timespec="seconds")
-    return Markup(f'<time datetime="{iso}" title="{escape(local_time(at))}">{relative(now() - at)}</time>')  # noqa: S704
+    return Markup(f'<time datetime="{iso}" title="{escape(_local(at))}">{relative(now() - at)}</time>')  # noqa: S704
 
 
-def local_time(at: datetime) -> str:
+def _local(at: datetime) -> str:
     """Format a time in the site's time zone."""
     local = at.astimezone(settings().zone)
     return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"

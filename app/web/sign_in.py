@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from flask import flash
-
 from app.errors import Busy, SecondFactorRequired
 from app.extensions import credentials, settings
 from app.principal import Principal
@@ -17,8 +15,6 @@ from app.services.password_policy import NewPassword
 from app.services.sign_in import Attempt, Authentication, SignedIn
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import current_user, session_cookie
-from app.web.audit_descriptions import describe
-from app.web.pages import local_time
 
 
 def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = False) -> None:
@@ -31,26 +27,14 @@ def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = Fals
     previous, visit = current_user.principal(), current_user.visit()
     with unit_of_work() as work:
         proved = prove(work)
-        last_sign_in = _describe_last_sign_in(work, proved.user_id)
         signed_in = work.sign_in.begin_session(proved, visit=visit)
         if trust and signed_in.device_token:
             work.factors.trust(signed_in.user_id, signed_in.device_token, visit=visit)
         if previous is not None:
             work.sessions.replace(previous)
     session_cookie.keep_session(signed_in, remember=proved.remember)
-    if last_sign_in:
-        flash(last_sign_in, "info")
     if settings().oauth_providers:
         session_cookie.keep_method(proved.method)
-
-
-def _describe_last_sign_in(work: Work, user_id: int) -> str:
-    """Return when and where the user signed in last, or an empty string."""
-    event = work.audit.find_last("session.started", subject_id=user_id)
-    if event is None:
-        return ""
-    described = describe(event)
-    return f"Last sign-in: {', '.join(filter(None, (local_time(event.at), described.device, described.address)))}."
 
 
 def sign_in(email: str, password: str, *, remember: bool) -> None:

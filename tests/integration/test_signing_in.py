@@ -111,19 +111,6 @@ def test_each_attempt_is_recorded(client, ada, app):
     assert kinds_on(app, ada.id)[-3:] == ["session.refused", "session.started", "session.signed_out"]
 
 
-def test_last_sign_in_is_shown_after_signing_in(client, new_browser, ada, clock):
-    client.login(ada)
-    assert "Last sign-in" not in client.get("/account").text
-    clock.advance(days=1)
-
-    second = new_browser(address="203.0.113.9")
-    second.login(ada)
-    shown = second.page("/account").text(".notice.info")
-    assert shown.startswith("Last sign-in: ")
-    assert "203.0.113.9" not in shown
-    assert "Last sign-in" not in second.get("/account").text
-
-
 # ── delays ──
 
 
