@@ -25,13 +25,12 @@ class CodeForm(Form):
     code = Code()
 
 
-class PasskeyForm(Form):
-    name = Name(required="Enter a name for the passkey.", autocomplete="off")
-    credential = HiddenField(validators=[InputRequired("Select the button again."), Length(max=64 * 1024)])
-
-
 class PasskeyNameForm(Form):
     name = Name(required="Enter a name for the passkey.", autocomplete="off")
+
+
+class PasskeyForm(PasskeyNameForm):
+    credential = HiddenField(validators=[InputRequired("Select the button again."), Length(max=64 * 1024)])
 
 
 class RemoveForm(Form):
