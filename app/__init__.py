@@ -16,6 +16,7 @@ from app.account import security as account_security
 from app.admin import audit as admin_audit
 from app.admin import jobs as admin_jobs
 from app.admin import mail as admin_mail
+from app.admin import overview as admin_overview
 from app.admin import reports as admin_reports
 from app.admin import roles as admin_roles
 from app.admin import site as admin_site
@@ -72,6 +73,7 @@ __all__ = [
     "admin_audit",
     "admin_jobs",
     "admin_mail",
+    "admin_overview",
     "admin_reports",
     "admin_roles",
     "admin_site",

@@ -187,6 +187,15 @@ class SendImpersonated(WarningTask, kind="send_impersonated", title="Notify of i
 
 
 @dataclass(frozen=True)
+class SendAccountCreated(MailTask, kind="send_account_created", title="Send link to a new user"):
+    """Send a link to choose a password to a user whose account `creator_id` created."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int
+    creator_id: int | None
+
+
+@dataclass(frozen=True)
 class SendInvitation(MailTask, kind="send_invitation", title="Send invitation"):
     """Send a link to set name and password to the invited address; the email names the user `inviter_id`."""
 

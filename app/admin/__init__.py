@@ -1,23 +1,19 @@
 """Administration pages, except those for users."""
 
 from flask import Blueprint
-from flask.sansio.blueprints import BlueprintSetupState
 
 from app.services.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_READ, ROLES_READ, SITE_EDIT
+from app.web.admin_pages import AdminPage, add_admin_pages
 
-bp = Blueprint("admin", __name__, url_prefix="/admin")
-
-# Permission, endpoint and title of each page in the side bar.
 PAGES = (
-    (REPORTS_READ, "admin.reports", "Reports"),
-    (JOBS_READ, "admin.jobs", "Jobs"),
-    (MAIL_READ, "admin.mail", "Emails"),
-    (ROLES_READ, "admin.roles", "Roles"),
-    (AUDIT_READ, "admin.audit", "Audit log"),
-    (SITE_EDIT, "admin.site_settings", "Settings"),
+    AdminPage(None, "admin.overview", "Overview"),
+    AdminPage(ROLES_READ, "admin.roles", "Roles"),
+    AdminPage(AUDIT_READ, "admin.audit", "Audit log"),
+    AdminPage(REPORTS_READ, "admin.reports", "Reports"),
+    AdminPage(JOBS_READ, "admin.jobs", "Jobs"),
+    AdminPage(MAIL_READ, "admin.mail", "Emails"),
+    AdminPage(SITE_EDIT, "admin.site_settings", "Settings"),
 )
 
-
-@bp.record
-def _offer(state: BlueprintSetupState) -> None:
-    state.app.jinja_env.globals["admin_pages"] = PAGES
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+bp.record(add_admin_pages(*PAGES))

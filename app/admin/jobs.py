@@ -32,6 +32,8 @@ WAITS = "Job enqueued."
 # An idle worker sends heartbeats more often than that; RQ lists a killed one for longer.
 HEARD_WITHIN = timedelta(minutes=1)
 MAX_WORKERS = 200
+COUNTED = 10_000
+COUNTS = {"Waiting": JobState.WAITING, "Running": JobState.RUNNING, "Dead": JobState.DEAD}
 
 
 @bp.get("/jobs")
@@ -43,7 +45,7 @@ def jobs() -> ResponseReturnValue:
     rows = found_jobs[:ON_A_PAGE]
     state = filters.situations[0] if filters.situations else ""
     kept: dict[str, Any] = {"state": state or None, "task": filters.kind}
-    return page(
+    return _tab(
         "admin/jobs.html",
         state=state,
         task=filters.kind or "",
@@ -51,12 +53,33 @@ def jobs() -> ResponseReturnValue:
         tasks={"": "Any task"} | {kind: title_of(kind) for kind in sorted(Task.kinds, key=title_of)},
         jobs=[_shown(job, services.job_board) for job in rows],
         can_retry_all=state in ENDED_BADLY and bool(rows),
-        workers=_workers(services.job_board),
-        hours=_hours(services.statistics.hours()),
-        entries=[_entry(entry) for entry in services.schedule.list()],
         next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found_jobs) > ON_A_PAGE else None,
         first_url=url_for("admin.jobs", **kept) if filters.before is not None else None,
     )
+
+
+@bp.get("/jobs/schedule")
+@requires(JOBS_READ)
+def schedule() -> ResponseReturnValue:
+    return _tab("admin/schedule.html", entries=[_entry(entry) for entry in reading().schedule.list()])
+
+
+@bp.get("/jobs/workers")
+@requires(JOBS_READ)
+def workers() -> ResponseReturnValue:
+    return _tab("admin/workers.html", hours=_hours(reading().statistics.hours()))
+
+
+def _tab(template: str, **values: Any) -> ResponseReturnValue:
+    """Show a page for jobs, below the state of the queue."""
+    board = reading().job_board
+    alive = _workers(board)
+    counts = [
+        SimpleNamespace(text=text, state=state, value=min(count, COUNTED), is_more=count > COUNTED)
+        for (text, state), count in zip(COUNTS.items(), board.count(*COUNTS.values(), at_most=COUNTED + 1), strict=True)
+    ]
+    counts.append(SimpleNamespace(text="Workers", state=None, value=len(alive.alive), is_more=False))
+    return page(template, workers=alive, counts=counts, **values)
 
 
 @bp.get("/jobs/<id:job_id>")
@@ -102,17 +125,13 @@ def cancel_job(job_id: int) -> ResponseReturnValue:
 @bp.post("/jobs/schedule/<name>/pause")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> ResponseReturnValue:
-    return attempt(
-        lambda work: work.schedule.pause(name), message=f"{name} paused.", to="admin.jobs", _anchor="schedule"
-    )
+    return attempt(lambda work: work.schedule.pause(name), message=f"{name} paused.", to="admin.schedule")
 
 
 @bp.post("/jobs/schedule/<name>/resume")
 @requires(JOBS_EDIT)
 def resume_entry(name: str) -> ResponseReturnValue:
-    return attempt(
-        lambda work: work.schedule.resume(name), message=f"{name} resumed.", to="admin.jobs", _anchor="schedule"
-    )
+    return attempt(lambda work: work.schedule.resume(name), message=f"{name} resumed.", to="admin.schedule")
 
 
 @bp.post("/jobs/schedule/<name>/run")

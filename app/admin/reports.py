@@ -87,6 +87,11 @@ def label(by: Unit, begin: date, *, year: int) -> str:
     return f"{begin.day} {begin:%b}" if begin.year == year else f"{begin.day} {begin:%b %Y}"
 
 
+def daily_rows() -> list[ReportRow]:
+    """Return the numbers of the last days, at most KEPT_SECONDS old."""
+    return _rows("day")
+
+
 def _rows(by: Unit) -> list[ReportRow]:
     kept = cache.read_aside(f"report:{by}", lambda: _plain(reading().statistics.report(by)), seconds=KEPT_SECONDS)
     try:

@@ -21,12 +21,12 @@ from app.api.endpoint import MAX_KEY_LENGTH, Spec
 from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
 from app.errors import AccountError, ConfirmationRequired, EditConflict, IdempotencyKeyReused, NotAllowed
 from app.extensions import settings
+from app.models import MAX_ID
 from app.web.access import public
 from app.web.compression import compressed
 from app.web.errors import API_WORDS, status_of
 from app.web.headers import for_everyone
 from app.web.pages import page
-from app.web.query_params import MAX_ID
 
 REFS = "#/components/schemas/{model}"
 VERSION = "1"

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.errors import AccountError, WeakPassword
 from app.extensions import credentials, settings
-from app.models import MAX_DESCRIPTION_LENGTH, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH, Status
+from app.models import MAX_DESCRIPTION_LENGTH, MAX_ID, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH, Status
 from app.services.addresses import (
     MAX_ADDRESS_LENGTH,
     MAX_NAME_LENGTH,
@@ -24,7 +24,6 @@ from app.services.addresses import (
 from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME
-from app.web.query_params import MAX_ID
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 MAX_PASSWORD_LENGTH = 1024
@@ -292,7 +291,7 @@ class UsersQuery(UserQuery):
         Field(
             max_length=254,
             pattern=CLEAN,
-            description="The start of an email address, or of words of a name.",
+            description="The start of an email address, of `@` and its domain, or of words of a name, or an ID.",
             examples=["ada"],
         ),
     ] = ""

@@ -31,7 +31,7 @@ from app.models import (
     UserWord,
     user_roles,
 )
-from app.models.user import words_of
+from app.models.user import searched_text, words_of
 from app.principal import Visit
 from app.security.tokens import new_token, token_hash
 from app.services.audit import Origin
@@ -220,7 +220,11 @@ class Crowd:
         for user_id, user in zip(ids, people, strict=True):
             user["id"] = user_id
         insert_rows(work.session, User, people)
-        words = [{"user_id": person["id"], "word": word} for person in people for word in words_of(person["name"])]
+        words = [
+            {"user_id": person["id"], "word": word}
+            for person in people
+            for word in words_of(searched_text(person["name"], person["email"]))
+        ]
         insert_rows(work.session, UserWord, words)
         return ids
 

@@ -10,7 +10,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.cli.doctor_external import Unreachable, looked_at
+from app.disk_space import MIN_FREE_BYTES
 from app.emails.sender import check_server
 from app.env_file import list_ambiguous, read_env_file
 from app.extensions import db, notifier, now, settings
@@ -27,14 +27,13 @@ from app.migration_state import current_revision, first_line, schema_state
 from app.models import ADMINISTRATOR, JobState
 from app.queue_notifier import NO_CLUSTER
 from app.services.job_board import JobFilter
+from app.services.job_queue import OVERDUE
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.web.providers import callback_url, client_of, openid
 
-MIN_FREE_BYTES = 500 * 1024 * 1024
 MIN_POSTGRESQL_VERSION = 14
 MAX_CLOCK_SKEW_SECONDS = 5
-OVERDUE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
 
 
 @users.command(name="list")
-@click.option("--search", default="", help="The start of an email address or of words of a name.")
+@click.option("--search", default="", help="The start of an address, an @domain or words of a name, or an ID.")
 @click.option("--role", help="Only users with this role.")
 @click.option("--status", type=click.Choice(get_args(Status)), help="Only users with this status.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))

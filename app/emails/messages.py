@@ -213,6 +213,17 @@ def email_changed(user: User, *, old_address: str, new_address: str, token: str)
     )
 
 
+def account_created(user: User, *, creator: User | None, token: str) -> Message:
+    return compose(
+        "account_created",
+        user,
+        subject=f"Your {settings().site_name} account",
+        typed={"creator": (creator.name or creator.email) if creator else None},
+        link=address_of(f"/auth/reset-password/{token}"),
+        days=settings().invitation_days,
+    )
+
+
 def invitation(user: User, *, inviter: User | None, token: str) -> Message:
     return compose(
         "invitation",

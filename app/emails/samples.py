@@ -30,6 +30,7 @@ def _grace() -> User:
 # In the order of a list of templates. Each is called in an application context.
 SAMPLES: dict[str, Callable[[], Message]] = {
     "account_activated": lambda: messages.account_activated(_ada()),
+    "account_created": lambda: messages.account_created(_ada(), creator=_grace(), token=TOKEN),
     "account_deactivated": lambda: messages.account_deactivated(
         _ada(deactivation_reason="On leave until spring.", deactivated_until=AT)
     ),

@@ -12,6 +12,7 @@ from app.extensions import db, notifier, now, settings
 from app.health import bp
 from app.metrics import GaugeValue, metrics
 from app.migration_state import schema_state
+from app.models import MailStatus
 from app.patience import OF_CHECKS, be_patient
 from app.security.tokens import is_doctor_token
 from app.unit_of_work import reading
@@ -99,7 +100,9 @@ def _stored() -> Iterator[GaugeValue]:
     yield GaugeValue("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
     yield GaugeValue("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
     yield GaugeValue(
-        "gatehouse_delayed_mails", "Mails that are tried again later.", {"": services.sent_mails.count_delayed()}
+        "gatehouse_delayed_mails",
+        "Mails that are tried again later.",
+        {"": services.sent_mails.count(MailStatus.DELAYED)},
     )
     if (backup := services.statistics.last_backup()) is not None:
         at = {"": backup.timestamp()}

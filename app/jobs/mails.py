@@ -32,6 +32,7 @@ from app.services.permissions import REPORTS_READ, permissions_of
 from app.tasks import (
     ResendConfirmation,
     SendAccountActivated,
+    SendAccountCreated,
     SendAccountDeactivated,
     SendAccountDeleted,
     SendApiKeyCreated,
@@ -65,7 +66,7 @@ def answer_registration(work: Work, task: SendConfirmation, claim: Claim) -> Mes
     if user.is_verified():
         return _already_registered(work, user, claim)
     # Checked here and not at sign-up, where each address must cause the same statements.
-    keep_words(work.session.connection(), user.id, user.name)
+    keep_words(work.session.connection(), user.id, user.name, user.email)
     return _verification(work, user, claim)
 
 
@@ -236,6 +237,17 @@ def send_impersonated(work: Work, task: SendImpersonated, claim: Claim) -> Messa
     actor = work.session.get(User, event.actor_id) if event.actor_id is not None else None
     reason = event.detail.values.get("reason") if event.detail else None
     return messages.impersonated(user, actor=actor, reason=reason, at=event.at)
+
+
+@handles(SendAccountCreated)
+def send_account_created(work: Work, task: SendAccountCreated, claim: Claim) -> Message:
+    user = _active(work, task.user_id)
+    if user.hashed_password is not None:
+        raise NothingToDo("the account has a password")
+    _check_quota(work, claim, kind="account_created", recipient=user.email)
+    creator = work.session.get(User, task.creator_id) if task.creator_id is not None else None
+    token = _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.invitation_link)
+    return messages.account_created(user, creator=creator, token=token)
 
 
 @handles(SendInvitation)

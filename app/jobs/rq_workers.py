@@ -26,6 +26,7 @@ from app.extensions import settings
 from app.jobs.schedule import run_schedule
 from app.jobs.worker import perform
 from app.metrics import metrics
+from app.models import MAX_ID
 from app.patience import OF_JOBS, be_patient
 from app.redis_queue import MAX_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
 from app.tasks import BULK, QUEUES
@@ -33,7 +34,6 @@ from app.tasks import BULK, QUEUES
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-MAX_ID = 2**63 - 1
 STOPS = {signal.SIGINT, signal.SIGTERM}
 HANDLED = {*STOPS, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM}
 RESTART_SECONDS = 1.0

@@ -3,7 +3,7 @@
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.authenticator import Authenticator, Factor, FactorReset
-from app.models.base import Base, complete_indexes
+from app.models.base import MAX_ID, Base, complete_indexes
 from app.models.connection import OAuthIdentity, SpentChallenge
 from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
@@ -17,7 +17,7 @@ from app.models.site import MAX_ANNOUNCEMENT_LENGTH, SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
-from app.models.user import MAX_REASON_LENGTH, EmailChange, Status, User, UserWord, keep_words, words_of
+from app.models.user import MAX_REASON_LENGTH, EmailChange, Status, User, UserWord, keep_words, searched_text, words_of
 from app.models.user_import import Phase, RowOutcome, UserImport, UserImportRow
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "ENDED_BY_SAFETY",
     "MAX_ANNOUNCEMENT_LENGTH",
     "MAX_DESCRIPTION_LENGTH",
+    "MAX_ID",
     "MAX_REASON_LENGTH",
     "MAX_ROLE_NAME_LENGTH",
     "MEMBER",
@@ -71,6 +72,7 @@ __all__ = [
     "UserWord",
     "complete_indexes",
     "keep_words",
+    "searched_text",
     "user_roles",
     "words_of",
 ]

@@ -20,6 +20,7 @@ NAMES = {
 
 # SQLite autoincrements INTEGER only; PostgreSQL gets ids above two billion.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
+MAX_ID = 2**63 - 1
 
 
 def by_bytes(length: int) -> String:

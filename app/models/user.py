@@ -120,7 +120,7 @@ def status_of(user: HasStatus) -> Status:
 
 
 class UserWord(Base):
-    """A word of a user's name, case folded: the index for searching names by prefix."""
+    """A word of a user's name, case folded, or `@` and the domain of their address: the index for searching."""
 
     __tablename__ = "user_words"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -138,15 +138,21 @@ def _raise_version(mapper: object, connection: Connection, user: User) -> None:
 @event.listens_for(User, "after_insert")
 @event.listens_for(User, "after_update")
 def _keep_words(mapper: object, connection: Connection, user: User) -> None:
-    if inspect(user).attrs.name.history.has_changes():
-        keep_words(connection, user.id, user.name)
+    changes = inspect(user).attrs
+    if changes.name.history.has_changes() or changes.email.history.has_changes():
+        keep_words(connection, user.id, user.name, user.email)
 
 
-def keep_words(connection: Connection, user_id: int, name: str) -> None:
-    """Store the words of `name` for searching, and no others."""
+def keep_words(connection: Connection, user_id: int, name: str, email: str) -> None:
+    """Store the words that find a user, and no others."""
     connection.execute(delete(UserWord).where(UserWord.user_id == user_id))
-    if words := words_of(name):
-        connection.execute(insert(UserWord), [{"user_id": user_id, "word": word} for word in words])
+    words = words_of(searched_text(name, email))
+    connection.execute(insert(UserWord), [{"user_id": user_id, "word": word} for word in words])
+
+
+def searched_text(name: str, email: str) -> str:
+    """Return the text whose words find a user."""
+    return f"{name} @{email.rpartition('@')[2]}"
 
 
 def words_of(text: str) -> list[str]:

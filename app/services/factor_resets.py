@@ -4,11 +4,11 @@ after a delay in which the owner can cancel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import FactorTooNew, InvalidLink, NotSetUp
@@ -46,6 +46,15 @@ class FactorResets:
     def find_open(self, user_id: int) -> FactorReset | None:
         open_one = select(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
         return self.session.scalar(open_one.order_by(FactorReset.id).limit(1))
+
+    def list_open(self, *, limit: int) -> Sequence[Row[FactorReset, User]]:
+        """Return scheduled resets with their users, those that are due first."""
+        query = select(FactorReset, User).join(User, User.id == FactorReset.user_id)
+        return self.session.execute(
+            query.where(FactorReset.ended_at.is_(None), User.deleted_at.is_(None))
+            .order_by(FactorReset.due_at)
+            .limit(limit)
+        ).all()
 
     def announce_reset(self, user: User, *, reason: str, by: Actor) -> FactorReset:
         """Schedule a reset and notify all addresses, or return the scheduled one. `user` is locked. Raises NotSetUp."""

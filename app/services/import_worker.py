@@ -27,6 +27,7 @@ from app.models import (
     UserImport,
     UserImportRow,
     UserWord,
+    searched_text,
     user_roles,
     words_of,
 )
@@ -300,7 +301,11 @@ class ImportWorker:
         for row in rows:
             row.outcome = RowOutcome.ADDED if row.email in ids else RowOutcome.REFUSED
             row.reason = None if row.email in ids else "Someone signed up with this email address since the check."
-        words = [{"user_id": ids[row.email], "word": word} for row in added_rows for word in words_of(row.name)]
+        words = [
+            {"user_id": ids[row.email], "word": word}
+            for row in added_rows
+            for word in words_of(searched_text(row.name, row.email))
+        ]
         insert_rows(self.session, UserWord, words)
         if user_import.invites:
             self._invite({ids[row.email]: row.roles for row in added_rows}, by=by)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload, selectinload
@@ -90,6 +90,9 @@ class Invitations:
         """Return pending invitations with an ID below `before`, newest first."""
         query = self._pending().order_by(Invitation.id.desc()).limit(limit)
         return list(self.session.scalars(query if before is None else query.where(Invitation.id < before)))
+
+    def count_pending(self) -> int:
+        return self.session.scalar(select(func.count()).select_from(Invitation)) or 0
 
     def resend(self, invitation: Invitation, *, by: Actor) -> None:
         """Email another link, valid from now; the earlier one ends when it is sent."""

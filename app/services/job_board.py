@@ -66,6 +66,12 @@ class JobBoard:
             query = query.where(Job.id < filters.before)
         return [*self.session.scalars(query)]
 
+    def count(self, *states: JobState, at_most: int) -> tuple[int, ...]:
+        """Return the number of jobs in each state, up to `at_most`, in one statement."""
+        some = [select(Job.id).where(Job.state == state).limit(at_most).subquery() for state in states]
+        counts = [select(func.count()).select_from(ids).scalar_subquery() for ids in some]
+        return tuple(self.session.execute(select(*counts)).one())
+
     def count_dead(self) -> int:
         return self.session.scalar(select(func.count()).where(Job.state == JobState.DEAD)) or 0
 

@@ -19,6 +19,8 @@ from app.services.lifetimes import Lifetimes
 from app.tasks import QUEUES, Task
 
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=5), timedelta(hours=1)
+# A due job that no worker claims in that time points to a problem.
+OVERDUE = timedelta(minutes=5)
 STOPPED = "cancelled while running; completed steps stay"
 _chance = SystemRandom()
 

@@ -67,6 +67,7 @@ def account_scope(action: str) -> str:
 
 USERS_READ = permission("users:read", "View users.", owners=True)
 USERS_INVITE = permission("users:invite", "Invite users.")
+USERS_CREATE = permission("users:create", "Create users without asking them to confirm their email address.")
 USERS_EDIT = permission("users:edit", "Change users' names and propose new email addresses.", owners=True)
 USERS_DEACTIVATE = permission("users:deactivate", "Deactivate and reactivate users.")
 USERS_SUPPORT = permission("users:support", "Send reset and confirmation links, and sign users out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
@@ -32,8 +33,9 @@ class SentMails:
     job_board: JobBoard
     job_queue: JobQueue
 
-    def count_delayed(self) -> int:
-        return self.session.scalar(select(func.count()).where(SentMail.status == MailStatus.DELAYED)) or 0
+    def count(self, status: MailStatus, *, since: datetime | None = None) -> int:
+        query = select(func.count()).where(SentMail.status == status)
+        return self.session.scalar(query if since is None else query.where(SentMail.created_at >= since)) or 0
 
     def list(self, filters: MailFilter, *, limit: int = 50) -> Sequence[SentMail]:
         """Return a page of emails, newest first."""

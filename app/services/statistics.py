@@ -23,6 +23,7 @@ EVENTS = {
 }
 # Users seen in the time before; counted every few minutes, so what stays of a day is its last count.
 ACTIVE = {"active_day": timedelta(days=1), "active_week": timedelta(days=7), "active_month": timedelta(days=30)}
+USERS = "users"  # All that are not deleted.
 SHOWN = {"day": 30, "week": 26, "month": 12}
 JOBS = {JobState.DONE: "jobs_done", JobState.DEAD: "jobs_dead"}
 MAX_DAYS = 366
@@ -66,7 +67,7 @@ class Statistics:
         return [first + timedelta(days=number) for number in range((today - first).days + 1)]
 
     def count_day(self, day: date) -> None:
-        """Count the events of `day`; for today, also recently active users."""
+        """Count the events of `day`; for today, also all users and recently active ones."""
         begin, end = self._begin(day), self._begin(day + timedelta(days=1))
         kinds_counted = [kind for kinds in EVENTS.values() for kind in kinds]
         query = select(AuditEvent.kind, func.count()).where(AuditEvent.at >= begin, AuditEvent.at < end)
@@ -76,6 +77,8 @@ class Statistics:
             for name, span in ACTIVE.items():
                 seen = select(func.count()).select_from(User).where(User.last_seen_at > self.clock() - span)
                 values[name] = self.session.scalar(seen) or 0
+            there = select(func.count()).select_from(User).where(User.deleted_at.is_(None))
+            values[USERS] = self.session.scalar(there) or 0
         self._keep(values, day.isoformat())
 
     def count_hours(self) -> None:

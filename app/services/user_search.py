@@ -22,6 +22,7 @@ from sqlalchemy import (
     TextClause,
     and_,
     bindparam,
+    case,
     exists,
     func,
     literal_column,
@@ -33,13 +34,16 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
 from app.lookups import Lookup, Source
-from app.models import Role, Status, User, UserWord, user_roles, words_of
+from app.models import MAX_ID, Role, Statistic, Status, User, UserWord, user_roles, words_of
 from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 from app.services.addresses import searched_address
+from app.services.statistics import USERS
 
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
+Conditions = list[ColumnElement[bool] | TextClause]
 FEW = 2000
+COUNTED = 10_000  # Up to that, a number of users is exact.
 CHUNK = 1000
 # Sorts after every character of an address or a name: the upper bound of a prefix range.
 AFTER_ALL = "\U0010ffff"
@@ -63,7 +67,8 @@ class Position:
 class UserFilter:
     """Filters of the list of users.
 
-    `q` is the start of an email address, or of words of a name; `seen_before` includes users who were never seen.
+    `q` is the start of an email address, of `@` and a domain, or of words of a name, or an ID; `seen_before` includes
+    users who were never seen.
     Deleted users are found only with the status `deleted`.
     """
 
@@ -75,6 +80,18 @@ class UserFilter:
     seen_before: datetime | None = None
     after: Position | None = None
     limit: int = 50
+
+
+class UserCount(NamedTuple):
+    """A number of users; not exact, it is COUNTED for more than that, or a rounded total."""
+
+    value: int
+    is_exact: bool
+
+    def __str__(self) -> str:
+        if self.is_exact:
+            return f"{self.value:,} {'user' if self.value == 1 else 'users'}"
+        return f"{'More than' if self.value == COUNTED else 'About'} {self.value:,} users"
 
 
 class ListedUser(NamedTuple):
@@ -115,16 +132,32 @@ class UserSearch:
 
     def page(self, filters: UserFilter) -> tuple[list[ListedUser], Position | None]:
         """Return one page, and the position of the next or None. Two statements at most."""
-        conditions = _conditions(filters)
+        return self._page(filters, self._cheapest(filters))
+
+    def page_with_count(self, filters: UserFilter) -> tuple[list[ListedUser], Position | None, UserCount]:
+        """Return a page as `page` does, and the number of matches."""
+        conditions = self._cheapest(filters)
+        count = self._bounded(select(User.id).where(*conditions)) if conditions else self.total()
+        return (*self._page(filters, conditions), count)
+
+    def total(self) -> UserCount:
+        """Return the number of users that are not deleted; beyond COUNTED, that of the last statistics."""
+        counted, every, deleted = _TOTAL.first(self.source, most=COUNTED + 1)
+        if every is None:
+            return UserCount(round(counted, 3 - len(str(counted))), is_exact=False)
+        return UserCount(min(every - deleted, COUNTED), is_exact=every <= COUNTED)
+
+    def _bounded(self, ids: AnySelect) -> UserCount:
+        count = self.session.scalar(select(func.count()).select_from(ids.limit(COUNTED + 1).subquery())) or 0
+        return UserCount(min(count, COUNTED), is_exact=count <= COUNTED)
+
+    def _page(self, filters: UserFilter, conditions: Conditions) -> tuple[list[ListedUser], Position | None]:
         values: dict[str, Any] = {"most": filters.limit + 1}
         if filters.after is not None:
             values |= {"after_value": filters.after.value, "after_id": filters.after.id}
         sort = _Sort.of(filters)
         if conditions:
-            there = [] if filters.status == "deleted" else [_THERE]
-            rows: Sequence[Any] = self.session.execute(
-                _page_of([*there, *self._cheapest(conditions)], sort), values
-            ).all()
+            rows: Sequence[Any] = self.session.execute(_page_of(conditions, sort), values).all()
         else:
             rows = _usual_page(sort).all(self.source, **values)
         users = [_listed(row) for row in rows[: filters.limit]]
@@ -141,9 +174,15 @@ class UserSearch:
             if following is None:
                 return
 
-    def _cheapest(self, conditions: Sequence[_Condition]) -> list[ColumnElement[bool] | TextClause]:
-        """Return each condition in the form that suits the number of matching users, counted up to a bound."""
-        chosen = [condition.holds for condition in conditions if condition.ids is None]
+    def _cheapest(self, filters: UserFilter) -> Conditions:
+        """Return each condition in the form that suits the number of matching users, counted up to a bound; none
+        without filters.
+        """
+        conditions = _conditions(filters)
+        if not conditions:
+            return []
+        there: Conditions = [] if filters.status == "deleted" else [_THERE]
+        chosen = [*there, *(condition.holds for condition in conditions if condition.ids is None)]
         counted = [(condition.ids, condition.holds) for condition in conditions if condition.ids is not None]
         if counted:
             some = [ids.limit(FEW + 1).subquery() for ids, _ in counted]
@@ -180,6 +219,18 @@ def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], sort: _Sort 
     return query.order_by(column.is_(None), *sort.by(column, subquery.c.id)).limit(_MOST)
 
 
+_COUNTED = select(Statistic.value).where(Statistic.name == USERS).order_by(Statistic.period.desc()).limit(1)
+_MANY = _COUNTED.scalar_subquery() > bindparam("most", type_=Integer) - 1
+_EVERY = select(_USERS.id).limit(bindparam("most", type_=Integer)).subquery()  # Of an index alone.
+_DELETED = select(func.count()).select_from(User.__table__).where(DELETED)
+# The counts in a CASE are made only if the statistics know of few users, or of none.
+_TOTAL = Lookup(
+    select(
+        _COUNTED.scalar_subquery().label("counted"),
+        case((_MANY, None), else_=select(func.count()).select_from(_EVERY).scalar_subquery()).label("every"),
+        case((_MANY, None), else_=_DELETED.scalar_subquery()).label("deleted"),
+    )
+)
 _ANYBODY = Lookup(_with_roles(select(*_SHOWN).where(_USERS.id == bindparam("user_id"))))
 _SOMEBODY = Lookup(_with_roles(select(*_SHOWN).where(_USERS.id == bindparam("user_id"), _THERE)))
 
@@ -279,12 +330,18 @@ def _with_role(name: str) -> _Condition:
 
 
 def _begins(typed: str) -> _Condition:
-    in_email = _in_range(User.email, searched_address(typed))
-    by_name = select(UserWord.user_id).where(*(_in_range(UserWord.word, word) for word in words_of(typed)))
-    by_email = select(User.id).where(in_email)
-    both = union_all(by_name, by_email).subquery()  # It may name one twice, and so stops at the bound.
-    named = exists(by_name.where(UserWord.user_id == User.id).correlate(User))
-    return _Condition(select(both.c[0]), or_(in_email, named))
+    """Match the start of an address, of a domain after `@` or of a word of a name; a number is also an id."""
+    # A domain is stored as in addresses, so it is read as that of one.
+    text = searched_address(f"a{typed}").removeprefix("a") if typed.startswith("@") else typed
+    in_email = _in_range(User.email, searched_address(text))
+    by_word = select(UserWord.user_id).where(*(_in_range(UserWord.word, word) for word in words_of(text)))
+    named = exists(by_word.where(UserWord.user_id == User.id).correlate(User))
+    holds = [in_email, named]
+    if typed.isascii() and typed.isdecimal() and int(typed) <= MAX_ID:
+        holds.append(User.id == int(typed))
+    by_columns = [select(User.id).where(condition) for condition in holds if condition is not named]
+    every = union_all(by_word, *by_columns).subquery()  # It may name one twice, and so stops at the bound.
+    return _Condition(select(every.c[0]), or_(*holds))
 
 
 def _in_range(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:

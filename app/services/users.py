@@ -24,7 +24,14 @@ from app.services.job_queue import JobQueue
 from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
+from app.services.permissions import (
+    ROLES_ASSIGN,
+    USERS_CREATE,
+    USERS_DEACTIVATE,
+    USERS_DELETE,
+    USERS_EDIT,
+    USERS_SUPPORT,
+)
 from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.revocation import Revocation
@@ -33,6 +40,7 @@ from app.services.sessions import Sessions
 from app.tasks import (
     ResendConfirmation,
     SendAccountActivated,
+    SendAccountCreated,
     SendAccountDeactivated,
     SendAccountDeleted,
     SendPasswordChanged,
@@ -98,8 +106,15 @@ class Users:
     def create(
         self, *, email: str, name: str, roles: Sequence[str] = (), password: NewPassword | None = None, by: Actor
     ) -> User:
-        """Create an account with a confirmed address. Raises EmailTaken, RoleNotFound."""
-        self.policy.check_operator(by)
+        """Create an account with a confirmed address, without a password unless the operator sets one.
+
+        Raises EmailTaken, RoleNotFound, ConfirmationRequired.
+        """
+        self.policy.check(by, USERS_CREATE)
+        if roles:
+            self.policy.check(by, ROLES_ASSIGN)
+        if password is not None:
+            self.policy.check_operator(by)
         now = self.clock()
         user = User(
             email=email,
@@ -118,6 +133,12 @@ class Users:
         for role in roles or (MEMBER,):
             self.roles.give(user, role, by=by)
         return user
+
+    def send_first_link(self, user: User, *, by: Actor) -> None:
+        """Email a link to choose the first password, which lives as long as an invitation."""
+        self.policy.check(by, USERS_CREATE)
+        self.audit.record("password.reset_requested", subject_id=user.id)
+        self.job_queue.enqueue(SendAccountCreated(user_id=user.id, creator_id=by.user_id))
 
     # ── reading ──
 

@@ -40,6 +40,19 @@ for (const button of document.querySelectorAll('[data-copy]')) {
   });
 }
 
+// A field for a user offers matching addresses while typing.
+for (const field of document.querySelectorAll('[data-matches-url]')) {
+  let timer = 0;
+  field.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      const response = await fetch(`${field.dataset.matchesUrl}?q=${encodeURIComponent(field.value)}`);
+      if (!response.ok) return;
+      field.list.replaceChildren(...(await response.json()).map((address) => new Option('', address)));
+    }, 200);
+  });
+}
+
 // A menu closes with Escape, and when the focus or a click goes elsewhere.
 for (const menu of document.querySelectorAll('[data-menu]')) {
   document.addEventListener('click', (event) => {

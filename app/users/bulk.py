@@ -6,6 +6,7 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.errors import AccountError
+from app.models import MAX_ID
 from app.services.bulk_actions import Act, BulkResult
 from app.services.permissions import USERS_DEACTIVATE, USERS_READ, USERS_SUPPORT
 from app.unit_of_work import unit_of_work
@@ -15,7 +16,6 @@ from app.users.forms import BulkForm
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page
-from app.web.query_params import MAX_ID
 from app.web.redirects import done
 
 

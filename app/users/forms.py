@@ -36,7 +36,7 @@ class UserForm(Form):
         return bool(self.shows_roles.data or self.roles.raw_data)
 
 
-class InvitationForm(Form):
+class NewUserForm(Form):
     email = Address(autocomplete="off")
     name = Name(autocomplete="off")
     roles = SelectMultipleField("Roles", choices=[])

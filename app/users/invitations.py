@@ -1,7 +1,8 @@
-"""Pages to send, list, resend and revoke invitations."""
+"""Pages to create users, and to send, list, resend and revoke invitations."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 from flask import url_for
@@ -10,13 +11,13 @@ from flask.typing import ResponseReturnValue
 from app.errors import EmailTaken, RegistrationClosed
 from app.extensions import now
 from app.models import Invitation
-from app.services.permissions import USERS_INVITE, USERS_READ
-from app.unit_of_work import reading, unit_of_work
+from app.services.permissions import USERS_CREATE, USERS_INVITE, USERS_READ
+from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.edit import grantable, role_fields
-from app.users.forms import InvitationForm
+from app.users.forms import NewUserForm
 from app.web import current_user
-from app.web.access import requires
+from app.web.access import by_oneself, requires
 from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
@@ -31,24 +32,43 @@ ON_A_PAGE = 50
 @requires(USERS_INVITE)
 @limited("mail")
 def new() -> ResponseReturnValue:
-    form, roles = InvitationForm(), grantable(current_user.signed_in())
+    def invite(work: Work, email: str, name: str, roles: Sequence[str]) -> None:
+        work.invitations.invite(email=email, name=name, roles=roles, by=current_user.signed_in())
+
+    return _add("users/new.html", invite, message="Invitation sent to {email}.", to="users.invitations")
+
+
+@bp.route("/create", methods=["GET", "POST"])
+@requires(USERS_CREATE)
+@by_oneself
+@limited("mail")
+def create() -> ResponseReturnValue:
+    def create_user(work: Work, email: str, name: str, roles: Sequence[str]) -> None:
+        who = current_user.signed_in()
+        user = work.users.create(email=email, name=name, roles=roles, by=who)
+        work.users.send_first_link(user, by=who)
+
+    message = "User created. We've emailed {email} a link to choose a password."
+    return _add("users/create.html", create_user, message=message, to="users.index")
+
+
+def _add(
+    template: str, add: Callable[[Work, str, str, Sequence[str]], None], *, message: str, to: str
+) -> ResponseReturnValue:
+    """Show the form for a new user, and `add` what was entered: address, name and roles."""
+    form, roles = NewUserForm(), grantable(current_user.signed_in())
     form.roles.choices = list(roles.items())
     if form.validate_on_submit():
         try:
             with unit_of_work() as work:
-                work.invitations.invite(
-                    email=form.email.canonical,
-                    name=form.name.clean,
-                    roles=form.roles.data or [],
-                    by=current_user.signed_in(),
-                )
+                add(work, form.email.canonical, form.name.clean, form.roles.data or [])
         except EmailTaken as refusal:
             form.refuse("email", refusal)
         except RegistrationClosed as refusal:
             form.refuse(None, refusal)
         else:
-            return done(f"Invitation sent to {form.email.canonical}.", to="users.invitations")
-    return page("users/new.html", form, **role_fields(roles, shown_before=bool(form.roles.data)))
+            return done(message.format(email=form.email.canonical), to=to)
+    return page(template, form, **role_fields(roles, shown_before=bool(form.roles.data)))
 
 
 @bp.get("/invitations")

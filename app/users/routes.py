@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, get_args
 
-from flask import request, url_for
+from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidInput, NotFound
@@ -38,6 +38,7 @@ from app.web.user_agents import device_name
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50
+MATCHES = 8
 FILTERS = ("q", "role", "status", "sort", "seen_before")
 
 
@@ -48,7 +49,7 @@ def index() -> ResponseReturnValue:
     query = _asked()
     filters = _wanted(query)
     unsorted_url = _url(query | {"sort": ""})
-    users, following = services.user_search.page(filters)
+    users, following, total = services.user_search.page_with_count(filters)
     roles = services.roles.list_all()
     form = BulkForm()
     form.offer(
@@ -62,6 +63,7 @@ def index() -> ResponseReturnValue:
         asked=SimpleNamespace(**query),
         is_filtered=any(query[name] for name in FILTERS if name != "sort"),
         users=users,
+        total=total,
         roles={"": "Any"} | {role.name: role.name for role in roles},
         states={"": "Any"} | STATES,
         orders=ORDERS,
@@ -70,6 +72,15 @@ def index() -> ResponseReturnValue:
         next_url=_url(query, after=write_cursor(following, of=query)) if following else None,
         first_url=_url(query) if filters.after else None,
     )
+
+
+@bp.get("/matches")
+@requires(USERS_READ)
+def matches() -> ResponseReturnValue:
+    """Return addresses that match `q`, for a field that completes them."""
+    q = asked_for("q")
+    users, _ = reading().user_search.page(UserFilter(order="email", descending=False, q=q, limit=MATCHES))
+    return jsonify([user.email for user in users] if q else [])
 
 
 @bp.get("/<id:user_id>")

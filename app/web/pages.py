@@ -19,6 +19,7 @@ from app.services.permissions import PERMISSIONS
 from app.services.site_settings import Site
 from app.settings import Settings
 from app.unit_of_work import reading
+from app.web.admin_pages import admin_pages
 from app.web.application import Environment
 from app.web.csrf import csrf_token
 from app.web.current_user import principal
@@ -40,7 +41,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     environment.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
     environment.globals["draw_input"] = draw_input
     permissions = {name.upper().replace(":", "_").replace("-", "_"): name for name in PERMISSIONS}
-    environment.globals.update(permissions, may=may, theme=theme)
+    environment.globals.update(permissions, may=may, theme=theme, admin_pages=admin_pages)
     environment.constants = {"site", "url_for", *permissions}
     if not settings.is_development:
         environment.constants.add("asset")

@@ -9,8 +9,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
 from app.extensions import settings
-
-MAX_ID = 2**63 - 1
+from app.models import MAX_ID
 
 
 class RowId(IntegerConverter):

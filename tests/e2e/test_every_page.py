@@ -38,6 +38,7 @@ NOT_PAGES = {
     "admin.export_report",
     "admin.mail_template_html",
     "users.export",
+    "users.matches",
     "users.import_report",
     "api.openapi",
     "auth.forward",
@@ -110,12 +111,16 @@ opened("account.close", "/account/close", signed_in=True)
 opened("account.end_other_sessions", "/account/sessions/end-others", signed_in=True)
 opened("api.docs", "/api/docs")
 opened("users.index", "/users", roles=("administrator",))
+opened("admin.overview", "/admin", roles=("administrator",))
 opened("users.new", "/users/new", roles=("administrator",))
+opened("users.create", "/users/create", roles=("administrator",))
 opened("users.invitations: none", "/users/invitations", roles=("administrator",))
 opened("users.index: nobody found", "/users?q=nobody-is-called-so", roles=("administrator",))
 opened("admin.audit", "/admin/audit", roles=("administrator",))
 opened("admin.audit: nothing found", "/admin/audit?actor=nobody", roles=("administrator",))
 opened("admin.jobs: none", "/admin/jobs?state=dead", roles=("administrator",))
+opened("admin.schedule", "/admin/jobs/schedule", roles=("administrator",))
+opened("admin.workers", "/admin/jobs/workers", roles=("administrator",))
 opened("admin.reports: nothing yet", "/admin/reports?by=month", roles=("administrator",))
 opened("admin.mail: none", "/admin/mail?status=refused", roles=("administrator",))
 opened("admin.mail_templates", "/admin/mail/templates", roles=("administrator",))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.admin import jobs as admin_jobs
 from app.extensions import notifier
 from app.jobs.schedule import tick
 from app.models import SchedulePause
@@ -13,7 +14,7 @@ from tests.support.mailbox import work_off
 from tests.support.pages import attributes
 from tests.support.program import Program, code
 
-JOBS = "/admin/jobs"
+JOBS, SCHEDULE, WORKERS = "/admin/jobs", "/admin/jobs/schedule", "/admin/jobs/workers"
 ACTS = ("retry", "run", "cancel")
 
 
@@ -207,15 +208,27 @@ def test_all_matching_jobs_are_retried(app, grace, enqueue, with_queue):
 def test_schedule_is_shown_paused_resumed_and_run(app, grace):
     with app.app_context():
         tick()
-    assert "Delete expired data" in grace.page(JOBS).text("#schedule + .card")
+    assert "Delete expired data" in grace.page(SCHEDULE).text("table")
 
-    grace.post(f"{JOBS}/schedule/purge-expired/pause", {}, page=JOBS)
-    assert "Paused" in grace.page(JOBS).text("#schedule + .card")
-    grace.post(f"{JOBS}/schedule/purge-expired/resume", {}, page=JOBS)
-    assert "Paused" not in grace.page(JOBS).text("#schedule + .card")
-    shown = told(grace, grace.post(f"{JOBS}/schedule/purge-expired/run", {}, page=JOBS))
+    grace.post(f"{JOBS}/schedule/purge-expired/pause", {}, page=SCHEDULE)
+    assert "Paused" in grace.page(SCHEDULE).text("table")
+    grace.post(f"{JOBS}/schedule/purge-expired/resume", {}, page=SCHEDULE)
+    assert "Paused" not in grace.page(SCHEDULE).text("table")
+    shown = told(grace, grace.post(f"{JOBS}/schedule/purge-expired/run", {}, page=SCHEDULE))
     assert "Delete expired data" in shown
-    assert grace.post(f"{JOBS}/schedule/odd/run", {}, page=JOBS).status_code == 404
+    assert grace.post(f"{JOBS}/schedule/odd/run", {}, page=SCHEDULE).status_code == 404
+
+
+def test_pages_for_jobs_begin_with_their_numbers(grace, enqueue, monkeypatch):
+    for _ in range(2):
+        enqueue(NoOperation())
+    for path in (JOBS, SCHEDULE, WORKERS):
+        page = grace.page(path)
+        assert page.texts("#job-counts figcaption") == ["2 Waiting", "0 Running", "0 Dead", "0 Workers"]
+        assert [node.attrs["href"] for node in page.find_all('nav[aria-label="Jobs"] [aria-current="page"]')] == [path]
+
+    monkeypatch.setattr(admin_jobs, "COUNTED", 1)
+    assert grace.page(JOBS).texts("#job-counts figcaption")[0] == "1+ Waiting"
 
 
 def test_missing_workers_are_reported(app, grace):
@@ -297,7 +310,7 @@ def test_warning_emails_cannot_be_cancelled(app, grace, root, ada, flask):
 
 @pytest.mark.parametrize("entry", ["settle-accounts", "seal-audit-events"])
 def test_security_entries_cannot_be_paused(app, grace, root, entry):
-    assert f"/admin/jobs/schedule/{entry}/pause" not in grace.get("/admin/jobs").text
+    assert f"/admin/jobs/schedule/{entry}/pause" not in grace.get(SCHEDULE).text
     assert "can't be paused" in grace.page(grace.post(f"/admin/jobs/schedule/{entry}/pause").location).text(
         '[role="alert"]'
     )

@@ -30,7 +30,7 @@ def grace(client, admin):
 
 
 def sentences(page):
-    return page.texts("ol.events .row-title")
+    return page.texts(".events summary")
 
 
 def test_administrator_actions_are_recorded(grace, ada, flask):

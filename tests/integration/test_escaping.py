@@ -30,7 +30,7 @@ def test_stored_values_are_escaped_on_every_page(app, people, mailbox):
             "/users", "/users?q=ada", f"/users/{ada.id}", f"/users/{ada.id}/edit", f"/users/{ada.id}/impersonate",
             f"/users/{ada.id}/deactivate", f"/users/{admin.id}",
             "/admin/audit", "/admin/roles", f"/admin/roles/{role_id}", f"/admin/roles/{role_id}/edit",
-            "/admin/settings", "/admin/mail", "/admin/jobs",
+            "/admin/settings", "/admin/mail", "/admin/jobs", "/admin/jobs/schedule", "/admin/jobs/workers", "/admin",
         )
     }  # fmt: skip
 

@@ -118,6 +118,20 @@ def test_migration_of_role_descriptions_keeps_those_that_were_edited(fresh_app):
     assert descriptions() == before | {"manager": "Our own words."}
 
 
+def test_migration_stores_the_domains_of_existing_addresses(fresh_app):
+    words = text("SELECT word FROM user_words WHERE word LIKE '@%' ORDER BY word")
+    flask(fresh_app, "db", "upgrade")
+    People(fresh_app).add_all([{"email": "ada@example.com", "name": "Ada @example.com"}, {"email": "bob@example.org"}])
+
+    flask(fresh_app, "db", "downgrade", "0023")
+    with fresh_app.app_context():
+        assert db.session.scalars(words).all() == []
+
+    flask(fresh_app, "db", "upgrade")
+    with fresh_app.app_context():
+        assert db.session.scalars(words).all() == ["@example.com", "@example.org"]
+
+
 def test_second_upgrade_changes_nothing(fresh_app):
     flask(fresh_app, "db", "upgrade")
     People(fresh_app).add("ada@example.com")

@@ -162,7 +162,7 @@ def test_jobs_page_shows_finished_jobs_by_hour(app, grace, count, clock):
             process_expired(work.job_queue.claim(work.enqueue(NoOperation())))
     count()
 
-    assert "1 done, 1 dead" in grace.page("/admin/jobs").text("main")
+    assert "1 done, 1 dead" in grace.page("/admin/jobs/workers").text("main")
     clock.advance(days=8)
     count()
     with app.app_context():
