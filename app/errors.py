@@ -357,6 +357,11 @@ class TooManyRows(CommittedRefusal, TryLater):
         super().__init__(f"You can import {at_most:,} rows a day. Split the file, or wait.")
 
 
+class UnreadableImage(AccountError):
+    code = "unreadable_image"
+    message = "Use a PNG, JPEG, WebP or GIF image."
+
+
 class UnreadableFile(AccountError):
     """The message says why, and what to do."""
 

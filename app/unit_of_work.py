@@ -102,10 +102,6 @@ class Work:
         return settings().impersonation_notice
 
     @property
-    def site_name(self) -> str:
-        return settings().site_name
-
-    @property
     def zone(self) -> tzinfo:
         return settings().zone
 

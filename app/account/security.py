@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from app.account import bp
 from app.account.forms import CodeForm, PasskeyForm, PasskeyNameForm, RemoveForm
+from app.current_site import brand
 from app.errors import (
     BadPasskey,
     FactorRequired,
@@ -22,7 +23,7 @@ from app.errors import (
     TryLater,
     WrongCode,
 )
-from app.extensions import credentials, settings
+from app.extensions import credentials
 from app.models import Factor
 from app.security.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.unit_of_work import reading, unit_of_work
@@ -90,7 +91,7 @@ def codes() -> ResponseReturnValue:
         form.refuse("code", refusal)
     except TryLater as refusal:
         form.refuse(None, refusal)
-    uri = seed_uri(seed, account=who.email, issuer=settings().site_name)
+    uri = seed_uri(seed, account=who.email, issuer=brand().name)
     spaced = " ".join(seed[at : at + 4] for at in range(0, len(seed), 4))
     return page("account/codes.html", form, seed=spaced, uri=uri, picture=Markup(qr_code(uri)))  # noqa: S704 - ours.
 

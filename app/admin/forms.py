@@ -1,18 +1,41 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+
 from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired, Length, ValidationError
 
-from app.models import ADMINISTRATOR, MAX_ANNOUNCEMENT_LENGTH, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, Role
+from app.current_site import SETTINGS
+from app.errors import AccountError
+from app.models import (
+    ADMINISTRATOR,
+    MAX_ANNOUNCEMENT_LENGTH,
+    MAX_DESCRIPTION_LENGTH,
+    MAX_ROLE_NAME_LENGTH,
+    MAX_SITE_NAME_LENGTH,
+    Role,
+)
 from app.principal import Principal
+from app.services.addresses import MAX_ADDRESS_LENGTH, canonical_address, clean_name
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
-from app.services.site_settings import Site
+from app.services.site_settings import Brand, Site
+from app.settings import Settings
+from app.theme import theme_css
 from app.web.forms import Form
 
 
 class SiteForm(Form):
+    """The site's settings, without those that the environment sets. The logo's file is not a field."""
+
+    name = StringField("Name", render_kw={"autocomplete": "off", "maxlength": MAX_SITE_NAME_LENGTH})
+    accent_color = StringField("Accent color", render_kw={"autocomplete": "off", "maxlength": 7, "spellcheck": "false"})
+    support_email = StringField("Support address", render_kw={"autocomplete": "off", "maxlength": MAX_ADDRESS_LENGTH})
+    removes_logo = BooleanField("Remove the logo")
     registration = SelectField("Who can sign up")
     announcement = StringField(
         "Announcement",
@@ -22,15 +45,45 @@ class SiteForm(Form):
     maintenance = BooleanField("Maintenance mode")
 
     @classmethod
-    def of(cls, site: Site, *, otherwise: str) -> SiteForm:
-        """Return the form for `site`; `otherwise` is the value of the setting REGISTRATION."""
-        form = cls(obj=site)
+    def of(cls, site: Site, brand: Brand, *, config: Settings, fixed: Collection[str]) -> SiteForm:
+        """Return the form for what is stored, without the fields of Brand in `fixed`; `config` has the defaults."""
+        form = cls(obj=SimpleNamespace(**asdict(site), **asdict(brand)))
         texts = {"open": "Everyone", "invite": "Invited people", "closed": "No one"}
         form.registration.choices = [
-            SelectChoice("", f"Default: {texts[otherwise].lower()}"),
+            SelectChoice("", f"Default: {texts[config.registration].lower()}"),
             *(SelectChoice(name, text) for name, text in texts.items()),
         ]
+        for name, setting in SETTINGS.items():
+            form[name].render_kw |= {"placeholder": getattr(config, setting)}
+            if name in fixed:
+                del form[name]
         return form
+
+    def validate_name(self, field: StringField) -> None:
+        field.data = _checked(lambda typed: clean_name(typed, longest=MAX_SITE_NAME_LENGTH), field.data)
+
+    def validate_accent_color(self, field: StringField) -> None:
+        try:
+            if field.data:
+                theme_css(field.data)
+        except ValueError:
+            raise ValidationError("Use a color like #1f5f8b.") from None
+
+    def validate_support_email(self, field: StringField) -> None:
+        field.data = _checked(canonical_address, field.data)
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields of Site and Brand."""
+        fields = {field.name: field.data for field in self if field.name != "removes_logo"}
+        announcement = " ".join((self.announcement.data or "").split())
+        return fields | {"registration": self.registration.data or None, "announcement": announcement}
+
+
+def _checked(check: Callable[[str], str], typed: str | None) -> str:
+    try:
+        return check(typed) if typed else ""
+    except AccountError as refusal:
+        raise ValidationError(str(refusal)) from None
 
 
 class RoleForm(Form):

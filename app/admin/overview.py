@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.admin.reports import NAMES, daily_rows, label
+from app.current_site import site
 from app.disk_space import list_full_disks
 from app.errors import NotAllowed
 from app.extensions import db, notifier, now, settings
@@ -32,7 +33,6 @@ from app.unit_of_work import Work, reading
 from app.web import current_user
 from app.web.admin_pages import admin_pages
 from app.web.charts import chart
-from app.web.maintenance import site
 from app.web.pages import page
 
 REFUSED_WITHIN = timedelta(days=7)

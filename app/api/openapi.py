@@ -19,6 +19,7 @@ from werkzeug.routing import Rule
 from app.api import bp
 from app.api.endpoint import MAX_KEY_LENGTH, Spec
 from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
+from app.current_site import brand
 from app.errors import AccountError, ConfirmationRequired, EditConflict, IdempotencyKeyReused, NotAllowed
 from app.extensions import settings
 from app.models import MAX_ID
@@ -156,7 +157,7 @@ def _build() -> dict[str, Any]:
             paths.setdefault(path, {})[method.lower()] = _operation(rule, method, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": settings().site_name, "version": VERSION, "description": DESCRIPTION},
+        "info": {"title": brand().name, "version": VERSION, "description": DESCRIPTION},
         "servers": [{"url": f"{settings().public_url}/api/v1"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from app.web.maintenance import change_site
+from app.current_site import change_site
 
 
 @click.command()
@@ -13,5 +13,5 @@ from app.web.maintenance import change_site
 @with_appcontext
 def maintenance(state: str) -> None:
     """Turn maintenance mode on or off."""
-    change_site(maintenance=state == "on")
+    change_site(lambda work: work.site_settings.change(maintenance=state == "on"))
     click.echo("Maintenance mode is on." if state == "on" else "Maintenance mode is off.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import render_template
 
+from app.current_site import brand
 from app.extensions import settings
 from app.models import User
 from app.theme import button_colors
@@ -17,6 +18,7 @@ from app.theme import button_colors
 class Message:
     """A rendered email; `kind` and `user_id` go into its record."""
 
+    site_name: str
     kind: str
     user_id: int | None
     to: str
@@ -44,15 +46,16 @@ def compose(
     name = harmless(user.name) if user is not None and user.is_verified() and knows_them else ""
     values |= {name: harmless(text) if text else text for name, text in (typed or {}).items()}
     context = {
-        "site_name": settings().site_name,
-        "support_email": settings().support_email,
-        "contact": settings().support_email or f"the people who run {settings().site_name}",
+        "site_name": brand().name,
+        "support_email": brand().support_email,
+        "contact": brand().support_email or f"the people who run {brand().name}",
         "base_url": settings().public_url,
-        "button": button_colors(settings().accent_color),
+        "button": button_colors(brand().accent_color),
         "name": name,
         **values,
     }
     return Message(
+        site_name=brand().name,
         kind=kind,
         user_id=user.id if user is not None else None,
         to=to or (user.email if user is not None else ""),

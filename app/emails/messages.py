@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from app.current_site import brand
 from app.emails.message import Message, compose
 from app.extensions import settings
 from app.models import User
@@ -20,7 +21,7 @@ def verify_email(user: User, token: str) -> Message:
     return compose(
         "verify_email",
         user,
-        subject=f"Confirm your email address for {settings().site_name}",
+        subject=f"Confirm your email address for {brand().name}",
         link=address_of(f"/auth/verify-email/{token}"),
         hours=settings().verify_link_hours,
     )
@@ -30,7 +31,7 @@ def already_registered(user: User) -> Message:
     return compose(
         "already_registered",
         user,
-        subject=f"You already have an account with {settings().site_name}",
+        subject=f"You already have an account with {brand().name}",
         login_url=address_of("/auth/login"),
         reset_url=address_of("/auth/forgot-password"),
     )
@@ -40,7 +41,7 @@ def reset_password(user: User, token: str) -> Message:
     return compose(
         "reset_password",
         user,
-        subject=f"Reset your {settings().site_name} password",
+        subject=f"Reset your {brand().name} password",
         link=address_of(f"/auth/reset-password/{token}"),
         minutes=settings().reset_link_minutes,
     )
@@ -50,7 +51,7 @@ def password_changed(user: User, *, at: datetime, device: str | None, address: s
     return compose(
         "password_changed",
         user,
-        subject=f"Your {settings().site_name} password was changed",
+        subject=f"Your {brand().name} password was changed",
         at=at,
         typed={"device": device},
         address=address,
@@ -65,7 +66,7 @@ def connection_changed(
     return compose(
         "connection_changed",
         user,
-        subject=f"{label} was {what} your {settings().site_name} account",
+        subject=f"{label} was {what} your {brand().name} account",
         label=label,
         is_added=is_added,
         at=at,
@@ -122,7 +123,7 @@ def factor_changed(
     return compose(
         "factor_changed",
         user,
-        subject=f"{subject} ({settings().site_name})",
+        subject=f"{subject} ({brand().name})",
         text=text,
         left=left,
         at=at,
@@ -145,7 +146,7 @@ def factor_reset(user: User, *, to: str, due_at: datetime, token: str | None) ->
         "factor_reset",
         user,
         to=to,
-        subject=f"Your second factors for {settings().site_name} will be removed",
+        subject=f"Your second factors for {brand().name} will be removed",
         email=user.email,
         due_at=due_at,
         cancel_link=address_of(f"/auth/keep-factors/{token}") if token else None,
@@ -157,7 +158,7 @@ def new_device(user: User, *, at: datetime, device: str, address: str | None) ->
     return compose(
         "new_device",
         user,
-        subject=f"New sign-in to your {settings().site_name} account",
+        subject=f"New sign-in to your {brand().name} account",
         at=at,
         typed={"device": device},
         address=address,
@@ -170,7 +171,7 @@ def failed_sign_ins(user: User, *, count: int) -> Message:
     return compose(
         "failed_sign_ins",
         user,
-        subject=f"Failed sign-ins to your {settings().site_name} account",
+        subject=f"Failed sign-ins to your {brand().name} account",
         count=count,
         reset_url=address_of("/auth/forgot-password"),
     )
@@ -182,7 +183,7 @@ def confirm_email_change(user: User, *, new_address: str, token: str) -> Message
         user,
         to=new_address,
         knows_them=False,
-        subject=f"Confirm your new email address for {settings().site_name}",
+        subject=f"Confirm your new email address for {brand().name}",
         new_address=new_address,
         link=address_of(f"/auth/confirm-email-change/{token}"),
         hours=settings().email_change_link_hours,
@@ -194,7 +195,7 @@ def email_change_requested(user: User, *, old_address: str, new_address: str, to
         "email_change_requested",
         user,
         to=old_address,
-        subject=f"Your {settings().site_name} email address is about to change",
+        subject=f"Your {brand().name} email address is about to change",
         new_address=new_address,
         undo_link=address_of(f"/auth/undo-email-change/{token}"),
         days=settings().email_undo_link_days,
@@ -206,7 +207,7 @@ def email_changed(user: User, *, old_address: str, new_address: str, token: str)
         "email_changed",
         user,
         to=old_address,
-        subject=f"Your {settings().site_name} email address was changed",
+        subject=f"Your {brand().name} email address was changed",
         new_address=new_address,
         undo_link=address_of(f"/auth/undo-email-change/{token}"),
         days=settings().email_undo_link_days,
@@ -217,7 +218,7 @@ def account_created(user: User, *, creator: User | None, token: str) -> Message:
     return compose(
         "account_created",
         user,
-        subject=f"Your {settings().site_name} account",
+        subject=f"Your {brand().name} account",
         typed={"creator": (creator.name or creator.email) if creator else None},
         link=address_of(f"/auth/reset-password/{token}"),
         days=settings().invitation_days,
@@ -228,7 +229,7 @@ def invitation(user: User, *, inviter: User | None, token: str) -> Message:
     return compose(
         "invitation",
         user,
-        subject=f"You're invited to {settings().site_name}",
+        subject=f"You're invited to {brand().name}",
         typed={"inviter": (inviter.name or inviter.email) if inviter else None},
         link=address_of(f"/auth/invitation/{token}"),
         days=settings().invitation_days,
@@ -239,7 +240,7 @@ def impersonated(user: User, *, actor: User | None, reason: str | None, at: date
     return compose(
         "impersonated",
         user,
-        subject=f"An administrator accessed your {settings().site_name} account",
+        subject=f"An administrator accessed your {brand().name} account",
         typed={"actor": (actor.name or actor.email) if actor else None, "reason": reason},
         at=at,
         activity_url=address_of("/account/activity"),
@@ -250,7 +251,7 @@ def token_reused(user: User, *, at: datetime, device: str | None, address: str |
     return compose(
         "token_reused",
         user,
-        subject=f"We signed out an app to protect your {settings().site_name} account",
+        subject=f"We signed out an app to protect your {brand().name} account",
         at=at,
         typed={"device": device},
         address=address,
@@ -265,7 +266,7 @@ def api_key_made(
     return compose(
         "api_key_made",
         user,
-        subject=f"A new API key for your {settings().site_name} account",
+        subject=f"A new API key for your {brand().name} account",
         typed={"key_name": key_name},
         prefix=prefix,
         scopes=scopes,
@@ -279,7 +280,7 @@ def api_key_expires(user: User, *, key_name: str, prefix: str, at: datetime) -> 
     return compose(
         "api_key_expires",
         user,
-        subject=f"Your {settings().site_name} API key expires soon",
+        subject=f"Your {brand().name} API key expires soon",
         typed={"key_name": key_name},
         prefix=prefix,
         at=at,
@@ -291,7 +292,7 @@ def api_keys_narrowed(user: User) -> Message:
     return compose(
         "api_keys_narrowed",
         user,
-        subject=f"Your {settings().site_name} API keys can do less",
+        subject=f"Your {brand().name} API keys can do less",
         keys_url=address_of("/account/api-keys"),
     )
 
@@ -300,7 +301,7 @@ def account_deactivated(user: User) -> Message:
     return compose(
         "account_deactivated",
         user,
-        subject=f"Your {settings().site_name} account was deactivated",
+        subject=f"Your {brand().name} account was deactivated",
         typed={"reason": user.deactivation_reason},
         until=user.deactivated_until,
     )
@@ -310,7 +311,7 @@ def account_deleted(user: User, *, erased_at: datetime | None, reason: str | Non
     return compose(
         "account_deleted",
         user,
-        subject=f"Your {settings().site_name} account was deleted",
+        subject=f"Your {brand().name} account was deleted",
         typed={"reason": reason},
         erased_at=erased_at,
         by_owner=user.deleted_by_owner,
@@ -323,7 +324,7 @@ def own_data_ready(user: User, *, until: datetime) -> Message:
     return compose(
         "own_data_ready",
         user,
-        subject=f"Your {settings().site_name} data is ready",
+        subject=f"Your {brand().name} data is ready",
         until=until,
         link=address_of("/account/data"),
         reset_url=address_of("/auth/forgot-password"),
@@ -334,13 +335,13 @@ def account_activated(user: User) -> Message:
     return compose(
         "account_activated",
         user,
-        subject=f"Your {settings().site_name} account was reactivated",
+        subject=f"Your {brand().name} account was reactivated",
         login_url=address_of("/auth/login"),
     )
 
 
 def test_mail(to: str) -> Message:
-    return compose("test_mail", None, to=to, subject=f"Test email from {settings().site_name}")
+    return compose("test_mail", None, to=to, subject=f"Test email from {brand().name}")
 
 
 def weekly_report(user: User, *, week: ReportRow, before: ReportRow) -> Message:
@@ -349,7 +350,7 @@ def weekly_report(user: User, *, week: ReportRow, before: ReportRow) -> Message:
     return compose(
         "weekly_report",
         user,
-        subject=f"{settings().site_name}: week of {begin}",
+        subject=f"{brand().name}: week of {begin}",
         week=begin,
         rows=[(text, f"{getattr(week, name) or 0:,} ({getattr(before, name) or 0:,})") for name, text in names.items()],
         link=address_of("/admin/reports"),

@@ -7,10 +7,13 @@ from pathlib import Path
 from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.current_site import brand
+from app.errors import NotFound
 from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
 from app.theme import theme_css
+from app.unit_of_work import reading
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public, sets_up
 from app.web.headers import for_everyone
@@ -42,7 +45,18 @@ def set_theme() -> ResponseReturnValue:
 @open_in_maintenance
 def theme() -> ResponseReturnValue:
     """Return the accent color as custom properties with enough contrast in light and dark mode."""
-    return _file(theme_css(settings().accent_color), "text/css")
+    return _file(theme_css(brand().accent_color), "text/css")
+
+
+@bp.get("/logo.png")
+@public
+@open_in_maintenance
+def logo() -> ResponseReturnValue:
+    """Return the logo that administrators have uploaded."""
+    content = reading().site_settings.get_logo()
+    if content is None:
+        raise NotFound
+    return for_everyone(Response(content, mimetype="image/png"), seconds=31_536_000 if "v" in request.args else 300)
 
 
 @bp.get("/favicon.ico")

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from app.current_site import brand
 from app.emails import Message, messages
 from app.errors import NothingToDo
 from app.jobs.registry import handles
@@ -48,7 +49,7 @@ def export_own_data(work: Work, task: ExportOwnData, claim: Claim) -> Message:
 def _fill(work: Work, file: StoredFile, user: User) -> None:
     with tempfile.TemporaryFile() as written:
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("README.md", README.format(site=work.site_name, at=work.clock().isoformat()))
+            archive.writestr("README.md", README.format(site=brand().name, at=work.clock().isoformat()))
             _write_json(archive, work.own_data.sections(user.id))
             _write_tables(archive, work.own_data.sections(user.id))
         written.seek(0)

@@ -13,7 +13,7 @@ from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Targ
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
-from app.models.site import MAX_ANNOUNCEMENT_LENGTH, SiteSetting
+from app.models.site import MAX_ANNOUNCEMENT_LENGTH, MAX_SITE_NAME_LENGTH, SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_ID",
     "MAX_REASON_LENGTH",
     "MAX_ROLE_NAME_LENGTH",
+    "MAX_SITE_NAME_LENGTH",
     "MEMBER",
     "OPEN",
     "UNDOING",

@@ -8,12 +8,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.models.base import Base
 
 MAX_ANNOUNCEMENT_LENGTH = 300
+MAX_SITE_NAME_LENGTH = 60
 
 
 class SiteSetting(Base):
     """Site settings that administrators have changed: one row with the id 1, or none.
 
-    `registration` None stands for the setting REGISTRATION. `version` increases with every change.
+    None stands for the setting of the environment. `version` increases with every change.
     """
 
     __tablename__ = "site_settings"
@@ -23,4 +24,9 @@ class SiteSetting(Base):
     registration: Mapped[str | None] = mapped_column(String(16))
     announcement: Mapped[str] = mapped_column(String(MAX_ANNOUNCEMENT_LENGTH))
     maintenance: Mapped[bool]
+    name: Mapped[str | None] = mapped_column(String(MAX_SITE_NAME_LENGTH), deferred=True)
+    accent_color: Mapped[str | None] = mapped_column(String(7), deferred=True)
+    support_email: Mapped[str | None] = mapped_column(String(320), deferred=True)
+    logo: Mapped[bytes | None] = mapped_column(deferred=True)  # A PNG file.
+    logo_digest: Mapped[str | None] = mapped_column(String(64), deferred=True)
     changed_at: Mapped[datetime]

@@ -83,6 +83,6 @@ JOBS_EDIT = permission("jobs:edit", "Retry, run and cancel jobs. Pause and resum
 REPORTS_READ = permission("reports:read", "View reports and get them by email.")
 USERS_IMPORT = permission("users:import", "Import users from a file, up to your own permissions.")
 USERS_EXPORT = permission("users:export", "Export users.")
-SITE_EDIT = permission("site:edit", "Change who can sign up, the announcement and maintenance mode.")
+SITE_EDIT = permission("site:edit", "Change the site's name, look, sign-up, announcement and maintenance mode.")
 MAIL_READ = permission("mail:read", "View sent emails and the mail server's answers.")
 MAIL_EDIT = permission("mail:edit", "Resend emails and send samples to yourself.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -27,6 +28,16 @@ class Site:
     maintenance: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """How the site looks; empty values are not set. `logo_digest` is the SHA-256 of the logo."""
+
+    name: str = ""
+    accent_color: str = ""
+    support_email: str = ""
+    logo_digest: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SiteSettings:
     session: DbSession
@@ -41,21 +52,39 @@ class SiteSettings:
         ).first()
         return Site(*row) if row else Site()
 
-    def change(self, **values: Any) -> Site:
-        """Change some fields of a Site, and return all of it."""
-        before = self.get()
-        changed = {name: value for name, value in values.items() if getattr(before, name) != value}
-        if not changed:
-            return before
-        fields = asdict(before) | changed
-        row = upsert(self.session, SiteSetting)
-        changed_at = self.clock()
+    def get_brand(self) -> Brand:
+        columns = (SiteSetting.name, SiteSetting.accent_color, SiteSetting.support_email, SiteSetting.logo_digest)
+        row = self.session.execute(select(*columns).where(SiteSetting.id == THE_ONE)).first()
+        return Brand(*(value or "" for value in row)) if row else Brand()
+
+    def get_logo(self) -> bytes | None:
+        """Return the logo, a PNG file."""
+        return self.session.scalar(select(SiteSetting.logo).where(SiteSetting.id == THE_ONE))
+
+    def change(self, **values: Any) -> None:
+        """Change some fields of Site and Brand."""
+        changed = self._differing(values)
+        if changed:
+            self._store(changed)
+            self.audit.record("site.changed", subject_id=None, **changed)
+
+    def change_logo(self, logo: bytes | None) -> None:
+        """Replace the logo, a PNG file, or remove it."""
+        digest = hashlib.sha256(logo).hexdigest() if logo else ""
+        if self._differing({"logo_digest": digest}):
+            self._store({"logo_digest": digest, "logo": logo})
+            self.audit.record("site.changed", subject_id=None, logo="changed" if logo else "removed")
+
+    def _differing(self, values: dict[str, Any]) -> dict[str, Any]:
+        before = asdict(self.get()) | asdict(self.get_brand())
+        return {name: value for name, value in values.items() if before[name] != value}
+
+    def _store(self, changed: dict[str, Any]) -> None:
+        row, changed_at = upsert(self.session, SiteSetting), self.clock()
         self.session.execute(
             row.on_conflict_do_update(
                 index_elements=[SiteSetting.id],
                 set_={"version": SiteSetting.version + 1, "changed_at": changed_at, **changed},
             ),
-            {"id": THE_ONE, **fields, "version": 1, "changed_at": changed_at},
+            asdict(Site()) | changed | {"id": THE_ONE, "version": 1, "changed_at": changed_at},
         )
-        self.audit.record("site.changed", subject_id=None, **changed)
-        return self.get()

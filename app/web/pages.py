@@ -13,6 +13,7 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.current_site import brand, site
 from app.errors import Busy, InvalidInput
 from app.extensions import now, settings
 from app.services.permissions import PERMISSIONS
@@ -24,7 +25,6 @@ from app.web.application import Environment
 from app.web.csrf import csrf_token
 from app.web.current_user import principal
 from app.web.forms import Form, draw_input
-from app.web.maintenance import site
 from app.web.session_cookie import theme
 from app.web.template_overrides import find_own_file
 
@@ -84,6 +84,7 @@ def _everywhere() -> dict[str, Any]:
         "principal": principal() if asks else None,
         "csrf_token": csrf_token,
         "request_id": g.get("request_id"),
+        "brand": brand(),
         "announcement": site_settings.announcement,
         "registration": site_settings.registration or settings().registration,
         "waiting_jobs": _waiting_jobs() if asks and settings().is_development else 0,
@@ -91,9 +92,8 @@ def _everywhere() -> dict[str, Any]:
 
 
 def deployed(config: Settings) -> SimpleNamespace:
-    """Return the site's name and links for every page."""
+    """Return what is the same on every page while the application runs; see `brand` for the rest."""
     return SimpleNamespace(
-        name=config.site_name,
         has_own_logo=find_own_file(config.instance_path / "static", "logo.svg") is not None,
         terms_url=config.terms_url or None,
         privacy_url=config.privacy_url or None,

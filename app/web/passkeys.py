@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from flask import request
 
 from app import urls
+from app.current_site import brand
 from app.errors import BadPasskey, InvalidChallenge
 from app.extensions import settings
 from app.models import Authenticator
@@ -71,7 +72,7 @@ def options_to_add(who: Principal, mine: Sequence[Authenticator]) -> str | None:
         user_id=who.user_id,
         email=who.email,
         name=who.name,
-        site_name=settings().site_name,
+        site_name=brand().name,
         existing=[passkey.credential_id or "" for passkey in mine],
     )
     return json.dumps(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Flask, Response, send_file
+from flask import Flask, Response, g, send_file
 from jinja2 import TemplateError, TemplateSyntaxError
 from werkzeug.security import safe_join
 
@@ -43,6 +43,7 @@ def find_own_file(folder: Path, name: str) -> Path | None:
 def _check_mails(app: Flask, folder: Path) -> None:
     """Render every email with sample values, so that a broken template is found at the start."""
     with app.app_context():
+        g.asks_nothing = True
         for kind, sample in SAMPLES.items():
             try:
                 sample()

@@ -52,6 +52,7 @@ NOT_PAGES = {
     "health.readyz",
     "home.change_password",
     "home.favicon",
+    "home.logo",
     "home.jwks",
     "home.robots",
     "home.security_txt",

@@ -18,10 +18,10 @@ def test_templates_use_our_environment_whatever_extensions_touch_first(app):
     assert app.jinja_env.from_string("").__class__.__module__ == "app.web.application"
 
 
-@pytest.mark.settings(site_name="Acme & <Co>", base_url="https://example.com/accounts")
+@pytest.mark.settings(terms_url="https://example.com/?a=1&b=2", base_url="https://example.com/accounts")
 def test_constants_are_folded_into_the_template(app):
-    code = compiled(app, "{{ url_for('auth.login') }} {{ site.name }} {{ asset('gatehouse.css') }}")
-    assert "/accounts/auth/login Acme &amp; &lt;Co&gt; /accounts/static/gatehouse.css?v=" in code
+    code = compiled(app, "{{ url_for('auth.login') }} {{ site.terms_url }} {{ asset('gatehouse.css') }}")
+    assert "/accounts/auth/login https://example.com/?a=1&amp;b=2 /accounts/static/gatehouse.css?v=" in code
 
 
 @pytest.mark.parametrize(

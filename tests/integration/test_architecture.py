@@ -62,6 +62,7 @@ PUBLIC = {
     "health.readyz",
     "home.change_password",
     "home.favicon",
+    "home.logo",
     "home.index",
     "home.jwks",
     "home.robots",
@@ -188,6 +189,7 @@ def path_of(module):
 LOAD_LATER = {
     "app/cli/doctor.py",
     "app/emails/message.py",
+    "app/logos.py",
     "app/queue_notifier.py",
     "app/jobs/commands.py",
     "app/metrics.py",

@@ -3,18 +3,26 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from io import BytesIO
+from unittest.mock import Mock
 
 import pytest
+from flask import g
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import select
 
 from app.cache import PREFIX, cache
+from app.current_site import brand, change_site, site
 from app.extensions import db
 from app.models import AuditDetail, AuditEvent, SiteSetting
 from app.redis_queue import connect
-from app.services.site_settings import Site
-from app.web.maintenance import change_site, site
+from app.services.site_settings import Site, SiteSettings
+from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.databases import SIGNING_KEY
+from tests.support.pages import Page
 from tests.support.statements import statements
 
 SETTINGS = "/admin/settings"
@@ -119,6 +127,107 @@ def test_administrator_can_sign_in_during_maintenance_and_end_it(app, admin, fla
     assert flask("maintenance", "perhaps").exit_code == 2
 
 
+# ── name and look ──
+
+
+def png(size=(300, 100), color=(200, 0, 0), **options):
+    written = BytesIO()
+    Image.new("RGB", size, color).save(written, "PNG", **options)
+    return written.getvalue()
+
+
+def upload(grace, content, name="logo.png"):
+    return grace.post(
+        SETTINGS, {"registration": "", "announcement": "", "logo": (BytesIO(content), name)}, page=SETTINGS
+    )
+
+
+def test_name_color_and_support_address_are_changed_while_the_site_runs(app, grace, client, mailbox, people):
+    save(grace, name="  Acme   Ltd ", accent_color="#aa0011", support_email="Help@Example.com")
+    page = client.page("/auth/login")
+    assert page.text("title") == "Sign in · Acme Ltd"
+    (theme,) = [node.attrs["href"] for node in page.find_all("link") if "theme.css" in node.attrs["href"]]
+    assert theme == "/theme.css?v=aa0011"
+    assert "#aa0011" in client.get(theme).text
+
+    people.add("bob@example.com")
+    client.forgot_password("bob@example.com")
+    mail = mailbox.last_to("bob@example.com")
+    assert (mail.subject, "help@example.com" in mail.text) == ("Reset your Acme Ltd password", True)
+    assert mail.sender == "Acme Ltd <no-reply@gatehouse.test>"
+    with app.app_context():
+        found = select(AuditDetail.values).join(AuditEvent).where(AuditEvent.kind == "site.changed")
+        assert db.session.scalars(found).one() == {
+            "name": "Acme Ltd", "accent_color": "#aa0011", "support_email": "help@example.com",
+        }  # fmt: skip
+
+    save(grace, name="", accent_color="", support_email="")
+    assert client.page("/auth/login").text("title") == "Sign in · Gatehouse"
+
+
+@pytest.mark.databases("sqlite")
+def test_wrong_name_color_or_address_is_refused_beside_its_field(grace):
+    sent = {"registration": "", "announcement": "", "name": "x" * 61, "accent_color": "red", "support_email": "nobody"}
+    answer = grace.post(SETTINGS, sent, page=SETTINGS)
+    page = Page(answer.text)
+    assert answer.status_code == 422
+    assert "at most 60 characters" in page.text("#name-error")
+    assert "Use a color like" in page.text("#accent_color-error")
+    assert "Enter an email address" in page.text("#support_email-error")
+    assert page.value("support_email") == "nobody"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.settings(site_name="From the environment")
+def test_environment_wins_and_the_page_says_so(app, grace, client):
+    assert "SITE_NAME" in grace.page(SETTINGS).text('[aria-labelledby="look"]')
+    save(grace, name="Stored", accent_color="#aa0011")
+
+    assert client.page("/auth/login").text("title") == "Sign in · From the environment"
+    with app.app_context():
+        assert reading().site_settings.get_brand().name == ""
+
+
+def test_uploaded_logo_is_reencoded_shown_and_removed(app, grace, client):
+    noted = PngInfo()
+    noted.add_text("Comment", "secret")
+    assert upload(grace, png(pnginfo=noted)).status_code == 302
+    (source,) = [node.attrs["src"] for node in client.page("/auth/login").find_all("header .logo")]
+    shown = client.get(source)
+    assert (shown.status_code, shown.mimetype) == (200, "image/png")
+    assert "max-age=31536000" in shown.headers["Cache-Control"]
+    assert b"secret" not in shown.data
+    assert Image.open(BytesIO(shown.data)).size == (300, 100)
+    with app.app_context():
+        assert sha256(shown.data).hexdigest() == reading().site_settings.get_brand().logo_digest
+
+    save(grace, removes_logo="y")
+    assert client.get("/logo.png").status_code == 404
+    assert not client.page("/auth/login").has("header img.logo")
+
+
+@pytest.mark.databases("sqlite")
+def test_file_that_is_no_small_image_is_refused(app, grace, client, monkeypatch):
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    for content in (svg, b"", png()[:60], png((2001, 1)), b"GIF89a" + bytes(40)):
+        refused = upload(grace, content)
+        assert refused.status_code == 422
+        assert "image" in Page(refused.text).text("#removes_logo-error")
+    monkeypatch.setattr(app.view_functions["admin.site_settings"], "most_bytes", 1000)
+    assert upload(grace, bytes(2000)).status_code == 413
+    assert client.get("/logo.png").status_code == 404
+
+
+@pytest.mark.databases("sqlite")
+def test_error_page_without_a_database_keeps_the_name(app, grace, client, monkeypatch):
+    save(grace, name="Acme")
+    assert "Acme" in client.get("/auth/login").text
+    monkeypatch.setattr(SiteSettings, "get_brand", Mock(side_effect=AssertionError))
+    with app.test_request_context("/"):
+        g.asks_nothing = True
+        assert brand().name == "Acme"
+
+
 # ── the cache ──
 
 
@@ -137,14 +246,14 @@ def shown(app):
 
 def change(app, **values):
     with app.app_context():
-        change_site(**values)
+        change_site(lambda work: work.site_settings.change(**values))
 
 
 @pytest.mark.databases("sqlite")
 def test_process_reads_site_settings_once_a_second(app, make_app, monkeypatch):
     other = make_app()
     passed = [100.0]
-    monkeypatch.setattr("app.web.maintenance.time.monotonic", lambda: passed[0])
+    monkeypatch.setattr("app.current_site.time.monotonic", lambda: passed[0])
     assert shown(app) == shown(other) == Site()
     change(app, announcement="Now")
     assert shown(app).announcement == "Now"

@@ -164,7 +164,8 @@ def let_go(app: Flask) -> None:
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
-    app.extensions.pop("site", None)
+    for name in ("site", "brand"):
+        app.extensions.pop(name, None)
 
 
 def forget_environment() -> None:
