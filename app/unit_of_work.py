@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import timedelta, tzinfo
-from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from flask import g
 from sqlalchemy.orm import Session as DbSession
@@ -67,10 +66,29 @@ from app.tasks import Task
 S = TypeVar("S")
 
 
-def _service(kind: type[S]) -> cached_property[S]:
+class _Lazy(Generic[S]):
+    """An attribute that is computed on first use.
+
+    `functools.cached_property` has a lock that all instances share before Python 3.12: a thread that waits there for
+    SQLite's write lock would stop the one that holds it.
+    """
+
+    def __init__(self, compute: Callable[[Any], S]) -> None:
+        self._compute = compute
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, work: Work, owner: type | None = None) -> S:
+        value: S = self._compute(work)
+        work.__dict__[self._name] = value
+        return value
+
+
+def _service(kind: type[S]) -> _Lazy[S]:
     """Declare a service of `Work`, created on first use; its fields are attributes of `Work` by name."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return cached_property(lambda work: kind(**{name: getattr(work, name) for name in names}))
+    return _Lazy(lambda work: kind(**{name: getattr(work, name) for name in names}))
 
 
 class Work:
@@ -89,7 +107,7 @@ class Work:
         """Return where lookups read: in the transaction, or without one if nothing is written."""
         return one_read() if cast(Any, self.session) is db.session else self.session
 
-    @cached_property
+    @_Lazy
     def lifetimes(self) -> Lifetimes:
         return lifetimes_of(settings())
 
@@ -113,7 +131,7 @@ class Work:
     def registration_open(self) -> bool:
         return self.registration_mode == "open"
 
-    @cached_property
+    @_Lazy
     def registration_mode(self) -> str:
         """Return `open`, `invite` or `closed`: the administrators' choice, or else the setting."""
         return self.site_settings.get().registration or settings().registration

@@ -4,12 +4,26 @@ from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length
 
+from app.extensions import settings
 from app.services.api_keys import DEFAULT_DAYS
+from app.time_zones import zone_names
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 
 
 class ProfileForm(Form):
     name = Name()
+
+
+def _zones() -> list[SelectChoice]:
+    """Return the time zones to choose from; the empty value stands for that of the site."""
+    return [
+        SelectChoice("", f"Default ({settings().time_zone})"),
+        *(SelectChoice(name) for name in sorted(zone_names())),
+    ]
+
+
+class TimeZoneForm(Form):
+    time_zone = SelectField("Time zone", choices=_zones)
 
 
 class EmailForm(Form):

@@ -8,10 +8,11 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.account import bp
-from app.account.forms import EmailForm, PasswordForm, ProfileForm
+from app.account.forms import EmailForm, PasswordForm, ProfileForm, TimeZoneForm
 from app.errors import SameAddress, SessionNotFound, TooManyChanges, TryLater, WeakPassword, WrongPassword
 from app.models import Session
 from app.security.tokens import new_token
+from app.time_zones import find_time_zone
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
@@ -37,7 +38,19 @@ def profile() -> ResponseReturnValue:
         with unit_of_work() as work:
             work.profile.rename(who.user_id, form.name.clean)
         return done("Name saved.", to="account.profile")
-    return page("account/profile.html", form)
+    return page("account/profile.html", form, time_zone=find_time_zone(who.user_id))
+
+
+@bp.route("/time-zone", methods=["GET", "POST"])
+@by_oneself
+def time_zone() -> ResponseReturnValue:
+    who = current_user.signed_in()
+    form = TimeZoneForm(time_zone=reading().profile.find_time_zone(who.user_id) or "")
+    if form.validate_on_submit():
+        with unit_of_work() as work:
+            work.profile.set_time_zone(who.user_id, form.time_zone.data or None)
+        return done("Time zone saved.", to="account.profile")
+    return page("account/time_zone.html", form)
 
 
 @bp.route("/email", methods=["GET", "POST"])

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.errors import InvalidAddress, InvalidPeriod
-from app.extensions import now, settings
+from app.extensions import now
 from app.services.addresses import canonical_address
 from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
@@ -24,6 +24,7 @@ from app.web.exports import MARK, as_csv, as_json_lines
 from app.web.pages import page
 from app.web.query_params import asked_for, before, day, day_after
 from app.web.user_agents import device_name
+from app.web.viewer import viewer_zone
 
 ON_A_PAGE = 50
 FILTERS = ("actor", "subject", "kind", "since", "until")
@@ -61,7 +62,7 @@ def audit() -> ResponseReturnValue:
 
 def _presets(query: dict[str, str]) -> dict[str, str]:
     """Return URLs of the same search in usual periods."""
-    today = now().astimezone(settings().zone).date()
+    today = now().astimezone(viewer_zone()).date()
     kept: dict[str, Any] = {n: value for n, value in query.items() if value and n not in {"since", "until"}}
     return {
         text: url_for("admin.audit", **kept, since=today - timedelta(days=days), until=today)
@@ -72,7 +73,8 @@ def _presets(query: dict[str, str]) -> dict[str, str]:
 @bp.get("/audit.csv")
 @requires(AUDIT_READ)
 def export_audit_csv() -> Response:
-    return _export(lambda events: chain([MARK], as_csv(events)), "audit.csv", "text/csv")
+    zone = viewer_zone()
+    return _export(lambda events: chain([MARK], as_csv(events, zone)), "audit.csv", "text/csv")
 
 
 @bp.get("/audit.jsonl")

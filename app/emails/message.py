@@ -12,6 +12,7 @@ from app.current_site import brand
 from app.extensions import settings
 from app.models import User
 from app.theme import button_colors
+from app.time_zones import times_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,16 @@ def compose(
         "name": name,
         **values,
     }
+    with times_for(user.id if user is not None else None):
+        text, html = render_template(f"emails/{kind}.txt", **context), render_template(f"emails/{kind}.html", **context)
     return Message(
         site_name=brand().name,
         kind=kind,
         user_id=user.id if user is not None else None,
         to=to or (user.email if user is not None else ""),
         subject=" ".join(subject.split()),
-        text=render_template(f"emails/{kind}.txt", **context),
-        html=_inlined(render_template(f"emails/{kind}.html", **context)),
+        text=text,
+        html=_inlined(html),
     )
 
 

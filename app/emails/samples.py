@@ -20,11 +20,11 @@ CHANGE: dict[str, Any] = {"new_address": "ada@newplace.example", "token": TOKEN}
 
 
 def _ada(**values: object) -> User:
-    return User(id=1, email="ada@example.com", name="Ada Lovelace", email_verified_at=AT, **values)
+    return User(id=0, email="ada@example.com", name="Ada Lovelace", email_verified_at=AT, **values)
 
 
 def _grace() -> User:
-    return User(id=2, email="grace@example.com", name="Grace Hopper", email_verified_at=AT)
+    return User(id=0, email="grace@example.com", name="Grace Hopper", email_verified_at=AT)
 
 
 # In the order of a list of templates. Each is called in an application context.

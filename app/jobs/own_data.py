@@ -6,6 +6,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 from itertools import chain
 from typing import Any
 
@@ -19,6 +20,7 @@ from app.models import StoredFile, User
 from app.services.files import PIECE
 from app.services.job_queue import Claim
 from app.tasks import ExportOwnData
+from app.time_zones import zone_of
 from app.unit_of_work import Work
 from app.web.exports import MARK, csv_lines
 
@@ -51,7 +53,7 @@ def _fill(work: Work, file: StoredFile, user: User) -> None:
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("README.md", README.format(site=brand().name, at=work.clock().isoformat()))
             _write_json(archive, work.own_data.sections(user.id))
-            _write_tables(archive, work.own_data.sections(user.id))
+            _write_tables(archive, work.own_data.sections(user.id), zone_of(user.id))
         written.seek(0)
         number = 0
         while piece := written.read(PIECE):
@@ -75,12 +77,17 @@ def _write_json(archive: zipfile.ZipFile, sections: Sections) -> None:
         written.write(b"\n}\n")
 
 
-def _write_tables(archive: zipfile.ZipFile, sections: Sections) -> None:
+def _write_tables(archive: zipfile.ZipFile, sections: Sections, zone: tzinfo) -> None:
+    """Write CSV files with times in `zone`; data.json has them in UTC."""
     for name, rows in sections:
         first = next(rows, None)
         if first is None:
             continue
         with archive.open(f"{name}.csv", "w", force_zip64=True) as written:
             written.write(MARK.encode())
-            for line in csv_lines(first, (row.values() for row in chain([first], rows))):
+            for line in csv_lines(first, (_cells(row, zone) for row in chain([first], rows))):
                 written.write(line.encode())
+
+
+def _cells(row: dict[str, Any], zone: tzinfo) -> Iterator[Any]:
+    return (value.astimezone(zone) if isinstance(value, datetime) else value for value in row.values())

@@ -53,6 +53,8 @@ class User(Base):
     deleted_by_owner: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    # A name of the IANA database; None for that of the site.
+    time_zone: Mapped[str | None] = mapped_column(String(64), deferred=True)
     # Increases with every change that others can see, `last_seen_at` excepted.
     version: Mapped[int] = mapped_column(default=1, server_default="1")
 

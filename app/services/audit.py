@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
@@ -168,6 +168,16 @@ class AuditLog:
         """Return the newest event of this kind about the user `subject_id`."""
         query = select(AuditEvent).where(AuditEvent.subject_id == subject_id, AuditEvent.kind == kind)
         return self.session.scalar(query.order_by(AuditEvent.id.desc()).limit(1).options(joinedload(AuditEvent.detail)))
+
+    def find_sign_in(self, user_id: int, *, before: int) -> Row[datetime, str | None] | None:
+        """Return time and address of the last sign-in of a user before the session `before`."""
+        query = (
+            select(AuditEvent.at, AuditDetail.address)
+            .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+            .where(AuditEvent.subject_id == user_id, AuditEvent.kind == "session.started")
+            .where(AuditEvent.session_id < before)
+        )
+        return self.session.execute(query.order_by(AuditEvent.id.desc()).limit(1)).first()
 
     def find(self, event_id: int) -> AuditEvent | None:
         return self.session.get(AuditEvent, event_id, options=[joinedload(AuditEvent.detail)])

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import EmailTaken, InvalidLink, SameAddress, UserNotFound, WrongPassword
+from app.lookups import Lookup, Source
 from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
@@ -25,6 +26,9 @@ from app.services.revocation import Revocation
 from app.services.sessions import Sessions
 from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 
+_USERS = User.__table__.c
+_TIME_ZONE = Lookup(select(_USERS.time_zone).where(_USERS.id == bindparam("user_id")))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -37,6 +41,7 @@ class Profile:
     email_changes: EmailChanges
     revocation: Revocation
     sessions: Sessions
+    source: Source
     clock: Callable[[], datetime]
 
     def get(self, user_id: int) -> User:
@@ -50,6 +55,17 @@ class Profile:
         if user.name != name:
             before, user.name, user.updated_at = user.name, name, self.clock()
             self.audit.record("user.renamed", subject_id=user.id, before=before, after=name)
+
+    def find_time_zone(self, user_id: int) -> str | None:
+        """Return the time zone that a user has chosen, like `Europe/Berlin`."""
+        row = _TIME_ZONE.first(self.source, user_id=user_id)
+        return row.time_zone if row else None
+
+    def set_time_zone(self, user_id: int, name: str | None, *, first: bool = False) -> None:
+        """Store a time zone, or None for that of the site; with `first`, only for a user without one."""
+        query = update(User).where(User.id == user_id)
+        query = query.where(User.time_zone.is_(None)) if first else query
+        self.session.execute(query.values(time_zone=name).execution_options(synchronize_session=False))
 
     def change_password(
         self, principal: Principal, *, seen_hash: str | None, password: NewPassword, device_token: str

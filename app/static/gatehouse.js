@@ -40,6 +40,19 @@ for (const button of document.querySelectorAll('[data-copy]')) {
   });
 }
 
+// The browser's time zone: told to the sign-in, which stores it for a user without one, and offered on its page.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || '';
+const cookie = document.documentElement.dataset.zoneCookie;
+if (cookie && zone) {
+  document.cookie = `${cookie}=${zone}; path=/; samesite=lax${location.protocol === 'https:' ? '; secure' : ''}`;
+}
+for (const button of document.querySelectorAll('[data-browser-zone]')) {
+  const field = document.getElementById(button.dataset.browserZone);
+  button.hidden = ![...field.options].some((option) => option.value === zone);
+  button.textContent += `: ${zone}`;
+  button.addEventListener('click', () => { field.value = zone; });
+}
+
 // A field for a user offers matching addresses while typing.
 for (const field of document.querySelectorAll('[data-matches-url]')) {
   let timer = 0;

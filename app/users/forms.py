@@ -57,7 +57,7 @@ class DeactivationForm(ReasonForm):
     until = DateField("Until", validators=[Optional()])
 
     def ends_at(self) -> datetime | None:
-        """Return the start of the chosen day in the site's time zone."""
+        """Return the start of the chosen day in the viewer's time zone."""
         return day(self.until.data.isoformat()) if self.until.data else None
 
 

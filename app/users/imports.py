@@ -28,6 +28,7 @@ from app.web.jobs import progress_text
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.uploads import accepts_file, store
+from app.web.viewer import viewer_zone
 
 
 @bp.route("/import", methods=["GET", "POST"], endpoint="import")
@@ -122,7 +123,9 @@ def export() -> Response:
     filters = asked_filters()
     with unit_of_work() as work:
         work.audit.record("user.list_exported", subject_id=None)
-    return _download(csv_lines(COLUMNS, map(exported, reading().user_search.walk(filters))), "users.csv")
+    zone = viewer_zone()
+    rows = (exported(user, zone) for user in reading().user_search.walk(filters))
+    return _download(csv_lines(COLUMNS, rows), "users.csv")
 
 
 def _download(lines: Iterator[str], name: str) -> Response:

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, tzinfo
 from typing import Any
 
 from app.services.audit_search import FoundEvent
@@ -31,9 +32,10 @@ def as_json_lines(events: Iterable[FoundEvent]) -> Iterator[str]:
         yield json.dumps(as_dict(event), ensure_ascii=False) + "\n"
 
 
-def as_csv(events: Iterable[FoundEvent]) -> Iterator[str]:
-    """Stream CSV with a header line."""
-    return csv_lines(COLUMNS, (as_dict(event).values() for event in events))
+def as_csv(events: Iterable[FoundEvent], zone: tzinfo = UTC) -> Iterator[str]:
+    """Stream CSV with a header line; times are RFC 3339 with the offset of `zone`."""
+    shown = (replace(event, at=event.at.astimezone(zone)) for event in events)
+    return csv_lines(COLUMNS, (as_dict(event).values() for event in shown))
 
 
 def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, tzinfo
 from typing import Any
 
 from app.models import Job, JobState, Phase, UserImport
@@ -16,9 +17,9 @@ REPORT = ("row", "email", "name", "roles", "outcome", "reason")
 CHUNK = 1000
 
 
-def exported(user: ListedUser) -> tuple[Any, ...]:
-    """Return a user as a row of COLUMNS."""
-    times = (at.isoformat() if at else None for at in (user.created_at, user.last_seen_at))
+def exported(user: ListedUser, zone: tzinfo = UTC) -> tuple[Any, ...]:
+    """Return a user as a row of COLUMNS; times are RFC 3339 with the offset of `zone`."""
+    times = (at.astimezone(zone).isoformat() if at else None for at in (user.created_at, user.last_seen_at))
     return user.email, user.name, " ".join(user.roles), user.status, *times
 
 

@@ -19,6 +19,7 @@ from app.extensions import now, settings
 from app.services.permissions import PERMISSIONS
 from app.services.site_settings import Site
 from app.settings import Settings
+from app.time_zones import local_time
 from app.unit_of_work import reading
 from app.web.admin_pages import admin_pages
 from app.web.application import Environment
@@ -27,6 +28,7 @@ from app.web.current_user import principal
 from app.web.forms import Form, draw_input
 from app.web.session_cookie import theme
 from app.web.template_overrides import find_own_file
+from app.web.viewer import viewer_zone, zone_cookie_name
 
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
@@ -85,6 +87,7 @@ def _everywhere() -> dict[str, Any]:
         "csrf_token": csrf_token,
         "request_id": g.get("request_id"),
         "brand": brand(),
+        "zone_cookie": zone_cookie_name,
         "announcement": site_settings.announcement,
         "registration": site_settings.registration or settings().registration,
         "waiting_jobs": _waiting_jobs() if asks and settings().is_development else 0,
@@ -137,24 +140,19 @@ class Addresses:
 
 
 def moment(at: datetime | None) -> str | Markup:
-    """Format a time like `12 Nov 2026, 14:05 CET`, in the site's time zone, as a <time> element."""
+    """Format a time like `12 Nov 2026, 14:05 CET`, in the reader's time zone, as a <time> element."""
     if at is None:
         return ""
-    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{escape(_local(at))}</time>')  # noqa: S704
+    shown = escape(local_time(at, viewer_zone()))
+    return Markup(f'<time datetime="{at.isoformat(timespec="seconds")}">{shown}</time>')  # noqa: S704
 
 
 def ago(at: datetime | None) -> str | Markup:
     """Format a time like `3 minutes ago`, with the full time in the title."""
     if at is None:
         return "never"
-    iso = at.isoformat(timespec="seconds")
-    return Markup(f'<time datetime="{iso}" title="{escape(_local(at))}">{relative(now() - at)}</time>')  # noqa: S704
-
-
-def _local(at: datetime) -> str:
-    """Format a time in the site's time zone."""
-    local = at.astimezone(settings().zone)
-    return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
+    iso, shown = at.isoformat(timespec="seconds"), escape(local_time(at, viewer_zone()))
+    return Markup(f'<time datetime="{iso}" title="{shown}">{relative(now() - at)}</time>')  # noqa: S704
 
 
 def relative(age: timedelta) -> str:

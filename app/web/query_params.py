@@ -8,8 +8,8 @@ from flask import Flask, request
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
-from app.extensions import settings
 from app.models import MAX_ID
+from app.web.viewer import viewer_zone
 
 
 class RowId(IntegerConverter):
@@ -35,9 +35,9 @@ def asked_for(name: str) -> str:
 
 
 def day(text: str) -> datetime | None:
-    """Return the start of a day like 2026-11-25 in the site's time zone; None if invalid."""
+    """Return the start of a day like 2026-11-25 in the viewer's time zone; None if invalid."""
     try:
-        return datetime.combine(date.fromisoformat(text), time(), settings().zone).astimezone(UTC)
+        return datetime.combine(date.fromisoformat(text), time(), viewer_zone()).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

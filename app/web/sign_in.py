@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from flask import flash
+from sqlalchemy.exc import ProgrammingError
+
+from app.database import DATABASE_AWAY
 from app.errors import Busy, SecondFactorRequired
-from app.extensions import credentials, settings
+from app.extensions import credentials, db, settings
 from app.principal import Principal
 from app.security.passwords import PasswordMatch
 from app.security.second_factor_codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.services.factors import ProvedFactor
 from app.services.password_policy import NewPassword
 from app.services.sign_in import Attempt, Authentication, SignedIn
+from app.time_zones import local_time, zone_named
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import current_user, session_cookie
+from app.web.viewer import browser_zone
 
 
 def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = False) -> None:
@@ -33,8 +39,26 @@ def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = Fals
         if previous is not None:
             work.sessions.replace(previous)
     session_cookie.keep_session(signed_in, remember=proved.remember)
+    _greet(signed_in)
     if settings().oauth_providers:
         session_cookie.keep_method(proved.method)
+
+
+def _greet(signed_in: SignedIn) -> None:
+    """Show when the user signed in before, and store the time zone of the browser for a user without one."""
+    services, user_id = reading(), signed_in.user_id
+    try:
+        zone = services.profile.find_time_zone(user_id)
+        if zone is None and (zone := browser_zone()):
+            with unit_of_work() as work:
+                work.profile.set_time_zone(user_id, zone, first=True)
+        earlier = services.audit.find_sign_in(user_id, before=signed_in.session_id)
+    except (*DATABASE_AWAY, ProgrammingError):  # Perhaps before the migration. The session has begun in any case.
+        db.session.rollback()
+        return
+    if earlier is not None:
+        place = f" from {earlier.address}" if earlier.address else ""
+        flash(f"Last sign-in: {local_time(earlier.at, zone_named(zone))}{place}.", "info")
 
 
 def sign_in(email: str, password: str, *, remember: bool) -> None:

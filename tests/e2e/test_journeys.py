@@ -429,6 +429,17 @@ def test_member_sees_neither_link_nor_page(visitor):
     assert visitor.open("/users").status == 403
 
 
+def test_time_zone_of_the_browser_is_stored_at_the_first_sign_in(arrive):
+    visitor = arrive(timezone_id="Asia/Kathmandu").has_account()
+    visitor.open("/auth/login")
+    visitor.sign_in()
+
+    assert "Asia/Kathmandu" in visitor.says()
+    visitor.follow("Change your time zone")
+    visitor.page.get_by_role("button", name="Use this browser's: Asia/Kathmandu").click()
+    assert visitor.page.get_by_label("Time zone").input_value() == "Asia/Kathmandu"
+
+
 def test_dark_mode_follows_the_preference(arrive):
     grounds = {}
     for scheme in ("light", "dark"):
