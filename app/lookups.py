@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, Select
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, scoped_session
 
 # An engine runs it by itself; a session or a connection in its own transaction.
@@ -21,12 +22,24 @@ _Process = Callable[[Any], Any] | None
 class Lookup:
     """A SELECT with named parameters and nothing that depends on their values."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+    def __init__(
+        self, statement: Select[*tuple[Any, ...]], *, unmigrated: Select[*tuple[Any, ...]] | None = None
+    ) -> None:
+        """`unmigrated` is the statement without a new column, for a database that does not have it yet."""
         self.statement = statement
+        self._unmigrated = Lookup(unmigrated) if unmigrated is not None else None
         self._compiled: dict[str, _Compiled] = {}
 
     def all(self, source: Source, **values: Any) -> list[Any]:
         """Return the rows, with columns as attributes. Raises SQLAlchemy's errors."""
+        try:
+            return self._all(source, values)
+        except (OperationalError, ProgrammingError) as problem:
+            if self._unmigrated is None or not _is_missing_column(problem):
+                raise
+            return self._unmigrated.all(source, **values)
+
+    def _all(self, source: Source, values: dict[str, Any]) -> list[Any]:
         if not isinstance(source, Engine):
             return list(source.execute(self.statement, values).all())
         # Who listens for statements (Sentry, OpenTelemetry) is to hear of all of them.
@@ -54,6 +67,11 @@ class Lookup:
     def first(self, source: Source, **values: Any) -> Any:
         """Return the first row, or None."""
         return next(iter(self.all(source, **values)), None)
+
+
+def _is_missing_column(problem: DBAPIError) -> bool:
+    is_undefined = getattr(problem.orig, "sqlstate", None) == "42703"  # PostgreSQL's undefined_column.
+    return is_undefined or "no such column" in str(problem.orig)
 
 
 @dataclass(frozen=True, slots=True)

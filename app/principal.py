@@ -15,7 +15,8 @@ class Principal:
     (long ago for an API key). `via` is the kind of credential; with an API key `session_id` is 0, and `key_id` and
     `key_prefix` name the key. `impersonator_id` is the administrator who impersonates this user in their own session. A
     user who `lacks_factor` has a role that requires a second factor, and none: they can do nothing before they have set
-    one up. The `is_*` properties and `get_id` are the interface that Flask-Login expects.
+    one up. `time_zone` is the owner's, in a browser (of the impersonator during impersonation); None stands for that of
+    the site. The `is_*` properties and `get_id` are the interface that Flask-Login expects.
     """
 
     user_id: int
@@ -33,6 +34,7 @@ class Principal:
     impersonator_id: int | None = None
     impersonated_until: datetime | None = None
     lacks_factor: bool = False
+    time_zone: str | None = None
 
     @property
     def display_name(self) -> str:

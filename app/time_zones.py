@@ -22,18 +22,15 @@ def zone_names() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def find_time_zone(user_id: int) -> str | None:
-    """Return the name of a user's time zone; None if it is not set or the database can't tell."""
-    try:
-        return reading().profile.find_time_zone(user_id)
-    except (*DATABASE_AWAY, ProgrammingError):  # Perhaps before its migration.
-        db.session.rollback()
-        return None
-
-
 def zone_of(user_id: int | None) -> tzinfo:
     """Return the time zone of a user, or that of the site for no user, and where nothing may be asked."""
-    return zone_named(None if user_id is None or g.get("asks_nothing") else find_time_zone(user_id))
+    if user_id is None or g.get("asks_nothing"):
+        return settings().zone
+    try:
+        return zone_named(reading().profile.find_time_zone(user_id))
+    except (*DATABASE_AWAY, ProgrammingError):  # Perhaps before its migration.
+        db.session.rollback()
+        return settings().zone
 
 
 def zone_named(name: str | None) -> tzinfo:

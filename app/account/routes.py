@@ -12,7 +12,6 @@ from app.account.forms import EmailForm, PasswordForm, ProfileForm, TimeZoneForm
 from app.errors import SameAddress, SessionNotFound, TooManyChanges, TryLater, WeakPassword, WrongPassword
 from app.models import Session
 from app.security.tokens import new_token
-from app.time_zones import find_time_zone
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
@@ -38,14 +37,14 @@ def profile() -> ResponseReturnValue:
         with unit_of_work() as work:
             work.profile.rename(who.user_id, form.name.clean)
         return done("Name saved.", to="account.profile")
-    return page("account/profile.html", form, time_zone=find_time_zone(who.user_id))
+    return page("account/profile.html", form)
 
 
 @bp.route("/time-zone", methods=["GET", "POST"])
 @by_oneself
 def time_zone() -> ResponseReturnValue:
     who = current_user.signed_in()
-    form = TimeZoneForm(time_zone=reading().profile.find_time_zone(who.user_id) or "")
+    form = TimeZoneForm(time_zone=who.time_zone or "")
     if form.validate_on_submit():
         with unit_of_work() as work:
             work.profile.set_time_zone(who.user_id, form.time_zone.data or None)

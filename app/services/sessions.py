@@ -217,7 +217,8 @@ _BY_USER = Lookup(
     .outerjoin(Role, Role.id == user_roles.c.role_id)
     .where(User.id == bindparam("user_id"), User.is_active, User.email_verified_at.is_not(None))
 )
-_BY_COOKIE = Lookup(_BY_SESSION.where(Session.token_hash == bindparam("token_hash")))
+_OF_TOKEN = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
+_BY_COOKIE = Lookup(_OF_TOKEN.add_columns(User.time_zone), unmigrated=_OF_TOKEN)
 _BY_PREVIOUS_TOKEN = Lookup(
     _BY_SESSION.where(
         Session.previous_token_hash == bindparam("token_hash"), Session.previous_token_until > bindparam("at")
@@ -342,6 +343,7 @@ def _found(
         confirmed_at=first.confirmed_at,
         via=via,
         lacks_factor=_lacks_factor(source, rows),
+        time_zone=getattr(first, "time_zone", None),  # Read for browsers only.
     )
     return Found(principal, first.last_seen_at, first.idle_seconds)
 

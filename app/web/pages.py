@@ -30,6 +30,7 @@ from app.web.session_cookie import theme
 from app.web.template_overrides import find_own_file
 from app.web.viewer import viewer_zone, zone_cookie_name
 
+SOME_ID = 7_000_000_000_000_000_007  # In no other part of a URL.
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
@@ -121,15 +122,28 @@ class Addresses:
         self._static, self._own = Path(app.static_folder or ""), Path(app.instance_path) / "static"
         self._files_change = files_change
         self._pages: dict[str, str] = {}
+        self._patterns: dict[tuple[str, str], str] = {}
         self._files: dict[str, str] = {}
 
     def page(self, endpoint: str, **values: Any) -> str:
         """Return the URL of an endpoint, for templates."""
+        if len(values) == 1 and not endpoint.startswith("."):
+            ((name, value),) = values.items()
+            if type(value) is int and value > 0:
+                return self._with_id(endpoint, name).format(value)
         if values or endpoint.startswith("."):
             return url_for(endpoint, **values)
         if endpoint not in self._pages:
             self._pages[endpoint] = url_for(endpoint)
         return self._pages[endpoint]
+
+    def _with_id(self, endpoint: str, name: str) -> str:
+        """Return the URL of an endpoint with `{}` for the number `name`: lists build it for every row."""
+        if (endpoint, name) not in self._patterns:
+            some: dict[str, Any] = {name: SOME_ID}
+            url = url_for(endpoint, **some).replace("{", "{{").replace("}", "}}")
+            self._patterns[endpoint, name] = url.replace(str(SOME_ID), "{}")
+        return self._patterns[endpoint, name]
 
     def file(self, name: str) -> str:
         """Return the URL of a static file with its content's hash, so that browsers can cache it permanently."""

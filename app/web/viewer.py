@@ -1,4 +1,4 @@
-"""The time zone of whoever looks at the page."""
+"""The time zone of the user who reads the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import cast
 from flask import g, request
 
 from app.extensions import settings
-from app.time_zones import zone_names, zone_of
+from app.time_zones import zone_named, zone_names
 from app.web.current_user import principal
 
 
@@ -16,7 +16,7 @@ def viewer_zone() -> tzinfo:
     """Return the time zone of the signed-in user (of the impersonator during impersonation), or else of the site."""
     if g.get("zone") is None:
         who = None if g.get("asks_nothing") else principal()
-        g.zone = zone_of(who.account_id if who else None)
+        g.zone = zone_named(who.time_zone if who else None)
     return cast(tzinfo, g.zone)
 
 

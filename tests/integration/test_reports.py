@@ -4,7 +4,6 @@ import csv
 import io
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from types import SimpleNamespace
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -238,7 +237,7 @@ def test_weekly_report_is_due_on_mondays_in_every_time_zone():
 def test_days_of_every_time_zone_are_contiguous(monkeypatch):
     for zone, times in odd_times():
         statistics = Statistics(session=None, zone=zone, clock=None)
-        monkeypatch.setattr("app.web.query_params.settings", lambda zone=zone: SimpleNamespace(zone=zone))
+        monkeypatch.setattr("app.web.query_params.viewer_zone", lambda zone=zone: zone)
         for at in times:
             today = at.astimezone(zone).date()
             begin, end = statistics._begin(today), statistics._begin(today + timedelta(days=1))
