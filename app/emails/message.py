@@ -17,15 +17,15 @@ from app.time_zones import times_for
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A rendered email; `kind` and `user_id` go into its record."""
+    """A rendered email; `kind` and `user_id` go into its record. MAIL_FROM wins over `sender_name`."""
 
-    site_name: str
     kind: str
     user_id: int | None
     to: str
     subject: str
     text: str
     html: str
+    sender_name: str = ""
 
 
 def compose(
@@ -58,13 +58,13 @@ def compose(
     with times_for(user.id if user is not None else None):
         text, html = render_template(f"emails/{kind}.txt", **context), render_template(f"emails/{kind}.html", **context)
     return Message(
-        site_name=brand().name,
         kind=kind,
         user_id=user.id if user is not None else None,
         to=to or (user.email if user is not None else ""),
         subject=" ".join(subject.split()),
         text=text,
         html=_inlined(html),
+        sender_name=brand().name,
     )
 
 

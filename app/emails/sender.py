@@ -93,7 +93,7 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
     mail = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
     mail["Subject"] = message.subject
     sender = settings.sender
-    name = sender.name if settings.mail_from else message.site_name
+    name = sender.name if settings.mail_from else message.sender_name or sender.name
     mail["From"] = Address(display_name=name, username=sender.local, domain=sender.domain)
     local, _, domain = message.to.rpartition("@")
     mail["To"] = Address(username=local, domain=domain)  # A single string would have to be ASCII.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
+from app.lookups import Lookup, Source
 from app.models import SiteSetting
 from app.services.audit import AuditLog
 from app.services.dialects import upsert
@@ -38,23 +39,27 @@ class Brand:
     logo_digest: str = ""
 
 
+def _columns(names: Iterable[str]) -> Lookup:
+    columns = SiteSetting.__table__.c
+    return Lookup(select(*(columns[name] for name in names)).where(columns.id == THE_ONE))
+
+
+_SITE, _BRAND = _columns(field.name for field in fields(Site)), _columns(field.name for field in fields(Brand))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SiteSettings:
     session: DbSession
+    source: Source
     audit: AuditLog
     clock: Callable[[], datetime]
 
     def get(self) -> Site:
-        row = self.session.execute(
-            select(
-                SiteSetting.version, SiteSetting.registration, SiteSetting.announcement, SiteSetting.maintenance
-            ).where(SiteSetting.id == THE_ONE)
-        ).first()
+        row = _SITE.first(self.source)
         return Site(*row) if row else Site()
 
     def get_brand(self) -> Brand:
-        columns = (SiteSetting.name, SiteSetting.accent_color, SiteSetting.support_email, SiteSetting.logo_digest)
-        row = self.session.execute(select(*columns).where(SiteSetting.id == THE_ONE)).first()
+        row = _BRAND.first(self.source)
         return Brand(*(value or "" for value in row)) if row else Brand()
 
     def get_logo(self) -> bytes | None:

@@ -79,13 +79,13 @@ def test_overview_shows_only_what_the_permissions_allow(holder_of):
 
     assert side_bar(page) == "Overview Jobs"
     assert page.texts("main h2") == ["Needs attention"]
-    assert links(browser.page("/account"), ".site-nav") == ["/admin"]
+    assert "/admin" in links(browser.page("/account"), ".site-nav")
 
 
 @pytest.mark.databases("sqlite")
 def test_overview_is_refused_without_a_page_of_administration(signed_in):
     assert signed_in.get("/admin").status_code == 403
-    assert not signed_in.page("/account").has(".site-nav")
+    assert "/admin" not in links(signed_in.page("/account"), ".site-nav")
 
 
 def test_overview_names_what_needs_attention(app, grace, clock):

@@ -376,7 +376,7 @@ def test_site_without_a_name_has_a_sender(load, values, address):
 
     assert settings.sender.address == address
     message = _mime(
-        Message("Gatehouse", "test", None, "ada@example.com", "Test", "text", "<p>html</p>"),
+        Message("test", None, "ada@example.com", "Test", "text", "<p>html</p>"),
         message_id="<x@localhost>",
         at=datetime.now(UTC),
         settings=settings,
