@@ -1,7 +1,5 @@
 """Gatehouse: accounts, sign-in and background jobs for a small team's web product."""
 
-from __future__ import annotations
-
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
@@ -53,7 +51,6 @@ from app.web import (
     compression,
     cors,
     current_user,
-    errors,
     headers,
     pages,
     pipeline,
@@ -61,6 +58,7 @@ from app.web import (
     query_params,
     template_overrides,
 )
+from app.web import errors as web_errors
 from app.web.application import Application
 from app.web.logs import init_logs
 
@@ -127,7 +125,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     headers.init_app(app, settings)
     proxy_headers.init_app(app, settings)
     cors.init_app(app, settings)
-    errors.init_app(app)
+    web_errors.init_app(app)
     pages.init_app(app, settings)
     template_overrides.init_app(app)
     compression.init_app(app)

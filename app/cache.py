@@ -4,8 +4,6 @@ A miss computes the value, and so does any problem with the server: wiped, full,
 it costs time and never returns a wrong value.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import time

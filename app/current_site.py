@@ -3,8 +3,6 @@
 Each process reads them once a second; services read the settings every time.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace

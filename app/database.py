@@ -1,7 +1,5 @@
 """The database: Flask-SQLAlchemy, its read-only session, and the engines of SQLite and PostgreSQL."""
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from importlib import import_module

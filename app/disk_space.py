@@ -1,7 +1,5 @@
 """Free space where this machine stores data."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The file that ENV_FILE names, read the same way by web, workers and commands."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,15 +1,16 @@
-"""Exceptions of the services; `app/web/errors.py` maps each to an HTTP status."""
-
-from __future__ import annotations
+"""Exceptions of the services, with their public codes, HTTP statuses and form fields."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 
 class AccountError(Exception):
-    """Base of every refusal; the message is for the user."""
+    """Base of every refusal; the message is for the user. A form shows it beside the first of `fields` that it has."""
 
     code = "refused"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
     message = "This can't be done."
+    fields: tuple[str, ...] = ()
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.message)
@@ -41,21 +42,26 @@ class InvalidInput(AccountError):
 
 class InvalidAddress(AccountError):
     code = "invalid_email"
+    fields = ("email",)
     message = "Enter an email address, like name@example.com."
 
 
 class EmailTaken(AccountError):
     code = "email_taken"
+    status = HTTPStatus.CONFLICT
+    fields = ("email",)
     message = "Another account uses this email address."
 
 
 class SameAddress(AccountError):
     code = "same_email"
+    fields = ("email",)
     message = "This is already your email address."
 
 
 class TooManyChanges(AccountError):
     code = "too_many_changes"
+    fields = ("email",)
     message = "You requested too many changes. Wait an hour, then try again."
 
 
@@ -66,11 +72,14 @@ class InvalidName(AccountError):
 
 class WeakPassword(AccountError):
     code = "weak_password"
+    fields = ("password",)
     message = "Choose a stronger password."
 
 
 class WrongPassword(CommittedRefusal):
     code = "wrong_password"
+    status = HTTPStatus.UNAUTHORIZED
+    fields = ("current_password", "password")
     message = "That's not your current password."
 
 
@@ -78,6 +87,7 @@ class InvalidCredentials(CommittedRefusal):
     """Deliberately does not say whether the address or the password was wrong."""
 
     code = "invalid_credentials"
+    status = HTTPStatus.UNAUTHORIZED
     message = "Wrong email address or password."
 
 
@@ -85,6 +95,7 @@ class EmailNotVerified(CommittedRefusal):
     """Only raised after the right password."""
 
     code = "email_not_verified"
+    status = HTTPStatus.FORBIDDEN
     message = "Confirm your email address first."
 
 
@@ -96,6 +107,7 @@ class TryLater(AccountError):
 
 class TooManyTries(CommittedRefusal, TryLater):
     code = "too_many_requests"
+    status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("Too many attempts. Wait a moment, then try again.")
@@ -106,12 +118,14 @@ class Busy(TryLater):
     """More passwords are being checked than this server can check at once."""
 
     code = "busy"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
     message = "We're busy right now. Try again in a moment."
     retry_after = 2
 
 
 class RegistrationClosed(AccountError):
     code = "registration_closed"
+    status = HTTPStatus.FORBIDDEN
     message = "Sign-up is closed."
 
 
@@ -119,6 +133,7 @@ class SecondFactorRequired(CommittedRefusal):
     """The first factor was correct, and a second is set up. `proof` binds the second step to that password."""
 
     code = "two_factor_required"
+    status = HTTPStatus.UNAUTHORIZED
     message = "Enter a code from your authenticator app too."
 
     def __init__(self, user_id: int, proof: str) -> None:
@@ -129,6 +144,8 @@ class SecondFactorRequired(CommittedRefusal):
 
 class WrongCode(CommittedRefusal):
     code = "wrong_code"
+    status = HTTPStatus.UNAUTHORIZED
+    fields = ("code",)
     message = "That code is wrong or already used. Wait for a new one."
 
 
@@ -154,11 +171,14 @@ class PasskeyTaken(AccountError):
 
 class AuthenticatorLocked(CommittedRefusal):
     code = "authenticator_locked"
+    status = HTTPStatus.FORBIDDEN
+    fields = ("code",)
     message = "Too many wrong codes. Use another method, or contact an administrator."
 
 
 class NotSetUp(AccountError):
     code = "not_set_up"
+    status = HTTPStatus.CONFLICT
     message = "That isn't set up, or has changed since. Start again."
 
 
@@ -169,6 +189,7 @@ class FactorRequired(AccountError):
 
 class LastFactor(AccountError):
     code = "last_factor"
+    fields = ("sure",)
     message = "Tick the box to confirm."
 
 
@@ -191,6 +212,7 @@ class SetUpRequired(AccountError):
     """A role requires a second factor, and the user has none."""
 
     code = "two_factor_setup_required"
+    status = HTTPStatus.FORBIDDEN
     message = "One of your roles requires a second factor. Set one up in your account first."
 
 
@@ -203,6 +225,7 @@ class InvalidChallenge(AccountError):
 
 class NotUsable(CommittedRefusal):
     code = "not_usable"
+    status = HTTPStatus.FORBIDDEN
     message = "This account can't be used right now. Contact an administrator."
 
 
@@ -220,11 +243,13 @@ class InvalidLink(AccountError):
     """A one-time link that was used, has expired, was replaced by a newer one, or never existed."""
 
     code = "dead_link"
+    status = HTTPStatus.GONE
     message = "This link no longer works."
 
 
 class LastAdministrator(AccountError):
     code = "last_administrator"
+    status = HTTPStatus.CONFLICT
     message = "There must always be one active administrator. Make someone else an administrator first."
 
 
@@ -232,6 +257,7 @@ class NotAllowed(AccountError):
     """A missing permission; with `permission`, the refusal leaves an audit event."""
 
     code = "forbidden"
+    status = HTTPStatus.FORBIDDEN
     message = "You don't have permission to do this."
 
     def __init__(self, message: str | None = None, *, permission: str | None = None) -> None:
@@ -241,6 +267,7 @@ class NotAllowed(AccountError):
 
 class NotFound(AccountError):
     code = "not_found"
+    status = HTTPStatus.NOT_FOUND
     message = "Not found."
 
 
@@ -250,16 +277,19 @@ class UserNotFound(NotFound):
 
 class NotActive(AccountError):
     code = "not_active"
+    status = HTTPStatus.CONFLICT
     message = "The account is deactivated. Reactivate it first."
 
 
 class InThePast(AccountError):
     code = "in_the_past"
+    fields = ("until",)
     message = "Choose a time in the future."
 
 
 class AlreadyConfirmed(AccountError):
     code = "already_confirmed"
+    status = HTTPStatus.CONFLICT
     message = "The email address is already confirmed."
 
 
@@ -274,21 +304,25 @@ class InvalidRole(AccountError):
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
-        self.field = field
+        self.field, self.fields = field, (field,)
 
 
 class RoleTaken(AccountError):
     code = "role_taken"
+    status = HTTPStatus.CONFLICT
+    fields = ("name",)
     message = "A role with this name already exists."
 
 
 class RoleFixed(AccountError):
     code = "role_fixed"
+    status = HTTPStatus.CONFLICT
     message = "The name and permissions of the administrator role can't be changed."
 
 
 class RoleInUse(AccountError):
     code = "role_in_use"
+    status = HTTPStatus.CONFLICT
     message = "This role is assigned to users. Remove it from all users first."
 
 
@@ -314,16 +348,19 @@ class ApiKeyNotFound(NotFound):
 
 class JobNotRetryable(AccountError):
     code = "job_not_retryable"
+    status = HTTPStatus.CONFLICT
     message = "Only dead and cancelled jobs can be retried."
 
 
 class JobNotCancellable(AccountError):
     code = "job_not_cancellable"
+    status = HTTPStatus.CONFLICT
     message = "Only waiting and running jobs can be cancelled."
 
 
 class JobNotStartable(AccountError):
     code = "job_not_startable"
+    status = HTTPStatus.CONFLICT
     message = "Only waiting jobs can be run now."
 
 
@@ -333,6 +370,7 @@ class MailNotFound(NotFound):
 
 class MailUnderway(AccountError):
     code = "mail_underway"
+    status = HTTPStatus.CONFLICT
     message = "That email is already being sent."
 
 
@@ -346,11 +384,13 @@ class ImportNotFound(NotFound):
 
 class ImportNotReady(AccountError):
     code = "import_not_ready"
+    status = HTTPStatus.CONFLICT
     message = "Only an import that was checked and hasn't started can be started."
 
 
 class TooManyRows(CommittedRefusal, TryLater):
     code = "too_many_rows"
+    status = HTTPStatus.TOO_MANY_REQUESTS
     retry_after = 3600
 
     def __init__(self, at_most: int) -> None:
@@ -359,6 +399,7 @@ class TooManyRows(CommittedRefusal, TryLater):
 
 class UnreadableImage(AccountError):
     code = "unreadable_image"
+    fields = ("removes_logo",)
     message = "Use a PNG, JPEG, WebP or GIF image."
 
 
@@ -380,6 +421,7 @@ class ScheduleNotFound(NotFound):
 
 class CannotBePaused(AccountError):
     code = "cannot_be_paused"
+    status = HTTPStatus.CONFLICT
     message = "This entry can't be paused because the security of accounts depends on it."
 
 
@@ -387,6 +429,7 @@ class BadRefreshToken(AccountError):
     """Unknown or expired, or its session has ended."""
 
     code = "invalid_token"
+    status = HTTPStatus.UNAUTHORIZED
     message = "This refresh token is not valid. Sign in again."
 
 
@@ -394,6 +437,7 @@ class TokenReused(CommittedRefusal):
     """A refresh token was used twice, so two parties have it: the session was ended for both."""
 
     code = "token_reused"
+    status = HTTPStatus.UNAUTHORIZED
     message = "This refresh token was already used, so we ended the session. Sign in again."
 
 
@@ -413,6 +457,7 @@ class TooManyApiKeys(AccountError):
 
 class ConfirmationRequired(AccountError):
     code = "confirmation_required"
+    status = HTTPStatus.FORBIDDEN
     message = "Confirm it's you first: POST /api/v1/auth/confirm with your password, or a code if you have set one up."
     not_for_keys = "API keys can't do this. Use an access token, and confirm with POST /api/v1/auth/confirm."
 
@@ -421,6 +466,7 @@ class EditConflict(AccountError):
     """The resource has changed since the client read it."""
 
     code = "precondition_failed"
+    status = HTTPStatus.PRECONDITION_FAILED
     message = "It has changed since you read it. Read it again, then retry."
 
 

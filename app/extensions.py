@@ -1,7 +1,5 @@
 """Flask extensions, created unbound; the factory binds them to the application."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import cast
 

@@ -4,8 +4,6 @@
 process takes to start, and 5 MiB.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec

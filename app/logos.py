@@ -1,10 +1,8 @@
 """Uploaded logos, as new PNG files that contain nothing but pixels."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
-from app.errors import UnreadableImage
+from app import errors
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 MAX_FILE_BYTES = 1024 * 1024
@@ -20,12 +18,12 @@ def reencode_logo(file: bytes) -> bytes:
     try:
         with Image.open(BytesIO(file), formats=FORMATS) as image:
             if max(image.size) > MAX_SIDE:  # Before its pixels are decoded.
-                raise UnreadableImage(f"Use an image of at most {MAX_SIDE:,} by {MAX_SIDE:,} pixels.")
+                raise errors.UnreadableImage(f"Use an image of at most {MAX_SIDE:,} by {MAX_SIDE:,} pixels.")
             shown = ImageOps.exif_transpose(image).convert("RGBA")
         shown.thumbnail(SHOWN)
         pixels = Image.frombytes("RGBA", shown.size, shown.tobytes())  # Without metadata.
         written = BytesIO()
         pixels.save(written, "PNG", optimize=True)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        raise UnreadableImage from None
+        raise errors.UnreadableImage from None
     return written.getvalue()

@@ -1,7 +1,5 @@
 """The database's migration compared with the one this code needs."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

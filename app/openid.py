@@ -4,8 +4,6 @@ Authlib implements the protocol, joserfc checks signatures; this module limits r
 accepted.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 import socket
@@ -33,7 +31,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from app.errors import InvalidAddress, InvalidName
+from app import errors
 from app.providers import GITHUB, HOSTS, PROMPTS, Provider, is_safe
 from app.security.deadline import Deadline
 from app.services.addresses import canonical_address, clean_name
@@ -397,7 +395,7 @@ def _email(given: Any) -> str | None:
     """
     try:
         canonical = canonical_address(given) if isinstance(given, str) else ""
-    except InvalidAddress:
+    except errors.InvalidAddress:
         return None
     return canonical if canonical and canonical == given.lower() else None
 
@@ -405,7 +403,7 @@ def _email(given: Any) -> str | None:
 def _name(given: Any) -> str:
     try:
         return clean_name(given) if isinstance(given, str) else ""
-    except InvalidName:
+    except errors.InvalidName:
         return ""
 
 

@@ -1,7 +1,5 @@
 """The password hasher and the password policy of the running application."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import cast
 

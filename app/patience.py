@@ -1,7 +1,5 @@
 """Time limits for waiting on PostgreSQL."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from flask import current_app, g, has_app_context, has_request_context

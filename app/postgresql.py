@@ -5,8 +5,6 @@ that is frozen ends nothing, so a request also stops waiting by itself. After su
 are refused at once for a few seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from threading import Lock
 from time import monotonic

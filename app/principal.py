@@ -1,7 +1,5 @@
 """Who acts and from where: immutable values for all entry points and services."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal

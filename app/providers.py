@@ -1,7 +1,5 @@
 """Sign-in providers, read from `OAUTH_<NAME>_...`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The client of the job queue; processes without REDIS_URL never import it or its libraries."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass

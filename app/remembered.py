@@ -1,7 +1,5 @@
 """A bounded memory of computed values, for a minute; it never decides access."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Hashable
 from typing import Generic, TypeVar

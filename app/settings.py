@@ -17,8 +17,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -32,6 +30,7 @@ from zxcvbn_rs_py import zxcvbn
 
 from app import urls
 from app.env_file import read_env_file, without_loaded
+from app.lifetimes import Lifetimes
 from app.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,10 +49,8 @@ class SettingsError(Exception):
     """A setting is missing or invalid; the message says which, and what to set."""
 
 
-class Settings(BaseModel):
+class Settings(Lifetimes):
     """Frozen values; lists are comma-separated, lifetimes carry their unit in the name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     environment: Literal["development", "testing", "staging", "production"] = "production"
     env_file: Path | None = None
@@ -109,38 +106,11 @@ class Settings(BaseModel):
     breach_check_url: str = "https://api.pwnedpasswords.com/range/"
     breach_check_timeout_seconds: float = Field(1.5, gt=0, le=10)
 
-    session_idle_minutes: int = Field(12 * 60, ge=1, le=366 * 24 * 60)
-    session_absolute_hours: int = Field(7 * 24, ge=1, le=366 * 24)
-    remember_idle_days: int = Field(30, ge=1, le=366)
-    remember_absolute_days: int = Field(90, ge=1, le=366)
-    confirmation_minutes: int = Field(10, ge=1, le=24 * 60)
     csrf_token_minutes: int = Field(12 * 60, ge=1, le=366 * 24 * 60)
-    verify_link_hours: int = Field(24, ge=1, le=31 * 24)
-    reset_link_minutes: int = Field(60, ge=5, le=7 * 24 * 60)
-    invitation_days: int = Field(7, ge=1, le=31)
-    access_token_minutes: int = Field(10, ge=1, le=60)
-    email_change_link_hours: int = Field(24, ge=1, le=31 * 24)
-    email_undo_link_days: int = Field(14, ge=1, le=366)
-    undo_link_hours: int = Field(72, ge=1, le=31 * 24)
-    sessions_per_user: int = Field(100, ge=1, le=10_000)
-    import_rows_per_day: int = Field(1_000_000, ge=1, le=1_000_000_000)
-    mails_per_address_per_hour: int = Field(5, ge=1, le=1000)
-    unconfirmed_account_days: int = Field(7, ge=1, le=3660)
-    deleted_account_days: int = Field(30, ge=1, le=3660)
-    own_deletion_days: int = Field(14, ge=1, le=3660)
-    audit_event_days: int = Field(0, ge=0, le=36600)
-    factor_reset_hours: int = Field(24, ge=1, le=31 * 24)
-    impersonation_minutes: int = Field(30, ge=1, le=240)
     impersonation_notice: bool = True
-    sign_in_free_tries: int = Field(5, ge=1, le=100)
-    sign_in_delay_max_minutes: int = Field(15, ge=1, le=24 * 60)
-    finished_job_days: int = Field(30, ge=1, le=3660)
-    sent_mail_days: int = Field(90, ge=1, le=3660)
 
     worker_processes: int = Field(2, ge=1, le=64)
-    job_lease_seconds: int = Field(120, ge=1, le=24 * 3600)
     schedule_seconds: float = Field(2, gt=0, le=60)
-    notify_again_seconds: int = Field(30, ge=1, le=24 * 3600)
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(4, ge=1, le=256)
     database_pool_size: int = Field(0, ge=0, le=200)

@@ -4,8 +4,6 @@ Contrast is WCAG 2.2's: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio. The su
 ones that `static/gatehouse.css` paints on; keep the two in step.
 """
 
-from __future__ import annotations
-
 import colorsys
 import re
 from dataclasses import dataclass

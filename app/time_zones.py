@@ -1,7 +1,5 @@
 """Times in the zone of the user who reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, tzinfo

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any, Generic, TypeVar, cast
 
 from flask import g
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
+from app import errors
 from app.database import one_read, one_write
-from app.errors import CommittedRefusal
 from app.extensions import db, notifier, now, settings
+from app.lifetimes import Lifetimes
 from app.lookups import Source
 from app.metrics import metrics
 from app.principal import NO_VISIT
@@ -39,7 +40,6 @@ from app.services.invitations import Invitations
 from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
 from app.services.last_seen import LastSeen
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.mail_quota import MailQuota
 from app.services.own_data import OwnData
@@ -60,7 +60,6 @@ from app.services.throttles import Throttles
 from app.services.user_imports import UserImports
 from app.services.user_search import UserSearch
 from app.services.users import Users
-from app.settings import Settings
 from app.tasks import Task
 
 S = TypeVar("S")
@@ -107,9 +106,9 @@ class Work:
         """Return where lookups read: in the transaction, or without one if nothing is written."""
         return one_read() if cast(Any, self.session) is db.session else self.session
 
-    @_Lazy
+    @property
     def lifetimes(self) -> Lifetimes:
-        return lifetimes_of(settings())
+        return settings()
 
     @property
     def secret_keys(self) -> Sequence[str]:
@@ -198,11 +197,11 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
     (`as_one`) it is part of that one, and only that one commits.
     """
     if (outer := g.get("outer_work")) is not None:
-        refusal: CommittedRefusal | None = None
+        refusal: errors.CommittedRefusal | None = None
         with outer.session.begin_nested():
             try:
                 yield outer
-            except CommittedRefusal as raised:
+            except errors.CommittedRefusal as raised:
                 refusal = raised
         if refusal is not None:
             raise refusal
@@ -213,7 +212,7 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
         work = Work(session, origin=origin or current_origin(), due_jobs=due_jobs)
         try:
             yield work
-        except CommittedRefusal:
+        except errors.CommittedRefusal:
             session.commit()
             _tell(work, due_jobs)
             raise
@@ -246,35 +245,3 @@ def current_origin() -> Origin:
     """Return the origin of the request: actor, device and address."""
     origin: Origin = g.get("origin") or Origin(NO_VISIT)
     return origin
-
-
-def lifetimes_of(settings: Settings) -> Lifetimes:
-    return Lifetimes(
-        session_idle=timedelta(minutes=settings.session_idle_minutes),
-        session_absolute=timedelta(hours=settings.session_absolute_hours),
-        remember_idle=timedelta(days=settings.remember_idle_days),
-        remember_absolute=timedelta(days=settings.remember_absolute_days),
-        verify_link=timedelta(hours=settings.verify_link_hours),
-        reset_link=timedelta(minutes=settings.reset_link_minutes),
-        email_change_link=timedelta(hours=settings.email_change_link_hours),
-        email_undo_link=timedelta(days=settings.email_undo_link_days),
-        confirmation=timedelta(minutes=settings.confirmation_minutes),
-        undo_link=timedelta(hours=settings.undo_link_hours),
-        unconfirmed_account=timedelta(days=settings.unconfirmed_account_days),
-        factor_reset=timedelta(hours=settings.factor_reset_hours),
-        impersonation=timedelta(minutes=settings.impersonation_minutes),
-        deleted_account=timedelta(days=settings.deleted_account_days),
-        own_deletion=timedelta(days=settings.own_deletion_days),
-        invitation_link=timedelta(days=settings.invitation_days),
-        access_token=timedelta(minutes=settings.access_token_minutes),
-        job_lease=timedelta(seconds=settings.job_lease_seconds),
-        notify_again=timedelta(seconds=settings.notify_again_seconds),
-        audit_event=timedelta(days=settings.audit_event_days) if settings.audit_event_days else None,
-        finished_job=timedelta(days=settings.finished_job_days),
-        sent_mail=timedelta(days=settings.sent_mail_days),
-        import_rows_per_day=settings.import_rows_per_day,
-        mails_per_hour=settings.mails_per_address_per_hour,
-        sessions_per_user=settings.sessions_per_user,
-        free_tries=settings.sign_in_free_tries,
-        longest_delay=timedelta(minutes=settings.sign_in_delay_max_minutes),
-    )

@@ -1,7 +1,5 @@
 """Parsing and normalization of URLs and email addresses in settings."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from pathlib import Path

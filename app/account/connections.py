@@ -1,14 +1,12 @@
 """Pages to connect and disconnect accounts at providers."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.account import bp
-from app.errors import ConnectionNotFound, IdentityTaken, LastSignInMethod, TooManyConnections
 from app.extensions import settings
 from app.models import OAuthIdentity
 from app.unit_of_work import reading, unit_of_work
@@ -43,7 +41,7 @@ def connect() -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             work.connections.connect(current_user.signed_in().user_id, pending)
-    except (IdentityTaken, TooManyConnections) as refusal:
+    except (errors.IdentityTaken, errors.TooManyConnections) as refusal:
         pending_sign_in.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
     pending_sign_in.drop_pending()
@@ -68,9 +66,9 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
             return ask(f"Disconnect {label}?", text, button="Disconnect", above=above, form=form)
         with unit_of_work() as work:
             work.connections.disconnect(who.user_id, connection_id)
-    except ConnectionNotFound:
+    except errors.ConnectionNotFound:
         return done("That account was already disconnected.", to="account.connections")
-    except LastSignInMethod as refusal:
+    except errors.LastSignInMethod as refusal:
         return done(str(refusal), to="account.connections", kind="error")
     return done("Account disconnected. You can no longer sign in with it.", to="account.connections")
 

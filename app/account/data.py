@@ -1,12 +1,11 @@
 """Pages to download your data and delete your account."""
 
-from __future__ import annotations
-
 from flask import Response, stream_with_context
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.account import bp
-from app.errors import LastAdministrator
+from app.extensions import settings
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
@@ -23,7 +22,7 @@ def data() -> ResponseReturnValue:
     return page(
         "account/data.html",
         copy=services.own_data.find(current_user.signed_in().user_id),
-        undo_days=services.lifetimes.own_deletion.days,
+        undo_days=settings().own_deletion_days,
     )
 
 
@@ -52,17 +51,14 @@ def download() -> Response:
 def close() -> ResponseReturnValue:
     who, form = current_user.signed_in(), Form()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.LastAdministrator):
             with unit_of_work() as work:
                 work.users.delete_own(who.user_id)
-        except LastAdministrator as refusal:
-            form.refuse(None, refusal)
-        else:
-            days = reading().lifetimes.own_deletion.days
+            days = settings().own_deletion_days
             session_cookie.drop_session()
             return done(
                 f"Account deleted. To restore it, sign in within {days} days.",
                 to="auth.login",
                 kind="info",
             )
-    return page("account/close.html", form, undo_days=reading().lifetimes.own_deletion.days)
+    return page("account/close.html", form, undo_days=settings().own_deletion_days)

@@ -1,7 +1,5 @@
 """Pages to create, rename and revoke API keys."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -9,9 +7,9 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 
+from app import errors
 from app.account import bp
 from app.account.forms import ApiKeyForm, ApiKeyNameForm
-from app.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.extensions import now
 from app.models import ApiKey
 from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
@@ -34,10 +32,8 @@ def api_keys() -> ResponseReturnValue:
     form.scopes.choices = [SelectChoice(name, sentence_of(name)) for name in sorted(scopes)]
     created = None
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.ScopeNotHeld, errors.TooManyApiKeys):
             created = _make(form)
-        except (ScopeNotHeld, TooManyApiKeys) as refusal:
-            form.refuse(None, refusal)
     keys = reading().api_keys.list_active(who.user_id)
     return page(
         "account/api_keys.html", form, keys=[_shown(key) for key in keys], made=created, groups=by_group(scopes)
@@ -84,7 +80,7 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
             return ask(f"Revoke API key {name}?", text, button="Revoke", above=above, form=form)
         with unit_of_work() as work:
             work.api_keys.revoke_key(key_id, by=who)
-    except ApiKeyNotFound:
+    except errors.ApiKeyNotFound:
         return done("That API key was already revoked.", to="account.api_keys")
     return done("API key revoked.", to="account.api_keys")
 

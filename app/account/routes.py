@@ -1,15 +1,13 @@
 """Pages for profile, email address, password, sessions and activity."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, ProfileForm, TimeZoneForm
-from app.errors import SameAddress, SessionNotFound, TooManyChanges, TryLater, WeakPassword, WrongPassword
 from app.models import Session
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
@@ -20,7 +18,7 @@ from app.web.audit_descriptions import describe
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.query_params import before
+from app.web.query_params import before, paginate
 from app.web.redirects import done
 from app.web.sign_in import check_password, new_password
 from app.web.user_agents import device_name
@@ -59,12 +57,9 @@ def email() -> ResponseReturnValue:
     who = current_user.signed_in()
     form = EmailForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.SameAddress, errors.TooManyChanges):
             with unit_of_work() as work:
                 work.profile.request_email_change(who.user_id, form.email.canonical)
-        except (SameAddress, TooManyChanges) as refusal:
-            form.refuse("email", refusal)
-        else:
             return done(f"Open the link we sent to {form.email.canonical} to confirm it.", to="account.email")
     pending = reading().email_changes.find_pending(who.user_id)
     return page("account/email.html", form, pending=pending.new_email if pending else None)
@@ -84,15 +79,8 @@ def cancel_email_change() -> ResponseReturnValue:
 def password() -> ResponseReturnValue:
     form = PasswordForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.WrongPassword, errors.WeakPassword):
             _change_password(form)
-        except WrongPassword as refusal:
-            form.refuse("current_password", refusal)
-        except WeakPassword as refusal:
-            form.refuse("password", refusal)
-        except TryLater as refusal:
-            form.refuse(None, refusal)
-        else:
             return done("Password changed. Your other devices were signed out.", to="account.password")
     has_password = reading().connections.has_password(current_user.signed_in().user_id)
     return page("account/password.html", form, has_password=has_password)
@@ -117,14 +105,12 @@ def sessions() -> ResponseReturnValue:
     after = before()
     rest = [row for row in live if row.id != who.session_id and (after is None or row.id < after)]
     here = [row for row in live if row.id == who.session_id and after is None]
-    rows = [*here, *rest][:SESSIONS_ON_A_PAGE]
-    more = len(here) + len(rest) > SESSIONS_ON_A_PAGE
+    paged = paginate([*here, *rest], size=SESSIONS_ON_A_PAGE)
     return page(
         "account/sessions.html",
-        sessions=[shown(row, current_id=who.session_id) for row in rows],
+        sessions=[shown(row, current_id=who.session_id) for row in paged.rows],
         is_alone=len(live) == 1,
-        older_url=url_for("account.sessions", before=rows[-1].id) if more else None,
-        newer_url=url_for("account.sessions") if after is not None else None,
+        paged=paged,
     )
 
 
@@ -135,7 +121,7 @@ def end_session(session_id: int) -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             work.sessions.revoke(session_id, user_id=who.user_id, reason="ended_by_owner")
-    except SessionNotFound:
+    except errors.SessionNotFound:
         return done("That device was already signed out.", to="account.sessions")
     if session_id == who.session_id:
         session_cookie.drop_session()
@@ -160,14 +146,9 @@ def end_other_sessions() -> ResponseReturnValue:
 def activity() -> ResponseReturnValue:
     who = current_user.signed_in()
     events = reading().audit.list_for(who.user_id, before=before(), limit=EVENTS_ON_A_PAGE + 1)
-    shown_events = events[:EVENTS_ON_A_PAGE]
-    older = url_for("account.activity", before=shown_events[-1].id) if len(events) > EVENTS_ON_A_PAGE else None
-    return page(
-        "account/activity.html",
-        events=[describe(event, for_user_id=who.user_id) for event in shown_events],
-        older_url=older,
-        newer_url=url_for("account.activity") if before() is not None else None,
-    )
+    paged = paginate(events, size=EVENTS_ON_A_PAGE)
+    shown_events = [describe(event, for_user_id=who.user_id) for event in paged.rows]
+    return page("account/activity.html", events=shown_events, paged=paged)
 
 
 def shown(row: Session, *, current_id: int) -> SimpleNamespace:

@@ -1,28 +1,15 @@
 """Pages for second factors, recovery codes and trusted browsers."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
+from app import errors
 from app.account import bp
 from app.account.forms import CodeForm, PasskeyForm, PasskeyNameForm, RemoveForm
 from app.current_site import brand
-from app.errors import (
-    BadPasskey,
-    FactorRequired,
-    FactorTooNew,
-    LastFactor,
-    LastSignInMethod,
-    NotSetUp,
-    PasskeyTaken,
-    TooManyPasskeys,
-    TryLater,
-    WrongCode,
-)
 from app.extensions import credentials
 from app.models import Factor
 from app.security.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
@@ -85,12 +72,10 @@ def codes() -> ResponseReturnValue:
         seed = reading().factors.get_pending_seed(who.user_id)
         if form.validate_on_submit():
             return _confirm(form)
-    except NotSetUp as refusal:
+    except errors.NotSetUp as refusal:
         return done(str(refusal), to="account.security", kind="info")
-    except WrongCode as refusal:
-        form.refuse("code", refusal)
-    except TryLater as refusal:
-        form.refuse(None, refusal)
+    except (errors.WrongCode, errors.TryLater) as refusal:
+        form.refuse(refusal)
     uri = seed_uri(seed, account=who.email, issuer=brand().name)
     spaced = " ".join(seed[at : at + 4] for at in range(0, len(seed), 4))
     return page("account/codes.html", form, seed=spaced, uri=uri, picture=Markup(qr_code(uri)))  # noqa: S704 - ours.
@@ -122,10 +107,8 @@ def passkeys() -> ResponseReturnValue:
     who = current_user.signed_in()
     form = PasskeyForm(name=device_name(current_user.visit().user_agent))
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.BadPasskey, errors.PasskeyTaken, errors.TooManyPasskeys):
             return _add_passkey(form)
-        except (BadPasskey, PasskeyTaken, TooManyPasskeys, TryLater) as refusal:
-            form.refuse(None, refusal)
     options = options_to_add(who, reading().factors.list_passkeys(who.user_id))
     return page("account/passkeys.html", form, options=options)
 
@@ -157,7 +140,7 @@ def recovery_codes() -> ResponseReturnValue:
         hashes = credentials.passwords.derive([plain(code) for code in codes])
         with unit_of_work() as work:
             work.factors.renew_recovery(current_user.signed_in().user_id, hashes)
-    except (NotSetUp, TryLater) as refusal:
+    except (errors.NotSetUp, errors.TryLater) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return _shown(codes, is_first=False)
 
@@ -194,12 +177,12 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
             with unit_of_work() as work:
                 work.factors.remove(who.user_id, authenticator_id, also_last=bool(form.sure.data))
             return done(f"{name[:1].upper()}{name[1:]} removed.", to="account.security")
-    except LastFactor as refusal:
-        form.refuse("sure", refusal)
+    except errors.LastFactor as refusal:
+        form.refuse(refusal)
         is_last = True
-    except NotSetUp:
+    except errors.NotSetUp:
         return done("That was already removed.", to="account.security")
-    except (FactorRequired, LastSignInMethod) as refusal:
+    except (errors.FactorRequired, errors.LastSignInMethod) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return page("account/remove.html", form, name=name, is_last=is_last)
 
@@ -212,9 +195,9 @@ def keep_factors() -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             work.factor_resets.cancel_reset(work.users.get(who.user_id, lock=True), by=who)
-    except FactorTooNew as refusal:
+    except errors.FactorTooNew as refusal:
         return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
-    except NotSetUp as refusal:
+    except errors.NotSetUp as refusal:
         return done(str(refusal), to="account.security", kind="info")
     return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="account.security")
 

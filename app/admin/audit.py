@@ -1,7 +1,5 @@
 """Pages that show, filter and export the audit log."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import chain
@@ -11,8 +9,8 @@ from typing import Any
 from flask import Response, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.admin import bp
-from app.errors import InvalidAddress, InvalidPeriod
 from app.extensions import now
 from app.services.addresses import canonical_address
 from app.services.audit_search import AuditFilter, FoundEvent
@@ -22,7 +20,7 @@ from app.web.access import requires
 from app.web.audit_descriptions import SENTENCES, sentence
 from app.web.exports import MARK, as_csv, as_json_lines
 from app.web.pages import page
-from app.web.query_params import asked_for, before, day, day_after
+from app.web.query_params import asked_for, before, day, day_after, paginate
 from app.web.user_agents import device_name
 from app.web.viewer import viewer_zone
 
@@ -38,10 +36,10 @@ def audit() -> ResponseReturnValue:
     events: list[FoundEvent] = []
     try:
         events = services.audit_search.page(_wanted(query, services), limit=ON_A_PAGE + 1)
-    except InvalidPeriod as refusal:
+    except errors.InvalidPeriod as refusal:
         problem = str(refusal)
-    rows = events[:ON_A_PAGE]
     kept: dict[str, Any] = {name: value for name, value in query.items() if value}
+    paged = paginate(events, size=ON_A_PAGE, **kept)
     return page(
         "admin/audit.html",
         status=422 if problem else 200,
@@ -49,14 +47,13 @@ def audit() -> ResponseReturnValue:
         asked=SimpleNamespace(**query),
         is_filtered=bool(kept),
         presets=_presets(query),
-        events=[_shown(event) for event in rows],
+        events=[_shown(event) for event in paged.rows],
         kinds={"": "All events"} | {kind: kind for kind in sorted(SENTENCES)},
         exports={
             "CSV": url_for("admin.export_audit_csv", **kept),
             "JSON Lines": url_for("admin.export_audit_json_lines", **kept),
         },
-        next_url=url_for("admin.audit", **kept, before=rows[-1].id) if len(events) > ON_A_PAGE else None,
-        first_url=url_for("admin.audit", **kept) if before() is not None else None,
+        paged=paged,
     )
 
 
@@ -126,7 +123,7 @@ def _user_id(typed: str, services: Work) -> int | None:
         return int(typed)
     try:
         return services.audit_search.find_user_id(canonical_address(typed)) or NOBODY
-    except InvalidAddress:
+    except errors.InvalidAddress:
         return NOBODY
 
 

@@ -9,8 +9,8 @@ from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField,
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length, ValidationError
 
+from app import errors
 from app.current_site import SETTINGS
-from app.errors import AccountError
 from app.models import (
     ADMINISTRATOR,
     MAX_ANNOUNCEMENT_LENGTH,
@@ -82,7 +82,7 @@ class SiteForm(Form):
 def _checked(check: Callable[[str], str], typed: str | None) -> str:
     try:
         return check(typed) if typed else ""
-    except AccountError as refusal:
+    except errors.AccountError as refusal:
         raise ValidationError(str(refusal)) from None
 
 

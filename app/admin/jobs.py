@@ -1,12 +1,10 @@
 """Pages for jobs, the schedule and workers."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from flask import request, url_for
+from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
@@ -24,7 +22,7 @@ from app.web.actions import attempt
 from app.web.charts import chart
 from app.web.jobs import duration, progress_text, situation, title_of
 from app.web.pages import page
-from app.web.query_params import asked_for, before
+from app.web.query_params import asked_for, before, paginate
 from app.web.redirects import done
 
 ON_A_PAGE = 25
@@ -41,20 +39,18 @@ COUNTS = {"Waiting": JobState.WAITING, "Running": JobState.RUNNING, "Dead": JobS
 @current_user.refreshes_itself
 def jobs() -> ResponseReturnValue:
     services, filters = reading(), _wanted(asked_for("state"), asked_for("task"))
-    found_jobs = services.job_board.list(filters, limit=ON_A_PAGE + 1)
-    rows = found_jobs[:ON_A_PAGE]
     state = filters.situations[0] if filters.situations else ""
-    kept: dict[str, Any] = {"state": state or None, "task": filters.kind}
+    found = services.job_board.list(filters, limit=ON_A_PAGE + 1)
+    paged = paginate(found, size=ON_A_PAGE, state=state or None, task=filters.kind)
     return _tab(
         "admin/jobs.html",
         state=state,
         task=filters.kind or "",
         states={"": "Any state"} | {situation: situation.capitalize() for situation in SITUATIONS},
         tasks={"": "Any task"} | {kind: title_of(kind) for kind in sorted(Task.kinds, key=title_of)},
-        jobs=[_shown(job, services.job_board) for job in rows],
-        can_retry_all=state in ENDED_BADLY and bool(rows),
-        next_url=url_for("admin.jobs", **kept, before=rows[-1].id) if len(found_jobs) > ON_A_PAGE else None,
-        first_url=url_for("admin.jobs", **kept) if filters.before is not None else None,
+        jobs=[_shown(job, services.job_board) for job in paged.rows],
+        can_retry_all=state in ENDED_BADLY and bool(found),
+        paged=paged,
     )
 
 

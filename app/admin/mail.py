@@ -1,17 +1,14 @@
 """Pages for sent emails and email templates."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
-from typing import Any
 
-from flask import request, url_for
+from flask import request
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.admin import bp
 from app.emails import Message
 from app.emails.samples import SAMPLES
-from app.errors import InvalidAddress, MailNotFound
 from app.models import MailStatus, SentMail
 from app.services.addresses import canonical_address
 from app.services.permissions import MAIL_EDIT, MAIL_READ
@@ -24,7 +21,7 @@ from app.web.actions import attempt
 from app.web.limits import limited
 from app.web.mail_preview import mail_frame
 from app.web.pages import page
-from app.web.query_params import asked_for, before
+from app.web.query_params import asked_for, before, paginate
 from app.web.redirects import done
 
 ON_A_PAGE = 50
@@ -38,17 +35,15 @@ STATUSES = [status.value for status in MailStatus]
 def mail() -> ResponseReturnValue:
     status, to = asked_for("status"), asked_for("to")
     filters = MailFilter(status if status in STATUSES else None, _address(to) if to else None, before())
-    mails = reading().sent_mails.list(filters, limit=ON_A_PAGE + 1)
-    rows = mails[:ON_A_PAGE]
-    kept: dict[str, Any] = {"status": filters.status, "to": to or None}
+    found = reading().sent_mails.list(filters, limit=ON_A_PAGE + 1)
+    paged = paginate(found, size=ON_A_PAGE, status=filters.status, to=to or None)
     return page(
         "admin/mail.html",
         chosen=filters.status or "",
         to=to,
         statuses={"": "Any status"} | {value: value.capitalize() for value in STATUSES},
-        mails=[_shown(row) for row in rows],
-        next_url=url_for("admin.mail", **kept, before=rows[-1].id) if len(mails) > ON_A_PAGE else None,
-        first_url=url_for("admin.mail", **kept) if filters.before is not None else None,
+        mails=[_shown(row) for row in paged.rows],
+        paged=paged,
     )
 
 
@@ -97,7 +92,7 @@ def send_sample(template: str) -> ResponseReturnValue:
 
 def _sample(kind: str) -> Message:
     if kind not in SAMPLES:
-        raise MailNotFound("Email template not found.")
+        raise errors.MailNotFound("Email template not found.")
     return SAMPLES[kind]()
 
 
@@ -105,7 +100,7 @@ def _address(typed: str) -> str:
     """Return the normalized address, or the input, which matches no email, if it is invalid."""
     try:
         return canonical_address(typed)
-    except InvalidAddress:
+    except errors.InvalidAddress:
         return typed
 
 

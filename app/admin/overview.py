@@ -1,7 +1,5 @@
 """The first page of administration: what needs attention, today's numbers, and the state of the site."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,11 +8,11 @@ from typing import NamedTuple
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.admin import bp
 from app.admin.reports import NAMES, daily_rows, label
 from app.current_site import site
 from app.disk_space import list_full_disks
-from app.errors import NotAllowed
 from app.extensions import db, notifier, now, settings
 from app.migration_state import schema_state
 from app.models import JobState, MailStatus
@@ -52,7 +50,7 @@ def overview() -> ResponseReturnValue:
     """Show what the user's permissions allow; refused to users who can open no page of administration."""
     who, services = current_user.signed_in(), reading()
     if not admin_pages():
-        raise NotAllowed
+        raise errors.NotAllowed
     sources = {
         SITE_EDIT: _about_site,
         JOBS_READ: _about_jobs,

@@ -1,7 +1,5 @@
 """Reports of sign-ups, sign-ins, failures and active users by day, week or month."""
 
-from __future__ import annotations
-
 import csv
 import io
 from datetime import date

@@ -1,15 +1,13 @@
 """Pages for roles and their permissions."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.admin import bp
 from app.admin.forms import RoleForm
-from app.errors import AccountError, EditConflict, InvalidRole, RoleFixed, RoleInUse, RoleTaken
 from app.models import Role
 from app.principal import Principal
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_READ, by_group, granted
@@ -60,12 +58,9 @@ def new_role() -> ResponseReturnValue:
     who = current_user.signed_in()
     form = RoleForm.for_role(None, by=who)
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.InvalidRole, errors.RoleTaken, errors.RoleFixed):
             with unit_of_work() as work:
                 role = work.roles.create(form.spec(before=RoleSpec(name="")), by=who)
-        except (InvalidRole, RoleTaken, RoleFixed) as refusal:
-            _refuse(form, refusal)
-        else:
             return done(f"Role {role.name} created.", to="admin.role", role_id=role.id)
     return page("admin/edit_role.html", form, role=None, groups=by_group(who.permissions))
 
@@ -81,10 +76,8 @@ def edit_role(role_id: int) -> ResponseReturnValue:
         services.policy.check_administrator(who)
     form = RoleForm.for_role(role, by=who)
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.InvalidRole, errors.RoleTaken, errors.RoleFixed, errors.EditConflict):
             return _change(role_id, form, by=who)
-        except (InvalidRole, RoleTaken, RoleFixed, EditConflict) as refusal:
-            _refuse(form, refusal)
     return page("admin/edit_role.html", form, role=_shown(role), groups=by_group(who.permissions))
 
 
@@ -101,7 +94,7 @@ def delete_role(role_id: int) -> ResponseReturnValue:
         with unit_of_work() as work:
             role = work.roles.get_by_id(role_id, lock=True)
             work.roles.delete(role, by=current_user.signed_in())
-    except (RoleInUse, RoleFixed) as refusal:
+    except (errors.RoleInUse, errors.RoleFixed) as refusal:
         return done(str(refusal), to="admin.role", kind="error", role_id=role_id)
     return done(f"Role {role.name} deleted.", to="admin.roles")
 
@@ -110,14 +103,9 @@ def _change(role_id: int, form: RoleForm, *, by: Principal) -> ResponseReturnVal
     with unit_of_work() as work:
         role = work.roles.get_by_id(role_id, lock=True)
         if form.version.data != str(role.version):
-            raise EditConflict("Someone else changed this role. Open it again to see the changes.")
+            raise errors.EditConflict("Someone else changed this role. Open it again to see the changes.")
         work.roles.change(role, form.spec(before=spec_of(role)), by=by)
     return done(f"Role {role.name} saved.", to="admin.role", role_id=role_id)
-
-
-def _refuse(form: RoleForm, refusal: AccountError) -> None:
-    field = refusal.field if isinstance(refusal, InvalidRole) else "name" if isinstance(refusal, RoleTaken) else None
-    form.refuse(field if field in form else None, refusal)
 
 
 def _can_edit(who: Principal, role: Role) -> bool:

@@ -1,14 +1,12 @@
 """The page for site settings: the look, sign-up, announcement, maintenance mode."""
 
-from __future__ import annotations
-
 from flask import request
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.admin import bp
 from app.admin.forms import SiteForm
 from app.current_site import SETTINGS, change_site, is_in_environment
-from app.errors import UnreadableImage
 from app.extensions import settings
 from app.logos import MAX_FILE_BYTES, reencode_logo
 from app.services.permissions import SITE_EDIT
@@ -29,11 +27,8 @@ def site_settings() -> ResponseReturnValue:
     form = SiteForm.of(stored.get(), stored.get_brand(), config=settings(), fixed=fixed)
     if form.validate_on_submit():
         file = request.files.get("logo")
-        try:
+        with form.refusals(errors.UnreadableImage):
             logo = reencode_logo(file.read()) if file and file.filename else None
-        except UnreadableImage as refusal:
-            form.refuse("removes_logo", refusal)
-        else:
             change_site(lambda work: _save(work, form, logo))
             return done("Settings saved.", to="admin.site_settings")
     return page("admin/site_settings.html", form, fixed=fixed, config=settings())

@@ -1,13 +1,11 @@
 """Audit log endpoints."""
 
-from __future__ import annotations
-
 from typing import Any
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.schemas import AuditEventsOut, AuditQuery
-from app.errors import InvalidPeriod
 from app.services.audit_search import AuditFilter
 from app.services.permissions import AUDIT_READ
 from app.services.user_search import Position
@@ -18,7 +16,7 @@ from app.web.exports import as_dict
 
 
 @bp.get("/v1/audit-events")
-@endpoint(AuditEventsOut, query=AuditQuery, refuses=(InvalidPeriod,), tag="audit", lists=True)
+@endpoint(AuditEventsOut, query=AuditQuery, refuses=(errors.InvalidPeriod,), tag="audit", lists=True)
 @requires(AUDIT_READ)
 def list_audit_events(query: AuditQuery) -> dict[str, Any]:
     """List audit events, newest first."""

@@ -1,7 +1,8 @@
 """Sign-up, sign-in and token endpoints."""
 
-from __future__ import annotations
+from datetime import timedelta
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer
@@ -17,29 +18,12 @@ from app.api.schemas import (
     UserOut,
     VerifyEmailIn,
 )
-from app.errors import (
-    AuthenticatorLocked,
-    BadRefreshToken,
-    Busy,
-    EmailNotVerified,
-    InvalidCredentials,
-    InvalidInput,
-    InvalidLink,
-    NotUsable,
-    Problem,
-    RegistrationClosed,
-    SecondFactorRequired,
-    TokenReused,
-    WeakPassword,
-    WrongCode,
-    WrongPassword,
-)
 from app.extensions import now, settings
 from app.models import Purpose
 from app.security.access_tokens import Access, sign
 from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT
-from app.unit_of_work import lifetimes_of, reading, unit_of_work
+from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public
 from app.web.limits import limited
@@ -51,11 +35,13 @@ SENT = "If the email address is right, we've sent a link to it."
 @bp.post("/v1/auth/register")
 @public
 @limited("register")
-@endpoint(None, status=202, body=RegisterIn, refuses=(RegistrationClosed, WeakPassword, Busy), tag="auth")
+@endpoint(
+    None, status=202, body=RegisterIn, refuses=(errors.RegistrationClosed, errors.WeakPassword, errors.Busy), tag="auth"
+)
 def register(body: RegisterIn) -> Answer:
     """Sign up. The response is the same for known and unknown email addresses. An email explains what to do next."""
     if not reading().registration_open:
-        raise RegistrationClosed
+        raise errors.RegistrationClosed
     password = _chosen(body.password, words=(body.email, body.name))
     with unit_of_work() as work:
         work.registration.register(email=body.email, name=body.name, password=password)
@@ -65,7 +51,12 @@ def register(body: RegisterIn) -> Answer:
 @bp.post("/v1/auth/verify-email")
 @public
 @limited("link")
-@endpoint(None, body=VerifyEmailIn, refuses=(WrongPassword, InvalidLink, RegistrationClosed, Busy), tag="auth")
+@endpoint(
+    None,
+    body=VerifyEmailIn,
+    refuses=(errors.WrongPassword, errors.InvalidLink, errors.RegistrationClosed, errors.Busy),
+    tag="auth",
+)
 def verify_email(body: VerifyEmailIn) -> Answer:
     """Confirm an email address with the token from the email and the chosen password."""
     _, user = reading().registration.get_candidate(body.token)
@@ -83,13 +74,13 @@ def verify_email(body: VerifyEmailIn) -> Answer:
     TokensOut,
     body=LoginIn,
     refuses=(
-        InvalidCredentials,
-        SecondFactorRequired,
-        WrongCode,
-        AuthenticatorLocked,
-        EmailNotVerified,
-        NotUsable,
-        Busy,
+        errors.InvalidCredentials,
+        errors.SecondFactorRequired,
+        errors.WrongCode,
+        errors.AuthenticatorLocked,
+        errors.EmailNotVerified,
+        errors.NotUsable,
+        errors.Busy,
     ),
     tag="auth",
 )
@@ -101,7 +92,7 @@ def login(body: LoginIn) -> TokensOut:
     access_token, seconds = _access_token(signed_in.user_id, signed_in.session_id)
     user = reading().user_search.find(signed_in.user_id)
     if user is None:  # The session was deleted in the meantime.
-        raise InvalidCredentials
+        raise errors.InvalidCredentials
     return TokensOut(
         access_token=access_token,
         expires_in=seconds,
@@ -114,7 +105,7 @@ def login(body: LoginIn) -> TokensOut:
 @public
 @open_in_maintenance
 @limited("refresh")
-@endpoint(PairOut, body=RefreshIn, refuses=(BadRefreshToken, TokenReused), tag="auth")
+@endpoint(PairOut, body=RefreshIn, refuses=(errors.BadRefreshToken, errors.TokenReused), tag="auth")
 def refresh(body: RefreshIn) -> PairOut:
     """Get new tokens. A refresh token works once. Using it again after 30 seconds ends the session."""
     with unit_of_work() as work:
@@ -130,7 +121,13 @@ def refresh(body: RefreshIn) -> PairOut:
 @endpoint(
     None,
     body=ConfirmIn,
-    refuses=(WrongPassword, SecondFactorRequired, WrongCode, AuthenticatorLocked, Busy),
+    refuses=(
+        errors.WrongPassword,
+        errors.SecondFactorRequired,
+        errors.WrongCode,
+        errors.AuthenticatorLocked,
+        errors.Busy,
+    ),
     tag="auth",
 )
 def confirm(body: ConfirmIn) -> Answer:
@@ -140,7 +137,7 @@ def confirm(body: ConfirmIn) -> Answer:
     """
     who = current_user.signed_in()
     if body.code is None and reading().factors.has_any(who.user_id):
-        raise SecondFactorRequired(who.user_id, "")
+        raise errors.SecondFactorRequired(who.user_id, "")
     confirm_session(who, password=body.password or "", code=body.code or "")
     return Answer(message="Confirmed.")
 
@@ -173,7 +170,12 @@ def forgot_password(body: EmailIn) -> Answer:
 @bp.post("/v1/auth/reset-password")
 @public
 @limited("link")
-@endpoint(None, body=ResetPasswordIn, refuses=(InvalidLink, WeakPassword, RegistrationClosed, Busy), tag="auth")
+@endpoint(
+    None,
+    body=ResetPasswordIn,
+    refuses=(errors.InvalidLink, errors.WeakPassword, errors.RegistrationClosed, errors.Busy),
+    tag="auth",
+)
 def reset_password(body: ResetPasswordIn) -> Answer:
     """Set a new password with the token of the link. Signs the user out everywhere."""
     reading().links.get_live(body.token, Purpose.RESET_PASSWORD)
@@ -187,13 +189,13 @@ def reset_password(body: ResetPasswordIn) -> Answer:
 def _chosen(password: str, *, words: tuple[str, ...]) -> NewPassword:
     try:
         return new_password(password, words=words)
-    except WeakPassword as refusal:
-        raise InvalidInput([Problem("password", refusal.code, str(refusal))]) from None
+    except errors.WeakPassword as refusal:
+        raise errors.InvalidInput([errors.Problem("password", refusal.code, str(refusal))]) from None
 
 
 def _access_token(user_id: int, session_id: int) -> tuple[str, int]:
     """A new access token, and its lifetime in seconds."""
-    of, lifetime = settings(), lifetimes_of(settings()).access_token
+    of, lifetime = settings(), timedelta(minutes=settings().access_token_minutes)
     token = sign(
         Access(user_id, session_id),
         secret_key=of.signing_keys[0],

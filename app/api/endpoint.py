@@ -1,7 +1,5 @@
 """The decorator of endpoints, which declares what each accepts, returns and refuses."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel
 
+from app import errors
 from app.api.parsing import read_body, read_query
 from app.api.responses import Answer, respond
-from app.errors import AccountError, CommittedRefusal, InvalidInput, Problem
 from app.unit_of_work import as_one
 from app.web import current_user
 from app.web.compression import compressed
@@ -33,7 +31,7 @@ class Spec:
     body: type[BaseModel] | None
     needs_body: bool
     query: type[BaseModel] | None
-    refuses: tuple[type[AccountError] | str, ...]
+    refuses: tuple[type[errors.AccountError] | str, ...]
     tags: tuple[str, ...]
     replays: bool
     etag: bool
@@ -48,7 +46,7 @@ def endpoint(
     body: type[BaseModel] | None = None,
     needs_body: bool = True,
     query: type[BaseModel] | None = None,
-    refuses: tuple[type[AccountError] | str, ...] = (),
+    refuses: tuple[type[errors.AccountError] | str, ...] = (),
     tag: str,
     replays: bool = False,
     etag: bool = False,
@@ -71,7 +69,9 @@ def endpoint(
             if query is not None:
                 values["query"] = read_query(query)
             elif request.args:
-                raise InvalidInput([Problem(name[:100], "unknown_field", "Unknown field.") for name in request.args])
+                raise errors.InvalidInput(
+                    [errors.Problem(name[:100], "unknown_field", "Unknown field.") for name in request.args]
+                )
             if replays and "Idempotency-Key" in request.headers:
                 return _once(view, values, status)
             response = respond(_answer(view(**values), status))
@@ -92,8 +92,8 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
     """
     key = request.headers["Idempotency-Key"]
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable() or not key.isascii():
-        raise InvalidInput(
-            [Problem(None, "idempotency_key", "Idempotency-Key must have 1 to 255 printable characters.")]
+        raise errors.InvalidInput(
+            [errors.Problem(None, "idempotency_key", "Idempotency-Key must have 1 to 255 printable characters.")]
         )
     who = current_user.signed_in()
     mine = {"caller": f"user:{who.user_id}", "key": key}
@@ -106,7 +106,7 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
             return again
         try:
             answer = _answer(view(**values), status)
-        except CommittedRefusal:
+        except errors.CommittedRefusal:
             work.idempotency.release(**mine)  # Counters and events are committed; the refusal is not stored.
             raise
         kept = envelope(answer.data if answer.again is None else answer.again, answer.message).decode()

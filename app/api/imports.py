@@ -1,27 +1,17 @@
 """Endpoints for user imports."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from flask import request
 from pydantic import Field
 from werkzeug.exceptions import UnsupportedMediaType
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.jobs import ProgressOut
 from app.api.responses import Answer
 from app.api.schemas import Flag, Id, In, Next, Out, PageQuery, Query, Time
-from app.errors import (
-    ConfirmationRequired,
-    ImportNotFound,
-    ImportNotReady,
-    JobNotCancellable,
-    JobNotRetryable,
-    TooManyRows,
-    UnreadableFile,
-)
 from app.models import UserImport
 from app.services.permissions import USERS_IMPORT
 from app.services.user_imports import MAX_FILE_BYTES
@@ -35,7 +25,7 @@ from app.web.limits import limited
 from app.web.uploads import accepts_file, store
 
 OUTCOMES = Literal["new", "changed", "unchanged", "refused", "added", "updated"]
-_CANNOT_START = (ImportNotFound, ImportNotReady, ConfirmationRequired)
+_CANNOT_START = (errors.ImportNotFound, errors.ImportNotReady, errors.ConfirmationRequired)
 Counts = Annotated[dict[str, int], Field(description="Rows by outcome.", examples=[{"new": 3, "refused": 1}])]
 
 
@@ -104,7 +94,12 @@ UPLOADS = {"text/csv": {"type": "string"}, "application/octet-stream": {"type": 
 @bp.post("/v1/users/imports")
 @limited("mail")
 @endpoint(
-    ImportOut, status=202, query=UploadQuery, refuses=(TooManyRows, UnreadableFile), tag="imports", upload=UPLOADS
+    ImportOut,
+    status=202,
+    query=UploadQuery,
+    refuses=(errors.TooManyRows, errors.UnreadableFile),
+    tag="imports",
+    upload=UPLOADS,
 )
 @requires(USERS_IMPORT)
 @by_oneself
@@ -122,7 +117,7 @@ def upload_import(query: UploadQuery) -> Answer:
 
 
 @bp.get("/v1/users/imports/<id:import_id>")
-@endpoint(ImportOut, refuses=(ImportNotFound,), tag="imports")
+@endpoint(ImportOut, refuses=(errors.ImportNotFound,), tag="imports")
 @requires(USERS_IMPORT)
 def show_import(import_id: int) -> dict[str, Any]:
     """Get one of your imports and its progress."""
@@ -130,7 +125,7 @@ def show_import(import_id: int) -> dict[str, Any]:
 
 
 @bp.get("/v1/users/imports/<id:import_id>/rows")
-@endpoint(RowsOut, query=RowsQuery, refuses=(ImportNotFound,), tag="imports", lists=True)
+@endpoint(RowsOut, query=RowsQuery, refuses=(errors.ImportNotFound,), tag="imports", lists=True)
 @requires(USERS_IMPORT)
 def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
     """List the rows of an import with their results."""
@@ -162,7 +157,7 @@ def start_import(import_id: int, body: StartIn) -> Answer:
 
 
 @bp.post("/v1/users/imports/<id:import_id>/cancel")
-@endpoint(ImportOut, refuses=(ImportNotFound, JobNotCancellable), tag="imports")
+@endpoint(ImportOut, refuses=(errors.ImportNotFound, errors.JobNotCancellable), tag="imports")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> dict[str, Any]:
     """Cancel an import. Rows already imported stay."""
@@ -172,7 +167,7 @@ def cancel_import(import_id: int) -> dict[str, Any]:
 
 
 @bp.post("/v1/users/imports/<id:import_id>/resume")
-@endpoint(ImportOut, status=202, refuses=(ImportNotFound, JobNotRetryable), tag="imports")
+@endpoint(ImportOut, status=202, refuses=(errors.ImportNotFound, errors.JobNotRetryable), tag="imports")
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> Answer:

@@ -1,14 +1,12 @@
 """Endpoints for pending invitations; `POST /users` creates one."""
 
-from __future__ import annotations
-
 from typing import Any
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer
 from app.api.schemas import InvitationOut, InvitationsOut, PageQuery
-from app.errors import InvitationNotFound, NotAllowed
 from app.models import Invitation
 from app.services.permissions import USERS_INVITE
 from app.services.user_search import Position
@@ -34,7 +32,7 @@ def list_invitations(query: PageQuery) -> dict[str, Any]:
 
 
 @bp.get("/v1/invitations/<id:invitation_id>")
-@endpoint(InvitationOut, refuses=(InvitationNotFound,), tag="invitations")
+@endpoint(InvitationOut, refuses=(errors.InvitationNotFound,), tag="invitations")
 @requires(USERS_INVITE)
 def show_invitation(invitation_id: int) -> dict[str, Any]:
     """Get a pending invitation."""
@@ -43,7 +41,7 @@ def show_invitation(invitation_id: int) -> dict[str, Any]:
 
 @bp.post("/v1/invitations/<id:invitation_id>/resend")
 @limited("mail")
-@endpoint(None, status=202, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
+@endpoint(None, status=202, refuses=(errors.NotAllowed, errors.InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def resend_invitation(invitation_id: int) -> Answer:
     """Email an invitation again, with a new link."""
@@ -53,7 +51,7 @@ def resend_invitation(invitation_id: int) -> Answer:
 
 
 @bp.delete("/v1/invitations/<id:invitation_id>")
-@endpoint(None, refuses=(NotAllowed, InvitationNotFound), tag="invitations")
+@endpoint(None, refuses=(errors.NotAllowed, errors.InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def revoke_invitation(invitation_id: int) -> Answer:
     """Revoke an invitation."""

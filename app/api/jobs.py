@@ -1,23 +1,14 @@
 """Endpoints for jobs and the schedule."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer
 from app.api.schemas import Id, In, Next, Out, PageQuery, Time
-from app.errors import (
-    CannotBePaused,
-    JobNotCancellable,
-    JobNotFound,
-    JobNotRetryable,
-    JobNotStartable,
-    ScheduleNotFound,
-)
 from app.models import JobState
 from app.services.job_board import JobFilter
 from app.services.permissions import JOBS_EDIT, JOBS_READ
@@ -126,7 +117,7 @@ def list_jobs(query: JobsQuery) -> dict[str, Any]:
 
 
 @bp.get("/v1/jobs/<id:job_id>")
-@endpoint(JobOut, refuses=(JobNotFound,), tag="jobs")
+@endpoint(JobOut, refuses=(errors.JobNotFound,), tag="jobs")
 @requires(JOBS_READ)
 def show_job(job_id: int) -> dict[str, Any]:
     """Get a job and its progress."""
@@ -143,7 +134,7 @@ def retry_jobs(body: RetryIn) -> dict[str, Any]:
 
 
 @bp.post("/v1/jobs/<id:job_id>/retry")
-@endpoint(JobOut, refuses=(JobNotFound, JobNotRetryable), tag="jobs")
+@endpoint(JobOut, refuses=(errors.JobNotFound, errors.JobNotRetryable), tag="jobs")
 @requires(JOBS_EDIT)
 def retry_job(job_id: int) -> dict[str, Any]:
     """Retry a dead or cancelled job."""
@@ -153,7 +144,7 @@ def retry_job(job_id: int) -> dict[str, Any]:
 
 
 @bp.post("/v1/jobs/<id:job_id>/run")
-@endpoint(JobOut, refuses=(JobNotFound, JobNotStartable), tag="jobs")
+@endpoint(JobOut, refuses=(errors.JobNotFound, errors.JobNotStartable), tag="jobs")
 @requires(JOBS_EDIT)
 def run_job(job_id: int) -> dict[str, Any]:
     """Run a waiting job now."""
@@ -163,7 +154,7 @@ def run_job(job_id: int) -> dict[str, Any]:
 
 
 @bp.post("/v1/jobs/<id:job_id>/cancel")
-@endpoint(JobOut, refuses=(JobNotFound, JobNotCancellable), tag="jobs")
+@endpoint(JobOut, refuses=(errors.JobNotFound, errors.JobNotCancellable), tag="jobs")
 @requires(JOBS_EDIT)
 def cancel_job(job_id: int) -> Answer:
     """Cancel a job. A running job stops after the current step."""
@@ -182,7 +173,7 @@ def show_schedule() -> dict[str, Any]:
 
 
 @bp.post("/v1/schedule/<name>/pause")
-@endpoint(None, refuses=(ScheduleNotFound, CannotBePaused), tag="jobs")
+@endpoint(None, refuses=(errors.ScheduleNotFound, errors.CannotBePaused), tag="jobs")
 @requires(JOBS_EDIT)
 def pause_entry(name: str) -> Answer:
     """Pause a schedule entry."""
@@ -192,7 +183,7 @@ def pause_entry(name: str) -> Answer:
 
 
 @bp.post("/v1/schedule/<name>/resume")
-@endpoint(None, refuses=(ScheduleNotFound,), tag="jobs")
+@endpoint(None, refuses=(errors.ScheduleNotFound,), tag="jobs")
 @requires(JOBS_EDIT)
 def resume_entry(name: str) -> Answer:
     """Resume a schedule entry."""
@@ -202,7 +193,7 @@ def resume_entry(name: str) -> Answer:
 
 
 @bp.post("/v1/schedule/<name>/run")
-@endpoint(JobOut, refuses=(ScheduleNotFound,), tag="jobs")
+@endpoint(JobOut, refuses=(errors.ScheduleNotFound,), tag="jobs")
 @requires(JOBS_EDIT)
 def run_entry(name: str) -> dict[str, Any]:
     """Run a schedule entry now."""

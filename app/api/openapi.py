@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document, built from the schemas that validate requests, and the page that shows it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -16,16 +14,16 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import MAX_KEY_LENGTH, Spec
 from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
 from app.current_site import brand
-from app.errors import AccountError, ConfirmationRequired, EditConflict, IdempotencyKeyReused, NotAllowed
 from app.extensions import settings
 from app.models import MAX_ID
 from app.web.access import public
 from app.web.compression import compressed
-from app.web.errors import API_WORDS, status_of
+from app.web.errors import API_WORDS
 from app.web.headers import for_everyone
 from app.web.pages import page
 
@@ -239,7 +237,7 @@ def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
         parameters.append(
             _header("If-None-Match", "The ETag of a known version. If it is unchanged, the response is 304.")
         )
-    if EditConflict in spec.refuses:
+    if errors.EditConflict in spec.refuses:
         parameters.append(
             _header("If-Match", "The ETag of the version you read. If it has changed, the response is 412.")
         )
@@ -297,7 +295,7 @@ def _codes(view: Any, method: str, spec: Spec, *, is_public: bool) -> dict[int, 
         codes[403] = {"csrf"}
     codes[422] = CODES_OF_BODIES if spec.body else CODES_OF_QUERIES if spec.query else {"unknown_field"}
     for refusal in (*spec.refuses, *_refusals_before(view, method, spec, is_public=is_public)):
-        status, code = (422, refusal) if isinstance(refusal, str) else (status_of(refusal, api=True), refusal.code)
+        status, code = (422, refusal) if isinstance(refusal, str) else (refusal.status, refusal.code)
         codes[status] = codes.get(status, set()) | {code}
     return codes
 
@@ -309,18 +307,20 @@ def _for_keys(scopes: tuple[str, ...] | None) -> str:
     return f" An API key requires the scope {' or '.join(f'`{name}`' for name in scopes)}." if scopes else ""
 
 
-def _refusals_before(view: Any, method: str, spec: Spec, *, is_public: bool) -> Iterator[type[AccountError] | str]:
+def _refusals_before(
+    view: Any, method: str, spec: Spec, *, is_public: bool
+) -> Iterator[type[errors.AccountError] | str]:
     """Return refusals that happen before the view is called."""
     if not is_public:
-        yield NotAllowed
+        yield errors.NotAllowed
     if getattr(view, "wants_confirmation", False):
-        yield ConfirmationRequired
+        yield errors.ConfirmationRequired
     if spec.query is not None and "cursor" in spec.query.model_fields:
         yield "invalid_cursor"
     if spec.query is not None and any(field.is_required() for field in spec.query.model_fields.values()):
         yield "required"
     if spec.replays:
-        yield from (IdempotencyKeyReused, "idempotency_key")
+        yield from (errors.IdempotencyKeyReused, "idempotency_key")
 
 
 def _refusal(status: int, codes: set[str]) -> dict[str, Any]:

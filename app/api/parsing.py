@@ -1,7 +1,5 @@
 """Strict parsing of requests: one JSON object in UTF-8, or a query, with each name once."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, NoReturn, TypeVar
 
@@ -9,7 +7,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from app.errors import InvalidInput, Problem
+from app import errors
 
 MAX_BODY_BYTES = 64 * 1024
 DEEPEST = 64
@@ -86,7 +84,7 @@ def _read_object() -> dict[str, Any]:
     except ValueError as problem:  # Raised by the request hooks.
         raise UnreadableBody(str(problem)) from None
     if not isinstance(body, dict):
-        raise InvalidInput([Problem(None, "not_an_object", "Send a JSON object.")])
+        raise errors.InvalidInput([errors.Problem(None, "not_an_object", "Send a JSON object.")])
     return body
 
 
@@ -94,7 +92,7 @@ def read_query(model: type[Model]) -> Model:
     """Raises InvalidInput."""
     doubled = [name for name, values in request.args.lists() if len(values) > 1]
     if doubled:
-        raise InvalidInput([Problem(name, "repeated", "Send this field only once.") for name in doubled])
+        raise errors.InvalidInput([errors.Problem(name, "repeated", "Send this field only once.") for name in doubled])
     return _checked(model, request.args.to_dict())
 
 
@@ -102,15 +100,15 @@ def _checked(model: type[Model], values: dict[str, Any]) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as refused:
-        raise InvalidInput([_problem(error) for error in refused.errors(include_url=False)]) from None
+        raise errors.InvalidInput([_problem(error) for error in refused.errors(include_url=False)]) from None
 
 
-def _problem(error: Any) -> Problem:
+def _problem(error: Any) -> errors.Problem:
     code = CODES.get(error["type"], "invalid")
     message = error["msg"].removeprefix("Value error, ")
     # Only known names or names that were sent; never a value.
     field = ".".join(str(part) for part in error["loc"])[:100].encode("utf-8", "replace").decode()
-    return Problem(field or None, code, SENTENCES.get(code, message))
+    return errors.Problem(field or None, code, SENTENCES.get(code, message))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

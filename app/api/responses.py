@@ -1,14 +1,12 @@
 """Responses in their envelope `{success, data, message, errors}`, with their headers."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Response, request
 
-from app.errors import EditConflict
+from app import errors
 from app.web.json_envelope import envelope
 
 
@@ -36,7 +34,7 @@ def check_unchanged(tag: str) -> None:
     if not any(
         seen == tag or seen.startswith(f"{tag}-") for seen in request.if_match.as_set(include_weak=True) if seen
     ):
-        raise EditConflict
+        raise errors.EditConflict
 
 
 def respond(answer: Answer) -> Response:

@@ -1,16 +1,14 @@
 """Role endpoints."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from flask import request
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer, check_unchanged
 from app.api.schemas import NewRoleIn, PageQuery, RoleIn, RoleOut, RolesOut
-from app.errors import EditConflict, NotAllowed, RoleFixed, RoleInUse, RoleNotFound, RoleTaken
 from app.models import Role
 from app.services.permissions import ROLES_EDIT, ROLES_READ, granted
 from app.services.roles import RoleSpec, spec_of
@@ -20,9 +18,9 @@ from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.cursors import read_cursor, write_cursor
 
-_CANNOT_MAKE = (NotAllowed, RoleTaken, RoleFixed)
-_CANNOT_CHANGE = (*_CANNOT_MAKE, RoleNotFound, EditConflict)
-_CANNOT_DELETE = (NotAllowed, RoleNotFound, RoleFixed, RoleInUse, EditConflict)
+_CANNOT_MAKE = (errors.NotAllowed, errors.RoleTaken, errors.RoleFixed)
+_CANNOT_CHANGE = (*_CANNOT_MAKE, errors.RoleNotFound, errors.EditConflict)
+_CANNOT_DELETE = (errors.NotAllowed, errors.RoleNotFound, errors.RoleFixed, errors.RoleInUse, errors.EditConflict)
 ROLES = {"list": "roles"}
 
 
@@ -51,7 +49,7 @@ def make_role(body: NewRoleIn) -> Answer:
 
 
 @bp.get("/v1/roles/<id:role_id>")
-@endpoint(RoleOut, refuses=(RoleNotFound,), tag="roles", etag=True)
+@endpoint(RoleOut, refuses=(errors.RoleNotFound,), tag="roles", etag=True)
 @requires(ROLES_READ)
 def show_role(role_id: int) -> Answer:
     """Get a role."""

@@ -1,7 +1,5 @@
 """Schemas of requests and responses; unknown fields are refused, and only named fields are returned."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -10,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.errors import AccountError, WeakPassword
+from app import errors
 from app.extensions import credentials, settings
 from app.models import MAX_DESCRIPTION_LENGTH, MAX_ID, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH, Status
 from app.services.addresses import (
@@ -38,7 +36,7 @@ TIME = (
 def _email(typed: str) -> str:
     try:
         return canonical_address(typed)
-    except AccountError as refusal:
+    except errors.AccountError as refusal:
         raise ValueError(str(refusal)) from None
 
 
@@ -48,7 +46,7 @@ def _line(longest: int) -> Callable[[str], str]:
     def clean(typed: str) -> str:
         try:
             return clean_name(typed, longest=longest)
-        except AccountError as refusal:
+        except errors.AccountError as refusal:
             raise ValueError(str(refusal)) from None
 
     return clean
@@ -105,7 +103,7 @@ Password = Annotated[
 def _of_length(password: str) -> str:
     try:
         credentials.policy.check_length(password)
-    except WeakPassword as refusal:
+    except errors.WeakPassword as refusal:
         raise PydanticCustomError("weak_password", "{sentence}", {"sentence": str(refusal)}) from None
     return password
 

@@ -1,9 +1,8 @@
 """Endpoints for your own sessions and API keys."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer
@@ -16,16 +15,6 @@ from app.api.schemas import (
     SessionOut,
     SessionsOut,
 )
-from app.errors import (
-    ApiKeyNotFound,
-    InThePast,
-    InvalidInput,
-    NotAllowed,
-    Problem,
-    ScopeNotHeld,
-    SessionNotFound,
-    TooManyApiKeys,
-)
 from app.extensions import now
 from app.models import Session
 from app.services.api_keys import DEFAULT_DAYS
@@ -37,7 +26,7 @@ from app.web.access import by_oneself, confirmed, open_to_keys
 from app.web.cursors import read_cursor, write_cursor
 from app.web.user_agents import device_name
 
-_CANNOT_MAKE = (NotAllowed, ScopeNotHeld, TooManyApiKeys, "in_the_past")
+_CANNOT_MAKE = (errors.NotAllowed, errors.ScopeNotHeld, errors.TooManyApiKeys, "in_the_past")
 SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
 
 
@@ -58,7 +47,7 @@ def list_sessions(query: PageQuery) -> SessionsOut:
 
 
 @bp.delete("/v1/sessions/<id:session_id>")
-@endpoint(None, refuses=(SessionNotFound,), tag="sessions")
+@endpoint(None, refuses=(errors.SessionNotFound,), tag="sessions")
 @open_to_keys(ACCOUNT_WRITE)
 @confirmed
 def end_session(session_id: int) -> Answer:
@@ -90,14 +79,14 @@ def make_api_key(body: ApiKeyIn) -> Answer:
     who = current_user.signed_in()
     expires_at = body.expires_at if "expires_at" in body.model_fields_set else now() + timedelta(days=DEFAULT_DAYS)
     if body.expires_at is not None and body.expires_at <= now():
-        raise InvalidInput([Problem("expires_at", InThePast.code, InThePast.message)])
+        raise errors.InvalidInput([errors.Problem("expires_at", errors.InThePast.code, errors.InThePast.message)])
     with unit_of_work() as work:
         try:
             key, secret = work.api_keys.create_key(
                 who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at
             )
-        except ScopeNotHeld as refusal:
-            raise InvalidInput([Problem("scopes", refusal.code, str(refusal))]) from None
+        except errors.ScopeNotHeld as refusal:
+            raise errors.InvalidInput([errors.Problem("scopes", refusal.code, str(refusal))]) from None
     shown = ApiKeyOut.model_validate(key).model_dump()
     return Answer(
         {**shown, "key": secret},
@@ -108,7 +97,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 
 
 @bp.get("/v1/api-keys/<id:key_id>")
-@endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
+@endpoint(ApiKeyOut, refuses=(errors.ApiKeyNotFound,), tag="api-keys")
 @open_to_keys(ACCOUNT_READ)
 def show_api_key(key_id: int) -> ApiKeyOut:
     """Get one of your active API keys."""
@@ -116,7 +105,7 @@ def show_api_key(key_id: int) -> ApiKeyOut:
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
-@endpoint(None, refuses=(ApiKeyNotFound, NotAllowed), tag="api-keys")
+@endpoint(None, refuses=(errors.ApiKeyNotFound, errors.NotAllowed), tag="api-keys")
 @by_oneself
 def end_api_key(key_id: int) -> Answer:
     """Revoke an API key."""

@@ -1,12 +1,11 @@
 """User endpoints."""
 
-from __future__ import annotations
-
 from operator import attrgetter
 from typing import Any
 
 from flask import request
 
+from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer, check_unchanged
@@ -23,23 +22,6 @@ from app.api.schemas import (
     UserQuery,
     UsersOut,
     UsersQuery,
-)
-from app.errors import (
-    AlreadyConfirmed,
-    ConfirmationRequired,
-    EditConflict,
-    EmailTaken,
-    InThePast,
-    InvalidInput,
-    LastAdministrator,
-    NotActive,
-    NotAllowed,
-    NotFound,
-    Problem,
-    RegistrationClosed,
-    RoleNotFound,
-    TooManyChanges,
-    UserNotFound,
 )
 from app.extensions import settings
 from app.models import User
@@ -59,14 +41,20 @@ from app.web.access import confirmed, open_to_keys, requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.limits import count, limited
 
-_CANNOT_INVITE = (NotAllowed, ConfirmationRequired, RegistrationClosed, EmailTaken, "unknown_role")
+_CANNOT_INVITE = (
+    errors.NotAllowed,
+    errors.ConfirmationRequired,
+    errors.RegistrationClosed,
+    errors.EmailTaken,
+    "unknown_role",
+)
 _CANNOT_EDIT = (
-    NotAllowed,
-    ConfirmationRequired,
-    UserNotFound,
-    LastAdministrator,
-    EditConflict,
-    TooManyChanges,
+    errors.NotAllowed,
+    errors.ConfirmationRequired,
+    errors.UserNotFound,
+    errors.LastAdministrator,
+    errors.EditConflict,
+    errors.TooManyChanges,
     "unknown_role",
     "in_the_past",
 )
@@ -107,11 +95,11 @@ def invite_user(body: InviteIn) -> Answer:
     with unit_of_work() as work:
         try:
             invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
-        except RoleNotFound as refusal:
-            raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
+        except errors.RoleNotFound as refusal:
+            raise errors.InvalidInput([errors.Problem("roles", "unknown_role", str(refusal))]) from None
         user = work.user_search.find(invitation.user_id)
     if user is None:
-        raise UserNotFound
+        raise errors.UserNotFound
     return Answer(
         _shown(user) | {"roles": invitation.roles},
         status=201,
@@ -129,7 +117,7 @@ def show_me(query: UserQuery) -> Answer:
 
 
 @bp.get("/v1/users/<id:user_id>")
-@endpoint(SomeOfUser, query=UserQuery, refuses=(UserNotFound,), tag="users", etag=True)
+@endpoint(SomeOfUser, query=UserQuery, refuses=(errors.UserNotFound,), tag="users", etag=True)
 @open_to_keys()
 def show_user(user_id: int, query: UserQuery) -> Answer:
     """Get a user. Without `users:read` only yourself, with an API key only with `account:read`."""
@@ -172,7 +160,7 @@ def _changed(user_id: int, body: UserFieldsIn) -> Answer:
 
 
 @bp.get("/v1/users/<id:user_id>/access")
-@endpoint(AccessOut, query=AccessQuery, refuses=(UserNotFound, NotFound), tag="users")
+@endpoint(AccessOut, query=AccessQuery, refuses=(errors.UserNotFound, errors.NotFound), tag="users")
 @requires(USERS_READ, on="users")
 def show_access(user_id: int, query: AccessQuery) -> AccessOut:
     """Check whether a user has a permission, and by which rule."""
@@ -186,7 +174,7 @@ def show_access(user_id: int, query: AccessQuery) -> AccessOut:
     None,
     body=UserDeletionIn,
     needs_body=False,
-    refuses=(NotAllowed, UserNotFound, LastAdministrator, EditConflict),
+    refuses=(errors.NotAllowed, errors.UserNotFound, errors.LastAdministrator, errors.EditConflict),
     tag="users",
 )
 @requires(USERS_DELETE, on="users")
@@ -202,7 +190,7 @@ def delete_user(user_id: int, body: UserDeletionIn) -> Answer:
 
 
 @bp.post("/v1/users/<id:user_id>/restore")
-@endpoint(UserOut, refuses=(NotAllowed, UserNotFound), tag="users")
+@endpoint(UserOut, refuses=(errors.NotAllowed, errors.UserNotFound), tag="users")
 @requires(USERS_DELETE, on="users")
 def restore_user(user_id: int) -> Answer:
     """Restore a deleted user."""
@@ -214,7 +202,7 @@ def restore_user(user_id: int) -> Answer:
 
 
 @bp.delete("/v1/users/<id:user_id>/sessions")
-@endpoint(None, refuses=(NotAllowed, UserNotFound), tag="users")
+@endpoint(None, refuses=(errors.NotAllowed, errors.UserNotFound), tag="users")
 @requires(USERS_SUPPORT, on="users")
 def end_user_sessions(user_id: int) -> Answer:
     """Sign a user out everywhere."""
@@ -225,7 +213,7 @@ def end_user_sessions(user_id: int) -> Answer:
 
 @bp.post("/v1/users/<id:user_id>/password-reset")
 @limited("mail")
-@endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive), tag="users")
+@endpoint(None, status=202, refuses=(errors.NotAllowed, errors.UserNotFound, errors.NotActive), tag="users")
 @requires(USERS_SUPPORT, on="users")
 def send_password_reset(user_id: int) -> Answer:
     """Email a user a link to choose a new password."""
@@ -236,7 +224,12 @@ def send_password_reset(user_id: int) -> Answer:
 
 @bp.post("/v1/users/<id:user_id>/verification")
 @limited("mail")
-@endpoint(None, status=202, refuses=(NotAllowed, UserNotFound, NotActive, AlreadyConfirmed), tag="users")
+@endpoint(
+    None,
+    status=202,
+    refuses=(errors.NotAllowed, errors.UserNotFound, errors.NotActive, errors.AlreadyConfirmed),
+    tag="users",
+)
 @requires(USERS_SUPPORT, on="users")
 def resend_verification(user_id: int) -> Answer:
     """Email a user a new confirmation link."""
@@ -254,8 +247,8 @@ def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
     if body.roles is not None:
         try:
             work.users.set_roles(user, body.roles, by=by)
-        except RoleNotFound as refusal:
-            raise InvalidInput([Problem("roles", "unknown_role", str(refusal))]) from None
+        except errors.RoleNotFound as refusal:
+            raise errors.InvalidInput([errors.Problem("roles", "unknown_role", str(refusal))]) from None
     if body.is_active:
         work.users.reactivate(user, by=by)
     elif body.is_active is False and (user.is_active or body.deactivation_reason or body.deactivated_until):
@@ -266,15 +259,15 @@ def _deactivate(work: Work, user: User, body: UserFieldsIn, *, by: Principal) ->
     reason = body.deactivation_reason or "Through the API."
     try:
         work.users.deactivate(user, reason=reason, until=body.deactivated_until, by=by)
-    except InThePast as refusal:
-        raise InvalidInput([Problem("deactivated_until", refusal.code, str(refusal))]) from None
+    except errors.InThePast as refusal:
+        raise errors.InvalidInput([errors.Problem("deactivated_until", refusal.code, str(refusal))]) from None
 
 
 def _check_role(name: str) -> None:
     try:
         reading().roles.get(name)
-    except RoleNotFound as refusal:
-        raise InvalidInput([Problem("role", "unknown_role", str(refusal))]) from None
+    except errors.RoleNotFound as refusal:
+        raise errors.InvalidInput([errors.Problem("role", "unknown_role", str(refusal))]) from None
 
 
 def _check_visible(user_id: int) -> None:
@@ -283,12 +276,12 @@ def _check_visible(user_id: int) -> None:
     if not is_own and not who.has(USERS_READ):
         services = reading()
         if not services.policy.may(who, USERS_READ, services.users.get(user_id, deleted=True)):
-            raise UserNotFound
+            raise errors.UserNotFound
 
 
 def _one(user: ListedUser | None, fields: str | None) -> Answer:
     if user is None:
-        raise UserNotFound
+        raise errors.UserNotFound
     return Answer(_shown(user, fields), etag=_tag(user.id, user.version))
 
 

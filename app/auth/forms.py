@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from wtforms import BooleanField, HiddenField
 from wtforms.validators import InputRequired, Length
 

@@ -1,7 +1,5 @@
 """Forward authentication for nginx (`auth_request`), Caddy and Traefik."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 from flask import Response, request, url_for

@@ -1,12 +1,13 @@
 """Pages behind the links in emails; opening a link spends nothing, its button does."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from flask import g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.auth import bp
 from app.auth.forms import (
     AccountPasswordForm,
@@ -18,19 +19,6 @@ from app.auth.forms import (
     VerifyWithPasswordForm,
 )
 from app.auth.routes import REGISTERED_HERE
-from app.errors import (
-    AuthenticatorLocked,
-    BadPasskey,
-    EmailTaken,
-    FactorNeeded,
-    InvalidLink,
-    NotSetUp,
-    NotUsable,
-    TryLater,
-    WeakPassword,
-    WrongCode,
-    WrongPassword,
-)
 from app.models import Factor, Purpose, Target
 from app.security.tokens import new_token
 from app.services.additions import Addition
@@ -50,40 +38,64 @@ from app.web.sign_in import begin_session, check_code, check_password, new_passw
 RESET_OF = "reset_of"
 
 
-@bp.get("/verify-email/<token>")
-@public
-@by_oneself
-def open_verification(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.VERIFY_EMAIL):
-        return dead_verification()
-    return keep_link(token, Purpose.VERIFY_EMAIL, then="auth.verify_email")
+def link_page(
+    purpose: Purpose, *, opener: str, again: str, text: str, limit: str = "link", **dead: str
+) -> Callable[[Callable[[str], ResponseReturnValue]], Callable[[], ResponseReturnValue]]:
+    """Add a page for one kind of link. Its view gets the token; the path is the view's name, with dashes.
+
+    The URL in emails has the token behind that path: endpoint `opener` moves it out of the address bar, history and
+    Referer. `again`, `text` and `dead` are for `dead_link`, if the link no longer works.
+    """
+
+    def add(view: Callable[[str], ResponseReturnValue]) -> Callable[[], ResponseReturnValue]:
+        name = view.__name__
+        path = f"/{name.replace('_', '-')}"
+
+        @bp.get(f"{path}/<token>", endpoint=opener)
+        @public
+        @by_oneself
+        def open_link(token: str) -> ResponseReturnValue:
+            if not _is_live(token, purpose):
+                return dead_link(again=again, text=text, **dead)
+            return keep_link(token, purpose, then=f"auth.{name}")
+
+        @bp.route(path, methods=["GET", "POST"], endpoint=name)
+        @public
+        @by_oneself
+        @origin_suffices
+        @limited(limit)
+        @wraps(view)
+        def show_page() -> ResponseReturnValue:
+            try:
+                return view(kept_link(purpose))
+            except errors.InvalidLink:
+                return dead_link(again=again, text=text, **dead)
+
+        return show_page
+
+    return add
 
 
-@bp.route("/verify-email", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("link")
-def verify_email() -> ResponseReturnValue:
-    try:
-        token = kept_link(Purpose.VERIFY_EMAIL)
-        link, user = reading().registration.get_candidate(token)
-    except InvalidLink:
-        return dead_verification()
+@link_page(
+    Purpose.VERIFY_EMAIL,
+    opener="open_verification",
+    again="auth.login",
+    text="Sign in",
+    # Most users who see this have already confirmed.
+    why="Your email address may already be confirmed, so try to sign in. If that doesn't work, get a new link.",
+    other="auth.resend_verification",
+    other_text="Get a new link",
+)
+def verify_email(token: str) -> ResponseReturnValue:
+    link, user = reading().registration.get_candidate(token)
     is_same_browser = reading().registration.is_proof(session.get(REGISTERED_HERE), user)
     form = ButtonForm() if is_same_browser else VerifyWithPasswordForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.WrongPassword):
             seen = user.hashed_password
             if isinstance(form, VerifyWithPasswordForm):
                 seen = check_password(user.id, form.password.data or "", purpose="verify_email")
             _verify(token, seen)
-        except (WrongPassword, TryLater) as refusal:
-            form.refuse("password" if isinstance(form, VerifyWithPasswordForm) else None, refusal)
-        except (InvalidLink, NotUsable):
-            return dead_verification()
-        else:
             return done("Email address confirmed. You're signed in.", to="account.profile")
     return _page("auth/verify_email.html", form, token, address=link.address, asks_password=not is_same_browser)
 
@@ -92,7 +104,10 @@ def _verify(token: str, seen_hash: str | None) -> None:
     """Confirm the address and sign in: the mailbox is proved by the link, the password by its text or by the browser
     that chose it.
     """
-    begin_session(lambda work: Authentication(work.registration.verify(token, seen_hash=seen_hash).id, "password"))
+    try:
+        begin_session(lambda work: Authentication(work.registration.verify(token, seen_hash=seen_hash).id, "password"))
+    except errors.NotUsable:
+        raise errors.InvalidLink from None
     drop_link(token, Purpose.VERIFY_EMAIL)
 
 
@@ -108,35 +123,13 @@ def forgot_password() -> ResponseReturnValue:
     return page("auth/forgot_password.html", form)
 
 
-@bp.get("/reset-password/<token>")
-@public
-@by_oneself
-def open_reset_link(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.RESET_PASSWORD):
-        return dead_link(again="auth.forgot_password", text="Get a new link")
-    return keep_link(token, Purpose.RESET_PASSWORD, then="auth.reset_password")
-
-
-@bp.route("/reset-password", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("link")
-def reset_password() -> ResponseReturnValue:
-    form = ResetPasswordForm()
-    try:
-        token = kept_link(Purpose.RESET_PASSWORD)
-        owner = reading().password_reset.get_owner(token)
-        if form.validate_on_submit():
+@link_page(Purpose.RESET_PASSWORD, opener="open_reset_link", again="auth.forgot_password", text="Get a new link")
+def reset_password(token: str) -> ResponseReturnValue:
+    form, owner = ResetPasswordForm(), reading().password_reset.get_owner(token)
+    if form.validate_on_submit():
+        with form.refusals(errors.WeakPassword):
             _reset(token, form.password.data or "", words=(owner.email, owner.name))
             return _after_reset(owner.id)
-    except WeakPassword as refusal:
-        form.refuse("password", refusal)
-    except TryLater as refusal:
-        form.refuse(None, refusal)
-    except InvalidLink:
-        return dead_link(again="auth.forgot_password", text="Get a new link")
     return _page("auth/reset_password.html", form, token, address=owner.email)
 
 
@@ -166,35 +159,14 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
     session_cookie.keep_device(device)
 
 
-@bp.get("/invitation/<token>")
-@public
-@by_oneself
-def open_invitation(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.INVITATION):
-        return dead_link(again="auth.login", text="Sign in")
-    return keep_link(token, Purpose.INVITATION, then="auth.invitation")
-
-
-@bp.route("/invitation", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("link")
-def invitation() -> ResponseReturnValue:
-    try:
-        token = kept_link(Purpose.INVITATION)
-        invited = reading().invitations.get_invited(token)
-        form = InvitationForm(name=invited.name)
-        if form.validate_on_submit():
+@link_page(Purpose.INVITATION, opener="open_invitation", again="auth.login", text="Sign in")
+def invitation(token: str) -> ResponseReturnValue:
+    invited = reading().invitations.get_invited(token)
+    form = InvitationForm(name=invited.name)
+    if form.validate_on_submit():
+        with form.refusals(errors.WeakPassword):
             _accept(token, form, email=invited.email)
             return done("Account created. You can now sign in.", to="auth.login")
-    except WeakPassword as refusal:
-        form.refuse("password", refusal)
-    except TryLater as refusal:
-        form.refuse(None, refusal)
-    except InvalidLink:
-        return dead_link(again="auth.login", text="Sign in")
     return _page("auth/invitation.html", form, token, address=invited.email)
 
 
@@ -208,49 +180,26 @@ def _accept(token: str, form: InvitationForm, *, email: str) -> None:
     drop_link(token, Purpose.INVITATION)
 
 
-@bp.get("/confirm-email-change/<token>")
-@public
-@by_oneself
-def open_email_change(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.CHANGE_EMAIL):
-        return dead_link(again="account.email", text="Go to your account")
-    return keep_link(token, Purpose.CHANGE_EMAIL, then="auth.confirm_email_change")
-
-
-@bp.route("/confirm-email-change", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("link")
-def confirm_email_change() -> ResponseReturnValue:
-    form: Form = ButtonForm()
-    try:
-        token = kept_link(Purpose.CHANGE_EMAIL)
-        change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
-        # The mailbox alone is not enough: its owner would take over an account that is not theirs.
-        who = current_user.principal()
-        is_owner = who is not None and who.user_id == change.user_id
-        if who is not None and is_owner and not is_fresh(who):
-            return ask_to_confirm()
-        if not is_owner and _must_sign_in(change.user_id):
-            return redirect(url_for("auth.login", next=url_for("auth.confirm_email_change")))
-        form = ButtonForm() if is_owner else AccountPasswordForm()
-        if form.validate_on_submit():
+@link_page(Purpose.CHANGE_EMAIL, opener="open_email_change", again="account.email", text="Go to your account")
+def confirm_email_change(token: str) -> ResponseReturnValue:
+    change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
+    # The mailbox alone is not enough: its owner would take over an account that is not theirs.
+    who = current_user.principal()
+    is_owner = who is not None and who.user_id == change.user_id
+    if who is not None and is_owner and not is_fresh(who):
+        return ask_to_confirm()
+    if not is_owner and _must_sign_in(change.user_id):
+        return redirect(url_for("auth.login", next=url_for("auth.confirm_email_change")))
+    form = ButtonForm() if is_owner else AccountPasswordForm()
+    if form.validate_on_submit():
+        with form.refusals(errors.WrongPassword, errors.EmailTaken):
             if isinstance(form, AccountPasswordForm):
                 check_password(change.user_id, form.password.data or "", purpose="confirm_email_change")
             with unit_of_work() as work:
                 work.profile.confirm_email_change(token)
             drop_link(token, Purpose.CHANGE_EMAIL)
             return done("Email address changed.", to="account.profile")
-    except WrongPassword as refusal:
-        form.refuse("password", refusal)
-    except (EmailTaken, TryLater) as refusal:
-        form.refuse(None, refusal)
-    except InvalidLink:
-        return dead_link(again="account.email", text="Go to your account")
-    asks = isinstance(form, AccountPasswordForm)
-    return _page("auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=asks)
+    return _page("auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=not is_owner)
 
 
 def _must_sign_in(user_id: int) -> bool:
@@ -259,38 +208,16 @@ def _must_sign_in(user_id: int) -> bool:
     return services.factors.has_any(user_id) or not services.connections.has_password(user_id)
 
 
-@bp.get("/undo-email-change/<token>")
-@public
-@by_oneself
-def open_undo_link(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.UNDO_EMAIL_CHANGE):
-        return dead_link(again="auth.forgot_password", text="Reset your password")
-    return keep_link(token, Purpose.UNDO_EMAIL_CHANGE, then="auth.undo_email_change")
-
-
-@bp.route("/undo-email-change", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("link")
-def undo_email_change() -> ResponseReturnValue:
-    form = ButtonForm()
-    try:
-        token = kept_link(Purpose.UNDO_EMAIL_CHANGE)
-        change = reading().profile.get_change(token, Purpose.UNDO_EMAIL_CHANGE)
-        if form.validate_on_submit():
+@link_page(Purpose.UNDO_EMAIL_CHANGE, opener="open_undo_link", again="auth.forgot_password", text="Reset your password")
+def undo_email_change(token: str) -> ResponseReturnValue:
+    form, change = ButtonForm(), reading().profile.get_change(token, Purpose.UNDO_EMAIL_CHANGE)
+    if form.validate_on_submit():
+        with form.refusals(errors.EmailTaken):
             with unit_of_work() as work:
                 work.profile.undo_email_change(token)
             session_cookie.drop_session()
-            return done(
-                "Email address restored. Everyone was signed out. Choose a new password now.",
-                to="auth.forgot_password",
-            )
-    except EmailTaken as refusal:
-        form.refuse(None, refusal)
-    except InvalidLink:
-        return dead_link(again="auth.forgot_password", text="Reset your password")
+            text = "Email address restored. Everyone was signed out. Choose a new password now."
+            return done(text, to="auth.forgot_password")
     return _page("auth/undo_email_change.html", form, token, address=change.old_email)
 
 
@@ -304,39 +231,24 @@ UNDONE: dict[str | None, tuple[str, str, str]] = {
 }
 
 
-@bp.get("/undo-addition/<token>")
-@public
-@by_oneself
-def open_undo_addition(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.UNDO_ADDITION):
-        return dead_link(again="auth.forgot_password", text="Reset your password")
-    return keep_link(token, Purpose.UNDO_ADDITION, then="auth.undo_addition")
-
-
-@bp.route("/undo-addition", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("login")
-def undo_addition() -> ResponseReturnValue:
+@link_page(
+    Purpose.UNDO_ADDITION,
+    opener="open_undo_addition",
+    again="auth.forgot_password",
+    text="Reset your password",
+    limit="login",
+)
+def undo_addition(token: str) -> ResponseReturnValue:
     """Remove a new way in to an account, with a second factor from before it where there is one."""
-    try:
-        token = kept_link(Purpose.UNDO_ADDITION)
-        addition = reading().additions.get(token)
-        heading, what, message = UNDONE[addition.kind]
-        form: Form = ConfirmByCodeForm() if addition.older else ButtonForm()
-        credential = request.form.get("credential") if addition.older else None
-        if request.method == "POST" and (credential or form.validate()):
-            code = form["code"].data or "" if addition.older else ""
+    addition = reading().additions.get(token)
+    heading, what, message = UNDONE[addition.kind]
+    form = ConfirmByCodeForm() if addition.older else ButtonForm()
+    credential = request.form.get("credential") if addition.older else None
+    if request.method == "POST" and (credential or form.validate()):
+        code = form["code"].data or "" if addition.older else ""
+        with form.refusals(errors.WrongCode, errors.AuthenticatorLocked, errors.BadPasskey, errors.FactorNeeded):
             _undo(token, addition, credential=credential, code=code)
             return done(f"{message} Everyone was signed out. Choose a new password now.", to="auth.forgot_password")
-    except (WrongCode, AuthenticatorLocked) as refusal:
-        form.refuse("code", refusal)
-    except (BadPasskey, FactorNeeded, TryLater) as refusal:
-        form.refuse(None, refusal)
-    except InvalidLink:
-        return dead_link(again="auth.forgot_password", text="Reset your password")
     if addition.older and not addition.had_app:
         form["code"].takes_recovery_only()
     owner = reading().users.get(addition.user_id, deleted=True)
@@ -368,47 +280,21 @@ def _undo(token: str, addition: Addition, *, credential: str | None, code: str) 
     session_cookie.drop_session()
 
 
-@bp.get("/keep-factors/<token>")
-@public
-@by_oneself
-def open_keep_factors(token: str) -> ResponseReturnValue:
-    """Move the token out of the address bar, history and Referer before a page is shown."""
-    if not _is_live(token, Purpose.KEEP_FACTORS):
-        return dead_link(again="auth.login", text="Sign in")
-    return keep_link(token, Purpose.KEEP_FACTORS, then="auth.keep_factors")
-
-
-@bp.route("/keep-factors", methods=["GET", "POST"])
-@public
-@by_oneself
-@origin_suffices
-@limited("link")
-def keep_factors() -> ResponseReturnValue:
+@link_page(Purpose.KEEP_FACTORS, opener="open_keep_factors", again="auth.login", text="Sign in")
+def keep_factors(token: str) -> ResponseReturnValue:
     """Cancel the removal of all second factors, which an administrator has started."""
     form = ButtonForm()
     try:
-        token = kept_link(Purpose.KEEP_FACTORS)
         waiting = reading().factor_resets.get_cancellable(token)
         if form.validate_on_submit():
             with unit_of_work() as work:
                 work.factor_resets.cancel_by_link(token)
             drop_link(token, Purpose.KEEP_FACTORS)
             return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="auth.login")
-    except (InvalidLink, NotSetUp):
-        return dead_link(again="auth.login", text="Sign in")
+    except errors.NotSetUp:
+        raise errors.InvalidLink from None
     owner = reading().users.get(waiting.user_id, deleted=True)
     return _page("auth/keep_factors.html", form, token, address=owner.email, due_at=waiting.due_at)
-
-
-def dead_verification() -> ResponseReturnValue:
-    """Respond with 410 and offer sign-in: most users who see this page have already confirmed."""
-    return dead_link(
-        again="auth.login",
-        text="Sign in",
-        why="Your email address may already be confirmed, so try to sign in. If that doesn't work, get a new link.",
-        other="auth.resend_verification",
-        other_text="Get a new link",
-    )
 
 
 def dead_link(
@@ -422,7 +308,7 @@ def dead_link(
     cookies = "Your browser blocks cookies from this site. Allow them, then open the link again."
     is_opening = bool(request.view_args)
     log_dead_link()
-    g.refused_as = InvalidLink.code
+    g.refused_as = errors.InvalidLink.code
     return page(
         "auth/dead_link.html",
         status=410,
@@ -443,6 +329,6 @@ def _page(template: str, form: Form, token: str, **values: Any) -> ResponseRetur
 def _is_live(token: str, purpose: Purpose) -> bool:
     try:
         reading().links.get_live(token, purpose)
-    except InvalidLink:
+    except errors.InvalidLink:
         return False
     return True

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.auth import bp
 from app.auth.two_factor import ask_for_factor
-from app.errors import EmailTaken, InvalidChallenge, NotUsable, RegistrationClosed, SecondFactorRequired
 from app.extensions import now, settings
 from app.principal import Principal
 from app.providers import Provider
@@ -71,14 +71,14 @@ def callback(provider: str) -> ResponseReturnValue:
     state, code = request.args.get("state", ""), request.args.get("code", "")
     try:
         began_with, purpose, *_ = challenges.spend("oauth", state)
-    except InvalidChallenge as refusal:
+    except errors.InvalidChallenge as refusal:
         _log(known_provider, "the state is unknown, used, expired or of another browser")
         if current_user.principal() is not None:  # In another tab they have signed in already.
             return onward(kept_next())
         return _refused(known_provider, str(refusal))
     if began_with != known_provider.name:
         _log(known_provider, "the state is of another provider")
-        return _refused(known_provider, str(InvalidChallenge()))
+        return _refused(known_provider, str(errors.InvalidChallenge()))
     if not code:
         return _without_a_code(known_provider)
     try:
@@ -115,17 +115,17 @@ def _sign_in(provider: Provider, oauth_identity: Identity) -> ResponseReturnValu
 
     try:
         begin_session(prove)
-    except NotUsable as refusal:
+    except errors.NotUsable as refusal:
         return _refused(provider, str(refusal), 403)
-    except SecondFactorRequired as asked:
+    except errors.SecondFactorRequired as asked:
         return ask_for_factor(asked, method=provider.name, remember=False, target=kept_next())
-    except EmailTaken:
+    except errors.EmailTaken:
         return _ask_whose(
             provider,
             oauth_identity,
             f"An account with {oauth_identity.email} already exists. Sign in to it to connect {provider.label}.",
         )
-    except RegistrationClosed:
+    except errors.RegistrationClosed:
         return _ask_whose(
             provider,
             oauth_identity,

@@ -1,14 +1,12 @@
 """Sign-in and confirmation with a passkey."""
 
-from __future__ import annotations
-
 from flask import redirect
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.auth import bp
 from app.auth.forms import PasskeyForm
 from app.auth.two_factor import finish_second_factor
-from app.errors import BadPasskey, NotUsable
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, unit_of_work
 from app.web import current_user, pending_sign_in, session_cookie
@@ -36,7 +34,7 @@ def passkey() -> ResponseReturnValue:
         if purpose == CONFIRM:
             return _to_confirm(form)
         return _to_sign_in(form)
-    except (BadPasskey, NotUsable) as refusal:
+    except (errors.BadPasskey, errors.NotUsable) as refusal:
         back = {TWO_FACTOR: "auth.two_factor", CONFIRM: "auth.confirm"}.get(purpose or "", "auth.login")
         return done(str(refusal), to=back, kind="error", next=target)
 

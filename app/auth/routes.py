@@ -1,24 +1,12 @@
 """Sign-up, sign-in and sign-out."""
 
-from __future__ import annotations
-
 from flask import jsonify, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.auth import bp
 from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
 from app.auth.two_factor import ask_for_factor
-from app.errors import (
-    AuthenticatorLocked,
-    EmailNotVerified,
-    InvalidCredentials,
-    SecondFactorRequired,
-    SessionNotFound,
-    TryLater,
-    WeakPassword,
-    WrongCode,
-    WrongPassword,
-)
 from app.extensions import credentials, settings
 from app.models import Factor
 from app.providers import Provider
@@ -46,13 +34,8 @@ def register() -> ResponseReturnValue:
         return page("auth/registration_closed.html")
     form = RegisterForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.WeakPassword):
             _register(form)
-        except WeakPassword as refusal:
-            form.refuse("password", refusal)
-        except TryLater as refusal:
-            form.refuse(None, refusal)
-        else:
             return redirect(url_for("auth.check_your_mail"), code=303)
     return page("auth/register.html", form)
 
@@ -103,11 +86,11 @@ def login() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             sign_in(form.email.canonical, form.password.data or "", remember=bool(form.remember.data))
-        except SecondFactorRequired as asked:
+        except errors.SecondFactorRequired as asked:
             return ask_for_factor(asked, method="password", remember=bool(form.remember.data), target=form.next.data)
-        except (InvalidCredentials, EmailNotVerified, TryLater) as refusal:
-            form.refuse(None, refusal)
-            unverified = isinstance(refusal, EmailNotVerified)
+        except (errors.InvalidCredentials, errors.EmailNotVerified, errors.TryLater) as refusal:
+            form.refuse(refusal)
+            unverified = isinstance(refusal, errors.EmailNotVerified)
         else:
             return onward(form.next.data)
     return page(
@@ -130,7 +113,7 @@ def logout() -> ResponseReturnValue:
         try:
             with unit_of_work() as work:
                 work.sessions.revoke(who.session_id, user_id=who.account_id, reason=SIGNED_OUT)
-        except SessionNotFound:
+        except errors.SessionNotFound:
             pass
     session_cookie.drop_session()
     response = make_response(done("You're signed out.", to="auth.login"))
@@ -150,11 +133,8 @@ def confirm() -> ResponseReturnValue:
     form = (ConfirmByCodeForm if by_code else ConfirmForm)(next=request.args.get("next"))
     if form.validate_on_submit():
         field = "code" if by_code else "password"
-        try:
+        with form.refusals(errors.WrongPassword, errors.WrongCode, errors.AuthenticatorLocked):
             confirm_session(who, **{"password": "", "code": "", field: form[field].data or ""})
-        except (WrongPassword, WrongCode, AuthenticatorLocked, TryLater) as refusal:
-            form.refuse(field, refusal)
-        else:
             return redirect(next_page(form.next.data, otherwise="account.profile"))
     factors = reading().factors
     has_totp = factors.find(who.user_id, Factor.TOTP) is not None

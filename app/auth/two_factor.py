@@ -1,13 +1,11 @@
 """The second step of sign-in: an authenticator app code or a recovery code."""
 
-from __future__ import annotations
-
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.auth import bp
 from app.auth.forms import TwoFactorForm
-from app.errors import AuthenticatorLocked, NotUsable, SecondFactorRequired, TryLater, WrongCode
 from app.models import Factor
 from app.services.factors import ProvedFactor
 from app.services.sign_in import Authentication
@@ -23,7 +21,7 @@ from app.web.sign_in import begin_session, check_code
 
 
 def ask_for_factor(
-    asked: SecondFactorRequired, *, method: str, remember: bool, target: str | None
+    asked: errors.SecondFactorRequired, *, method: str, remember: bool, target: str | None
 ) -> ResponseReturnValue:
     """Redirect to the second step, which only this browser can take within ten minutes."""
     pending_sign_in.keep_pending_second_factor(PendingSecondFactor(asked.user_id, asked.proof, method, remember))
@@ -47,10 +45,10 @@ def two_factor() -> ResponseReturnValue:
         try:
             factor = check_code(pending.user_id, form.code.data or "")
             finish_second_factor(pending, factor, trust=bool(form.trust.data))
-        except NotUsable:
+        except errors.NotUsable:
             return done("Your account has changed since. Sign in again.", to="auth.login", kind="info")
-        except (WrongCode, AuthenticatorLocked, TryLater) as refusal:
-            form.refuse("code", refusal)
+        except (errors.WrongCode, errors.AuthenticatorLocked, errors.TryLater) as refusal:
+            form.refuse(refusal)
         else:
             return onward(kept_next())
     return _ask(pending, form)

@@ -1,7 +1,5 @@
 """The `flask` commands; each group is imported on first use, so no web process loads it."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 
@@ -11,8 +9,8 @@ from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
+from app import errors
 from app.database import DATABASE_AWAY
-from app.errors import AccountError
 from app.migration_state import first_line
 from app.principal import NO_VISIT, OPERATOR
 from app.services.audit import Origin
@@ -65,7 +63,7 @@ def _as_operator(command: click.Command) -> click.Command:
             with ctx.ensure_object(ScriptInfo).load_app().app_context():
                 g.origin = Origin(NO_VISIT, OPERATOR, entry_point="cli")
                 return inner(ctx)
-        except (AccountError, SettingsError) as refusal:
+        except (errors.AccountError, SettingsError) as refusal:
             click.echo(f"Error: {refusal}", err=True)
             sys.exit(1)
         except (*DATABASE_AWAY, ProgrammingError) as problem:

@@ -4,8 +4,6 @@ Each table is a file with one JSON array per row, so a backup of SQLite can be r
 `manifest.json` contains the migration of the rows.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os

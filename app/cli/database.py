@@ -1,7 +1,5 @@
 """`flask db`: Flask-Migrate, loaded only when it is used."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from typing import Any

@@ -1,7 +1,5 @@
 """`flask demo`: demo users with a year of activity."""
 
-from __future__ import annotations
-
 import random
 import secrets
 import sys

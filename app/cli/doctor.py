@@ -1,7 +1,5 @@
 """`flask doctor`: checks of the installation, with suggested fixes."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Checks of `flask doctor` that request BASE_URL as a browser would, through all proxies."""
 
-from __future__ import annotations
-
 import json
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """`flask users import` and `flask users export`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path

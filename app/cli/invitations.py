@@ -1,7 +1,5 @@
 """`flask invitations`: send, list and revoke invitations."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`flask keys`: users' API keys."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """`flask mail`: test the mail server, and list sent emails."""
 
-from __future__ import annotations
-
 from email.utils import make_msgid
 
 import click

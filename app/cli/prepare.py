@@ -1,7 +1,5 @@
 """`flask prepare`: checks and migrations that `make run` needs before it starts the processes."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """`flask roles`: roles and their permissions, also as a YAML file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +10,7 @@ import yaml
 from flask.cli import AppGroup
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from app.errors import InvalidRole
+from app import errors
 from app.models import Role
 from app.principal import OPERATOR
 from app.services.permissions import EVERYTHING, PERMISSIONS, granted
@@ -171,9 +169,9 @@ def read_file(file: TextIO) -> list[RoleSpec]:
     except ValidationError as refused:
         first = refused.errors(include_url=False)[0]
         where = ": ".join(str(part) for part in first["loc"])
-        raise InvalidRole("file", f"{where or 'The file'}: {first['msg']}.") from None
+        raise errors.InvalidRole("file", f"{where or 'The file'}: {first['msg']}.") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as refused:
-        raise InvalidRole("file", f"The file isn't valid YAML: {str(refused).splitlines()[0]}.") from None
+        raise errors.InvalidRole("file", f"The file isn't valid YAML: {str(refused).splitlines()[0]}.") from None
     return [
         RoleSpec(name=name, permissions=frozenset(role.permissions), **role.model_dump(exclude={"permissions"}))
         for name, role in roles.items()

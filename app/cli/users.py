@@ -1,7 +1,5 @@
 """`flask users`: user management with the services that the pages use."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
@@ -13,8 +11,8 @@ from typing import Any, get_args
 import click
 from flask.cli import AppGroup
 
+from app import errors
 from app.emails.messages import address_of
-from app.errors import InvalidAddress, InvalidName
 from app.extensions import credentials, settings
 from app.models import MAX_REASON_LENGTH, Status, User
 from app.principal import OPERATOR
@@ -35,7 +33,7 @@ class Address(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
             return canonical_address(str(value))
-        except InvalidAddress as refusal:
+        except errors.InvalidAddress as refusal:
             self.fail(str(refusal), param, ctx)
 
 
@@ -45,7 +43,7 @@ class Name(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
             return clean_name(str(value))
-        except InvalidName as refusal:
+        except errors.InvalidName as refusal:
             self.fail(str(refusal), param, ctx)
 
 

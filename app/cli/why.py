@@ -1,7 +1,5 @@
 """`flask why`: the reason for a response, from the log and the audit log."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator
@@ -11,8 +9,8 @@ from typing import Any, TextIO
 import click
 from flask.cli import with_appcontext
 
+from app import errors
 from app.cli.users import json_option
-from app.errors import AccountError
 from app.services.audit_search import AuditFilter
 from app.unit_of_work import reading
 from app.web.errors import API_WORDS
@@ -78,12 +76,12 @@ def _events(request_id: str, logged: list[dict[str, Any]]) -> Iterator[dict[str,
 
 def _codes(logged: list[dict[str, Any]]) -> dict[str, str]:
     """Return the meanings of the codes in the log."""
-    messages = {kind.code: kind.message for kind in _refusals(AccountError)}
+    messages = {kind.code: kind.message for kind in _refusals(errors.AccountError)}
     messages |= dict(API_WORDS.values())
     return {str(line["code"]): messages.get(line["code"], "") for line in logged if line.get("code")}
 
 
-def _refusals(kind: type[AccountError]) -> Iterator[type[AccountError]]:
+def _refusals(kind: type[errors.AccountError]) -> Iterator[type[errors.AccountError]]:
     yield kind
     for subclass in kind.__subclasses__():
         yield from _refusals(subclass)

@@ -1,7 +1,5 @@
 """All emails, with their subjects and links."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

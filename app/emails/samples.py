@@ -1,7 +1,5 @@
 """A sample of each email, for the preview and for checking overridden templates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import partial

@@ -1,7 +1,5 @@
 """The sender: SMTP with time-outs and verified TLS, or the development mailbox without a server."""
 
-from __future__ import annotations
-
 import logging
 import mailbox
 import smtplib

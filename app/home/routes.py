@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -7,8 +5,8 @@ from pathlib import Path
 from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app import errors
 from app.current_site import brand
-from app.errors import NotFound
 from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
@@ -55,7 +53,7 @@ def logo() -> ResponseReturnValue:
     """Return the logo that administrators have uploaded."""
     content = reading().site_settings.get_logo()
     if content is None:
-        raise NotFound
+        raise errors.NotFound
     return for_everyone(Response(content, mimetype="image/png"), seconds=31_536_000 if "v" in request.args else 300)
 
 

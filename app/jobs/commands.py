@@ -1,7 +1,5 @@
 """`flask jobs` and `flask schedule`: workers, jobs and the schedule."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,11 +1,9 @@
 """Handlers that check and apply user imports in batches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import islice
 
-from app.errors import NothingToDo, UnreadableFile
+from app import errors
 from app.jobs.registry import Run, handles_in_steps
 from app.models import Phase, UserImport
 from app.services.csv_reader import Record, read_table
@@ -37,7 +35,7 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
                 work.import_worker.check(task.import_id, records, by=by)
                 done = batch[-1].number
                 work.progress(done, max(total, done), position={"row": done})
-    except UnreadableFile as refusal:
+    except errors.UnreadableFile as refusal:
         with run.step() as work:
             work.import_worker.refuse(task.import_id, str(refusal))
         return str(refusal)
@@ -54,7 +52,7 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
     while True:
         try:
             by = reading().import_worker.importer(_in_phase(task.import_id, Phase.APPLYING))
-        except UnreadableFile as refusal:
+        except errors.UnreadableFile as refusal:
             with run.step() as work:
                 work.import_worker.refuse(task.import_id, str(refusal))
             return str(refusal)
@@ -71,7 +69,7 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
 def _in_phase(import_id: int, phase: Phase) -> UserImport:
     user_import = reading().import_worker.find(import_id, phase)
     if user_import is None:
-        raise NothingToDo(f"the import no longer exists or is not {phase}")
+        raise errors.NothingToDo(f"the import no longer exists or is not {phase}")
     return user_import
 
 
@@ -80,5 +78,5 @@ def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]
     rest = (record for record in records if record.number > after)
     while batch := list(islice(rest, BATCH)):
         if batch[-1].number > MAX_ROWS + 1:
-            raise UnreadableFile(f"The file has more than {MAX_ROWS:,} rows. Split the file.")
+            raise errors.UnreadableFile(f"The file has more than {MAX_ROWS:,} rows. Split the file.")
         yield batch

@@ -1,15 +1,13 @@
 """Handlers that send emails; each reads the current state and raises NothingToDo if the email is obsolete."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
+from app import errors
 from app.emails import Message, messages
 from app.emails.samples import SAMPLES
-from app.errors import NothingToDo
 from app.extensions import settings
 from app.jobs.registry import handles
 from app.models import (
@@ -80,10 +78,11 @@ def answer_resend_verification(work: Work, task: ResendConfirmation, claim: Clai
 def answer_forgot_password(work: Work, task: SendPasswordReset, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if not user.is_active and not user.is_closed():
-        raise NothingToDo("the account is deactivated")
+        raise errors.NothingToDo("the account is deactivated")
     _check_quota(work, claim, kind="reset_password", recipient=user.email)
     return messages.reset_password(
-        user, _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.reset_link)
+        user,
+        _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=timedelta(minutes=work.lifetimes.reset_link_minutes)),
     )
 
 
@@ -125,7 +124,7 @@ def send_factor_changed(work: Work, task: SendFactorChanged, claim: Claim) -> Me
 def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Message:
     reset = work.session.get(FactorReset, task.reset_id)
     if reset is None or reset.ended_at is not None:
-        raise NothingToDo("cancelled or already done")
+        raise errors.NothingToDo("cancelled or already done")
     user = _active(work, reset.user_id)
     address, since = user.email, _address_since(work, user, before=None)
     if task.connection_id is not None:
@@ -136,7 +135,7 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
         address = change.old_email if change else ""
         since = _address_since(work, user, before=task.change_id)
     if not address or (address == user.email and (task.connection_id or task.change_id)):
-        raise NothingToDo("the address was removed, or is the account's address")
+        raise errors.NothingToDo("the address was removed, or is the account's address")
     token = None
     if work.factor_resets.is_old_address(reset, since):
         token = work.links.issue(
@@ -154,7 +153,7 @@ def send_factor_reset(work: Work, task: SendFactorReset, claim: Claim) -> Messag
 def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
     user, session = _active(work, task.user_id), work.session.get(Session, task.session_id)
     if session is None:
-        raise NothingToDo("the session no longer exists")
+        raise errors.NothingToDo("the session no longer exists")
     return messages.new_device(
         user, at=session.created_at, device=device_name(session.user_agent), address=session.address
     )
@@ -164,10 +163,10 @@ def send_new_device(work: Work, task: SendNewDevice, claim: Claim) -> Message:
 def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> Message:
     throttle = work.session.get(Throttle, task.throttle_id)
     if throttle is None:
-        raise NothingToDo("the counter no longer exists")
+        raise errors.NothingToDo("the counter no longer exists")
     user = _active(work, throttle.user_id)
     if not user.is_verified():
-        raise NothingToDo("the address was never confirmed")
+        raise errors.NothingToDo("the address was never confirmed")
     return messages.failed_sign_ins(user, count=throttle.failures)
 
 
@@ -175,15 +174,15 @@ def send_failed_sign_ins(work: Work, task: SendFailedSignIns, claim: Claim) -> M
 def send_confirm_email_change(work: Work, task: SendConfirmEmailChange, claim: Claim) -> Message:
     change, user = _change(work, task.change_id)
     if change.confirmed_at:
-        raise NothingToDo("the change is already confirmed")
+        raise errors.NothingToDo("the change is already confirmed")
     if _is_taken(work, change.new_email):
-        raise NothingToDo("the new address belongs to another account")
+        raise errors.NothingToDo("the new address belongs to another account")
     _check_quota(work, claim, kind="confirm_email_change", recipient=change.new_email)
     _, token = work.links.issue(
         Purpose.CHANGE_EMAIL,
         user_id=user.id,
         address=change.new_email,
-        lifetime=work.lifetimes.email_change_link,
+        lifetime=timedelta(hours=work.lifetimes.email_change_link_hours),
         job_id=claim.job_id,
         email_change_id=change.id,
     )
@@ -213,7 +212,7 @@ def send_email_changed(work: Work, task: SendEmailChanged, claim: Claim) -> Mess
 def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if user.deactivated_at is None:
-        raise NothingToDo("the account is active again")
+        raise errors.NothingToDo("the account is active again")
     return messages.account_deactivated(user)
 
 
@@ -221,7 +220,7 @@ def send_account_deactivated(work: Work, task: SendAccountDeactivated, claim: Cl
 def send_account_deleted(work: Work, task: SendAccountDeleted, claim: Claim) -> Message:
     user = _user(work, task.user_id)
     if user.deleted_at is None:
-        raise NothingToDo("the deletion was undone")
+        raise errors.NothingToDo("the deletion was undone")
     reason = work.users.deletion_reason(user.id)
     return messages.account_deleted(user, erased_at=work.users.erased_at(user), reason=reason)
 
@@ -243,10 +242,10 @@ def send_impersonated(work: Work, task: SendImpersonated, claim: Claim) -> Messa
 def send_account_created(work: Work, task: SendAccountCreated, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.hashed_password is not None:
-        raise NothingToDo("the account has a password")
+        raise errors.NothingToDo("the account has a password")
     _check_quota(work, claim, kind="account_created", recipient=user.email)
     creator = work.session.get(User, task.creator_id) if task.creator_id is not None else None
-    token = _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=work.lifetimes.invitation_link)
+    token = _link(work, claim, Purpose.RESET_PASSWORD, user, lifetime=timedelta(days=work.lifetimes.invitation_days))
     return messages.account_created(user, creator=creator, token=token)
 
 
@@ -254,10 +253,10 @@ def send_account_created(work: Work, task: SendAccountCreated, claim: Claim) -> 
 def send_invitation(work: Work, task: SendInvitation, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if user.is_verified():
-        raise NothingToDo("the account is already set up")
+        raise errors.NothingToDo("the account is already set up")
     _check_quota(work, claim, kind="invitation", recipient=user.email)
     inviter = work.session.get(User, task.inviter_id) if task.inviter_id is not None else None
-    token = _link(work, claim, Purpose.INVITATION, user, lifetime=work.lifetimes.invitation_link)
+    token = _link(work, claim, Purpose.INVITATION, user, lifetime=timedelta(days=work.lifetimes.invitation_days))
     return messages.invitation(user, inviter=inviter, token=token)
 
 
@@ -291,7 +290,7 @@ def send_api_keys_narrowed(work: Work, task: SendApiKeysNarrowed, claim: Claim) 
 def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> Message:
     key, user = _key(work, task.key_id)
     if key.expires_at is None or key.ended_at is not None:
-        raise NothingToDo("the API key was revoked or has expired")
+        raise errors.NothingToDo("the API key was revoked or has expired")
     return messages.api_key_expires(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
 
 
@@ -299,7 +298,7 @@ def send_api_key_expires(work: Work, task: SendApiKeyExpires, claim: Claim) -> M
 def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Message:
     user = _active(work, task.user_id)
     if not work.statistics.is_subscribed(user.id) or REPORTS_READ not in permissions_of(user.roles):
-        raise NothingToDo("the user has unsubscribed or can't view reports")
+        raise errors.NothingToDo("the user has unsubscribed or can't view reports")
     *_, before, week, _ = work.statistics.report("week")
     return messages.weekly_report(user, week=week, before=before)
 
@@ -308,7 +307,7 @@ def send_weekly_report(work: Work, task: SendWeeklyReport, claim: Claim) -> Mess
 def send_sample(work: Work, task: SendSample, claim: Claim) -> Message:
     user, samples = _active(work, task.user_id), list(SAMPLES.values())
     if not 0 <= task.sample_id < len(samples):
-        raise NothingToDo("unknown sample")
+        raise errors.NothingToDo("unknown sample")
     sample = samples[task.sample_id]()
     return replace(sample, kind="sample", user_id=user.id, to=user.email, subject=f"[Sample] {sample.subject}")
 
@@ -338,21 +337,21 @@ def _user(work: Work, user_id: int | None) -> User:
     query = select(User).where(User.id == user_id).with_for_update(read=True, key_share=True)
     user = work.session.scalar(query) if user_id is not None else None
     if user is None:
-        raise NothingToDo("the user no longer exists")
+        raise errors.NothingToDo("the user no longer exists")
     return user
 
 
 def _active(work: Work, user_id: int | None) -> User:
     user = _user(work, user_id)
     if not user.is_active:
-        raise NothingToDo("the account is deactivated")
+        raise errors.NothingToDo("the account is deactivated")
     return user
 
 
 def _event(work: Work, event_id: int) -> AuditEvent:
     event = work.audit.find(event_id)
     if event is None:
-        raise NothingToDo("the event no longer exists")
+        raise errors.NothingToDo("the event no longer exists")
     return event
 
 
@@ -367,14 +366,14 @@ def _visit(event: AuditEvent) -> tuple[str | None, str | None]:
 def _key(work: Work, key_id: int) -> tuple[ApiKey, User]:
     key = work.session.get(ApiKey, key_id)
     if key is None:
-        raise NothingToDo("the API key no longer exists")
+        raise errors.NothingToDo("the API key no longer exists")
     return key, _active(work, key.user_id)
 
 
 def _change(work: Work, change_id: int) -> tuple[EmailChange, User]:
     change = work.session.get(EmailChange, change_id)
     if change is None or change.ended_at is not None:
-        raise NothingToDo("the change was cancelled")
+        raise errors.NothingToDo("the change was cancelled")
     return change, _active(work, change.user_id)
 
 
@@ -389,7 +388,7 @@ def _is_taken(work: Work, email: str) -> bool:
 def _check_quota(work: Work, claim: Claim, *, kind: str, recipient: str) -> None:
     """Check the quota of emails that others can cause, by kind. Raises NothingToDo; the last sent link stays valid."""
     if not work.mail_quota.is_below_quota(claim.job_id, kind=kind, recipient=recipient):
-        raise NothingToDo("too many emails of this kind to this address within an hour")
+        raise errors.NothingToDo("too many emails of this kind to this address within an hour")
 
 
 def _already_registered(work: Work, user: User, claim: Claim) -> Message:
@@ -400,7 +399,7 @@ def _already_registered(work: Work, user: User, claim: Claim) -> Message:
 def _verification(work: Work, user: User, claim: Claim) -> Message:
     _check_quota(work, claim, kind="verify_email", recipient=user.email)
     return messages.verify_email(
-        user, _link(work, claim, Purpose.VERIFY_EMAIL, user, lifetime=work.lifetimes.verify_link)
+        user, _link(work, claim, Purpose.VERIFY_EMAIL, user, lifetime=timedelta(hours=work.lifetimes.verify_link_hours))
     )
 
 
@@ -416,7 +415,7 @@ def _undo_addition(work: Work, claim: Claim, user: User, added: Undoable | None)
     """
     if added is None:
         return None
-    lifetime = work.lifetimes.undo_link
+    lifetime = timedelta(hours=work.lifetimes.undo_link_hours)
     undo = Purpose.UNDO_ADDITION
     return work.links.issue(
         undo, user_id=user.id, address=user.email, lifetime=lifetime, job_id=claim.job_id, undoes=added
@@ -444,7 +443,7 @@ def _undo_token(work: Work, change: EmailChange, claim: Claim) -> str:
         Purpose.UNDO_EMAIL_CHANGE,
         user_id=change.user_id,
         address=change.old_email,
-        lifetime=work.lifetimes.email_undo_link,
+        lifetime=timedelta(days=work.lifetimes.email_undo_link_days),
         job_id=claim.job_id,
         email_change_id=change.id,
     )

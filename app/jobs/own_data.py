@@ -1,7 +1,5 @@
 """The handler that writes a copy of a user's data as a ZIP file with JSON and CSV."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile
@@ -12,9 +10,9 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from app import errors
 from app.current_site import brand
 from app.emails import Message, messages
-from app.errors import NothingToDo
 from app.jobs.registry import handles
 from app.models import StoredFile, User
 from app.services.files import PIECE
@@ -38,13 +36,13 @@ Passwords and other credentials are not included. They are stored only as hashes
 def export_own_data(work: Work, task: ExportOwnData, claim: Claim) -> Message:
     user, file = work.session.get(User, task.user_id), work.session.get(StoredFile, task.file_id)
     if user is None or not user.is_active or file is None:
-        raise NothingToDo("the user or the request no longer exists")
+        raise errors.NothingToDo("the user or the request no longer exists")
     if file.completed_at is None:
         try:
             with work.session.begin_nested():
                 _fill(work, file, user)
         except IntegrityError:
-            raise NothingToDo("another copy was requested since") from None
+            raise errors.NothingToDo("another copy was requested since") from None
     return messages.own_data_ready(user, until=file.expires_at)
 
 

@@ -1,7 +1,5 @@
 """The registry of task handlers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +8,8 @@ from typing import Any, TypeVar
 
 from flask import g
 
+from app import errors
 from app.emails import Message
-from app.errors import JobRequeued
 from app.principal import Actor, Visit
 from app.services.audit import Origin
 from app.services.job_queue import Claim
@@ -45,7 +43,7 @@ class Run:
         the first) when the worker stops.
         """
         if self.steps and (stops() or time.monotonic() - self.began > MAX_RUN_SECONDS):
-            raise JobRequeued
+            raise errors.JobRequeued
         with unit_of_work(origin=origin_of(self.claim, by=by)) as work:
             yield work
             work.job_queue.heartbeat(self.claim, **work.progress_made)

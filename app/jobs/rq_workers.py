@@ -1,7 +1,5 @@
 """The processes of `flask jobs worker`: RQ workers, which run jobs in their own process, and the schedule."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import os

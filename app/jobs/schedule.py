@@ -1,7 +1,5 @@
 """The loop that enqueues scheduled jobs and notifies workers of due jobs again."""
 
-from __future__ import annotations
-
 import logging
 import signal
 from datetime import UTC, datetime, timedelta

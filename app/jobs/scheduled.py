@@ -1,7 +1,5 @@
 """Handlers of scheduled tasks, and of one that does nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 

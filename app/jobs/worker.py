@@ -2,8 +2,6 @@
 expires.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import socket
@@ -16,8 +14,8 @@ from pathlib import Path
 from flask import current_app, g
 from sqlalchemy.exc import OperationalError
 
+from app import errors
 from app.emails import MailDelayed, MailRefused, Message, send
-from app.errors import InvalidLink, JobCancelled, JobFailed, JobRequeued, LeaseLost, NothingToDo
 from app.extensions import now, settings
 from app.jobs import imports, mails, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
@@ -50,13 +48,13 @@ def _try(claim: Claim) -> None:
     began, outcome = time.perf_counter(), "failed"
     try:
         outcome = _perform(claim)
-    except LeaseLost:
+    except errors.LeaseLost:
         outcome = "lease_lost"
         log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})
     except Exception as problem:
         log.exception("job failed", extra={"job_id": claim.job_id, "kind": claim.kind})
         _note_failure(claim, problem)
-        raise JobFailed(f"job {claim.job_id}") from None
+        raise errors.JobFailed(f"job {claim.job_id}") from None
     finally:
         metrics.job(task=claim.kind, outcome=outcome, seconds=time.perf_counter() - began)
 
@@ -69,9 +67,9 @@ def _perform(claim: Claim) -> str:
     with unit_of_work(origin=origin_of(claim)) as work:
         try:
             message, outcome = HANDLERS[type(task)](work, task, claim), None
-        except InvalidLink:
+        except errors.InvalidLink:
             message, outcome = None, "the link was used, has expired, or was replaced"
-        except NothingToDo as reason:
+        except errors.NothingToDo as reason:
             message, outcome = None, str(reason)
         if message is None:
             work.job_queue.complete(claim, outcome=outcome)
@@ -83,11 +81,11 @@ def _perform(claim: Claim) -> str:
 def _perform_in_steps(claim: Claim, task: Task) -> str:
     try:
         outcome = _stepped(claim, task)
-    except JobCancelled:
+    except errors.JobCancelled:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.stop(claim)
         return "cancelled"
-    except JobRequeued:
+    except errors.JobRequeued:
         with unit_of_work(origin=origin_of(claim)) as work:
             work.job_queue.hand_back(claim)
         return "handed_back"
@@ -99,7 +97,7 @@ def _perform_in_steps(claim: Claim, task: Task) -> str:
 def _stepped(claim: Claim, task: Task) -> str | None:
     try:
         return STEPPED[type(task)](Run(claim), task)
-    except NothingToDo as reason:
+    except errors.NothingToDo as reason:
         return str(reason)
 
 
@@ -150,7 +148,7 @@ def _note_failure(claim: Claim, problem: Exception) -> None:
     outcome, traceback = f"failed with {type(problem).__name__}", frames_of(problem)
     try:
         _record(claim, lambda work: work.job_queue.retry_later(claim, outcome=outcome, traceback=traceback))
-    except LeaseLost:
+    except errors.LeaseLost:
         log.warning("lease lost", extra={"job_id": claim.job_id, "kind": claim.kind})
 
 

@@ -1,7 +1,5 @@
 """The declarative base, its naming convention and the column type for times."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

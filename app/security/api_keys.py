@@ -1,7 +1,5 @@
 """The format of API keys: a prefix, 256 random bits and a checksum, for secret scanners."""
 
-from __future__ import annotations
-
 import re
 import secrets
 import zlib

@@ -1,7 +1,5 @@
 """Encryption at rest (AES-256-GCM) under a key derived from SECRET_KEY."""
 
-from __future__ import annotations
-
 import base64
 import secrets
 from collections.abc import Sequence

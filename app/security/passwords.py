@@ -1,7 +1,5 @@
 """Password hashing with argon2id (RFC 9106) at OWASP's parameters, a bounded number at a time."""
 
-from __future__ import annotations
-
 import time
 import unicodedata
 from base64 import b64decode, b64encode
@@ -16,7 +14,7 @@ from argon2 import Parameters, PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION, hash_secret
 
-from app.errors import Busy
+from app import errors
 
 T = TypeVar("T")
 
@@ -96,7 +94,7 @@ class Passwords:
     def _in_turn(self, hashing: Callable[[], T]) -> T:
         requested_at = time.perf_counter()
         if not self._slots.acquire(timeout=self._wait):
-            raise Busy
+            raise errors.Busy
         began = time.perf_counter()
         try:
             return self._threads.submit(hashing).result()

@@ -1,7 +1,5 @@
 """Checks for breached passwords: a short built-in list, a k-anonymity service, or a local file."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import logging

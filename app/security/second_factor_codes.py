@@ -1,7 +1,5 @@
 """TOTP codes (RFC 6238), recovery codes and QR codes."""
 
-from __future__ import annotations
-
 import secrets
 import unicodedata
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Random tokens and their hashes; every secret has 192 bits or more."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

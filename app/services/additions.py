@@ -1,7 +1,5 @@
 """New ways to sign in (factors, connections, API keys), which a link in an email can undo."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import FactorNeeded, InvalidLink
+from app import errors
 from app.models import Authenticator, Factor, OneTimeLink, Purpose, Target, User
 from app.services.api_keys import ApiKeys
 from app.services.connections import Connections
@@ -91,10 +89,10 @@ class Additions:
         user_id = addition.user_id
         user = self.session.scalar(select(User).where(User.id == user_id).with_for_update(key_share=True))
         if user is None:
-            raise InvalidLink
+            raise errors.InvalidLink
         is_proved = proved is not None and proved.user_id == user_id and proved.added_at < addition.at
         if addition.older and not is_proved:
-            raise FactorNeeded
+            raise errors.FactorNeeded
         undo = {
             Target.AUTHENTICATOR: self.factors.undo,
             Target.CONNECTION: self.connections.undo,
@@ -107,7 +105,7 @@ class Additions:
 
     def _read(self, link: OneTimeLink) -> Addition:
         if link.target_kind is None or link.target_id is None or link.target_at is None:
-            raise InvalidLink
+            raise errors.InvalidLink
         target = Target(link.target_kind)
         kind: str | None = target
         if target is Target.AUTHENTICATOR:

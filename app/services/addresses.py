@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from app.errors import InvalidAddress, InvalidName
+from app import errors
 
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail
@@ -33,14 +33,14 @@ def canonical_address(typed: str) -> str:
     """
     text = unicodedata.normalize("NFKC", typed.strip())
     if len(text) > MAX_ADDRESS_LENGTH:
-        raise InvalidAddress
+        raise errors.InvalidAddress
     local, _, domain = text.rpartition("@")
     local = _lower(local)
     if not PLAIN_LOCAL_PART.fullmatch(local):
         local = _validate(f"{local}@{domain}").local_part
     address = f"{local}@{_canonical_domain(domain)}"
     if len(address) > MAX_ADDRESS_LENGTH:
-        raise InvalidAddress
+        raise errors.InvalidAddress
     return address
 
 
@@ -50,7 +50,7 @@ def _canonical_domain(domain: str) -> str:
     ascii_domain = _validate(f"a@{domain}").ascii_domain.lower()
     # Mail goes to a name with a dot whose last label is not a number.
     if "." not in ascii_domain or ascii_domain.rpartition(".")[2].isdigit():
-        raise InvalidAddress
+        raise errors.InvalidAddress
     return ascii_domain
 
 
@@ -61,7 +61,7 @@ def _validate(address: str) -> ValidatedEmail:
     try:
         return validate_email(address, check_deliverability=False, globally_deliverable=False, strict=True)
     except (EmailNotValidError, UnicodeError):
-        raise InvalidAddress from None
+        raise errors.InvalidAddress from None
 
 
 def reserved_domains() -> tuple[str, ...]:
@@ -75,7 +75,7 @@ def searched_address(typed: str) -> str:
     """Return the canonical form of an address, or the nearest form of a prefix."""
     try:
         return canonical_address(typed)
-    except InvalidAddress:
+    except errors.InvalidAddress:
         return _lower(unicodedata.normalize("NFKC", typed.strip()))
 
 
@@ -88,11 +88,11 @@ def clean_name(typed: str, *, longest: int = MAX_NAME_LENGTH) -> str:
     """Return a name in NFC, trimmed, with white space collapsed. Raises InvalidName."""
     text = " ".join(word for word in unicodedata.normalize("NFC", typed).split(" ") if word).strip()
     if re.search(rf"[{NOT_IN_NAMES}\ud800-\udfff]", text):
-        raise InvalidName
+        raise errors.InvalidName
     if text and not any(map(_is_visible, text)):
-        raise InvalidName("Use at least one visible character.")
+        raise errors.InvalidName("Use at least one visible character.")
     if len(text) > longest:
-        raise InvalidName(f"Use at most {longest} characters.")
+        raise errors.InvalidName(f"Use at most {longest} characters.")
     return text
 
 

@@ -1,7 +1,5 @@
 """API keys: shown once, and never with more permissions than their owner has now."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import ApiKeyNotFound, NotActive, ScopeNotHeld, TooManyApiKeys
+from app import errors
 from app.models import ApiKey, User
 from app.principal import Actor, Operator, Principal
 from app.security.api_keys import new_api_key, shown_part
@@ -46,7 +44,7 @@ class ApiKeys:
     ) -> tuple[ApiKey, str]:
         """Create an API key for a user, as the operator. Raises NotActive, and as `make`."""
         if not user.can_sign_in():
-            raise NotActive("The user can't sign in.")
+            raise errors.NotActive("The user can't sign in.")
         return self._create(user.id, permissions_of(user.roles), name=name, scopes=scopes, expires_at=expires_at)
 
     def _create(
@@ -60,10 +58,10 @@ class ApiKeys:
     ) -> tuple[ApiKey, str]:
         missing = sorted(set(scopes) - permissions - ACCOUNT_SCOPES.keys())
         if missing:
-            raise ScopeNotHeld(missing)
+            raise errors.ScopeNotHeld(missing)
         active = (ApiKey.user_id == user_id, *self._is_active())
         if not has_room(self.session, *active, at_most=MAX_ACTIVE_KEYS, lock=f"api_keys:{user_id}"):
-            raise TooManyApiKeys(f"The limit is {MAX_ACTIVE_KEYS} API keys. Revoke one first.")
+            raise errors.TooManyApiKeys(f"The limit is {MAX_ACTIVE_KEYS} API keys. Revoke one first.")
         secret = new_api_key()
         key = ApiKey(
             user_id=user_id,
@@ -85,7 +83,7 @@ class ApiKeys:
         condition = [] if isinstance(by, Operator) else [ApiKey.user_id == by.user_id]
         key = self.session.scalar(self._active().where(ApiKey.id == key_id, *condition))
         if key is None:
-            raise ApiKeyNotFound
+            raise errors.ApiKeyNotFound
         return key
 
     def list_active(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
@@ -113,7 +111,7 @@ class ApiKeys:
         key = self.get(key_id, by=by)
         change = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None)).values(ended_at=self.clock())
         if rowcount(self.session, change) != 1:
-            raise ApiKeyNotFound
+            raise errors.ApiKeyNotFound
         self.audit.record("api_key.ended", subject_id=key.user_id, key_id=key_id)
         return key
 

@@ -1,7 +1,5 @@
 """The audit log: each event is recorded in the transaction of the change."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

@@ -20,10 +20,10 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
+from app.lifetimes import Lifetimes
 from app.models import AuditDetail, AuditEvent, AuditSeal, User
 from app.services.audit import personal_digest
 from app.services.dialects import advisory_lock
-from app.services.lifetimes import Lifetimes
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ class AuditChain:
 
     def _retention_days(self) -> int:
         """Return the retention in days; 0 means forever."""
-        return self.lifetimes.audit_event.days if self.lifetimes.audit_event is not None else 0
+        return self.lifetimes.audit_event_days
 
     def _seals(self) -> Iterator[AuditSeal]:
         """Yield seals in order, one at a time."""

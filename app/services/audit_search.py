@@ -1,7 +1,5 @@
 """Search of the audit log by actor, affected user, kind and time, newest first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import aliased
 
-from app.errors import InvalidPeriod
+from app import errors
 from app.models import AuditDetail, AuditEvent, User
 
 CHUNK = 1000
@@ -33,7 +31,7 @@ class AuditFilter:
 
     def __post_init__(self) -> None:
         if self.since and self.until and self.since >= self.until:
-            raise InvalidPeriod
+            raise errors.InvalidPeriod
 
 
 @dataclass(frozen=True, slots=True)

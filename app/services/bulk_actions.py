@@ -1,7 +1,5 @@
 """One action on several users, each checked separately."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import AccountError
+from app import errors
 from app.principal import Principal
 from app.services.roles import Roles
 from app.services.users import Users
@@ -62,6 +60,6 @@ class BulkActions:
                     self.users.revoke_sessions(user, by=by)
                 else:
                     self.users.assign(user, act.role, by=by)
-        except AccountError as refusal:
+        except errors.AccountError as refusal:
             return BulkResult(user_id, name, str(refusal))
         return BulkResult(user_id, name, None)

@@ -1,14 +1,12 @@
 """Challenges: single-use values that a browser holds in its signed cookie, spent in the database."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import InvalidChallenge
+from app import errors
 from app.models import SpentChallenge
 from app.security.tokens import token_hash
 from app.services.dialects import upsert
@@ -28,7 +26,7 @@ class Challenges:
         """
         expires_at = begun_at + LIVES
         if expires_at <= self.clock():
-            raise InvalidChallenge
+            raise errors.InvalidChallenge
         row = upsert(self.session, SpentChallenge).values(challenge_hash=token_hash(challenge), expires_at=expires_at)
         if self.session.execute(row.on_conflict_do_nothing().returning(SpentChallenge.id)).scalar() is None:
-            raise InvalidChallenge
+            raise errors.InvalidChallenge

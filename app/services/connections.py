@@ -1,7 +1,5 @@
 """Connected accounts: identities at providers (OAuth 2.0, OpenID Connect)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import (
-    ConnectionNotFound,
-    EmailTaken,
-    IdentityTaken,
-    LastSignInMethod,
-    RegistrationClosed,
-    TooManyConnections,
-)
+from app import errors
 from app.models import OAuthIdentity, Purpose, User
 from app.services.audit import AuditLog
 from app.services.dialects import advisory_lock, has_room
@@ -73,7 +64,7 @@ class Connections:
         is accepted. Raises EmailTaken, RegistrationClosed.
         """
         if identity.email is None:
-            raise EmailTaken
+            raise errors.EmailTaken
         user = self._waiting(identity.email) or self._new(identity.email)
         if self.invitations.find_open(user.id) is None:
             self.audit.record("user.registered", subject_id=user.id, provider=identity.provider)
@@ -91,11 +82,11 @@ class Connections:
         connection = self.find(identity)
         if connection is not None:
             if connection.user_id != user_id:
-                raise IdentityTaken
+                raise errors.IdentityTaken
             return connection
         condition = OAuthIdentity.user_id == user_id
         if not has_room(self.session, condition, at_most=MAX_CONNECTIONS, lock=f"connections:{user_id}"):
-            raise TooManyConnections
+            raise errors.TooManyConnections
         added = self._add(user_id, identity)
         about = {"provider": identity.provider, **undoable(added)}
         event_id = self.audit.record("connection.added", subject_id=user_id, **about)
@@ -106,7 +97,7 @@ class Connections:
         """Return a connection of the user. Raises ConnectionNotFound."""
         found = next((connection for connection in self.list_of(user_id) if connection.id == connection_id), None)
         if found is None:
-            raise ConnectionNotFound
+            raise errors.ConnectionNotFound
         return found
 
     def disconnect(self, user_id: int, connection_id: int) -> None:
@@ -115,7 +106,7 @@ class Connections:
         user = self.session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
         connection = self.get(user_id, connection_id)
         if user.hashed_password is None and len(self.list_of(user_id)) == 1 and not self.factors.list_passkeys(user_id):
-            raise LastSignInMethod
+            raise errors.LastSignInMethod
         self.session.delete(connection)
         event_id = self.audit.record("connection.removed", subject_id=user_id, provider=connection.provider)
         self.job_queue.enqueue(SendConnectionRemoved(user_id=user_id, event_id=event_id))
@@ -144,20 +135,20 @@ class Connections:
         query = select(User).where(User.email == email).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True))
         if user is not None and (user.is_verified() or not user.is_active):
-            raise EmailTaken
+            raise errors.EmailTaken
         return user
 
     def _new(self, email: str) -> User:
         """Raises EmailTaken where a simultaneous sign-up was first: the next try finds its account."""
         if not self.registration_open:
-            raise RegistrationClosed
+            raise errors.RegistrationClosed
         now = self.clock()
         user = User(email=email, name="", hashed_password=None, created_at=now, updated_at=now, roles=[])
         try:
             with self.session.begin_nested():
                 self.session.add(user)
         except IntegrityError:
-            raise EmailTaken from None
+            raise errors.EmailTaken from None
         return user
 
     def _add(self, user_id: int, identity: Identity) -> OAuthIdentity:

@@ -1,7 +1,5 @@
 """Statements that differ between SQLite and PostgreSQL."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from importlib import import_module

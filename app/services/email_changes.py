@@ -1,7 +1,5 @@
 """Pending email changes, ended by anything that secures an account."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,11 +7,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import TooManyChanges
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import EmailChange, Purpose
 from app.services.audit import AuditLog
 from app.services.dialects import has_room, rowcount
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 
 
@@ -37,9 +35,9 @@ class EmailChanges:
         """Check the number of requested changes, because each sends an email to each address. Raises TooManyChanges."""
         since = self.clock() - timedelta(hours=1)
         condition = (EmailChange.user_id == user_id, EmailChange.requested_at > since)
-        at_most = self.lifetimes.mails_per_hour
+        at_most = self.lifetimes.mails_per_address_per_hour
         if not has_room(self.session, *condition, at_most=at_most, lock=f"email_changes:{user_id}"):
-            raise TooManyChanges
+            raise errors.TooManyChanges
 
     def cancel(self, user_id: int) -> None:
         """End the pending change, if any: its row, so that no job sends its link, and the link that was sent."""

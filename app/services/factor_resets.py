@@ -2,8 +2,6 @@
 after a delay in which the owner can cancel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,14 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import FactorTooNew, InvalidLink, NotSetUp
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
 from app.principal import Actor, Principal
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
@@ -60,13 +58,18 @@ class FactorResets:
         """Schedule a reset and notify all addresses, or return the scheduled one. `user` is locked. Raises NotSetUp."""
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
-            raise NotSetUp("The user has no second factor.")
+            raise errors.NotSetUp("The user has no second factor.")
         reset = self.find_open(user.id)
         if reset is not None:
             self._enqueue(reset)  # Its job may have been cancelled, or run before its time.
             return reset
         now = self.clock()
-        begun = FactorReset(user_id=user.id, begun_at=now, due_at=now + self.lifetimes.factor_reset, reason=reason)
+        begun = FactorReset(
+            user_id=user.id,
+            begun_at=now,
+            due_at=now + timedelta(hours=self.lifetimes.factor_reset_hours),
+            reason=reason,
+        )
         self.session.add(begun)
         self.session.flush()
         self.audit.record("factor.reset_begun", subject_id=user.id, reason=reason)
@@ -84,7 +87,7 @@ class FactorResets:
         else:
             waiting = self.find_open(user.id)
             if waiting is not None and not self.may_cancel(waiting, by):
-                raise FactorTooNew
+                raise errors.FactorTooNew
         self._cancel(user.id)
 
     def may_cancel(self, waiting: FactorReset, owner: Principal) -> bool:
@@ -98,7 +101,7 @@ class FactorResets:
         link = self.links.get_live(token, Purpose.KEEP_FACTORS)
         reset = self.session.get(FactorReset, link.target_id)
         if reset is None or reset.ended_at is not None:
-            raise InvalidLink
+            raise errors.InvalidLink
         return reset
 
     def cancel_by_link(self, token: str) -> None:
@@ -114,7 +117,7 @@ class FactorResets:
     def _cancel(self, user_id: int) -> None:
         waiting = update(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))
         if not rowcount(self.session, waiting.values(ended_at=self.clock())):
-            raise NotSetUp
+            raise errors.NotSetUp
         self.audit.record("factor.reset_cancelled", subject_id=user_id)
 
     def apply_reset(self, reset_id: int) -> bool:
@@ -142,7 +145,7 @@ class FactorResets:
         connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == user_id, OAuthIdentity.email.is_not(None))
         for connection_id in self.session.scalars(connected):
             self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=connection_id, change_id=None))
-        since = self.clock() - self.lifetimes.email_undo_link
+        since = self.clock() - timedelta(days=self.lifetimes.email_undo_link_days)
         changed = select(EmailChange.id).where(EmailChange.user_id == user_id, EmailChange.confirmed_at > since)
         for change_id in self.session.scalars(changed):
             self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=change_id))

@@ -3,8 +3,6 @@
 Every change and use locks the row of its user first, so simultaneous ones see each other's results and never deadlock.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,18 +13,7 @@ from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import (
-    AuthenticatorLocked,
-    BadPasskey,
-    FactorRequired,
-    LastFactor,
-    LastSignInMethod,
-    NotFound,
-    NotSetUp,
-    PasskeyTaken,
-    TooManyPasskeys,
-    WrongCode,
-)
+from app import errors
 from app.models import (
     Authenticator,
     Device,
@@ -150,7 +137,7 @@ class Factors:
         pending = self._pending(user_id)
         step = self._matching_step(pending, code)
         if step is None:
-            raise WrongCode
+            raise errors.WrongCode
         is_first = not self.has_any(user_id)
         replaced = update(Authenticator).where(*_confirmed(user_id, Factor.TOTP))
         self.session.execute(replaced.values(confirmed_at=None, replaced_at=now, replaced_by_id=pending.id))
@@ -167,7 +154,7 @@ class Factors:
         """Replace the recovery codes. Raises NotSetUp without a factor that they could replace."""
         self._lock(user_id)
         if not self.has_any(user_id):
-            raise NotSetUp
+            raise errors.NotSetUp
         self._keep_recovery(user_id, hashes)
         self._changed(user_id, self.audit.record("factor.recovery_made", subject_id=user_id))
 
@@ -180,14 +167,14 @@ class Factors:
             or authenticator.confirmed_at is None
             or authenticator.kind == Factor.RECOVERY
         ):
-            raise NotSetUp
+            raise errors.NotSetUp
         return authenticator
 
     def get_passkey(self, user_id: int, authenticator_id: int) -> Authenticator:
         """Return a passkey of the user. Raises NotFound."""
         authenticator = self.session.get(Authenticator, authenticator_id)
         if authenticator is None or authenticator.user_id != user_id or authenticator.kind != Factor.PASSKEY:
-            raise NotFound
+            raise errors.NotFound
         return authenticator
 
     def rename_passkey(self, user_id: int, authenticator_id: int, name: str) -> None:
@@ -215,11 +202,11 @@ class Factors:
         authenticator = self.get(user_id, authenticator_id)
         is_last, kind, name = self.is_last(authenticator), authenticator.kind, authenticator.name
         if is_last and self.are_required(user_id):
-            raise FactorRequired
+            raise errors.FactorRequired
         if is_last and not also_last:
-            raise LastFactor
+            raise errors.LastFactor
         if kind == Factor.PASSKEY and not self._has_another_way_in(authenticator):
-            raise LastSignInMethod
+            raise errors.LastSignInMethod
         self.session.delete(authenticator)
         self.session.flush()
         if is_last:
@@ -312,7 +299,7 @@ class Factors:
         is_first = not self.has_any(user_id)
         condition = _confirmed(user_id, Factor.PASSKEY)
         if not has_room(self.session, *condition, at_most=MAX_PASSKEYS, lock=f"passkeys:{user_id}"):
-            raise TooManyPasskeys
+            raise errors.TooManyPasskeys
         added = Authenticator(
             user_id=user_id, kind=Factor.PASSKEY, name=name, created_at=now, confirmed_at=now, **asdict(new)
         )
@@ -320,7 +307,7 @@ class Factors:
             with self.session.begin_nested():
                 self.session.add(added)
         except IntegrityError:
-            raise PasskeyTaken from None
+            raise errors.PasskeyTaken from None
         if is_first:
             self._begin_with(principal, recovery)
         self._added(added)
@@ -331,7 +318,7 @@ class Factors:
         self._lock(passkey.user_id)
         authenticator = self.session.get(Authenticator, passkey.id)
         if authenticator is None:
-            raise BadPasskey
+            raise errors.BadPasskey
         if (sign_count or authenticator.sign_count) and sign_count <= (authenticator.sign_count or 0):
             event_id = self.audit.record(
                 "factor.counter_fell", subject_id=authenticator.user_id, name=authenticator.name
@@ -439,28 +426,28 @@ class Factors:
         if device is not None:
             throttle = self.throttles.charge(f"factor:{user_id}:{device.token_hash}", user_id=user_id)
             if throttle.failures > MAX_FAILURES:
-                raise AuthenticatorLocked
+                raise errors.AuthenticatorLocked
             return Count(throttle.id, is_shared=False)
         throttle = self.throttles.charge(f"factor:{user_id}", user_id=user_id)
         one_more = update(Authenticator).where(*which, Authenticator.failures < MAX_FAILURES)
         is_there = select(Authenticator.id).where(*which).limit(1)
         counted = rowcount(self.session, one_more.values(failures=Authenticator.failures + 1))
         if not counted and self.session.scalar(is_there) is not None:
-            raise AuthenticatorLocked
+            raise errors.AuthenticatorLocked
         return Count(throttle.id, is_shared=True)
 
     def _accept(self, which: Sequence[ColumnElement[bool]], count: Count) -> None:
         self.session.execute(update(Authenticator).where(*which).values(failures=0))
         self.throttles.refund(count.throttle_id)
 
-    def _refuse(self, user_id: int, factor: Factor, count: Count) -> WrongCode:
+    def _refuse(self, user_id: int, factor: Factor, count: Count) -> errors.WrongCode:
         event_id = self.audit.record("factor.refused", subject_id=user_id, factor=factor.value)
         if self.throttles.failures(count.throttle_id) >= TELL_THE_OWNER_AT:
             self.job_queue.enqueue(
                 SendFactorChanged(user_id=user_id, event_id=event_id),
                 dedupe_key=f"wrong-codes:{user_id}:{self.job_queue.today()}",
             )
-        return WrongCode()
+        return errors.WrongCode()
 
     # ── trusted browsers ──
 
@@ -534,7 +521,7 @@ class Factors:
         recent = select(Authenticator).where(*_pending(user_id), Authenticator.created_at > self.clock() - PENDING_FOR)
         authenticator = self.session.scalar(recent.order_by(Authenticator.id.desc()).limit(1))
         if authenticator is None:
-            raise NotSetUp
+            raise errors.NotSetUp
         return authenticator
 
     def _lock(self, user_id: int) -> None:

@@ -1,7 +1,5 @@
 """Temporary files stored in the database in pieces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import FileNotThere
+from app import errors
 from app.models import FileChunk, StoredFile
 
 PIECE = 1024 * 1024
@@ -43,7 +41,7 @@ class Files:
         """Raises FileNotThere for one that is unfinished, expired or unknown."""
         file = self.session.get(StoredFile, file_id, populate_existing=True)
         if file is None or file.completed_at is None or file.expires_at <= self.clock():
-            raise FileNotThere
+            raise errors.FileNotThere
         return file
 
     def pieces(self, file_id: int) -> Iterator[bytes]:

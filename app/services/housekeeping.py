@@ -1,7 +1,5 @@
 """Automatic deletion of expired rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session as DbSession
 
+from app.lifetimes import Lifetimes
 from app.models import (
     ApiKey,
     Base,
@@ -31,9 +30,10 @@ from app.models import (
 from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.idempotency import KEPT_FOR
-from app.services.lifetimes import Lifetimes
+from app.services.throttles import FAILURES_FORGOTTEN_AFTER
 
 KEPT_AFTER_END = timedelta(days=30)
+DEVICE_LIFETIME = timedelta(days=400)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +50,12 @@ class Housekeeping:
         removed.
         """
         self.factors.reencrypt()
-        self.factors.purge(keep_replaced=self.lifetimes.undo_link)
+        self.factors.purge(keep_replaced=timedelta(hours=self.lifetimes.undo_link_hours))
         now = self.clock()
         ended = now - KEPT_AFTER_END
         return (
             self._delete(Session, or_(Session.expires_at < ended, Session.ended_at < ended), at_most)
-            + self._delete(Device, Device.last_seen_at < now - self.lifetimes.device, at_most)
+            + self._delete(Device, Device.last_seen_at < now - DEVICE_LIFETIME, at_most)
             + self._delete(RefreshToken, RefreshToken.expires_at < ended, at_most)
             + self._delete(ApiKey, or_(ApiKey.expires_at < ended, ApiKey.ended_at < ended), at_most)
             + self._delete(IdempotentAnswer, IdempotentAnswer.created_at < now - KEPT_FOR, at_most)
@@ -63,11 +63,11 @@ class Housekeeping:
             + self._delete(EmailChange, _is_over(EmailChange, ended), at_most)
             + self._delete(FactorReset, FactorReset.ended_at < ended, at_most)
             + self._delete(SpentChallenge, SpentChallenge.expires_at < now, at_most)
-            + self._delete(Throttle, Throttle.last_failed_at < now - 2 * self.lifetimes.failures_forgotten, at_most)
-            + self._delete(Job, Job.finished_at < now - self.lifetimes.finished_job, at_most)
+            + self._delete(Throttle, Throttle.last_failed_at < now - 2 * FAILURES_FORGOTTEN_AFTER, at_most)
+            + self._delete(Job, Job.finished_at < now - timedelta(days=self.lifetimes.finished_job_days), at_most)
             + self._delete(StoredFile, StoredFile.expires_at < now, at_most)
-            + self._delete_import(now - self.lifetimes.finished_job, at_most)
-            + self._delete(SentMail, SentMail.created_at < now - self.lifetimes.sent_mail, at_most)
+            + self._delete_import(now - timedelta(days=self.lifetimes.finished_job_days), at_most)
+            + self._delete(SentMail, SentMail.created_at < now - timedelta(days=self.lifetimes.sent_mail_days), at_most)
         )
 
     def _delete_import(self, before: datetime, at_most: int) -> int:

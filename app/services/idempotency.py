@@ -1,7 +1,5 @@
 """Idempotency keys: a repeated request gets the first response (draft-ietf-httpapi-idempotency-key)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import IdempotencyKeyReused
+from app import errors
 from app.models import IdempotentAnswer
 from app.services.dialects import upsert
 
@@ -37,7 +35,7 @@ class Idempotency:
             return None
         stored = self.session.scalars(select(IdempotentAnswer).where(mine)).one()
         if stored.fingerprint != fingerprint:
-            raise IdempotencyKeyReused
+            raise errors.IdempotencyKeyReused
         return stored
 
     def release(self, *, caller: str, key: str) -> None:

@@ -1,20 +1,18 @@
 """Impersonation: with a reason, for a limited time, up to your own permissions; the user is notified."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import NotActive, NotAllowed
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import Session, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.permissions import USERS_IMPERSONATE
 from app.services.policy import Policy
 from app.tasks import SendImpersonated
@@ -36,15 +34,18 @@ class Impersonation:
         """Let `by` impersonate `user` from the next request on. Raises NotAllowed, NotActive."""
         self.policy.check(by, USERS_IMPERSONATE, user)
         if by.via != "cookie" or by.impersonator_id is not None or user.id == by.user_id:
-            raise NotAllowed("You can impersonate one user at a time, in a browser.")
+            raise errors.NotAllowed("You can impersonate one user at a time, in a browser.")
         if not user.can_sign_in():
-            raise NotActive
+            raise errors.NotActive
         row = self._session_of(by)
         if row is None or row.ended_at is not None:
-            raise NotAllowed
+            raise errors.NotAllowed
         self._close(row)  # An earlier one that has run out, and that nothing has closed yet.
         row.impersonation_event_id = self.audit.record("impersonation.started", subject_id=user.id, reason=reason)
-        row.impersonated_id, row.impersonated_until = user.id, self.clock() + self.lifetimes.impersonation
+        row.impersonated_id, row.impersonated_until = (
+            user.id,
+            self.clock() + timedelta(minutes=self.lifetimes.impersonation_minutes),
+        )
 
     def stop_impersonating(self, by: Principal) -> None:
         """End the impersonation; no change if there is none."""

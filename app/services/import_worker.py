@@ -4,19 +4,18 @@ A row never does more than the importer could do by hand, with the permissions t
 still have.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import AccountError, InvalidAddress, InvalidName, UnreadableFile
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import (
     MEMBER,
     Invitation,
@@ -38,7 +37,6 @@ from app.services.csv_reader import Record
 from app.services.dialects import insert_rows, upsert
 from app.services.files import Files
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
 from app.services.policy import Policy
 from app.services.roles import Roles
@@ -109,7 +107,7 @@ class ImportWorker:
             permissions_of(user.roles) & set(user_import.permissions) if user and user.can_sign_in() else frozenset()
         )
         if user is None or USERS_IMPORT not in permissions:
-            raise UnreadableFile("The user who started this import can no longer import users.")
+            raise errors.UnreadableFile("The user who started this import can no longer import users.")
         now = self.clock()
         # The check shows the result after a confirmation, which is required at the start.
         is_confirmed = user_import.is_confirmed or user_import.phase == Phase.CHECKING
@@ -229,7 +227,7 @@ class ImportWorker:
                 self._check_new(roles, known_roles, by=by)
                 return RowDecision(RowOutcome.NEW)
             return self._judge_change(name, roles, user, known_roles, by=by)
-        except AccountError as refusal:
+        except errors.AccountError as refusal:
             return RowDecision(RowOutcome.REFUSED, str(refusal))
 
     def _check_new(self, roles: Sequence[str], known_roles: dict[str, Role], *, by: Actor) -> None:
@@ -271,7 +269,7 @@ class ImportWorker:
                     self.users.rename(user, row.name, by=by)
                 if row.roles:
                     self.users.set_roles(user, row.roles, by=by)
-        except AccountError as refusal:
+        except errors.AccountError as refusal:
             row.outcome, row.reason = RowOutcome.REFUSED, str(refusal)
         else:
             row.outcome = RowOutcome.UPDATED
@@ -337,7 +335,7 @@ class ImportWorker:
                 "by_operator": isinstance(by, Operator),
                 "roles": sorted(set(names)) or [MEMBER],
                 "created_at": now,
-                "expires_at": now + self.lifetimes.invitation_link,
+                "expires_at": now + timedelta(days=self.lifetimes.invitation_days),
             }
             for user_id, names in roles.items()
         ]
@@ -396,20 +394,20 @@ def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     columns = {name: ALIASES.get(name, name) for name in names}
     used = {name: column for name, column in columns.items() if column in COLUMNS}
     if "email" not in used.values():
-        raise UnreadableFile(
+        raise errors.UnreadableFile(
             "The first row must contain a column “email”. The columns “name” and “roles” are optional."
         )
     if len(set(used.values())) < len(used):
-        raise UnreadableFile("Two columns in the first row have the same meaning.")
+        raise errors.UnreadableFile("Two columns in the first row have the same meaning.")
     return used, [name for name in columns if name not in used and name]
 
 
 def _check_there(user: User) -> None:
     if user.deleted_at is not None:
-        raise AccountError("The account is deleted. Restore it first.")
+        raise errors.AccountError("The account is deleted. Restore it first.")
     # The person who signed up with this address may not be its owner, and must not gain anything.
     if not user.is_verified():
-        raise AccountError("The user hasn't confirmed this email address.")
+        raise errors.AccountError("The user hasn't confirmed this email address.")
 
 
 def _understood(import_id: int, record: Record) -> dict[str, Any]:
@@ -426,17 +424,17 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
     }
     try:
         if record.problem is not None:
-            raise UnreadableFile(record.problem)
+            raise errors.UnreadableFile(record.problem)
         row["email"] = canonical_address(cells.get("email", ""))
         row["name"] = clean_name(cells.get("name", ""))
         row["roles"] = sorted(
             {role[:64] for role in cells.get("roles", "").replace(",", " ").replace(";", " ").split()}
         )
-    except InvalidAddress:
+    except errors.InvalidAddress:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, "Missing or invalid email address."
-    except InvalidName as refusal:
+    except errors.InvalidName as refusal:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, f"Invalid name: {refusal}"
-    except UnreadableFile as refusal:
+    except errors.UnreadableFile as refusal:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, str(refusal)
     return row
 

@@ -1,22 +1,20 @@
 """Invitations: accounts whose owner sets name and password with a link, and gets the invited roles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from app.errors import EmailTaken, InvalidLink, InvitationNotFound, RegistrationClosed
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import MEMBER, Invitation, Purpose, User
 from app.principal import Actor, Operator
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted
@@ -46,7 +44,7 @@ class Invitations:
         Raises RegistrationClosed, EmailTaken, RoleNotFound, ConfirmationRequired.
         """
         if not self.invitations_open:
-            raise RegistrationClosed
+            raise errors.RegistrationClosed
         self.policy.check(by, USERS_INVITE)
         if roles:
             self.policy.check(by, ROLES_ASSIGN)
@@ -56,14 +54,14 @@ class Invitations:
         # An account that is there may be deleted between the two: another invitation to it was just revoked.
         user = self._new(email, name) or self._take_over(email, name) or self._new(email, name)
         if user is None:
-            raise EmailTaken
+            raise errors.EmailTaken
         invitation = Invitation(
             user=user,
             inviter_id=by.user_id,
             by_operator=isinstance(by, Operator),
             roles=sorted(set(roles)) or [MEMBER],
             created_at=now,
-            expires_at=now + self.lifetimes.invitation_link,
+            expires_at=now + timedelta(days=self.lifetimes.invitation_days),
         )
         self.session.add(invitation)
         self.session.flush()
@@ -76,14 +74,14 @@ class Invitations:
         query = self._pending().where(Invitation.id == invitation_id)
         invitation = self.session.scalar(query.with_for_update(of=Invitation) if lock else query)
         if invitation is None:
-            raise InvitationNotFound
+            raise errors.InvitationNotFound
         return invitation
 
     def get_by_email(self, email: str) -> Invitation:
         """Return the pending invitation of a canonical address, locked. Raises InvitationNotFound."""
         invitation = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
         if invitation is None:
-            raise InvitationNotFound(f"No invitation for {email}.")
+            raise errors.InvitationNotFound(f"No invitation for {email}.")
         return invitation
 
     def list_pending(self, *, before: int | None = None, limit: int = 50) -> list[Invitation]:
@@ -98,7 +96,7 @@ class Invitations:
         """Email another link, valid from now; the earlier one ends when it is sent."""
         self.policy.check(by, USERS_INVITE)
         self._check_rank(invitation.roles, by=by)
-        invitation.expires_at = self.clock() + self.lifetimes.invitation_link
+        invitation.expires_at = self.clock() + timedelta(days=self.lifetimes.invitation_days)
         self.audit.record("invitation.resent", subject_id=invitation.user_id)
         self._send(invitation)
 
@@ -119,10 +117,10 @@ class Invitations:
         """Return the user that a valid link invites. Raises InvalidLink, RegistrationClosed."""
         link = self.links.get_live(token, Purpose.INVITATION)
         if not self.invitations_open:
-            raise RegistrationClosed
+            raise errors.RegistrationClosed
         user = self.session.scalar(select(User).where(User.id == link.user_id, User.email == link.address))
         if user is None or not user.is_active or user.is_verified():
-            raise InvalidLink
+            raise errors.InvalidLink
         return user
 
     def accept(self, token: str, *, name: str, password: NewPassword) -> User:
@@ -131,7 +129,7 @@ class Invitations:
         query = select(User).where(User.id == link.user_id, User.email == link.address, User.is_active)
         user = self.session.scalar(query.options(selectinload(User.roles)).with_for_update(key_share=True))
         if user is None or user.is_verified():
-            raise InvalidLink
+            raise errors.InvalidLink
         user.name, user.hashed_password = name, password.hashed
         self.confirm_address(user)
         self.links.end_all(user.id, *Purpose)
@@ -153,7 +151,7 @@ class Invitations:
             return
         invitation = self.find_open(user.id)
         if invitation is None and not self.registration_open:
-            raise RegistrationClosed
+            raise errors.RegistrationClosed
         user.email_verified_at = user.updated_at = self.clock()
         if invitation is None:
             self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
@@ -208,7 +206,7 @@ class Invitations:
         if user is None:
             return None
         if user.is_verified() or not user.is_active or user.hashed_password is None:
-            raise EmailTaken
+            raise errors.EmailTaken
         self.session.execute(delete(Invitation).where(Invitation.user_id == user.id))
         user.name, user.hashed_password, user.created_at = name, None, self.clock()
         return user

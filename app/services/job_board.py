@@ -1,7 +1,5 @@
 """Job management: list, retry, run now, cancel."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,12 +8,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Update, case, func, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import Job, JobState
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount
 from app.services.job_queue import DueJob
-from app.services.lifetimes import Lifetimes
 from app.tasks import Task
 
 RETRYING = "retrying"
@@ -55,7 +53,7 @@ class JobBoard:
         """Raises JobNotFound."""
         job = self.session.get(Job, job_id)
         if job is None:
-            raise JobNotFound(f"There is no job {job_id}.")
+            raise errors.JobNotFound(f"There is no job {job_id}.")
         return job
 
     def list(self, filters: JobFilter | None = None, *, limit: int = 50) -> list[Job]:
@@ -84,7 +82,7 @@ class JobBoard:
         """Retry a dead or cancelled job now, with all its attempts. Raises JobNotFound, JobNotRetryable."""
         job = self.get(job_id)
         if not self._retry(Job.id == job_id, notified_at=self.clock()):
-            raise JobNotRetryable
+            raise errors.JobNotRetryable
         self.audit.record("job.retried", subject_id=None, job=job_id, task=job.kind)
         self.notify(DueJob(job_id, job.queue))
 
@@ -103,7 +101,7 @@ class JobBoard:
         """Make a waiting job due. Raises JobNotFound, JobNotStartable."""
         job, now = self.get(job_id), self.clock()
         if not self._change(job_id, JobState.WAITING, run_after=now, notified_at=now):
-            raise JobNotStartable
+            raise errors.JobNotStartable
         self.audit.record("job.run", subject_id=None, job=job_id, task=job.kind)
         self.notify(DueJob(job_id, job.queue))
 
@@ -114,13 +112,13 @@ class JobBoard:
         """
         job, now = self.get(job_id), self.clock()
         if is_warning(job.kind):
-            raise JobNotCancellable("This email warns a user about their account, so it can't be cancelled.")
+            raise errors.JobNotCancellable("This email warns a user about their account, so it can't be cancelled.")
         if self._change(job_id, JobState.WAITING, state=JobState.CANCELLED, finished_at=now):
             state = JobState.CANCELLED
         elif self._change(job_id, JobState.RUNNING, cancel_requested_at=now):
             state = JobState.RUNNING
         else:
-            raise JobNotCancellable
+            raise errors.JobNotCancellable
         self.audit.record("job.cancelled", subject_id=None, job=job_id, task=job.kind)
         return state
 
@@ -130,7 +128,9 @@ class JobBoard:
         percent = min(100, done * 100 // total) if total else None
         if job.state != JobState.RUNNING or not (job.lease_until and job.claimed_at) or done <= job.progress_before:
             return Pace(percent, None, None)
-        seconds = (job.lease_until - self.lifetimes.job_lease - job.claimed_at).total_seconds()
+        seconds = (
+            job.lease_until - timedelta(seconds=self.lifetimes.job_lease_seconds) - job.claimed_at
+        ).total_seconds()
         if seconds < 1:
             return Pace(percent, None, None)
         per_second = (done - job.progress_before) / seconds

@@ -1,7 +1,5 @@
 """The job queue in the database (a transactional outbox): a job is a row of the transaction that enqueued it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,11 +9,11 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import JobCancelled, LeaseLost
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import OPEN, Job, JobState
 from app.services.audit import Origin
 from app.services.dialects import upsert
-from app.services.lifetimes import Lifetimes
 from app.tasks import QUEUES, Task
 
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=5), timedelta(hours=1)
@@ -105,7 +103,7 @@ class JobQueue:
             .values(
                 state=JobState.RUNNING,
                 attempts=Job.attempts + 1,
-                lease_until=now + self.lifetimes.job_lease,
+                lease_until=now + timedelta(seconds=self.lifetimes.job_lease_seconds),
                 started_at=func.coalesce(Job.started_at, now),
                 claimed_at=now,
                 worker=worker,
@@ -127,13 +125,13 @@ class JobQueue:
 
         A try that gets further than those before it gives the job all its tries back.
         """
-        values: dict[str, Any] = {"lease_until": self.clock() + self.lifetimes.job_lease}
+        values: dict[str, Any] = {"lease_until": self.clock() + timedelta(seconds=self.lifetimes.job_lease_seconds)}
         if done is not None:
             values |= {"progress_done": done, "progress_total": total, "position": position}
             if done > claim.done:
                 values["max_attempts"] = claim.attempt - 1 + Task.kinds[claim.kind].max_attempts
         if self._settle(claim, **values) is not None:
-            raise JobCancelled
+            raise errors.JobCancelled
 
     def hand_back(self, claim: Claim) -> None:
         """Let another worker continue from the last position; the attempt does not count. Raises LeaseLost."""
@@ -181,7 +179,7 @@ class JobQueue:
             .execution_options(synchronize_session=False)
         ).first()
         if row is None:
-            raise LeaseLost
+            raise errors.LeaseLost
         return cast("datetime | None", row.cancel_requested_at)
 
     # ── the schedule ──
@@ -238,7 +236,10 @@ class JobQueue:
             OPEN,  # Word for word the condition of the partial index.
             self._is_free(now),
             Job.run_after <= now,
-            or_(Job.notified_at.is_(None), Job.notified_at < now - self.lifetimes.notify_again),
+            or_(
+                Job.notified_at.is_(None),
+                Job.notified_at < now - timedelta(seconds=self.lifetimes.notify_again_seconds),
+            ),
         )
 
     def oldest_due(self) -> timedelta:

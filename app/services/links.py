@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import InvalidLink
+from app import errors
 from app.models import UNDOING, ApiKey, Authenticator, OAuthIdentity, OneTimeLink, Purpose, Target
 from app.security.tokens import keyed_hash, new_salt, token_hash
 from app.services.dialects import rowcount
@@ -104,7 +104,7 @@ class OneTimeLinks:
                 token = self._token(key, link.purpose, link.salt)
                 if token_hash(token) == link.token_hash:
                     return token
-        raise InvalidLink
+        raise errors.InvalidLink
 
     def get_live(self, token: str, purpose: Purpose) -> OneTimeLink:
         """Return the valid link of a token, without spending it. Raises InvalidLink."""
@@ -117,7 +117,7 @@ class OneTimeLinks:
             )
         )
         if link is None:
-            raise InvalidLink
+            raise errors.InvalidLink
         return link
 
     def spend_link(self, token: str, purpose: Purpose) -> OneTimeLink:
@@ -135,7 +135,7 @@ class OneTimeLinks:
             .values(used_at=now),
         )
         if spent != 1:
-            raise InvalidLink
+            raise errors.InvalidLink
         return self.session.scalars(select(OneTimeLink).where(OneTimeLink.token_hash == token_hash(token))).one()
 
     def end_all(self, user_id: int, *purposes: Purpose) -> None:

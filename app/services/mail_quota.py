@@ -1,7 +1,5 @@
 """Records of emails (recipient, subject, result; never the text), and their quota."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,10 +7,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
+from app.lifetimes import Lifetimes
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
 from app.services.dialects import has_room
-from app.services.lifetimes import Lifetimes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ class MailQuota:
             return True
         since = self.clock() - timedelta(hours=1)
         recent = (SentMail.recipient == recipient, SentMail.kind == kind, SentMail.created_at > since)
-        at_most = self.lifetimes.mails_per_hour
+        at_most = self.lifetimes.mails_per_address_per_hour
         return has_room(self.session, *recent, at_most=at_most, lock=f"mail:{kind}:{recipient}")
 
     def close(self, job_id: int, *, status: MailStatus, answer: str | None = None) -> None:

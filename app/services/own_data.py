@@ -1,7 +1,5 @@
 """A user's own data, for download."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +9,7 @@ from sqlalchemy import Executable, delete, select
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import FileNotThere
+from app import errors
 from app.models import (
     ApiKey,
     AuditDetail,
@@ -83,7 +81,7 @@ class OwnData:
         """Raises FileNotThere."""
         file = self.find(user_id)
         if file is None:
-            raise FileNotThere
+            raise errors.FileNotThere
         return self.files.get(file.id)
 
     def sections(self, user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:

@@ -1,7 +1,5 @@
 """The password policy: length, estimated strength and (if enabled) lists of breached passwords."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +8,7 @@ from threading import Lock
 
 from zxcvbn_rs_py import zxcvbn
 
-from app.errors import WeakPassword
+from app import errors
 from app.security.passwords import Passwords, normalised
 
 ESTIMATED = 32  # The estimate gets much slower with length; further characters only add strength.
@@ -52,9 +50,9 @@ class PasswordPolicy:
         self.check_length(password)
         strength = self.estimate(password, words=words)
         if strength.score < ENOUGH:
-            raise WeakPassword(strength.advice)
+            raise errors.WeakPassword(strength.advice)
         if self.is_breached(password):
-            raise WeakPassword("This password appears in a list of stolen passwords. Choose another.")
+            raise errors.WeakPassword("This password appears in a list of stolen passwords. Choose another.")
         return NewPassword(hashed=self.passwords.hash(password))
 
     def estimate(self, password: str, *, words: Iterable[str]) -> Strength:
@@ -74,11 +72,11 @@ class PasswordPolicy:
     def check_length(self, password: str) -> None:
         """Raises WeakPassword."""
         if len(password) < self.min_length:
-            raise WeakPassword(f"Use at least {self.min_length} characters.")
+            raise errors.WeakPassword(f"Use at least {self.min_length} characters.")
         if len(password) > self.max_length:
-            raise WeakPassword(f"Use at most {self.max_length} characters.")
+            raise errors.WeakPassword(f"Use at most {self.max_length} characters.")
         if not _encodable(password) == password:
-            raise WeakPassword("Use characters you can type.")
+            raise errors.WeakPassword("Use characters you can type.")
 
 
 def context_words(texts: Iterable[str]) -> list[str]:

@@ -1,7 +1,5 @@
 """Password reset, without revealing who has an account; it revokes all access."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import InvalidLink
+from app import errors
 from app.models import Purpose, User
 from app.services.audit import AuditLog
 from app.services.invitations import Invitations
@@ -71,5 +69,5 @@ class PasswordReset:
         query = select(User).where(User.id == user_id, User.email == address).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None or not (user.is_active or user.is_closed()):
-            raise InvalidLink
+            raise errors.InvalidLink
         return user

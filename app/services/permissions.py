@@ -1,7 +1,5 @@
 """Permissions, declared once in code with a sentence for administrators."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from app.models import Role

@@ -1,22 +1,20 @@
 """Access decisions: by permission, ownership, rank, or a grant on one resource."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from sqlalchemy import ColumnElement, Select, delete, false, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import ConfirmationRequired, NotAllowed, NotFound
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import MEMBER, Authenticator, Base, Factor, Grant, Invitation, Role, User
 from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
-from app.services.lifetimes import Lifetimes
 from app.services.permissions import (
     OF_OWNERS,
     PERMISSIONS,
@@ -104,7 +102,7 @@ class Policy:
             return
         decision = self.may(who, action, resource)
         if not decision:
-            raise NotAllowed(decision.reason if decision.rule is Rule.RANK else None, permission=action)
+            raise errors.NotAllowed(decision.reason if decision.rule is Rule.RANK else None, permission=action)
 
     def why(self, user: User, action: str, resource: Resource | None = None) -> Decision:
         """Return the decision that `may` would make if `user` were signed in, with the roles that decide."""
@@ -130,7 +128,7 @@ class Policy:
     def check_operator(who: Actor) -> None:
         """Allow only the operator: no page and no API. Raises NotAllowed."""
         if not isinstance(who, Operator):
-            raise NotAllowed
+            raise errors.NotAllowed
 
     @staticmethod
     def check_rank(who: Actor, held: frozenset[str], *, action: str) -> None:
@@ -138,7 +136,7 @@ class Policy:
         NotAllowed.
         """
         if not isinstance(who, Operator) and held - who.permissions:
-            raise NotAllowed(_beyond(who, held), permission=action)
+            raise errors.NotAllowed(_beyond(who, held), permission=action)
 
     # ── roles ──
 
@@ -168,7 +166,7 @@ class Policy:
     def check_administrator(who: Actor) -> None:
         """Raises NotAllowed for anybody who does not hold every permission."""
         if not isinstance(who, Operator) and not _has_everything(who):
-            raise NotAllowed("Only administrators can assign or change this role.", permission=ROLES_ASSIGN)
+            raise errors.NotAllowed("Only administrators can assign or change this role.", permission=ROLES_ASSIGN)
 
     # ── confirmations ──
 
@@ -176,13 +174,13 @@ class Policy:
         """Raises ConfirmationRequired."""
         if isinstance(who, Operator) or self.is_confirmed(who):
             return
-        raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who.is_key else None)
+        raise errors.ConfirmationRequired(errors.ConfirmationRequired.not_for_keys if who.is_key else None)
 
     def is_confirmed(self, who: Principal) -> bool:
         """Return whether `who` has recently confirmed their identity. An API key and an impersonator never have."""
         if who.is_key or who.impersonator_id is not None:
             return False
-        return self.clock() - who.confirmed_at < self.lifetimes.confirmation
+        return self.clock() - who.confirmed_at < timedelta(minutes=self.lifetimes.confirmation_minutes)
 
     def _held_by(self, user: User) -> frozenset[str]:
         """Return the permissions of a user's roles, and of the invited roles before the invitation is accepted."""
@@ -245,10 +243,10 @@ class Policy:
         models = {model.__tablename__: model for model in types}
         if kind not in models or not number.isascii() or not number.isdigit() or len(number) > 18:
             kinds = ", ".join(f"{name}:ID" for name in sorted(models))
-            raise NotFound(f"Invalid resource {spelling[:80]!r}. Use {kinds}, for example users:42.")
+            raise errors.NotFound(f"Invalid resource {spelling[:80]!r}. Use {kinds}, for example users:42.")
         resource: Resource | None = self.session.get(models[kind], int(number))
         if resource is None:
-            raise NotFound(f"There is no {kind}:{number}.")
+            raise errors.NotFound(f"There is no {kind}:{number}.")
         return resource
 
     def _is_granted(self, user_id: int, action: str, resource: Resource) -> bool:
@@ -262,7 +260,7 @@ class Policy:
             return
         decision = self.may(by, action, resource)
         if not decision or decision.rule is Rule.GRANT:
-            raise NotAllowed(permission=action)
+            raise errors.NotAllowed(permission=action)
         if decision.rule is not Rule.OWNERSHIP:
             self.check_confirmed(by)
 

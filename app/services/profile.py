@@ -1,7 +1,5 @@
 """Changes to your own account: name, password, email address."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +8,7 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import EmailTaken, InvalidLink, SameAddress, UserNotFound, WrongPassword
+from app import errors
 from app.lookups import Lookup, Source
 from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
@@ -47,7 +45,7 @@ class Profile:
     def get(self, user_id: int) -> User:
         user = self.session.get(User, user_id)
         if user is None:
-            raise UserNotFound
+            raise errors.UserNotFound
         return user
 
     def rename(self, user_id: int, name: str) -> None:
@@ -83,7 +81,7 @@ class Profile:
             .values(hashed_password=password.hashed, updated_at=now),
         )
         if changed != 1:
-            raise WrongPassword
+            raise errors.WrongPassword
         self.links.end_all(principal.user_id, Purpose.RESET_PASSWORD)
         self.email_changes.cancel(principal.user_id)
         self.sessions.revoke_all(principal.user_id, reason="password_changed", keep=principal.session_id)
@@ -105,9 +103,9 @@ class Profile:
         """
         user = self.session.scalar(select(User).where(User.id == user_id).with_for_update(key_share=True))
         if user is None:
-            raise UserNotFound
+            raise errors.UserNotFound
         if user.email == new_email:
-            raise SameAddress
+            raise errors.SameAddress
         self.email_changes.check_quota(user_id)
         self.email_changes.cancel(user_id)
         change = EmailChange(user_id=user_id, old_email=user.email, new_email=new_email, requested_at=self.clock())
@@ -132,7 +130,7 @@ class Profile:
             or change.confirmed_at
             or change.ended_at
         ):
-            raise InvalidLink
+            raise errors.InvalidLink
         change.confirmed_at = self.clock()
         self._move(user, change.new_email)
         self.links.end_all(user.id, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
@@ -151,7 +149,7 @@ class Profile:
         change = self._change_of(link)
         user = self.session.scalar(select(User).where(User.id == change.user_id).with_for_update(key_share=True))
         if user is None:
-            raise InvalidLink
+            raise errors.InvalidLink
         change.ended_at = self.clock()
         if user.email != change.old_email:
             before = user.email
@@ -175,10 +173,10 @@ class Profile:
                 user.email, user.email_verified_at, user.updated_at = email, now, now
                 self.session.flush()
         except IntegrityError:
-            raise EmailTaken from None
+            raise errors.EmailTaken from None
 
     def _change_of(self, link: OneTimeLink) -> EmailChange:
         change = self.session.get(EmailChange, link.email_change_id) if link.email_change_id else None
         if change is None:
-            raise InvalidLink
+            raise errors.InvalidLink
         return change

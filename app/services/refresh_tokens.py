@@ -1,7 +1,5 @@
 """Refresh tokens: used once; a second use means that someone else has it too (RFC 9700, section 4.14.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,13 +7,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import BadRefreshToken, TokenReused
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import RefreshToken, Session, User
 from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.sessions import Sessions
 from app.tasks import SendTokenReused
 
@@ -65,7 +63,7 @@ class RefreshTokens:
             .with_for_update(of=RefreshToken)
         ).first()
         if row is None or not row.Session.is_live(now) or not row.User.can_sign_in() or row.expires_at <= now:
-            raise BadRefreshToken
+            raise errors.BadRefreshToken
         spent = rowcount(
             self.session,
             update(RefreshToken)
@@ -76,7 +74,7 @@ class RefreshTokens:
         successor = self._succeed(row.Session, token) if spent == 1 else self._unused_successor(row.id, token, now)
         if successor is None:
             self._end(row.Session)
-            raise TokenReused
+            raise errors.TokenReused
         return Refreshed(row.User.id, row.Session.id, successor)
 
     def _succeed(self, session: Session, token: str) -> str:
@@ -111,7 +109,7 @@ class RefreshTokens:
             "session_id": session_id,
             "token_hash": token_hash(token),
             "created_at": now,
-            "expires_at": min(now + self.lifetimes.remember_idle, ends),
+            "expires_at": min(now + timedelta(days=self.lifetimes.remember_idle_days), ends),
         }
 
     @staticmethod

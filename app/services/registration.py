@@ -1,22 +1,20 @@
 """Sign-up and email confirmation, without revealing who has an account."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import RegistrationClosed, WrongPassword
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import OneTimeLink, Purpose, User
 from app.security.tokens import is_same, keyed_hash
 from app.services.audit import AuditLog
 from app.services.dialects import upsert
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.tasks import ResendConfirmation, SendConfirmation
@@ -42,7 +40,7 @@ class Registration:
         RegistrationClosed.
         """
         if not self.registration_open:
-            raise RegistrationClosed
+            raise errors.RegistrationClosed
         now = self.clock()
         fresh = {"name": name, "hashed_password": password.hashed, "created_at": now, "updated_at": now}
         made = self.session.execute(
@@ -85,7 +83,7 @@ class Registration:
         link = self.links.get_live(token, Purpose.VERIFY_EMAIL)
         user = self.session.scalars(select(User).where(User.id == link.user_id).with_for_update(key_share=True)).one()
         if user.hashed_password != seen_hash:
-            raise WrongPassword
+            raise errors.WrongPassword
         self.links.spend_link(token, Purpose.VERIFY_EMAIL)
         self.invitations.confirm_address(user)
         return user
@@ -96,7 +94,7 @@ class Registration:
             select(User.id)
             .where(
                 User.email_verified_at.is_(None),
-                User.created_at < self.clock() - self.lifetimes.unconfirmed_account,
+                User.created_at < self.clock() - timedelta(days=self.lifetimes.unconfirmed_account_days),
                 ~exists().where(
                     OneTimeLink.user_id == User.id,
                     OneTimeLink.purpose == Purpose.INVITATION,

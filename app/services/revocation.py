@@ -1,7 +1,5 @@
 """Revocation of all access to an account, for every kind of recovery."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from app.models import ENDED_BY_SAFETY

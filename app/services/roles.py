@@ -1,7 +1,5 @@
 """Roles and their users; one administrator always remains."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,16 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.errors import (
-    EditConflict,
-    InvalidName,
-    InvalidRole,
-    LastAdministrator,
-    RoleFixed,
-    RoleInUse,
-    RoleNotFound,
-    RoleTaken,
-)
+from app import errors
 from app.models import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, Role, User, user_roles
 from app.principal import Actor
 from app.services.addresses import clean_name
@@ -75,14 +64,14 @@ class Roles:
         role = self.session.scalar(query)
         if role is None:
             names = ", ".join(self.session.scalars(select(Role.name).order_by(Role.name)))
-            raise RoleNotFound(f"There is no role {name!r}; there are {names}.")
+            raise errors.RoleNotFound(f"There is no role {name!r}; there are {names}.")
         return role
 
     def get_by_id(self, role_id: int, *, lock: bool = False) -> Role:
         """Return a role; with `lock` the row is locked until the transaction ends. Raises RoleNotFound."""
         role = self.session.get(Role, role_id, with_for_update=lock or None)
         if role is None:
-            raise RoleNotFound
+            raise errors.RoleNotFound
         return role
 
     def list_all(self) -> list[Role]:
@@ -123,7 +112,7 @@ class Roles:
     def change(self, role: Role, spec: RoleSpec, *, by: Actor) -> None:
         """Change a locked role. Raises InvalidRole, RoleTaken, RoleFixed, NotAllowed."""
         if role.keeps_its_name() and spec.name != role.name:
-            raise RoleFixed(f"The role {role.name} keeps its name: the application uses it.")
+            raise errors.RoleFixed(f"The role {role.name} keeps its name: the application uses it.")
         spec, before = _checked(spec), spec_of(role)
         if not (lines := differences(before, spec)):
             return
@@ -138,11 +127,11 @@ class Roles:
         RoleInUse, NotAllowed.
         """
         if role.keeps_its_name():
-            raise RoleFixed(f"The role {role.name} cannot be deleted: the application uses it.")
+            raise errors.RoleFixed(f"The role {role.name} cannot be deleted: the application uses it.")
         spec = spec_of(role)
         self._check_changing(by, spec, spec)
         if self.session.scalar(select(user_roles.c.user_id).where(user_roles.c.role_id == role.id).limit(1)):
-            raise RoleInUse
+            raise errors.RoleInUse
         self.session.delete(role)
         self.session.flush()
         self.audit.record("role.deleted", subject_id=None, role=role.name)
@@ -154,8 +143,8 @@ class Roles:
         for spec in specs:
             try:
                 spec = _checked(spec)  # noqa: PLW2901
-            except InvalidRole as refusal:
-                raise InvalidRole(refusal.field, f"{spec.name}: {refusal}") from None
+            except errors.InvalidRole as refusal:
+                raise errors.InvalidRole(refusal.field, f"{spec.name}: {refusal}") from None
             role = there.get(spec.name)
             lines = differences(spec_of(role) if role else RoleSpec(name=spec.name), spec)
             if role is None or lines:
@@ -166,7 +155,7 @@ class Roles:
         """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
         changes = self.compare(specs)
         if [(change.wanted, change.lines) for change in changes] != [(change.wanted, change.lines) for change in seen]:
-            raise EditConflict("The roles have changed. Look at the difference again.")
+            raise errors.EditConflict("The roles have changed. Look at the difference again.")
         for change in changes:
             if change.role is None:
                 self.create(change.wanted, by=by)
@@ -185,7 +174,7 @@ class Roles:
             with self.session.begin_nested():
                 self.session.add(role)
         except IntegrityError:
-            raise RoleTaken from None
+            raise errors.RoleTaken from None
 
     # ── who holds it ──
 
@@ -243,7 +232,7 @@ class Roles:
             .where(user_roles.c.role_id == role_id, User.is_active, User.email_verified_at.is_not(None))
         )
         if self.session.scalars(able.limit(2)).all() == [losing.id]:
-            raise LastAdministrator
+            raise errors.LastAdministrator
 
 
 def spec_of(role: Role) -> RoleSpec:
@@ -283,19 +272,19 @@ def _fill(role: Role, spec: RoleSpec) -> None:
 def _checked(spec: RoleSpec) -> RoleSpec:
     """Return the role with a clean description. Raises InvalidRole, RoleFixed."""
     if not re.fullmatch(ROLE_NAME, spec.name):
-        raise InvalidRole(
+        raise errors.InvalidRole(
             "name",
             f"Use 1 to {MAX_ROLE_NAME_LENGTH} lowercase letters, digits, - and _, starting with a letter.",
         )
     permissions = spec.permissions
     if spec.name == ADMINISTRATOR:
         if granted(permissions) != granted([EVERYTHING]):
-            raise RoleFixed
+            raise errors.RoleFixed
         permissions = frozenset({EVERYTHING})
     elif unknown := sorted(permissions - PERMISSIONS.keys()):
-        raise InvalidRole("permissions", f"{', '.join(unknown)}: choose from {', '.join(sorted(PERMISSIONS))}.")
+        raise errors.InvalidRole("permissions", f"{', '.join(unknown)}: choose from {', '.join(sorted(PERMISSIONS))}.")
     try:
         description = clean_name(spec.description, longest=MAX_DESCRIPTION_LENGTH)
-    except InvalidName as refusal:
-        raise InvalidRole("description", str(refusal)) from None
+    except errors.InvalidName as refusal:
+        raise errors.InvalidRole("description", str(refusal)) from None
     return replace(spec, description=description, permissions=permissions)

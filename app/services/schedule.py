@@ -3,8 +3,6 @@
 A missed period is not repeated: the next one does the same work.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -13,7 +11,7 @@ from typing import cast
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import CannotBePaused, ScheduleNotFound
+from app import errors
 from app.models import Job, SchedulePause
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
@@ -123,7 +121,7 @@ class Schedule:
         """Pause an entry; no change if it is paused. Raises ScheduleNotFound, CannotBePaused."""
         entry = _entry(name)
         if not entry.can_pause:
-            raise CannotBePaused
+            raise errors.CannotBePaused
         row = {"name": entry.name, "paused_at": self.clock()}
         inserted = upsert(self.session, SchedulePause).on_conflict_do_nothing().returning(SchedulePause.name)
         if self.session.execute(inserted, row).scalar() is not None:
@@ -159,4 +157,4 @@ def _entry(name: str) -> Entry:
     for entry in SCHEDULE:
         if entry.name == name:
             return entry
-    raise ScheduleNotFound(f"No schedule entry {name}.")
+    raise errors.ScheduleNotFound(f"No schedule entry {name}.")

@@ -1,7 +1,5 @@
 """The log of sent emails, and sending one again."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import MailNotFound, MailUnderway
+from app import errors
 from app.models import Job, JobState, MailStatus, SentMail
 from app.services.audit import AuditLog
 from app.services.job_board import ENDED_BADLY, JobBoard
@@ -57,13 +55,13 @@ class SentMails:
         mail = self.session.get(SentMail, mail_id)
         job = self.session.get(Job, mail.job_id) if mail else None
         if mail is None or job is None:
-            raise MailNotFound
+            raise errors.MailNotFound
         job_id: int | None = job.id
         if job.state in ENDED_BADLY:
             self.job_board.retry(job.id)
         elif job.state == JobState.DONE:
             job_id = self.job_queue.enqueue(Task.read(job.kind, job.arguments))
         else:
-            raise MailUnderway
+            raise errors.MailUnderway
         self.audit.record("mail.resent", subject_id=mail.user_id, mail=mail.kind, job=job_id)
         return job_id or 0

@@ -1,7 +1,5 @@
 """Sessions: one row for each sign-in; revoking it revokes everything that depends on it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import SessionNotFound
+from app import errors
+from app.lifetimes import Lifetimes
 from app.lookups import Lookup, Source
 from app.models import ApiKey, Authenticator, Device, Factor, Role, Session, User, user_roles
 from app.principal import Principal, Visit
@@ -19,7 +18,6 @@ from app.security.access_tokens import Access
 from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
-from app.services.lifetimes import Lifetimes
 from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
 
 SIGNED_OUT = "signed_out"
@@ -51,10 +49,12 @@ class Sessions:
         ones, the least recently seen end.
         """
         self._make_room(user_id)
-        token, now, span = new_token(), self.clock(), self.lifetimes
-        idle, absolute = (
-            (span.remember_idle, span.remember_absolute) if remember else (span.session_idle, span.session_absolute)
-        )
+        token, now, lives = new_token(), self.clock(), self.lifetimes
+        if remember:
+            idle, absolute = timedelta(days=lives.remember_idle_days), timedelta(days=lives.remember_absolute_days)
+        else:
+            idle = timedelta(minutes=lives.session_idle_minutes)
+            absolute = timedelta(hours=lives.session_absolute_hours)
         session_id: int = self.session.execute(
             insert(Session).returning(Session.id),
             {
@@ -105,7 +105,7 @@ class Sessions:
         row = update(Session).where(Session.id == principal.session_id, Session.ended_at.is_(None))
         changes = {"token_hash": token_hash(token), "previous_token_hash": None, **values}
         if rowcount(self.session, row.values(changes)) != 1:
-            raise SessionNotFound
+            raise errors.SessionNotFound
         return token
 
     def renew_token(self, session_id: int, token: str) -> str | None:
@@ -131,7 +131,7 @@ class Sessions:
             .values(ended_at=self.clock(), end_reason=reason),
         )
         if ended != 1:
-            raise SessionNotFound
+            raise errors.SessionNotFound
         kind = "session.signed_out" if reason == SIGNED_OUT else "session.ended"
         self.audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
 
@@ -139,7 +139,7 @@ class Sessions:
         """Revoke the earlier session of a browser that signs in again; it may already have ended."""
         try:
             self.revoke(principal.session_id, user_id=principal.account_id, reason="signed_in_again")
-        except SessionNotFound:
+        except errors.SessionNotFound:
             return
 
     def revoke_all(self, user_id: int, *, reason: str, keep: int | None = None) -> int:

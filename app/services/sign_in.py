@@ -1,7 +1,5 @@
 """Sign-in by password, in two transactions; the slow hash runs between them, with none open."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,14 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import (
-    EmailNotVerified,
-    InvalidCredentials,
-    NotUsable,
-    SecondFactorRequired,
-    UserNotFound,
-    WrongPassword,
-)
+from app import errors
 from app.models import Device, User
 from app.principal import Visit
 from app.security.tokens import is_same, keyed_hash, new_token, token_hash
@@ -106,11 +97,13 @@ class SignIn:
         """Count a try at the password of a signed-in user (to confirm, to change). Raises TooManyTries."""
         hashed = self.session.execute(select(User.hashed_password).where(User.id == user_id)).first()
         if hashed is None:
-            raise UserNotFound
+            raise errors.UserNotFound
         throttle = self.throttles.charge(f"{purpose}:{user_id}", user_id=user_id)
         return Attempt(throttle.id, user_id, hashed.hashed_password)
 
-    def refuse(self, attempt: Attempt, *, failures_of: str = "session") -> InvalidCredentials | WrongPassword:
+    def refuse(
+        self, attempt: Attempt, *, failures_of: str = "session"
+    ) -> errors.InvalidCredentials | errors.WrongPassword:
         """Record a wrong password, notify the owner after many, and return the exception to raise."""
         self.audit.record(f"{failures_of}.refused", subject_id=attempt.user_id)
         failures = self.throttles.failures(attempt.throttle_id)
@@ -119,7 +112,7 @@ class SignIn:
                 SendFailedSignIns(throttle_id=attempt.throttle_id),
                 dedupe_key=f"failed-sign-ins:{attempt.throttle_id}:{self.job_queue.today()}",
             )
-        return InvalidCredentials() if failures_of == "session" else WrongPassword()
+        return errors.InvalidCredentials() if failures_of == "session" else errors.WrongPassword()
 
     def accept(self, attempt: Attempt) -> None:
         """Refund the attempt after a correct password."""
@@ -160,18 +153,18 @@ class SignIn:
             return hashed != proved.attempt.hashed
         return proved.first_factor is not None and not is_same(proved.first_factor, self._proof(proved.user_id, hashed))
 
-    def _refusal(self, proved: Authentication) -> InvalidCredentials | WrongPassword | NotUsable:
+    def _refusal(self, proved: Authentication) -> errors.InvalidCredentials | errors.WrongPassword | errors.NotUsable:
         if proved.attempt is not None:
             return self.refuse(proved.attempt)
         self.audit.record("session.refused", subject_id=proved.user_id, method=proved.method)
-        return NotUsable()
+        return errors.NotUsable()
 
     def _refusal_unverified(self, proved: Authentication) -> Exception:
         """Return the refusal that reveals an unconfirmed address, only after the right password."""
         if proved.attempt is None:
             return self._refusal(proved)
         self.audit.record("session.refused_unverified", subject_id=proved.user_id)
-        return EmailNotVerified()
+        return errors.EmailNotVerified()
 
     def _skip_factor(self, user_id: int, hashed: str | None, *, device_token: str | None) -> bool:
         """Return whether the second factor is skipped because this browser is trusted; False without a factor. Raises
@@ -180,7 +173,7 @@ class SignIn:
         if not self.factors.has_any(user_id):
             return False
         if not self.factors.is_trusted(user_id, device_token):
-            raise SecondFactorRequired(user_id, self._proof(user_id, hashed))
+            raise errors.SecondFactorRequired(user_id, self._proof(user_id, hashed))
         return True
 
     def _proof(self, user_id: int, hashed: str | None) -> str:

@@ -1,7 +1,5 @@
 """Site settings that administrators change while the site runs."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields

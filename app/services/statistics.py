@@ -1,7 +1,5 @@
 """Counters for reports, updated by a job, so that reports cost the same for any amount of data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo

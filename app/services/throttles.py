@@ -1,20 +1,20 @@
 """Counters of wrong passwords in the database: growing delays instead of locked accounts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import TooManyTries
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import Throttle
 from app.security.tokens import token_hash
 from app.services.dialects import upsert
-from app.services.lifetimes import Lifetimes
+
+FAILURES_FORGOTTEN_AFTER = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,12 @@ class Throttles:
         throttle = self._row(token_hash(key), user_id)
         now = self.clock()
         if throttle.is_blocked(now):
-            raise TooManyTries(retry_after=max(1, math.ceil((throttle.blocked_until - now).total_seconds())))
+            raise errors.TooManyTries(retry_after=max(1, math.ceil((throttle.blocked_until - now).total_seconds())))
         throttle.fail(
             at=now,
-            free_tries=self.lifetimes.free_tries,
-            longest=self.lifetimes.longest_delay,
-            forget_after=self.lifetimes.failures_forgotten,
+            free_tries=self.lifetimes.sign_in_free_tries,
+            longest=timedelta(minutes=self.lifetimes.sign_in_delay_max_minutes),
+            forget_after=FAILURES_FORGOTTEN_AFTER,
         )
         self.session.flush()
         return throttle

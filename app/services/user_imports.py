@@ -1,7 +1,5 @@
 """User imports: upload, start, cancel and resume."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session as DbSession
 
-from app.errors import ImportNotFound, ImportNotReady, TooManyRows
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import Phase, UserImport, UserImportRow
 from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
@@ -17,7 +16,6 @@ from app.services.dialects import advisory_lock, rowcount
 from app.services.files import Files
 from app.services.job_board import JobBoard
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.permissions import USERS_IMPORT
 from app.services.policy import Policy
 from app.tasks import ApplyUserImport, CheckUserImport
@@ -46,7 +44,7 @@ class UserImports:
         file = self.files.get(file_id)
         if not self._has_room(lines, by=by):
             self.files.delete(file_id)
-            raise TooManyRows(self.lifetimes.import_rows_per_day)
+            raise errors.TooManyRows(self.lifetimes.import_rows_per_day)
         user_import = UserImport(
             owner_id=by.user_id,
             by_operator=isinstance(by, Operator),
@@ -86,7 +84,7 @@ class UserImports:
             or user_import.owner_id != by.user_id
             or user_import.by_operator != isinstance(by, Operator)
         ):
-            raise ImportNotFound
+            raise errors.ImportNotFound
         return user_import
 
     def list_own(self, *, by: Principal, limit: int = 20) -> Sequence[UserImport]:
@@ -110,7 +108,7 @@ class UserImports:
         if user_import.gives_roles and not user_import.by_key:
             self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
-            raise ImportNotReady("Invitations are closed. Import without invitations.")
+            raise errors.ImportNotReady("Invitations are closed. Import without invitations.")
         begun = rowcount(
             self.session,
             update(UserImport)
@@ -119,7 +117,7 @@ class UserImports:
             .execution_options(synchronize_session=False),
         )
         if begun != 1:
-            raise ImportNotReady
+            raise errors.ImportNotReady
         self.session.refresh(user_import)
         user_import.job_id = self.job_queue.enqueue(ApplyUserImport(import_id=user_import.id))
         self.audit.record("import.started", subject_id=None, import_id=user_import.id, rows=user_import.rows)

@@ -3,8 +3,6 @@
 `by` is the actor; each method checks their permission on this user and raises NotAllowed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,13 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
-from app.errors import AlreadyConfirmed, EmailTaken, InThePast, NotActive, UserNotFound
+from app import errors
+from app.lifetimes import Lifetimes
 from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
 from app.principal import Actor
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.job_queue import JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.permissions import (
@@ -74,7 +72,7 @@ class Users:
         how = {"key_share": True} if lock else None
         user = self.session.get(User, user_id, options=[selectinload(User.roles)], with_for_update=how)
         if user is None or _is_hidden(user, deleted=deleted, closed=closed):
-            raise UserNotFound
+            raise errors.UserNotFound
         return user
 
     def find(self, who: str | int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
@@ -83,17 +81,17 @@ class Users:
             return self.get_by_email(who, lock=lock, deleted=deleted, closed=closed)
         try:
             return self.get(who, lock=lock, deleted=deleted, closed=closed)
-        except UserNotFound:
-            raise UserNotFound(f"No user has the ID {who}, or it is deleted.") from None
+        except errors.UserNotFound:
+            raise errors.UserNotFound(f"No user has the ID {who}, or it is deleted.") from None
 
     def get_by_email(self, email: str, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """Return the user with a canonical address, as `get` does. Raises UserNotFound."""
         query: Select[User] = select(User).where(User.email == email).options(selectinload(User.roles))
         user = self.session.scalar(query.with_for_update(key_share=True) if lock else query)
         if user is None:
-            raise UserNotFound(f"No user has the email address {email}.")
+            raise errors.UserNotFound(f"No user has the email address {email}.")
         if _is_hidden(user, deleted=deleted, closed=closed):
-            raise UserNotFound(
+            raise errors.UserNotFound(
                 f"The user with the email address {email} is deleted. Restore it with `flask users restore`."
             )
         return user
@@ -202,7 +200,7 @@ class Users:
         """Email a link to set a new password. Raises NotActive."""
         self.policy.check(by, USERS_SUPPORT, user)
         if not user.is_active:
-            raise NotActive
+            raise errors.NotActive
         self.audit.record("password.reset_requested", subject_id=user.id)
         self.job_queue.enqueue(SendPasswordReset(user_id=user.id))
 
@@ -210,9 +208,9 @@ class Users:
         """Email another confirmation link. Raises NotActive, AlreadyConfirmed."""
         self.policy.check(by, USERS_SUPPORT, user)
         if not user.is_active:
-            raise NotActive
+            raise errors.NotActive
         if user.is_verified():
-            raise AlreadyConfirmed
+            raise errors.AlreadyConfirmed
         self.audit.record("user.verification_requested", subject_id=user.id)
         self.job_queue.enqueue(ResendConfirmation(user_id=user.id))
 
@@ -240,7 +238,7 @@ class Users:
         """
         self.policy.check(by, USERS_DEACTIVATE, user)
         if until is not None and until <= self.clock():
-            raise InThePast
+            raise errors.InThePast
         self.roles.keep_one_administrator(losing=user)
         self.revocation.revoke_access(user.id, reason="deactivated")
         user.deactivate(reason=reason, at=self.clock(), until=until)
@@ -288,8 +286,8 @@ class Users:
 
     def erased_at(self, user: User) -> datetime | None:
         """Return when a deleted account will be erased."""
-        lives = self.lifetimes.own_deletion if user.deleted_by_owner else self.lifetimes.deleted_account
-        return user.deleted_at + lives if user.deleted_at else None
+        lives = self.lifetimes.own_deletion_days if user.deleted_by_owner else self.lifetimes.deleted_account_days
+        return user.deleted_at + timedelta(days=lives) if user.deleted_at else None
 
     def deletion_reason(self, user_id: int) -> str | None:
         """Return the reason of the last deletion by an administrator, if any."""
@@ -300,7 +298,7 @@ class Users:
         """Undo a deletion; a deactivation before it stays. Raises UserNotFound if `user` is not deleted."""
         self.policy.check(by, USERS_DELETE, user)
         if user.deleted_at is None:
-            raise UserNotFound("This user isn't deleted.")
+            raise errors.UserNotFound("This user isn't deleted.")
         user.restore(at=self.clock())
         self.audit.record("user.restored", subject_id=user.id)
         if user.is_active:
@@ -325,7 +323,8 @@ class Users:
         """Reactivate whose deactivation has ended, and erase whose undo time has; returns how many."""
         now = self.clock()
         ended = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
-        own, others = now - self.lifetimes.own_deletion, now - self.lifetimes.deleted_account
+        own = now - timedelta(days=self.lifetimes.own_deletion_days)
+        others = now - timedelta(days=self.lifetimes.deleted_account_days)
         over = select(User).where(User.deleted_at <= case((User.deleted_by_owner, own), else_=others))
         # What another worker has locked is left to it.
         let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True, key_share=True)).all()
@@ -346,8 +345,8 @@ class Users:
         self.job_queue.enqueue(SendAccountActivated(user_id=user.id))
 
 
-def _taken(email: str) -> EmailTaken:
-    return EmailTaken(f"Another user has the email address {email}.")
+def _taken(email: str) -> errors.EmailTaken:
+    return errors.EmailTaken(f"Another user has the email address {email}.")
 
 
 def _is_hidden(user: User, *, deleted: bool, closed: bool) -> bool:

@@ -1,11 +1,8 @@
 """Actions on several users, with a preview."""
 
-from __future__ import annotations
-
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from app.errors import AccountError
 from app.models import MAX_ID
 from app.services.bulk_actions import Act, BulkResult
 from app.services.permissions import USERS_DEACTIVATE, USERS_READ, USERS_SUPPORT
@@ -58,7 +55,7 @@ def bulk() -> ResponseReturnValue:
 def _preview(form: BulkForm, outcomes: list[BulkResult], *, wants_reason: bool) -> ResponseReturnValue:
     form.reason.flags.required = wants_reason
     if "go" in request.form and not form.reason.errors:
-        form.refuse("reason", AccountError("Enter a reason. The users will see it."))
+        form.reason.errors = ["Enter a reason. The users will see it."]
     return page(
         "users/bulk.html",
         form,

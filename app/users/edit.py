@@ -1,7 +1,5 @@
 """Pages that change one user."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -9,16 +7,8 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import (
-    AlreadyConfirmed,
-    EditConflict,
-    InThePast,
-    LastAdministrator,
-    NotActive,
-    NotSetUp,
-    SameAddress,
-    TooManyChanges,
-)
+from app import errors
+from app.extensions import settings
 from app.models import User
 from app.principal import Principal
 from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
@@ -51,12 +41,8 @@ def edit(user_id: int) -> ResponseReturnValue:
             return ask_to_confirm()
         if form.email.canonical != user.email:
             count("mail")
-        try:
+        with form.refusals(errors.SameAddress, errors.TooManyChanges, errors.LastAdministrator, errors.EditConflict):
             return _edit(user_id, form, roles, by=who)
-        except (SameAddress, TooManyChanges) as refusal:
-            form.refuse("email", refusal)
-        except (LastAdministrator, EditConflict) as refusal:
-            form.refuse(None, refusal)
     return page("users/edit.html", form, user=shown(user), **role_fields(roles, shown_before=form.changes_roles()))
 
 
@@ -65,7 +51,7 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
     with unit_of_work() as work:
         user = work.users.get(user_id, lock=True)
         if form.version.data != str(user.version):
-            raise EditConflict("Someone else changed this user. Open the page again to see the changes.")
+            raise errors.EditConflict("Someone else changed this user. Open the page again to see the changes.")
         if form.email.canonical != user.email:
             work.users.propose_email(user, form.email.canonical, by=by)
             message = f"Changes saved. We've emailed {form.email.canonical} a link to confirm the new address."
@@ -85,15 +71,10 @@ def deactivate(user_id: int) -> ResponseReturnValue:
     services.policy.check(who, USERS_DEACTIVATE, user)
     form = DeactivationForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.InThePast, errors.LastAdministrator):
             with unit_of_work() as work:
                 target = work.users.get(user_id, lock=True, closed=True)
                 work.users.deactivate(target, reason=(form.reason.data or "").strip(), until=form.ends_at(), by=who)
-        except InThePast as refusal:
-            form.refuse("until", refusal)
-        except LastAdministrator as refusal:
-            form.refuse(None, refusal)
-        else:
             return done("Account deactivated. The user was signed out.", to="users.show", user_id=user_id)
     return page("users/deactivate.html", form, user=shown(user))
 
@@ -151,7 +132,7 @@ def delete(user_id: int) -> ResponseReturnValue:
     if not form.validate_on_submit():
         text = (
             "This signs the user out and hides the account. You can restore it for "
-            f"{reading().lifetimes.deleted_account.days} days. Then its data is permanently deleted."
+            f"{settings().deleted_account_days} days. Then its data is permanently deleted."
         )
         return _ask(user_id, USERS_DELETE, "Delete {name}?", text, button="Delete", form=form)
     reason = (form.reason.data or "").strip()
@@ -184,7 +165,7 @@ def change_user(user_id: int, act: Callable[[Work, User, Principal], object], *,
     try:
         with unit_of_work() as work:
             act(work, work.users.get(user_id, lock=True, deleted=is_undone), current_user.signed_in())
-    except (LastAdministrator, NotActive, AlreadyConfirmed, NotSetUp) as refusal:
+    except (errors.LastAdministrator, errors.NotActive, errors.AlreadyConfirmed, errors.NotSetUp) as refusal:
         return done(str(refusal), to="users.show", kind="error", user_id=user_id)
     return done(message, to="users.show", user_id=user_id)
 

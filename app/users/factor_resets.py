@@ -1,10 +1,9 @@
 """Pages to reset a user's second factors."""
 
-from __future__ import annotations
-
 from flask.typing import ResponseReturnValue
 
-from app.errors import NotSetUp
+from app import errors
+from app.extensions import settings
 from app.services.permissions import USERS_RESET_FACTORS
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
@@ -26,15 +25,12 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
     services.policy.check(who, USERS_RESET_FACTORS, user)
     form = ReasonForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.NotSetUp):
             with unit_of_work() as work:
                 target = work.users.get(user_id, lock=True)
                 work.factor_resets.announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
-        except NotSetUp as refusal:
-            form.refuse(None, refusal)
-        else:
             return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
-    hours = int(services.lifetimes.factor_reset.total_seconds() // 3600)
+    hours = settings().factor_reset_hours
     return page("users/reset_factors.html", form, user=shown(user), hours=hours)
 
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from datetime import datetime
 
 from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField

@@ -1,11 +1,10 @@
 """Pages to start and stop impersonation."""
 
-from __future__ import annotations
-
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import NotActive
+from app import errors
+from app.extensions import settings
 from app.services.permissions import USERS_IMPERSONATE
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
@@ -25,15 +24,12 @@ def impersonate(user_id: int) -> ResponseReturnValue:
     services.policy.check(who, USERS_IMPERSONATE, user)
     form = ReasonForm()
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.NotActive):
             with unit_of_work() as work:
                 target = work.users.get(user_id, lock=True)
                 work.impersonation.impersonate(target, reason=(form.reason.data or "").strip(), by=who)
-        except NotActive as refusal:
-            form.refuse(None, refusal)
-        else:
             return redirect(url_for("account.profile"))
-    minutes = int(services.lifetimes.impersonation.total_seconds() // 60)
+    minutes = settings().impersonation_minutes
     return page("users/impersonate.html", form, user=shown(user), minutes=minutes)
 
 

@@ -1,7 +1,5 @@
 """Pages to import and export users."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePath
@@ -10,7 +8,7 @@ from types import SimpleNamespace
 from flask import Response, redirect, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import AccountError, TooManyRows, UnreadableFile
+from app import errors
 from app.models import Job, JobState, Phase, UserImport
 from app.services.import_worker import NARROWED
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
@@ -41,16 +39,13 @@ def import_users() -> ResponseReturnValue:
     if form.is_submitted():
         file = request.files.get("file")
         if file is None or not file.filename:
-            form.refuse(None, AccountError("Choose a file."))
+            form.refuse(errors.AccountError("Choose a file."))
         else:
             name = PurePath(file.filename.replace("\\", "/")).name
-            try:
+            with form.refusals(errors.UnreadableFile):
                 file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
                 with unit_of_work() as work:
                     found = work.user_imports.create_import(file_id, lines=lines, by=who)
-            except (TooManyRows, UnreadableFile) as refusal:
-                form.refuse(None, refusal)
-            else:
                 return redirect(url_for("users.show_import", import_id=found.id))
     services = reading()
     return page(

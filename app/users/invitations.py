@@ -1,14 +1,12 @@
 """Pages to create users, and to send, list, resend and revoke invitations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import EmailTaken, RegistrationClosed
+from app import errors
 from app.extensions import now
 from app.models import Invitation
 from app.services.permissions import USERS_CREATE, USERS_INVITE, USERS_READ
@@ -22,7 +20,7 @@ from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.query_params import before
+from app.web.query_params import before, paginate
 from app.web.redirects import done
 
 ON_A_PAGE = 50
@@ -59,14 +57,9 @@ def _add(
     form, roles = NewUserForm(), grantable(current_user.signed_in())
     form.roles.choices = list(roles.items())
     if form.validate_on_submit():
-        try:
+        with form.refusals(errors.EmailTaken, errors.RegistrationClosed):
             with unit_of_work() as work:
                 add(work, form.email.canonical, form.name.clean, form.roles.data or [])
-        except EmailTaken as refusal:
-            form.refuse("email", refusal)
-        except RegistrationClosed as refusal:
-            form.refuse(None, refusal)
-        else:
             return done(message.format(email=form.email.canonical), to=to)
     return page(template, form, **role_fields(roles, shown_before=bool(form.roles.data)))
 
@@ -75,13 +68,8 @@ def _add(
 @requires(USERS_INVITE)
 def invitations() -> ResponseReturnValue:
     pending = reading().invitations.list_pending(before=before(), limit=ON_A_PAGE + 1)
-    rows = pending[:ON_A_PAGE]
-    return page(
-        "users/invitations.html",
-        invitations=[_shown(row) for row in rows],
-        next_url=url_for("users.invitations", before=rows[-1].id) if len(pending) > ON_A_PAGE else None,
-        first_url=url_for("users.invitations") if before() is not None else None,
-    )
+    paged = paginate(pending, size=ON_A_PAGE)
+    return page("users/invitations.html", invitations=[_shown(row) for row in paged.rows], paged=paged)
 
 
 @bp.post("/invitations/<id:invitation_id>/resend")

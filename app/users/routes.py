@@ -1,14 +1,12 @@
 """The list of users, and the page of one user."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any, get_args
 
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidInput, NotFound
+from app import errors
 from app.models import ApiKey, Session, Status, User
 from app.principal import Principal
 from app.services.permissions import (
@@ -33,7 +31,7 @@ from app.web.access import requires
 from app.web.audit_descriptions import describe
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
-from app.web.query_params import asked_for, day
+from app.web.query_params import Paged, asked_for, day
 from app.web.user_agents import device_name
 
 SESSIONS_SHOWN = 50
@@ -62,15 +60,17 @@ def index() -> ResponseReturnValue:
         form,
         asked=SimpleNamespace(**query),
         is_filtered=any(query[name] for name in FILTERS if name != "sort"),
-        users=users,
         total=total,
         roles={"": "Any"} | {role.name: role.name for role in roles},
         states={"": "Any"} | STATES,
         orders=ORDERS,
         sort_url=f"{unsorted_url}{'&' if '?' in unsorted_url else '?'}",
         export_url=_url(query, to="users.export"),
-        next_url=_url(query, after=write_cursor(following, of=query)) if following else None,
-        first_url=_url(query) if filters.after else None,
+        paged=Paged(
+            users,
+            newest_url=_url(query) if filters.after else None,
+            older_url=_url(query, after=write_cursor(following, of=query)) if following else None,
+        ),
     )
 
 
@@ -137,7 +137,7 @@ def _wanted(query: dict[str, str]) -> UserFilter:
     order: Order = query["sort"].removeprefix("-")  # type: ignore[assignment]  # `_asked` checked it.
     try:
         after = read_cursor(request.args.get("after"), of=query)
-    except InvalidInput:
+    except errors.InvalidInput:
         after = None  # The cursor of an old page or another list: start with the first page.
     return UserFilter(
         order=order,
@@ -205,7 +205,7 @@ def _why(services: Work, user: User) -> SimpleNamespace | None:
         decision: Decision = services.policy.why(
             user, action, services.policy.get_resource(resource) if resource else None
         )
-    except NotFound as refusal:
+    except errors.NotFound as refusal:
         return SimpleNamespace(action=action, resource=resource, problem=str(refusal))
     return SimpleNamespace(
         action=action, resource=resource, allowed=decision.allowed, rule=decision.rule, reason=decision.reason

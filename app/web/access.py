@@ -1,13 +1,11 @@
 """Access control: views are private by default, and each exception is a decorator."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from flask import Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import ConfirmationRequired, NotAllowed, NotFound, SetUpRequired
+from app import errors
 from app.extensions import now
 from app.principal import Principal
 from app.services.permissions import PERMISSIONS
@@ -83,7 +81,7 @@ def _check(who: Principal) -> ResponseReturnValue | None:
     """Check the properties of the view against the signed-in user."""
     permission = view_property("permission")
     if permission is not None and not who.has(permission) and not _is_granted(who, permission):
-        raise NotAllowed(permission=permission)
+        raise errors.NotAllowed(permission=permission)
     if who.is_key and permission is None:
         _check_scope(who)
     _refuse_impersonator()
@@ -99,7 +97,7 @@ def _is_granted(who: Principal, permission: str) -> bool:
     *_, row_id = (request.view_args or {}).values()
     try:
         decision = policy.may(who, permission, policy.get_resource(f"{kind}:{row_id}"))
-    except NotFound:
+    except errors.NotFound:
         return False
     return decision.allowed and decision.rule is Rule.GRANT
 
@@ -108,9 +106,9 @@ def _check_scope(who: Principal) -> None:
     """Raise NotAllowed for an API key that can't call the view."""
     scopes = view_property("key_scopes")
     if scopes is None:
-        raise NotAllowed("API keys can't do this. Use an access token.")
+        raise errors.NotAllowed("API keys can't do this. Use an access token.")
     if scopes and not any(map(who.has, scopes)):
-        raise NotAllowed(f"This API key needs the scope {scopes[0]}.", permission=scopes[0])
+        raise errors.NotAllowed(f"This API key needs the scope {scopes[0]}.", permission=scopes[0])
 
 
 def _wants_confirmation(who: Principal) -> bool:
@@ -122,15 +120,15 @@ def _refuse_impersonator() -> None:
     if view_property("wants_confirmation") or view_property("is_by_oneself"):
         who = principal()
         if who is not None and who.impersonator_id is not None:
-            raise NotAllowed("You can't do this while you impersonate someone.")
+            raise errors.NotAllowed("You can't do this while you impersonate someone.")
 
 
 def ask_to_confirm() -> ResponseReturnValue:
     """Redirect to the confirmation page. Raises ConfirmationRequired in the API."""
     who = principal()
     if is_api():
-        raise ConfirmationRequired(ConfirmationRequired.not_for_keys if who and who.is_key else None)
-    g.refused_as = ConfirmationRequired.code
+        raise errors.ConfirmationRequired(errors.ConfirmationRequired.not_for_keys if who and who.is_key else None)
+    g.refused_as = errors.ConfirmationRequired.code
     return redirect(url_for("auth.confirm", next=here()))
 
 
@@ -149,8 +147,8 @@ def _ask_to_sign_in() -> ResponseReturnValue:
 
 def _ask_to_set_up() -> ResponseReturnValue:
     if is_api():
-        raise SetUpRequired
-    g.refused_as = SetUpRequired.code
+        raise errors.SetUpRequired
+    g.refused_as = errors.SetUpRequired.code
     to = url_for("account.security")
     return Response(headers={"HX-Redirect": to}) if "HX-Request" in request.headers else redirect(to)
 

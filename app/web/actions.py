@@ -1,7 +1,5 @@
 """Actions of buttons: a confirmation page, one transaction, and a message on the next page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -9,9 +7,8 @@ from typing import Any
 from flask import Response
 from flask.typing import ResponseReturnValue
 
-from app.errors import AccountError
+from app import errors
 from app.unit_of_work import Work, unit_of_work
-from app.web.errors import status_of
 from app.web.forms import Form
 from app.web.pages import page
 from app.web.redirects import done
@@ -42,8 +39,8 @@ def attempt(act: Callable[[Work], object], *, message: str, to: str, **values: A
     try:
         with unit_of_work() as work:
             act(work)
-    except AccountError as refusal:
-        if status_of(type(refusal), api=False) != HTTPStatus.CONFLICT:
+    except errors.AccountError as refusal:
+        if refusal.status != HTTPStatus.CONFLICT:
             raise
         return done(str(refusal), to=to, kind="error", **values)
     return done(message, to=to, **values)

@@ -1,7 +1,5 @@
 """The pages of administration that the side bar lists. Blueprints add theirs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The Flask application class, which caches what every request would compute again."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress

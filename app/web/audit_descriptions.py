@@ -1,7 +1,5 @@
 """Descriptions of audit events, for their users and for administrators."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any

@@ -1,13 +1,11 @@
 """Challenges of this browser, held in its signed session cookie."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import session
 
-from app.errors import InvalidChallenge
+from app import errors
 from app.extensions import now
 from app.security.tokens import is_same, new_token
 from app.unit_of_work import unit_of_work
@@ -28,7 +26,7 @@ def spend(purpose: str, challenge: str) -> list[Any]:
     """Return the values stored with a challenge of this purpose and browser, once. Raises InvalidChallenge."""
     matching = [held for held in _held(purpose) if is_same(held[0], challenge)]
     if not matching:
-        raise InvalidChallenge
+        raise errors.InvalidChallenge
     session[_key(purpose)] = [held for held in _held(purpose) if held not in matching]
     begun_at, kept = matching[0][1], [*matching[0][2:]]
     with unit_of_work() as work:

@@ -1,7 +1,5 @@
 """Bar charts as numbers for a template, which draws them as SVG."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Compression of responses without secrets (BREACH): static files, lists, the OpenAPI document."""
 
-from __future__ import annotations
-
 from flask import Flask, Response, request
 from flask_compress import Compress
 

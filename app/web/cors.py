@@ -1,7 +1,5 @@
 """CORS: other sites that can read API responses (CORS_ORIGINS)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """CSRF protection: every POST needs its browser's token; if it has expired, the filled form is shown again."""
 
-from __future__ import annotations
-
 import hashlib
 from urllib.parse import urlsplit
 

@@ -1,7 +1,5 @@
 """The signed-in user: every kind of credential becomes one Principal, loaded once per request and never cached."""
 
-from __future__ import annotations
-
 import logging
 from functools import lru_cache
 from ipaddress import ip_address

@@ -1,13 +1,11 @@
 """Cursors: a signed position in a list, valid only for the same filters and order."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from app.errors import InvalidInput, Problem
+from app import errors
 from app.extensions import settings
 from app.services.user_search import Position
 
@@ -27,7 +25,9 @@ def read_cursor(cursor: str | None, *, of: dict[str, Any]) -> Position | None:
     try:
         value, is_time, row_id = _signer(of).loads(cursor)
     except BadData:
-        raise InvalidInput([Problem("cursor", "invalid_cursor", "Start again without a cursor.")]) from None
+        raise errors.InvalidInput(
+            [errors.Problem("cursor", "invalid_cursor", "Start again without a cursor.")]
+        ) from None
     return Position(datetime.fromisoformat(value) if is_time else value, row_id)
 
 

@@ -1,6 +1,4 @@
-"""Error pages (JSON under /api/): one table maps exceptions to statuses."""
-
-from __future__ import annotations
+"""Error pages (JSON under /api/)."""
 
 import logging
 from http import HTTPStatus
@@ -13,46 +11,8 @@ from sqlalchemy.exc import IntegrityError, NoResultFound, ProgrammingError, SQLA
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, SecurityError
 
+from app import errors
 from app.database import DATABASE_AWAY
-from app.errors import (
-    AccountError,
-    AlreadyConfirmed,
-    AuthenticatorLocked,
-    BadRefreshToken,
-    Busy,
-    CannotBePaused,
-    ConfirmationRequired,
-    EditConflict,
-    EmailNotVerified,
-    EmailTaken,
-    ImportNotReady,
-    InvalidCredentials,
-    InvalidInput,
-    InvalidLink,
-    JobNotCancellable,
-    JobNotRetryable,
-    JobNotStartable,
-    LastAdministrator,
-    MailUnderway,
-    NotActive,
-    NotAllowed,
-    NotFound,
-    NotSetUp,
-    NotUsable,
-    Problem,
-    RegistrationClosed,
-    RoleFixed,
-    RoleInUse,
-    RoleTaken,
-    SecondFactorRequired,
-    SessionNotFound,
-    SetUpRequired,
-    TokenReused,
-    TooManyRows,
-    TooManyTries,
-    WrongCode,
-    WrongPassword,
-)
 from app.extensions import db
 from app.migration_state import first_line, schema_state
 from app.web import csrf, json_envelope
@@ -60,44 +20,6 @@ from app.web.access import ask_to_confirm, record_refusal
 from app.web.current_user import has_explicit_credential, is_api, log_refused
 
 log = logging.getLogger(__name__)
-
-STATUSES: dict[type[AccountError], HTTPStatus] = {
-    InvalidCredentials: HTTPStatus.UNAUTHORIZED,
-    EmailNotVerified: HTTPStatus.FORBIDDEN,
-    SecondFactorRequired: HTTPStatus.UNAUTHORIZED,
-    WrongCode: HTTPStatus.UNAUTHORIZED,
-    AuthenticatorLocked: HTTPStatus.FORBIDDEN,
-    NotUsable: HTTPStatus.FORBIDDEN,
-    SetUpRequired: HTTPStatus.FORBIDDEN,
-    NotSetUp: HTTPStatus.CONFLICT,
-    NotAllowed: HTTPStatus.FORBIDDEN,
-    RegistrationClosed: HTTPStatus.FORBIDDEN,
-    ConfirmationRequired: HTTPStatus.FORBIDDEN,
-    BadRefreshToken: HTTPStatus.UNAUTHORIZED,
-    TokenReused: HTTPStatus.UNAUTHORIZED,
-    EditConflict: HTTPStatus.PRECONDITION_FAILED,
-    NotFound: HTTPStatus.NOT_FOUND,
-    SessionNotFound: HTTPStatus.NOT_FOUND,
-    EmailTaken: HTTPStatus.CONFLICT,
-    NotActive: HTTPStatus.CONFLICT,
-    AlreadyConfirmed: HTTPStatus.CONFLICT,
-    RoleTaken: HTTPStatus.CONFLICT,
-    RoleFixed: HTTPStatus.CONFLICT,
-    RoleInUse: HTTPStatus.CONFLICT,
-    LastAdministrator: HTTPStatus.CONFLICT,
-    JobNotRetryable: HTTPStatus.CONFLICT,
-    JobNotStartable: HTTPStatus.CONFLICT,
-    ImportNotReady: HTTPStatus.CONFLICT,
-    MailUnderway: HTTPStatus.CONFLICT,
-    JobNotCancellable: HTTPStatus.CONFLICT,
-    CannotBePaused: HTTPStatus.CONFLICT,
-    InvalidLink: HTTPStatus.GONE,
-    TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
-    TooManyRows: HTTPStatus.TOO_MANY_REQUESTS,
-    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-# Pages show these beside the field instead.
-STATUSES_OF_API: dict[type[AccountError], HTTPStatus] = {WrongPassword: HTTPStatus.UNAUTHORIZED}
 
 TOO_MANY = "Too many attempts. What you entered is still here. Wait a moment, then send it again."
 # For people: what happened, and what to do.
@@ -149,7 +71,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(SecurityError, _untrusted_host)
     app.register_error_handler(RateLimitExceeded, _limited)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(AccountError, _refused)
+    app.register_error_handler(errors.AccountError, _refused)
     for away in DATABASE_AWAY:
         app.register_error_handler(away, _database_away)
     app.register_error_handler(ProgrammingError, _statement_refused)
@@ -158,28 +80,23 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def status_of(refusal: type[AccountError], *, api: bool) -> HTTPStatus:
-    statuses = STATUSES | STATUSES_OF_API if api else STATUSES
-    return next((statuses[kind] for kind in refusal.__mro__ if kind in statuses), HTTPStatus.UNPROCESSABLE_ENTITY)
-
-
-def _refused(refusal: AccountError) -> ResponseReturnValue:
-    if isinstance(refusal, ConfirmationRequired) and not is_api():
+def _refused(refusal: errors.AccountError) -> ResponseReturnValue:
+    if isinstance(refusal, errors.ConfirmationRequired) and not is_api():
         return ask_to_confirm()
-    if isinstance(refusal, InvalidLink):
+    if isinstance(refusal, errors.InvalidLink):
         log_dead_link()
-    if isinstance(refusal, BadRefreshToken):
+    if isinstance(refusal, errors.BadRefreshToken):
         log_refused("refresh_token")
-    if isinstance(refusal, NotAllowed) and refusal.permission is not None:
+    if isinstance(refusal, errors.NotAllowed) and refusal.permission is not None:
         try:
             record_refusal(refusal.permission)
         except DATABASE_AWAY as problem:
             return _database_away(problem)
     response = answer(
-        status_of(type(refusal), api=is_api()),
-        text=None if str(refusal) == NotAllowed.message else str(refusal),
+        refusal.status,
+        text=None if str(refusal) == errors.NotAllowed.message else str(refusal),
         code=refusal.code,
-        problems=refusal.problems if isinstance(refusal, InvalidInput) else None,
+        problems=refusal.problems if isinstance(refusal, errors.InvalidInput) else None,
     )
     retry_after = getattr(refusal, "retry_after", None)
     if retry_after:
@@ -277,14 +194,14 @@ def answer(
     heading: str | None = None,
     text: str | None = None,
     code: str | None = None,
-    problems: list[Problem] | None = None,
+    problems: list[errors.Problem] | None = None,
 ) -> Response:
     """Return an error as a page or JSON; the log line of the request names its code."""
     usual_code, usual = API_WORDS.get(int(status), API_WORDS[400 if status < 500 else 500])
     g.refused_as = code or usual_code
     if is_api():
         message = text or usual
-        shown_problems = problems or [Problem(None, code or usual_code, message)]
+        shown_problems = problems or [errors.Problem(None, code or usual_code, message)]
         response = json_envelope.refusal(int(status), message, shown_problems)
         if status == HTTPStatus.UNAUTHORIZED:
             # RFC 6750, section 3.1: only an invalid credential gets an error code, a missing one does not.

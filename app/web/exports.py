@@ -1,7 +1,5 @@
 """Rows as CSV and JSON Lines, one line at a time."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

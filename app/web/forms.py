@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request
@@ -11,7 +12,7 @@ from markupsafe import Markup, escape
 from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, Length, ValidationError
 
-from app.errors import AccountError, InvalidAddress, InvalidName, TryLater
+from app import errors
 from app.services.addresses import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, canonical_address, clean_name
 
 # Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
@@ -27,7 +28,7 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
     """
 
     _unclean: dict[str, str]
-    try_later: TryLater | None = None
+    try_later: errors.TryLater | None = None
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf = False
@@ -41,11 +42,18 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         """
         return self.is_submitted() or bool(g.get("shows_again"))
 
-    def refuse(self, field: str | None, refusal: AccountError) -> None:
-        """Show `refusal` beside a field, or above the form if the user has to wait."""
+    def refusals(self, *expected: type[errors.AccountError]) -> _Refusals:
+        """Return a context that shows an expected refusal, or one to try later, in the form; what follows it is then
+        executed.
+        """
+        return _Refusals(self, (errors.TryLater, *expected))
+
+    def refuse(self, refusal: errors.AccountError) -> None:
+        """Show `refusal` beside its field, or above the form if it has none or the user has to wait."""
         g.refused_as = refusal.code
-        if isinstance(refusal, TryLater):
-            field, self.try_later = None, refusal
+        if isinstance(refusal, errors.TryLater):
+            self.try_later = refusal
+        field = next((name for name in refusal.fields if name in self), None)
         if field is None:
             self.form_errors: list[str] = [*self.form_errors, str(refusal)]
         else:
@@ -72,6 +80,20 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF carries no types.
         for name, problem in self._unclean.items():
             self[name].errors = [problem]
         return valid and not self._unclean
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusals:
+    form: Form
+    expected: tuple[type[errors.AccountError], ...]
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, problem: BaseException | None, _traceback: object) -> bool:
+        if not isinstance(problem, self.expected):
+            return False
+        self.form.refuse(problem)
+        return True
 
 
 def draw_input(field: Any, hint: str | None, attributes: dict[str, Any]) -> Markup:
@@ -122,7 +144,7 @@ class Address(EmailField):
     def pre_validate(self, form: Any) -> None:
         try:
             self.canonical = canonical_address(self.data or "") if self.data else ""
-        except InvalidAddress as refusal:
+        except errors.InvalidAddress as refusal:
             raise ValidationError(str(refusal)) from None
 
 
@@ -143,7 +165,7 @@ class Name(StringField):
     def pre_validate(self, form: Any) -> None:
         try:
             self.clean = clean_name(self.data or "")
-        except InvalidName as refusal:
+        except errors.InvalidName as refusal:
             raise ValidationError(str(refusal)) from None
         if self._required and not self.clean:
             raise ValidationError(self._required)

@@ -1,7 +1,5 @@
 """Security headers, the request id and the request log."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time

@@ -1,7 +1,5 @@
 """Shared parts of user imports and exports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any

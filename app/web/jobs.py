@@ -1,7 +1,5 @@
 """Jobs as plain values, and their progress in words."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from typing import Any

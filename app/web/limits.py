@@ -1,7 +1,5 @@
 """Rate limits: named, configured in settings, counted by network, user or API key, and always on."""
 
-from __future__ import annotations
-
 import ipaddress
 import math
 import time

@@ -1,7 +1,5 @@
 """Logs on standard error, as JSON or text, without secrets."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

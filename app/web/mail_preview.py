@@ -1,7 +1,5 @@
 """Emails in a frame that runs no script and loads nothing."""
 
-from __future__ import annotations
-
 from flask import Response, g, make_response
 
 MAIL_CONTENT_POLICY = (

@@ -1,7 +1,5 @@
 """The gate that closes the site in maintenance mode."""
 
-from __future__ import annotations
-
 from flask import Response
 
 from app.current_site import site

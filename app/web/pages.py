@@ -1,7 +1,5 @@
 """Rendering pages."""
 
-from __future__ import annotations
-
 import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,8 +11,8 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import errors
 from app.current_site import brand, site
-from app.errors import Busy, InvalidInput
 from app.extensions import now, settings
 from app.services.permissions import PERMISSIONS
 from app.services.site_settings import Site
@@ -58,11 +56,11 @@ def page(
     if form is not None and g.get("shows_again"):
         form.form_errors = [g.shows_again]
     if form is not None and form.try_later is not None:
-        status = 503 if isinstance(form.try_later, Busy) else 429
+        status = 503 if isinstance(form.try_later, errors.Busy) else 429
         retry_after = form.try_later.retry_after
     refused = form is not None and form.is_refused() and not g.get("shows_again")
     if refused:
-        g.setdefault("refused_as", InvalidInput.code)
+        g.setdefault("refused_as", errors.InvalidInput.code)
     response = make_response(render_template(template, form=form, **values), status or (422 if refused else 200))
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

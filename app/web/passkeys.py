@@ -1,7 +1,5 @@
 """Passkeys of this browser: challenges for pages, and verification of responses."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -9,9 +7,8 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from app import urls
+from app import errors, urls
 from app.current_site import brand
-from app.errors import BadPasskey, InvalidChallenge
 from app.extensions import settings
 from app.models import Authenticator
 from app.principal import Principal
@@ -92,9 +89,9 @@ def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authe
     assertion, party = _answer(sent, purpose, user_id)
     passkey = reading().factors.find_passkey(assertion.credential_id)
     if passkey is None or user_id not in {NOBODY, passkey.user_id}:
-        raise BadPasskey("We don't know that passkey. It may have been removed.")
+        raise errors.BadPasskey("We don't know that passkey. It may have been removed.")
     if assertion.user_handle not in {None, user_handle(party, passkey.user_id)}:
-        raise BadPasskey
+        raise errors.BadPasskey
     count = verify(assertion, party, public_key=passkey.public_key or b"", verifies_user=purpose == SIGN_IN)
     return passkey, count
 
@@ -108,8 +105,8 @@ def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingPa
     assertion, party = read_assertion(sent), relying_party()
     try:
         bound_to = challenges.spend(f"passkey:{purpose}", assertion.challenge)
-    except InvalidChallenge as refusal:
-        raise BadPasskey(str(refusal)) from None
+    except errors.InvalidChallenge as refusal:
+        raise errors.BadPasskey(str(refusal)) from None
     if bound_to != [user_id] or party is None:
-        raise BadPasskey
+        raise errors.BadPasskey
     return assertion, party

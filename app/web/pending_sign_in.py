@@ -1,7 +1,5 @@
 """Sign-ins that continue on another page: an identity to be connected, and a second factor to be entered."""
 
-from __future__ import annotations
-
 from dataclasses import astuple, dataclass, replace
 
 from flask import session

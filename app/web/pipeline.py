@@ -1,7 +1,5 @@
 """The request pipeline: the steps before and after every view, in order."""
 
-from __future__ import annotations
-
 import logging
 
 from flask import Flask, Response

@@ -1,7 +1,5 @@
 """A progress bar in the terminal for a job."""
 
-from __future__ import annotations
-
 import sys
 import time
 from datetime import timedelta

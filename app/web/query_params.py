@@ -1,15 +1,24 @@
 """Query parameters of lists; IDs are limited to what the database can hold, so that others are a 404."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Generic, Protocol, TypeVar
 
-from flask import Flask, request
+from flask import Flask, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
 from app.models import MAX_ID
 from app.web.viewer import viewer_zone
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=HasId)
 
 
 class RowId(IntegerConverter):
@@ -54,3 +63,22 @@ def before() -> int | None:
     """Return the ID that a list continues below (`?before=`), or None to start at the newest."""
     position = request.args.get("before", type=int)
     return position if position is not None and 0 < position <= MAX_ID else None
+
+
+@dataclass(frozen=True, slots=True)
+class Paged(Generic[Row]):
+    """A page of a list, with the URLs of the first page and the next one, where there is one."""
+
+    rows: Sequence[Row]
+    newest_url: str | None
+    older_url: str | None
+
+
+def paginate(found: Sequence[Row], *, size: int, **filters: Any) -> Paged[Row]:
+    """Return the page that begins at `before`, of rows that were read with the limit `size + 1`."""
+    rows, endpoint = found[:size], request.endpoint or ""
+    return Paged(
+        rows,
+        newest_url=url_for(endpoint, **filters) if before() is not None else None,
+        older_url=url_for(endpoint, **filters, before=rows[-1].id) if len(found) > size else None,
+    )

@@ -1,7 +1,5 @@
 """Redirects: only to paths of this site, and never with a one-time token left in the address bar."""
 
-from __future__ import annotations
-
 import re
 from urllib.parse import quote, urlsplit
 
@@ -10,8 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
-from app import urls
-from app.errors import AccountError, InvalidLink
+from app import errors, urls
 from app.extensions import settings
 from app.models import Purpose
 from app.security.tokens import token_hash
@@ -110,7 +107,7 @@ def done(message: str, *, to: str, kind: str = "success", **values: object) -> R
     """Redirect to the page of the endpoint `to`, with a message: of success, or of another kind."""
     flash(message, kind)
     if kind == "error":
-        g.setdefault("refused_as", AccountError.code)
+        g.setdefault("refused_as", errors.AccountError.code)
     return redirect(url_for(to, **values))  # type: ignore[arg-type]
 
 
@@ -135,7 +132,7 @@ def kept_link(purpose: Purpose) -> str:
     elif len(kept) > 1 and request.method == "POST":
         kept = []  # It could belong to another account.
     if not kept:
-        raise InvalidLink
+        raise errors.InvalidLink
     return kept[-1]
 
 

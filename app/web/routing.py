@@ -1,7 +1,5 @@
 """URL rules that compile their URL builders on first use."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from werkzeug.routing import Rule

@@ -16,7 +16,7 @@ from sentry_sdk.integrations.flask import FlaskIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.sqlalchemy import SqlalchemyIntegration
 
-from app.errors import JobFailed
+from app import errors
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _around_job(task: str) -> Iterator[None]:
 
 
 def _reduced(event: Event, hint: Hint) -> Event | None:
-    if "exc_info" in hint and hint["exc_info"][0] is JobFailed:
+    if "exc_info" in hint and hint["exc_info"][0] is errors.JobFailed:
         return None  # What failed was reported before; this only tells RQ.
     event.pop("request", None)
     if has_request_context():

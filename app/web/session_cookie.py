@@ -1,7 +1,5 @@
 """The session cookie and the other cookies of a browser."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from functools import lru_cache

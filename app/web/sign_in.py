@@ -1,15 +1,13 @@
 """Sign-in, and checks of passwords and codes: count the attempt, hash without a transaction, apply the result."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 
 from flask import flash
 from sqlalchemy.exc import ProgrammingError
 
+from app import errors
 from app.database import DATABASE_AWAY
-from app.errors import Busy, SecondFactorRequired
 from app.extensions import credentials, db, settings
 from app.principal import Principal
 from app.security.passwords import PasswordMatch
@@ -77,7 +75,7 @@ def open_session(email: str, password: str, *, code: str | None, remember: bool)
     try:
         with unit_of_work() as work:
             return work.sign_in.begin_session(proved, visit=visit, in_browser=False)
-    except SecondFactorRequired as asked:
+    except errors.SecondFactorRequired as asked:
         if code is None:
             raise
         factor = check_code(asked.user_id, code)
@@ -129,7 +127,7 @@ def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> Prove
     right = as_recovery_code(code)
     try:
         hashed = credentials.passwords.derive([right], like=attempt.like)[0] if right else None
-    except Busy:
+    except errors.Busy:
         with unit_of_work() as work:
             work.factors.refund(user_id, attempt, at=at)
         raise
@@ -153,7 +151,7 @@ def _verdict(attempt: Attempt, password: str) -> PasswordMatch:
     """Raises Busy, and then refunds the try: the password was not checked."""
     try:
         return credentials.passwords.verify(attempt.hashed, password)
-    except Busy:
+    except errors.Busy:
         with unit_of_work() as work:
             work.sign_in.accept(attempt)
         raise
@@ -163,7 +161,7 @@ def _hash_anew(password: str) -> str | None:
     """Return a new hash; None if no slot is free, and the next sign-in tries again."""
     try:
         return credentials.passwords.hash(password)
-    except Busy:
+    except errors.Busy:
         return None
 
 

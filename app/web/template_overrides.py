@@ -1,7 +1,5 @@
 """Files in `instance/templates` and `instance/static` that replace ours; templates are checked at the start."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from flask import Flask, Response, g, send_file

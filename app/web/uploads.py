@@ -1,7 +1,5 @@
 """Uploaded files, stored in pieces of at most a megabyte."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from typing import IO

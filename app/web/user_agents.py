@@ -1,7 +1,5 @@
 """Short descriptions of User-Agent headers."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from importlib import import_module
 

@@ -1,7 +1,5 @@
 """The time zone of the user who reads the page."""
 
-from __future__ import annotations
-
 from datetime import tzinfo
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Properties of views, set by decorators beside the route and read by the request pipeline."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -402,7 +403,7 @@ def _(visitor: Visitor) -> None:
             Purpose.KEEP_FACTORS,
             user_id=user.id,
             address=user.email,
-            lifetime=work.lifetimes.factor_reset,
+            lifetime=timedelta(hours=work.lifetimes.factor_reset_hours),
             undoes=Undoable(Target.FACTOR_RESET, reset.id, reset.begun_at),
         )
     visitor.open(f"/auth/keep-factors/{token}")
@@ -784,7 +785,7 @@ def token_link(visitor: Visitor, purpose: Purpose, path: str) -> str:
             purpose,
             user_id=user.id,
             address=user.email,
-            lifetime=work.lifetimes.verify_link,
+            lifetime=timedelta(hours=work.lifetimes.verify_link_hours),
             email_change_id=change.id if change else None,
         )
     return f"{path}/{token}"

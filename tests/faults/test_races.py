@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
@@ -70,7 +70,7 @@ def all_at_once(senders):
 def link_for(deployment, purpose):
     with deployment.work() as work:
         user = work.users.get_by_email(ADA)
-        lifetime = work.lifetimes.reset_link
+        lifetime = timedelta(minutes=work.lifetimes.reset_link_minutes)
         _, token = work.links.issue(purpose, user_id=user.id, address=ADA, lifetime=lifetime)
     return token
 

@@ -224,7 +224,7 @@ def test_workers_started_before_the_queue_take_jobs_once_it_is_up(build, tmp_pat
         job_id = work.enqueue(NoOperation())
 
     deployment.valkey.start()
-    deployment.start("schedule", "jobs", "schedule", "--once")
+    deployment.start("schedule", "jobs", "schedule")
 
     assert ended(deployment, job_id).state == JobState.DONE
     assert worker.is_alive()

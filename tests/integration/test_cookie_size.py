@@ -2,6 +2,7 @@
 
 import random
 import string
+from datetime import timedelta
 
 import pytest
 
@@ -53,7 +54,11 @@ def open_every_link(app, browser, user_id, email):
             for _ in range(5):
                 undoes = Undoable(Target.API_KEY, 1, work.clock())
                 token = work.links.issue(
-                    purpose, user_id=user_id, address=email, lifetime=work.lifetimes.verify_link, undoes=undoes
+                    purpose,
+                    user_id=user_id,
+                    address=email,
+                    lifetime=timedelta(hours=work.lifetimes.verify_link_hours),
+                    undoes=undoes,
                 )[1]
                 yield f"/auth/{path}/{token}"
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -396,7 +397,9 @@ def test_duplicate_search_reads_only_the_affected_rows(app, grace, upload):
 def test_old_imports_and_partial_files_are_deleted(app, grace, upload, clock):
     upload(grace, "email\nnew@example.com\n")
     with app.app_context(), unit_of_work() as work:
-        file = work.files.create_file(name="cut off", owner_id=None, lives=work.lifetimes.finished_job)
+        file = work.files.create_file(
+            name="cut off", owner_id=None, lives=timedelta(days=work.lifetimes.finished_job_days)
+        )
         work.files.append(file.id, 0, b"email\n")
     clock.advance(days=40)
     with app.app_context(), unit_of_work() as work:

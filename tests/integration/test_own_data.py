@@ -5,6 +5,7 @@ import gc
 import io
 import json
 import zipfile
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -196,7 +197,9 @@ def test_last_administrator_cannot_close_the_account(client, admin, app):
 
 def test_import_rows_of_an_erased_user_contain_no_personal_data(app, signed_in, ada, clock):
     with app.app_context(), unit_of_work() as work:
-        file = work.files.create_file(name="p.csv", owner_id=None, lives=work.lifetimes.finished_job)
+        file = work.files.create_file(
+            name="p.csv", owner_id=None, lives=timedelta(days=work.lifetimes.finished_job_days)
+        )
         work.files.append(file.id, 0, f"email,name\n{ada.email},Ada King\n".encode())
         work.files.finish(file.id)
         work.user_imports.create_import(file.id, lines=2, by=OPERATOR)

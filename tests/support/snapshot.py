@@ -22,13 +22,13 @@ from pydantic import SecretStr
 from app import create_app, errors
 from app.api.openapi import document
 from app.cli import COMMANDS
+from app.lifetimes import Lifetimes
 from app.models import Base, Purpose, complete_indexes
 from app.services.permissions import PERMISSIONS
 from app.services.schedule import SCHEDULE
 from app.settings import ROOT, Settings, flask_config
 from app.tasks import QUEUES, Task
 from app.web.audit_descriptions import SENTENCES
-from app.web.errors import STATUSES, STATUSES_OF_API
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 
@@ -82,11 +82,13 @@ def _help(command: click.Command, name: str, parent: click.Context) -> Iterator[
 
 
 def _settings(app: Flask) -> Iterator[str]:
-    annotations = inspect.get_annotations(Settings)
+    annotations = {
+        name: kind for parent in (Lifetimes, Settings) for name, kind in inspect.get_annotations(parent).items()
+    }
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = default.get_secret_value() if isinstance(default, SecretStr) else default
-        yield f"{name.upper()}: {annotations[name]} = {str(shown).replace(str(ROOT), '.')!r}"
+        yield f"{name.upper()}: {getattr(annotations[name], '__name__', annotations[name])} = {str(shown).replace(str(ROOT), '.')!r}"
 
 
 def _tasks(app: Flask) -> Iterator[str]:
@@ -101,8 +103,7 @@ def _tasks(app: Flask) -> Iterator[str]:
 def _error_codes(app: Flask) -> Iterator[str]:
     for _, error in inspect.getmembers(errors, inspect.isclass):
         if issubclass(error, errors.AccountError):
-            statuses = [str(int(table[error])) for table in (STATUSES, STATUSES_OF_API) if error in table]
-            yield f"{error.code} {' '.join(statuses)}".rstrip()
+            yield f"{error.code} {int(error.status)}"
     yield from (f"{code} (an answer)" for code in argument("answer", keyword="code") if "{" not in code)
 
 

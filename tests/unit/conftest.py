@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
+from app.lifetimes import Lifetimes
 from app.models import ADMINISTRATOR, MEMBER, Base, Role, User, complete_indexes
 from app.principal import Principal, Visit
 from app.services.audit import AuditLog, Origin
 from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
-from app.services.lifetimes import Lifetimes
 from app.services.links import OneTimeLinks
 from app.services.policy import Policy
 from app.services.roles import Roles

@@ -46,7 +46,7 @@ def test_claim_holds_the_job_for_its_lease(job_queue, job_id, clock, lifetimes):
     assert job_queue.claim(job_id) == Claim(job_id, "no_operation", {}, 1, "r-1")
     assert job_queue.claim(job_id) is None
 
-    clock.advance(seconds=lifetimes.job_lease.total_seconds())
+    clock.advance(seconds=lifetimes.job_lease_seconds)
     assert job_queue.claim(job_id) is None
     clock.advance(seconds=1)
     assert job_queue.claim(job_id).attempt == 2
@@ -190,7 +190,7 @@ def test_rescue_notifies_of_unclaimed_jobs(job_queue, job_id, due_jobs, clock, l
     due_jobs.clear()
     assert job_queue.rescue() == 0
 
-    clock.advance(seconds=lifetimes.notify_again.total_seconds() + 1)
+    clock.advance(seconds=lifetimes.notify_again_seconds + 1)
     assert job_queue.rescue() == 1
     assert job_queue.rescue() == 0
     assert due_jobs == [DueJob(job_id, "default")]

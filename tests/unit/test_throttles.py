@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from app.errors import TooManyTries
@@ -11,7 +13,7 @@ def fail(throttles, times, key="account:ada@example.com"):
 
 
 def test_first_attempts_are_free(throttles, lifetimes):
-    assert fail(throttles, lifetimes.free_tries).failures == lifetimes.free_tries
+    assert fail(throttles, lifetimes.sign_in_free_tries).failures == lifetimes.sign_in_free_tries
 
 
 def test_wait_doubles_with_each_attempt(throttles, clock):
@@ -35,7 +37,7 @@ def test_wait_is_limited(throttles, clock, lifetimes):
         except TooManyTries as refusal:
             clock.advance(seconds=refusal.retry_after)
 
-    assert throttle.blocked_until - clock.now <= lifetimes.longest_delay
+    assert throttle.blocked_until - clock.now <= timedelta(minutes=lifetimes.sign_in_delay_max_minutes)
     with pytest.raises(TooManyTries) as refusal:
         fail(throttles, 5)
     assert refusal.value.retry_after == 15 * 60
