@@ -50,158 +50,9 @@ class MailTask(Task):
     max_attempts: ClassVar[int] = 42
 
 
-class WarningTask(MailTask):
-    """An email that warns a user about their account."""
-
-    is_warning: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class SendConfirmation(MailTask, kind="answer_registration", title="Send confirmation email"):
-    """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
-
-    queue: ClassVar[str] = URGENT
-    user_id: int
-
-
-@dataclass(frozen=True)
-class ResendConfirmation(MailTask, kind="answer_resend_verification", title="Resend confirmation email"):
-    """`user_id` is None when the address is unknown, so that the row looks the same."""
-
-    queue: ClassVar[str] = URGENT
-    user_id: int | None
-
-
-@dataclass(frozen=True)
-class SendPasswordReset(MailTask, kind="answer_forgot_password", title="Send password reset email"):
-    """`user_id` is None when the address is unknown, so that the row looks the same."""
-
-    queue: ClassVar[str] = URGENT
-    user_id: int | None
-
-
-@dataclass(frozen=True)
-class SendPasswordChanged(WarningTask, kind="send_password_changed", title="Notify of password change"):
-    user_id: int
-    event_id: int
-
-
-@dataclass(frozen=True)
-class SendConnectionAdded(WarningTask, kind="send_connection_added", title="Notify of connected account"):
-    """Notify of a new connected account; `event_id` names the event."""
-
-    user_id: int
-    event_id: int
-
-
-@dataclass(frozen=True)
-class SendConnectionRemoved(WarningTask, kind="send_connection_removed", title="Notify of disconnected account"):
-    user_id: int
-    event_id: int
-
-
-@dataclass(frozen=True)
-class SendFactorChanged(WarningTask, kind="send_factor_changed", title="Notify of second factor change"):
-    """Notice of a change or use of a second factor, or of wrong codes; `event_id` says which."""
-
-    user_id: int
-    event_id: int
-
-
-@dataclass(frozen=True)
-class SendFactorReset(WarningTask, kind="send_factor_reset", title="Notify of second factor reset"):
-    """Notice that second factors are going to be removed: to the account's address, or that of a connection or of an
-    earlier change."""
-
-    queue: ClassVar[str] = URGENT
-    reset_id: int
-    connection_id: int | None
-    change_id: int | None
-
-
 @dataclass(frozen=True)
 class ResetFactors(Task, kind="reset_factors", title="Reset second factors"):
     reset_id: int
-
-
-@dataclass(frozen=True)
-class SendNewDevice(WarningTask, kind="send_new_device", title="Notify of new device"):
-    user_id: int
-    session_id: int
-
-
-@dataclass(frozen=True)
-class SendFailedSignIns(WarningTask, kind="send_failed_sign_ins", title="Notify of failed sign-ins"):
-    """Warn about failed sign-ins. Enqueued for unknown addresses too (`throttle_id` leads to a user or to none)."""
-
-    throttle_id: int
-
-
-@dataclass(frozen=True)
-class SendConfirmEmailChange(MailTask, kind="send_confirm_email_change", title="Send email change confirmation"):
-    """Send a link to the new address, unless it belongs to another account."""
-
-    queue: ClassVar[str] = URGENT
-    change_id: int
-
-
-@dataclass(frozen=True)
-class SendEmailChangeRequested(
-    WarningTask, kind="send_email_change_requested", title="Notify of requested email change"
-):
-    """To the old address, with a link that undoes the change."""
-
-    queue: ClassVar[str] = URGENT
-    change_id: int
-
-
-@dataclass(frozen=True)
-class SendEmailChanged(WarningTask, kind="send_email_changed", title="Notify of email change"):
-    """To the old address, when the change was confirmed; it has the same link that undoes it."""
-
-    queue: ClassVar[str] = URGENT
-    change_id: int
-
-
-@dataclass(frozen=True)
-class SendAccountDeactivated(WarningTask, kind="send_account_deactivated", title="Notify of deactivation"):
-    user_id: int
-
-
-@dataclass(frozen=True)
-class SendAccountActivated(WarningTask, kind="send_account_activated", title="Notify of reactivation"):
-    user_id: int
-
-
-@dataclass(frozen=True)
-class SendAccountDeleted(WarningTask, kind="send_account_deleted", title="Notify of deletion"):
-    user_id: int
-
-
-@dataclass(frozen=True)
-class SendImpersonated(WarningTask, kind="send_impersonated", title="Notify of impersonation"):
-    """Notice to a user that an administrator acted as them; `event_id` is when it began."""
-
-    user_id: int
-    event_id: int
-
-
-@dataclass(frozen=True)
-class SendAccountCreated(MailTask, kind="send_account_created", title="Send link to a new user"):
-    """Send a link to choose a password to a user whose account `creator_id` created."""
-
-    queue: ClassVar[str] = URGENT
-    user_id: int
-    creator_id: int | None
-
-
-@dataclass(frozen=True)
-class SendInvitation(MailTask, kind="send_invitation", title="Send invitation"):
-    """Send a link to set name and password to the invited address; the email names the user `inviter_id`."""
-
-    queue: ClassVar[str] = URGENT
-    user_id: int
-    inviter_id: int | None
 
 
 @dataclass(frozen=True)
@@ -219,31 +70,6 @@ class SendSample(MailTask, kind="send_sample", title="Send sample email"):
 
     user_id: int
     sample_id: int
-
-
-@dataclass(frozen=True)
-class SendTokenReused(WarningTask, kind="send_token_reused", title="Notify of reused refresh token"):
-    """Notice to the owner that a refresh token was used twice and the sign-in ended."""
-
-    user_id: int
-    event_id: int
-
-
-@dataclass(frozen=True)
-class SendApiKeyCreated(WarningTask, kind="send_api_key_made", title="Notify of new API key"):
-    key_id: int
-
-
-@dataclass(frozen=True)
-class SendApiKeysNarrowed(MailTask, kind="send_api_keys_narrowed", title="Notify of changed API key scopes"):
-    """Notify that keys created before scopes for the own account can do less; a migration enqueues it."""
-
-    user_id: int
-
-
-@dataclass(frozen=True)
-class SendApiKeyExpires(MailTask, kind="send_api_key_expires", title="Notify of expiring API key"):
-    key_id: int
 
 
 @dataclass(frozen=True)
@@ -307,12 +133,6 @@ class SendWeeklyReports(Task, kind="send_weekly_reports", title="Send weekly rep
     """Enqueue a report for each subscriber."""
 
     queue: ClassVar[str] = BULK
-
-
-@dataclass(frozen=True)
-class SendWeeklyReport(MailTask, kind="send_weekly_report", title="Send weekly report"):
-    queue: ClassVar[str] = BULK
-    user_id: int
 
 
 @dataclass(frozen=True)

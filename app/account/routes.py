@@ -11,6 +11,7 @@ from app.account.forms import EmailForm, PasswordForm, ProfileForm, TimeZoneForm
 from app.models import Session
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
+from app.user_agents import device_name
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.actions import ask
@@ -21,7 +22,6 @@ from app.web.pages import page
 from app.web.query_params import before, paginate
 from app.web.redirects import done
 from app.web.sign_in import check_password, new_password
-from app.web.user_agents import device_name
 
 EVENTS_ON_A_PAGE = 25
 SESSIONS_ON_A_PAGE = 50

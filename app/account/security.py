@@ -14,6 +14,7 @@ from app.extensions import credentials
 from app.models import Factor
 from app.security.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.unit_of_work import reading, unit_of_work
+from app.user_agents import device_name
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
 from app.web.actions import ask
@@ -22,7 +23,6 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import options_to_add, read_new
 from app.web.redirects import done
-from app.web.user_agents import device_name
 
 
 @bp.get("/security")

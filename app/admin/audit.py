@@ -16,12 +16,12 @@ from app.services.addresses import canonical_address
 from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
+from app.user_agents import device_name
 from app.web.access import requires
 from app.web.audit_descriptions import SENTENCES, sentence
 from app.web.exports import MARK, as_csv, as_json_lines
 from app.web.pages import page
 from app.web.query_params import asked_for, before, day, day_after, paginate
-from app.web.user_agents import device_name
 from app.web.viewer import viewer_zone
 
 ON_A_PAGE = 50

@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.admin import bp
-from app.emails import Message
-from app.emails.samples import SAMPLES
+from app.emails.kinds import EmailKind
+from app.mailer import Message, sample
 from app.models import MailStatus, SentMail
 from app.services.addresses import canonical_address
 from app.services.permissions import MAIL_EDIT, MAIL_READ
@@ -26,7 +26,7 @@ from app.web.redirects import done
 
 ON_A_PAGE = 50
 # By the name of an email, for the page of templates.
-TITLES = {kind: kind.replace("_", " ").capitalize().replace("Api", "API") for kind in SAMPLES}
+TITLES = {kind: kind.replace("_", " ").capitalize().replace("Api", "API") for kind in sorted(EmailKind.templates)}
 STATUSES = [status.value for status in MailStatus]
 
 
@@ -60,7 +60,8 @@ def mail_templates() -> ResponseReturnValue:
     return page(
         "admin/mail_templates.html",
         templates=[
-            SimpleNamespace(kind=kind, name=TITLES[kind], subject=sample().subject) for kind, sample in SAMPLES.items()
+            SimpleNamespace(kind=kind.template, name=TITLES[kind.template], subject=sample(kind).subject)
+            for kind in EmailKind.list_kinds()
         ],
     )
 
@@ -86,14 +87,14 @@ def send_sample(template: str) -> ResponseReturnValue:
     who = current_user.signed_in()
     _sample(template)
     with unit_of_work() as work:
-        work.enqueue(SendSample(user_id=who.user_id, sample_id=list(SAMPLES).index(template)))
+        work.enqueue(SendSample(user_id=who.user_id, sample_id=list(TITLES).index(template)))
     return done(f"Sample sent to {who.email}.", to="admin.mail_template", template=template)
 
 
 def _sample(kind: str) -> Message:
-    if kind not in SAMPLES:
+    if kind not in EmailKind.templates:
         raise errors.MailNotFound("Email template not found.")
-    return SAMPLES[kind]()
+    return sample(EmailKind.templates[kind])
 
 
 def _address(typed: str) -> str:

@@ -21,10 +21,10 @@ from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
+from app.user_agents import device_name
 from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
 from app.web.cursors import read_cursor, write_cursor
-from app.web.user_agents import device_name
 
 _CANNOT_MAKE = (errors.NotAllowed, errors.ScopeNotHeld, errors.TooManyApiKeys, "in_the_past")
 SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}

@@ -14,6 +14,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import delete, func, insert, select
 
+from app.emails.sign_up import SendConfirmation
 from app.extensions import credentials, now, settings
 from app.models import (
     ADMINISTRATOR,
@@ -35,7 +36,7 @@ from app.security.tokens import new_token, token_hash
 from app.services.audit import Origin
 from app.services.dialects import insert_rows, next_ids
 from app.services.statistics import ACTIVE
-from app.tasks import CountStatistics, SealAuditEvents, SendConfirmation
+from app.tasks import CountStatistics, SealAuditEvents
 from app.unit_of_work import Work, reading, unit_of_work
 
 ADMIN = "demo@example.com"

@@ -18,9 +18,9 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.cli.doctor_external import Unreachable, looked_at
 from app.disk_space import MIN_FREE_BYTES
-from app.emails.sender import check_server
 from app.env_file import list_ambiguous, read_env_file
 from app.extensions import db, notifier, now, settings
+from app.mailer.sender import check_server
 from app.migration_state import current_revision, first_line, schema_state
 from app.models import ADMINISTRATOR, JobState
 from app.queue_notifier import NO_CLUSTER

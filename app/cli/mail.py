@@ -6,8 +6,9 @@ import click
 from flask.cli import AppGroup
 
 from app.cli.users import ADDRESS, json_option
-from app.emails import MailDelayed, MailRefused, messages, send
+from app.emails.accounts import ServerTest
 from app.extensions import now, settings
+from app.mailer import MailDelayed, MailRefused, render, send
 from app.models import MailStatus
 from app.services.sent_mails import MailFilter
 from app.unit_of_work import reading
@@ -28,7 +29,7 @@ def test(email: str) -> None:
     """
     try:
         message_id = make_msgid(domain=settings().sender.domain)
-        answer = send(messages.test_mail(email), message_id=message_id, at=now(), settings=settings())
+        answer = send(render(ServerTest.email(None, to=email)), message_id=message_id, at=now(), settings=settings())
     except (MailRefused, MailDelayed) as problem:
         raise click.ClickException(f"The mail server did not accept the email: {problem}") from None
     click.echo(f"{email}: {answer}.")

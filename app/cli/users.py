@@ -12,8 +12,8 @@ import click
 from flask.cli import AppGroup
 
 from app import errors
-from app.emails.messages import address_of
 from app.extensions import credentials, settings
+from app.mailer.rendering import address_of
 from app.models import MAX_REASON_LENGTH, Status, User
 from app.principal import OPERATOR
 from app.services.addresses import canonical_address, clean_name

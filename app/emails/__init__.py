@@ -1,6 +1,5 @@
-"""Emails: one function for each message, and the sender. Templates are in `app/templates/emails`."""
+"""All kinds of email, and the tasks that send them. Their templates are in `app/templates/emails`."""
 
-from app.emails.message import Message
-from app.emails.sender import MailDelayed, MailRefused, send
+from app.emails import accounts, credentials, email_changes, factors, sign_in, sign_up
 
-__all__ = ["MailDelayed", "MailRefused", "Message", "send"]
+__all__ = ["accounts", "credentials", "email_changes", "factors", "sign_in", "sign_up"]

@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from app import errors
 from app.current_site import brand
-from app.emails import Message, messages
+from app.emails.accounts import OwnDataReady
 from app.jobs.registry import handles
+from app.mailer import Message, render
 from app.models import StoredFile, User
 from app.services.files import PIECE
 from app.services.job_queue import Claim
@@ -43,7 +44,7 @@ def export_own_data(work: Work, task: ExportOwnData, claim: Claim) -> Message:
                 _fill(work, file, user)
         except IntegrityError:
             raise errors.NothingToDo("another copy was requested since") from None
-    return messages.own_data_ready(user, until=file.expires_at)
+    return render(OwnDataReady.email(user, until=file.expires_at, link="/account/data"))
 
 
 def _fill(work: Work, file: StoredFile, user: User) -> None:

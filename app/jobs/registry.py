@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask import g
 
 from app import errors
-from app.emails import Message
+from app.mailer import Message
 from app.principal import Actor, Visit
 from app.services.audit import Origin
 from app.services.job_queue import Claim

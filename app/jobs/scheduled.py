@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from app.cache import cache
+from app.emails.accounts import SendWeeklyReport
 from app.jobs.registry import Run, handles, handles_in_steps
 from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
@@ -17,7 +18,6 @@ from app.tasks import (
     ResetFactors,
     SaveLastSeen,
     SealAuditEvents,
-    SendWeeklyReport,
     SendWeeklyReports,
     WarnOfExpiringKeys,
 )

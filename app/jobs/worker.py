@@ -15,10 +15,10 @@ from flask import current_app, g
 from sqlalchemy.exc import OperationalError
 
 from app import errors
-from app.emails import MailDelayed, MailRefused, Message, send
 from app.extensions import now, settings
 from app.jobs import imports, mails, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
+from app.mailer import MailDelayed, MailRefused, Message, send
 from app.metrics import metrics
 from app.models import MailStatus
 from app.services.job_queue import Claim

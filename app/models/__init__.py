@@ -9,7 +9,7 @@ from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
 from app.models.job import OPEN, Job, JobState, SchedulePause
-from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target
+from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target, Undoable
 from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
@@ -67,6 +67,7 @@ __all__ = [
     "StoredFile",
     "Target",
     "Throttle",
+    "Undoable",
     "User",
     "UserImport",
     "UserImportRow",

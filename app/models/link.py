@@ -1,5 +1,10 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -32,6 +37,22 @@ class Target(StrEnum):
     CONNECTION = "connection"
     API_KEY = "api_key"
     FACTOR_RESET = "factor_reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """An addition that a link undoes: a row added `at`, which may no longer exist."""
+
+    kind: Target
+    id: int
+    at: datetime
+
+    @classmethod
+    def read(cls, kind: Target, values: Mapping[str, Any]) -> Undoable | None:
+        """Return it from the details of an audit event, or None for an old event or one without details."""
+        if "added_id" not in values:
+            return None
+        return cls(kind, values["added_id"], datetime.fromisoformat(values["added_at"]))
 
 
 class OneTimeLink(Base):

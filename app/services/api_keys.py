@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
 from app.models import ApiKey, User
 from app.principal import Actor, Operator, Principal
 from app.security.api_keys import new_api_key, shown_part
@@ -16,7 +17,6 @@ from app.services.audit import AuditLog
 from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.permissions import ACCOUNT_SCOPES, permissions_of
-from app.tasks import SendApiKeyCreated, SendApiKeyExpires
 
 DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.
 MAX_ACTIVE_KEYS = 50

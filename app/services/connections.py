@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
+from app.emails.credentials import SendConnectionAdded, SendConnectionRemoved
 from app.models import OAuthIdentity, Purpose, User
 from app.services.audit import AuditLog
 from app.services.dialects import advisory_lock, has_room
@@ -17,7 +18,6 @@ from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks, undoable
-from app.tasks import SendConnectionAdded, SendConnectionRemoved
 
 MAX_CONNECTIONS = 20
 

@@ -10,6 +10,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.factors import SendFactorReset
 from app.lifetimes import Lifetimes
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
 from app.principal import Actor, Principal
@@ -21,7 +22,7 @@ from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
 from app.services.sessions import Sessions
-from app.tasks import ResetFactors, SendFactorReset
+from app.tasks import ResetFactors
 
 # An attacker may have added a younger one, so it can't cancel a reset.
 OLDER_BY = timedelta(days=7)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.factors import SendFactorChanged
 from app.models import (
     Authenticator,
     Device,
@@ -36,7 +37,6 @@ from app.services.job_queue import JobQueue
 from app.services.links import undoable
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
-from app.tasks import SendFactorChanged
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.accounts import SendImpersonated
 from app.lifetimes import Lifetimes
 from app.models import Session, User
 from app.principal import Principal
@@ -15,7 +16,6 @@ from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPERSONATE
 from app.services.policy import Policy
-from app.tasks import SendImpersonated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
+from app.emails.sign_up import SendInvitation
 from app.lifetimes import Lifetimes
 from app.models import (
     MEMBER,
@@ -43,7 +44,6 @@ from app.services.roles import Roles
 from app.services.sessions import NEVER
 from app.services.user_imports import UserImports
 from app.services.users import Users
-from app.tasks import SendInvitation
 
 COLUMNS = ("email", "name", "roles")
 ALIASES = {"e-mail": "email", "email address": "email", "e-mail address": "email", "full name": "name", "role": "roles"}

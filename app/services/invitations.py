@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import errors
+from app.emails.sign_up import SendInvitation
 from app.lifetimes import Lifetimes
 from app.models import MEMBER, Invitation, Purpose, User
 from app.principal import Actor, Operator
@@ -20,7 +21,6 @@ from app.services.password_policy import NewPassword
 from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted
 from app.services.policy import Policy
 from app.services.roles import Roles
-from app.tasks import SendInvitation
 
 
 @dataclass(frozen=True, kw_only=True)

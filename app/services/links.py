@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,25 +11,9 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
-from app.models import UNDOING, ApiKey, Authenticator, OAuthIdentity, OneTimeLink, Purpose, Target
+from app.models import UNDOING, ApiKey, Authenticator, OAuthIdentity, OneTimeLink, Purpose, Undoable
 from app.security.tokens import keyed_hash, new_salt, token_hash
 from app.services.dialects import rowcount
-
-
-@dataclass(frozen=True, slots=True)
-class Undoable:
-    """An addition that a link undoes: a row added `at`, which may no longer exist."""
-
-    kind: Target
-    id: int
-    at: datetime
-
-    @classmethod
-    def read(cls, kind: Target, values: Mapping[str, Any]) -> Undoable | None:
-        """Return it from the details of an audit event, or None for an old event or one without details."""
-        if "added_id" not in values:
-            return None
-        return cls(kind, values["added_id"], datetime.fromisoformat(values["added_at"]))
 
 
 def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:

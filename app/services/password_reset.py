@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
+from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.models import Purpose, User
 from app.services.audit import AuditLog
 from app.services.invitations import Invitations
@@ -18,7 +19,6 @@ from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
 from app.services.users import Users
-from app.tasks import SendPasswordChanged, SendPasswordReset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
+from app.emails.sign_in import SendPasswordChanged
 from app.lookups import Lookup, Source
 from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
@@ -22,7 +24,6 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
-from app.tasks import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested, SendPasswordChanged
 
 _USERS = User.__table__.c
 _TIME_ZONE = Lookup(select(_USERS.time_zone).where(_USERS.id == bindparam("user_id")))

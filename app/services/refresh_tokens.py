@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.sign_in import SendTokenReused
 from app.lifetimes import Lifetimes
 from app.models import RefreshToken, Session, User
 from app.security.tokens import keyed_hash, new_token, token_hash
@@ -15,7 +16,6 @@ from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
-from app.tasks import SendTokenReused
 
 PREFIX = "ghr_"
 # Two tabs that refresh at once, or a lost response, are not a theft.

@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.sign_up import ResendConfirmation, SendConfirmation
 from app.lifetimes import Lifetimes
 from app.models import OneTimeLink, Purpose, User
 from app.security.tokens import is_same, keyed_hash
@@ -17,7 +18,6 @@ from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.tasks import ResendConfirmation, SendConfirmation
 
 
 @dataclass(frozen=True, kw_only=True)

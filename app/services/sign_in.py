@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
 from app import errors
+from app.emails.sign_in import SendFailedSignIns, SendNewDevice
 from app.models import Device, User
 from app.principal import Visit
 from app.security.tokens import is_same, keyed_hash, new_token, token_hash
@@ -18,7 +19,6 @@ from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 from app.services.users import Users
-from app.tasks import SendFailedSignIns, SendNewDevice
 
 TELL_THE_OWNER_AT = 10
 

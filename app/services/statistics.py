@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.models import AuditEvent, Job, JobState, ReportSubscriber, Statistic, User
 from app.services.dialects import rowcount, upsert
+from app.services.permissions import REPORTS_READ, permissions_of
 
 Unit = Literal["day", "week", "month"]
 
@@ -145,6 +146,10 @@ class Statistics:
 
     def is_subscribed(self, user_id: int) -> bool:
         return self.session.get(ReportSubscriber, user_id) is not None
+
+    def may_view(self, user: User) -> bool:
+        """Return whether the user can view reports."""
+        return REPORTS_READ in permissions_of(user.roles)
 
     def list_subscribers(self) -> Sequence[int]:
         return self.session.scalars(select(ReportSubscriber.user_id).order_by(ReportSubscriber.user_id)).all()

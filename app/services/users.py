@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
+from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
+from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
+from app.emails.sign_up import ResendConfirmation, SendAccountCreated
 from app.lifetimes import Lifetimes
 from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
 from app.principal import Actor
@@ -35,15 +38,6 @@ from app.services.profile import Profile
 from app.services.revocation import Revocation
 from app.services.roles import Roles
 from app.services.sessions import Sessions
-from app.tasks import (
-    ResendConfirmation,
-    SendAccountActivated,
-    SendAccountCreated,
-    SendAccountDeactivated,
-    SendAccountDeleted,
-    SendPasswordChanged,
-    SendPasswordReset,
-)
 
 
 @dataclass(frozen=True, kw_only=True)

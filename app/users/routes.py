@@ -24,6 +24,7 @@ from app.services.permissions import (
 from app.services.policy import Decision
 from app.services.user_search import Order, UserFilter
 from app.unit_of_work import Work, reading
+from app.user_agents import device_name
 from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
 from app.web import current_user
@@ -32,7 +33,6 @@ from app.web.audit_descriptions import describe
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
 from app.web.query_params import Paged, asked_for, day
-from app.web.user_agents import device_name
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50

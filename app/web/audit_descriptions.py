@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.models import AuditEvent
-from app.web.user_agents import device_name
+from app.user_agents import device_name
 
 SENTENCES = {
     "access.refused": "Access denied: {permission} is required.",

@@ -6,7 +6,8 @@ from flask import Flask, Response, g, send_file
 from jinja2 import TemplateError, TemplateSyntaxError
 from werkzeug.security import safe_join
 
-from app.emails.samples import SAMPLES
+from app.emails.kinds import EmailKind
+from app.mailer import sample
 from app.settings import SettingsError
 
 
@@ -42,8 +43,8 @@ def _check_mails(app: Flask, folder: Path) -> None:
     """Render every email with sample values, so that a broken template is found at the start."""
     with app.app_context():
         g.asks_nothing = True
-        for kind, sample in SAMPLES.items():
+        for kind in EmailKind.list_kinds():
             try:
-                sample()
+                sample(kind)
             except (TemplateError, TypeError, ValueError) as problem:
-                raise SettingsError(f"{folder}/emails: the mail {kind} cannot be made: {problem}") from None
+                raise SettingsError(f"{folder}/emails: the mail {kind.template} cannot be made: {problem}") from None

@@ -14,9 +14,8 @@ from flask import abort
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.models import Authenticator, Purpose, Target
+from app.models import Authenticator, Purpose, Target, Undoable
 from app.principal import OPERATOR
-from app.services.links import Undoable
 from app.settings import Settings
 from app.tasks import NoOperation
 from app.web.access import public

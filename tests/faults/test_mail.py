@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 
+from app.emails.sign_in import SendPasswordReset
 from app.models import Job, JobState, MailStatus
-from app.tasks import SendPasswordReset
 from tests.support.deployment import until
 
 pytestmark = pytest.mark.slow

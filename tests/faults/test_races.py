@@ -9,6 +9,7 @@ import pyotp
 import pytest
 from sqlalchemy import func, select
 
+from app.emails.sign_in import SendPasswordReset
 from app.extensions import credentials
 from app.models import ApiKey, AuditEvent, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
 from app.principal import NO_VISIT, OPERATOR
@@ -17,7 +18,6 @@ from app.security.second_factor_codes import plain
 from app.services.api_keys import MAX_ACTIVE_KEYS
 from app.services.connections import Identity
 from app.services.sessions import find_by_cookie
-from app.tasks import SendPasswordReset
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options
 from tests.support.databases import databases

@@ -13,8 +13,8 @@ from flask import request
 from sqlalchemy import text
 
 from app import create_app
-from app.emails import Message
 from app.jobs.registry import Run, handles, handles_in_steps
+from app.mailer import Message
 from app.services.job_queue import Claim, JobQueue
 from app.tasks import BULK, Task
 from app.unit_of_work import Work

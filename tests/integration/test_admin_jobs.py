@@ -3,12 +3,14 @@
 import pytest
 
 from app.admin import jobs as admin_jobs
+from app.emails.factors import SendFactorChanged
+from app.emails.sign_in import SendNewDevice
 from app.extensions import notifier
 from app.jobs.schedule import tick
 from app.models import SchedulePause
 from app.principal import OPERATOR
 from app.services.roles import RoleSpec
-from app.tasks import NoOperation, PurgeExpired, SendFactorChanged, SendNewDevice
+from app.tasks import NoOperation, PurgeExpired
 from app.unit_of_work import reading, unit_of_work
 from tests.support.mailbox import work_off
 from tests.support.pages import attributes

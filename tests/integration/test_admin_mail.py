@@ -5,10 +5,16 @@ from html import unescape
 
 import pytest
 
-from app.emails import messages
-from app.emails.samples import DEVICE, SAMPLES, _ada
+from app.emails.accounts import SendAccountDeactivated
+from app.emails.credentials import ConnectionChanged
+from app.emails.factors import SendFactorChanged
+from app.emails.kinds import EmailKind
+from app.emails.sign_in import SendNewDevice, SendPasswordReset
+from app.emails.sign_up import SendInvitation
+from app.mailer import render, sample
+from app.mailer.rendering import OURS
 from app.services.sent_mails import MailFilter
-from app.settings import ROOT, SettingsError
+from app.settings import SettingsError
 from app.theme import button_colors
 from app.unit_of_work import reading
 from tests.support.browser import Browser
@@ -100,11 +106,9 @@ def test_mail_pages_require_their_permission(app):
 
 
 def test_every_email_has_a_readable_sample(app):
-    kinds = set(re.findall(r'compose\(\s*"(\w+)"', (ROOT / "app/emails/messages.py").read_text()))
-    assert set(SAMPLES) == kinds
     with app.app_context():
-        for kind, sample in SAMPLES.items():
-            mail = sample()
+        for kind, email in EmailKind.templates.items():
+            mail = sample(email)
             assert mail.kind == kind
             assert mail.subject
             for part in (mail.text, mail.html):
@@ -120,7 +124,7 @@ def test_every_email_has_a_readable_sample(app):
 
 def test_text_part_has_the_sentences_of_the_html_part(app):
     with app.app_context():
-        mails = [sample() for sample in SAMPLES.values()]
+        mails = [sample(kind) for kind in EmailKind.list_kinds()]
     for mail in mails:
         shown = " ".join(unescape(re.sub(r"<[^>]*>", " ", mail.html)).split()).replace(" :", ":")
         for line in mail.text.splitlines():
@@ -131,13 +135,13 @@ def test_text_part_has_the_sentences_of_the_html_part(app):
 @pytest.mark.settings(support_email="help@example.com")
 def test_support_address_is_in_every_email(app):
     with app.app_context():
-        for kind, sample in SAMPLES.items():
-            assert "Questions? Contact help@example.com." in sample().text, kind
-            assert "mailto:help@example.com" in sample().html, kind
-        assert "contact help@example.com" in SAMPLES["account_deactivated"]().text
+        for kind in EmailKind.list_kinds():
+            assert "Questions? Contact help@example.com." in sample(kind).text, kind
+            assert "mailto:help@example.com" in sample(kind).html, kind
+        assert "contact help@example.com" in sample(SendAccountDeactivated).text
 
 
-@pytest.mark.parametrize("kind", SAMPLES)
+@pytest.mark.parametrize("kind", EmailKind.templates)
 def test_email_template_is_previewed_as_html_and_text(grace, kind):
     page = grace.page(f"{MAIL}/templates/{kind}")
     assert len(page.find_all("iframe[sandbox]")) == 3
@@ -174,7 +178,7 @@ def override(settings, name, text):
 @pytest.mark.settings(accent_color="#ffcc00", site_name="Acme")
 def test_email_button_uses_the_accent_color(app):
     with app.app_context():
-        html = SAMPLES["reset_password"]().html
+        html = sample(SendPasswordReset).html
         colors = button_colors("#ffcc00")
     assert f"background-color: {colors['solid']}" in html
     assert f"color: {colors['label']}" in html
@@ -184,12 +188,12 @@ def test_email_button_uses_the_accent_color(app):
 def test_email_links_are_alone_on_their_line_or_linked(app):
     """In the text a URL starts a line, so that mail programs find its end; in HTML it is always a link."""
     with app.app_context():
-        mails = [sample() for sample in SAMPLES.values()]
+        mails = [sample(kind) for kind in EmailKind.list_kinds()]
         # The other branch of emails with an undo link.
-        mails += [messages.connection_changed(_ada(), label="Google", is_added=False, token=None, **DEVICE)]
-        mails += [
-            messages.factor_changed(_ada(), what="factor.removed", factor="totp", left=None, token=None, **DEVICE)
-        ]
+        for kind in (ConnectionChanged, SendFactorChanged):
+            mails.append(
+                render(kind.email(None, to="ada@example.com", **kind.sample | {"undo_link": None, "is_added": False}))
+            )
     for mail in mails:
         for line in mail.text.splitlines():
             assert "http" not in line or re.fullmatch(r"https?://\S+", line), (mail.kind, line)
@@ -198,10 +202,37 @@ def test_email_links_are_alone_on_their_line_or_linked(app):
         assert "127.0.0.1" not in mail.text + mail.html
 
 
+@pytest.mark.databases("sqlite")
+def test_values_of_emails_cannot_become_links_unless_they_are_ours(app):
+    bait = "evil.example/now"
+    with app.app_context():
+        for kind in EmailKind.list_kinds():
+            texts = [
+                name for name, value in kind.sample.items() if isinstance(value, str) and not name.endswith("link")
+            ]
+            baited = dict.fromkeys(set(texts) - OURS, bait)
+            mail = render(kind.email(None, to="ada@example.com", **kind.sample | baited))
+            assert bait not in mail.text + mail.html, kind
+
+
 def test_overridden_email_template_is_used(settings, make_app):
     override(settings, "emails/invitation.txt", "Come in: {{ link }}")
     with make_app().app_context():
-        assert SAMPLES["invitation"]().text.startswith("Come in: http://gatehouse.test/auth/invitation/")
+        assert sample(SendInvitation).text.startswith("Come in: http://gatehouse.test/auth/invitation/")
+
+
+def test_text_template_of_a_site_uses_our_base_and_parts(settings, make_app):
+    text = "{% extends 'emails/base.txt' %}{% from 'emails/_parts.txt' import facts %}"
+    override(
+        settings,
+        "emails/new_device.txt",
+        text + "{% block body %}{{ facts([('On', device)]) }}{{ reset_url }}{% endblock %}",
+    )
+    with make_app().app_context():
+        text = sample(SendNewDevice).text
+    assert "On: Firefox on Linux" in text
+    assert "http://gatehouse.test/auth/forgot-password" in text
+    assert "You're getting this email because" in text
 
 
 @pytest.mark.databases("sqlite")

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
+from app.emails.kinds import EmailKind
 from app.services import permissions
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.settings import ROOT
@@ -188,7 +189,7 @@ def path_of(module):
 # They import expensive modules inside functions, so that every command starts fast.
 LOAD_LATER = {
     "app/cli/doctor.py",
-    "app/emails/message.py",
+    "app/mailer/rendering.py",
     "app/logos.py",
     "app/queue_notifier.py",
     "app/jobs/commands.py",
@@ -219,8 +220,8 @@ def test_every_module_and_template_is_used():
         path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *folder.rglob("*.html"), *folder.rglob("*.txt")]
     ]
     named = set(re.findall(r"['\"](\w[\w/]*\.(?:html|txt))['\"]", "\n".join(texts)))
-    kinds = set(re.findall(r"compose\(\s*\"(\w+)\"", (ROOT / "app" / "emails" / "messages.py").read_text()))
-    named |= {f"emails/{kind}.{ending}" for kind in kinds for ending in ("txt", "html")}
+    named |= {f"emails/{kind}.html" for kind in EmailKind.templates}
+    named |= {"emails/base.txt", "emails/_parts.txt"}  # For text templates of a site.
 
     there = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.models import Purpose, Target
-from app.services.links import Undoable
+from app.models import Purpose, Target, Undoable
 from app.unit_of_work import unit_of_work
 from app.web import session_cookie
 from tests.support.authenticator import add_passkey, set_up

@@ -19,6 +19,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
 
+from app.emails.sign_in import SendPasswordChanged
 from app.errors import JobFailed, LeaseLost
 from app.extensions import db
 from app.jobs import registry
@@ -29,7 +30,7 @@ from app.models import EmailChange, FactorReset, Job, OneTimeLink, SentMail, Ses
 from app.principal import OPERATOR
 from app.redis_queue import connect
 from app.services.schedule import SCHEDULE
-from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, SendPasswordChanged, Task
+from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.deployment import until

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from app import create_app, errors
 from app.api.openapi import document
 from app.cli import COMMANDS
+from app.emails.kinds import EmailKind
 from app.lifetimes import Lifetimes
 from app.models import Base, Purpose, complete_indexes
 from app.services.permissions import PERMISSIONS
@@ -94,7 +95,9 @@ def _settings(app: Flask) -> Iterator[str]:
 def _tasks(app: Flask) -> Iterator[str]:
     for kind, task in Task.kinds.items():
         if task.__module__.startswith("app."):
-            arguments = ", ".join(f"{field.name}: {field.type}" for field in fields(task))
+            arguments = ", ".join(
+                f"{field.name}: {getattr(field.type, '__name__', field.type)}" for field in fields(task)
+            )
             yield f"{kind}({arguments}) {task.queue} {task.max_attempts} attempts"
     yield from (f"queue {name}" for name in QUEUES)
     yield from (f"schedule {entry.name} every {entry.every} {entry.task.kind}" for entry in SCHEDULE)
@@ -171,7 +174,7 @@ def _metrics(app: Flask) -> Iterator[str]:
 
 
 def _emails(app: Flask) -> set[str]:
-    return set(argument("compose", 0))
+    return set(EmailKind.templates)
 
 
 Lines = Callable[[Flask], Iterator[str] | set[str] | list[str]]

@@ -3,12 +3,13 @@ from datetime import UTC, timedelta
 import pytest
 from sqlalchemy import select
 
+from app.emails.sign_in import SendNewDevice, SendPasswordChanged
 from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
 from app.models import AuditEvent, Job, JobState
 from app.services.job_board import JobFilter, Pace
 from app.services.job_queue import DueJob
 from app.services.schedule import SCHEDULE, Schedule
-from app.tasks import NoOperation, PurgeExpired, SendNewDevice, SendPasswordChanged, Task
+from app.tasks import NoOperation, PurgeExpired, Task
 
 
 @pytest.fixture

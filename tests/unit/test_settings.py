@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.emails.message import Message
-from app.emails.sender import _mime
 from app.env_file import list_ambiguous, read_env_file
+from app.mailer.rendering import Message
+from app.mailer.sender import _mime
 from app.settings import ROOT, Settings, SettingsError, _expected, flask_config, load_settings
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"

@@ -2,10 +2,11 @@ import dataclasses
 
 import pytest
 
+from app.emails.sign_in import SendNewDevice
 from app.errors import AccountError
 from app.jobs import worker
 from app.jobs.registry import HANDLERS, STEPPED, handles
-from app.tasks import QUEUES, NoOperation, SendNewDevice, Task
+from app.tasks import QUEUES, NoOperation, Task
 
 KINDS = sorted(Task.kinds)
 
@@ -19,7 +20,7 @@ def test_tasks_and_handlers_match():
 def test_task_holds_ids_and_no_user_input(kind):
     for field in dataclasses.fields(Task.kinds[kind]):
         assert field.name.endswith("_id"), field.name
-        assert field.type in {"int", "int | None"}, field.type
+        assert field.type in {int, int | None, "int", "int | None"}, field.type
 
 
 @pytest.mark.parametrize("kind", KINDS)

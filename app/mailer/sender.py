@@ -11,7 +11,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
-from app.emails.message import Message
+from app.mailer.rendering import Message
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

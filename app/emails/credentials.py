@@ -1,0 +1,104 @@
+"""Emails about connected accounts and API keys."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from app import errors
+from app.emails.kinds import (
+    SAMPLE_TIME,
+    SAMPLE_VISIT,
+    Email,
+    EmailJob,
+    EmailKind,
+    EmailTask,
+    WarningEmail,
+    details,
+    sample_link,
+    visit,
+)
+from app.models import ApiKey, Purpose, Target, Undoable, User
+
+SAMPLE_UNDO: dict[str, Any] = {"undo_link": sample_link(Purpose.UNDO_ADDITION), "undo_hours": 72}
+SAMPLE_KEY: dict[str, Any] = {"key_name": "Reporter", "prefix": "ghk_Ab12Cd", "at": SAMPLE_TIME}
+
+
+class ConnectionChanged(EmailKind):
+    template, subject = "connection_changed", "{label} was {what} your {site} account"
+    sample: ClassVar = {**SAMPLE_VISIT, **SAMPLE_UNDO, "label": "Google", "is_added": True, "what": "connected to"}
+
+    @classmethod
+    def of(cls, job: EmailJob, user_id: int, event_id: int, *, is_added: bool) -> Email:
+        user, event = job.active(user_id), job.event(event_id)
+        values = details(event)
+        name = str(values.get("provider", ""))
+        return cls.email(
+            user,
+            label=job.providers.get(name, name),
+            is_added=is_added,
+            what="connected to" if is_added else "disconnected from",
+            **visit(event),
+            **job.undo(user, Undoable.read(Target.CONNECTION, values)),
+        )
+
+
+@dataclass(frozen=True)
+class SendConnectionAdded(WarningEmail, kind="send_connection_added", title="Notify of connected account"):
+    """Notify of a new connected account; `event_id` names the event."""
+
+    user_id: int
+    event_id: int
+
+    def compose(self, job: EmailJob) -> Email:
+        return ConnectionChanged.of(job, self.user_id, self.event_id, is_added=True)
+
+
+@dataclass(frozen=True)
+class SendConnectionRemoved(WarningEmail, kind="send_connection_removed", title="Notify of disconnected account"):
+    user_id: int
+    event_id: int
+
+    def compose(self, job: EmailJob) -> Email:
+        return ConnectionChanged.of(job, self.user_id, self.event_id, is_added=False)
+
+
+@dataclass(frozen=True)
+class SendApiKeyCreated(WarningEmail, kind="send_api_key_made", title="Notify of new API key"):
+    template, subject = "api_key_made", "A new API key for your {site} account"
+    sample: ClassVar = {**SAMPLE_KEY, **SAMPLE_UNDO, "scopes": ["users:read"]}
+    key_id: int
+
+    def compose(self, job: EmailJob) -> Email:
+        key, user = _key(job, self.key_id)
+        undo = job.undo(user, Undoable(Target.API_KEY, key.id, key.created_at))
+        return self.email(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at, **undo)
+
+
+@dataclass(frozen=True)
+class SendApiKeysNarrowed(EmailTask, kind="send_api_keys_narrowed", title="Notify of changed API key scopes"):
+    """Notify that keys created before scopes for the own account can do less; a migration enqueues it."""
+
+    template, subject = "api_keys_narrowed", "Your {site} API keys can do less"
+    user_id: int
+
+    def compose(self, job: EmailJob) -> Email:
+        return self.email(job.active(self.user_id))
+
+
+@dataclass(frozen=True)
+class SendApiKeyExpires(EmailTask, kind="send_api_key_expires", title="Notify of expiring API key"):
+    template, subject = "api_key_expires", "Your {site} API key expires soon"
+    sample = SAMPLE_KEY
+    key_id: int
+
+    def compose(self, job: EmailJob) -> Email:
+        key, user = _key(job, self.key_id)
+        if key.expires_at is None or key.ended_at is not None:
+            raise errors.NothingToDo("the API key was revoked or has expired")
+        return self.email(user, key_name=key.name, prefix=key.prefix, at=key.expires_at)
+
+
+def _key(job: EmailJob, key_id: int) -> tuple[ApiKey, User]:
+    key = job.work.session.get(ApiKey, key_id)
+    if key is None:
+        raise errors.NothingToDo("the API key no longer exists")
+    return key, job.active(key.user_id)

@@ -1,0 +1,98 @@
+"""Emails of signing up and being invited."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from app import errors
+from app.emails.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
+from app.models import Purpose, User, keep_words
+from app.tasks import URGENT
+
+
+class VerifyEmail(EmailKind):
+    template, subject = "verify_email", "Confirm your email address for {site}"
+    sample: ClassVar = {"link": sample_link(Purpose.VERIFY_EMAIL), "hours": 24}
+
+    @classmethod
+    def to(cls, user: User, job: EmailJob) -> Email:
+        job.check_quota(cls, user.email)
+        hours = job.work.lifetimes.verify_link_hours
+        return cls.email(user, link=job.link(Purpose.VERIFY_EMAIL, user, timedelta(hours=hours)), hours=hours)
+
+
+class AlreadyRegistered(EmailKind):
+    template, subject = "already_registered", "You already have an account with {site}"
+
+    @classmethod
+    def to(cls, user: User, job: EmailJob) -> Email:
+        job.check_quota(cls, user.email)
+        return cls.email(user)
+
+
+@dataclass(frozen=True)
+class SendConfirmation(EmailTask, kind="answer_registration", title="Send confirmation email"):
+    """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int
+
+    def compose(self, job: EmailJob) -> Email:
+        user = job.active(self.user_id)
+        if user.is_verified():
+            return AlreadyRegistered.to(user, job)
+        # Checked here and not at sign-up, where each address must cause the same statements.
+        keep_words(job.work.session.connection(), user.id, user.name, user.email)
+        return VerifyEmail.to(user, job)
+
+
+@dataclass(frozen=True)
+class ResendConfirmation(EmailTask, kind="answer_resend_verification", title="Resend confirmation email"):
+    """`user_id` is None when the address is unknown, so that the row looks the same."""
+
+    queue: ClassVar[str] = URGENT
+    user_id: int | None
+
+    def compose(self, job: EmailJob) -> Email:
+        user = job.active(self.user_id)
+        return AlreadyRegistered.to(user, job) if user.is_verified() else VerifyEmail.to(user, job)
+
+
+@dataclass(frozen=True)
+class SendAccountCreated(EmailTask, kind="send_account_created", title="Send link to a new user"):
+    """Send a link to choose a password to a user whose account `creator_id` created."""
+
+    template, subject = "account_created", "Your {site} account"
+    sample: ClassVar = {"creator": "Grace Hopper", "link": sample_link(Purpose.RESET_PASSWORD), "days": 7}
+    queue: ClassVar[str] = URGENT
+    user_id: int
+    creator_id: int | None
+
+    def compose(self, job: EmailJob) -> Email:
+        user = job.active(self.user_id)
+        if user.hashed_password is not None:
+            raise errors.NothingToDo("the account has a password")
+        job.check_quota(SendAccountCreated, user.email)
+        days = job.work.lifetimes.invitation_days
+        link = job.link(Purpose.RESET_PASSWORD, user, timedelta(days=days))
+        return self.email(user, creator=job.name(self.creator_id), link=link, days=days)
+
+
+@dataclass(frozen=True)
+class SendInvitation(EmailTask, kind="send_invitation", title="Send invitation"):
+    """Send a link to set name and password to the invited address; the email names the user `inviter_id`."""
+
+    template, subject = "invitation", "You're invited to {site}"
+    sample: ClassVar = {"inviter": "Grace Hopper", "link": sample_link(Purpose.INVITATION), "days": 7}
+    queue: ClassVar[str] = URGENT
+    user_id: int
+    inviter_id: int | None
+
+    def compose(self, job: EmailJob) -> Email:
+        user = job.active(self.user_id)
+        if user.is_verified():
+            raise errors.NothingToDo("the account is already set up")
+        job.check_quota(SendInvitation, user.email)
+        days = job.work.lifetimes.invitation_days
+        link = job.link(Purpose.INVITATION, user, timedelta(days=days))
+        return self.email(user, inviter=job.name(self.inviter_id), link=link, days=days)
