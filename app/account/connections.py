@@ -1,20 +1,16 @@
 """Pages to connect and disconnect accounts at providers."""
 
-from types import SimpleNamespace
-
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.account import bp
-from app.extensions import settings
-from app.models import OAuthIdentity
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, pending_sign_in
 from app.web.access import confirmed
 from app.web.actions import ask
 from app.web.forms import Form
-from app.web.pages import page
+from app.web.pages import page, provider_label
 from app.web.redirects import done
 
 
@@ -25,8 +21,8 @@ def connections() -> ResponseReturnValue:
     pending = pending_sign_in.pending()
     return page(
         "account/connections.html",
-        connections=[_shown(connection) for connection in work.connections.list_of(who.user_id)],
-        pending=pending and SimpleNamespace(label=_label(pending.provider), email=pending.email, name=pending.name),
+        connections=work.connections.list_of(who.user_id),
+        pending=pending,
         has_password=work.connections.has_password(who.user_id),
     )
 
@@ -45,7 +41,7 @@ def connect() -> ResponseReturnValue:
         pending_sign_in.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
     pending_sign_in.drop_pending()
-    return done(f"{_label(pending.provider)} connected. You can now sign in with it.", to="account.connections")
+    return done(f"{provider_label(pending.provider)} connected. You can now sign in with it.", to="account.connections")
 
 
 @bp.post("/connections/dismiss")
@@ -60,7 +56,7 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
     who, form = current_user.signed_in(), Form()
     try:
         if not form.validate_on_submit():
-            label = _label(reading().connections.get(who.user_id, connection_id).provider)
+            label = provider_label(reading().connections.get(who.user_id, connection_id).provider)
             above = [("Connected accounts", url_for("account.connections"))]
             text = "You won't be able to sign in with it."
             return ask(f"Disconnect {label}?", text, button="Disconnect", above=above, form=form)
@@ -71,18 +67,3 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
     except errors.LastSignInMethod as refusal:
         return done(str(refusal), to="account.connections", kind="error")
     return done("Account disconnected. You can no longer sign in with it.", to="account.connections")
-
-
-def _shown(row: OAuthIdentity) -> SimpleNamespace:
-    return SimpleNamespace(
-        id=row.id,
-        label=_label(row.provider),
-        email=row.email,
-        created_at=row.created_at,
-        last_used_at=row.last_used_at,
-    )
-
-
-def _label(name: str) -> str:
-    provider = settings().find_provider(name)
-    return provider.label if provider else name

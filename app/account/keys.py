@@ -11,7 +11,6 @@ from app import errors
 from app.account import bp
 from app.account.forms import ApiKeyForm, ApiKeyNameForm
 from app.extensions import now
-from app.models import ApiKey
 from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
@@ -35,9 +34,7 @@ def api_keys() -> ResponseReturnValue:
         with form.refusals(errors.ScopeNotHeld, errors.TooManyApiKeys):
             created = _make(form)
     keys = reading().api_keys.list_active(who.user_id)
-    return page(
-        "account/api_keys.html", form, keys=[_shown(key) for key in keys], made=created, groups=by_group(scopes)
-    )
+    return page("account/api_keys.html", form, keys=keys, made=created, groups=by_group(scopes))
 
 
 def _make(form: ApiKeyForm) -> SimpleNamespace:
@@ -62,7 +59,7 @@ def api_key(key_id: int) -> ResponseReturnValue:
         with unit_of_work() as work:
             work.api_keys.rename(key_id, name=form.name.clean, by=who)
         return done("Name saved.", to="account.api_keys")
-    return page("account/api_key.html", form, key=_shown(key))
+    return page("account/api_key.html", form, key=key)
 
 
 @bp.route("/api-keys/<id:key_id>/end", methods=["GET", "POST"])
@@ -83,15 +80,3 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
     except errors.ApiKeyNotFound:
         return done("That API key was already revoked.", to="account.api_keys")
     return done("API key revoked.", to="account.api_keys")
-
-
-def _shown(key: ApiKey) -> SimpleNamespace:
-    return SimpleNamespace(
-        id=key.id,
-        name=key.name,
-        prefix=key.prefix,
-        scopes=key.scopes,
-        created_at=key.created_at,
-        expires_at=key.expires_at,
-        last_used_at=key.last_used_at,
-    )

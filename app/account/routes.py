@@ -1,17 +1,13 @@
 """Pages for profile, email address, password, sessions and activity."""
 
-from types import SimpleNamespace
-
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, ProfileForm, TimeZoneForm
-from app.models import Session
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
-from app.user_agents import device_name
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.actions import ask
@@ -108,7 +104,7 @@ def sessions() -> ResponseReturnValue:
     paged = paginate([*here, *rest], size=SESSIONS_ON_A_PAGE)
     return page(
         "account/sessions.html",
-        sessions=[shown(row, current_id=who.session_id) for row in paged.rows],
+        current_id=who.session_id,
         is_alone=len(live) == 1,
         paged=paged,
     )
@@ -149,16 +145,3 @@ def activity() -> ResponseReturnValue:
     paged = paginate(events, size=EVENTS_ON_A_PAGE)
     shown_events = [describe(event, for_user_id=who.user_id) for event in paged.rows]
     return page("account/activity.html", events=shown_events, paged=paged)
-
-
-def shown(row: Session, *, current_id: int) -> SimpleNamespace:
-    """Return a session's values for the page."""
-    return SimpleNamespace(
-        id=row.id,
-        device=device_name(row.user_agent),
-        address=row.address,
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-        is_current=row.id == current_id,
-        remembered=row.remembered,
-    )

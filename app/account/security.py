@@ -1,7 +1,5 @@
 """Pages for second factors, recovery codes and trusted browsers."""
 
-from types import SimpleNamespace
-
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
@@ -29,25 +27,16 @@ from app.web.redirects import done
 @sets_up
 def security() -> ResponseReturnValue:
     who, factors = current_user.signed_in(), reading().factors
-    totp = factors.find(who.user_id, Factor.TOTP)
     return page(
         "account/security.html",
-        totp=totp and SimpleNamespace(id=totp.id, confirmed_at=totp.confirmed_at, last_used_at=totp.last_used_at),
-        passkeys=[
-            SimpleNamespace(
-                id=passkey.id, name=passkey.name, created_at=passkey.created_at, last_used_at=passkey.last_used_at
-            )
-            for passkey in factors.list_passkeys(who.user_id)
-        ],
+        totp=factors.find(who.user_id, Factor.TOTP),
+        passkeys=factors.list_passkeys(who.user_id),
         has_factor=factors.has_any(who.user_id),
         left=factors.recovery_left(who.user_id),
         of=RECOVERY_CODES,
         is_missing=who.lacks_factor,
         reset=reading().factor_resets.find_open(who.user_id),
-        browsers=[
-            SimpleNamespace(id=device.id, name=device_name(device.user_agent or ""), until=device.trusted_until)
-            for device in factors.list_trusted(who.user_id)
-        ],
+        browsers=factors.list_trusted(who.user_id),
     )
 
 

@@ -16,9 +16,8 @@ from app.services.addresses import canonical_address
 from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
-from app.user_agents import device_name
 from app.web.access import requires
-from app.web.audit_descriptions import SENTENCES, sentence
+from app.web.audit_descriptions import SENTENCES
 from app.web.exports import MARK, as_csv, as_json_lines
 from app.web.pages import page
 from app.web.query_params import asked_for, before, day, day_after, paginate
@@ -47,7 +46,6 @@ def audit() -> ResponseReturnValue:
         asked=SimpleNamespace(**query),
         is_filtered=bool(kept),
         presets=_presets(query),
-        events=[_shown(event) for event in paged.rows],
         kinds={"": "All events"} | {kind: kind for kind in sorted(SENTENCES)},
         exports={
             "CSV": url_for("admin.export_audit_csv", **kept),
@@ -125,25 +123,3 @@ def _user_id(typed: str, services: Work) -> int | None:
         return services.audit_search.find_user_id(canonical_address(typed)) or NOBODY
     except errors.InvalidAddress:
         return NOBODY
-
-
-def _shown(event: FoundEvent) -> SimpleNamespace:
-    values = {name: value for name, value in event.values.items() if value is not None}
-    return SimpleNamespace(
-        at=event.at,
-        kind=event.kind,
-        sentence=sentence(event.kind, event.values),
-        actor_id=event.actor_id,
-        actor=event.actor,
-        on_behalf_of_id=event.on_behalf_of_id,
-        on_behalf_of=event.on_behalf_of,
-        subject_id=event.subject_id,
-        subject=event.subject,
-        address=event.address,
-        device=device_name(event.user_agent) if event.user_agent else None,
-        count=event.count,
-        request_id=event.request_id,
-        values={
-            name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()
-        },
-    )

@@ -9,7 +9,7 @@ from app import errors
 from app.admin import bp
 from app.emails.kinds import EmailKind
 from app.mailer import Message, sample
-from app.models import MailStatus, SentMail
+from app.models import MailStatus
 from app.services.addresses import canonical_address
 from app.services.permissions import MAIL_EDIT, MAIL_READ
 from app.services.sent_mails import MailFilter
@@ -42,7 +42,6 @@ def mail() -> ResponseReturnValue:
         chosen=filters.status or "",
         to=to,
         statuses={"": "Any status"} | {value: value.capitalize() for value in STATUSES},
-        mails=[_shown(row) for row in paged.rows],
         paged=paged,
     )
 
@@ -103,20 +102,3 @@ def _address(typed: str) -> str:
         return canonical_address(typed)
     except errors.InvalidAddress:
         return typed
-
-
-def _shown(mail: SentMail) -> SimpleNamespace:
-    return SimpleNamespace(
-        id=mail.id,
-        job_id=mail.job_id,
-        user_id=mail.user_id,
-        recipient=mail.recipient,
-        subject=mail.subject,
-        kind=TITLES.get(mail.kind, mail.kind),
-        status=mail.status,
-        answer=mail.answer,
-        at=mail.created_at,
-        sent_at=mail.sent_at,
-        message_id=mail.message_id,
-        can_resend=mail.status in {MailStatus.SENT, MailStatus.REFUSED},
-    )

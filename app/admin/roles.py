@@ -1,7 +1,5 @@
 """Pages for roles and their permissions."""
 
-from types import SimpleNamespace
-
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
@@ -26,12 +24,11 @@ HOLDERS_SHOWN = 25
 @bp.get("/roles")
 @requires(ROLES_READ)
 def roles() -> ResponseReturnValue:
-    roles_and_counts = reading().roles.list_with_holders()
     shown = [
-        SimpleNamespace(**vars(_shown(role)), holders=f"over {MAX_COUNTED}" if count > MAX_COUNTED else count)
-        for role, count in roles_and_counts
+        (role, granted(role.permissions), f"over {MAX_COUNTED}" if count > MAX_COUNTED else count)
+        for role, count in reading().roles.list_with_holders()
     ]
-    return page("admin/roles.html", roles=shown, all=len(PERMISSIONS))
+    return page("admin/roles.html", roles=shown, all=len(PERMISSIONS), everything=EVERYTHING)
 
 
 @bp.get("/roles/<id:role_id>")
@@ -42,11 +39,12 @@ def role(role_id: int) -> ResponseReturnValue:
     holders = services.roles.list_holders(found_role.name, limit=HOLDERS_SHOWN + 1) if who.has(USERS_READ) else []
     return page(
         "admin/role.html",
-        role=_shown(found_role),
+        role=found_role,
+        everything=EVERYTHING,
         groups=by_group(granted(found_role.permissions)),
         can_edit=_can_edit(who, found_role),
         can_delete=_can_edit(who, found_role) and not found_role.keeps_its_name(),
-        holders=[SimpleNamespace(id=user.id, text=user.name or user.email) for user in holders[:HOLDERS_SHOWN]],
+        holders=holders[:HOLDERS_SHOWN],
         has_more=len(holders) > HOLDERS_SHOWN,
     )
 
@@ -78,7 +76,7 @@ def edit_role(role_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         with form.refusals(errors.InvalidRole, errors.RoleTaken, errors.RoleFixed, errors.EditConflict):
             return _change(role_id, form, by=who)
-    return page("admin/edit_role.html", form, role=_shown(role), groups=by_group(who.permissions))
+    return page("admin/edit_role.html", form, role=role, groups=by_group(who.permissions))
 
 
 @bp.route("/roles/<id:role_id>/delete", methods=["GET", "POST"])
@@ -110,16 +108,3 @@ def _change(role_id: int, form: RoleForm, *, by: Principal) -> ResponseReturnVal
 
 def _can_edit(who: Principal, role: Role) -> bool:
     return who.has(ROLES_EDIT) and reading().policy.may_give(who, role)
-
-
-def _shown(role: Role) -> SimpleNamespace:
-    return SimpleNamespace(
-        id=role.id,
-        name=role.name,
-        description=role.description,
-        has_everything=EVERYTHING in role.permissions,
-        permissions=sorted(granted(role.permissions)),
-        requires_second_factor=role.requires_second_factor,
-        administrators_only=role.administrators_only,
-        created_at=role.created_at,
-    )

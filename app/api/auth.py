@@ -15,11 +15,11 @@ from app.api.schemas import (
     RegisterIn,
     ResetPasswordIn,
     TokensOut,
-    UserOut,
     VerifyEmailIn,
 )
 from app.extensions import now, settings
 from app.models import Purpose
+from app.resources import UserOut
 from app.security.access_tokens import Access, sign
 from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT

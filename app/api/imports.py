@@ -1,6 +1,6 @@
 """Endpoints for user imports."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from flask import request
 from pydantic import Field
@@ -9,24 +9,21 @@ from werkzeug.exceptions import UnsupportedMediaType
 from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
-from app.api.jobs import ProgressOut
+from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import Flag, Id, In, Next, Out, PageQuery, Query, Time
+from app.api.schemas import In, PageQuery, Query
 from app.models import UserImport
+from app.resources import OUTCOMES, Flag, ImportOut, RowOut, RowsOut, plain
 from app.services.permissions import USERS_IMPORT
 from app.services.user_imports import MAX_FILE_BYTES
-from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import by_oneself, requires
-from app.web.cursors import read_cursor, write_cursor
 from app.web.imports import as_dict
 from app.web.limits import limited
 from app.web.uploads import accepts_file, store
 
-OUTCOMES = Literal["new", "changed", "unchanged", "refused", "added", "updated"]
 _CANNOT_START = (errors.ImportNotFound, errors.ImportNotReady, errors.ConfirmationRequired)
-Counts = Annotated[dict[str, int], Field(description="Rows by outcome.", examples=[{"new": 3, "refused": 1}])]
 
 
 class UploadQuery(Query):
@@ -48,43 +45,6 @@ class StartIn(In):
 
 class RowsQuery(PageQuery):
     outcome: OUTCOMES | None = None
-
-
-class ExampleOut(Out):
-    row: Id
-    email: str = Field(examples=["ada@example.com"])
-    outcome: OUTCOMES
-    reason: str | None = Field(examples=["Duplicate of row 2."])
-
-
-class RowOut(ExampleOut):
-    name: str = Field(examples=["Ada Lovelace"])
-    roles: Annotated[list[str], Field(examples=[["member"]])]
-
-
-class RowsOut(Out):
-    items: list[RowOut]
-    next: Next
-
-
-class ImportOut(Out):
-    id: Id
-    file_name: str = Field(examples=["people.csv"])
-    state: Annotated[
-        Literal["checking", "checked", "applying", "done", "refused", "stopped"],
-        Field(description="`stopped`: cancelled or failed, and can be resumed."),
-    ]
-    problem: str | None = Field(description="Why the file was refused.", examples=[None])
-    job_id: int | None = Field(examples=[1])
-    progress: ProgressOut | None
-    rows: Annotated[int, Field(ge=0, description="An estimate during the check.", examples=[4])]
-    checked: Counts
-    applied: Counts
-    examples: Annotated[list[ExampleOut], Field(description="The first rows that are refused or changed.")]
-    ignored: Annotated[list[str], Field(description="Columns that are ignored.", examples=[["shoe size"]])]
-    invites: Flag
-    created_at: Time
-    ended_at: Time | None
 
 
 # Some client generators support only bytes.
@@ -131,18 +91,14 @@ def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
     """List the rows of an import with their results."""
     services = reading()
     services.user_imports.get(import_id, by=current_user.signed_in())
-    of = {"list": "import-rows", "import": import_id, "outcome": query.outcome}
-    after = read_cursor(query.cursor, of=of)
-    found = services.user_imports.list_rows(
-        import_id, after=after.id if after else 0, outcome=query.outcome, limit=query.limit + 1
+    list_rows = services.user_imports.list_rows
+    return list_page(
+        query,
+        lambda after, limit: list_rows(import_id, after=after or 0, outcome=query.outcome, limit=limit),
+        lambda row: plain(RowOut, row, row=row.number),
+        of={"list": "import-rows", "import": import_id, "outcome": query.outcome},
+        position="number",
     )
-    rows = found[: query.limit]
-    items = [
-        {"row": row.number, **{name: getattr(row, name) for name in ("email", "name", "roles", "outcome", "reason")}}
-        for row in rows
-    ]
-    following = Position(None, rows[-1].number) if len(found) > query.limit else None
-    return {"items": items, "next": write_cursor(following, of=of)}
 
 
 @bp.post("/v1/users/imports/<id:import_id>/start")

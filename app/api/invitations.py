@@ -5,18 +5,16 @@ from typing import Any
 from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
+from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import InvitationOut, InvitationsOut, PageQuery
+from app.api.schemas import PageQuery
 from app.models import Invitation
+from app.resources import InvitationOut, InvitationsOut, plain
 from app.services.permissions import USERS_INVITE
-from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import requires
-from app.web.cursors import read_cursor, write_cursor
 from app.web.limits import limited
-
-INVITATIONS = {"list": "invitations"}
 
 
 @bp.get("/v1/invitations")
@@ -24,11 +22,10 @@ INVITATIONS = {"list": "invitations"}
 @requires(USERS_INVITE)
 def list_invitations(query: PageQuery) -> dict[str, Any]:
     """List pending invitations, newest first."""
-    after = read_cursor(query.cursor, of=INVITATIONS)
-    invitations = reading().invitations.list_pending(before=after.id if after else None, limit=query.limit + 1)
-    page = invitations[: query.limit]
-    following = Position(None, page[-1].id) if len(invitations) > query.limit else None
-    return {"items": [_shown(invitation) for invitation in page], "next": write_cursor(following, of=INVITATIONS)}
+    pending = reading().invitations.list_pending
+    return list_page(
+        query, lambda before, limit: pending(before=before, limit=limit), _shown, of={"list": "invitations"}
+    )
 
 
 @bp.get("/v1/invitations/<id:invitation_id>")
@@ -61,13 +58,4 @@ def revoke_invitation(invitation_id: int) -> Answer:
 
 
 def _shown(invitation: Invitation) -> dict[str, Any]:
-    return {
-        "id": invitation.id,
-        "user_id": invitation.user_id,
-        "email": invitation.user.email,
-        "name": invitation.user.name,
-        "roles": invitation.roles,
-        "inviter_id": invitation.inviter_id,
-        "created_at": invitation.created_at,
-        "expires_at": invitation.expires_at,
-    }
+    return plain(InvitationOut, invitation, email=invitation.user.email, name=invitation.user.name)

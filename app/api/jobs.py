@@ -7,19 +7,16 @@ from pydantic import Field
 from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
+from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import Id, In, Next, Out, PageQuery, Time
+from app.api.schemas import In, PageQuery
 from app.models import JobState
+from app.resources import JobOut, JobsOut, Kind, Out, ScheduleOut
 from app.services.job_board import JobFilter
 from app.services.permissions import JOBS_EDIT, JOBS_READ
-from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web.access import requires
-from app.web.cursors import read_cursor, write_cursor
 from app.web.jobs import as_dict, as_entry
-
-Kind = Annotated[str, Field(max_length=64, pattern="^[a-z][a-z0-9_]*$", examples=["send_invitation"])]
-Count = Annotated[int, Field(ge=0, examples=[40000])]
 
 
 class JobsQuery(PageQuery):
@@ -42,78 +39,19 @@ class RetriedOut(Out):
     retried: Annotated[int, Field(ge=0, examples=[3])]
 
 
-class ProgressOut(Out):
-    done: Count
-    total: Count | None = Field(description="Null if unknown.", examples=[100000])
-    percent: Annotated[int, Field(ge=0, le=100)] | None = Field(examples=[40])
-    per_second: float | None = Field(examples=[1200.5])
-    seconds_left: Count | None = Field(examples=[50])
-
-
-class JobOut(Out):
-    id: Id
-    kind: Kind
-    arguments: Annotated[dict[str, Any], Field(description="IDs only.", examples=[{"user_id": 1}])]
-    queue: Literal["urgent", "default", "bulk"]
-    state: Literal["waiting", "running", "done", "dead", "cancelled"]
-    is_retrying: Annotated[bool, Field(description="Waiting after a failed attempt.", examples=[False])]
-    progress: ProgressOut
-    attempts: Annotated[int, Field(ge=0, examples=[1])]
-    max_attempts: Annotated[int, Field(ge=1, examples=[8])]
-    outcome: str | None = Field(
-        description="The result, or why the last attempt failed.", examples=["rows deleted: 12"]
-    )
-    traceback: str | None = Field(description="The traceback of the last attempt, without values.", examples=[None])
-    worker: str | None = Field(description="Host and process of the last attempt.", examples=["web1:4711"])
-    owner_id: int | None = Field(description="The user who caused the job.", examples=[1])
-    request_id: str | None = Field(examples=["c74ad20530d07a0b4e1021ede0504bec"])
-    run_after: Time
-    lease_until: Time | None
-    created_at: Time
-    started_at: Time | None
-    claimed_at: Time | None
-    cancel_requested_at: Time | None
-    finished_at: Time | None
-
-
-class JobsOut(Out):
-    items: list[JobOut]
-    next: Next
-
-
-class LastRunOut(Out):
-    id: Id
-    state: Literal["waiting", "running", "done", "dead", "cancelled"]
-    outcome: str | None = Field(examples=["rows deleted: 12"])
-    at: Time
-
-
-class EntryOut(Out):
-    name: Annotated[str, Field(examples=["purge-expired"])]
-    kind: Kind
-    every_seconds: Annotated[int, Field(ge=1, examples=[21600])]
-    next_at: Time | None = Field(description="Null while paused.")
-    paused_at: Time | None
-    last: LastRunOut | None
-
-
-class ScheduleOut(Out):
-    items: list[EntryOut]
-
-
 @bp.get("/v1/jobs")
 @endpoint(JobsOut, query=JobsQuery, tag="jobs", lists=True)
 @requires(JOBS_READ)
 def list_jobs(query: JobsQuery) -> dict[str, Any]:
     """List jobs, newest first."""
     of = {"list": "jobs", "state": query.state, "kind": query.kind}
-    after = read_cursor(query.cursor, of=of)
-    filters = JobFilter((query.state,) if query.state else (), query.kind, after.id if after else None)
-    board = reading().job_board
-    jobs = board.list(filters, limit=query.limit + 1)
-    page = jobs[: query.limit]
-    following = Position(None, page[-1].id) if len(jobs) > query.limit else None
-    return {"items": [as_dict(job, board.pace(job)) for job in page], "next": write_cursor(following, of=of)}
+    states, board = ((query.state,) if query.state else ()), reading().job_board
+    return list_page(
+        query,
+        lambda before, limit: board.list(JobFilter(states, query.kind, before), limit=limit),
+        lambda job: as_dict(job, board.pace(job)),
+        of=of,
+    )
 
 
 @bp.get("/v1/jobs/<id:job_id>")

@@ -7,21 +7,20 @@ from flask import request
 from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
+from app.api.listing import list_page
 from app.api.responses import Answer, check_unchanged
-from app.api.schemas import NewRoleIn, PageQuery, RoleIn, RoleOut, RolesOut
+from app.api.schemas import NewRoleIn, PageQuery, RoleIn
 from app.models import Role
+from app.resources import RoleOut, RolesOut, plain
 from app.services.permissions import ROLES_EDIT, ROLES_READ, granted
 from app.services.roles import RoleSpec, spec_of
-from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import confirmed, requires
-from app.web.cursors import read_cursor, write_cursor
 
 _CANNOT_MAKE = (errors.NotAllowed, errors.RoleTaken, errors.RoleFixed)
 _CANNOT_CHANGE = (*_CANNOT_MAKE, errors.RoleNotFound, errors.EditConflict)
 _CANNOT_DELETE = (errors.NotAllowed, errors.RoleNotFound, errors.RoleFixed, errors.RoleInUse, errors.EditConflict)
-ROLES = {"list": "roles"}
 
 
 @bp.get("/v1/roles")
@@ -29,11 +28,8 @@ ROLES = {"list": "roles"}
 @requires(ROLES_READ)
 def list_roles(query: PageQuery) -> dict[str, Any]:
     """List roles."""
-    after = read_cursor(query.cursor, of=ROLES)
-    rest = reading().roles.list_after(after.id if after else 0, limit=query.limit + 1)
-    page = rest[: query.limit]
-    following = Position(None, page[-1].id) if len(rest) > query.limit else None
-    return {"items": [_shown(role) for role in page], "next": write_cursor(following, of=ROLES)}
+    list_after = reading().roles.list_after
+    return list_page(query, lambda after, limit: list_after(after or 0, limit=limit), _shown, of={"list": "roles"})
 
 
 @bp.post("/v1/roles")
@@ -103,5 +99,4 @@ def _tag(role: Role) -> str:
 
 
 def _shown(role: Role) -> dict[str, Any]:
-    names = ("id", "name", "description", "requires_second_factor", "administrators_only", "created_at")
-    return {name: getattr(role, name) for name in names} | {"permissions": sorted(granted(role.permissions))}
+    return plain(RoleOut, role, permissions=sorted(granted(role.permissions)))

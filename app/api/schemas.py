@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from app import errors
 from app.extensions import credentials, settings
 from app.models import MAX_DESCRIPTION_LENGTH, MAX_ID, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH, Status
+from app.resources import CLEAN, Flag, Out, RoleName, UserOut
 from app.services.addresses import (
     MAX_ADDRESS_LENGTH,
     MAX_NAME_LENGTH,
@@ -23,7 +24,6 @@ from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME
 
-CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 MAX_PASSWORD_LENGTH = 1024
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 # RFC 3339, section 5.6, without dates that no expiry needs: three-digit years, leap seconds, offsets of a day.
@@ -126,19 +126,11 @@ ChosenPassword = Annotated[
 Token = Annotated[
     str, Field(min_length=1, max_length=512, pattern=CLEAN, examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"])
 ]
-RoleName = Annotated[str, Field(min_length=1, max_length=64, pattern=CLEAN, examples=["member"])]
-Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
-Time = Annotated[datetime, Field(examples=["2026-11-12T14:05:00Z"])]
-Flag = Annotated[bool, Field(examples=[True])]
 RoleNames = Annotated[list[RoleName], Field(max_length=20, examples=[["member"]])]
 
 
 class In(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
-
-
-class Out(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, from_attributes=True)
 
 
 class Query(BaseModel):
@@ -215,24 +207,6 @@ class ResetPasswordIn(In):
 # ── users ──
 
 
-class UserOut(Out):
-    id: Id
-    email: Annotated[str, Field(examples=["ada@example.com"])]
-    name: Annotated[str, Field(examples=["Ada Lovelace"])]
-    is_active: Flag
-    email_verified_at: Time | None
-    roles: Annotated[list[str], Field(examples=[["member"]])]
-    created_at: Time
-    updated_at: Time
-    last_seen_at: Time | None
-
-
-class SomeOfUser(UserOut):
-    """A user, or the requested fields of one."""
-
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
-
-
 FIELDS = tuple(UserOut.model_fields)
 
 
@@ -270,13 +244,6 @@ Cursor = Annotated[
         description="`next` of the previous page, for the same filters and order.",
     ),
 ]
-Next = Annotated[
-    str | None,
-    Field(
-        description="The cursor of the next page, or null on the last.",
-        examples=["WyJhZGFAZXhhbXBsZS5jb20iLGZhbHNlLDQyXQ.mB1TnBjKPzYbn0tmmUWmYRrFHnk", None],
-    ),
-]
 Limit = Annotated[int, Field(ge=1, le=100, description="The maximum number of items.", examples=[50])]
 Sort = Literal["created_at", "-created_at", "email", "-email", "name", "-name", "last_seen_at", "-last_seen_at"]
 
@@ -297,11 +264,6 @@ class UsersQuery(UserQuery):
     status: Annotated[Status, Field(examples=["active"])] | None = None
     seen_before: TimeIn | None = None
     sort: Annotated[Sort, Field(description="`-` means descending.", examples=["-created_at"])] = "-created_at"
-
-
-class UsersOut(Out):
-    items: list[SomeOfUser]
-    next: Next
 
 
 class InviteIn(In):
@@ -440,25 +402,6 @@ class RoleIn(In):
     administrators_only: Flag | None = None
 
 
-class RoleOut(Out):
-    id: Id
-    name: RoleName
-    description: Annotated[str, Field(examples=["Manages users."])]
-    permissions: Annotated[list[str], Field(examples=[["users:read"]])]
-    requires_second_factor: Annotated[
-        bool, Field(description="Users with the role must set up a second factor.", examples=[False])
-    ]
-    administrators_only: Annotated[
-        bool, Field(description="Only administrators can assign the role.", examples=[False])
-    ]
-    created_at: Time
-
-
-class RolesOut(Out):
-    items: list[RoleOut]
-    next: Next
-
-
 class AccessQuery(Query):
     action: Permission
     resource: (
@@ -484,22 +427,6 @@ class AccessOut(Out):
 # ── invitations ──
 
 
-class InvitationOut(Out):
-    id: Id
-    user_id: Id
-    email: Annotated[str, Field(examples=["ada@example.com"])]
-    name: Annotated[str, Field(examples=["Ada Lovelace"])]
-    roles: Annotated[list[str], Field(description="Assigned on acceptance.", examples=[["member"]])]
-    inviter_id: Id | None
-    created_at: Time
-    expires_at: Time
-
-
-class InvitationsOut(Out):
-    items: list[InvitationOut]
-    next: Next
-
-
 # ── the audit log ──
 
 
@@ -511,49 +438,7 @@ class AuditQuery(PageQuery):
     until: TimeIn | None = None
 
 
-class AuditEventOut(Out):
-    id: Id
-    at: Time
-    kind: Annotated[str, Field(examples=["user.deactivated"])]
-    sentence: Annotated[str, Field(examples=["Account deactivated: left"])]
-    actor_id: int | None = Field(examples=[1])
-    actor: str | None = Field(
-        description="The current email address, or null for a permanently deleted user.", examples=["ada@example.com"]
-    )
-    on_behalf_of_id: int | None = Field(description="The user whom the actor impersonated.", examples=[None])
-    on_behalf_of: str | None = Field(examples=[None])
-    subject_id: int | None = Field(examples=[2])
-    subject: str | None = Field(
-        description="The current email address, or null for a permanently deleted user.", examples=["bob@example.com"]
-    )
-    address: str | None = Field(description="The client's IP address.", examples=["203.0.113.7"])
-    user_agent: str | None = Field(examples=["Firefox"])
-    session_id: int | None = Field(examples=[3])
-    request_id: str | None = Field(examples=["c74ad20530d07a0b4e1021ede0504bec"])
-    count: Annotated[int, Field(ge=1, description="How often within an hour.", examples=[1])]
-    values: Annotated[dict[str, Any], Field(description="Values of this kind of event.", examples=[{"reason": "left"}])]
-
-
-class AuditEventsOut(Out):
-    items: list[AuditEventOut]
-    next: Next
-
-
 # ── sessions and keys ──
-
-
-class SessionOut(Out):
-    id: Id
-    device: Annotated[str, Field(examples=["Firefox on Linux"])]
-    address: Annotated[str, Field(examples=["203.0.113.7"])] | None
-    created_at: Time
-    last_seen_at: Time
-    is_current: Flag
-
-
-class SessionsOut(Out):
-    items: list[SessionOut]
-    next: Next
 
 
 KeyName = Annotated[
@@ -575,28 +460,3 @@ class ApiKeyIn(In):
     expires_at: TimeIn | None = Field(
         None, description=f"When it expires. Default: in {DEFAULT_DAYS} days. Null: never."
     )
-
-
-class ApiKeyOut(Out):
-    id: Id
-    name: Annotated[str, Field(examples=["Nightly export"])]
-    prefix: Annotated[str, Field(description="The start of the key.", examples=["ghk_4fH2aZ"])]
-    scopes: Annotated[list[str], Field(examples=[["users:read"]])]
-    created_at: Time
-    expires_at: Time | None
-    last_used_at: Time | None
-
-
-class NewApiKeyOut(ApiKeyOut):
-    key: Annotated[
-        str | None,
-        Field(
-            description="The key. Shown once, and null in a repeated response.",
-            examples=["ghk_4fH2aZ7sQwK0yXcV9bNnM3pLrTdEuGiJo5h1", None],
-        ),
-    ]
-
-
-class ApiKeysOut(Out):
-    items: list[ApiKeyOut]
-    next: Next

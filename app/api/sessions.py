@@ -1,48 +1,40 @@
 """Endpoints for your own sessions and API keys."""
 
 from datetime import timedelta
+from typing import Any
 
 from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
+from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import (
-    ApiKeyIn,
-    ApiKeyOut,
-    ApiKeysOut,
-    NewApiKeyOut,
-    PageQuery,
-    SessionOut,
-    SessionsOut,
-)
+from app.api.schemas import ApiKeyIn, PageQuery
 from app.extensions import now
-from app.models import Session
+from app.models import ApiKey, Session
+from app.resources import ApiKeyOut, ApiKeysOut, NewApiKeyOut, SessionOut, SessionsOut, plain
 from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
-from app.services.user_search import Position
 from app.unit_of_work import reading, unit_of_work
 from app.user_agents import device_name
 from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
-from app.web.cursors import read_cursor, write_cursor
 
 _CANNOT_MAKE = (errors.NotAllowed, errors.ScopeNotHeld, errors.TooManyApiKeys, "in_the_past")
-SESSIONS, KEYS = {"list": "sessions"}, {"list": "api-keys"}
 
 
 @bp.get("/v1/sessions")
 @endpoint(SessionsOut, query=PageQuery, tag="sessions", lists=True)
 @open_to_keys(ACCOUNT_READ)
-def list_sessions(query: PageQuery) -> SessionsOut:
+def list_sessions(query: PageQuery) -> dict[str, Any]:
     """List your active sessions, newest first."""
     who = current_user.signed_in()
-    after = read_cursor(query.cursor, of=SESSIONS)
     live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
-    rest = [row for row in live if after is None or row.id < after.id]
-    page = rest[: query.limit]
-    following = Position(None, page[-1].id) if len(rest) > query.limit else None
-    return SessionsOut(
-        items=[_shown(row, current_id=who.session_id) for row in page], next=write_cursor(following, of=SESSIONS)
+
+    def shown(row: Session) -> dict[str, Any]:
+        return plain(SessionOut, row, device=device_name(row.user_agent), is_current=row.id == who.session_id)
+
+    return list_page(
+        query, lambda before, _: [row for row in live if not before or row.id < before], shown, of={"list": "sessions"}
     )
 
 
@@ -60,15 +52,12 @@ def end_session(session_id: int) -> Answer:
 @bp.get("/v1/api-keys")
 @endpoint(ApiKeysOut, query=PageQuery, tag="api-keys", lists=True)
 @open_to_keys(ACCOUNT_READ)
-def list_api_keys(query: PageQuery) -> ApiKeysOut:
+def list_api_keys(query: PageQuery) -> dict[str, Any]:
     """List your active API keys, newest first."""
-    after = read_cursor(query.cursor, of=KEYS)
-    keys = reading().api_keys.list_active(
-        current_user.signed_in().user_id, before=after.id if after else None, limit=query.limit + 1
+    active, who = reading().api_keys.list_active, current_user.signed_in()
+    return list_page(
+        query, lambda before, limit: active(who.user_id, before=before, limit=limit), _shown, of={"list": "api-keys"}
     )
-    page = keys[: query.limit]
-    following = Position(None, page[-1].id) if len(keys) > query.limit else None
-    return ApiKeysOut(items=[ApiKeyOut.model_validate(key) for key in page], next=write_cursor(following, of=KEYS))
 
 
 @bp.post("/v1/api-keys")
@@ -87,7 +76,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
             )
         except errors.ScopeNotHeld as refusal:
             raise errors.InvalidInput([errors.Problem("scopes", refusal.code, str(refusal))]) from None
-    shown = ApiKeyOut.model_validate(key).model_dump()
+    shown = _shown(key)
     return Answer(
         {**shown, "key": secret},
         status=201,
@@ -99,9 +88,9 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 @bp.get("/v1/api-keys/<id:key_id>")
 @endpoint(ApiKeyOut, refuses=(errors.ApiKeyNotFound,), tag="api-keys")
 @open_to_keys(ACCOUNT_READ)
-def show_api_key(key_id: int) -> ApiKeyOut:
+def show_api_key(key_id: int) -> dict[str, Any]:
     """Get one of your active API keys."""
-    return ApiKeyOut.model_validate(reading().api_keys.get(key_id, by=current_user.signed_in()))
+    return _shown(reading().api_keys.get(key_id, by=current_user.signed_in()))
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
@@ -114,12 +103,5 @@ def end_api_key(key_id: int) -> Answer:
     return Answer(message="API key revoked.")
 
 
-def _shown(row: Session, *, current_id: int) -> SessionOut:
-    return SessionOut(
-        id=row.id,
-        device=device_name(row.user_agent),
-        address=row.address,
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-        is_current=row.id == current_id,
-    )
+def _shown(key: ApiKey) -> dict[str, Any]:
+    return plain(ApiKeyOut, key)

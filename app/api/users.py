@@ -1,6 +1,5 @@
 """User endpoints."""
 
-from operator import attrgetter
 from typing import Any
 
 from flask import request
@@ -13,19 +12,17 @@ from app.api.schemas import (
     AccessOut,
     AccessQuery,
     InviteIn,
-    SomeOfUser,
     UserDeletionIn,
     UserFieldsIn,
     UserIn,
-    UserOut,
     UserPatchIn,
     UserQuery,
-    UsersOut,
     UsersQuery,
 )
 from app.extensions import settings
 from app.models import User
 from app.principal import Principal
+from app.resources import SomeOfUser, UserOut, UsersOut
 from app.services.permissions import (
     ACCOUNT_READ,
     ACCOUNT_WRITE,
@@ -290,11 +287,5 @@ def _tag(user_id: int, version: int) -> str:
 
 
 def _shown(user: ListedUser, fields: str | None = None) -> dict[str, Any]:
-    if fields is None:
-        return dict(zip(_FIELDS, _all_of(user), strict=True))
-    names = fields.split(",")
-    return {name: getattr(user, name) for name in _FIELDS if name in names}
-
-
-_FIELDS = tuple(UserOut.model_fields)
-_all_of = attrgetter(*_FIELDS)
+    asked = fields.split(",") if fields else UserOut.model_fields
+    return {name: getattr(user, name) for name in UserOut.model_fields if name in asked}

@@ -1,6 +1,5 @@
 """`flask audit`: the audit log."""
 
-import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,10 +8,11 @@ from typing import TextIO
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import WHO, json_option
-from app.services.audit_search import AuditFilter
+from app.cli.users import WHO
+from app.services.audit_search import AuditFilter, FoundEvent
 from app.unit_of_work import reading
 from app.web.audit_descriptions import SENTENCES
+from app.web.command_output import json_option, print_json, print_list
 from app.web.exports import as_csv, as_dict, as_json_lines
 
 audit = AppGroup("audit", help="Read, export and verify the audit log.")
@@ -50,15 +50,13 @@ def list_events(
 ) -> None:
     """List audit events, newest first."""
     events = reading().audit_search.page(_wanted(actor, subject, kind, since, until), limit=limit)
-    if as_json:
-        click.echo(json.dumps([as_dict(event) for event in events], indent=2))
-        return
-    for event in events:
-        who = event.actor or ("-" if event.actor_id is None else f"user {event.actor_id}")
-        whom = event.subject or ("-" if event.subject_id is None else f"user {event.subject_id}")
-        click.echo(f"{event.id:>8}  {event.at:%Y-%m-%d %H:%M:%S}  {who} > {whom}  {as_dict(event)['sentence']}")
-    if not events:
-        click.echo("No events.")
+    print_list(events, as_dict, _line, as_json=as_json, empty="No events.")
+
+
+def _line(event: FoundEvent) -> str:
+    who = event.actor or ("-" if event.actor_id is None else f"user {event.actor_id}")
+    whom = event.subject or ("-" if event.subject_id is None else f"user {event.subject_id}")
+    return f"{event.id:>8}  {event.at:%Y-%m-%d %H:%M:%S}  {who} > {whom}  {as_dict(event)['sentence']}"
 
 
 @audit.command()
@@ -87,7 +85,10 @@ def head(as_json: bool) -> None:
     Store it elsewhere, and compare it later with `flask audit verify --head`.
     """
     seal_hash, last_id = reading().audit_chain.head()
-    click.echo(json.dumps({"head": seal_hash, "last_id": last_id}) if as_json else f"{seal_hash} {last_id}")
+    if as_json:
+        print_json({"head": seal_hash, "last_id": last_id})
+    else:
+        click.echo(f"{seal_hash} {last_id}")
 
 
 @audit.command()
@@ -101,7 +102,7 @@ def verify(head: str | None, as_json: bool) -> None:
     verdict = reading().audit_chain.verify(head=head.split()[0] if head and head.strip() else None)
     if as_json:
         names = ("problem", "checked", "pruned", "unsealed", "head")
-        click.echo(json.dumps({name: getattr(verdict, name) for name in names}))
+        print_json({name: getattr(verdict, name) for name in names})
     elif verdict.problem is None:
         click.echo(f"Audit log verified: {verdict.checked} events, and {verdict.pruned} past retention.")
         click.echo(f"Not sealed yet: {verdict.unsealed} events. Last seal: {verdict.head}.")

@@ -7,16 +7,16 @@ from typing import IO, Any
 
 import click
 
-from app.cli.users import json_option, users
+from app.cli.users import users
 from app.models import Phase, UserImport
 from app.principal import OPERATOR
 from app.services.import_worker import NARROWED
 from app.services.user_imports import MAX_FILE_BYTES
 from app.services.user_search import UserFilter
 from app.unit_of_work import reading, unit_of_work
+from app.web.command_output import json_option, print_json
 from app.web.exports import csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
-from app.web.jobs import json_text
 from app.web.progress_bar import follow_job
 from app.web.uploads import store
 
@@ -53,7 +53,7 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
         if not as_json:
             _tell(user_import, user_import.applied, DONE)
     if as_json:
-        click.echo(json_text(as_dict(reading(), user_import)))
+        print_json(as_dict(reading(), user_import))
     if report is not None:
         report.writelines(report_lines(reading(), user_import.id))
 

@@ -1,15 +1,16 @@
 """`flask invitations`: send, list and revoke invitations."""
 
-import json
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import NAME, email_argument, json_option
+from app.cli.users import NAME, email_argument
 from app.models import Invitation
 from app.principal import OPERATOR
+from app.resources import InvitationOut, plain
 from app.unit_of_work import reading, unit_of_work
+from app.web.command_output import json_option, print_list
 
 invitations = AppGroup("invitations", help="Manage invitations.")
 
@@ -30,16 +31,13 @@ def send(email: str, name: str, roles: tuple[str, ...]) -> None:
 @json_option
 def list_invitations(limit: int, as_json: bool) -> None:
     """List pending invitations, newest first."""
-    found = [as_dict(invitation) for invitation in reading().invitations.list_pending(limit=limit)]
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for invitation in found:
-        click.echo(
-            f"{invitation['email']:<40}  until {invitation['expires_at'][:16]}  {', '.join(invitation['roles'])}"
-        )
-    if not found:
-        click.echo("No invitations.")
+    print_list(
+        reading().invitations.list_pending(limit=limit),
+        _values,
+        lambda row: f"{row.user.email:<40}  until {row.expires_at:%Y-%m-%dT%H:%M}  {', '.join(row.roles)}",
+        as_json=as_json,
+        empty="No invitations.",
+    )
 
 
 @invitations.command()
@@ -60,14 +58,7 @@ def revoke(email: str) -> None:
     click.echo(f"Revoked the invitation of {email}.")
 
 
-def as_dict(invitation: Invitation) -> dict[str, Any]:
-    """Return an invitation as plain values; times are RFC 3339."""
-    return {
-        "id": invitation.id,
-        "email": invitation.user.email,
-        "name": invitation.user.name,
-        "roles": invitation.roles,
-        "inviter": invitation.inviter.email if invitation.inviter else None,
-        "created_at": invitation.created_at.isoformat(),
-        "expires_at": invitation.expires_at.isoformat(),
-    }
+def _values(invitation: Invitation) -> dict[str, Any]:
+    user, inviter = invitation.user, invitation.inviter
+    values = plain(InvitationOut, invitation, email=user.email, name=user.name)
+    return values | {"inviter": inviter.email if inviter else None}

@@ -1,18 +1,17 @@
 """`flask keys`: users' API keys."""
 
-import json
 from datetime import timedelta
-from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import NAME, WHO, json_option, user_argument
+from app.cli.users import NAME, WHO, user_argument
 from app.extensions import now
-from app.models import ApiKey
 from app.principal import OPERATOR
+from app.resources import ApiKeyOut, plain
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.unit_of_work import reading, unit_of_work
+from app.web.command_output import json_option, print_json, print_list
 
 SCOPES = sorted({*PERMISSIONS, *ACCOUNT_SCOPES})
 
@@ -28,13 +27,13 @@ def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
     services = reading()
     user_id = services.users.find(who).id if who else None
     found = services.api_keys.list_with_owners(user_id, limit=limit)
-    if as_json:
-        click.echo(json.dumps([as_dict(key, owner) for key, owner in found], indent=2))
-        return
-    for key, owner in found:
-        click.echo(f"{key.id:>8}  {owner:<40}  {key.prefix}…  {key.name}  {', '.join(key.scopes)}".rstrip())
-    if not found:
-        click.echo("No API keys.")
+    print_list(
+        found,
+        lambda row: plain(ApiKeyOut, row[0]) | {"user": row[1]},
+        lambda row: f"{row[0].id:>8}  {row[1]:<40}  {row[0].prefix}…  {row[0].name}  {', '.join(row[0].scopes)}",
+        as_json=as_json,
+        empty="No API keys.",
+    )
 
 
 @keys.command()
@@ -49,8 +48,11 @@ def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None,
     with unit_of_work() as work:
         user = work.users.find(who)
         key, secret = work.api_keys.create_key_for(user, name=name, scopes=scopes, expires_at=expires_at)
-        shown = as_dict(key, user.email) | {"key": secret}
-    click.echo(json.dumps(shown, indent=2) if as_json else secret)
+        shown = plain(ApiKeyOut, key) | {"user": user.email, "key": secret}
+    if as_json:
+        print_json(shown)
+    else:
+        click.echo(secret)
 
 
 @keys.command()
@@ -60,13 +62,3 @@ def revoke(key_id: int) -> None:
     with unit_of_work() as work:
         name = work.api_keys.revoke_key(key_id, by=OPERATOR).name
     click.echo(f"Revoked API key {key_id} ({name}).")
-
-
-def as_dict(key: ApiKey, owner: str) -> dict[str, Any]:
-    """Return a key as plain values; times are RFC 3339."""
-    times = ("created_at", "expires_at", "last_used_at")
-    return {
-        **{name: getattr(key, name) for name in ("id", "name", "prefix", "scopes")},
-        "user": owner,
-        **{name: at.isoformat() if (at := getattr(key, name)) else None for name in times},
-    }

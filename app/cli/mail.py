@@ -5,14 +5,14 @@ from email.utils import make_msgid
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import ADDRESS, json_option
+from app.cli.users import ADDRESS
 from app.emails.accounts import ServerTest
 from app.extensions import now, settings
 from app.mailer import MailDelayed, MailRefused, render, send
 from app.models import MailStatus
 from app.services.sent_mails import MailFilter
 from app.unit_of_work import reading
-from app.web.jobs import json_text
+from app.web.command_output import json_option, print_list
 
 STATUSES = [status.value for status in MailStatus]
 SHOWN = ("id", "kind", "recipient", "subject", "status", "answer", "user_id", "job_id", "created_at", "sent_at")
@@ -42,13 +42,10 @@ def test(email: str) -> None:
 @json_option
 def list_mails(to: str | None, status: str | None, limit: int, as_json: bool) -> None:
     """List sent emails, newest first."""
-    mails = reading().sent_mails.list(MailFilter(status, to), limit=limit)
-    if as_json:
-        click.echo(json_text([{name: getattr(mail, name) for name in SHOWN} for mail in mails]))
-        return
-    for mail in mails:
-        click.echo(
-            f"{mail.id:>8}  {mail.created_at:%Y-%m-%d %H:%M}  {mail.status:<8}  {mail.recipient}  {mail.subject}"
-        )
-    if not mails:
-        click.echo("No emails.")
+    print_list(
+        reading().sent_mails.list(MailFilter(status, to), limit=limit),
+        lambda row: {name: getattr(row, name) for name in SHOWN},
+        lambda row: f"{row.id:>8}  {row.created_at:%Y-%m-%d %H:%M}  {row.status:<8}  {row.recipient}  {row.subject}",
+        as_json=as_json,
+        empty="No emails.",
+    )

@@ -1,9 +1,8 @@
 """`flask roles`: roles and their permissions, also as a YAML file."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 import yaml
@@ -13,14 +12,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from app import errors
 from app.models import Role
 from app.principal import OPERATOR
+from app.resources import RoleOut, plain
 from app.services.permissions import EVERYTHING, PERMISSIONS, granted
 from app.services.roles import MAX_COUNTED, RoleChange, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work
+from app.web.command_output import json_option, print_json, print_list
 
 roles = AppGroup("roles", help="Manage roles and their permissions.")
 role_argument = click.argument("role")
 permissions_argument = click.argument("permissions", nargs=-1, required=True, type=click.Choice(sorted(PERMISSIONS)))
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class RoleInFile(BaseModel):
@@ -39,14 +39,18 @@ FILE = TypeAdapter(dict[str, RoleInFile])
 @json_option
 def list_roles(as_json: bool) -> None:
     """List roles and how many users have each."""
-    roles_and_counts = reading().roles.list_with_holders()
-    if as_json:
-        click.echo(json.dumps([as_dict(role) | {"holders": count} for role, count in roles_and_counts], indent=2))
-        return
-    for role, count in roles_and_counts:
-        held = "everything" if EVERYTHING in role.permissions else f"{len(role.permissions)} permissions"
-        holders = f"over {MAX_COUNTED}" if count > MAX_COUNTED else count
-        click.echo(f"{role.name:<24}  {held:<16}  {holders:>9}  {role.description}".rstrip())
+    print_list(
+        reading().roles.list_with_holders(),
+        lambda row: plain(RoleOut, row[0]) | {"holders": row[1]},
+        lambda row: _line(*row),
+        as_json=as_json,
+    )
+
+
+def _line(role: Role, count: int) -> str:
+    held = "everything" if EVERYTHING in role.permissions else f"{len(role.permissions)} permissions"
+    holders = f"over {MAX_COUNTED}" if count > MAX_COUNTED else count
+    return f"{role.name:<24}  {held:<16}  {holders:>9}  {role.description}"
 
 
 @roles.command()
@@ -54,16 +58,16 @@ def list_roles(as_json: bool) -> None:
 @json_option
 def show(role: str, as_json: bool) -> None:
     """Show a role and its permissions."""
-    values = as_dict(reading().roles.get(role))
+    found = reading().roles.get(role)
     if as_json:
-        click.echo(json.dumps(values, indent=2))
+        print_json(plain(RoleOut, found))
         return
-    click.echo(f"{values['name']}: {values['description'] or 'no description'}")
-    if values["requires_second_factor"]:
+    click.echo(f"{found.name}: {found.description or 'no description'}")
+    if found.requires_second_factor:
         click.echo("Requires a second factor.")
-    if values["administrators_only"]:
+    if found.administrators_only:
         click.echo("Only administrators can assign it.")
-    for name in sorted(PERMISSIONS) if values["permissions"] == [EVERYTHING] else values["permissions"]:
+    for name in sorted(PERMISSIONS) if found.permissions == [EVERYTHING] else found.permissions:
         click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'This permission no longer exists.')}")
 
 
@@ -126,8 +130,10 @@ def delete(role: str) -> None:
 @click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
 def export(file: TextIO) -> None:
     """Export all roles as YAML, to FILE or standard output."""
-    found = {role.name: as_dict(role) for role in reading().roles.list_all()}
-    exported = {name: {key: role[key] for key in RoleInFile.model_fields} for name, role in found.items()}
+    exported = {
+        role.name: {name: getattr(role, name) for name in RoleInFile.model_fields}
+        for role in reading().roles.list_all()
+    }
     yaml.safe_dump(exported, file, sort_keys=False, allow_unicode=True)
 
 
@@ -184,8 +190,3 @@ def _change(name: str, *, added: frozenset[str] = frozenset(), removed: frozense
         before = spec_of(role)
         permissions = (granted(before.permissions) | added) - removed
         work.roles.change(role, replace(before, permissions=permissions), by=OPERATOR)
-
-
-def as_dict(role: Role) -> dict[str, Any]:
-    names = ("name", "description", "permissions", "requires_second_factor", "administrators_only")
-    return {name: getattr(role, name) for name in names}

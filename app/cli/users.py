@@ -1,9 +1,7 @@
 """`flask users`: user management with the services that the pages use."""
 
-import json
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -16,11 +14,13 @@ from app.extensions import credentials, settings
 from app.mailer.rendering import address_of
 from app.models import MAX_REASON_LENGTH, Status, User
 from app.principal import OPERATOR
+from app.resources import UserDetails, UserOut, plain
 from app.services.addresses import canonical_address, clean_name
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
-from app.services.user_search import ListedUser, UserFilter
+from app.services.user_search import UserFilter
 from app.unit_of_work import Work, reading, unit_of_work
+from app.web.command_output import json_option, print_json, print_list, print_values
 
 users = AppGroup("users", help="Manage users. USER is an email address or a user ID.")
 
@@ -60,7 +60,6 @@ ADDRESS, NAME, WHO = Address(), Name(), Who()
 email_argument = click.argument("email", type=ADDRESS)
 user_argument = click.argument("who", type=WHO, metavar="USER")
 action_argument = click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @users.command()
@@ -78,8 +77,11 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
     password = ask_password(words=(email, name), from_stdin=password_stdin)
     with unit_of_work() as work:
         user = work.users.create(email=email, name=name, roles=roles, password=password, by=OPERATOR)
-        values = as_dict(user)
-    click.echo(json.dumps(values, indent=2) if as_json else f"Created {email} ({', '.join(values['roles'])}).")
+        values = details(user)
+    if as_json:
+        print_json(values)
+    else:
+        click.echo(f"Created {email} ({', '.join(values['roles'])}).")
 
 
 @users.command(name="list")
@@ -91,13 +93,13 @@ def create(email: str, name: str, roles: tuple[str, ...], password_stdin: bool, 
 def list_users(search: str, role: str | None, status: Status | None, limit: int, as_json: bool) -> None:
     """List users, newest first."""
     page, _ = reading().user_search.page(UserFilter(q=search, role=role, status=status, limit=limit))
-    if as_json:
-        click.echo(json.dumps([listed(user, user.roles) for user in page], indent=2))
-        return
-    for user in page:
-        click.echo(f"{user.id:>8}  {user.email:<40}  {user.status:<12}  {', '.join(user.roles)}".rstrip())
-    if not page:
-        click.echo("No users.")
+    print_list(
+        page,
+        lambda user: plain(UserOut, user),
+        lambda user: f"{user.id:>8}  {user.email:<40}  {user.status:<12}  {', '.join(user.roles)}",
+        as_json=as_json,
+        empty="No users.",
+    )
 
 
 @users.command()
@@ -105,13 +107,7 @@ def list_users(search: str, role: str | None, status: Status | None, limit: int,
 @json_option
 def show(who: str | int, as_json: bool) -> None:
     """Show one user."""
-    values = as_dict(reading().users.find(who))
-    if as_json:
-        click.echo(json.dumps(values, indent=2))
-        return
-    for name, value in values.items():
-        text = ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
-        click.echo(f"{name:<20} {text}".rstrip())
+    print_values(details(reading().users.find(who)), as_json=as_json)
 
 
 @users.command()
@@ -341,7 +337,7 @@ def can(who: str | int, action: str, resource: str | None, as_json: bool) -> Non
     user = services.users.find(who)
     decision = services.policy.why(user, action, services.policy.get_resource(resource) if resource else None)
     if as_json:
-        click.echo(json.dumps(asdict(decision)))
+        print_json(asdict(decision))
         return
     click.echo(f"{'Yes' if decision else 'No'} ({decision.rule}). {decision.reason}")
 
@@ -357,7 +353,7 @@ def reset_link(who: str | int, as_json: bool) -> None:
     with unit_of_work() as work:
         url, expires_at = _make_link(work, who)
     if as_json:
-        click.echo(json.dumps({"link": url, "expires_at": expires_at.isoformat()}))
+        print_json({"link": url, "expires_at": expires_at})
         return
     click.echo(url)
     click.echo(f"The link works once, until {expires_at:%Y-%m-%d %H:%M} UTC.", err=True)
@@ -387,21 +383,6 @@ def check_reason(reason: str | None) -> str:
     return kept
 
 
-def as_dict(user: User) -> dict[str, Any]:
-    """Return a user as plain values; times are RFC 3339."""
-    times = ("deactivated_at", "deactivated_until", "deleted_at")
-    return {
-        **listed(user, [role.name for role in user.roles]),
-        "deactivation_reason": user.deactivation_reason,
-        **{name: at.isoformat() if (at := getattr(user, name)) else None for name in times},
-    }
-
-
-def listed(user: User | ListedUser, roles: Sequence[str]) -> dict[str, Any]:
-    """Return a user as in the list, as plain values; times are RFC 3339."""
-    times = ("email_verified_at", "created_at", "updated_at", "last_seen_at")
-    return {
-        **{name: getattr(user, name) for name in ("id", "email", "name", "is_active")},
-        "roles": list(roles),
-        **{name: at.isoformat() if (at := getattr(user, name)) else None for name in times},
-    }
+def details(user: User) -> dict[str, Any]:
+    """Return a user as plain values."""
+    return plain(UserDetails, user, roles=[role.name for role in user.roles])

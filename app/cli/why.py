@@ -10,9 +10,9 @@ import click
 from flask.cli import with_appcontext
 
 from app import errors
-from app.cli.users import json_option
 from app.services.audit_search import AuditFilter
 from app.unit_of_work import reading
+from app.web.command_output import json_option, print_json
 from app.web.errors import API_WORDS
 from app.web.exports import as_dict
 
@@ -39,7 +39,7 @@ def why(request_id: str, lines: TextIO | None, as_json: bool) -> None:
     logged = [*_logged(lines, request_id)] if lines else []
     events = [*_events(request_id, logged)]
     if as_json:
-        click.echo(json.dumps({"log": logged, "events": events, "codes": _codes(logged)}, indent=2))
+        print_json({"log": logged, "events": events, "codes": _codes(logged)})
     else:
         for line in [*map(_as_text, logged), *map(_event_as_text, events)]:
             click.echo(line)

@@ -9,18 +9,19 @@ from flask.cli import AppGroup
 
 from app.extensions import notifier, settings
 from app.jobs.schedule import run_schedule, tick
-from app.models import JobState
+from app.models import Job, JobState
 from app.queue_notifier import NO_CLUSTER, queue_client
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
+from app.services.schedule import Planned
 from app.unit_of_work import reading, unit_of_work
-from app.web.jobs import as_dict, as_entry, duration, json_text, progress_text, situation
+from app.web.command_output import json_option, print_list, print_values
+from app.web.jobs import as_dict, as_entry, duration, progress_text, situation
 from app.web.progress_bar import follow_job
 
 jobs = AppGroup("jobs", help="Run workers, and manage jobs.")
 schedule_group = AppGroup("schedule", help="Manage the schedule.")
 
 WAITS = "enqueued."
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 kind_option = click.option("--kind", help="Only jobs of this kind, like send_invitation.")
 
 
@@ -77,15 +78,13 @@ def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bo
     """List jobs, newest first."""
     board = reading().job_board
     found = board.list(JobFilter(states, kind), limit=limit)
-    if as_json:
-        click.echo(json_text([as_dict(job, board.pace(job)) for job in found]))
-        return
-    for job in found:
+
+    def line(job: Job) -> str:
         text = progress_text(job, board.pace(job)) if job.state == JobState.RUNNING else job.outcome
         tries = f"{job.attempts}/{job.max_attempts}"
-        click.echo(f"{job.id:>8}  {situation(job):<9}  {job.kind:<28}  {tries}  {text or ''}".rstrip())
-    if not found:
-        click.echo("No jobs.")
+        return f"{job.id:>8}  {situation(job):<9}  {job.kind:<28}  {tries}  {text or ''}"
+
+    print_list(found, lambda job: as_dict(job, board.pace(job)), line, as_json=as_json, empty="No jobs.")
 
 
 @jobs.command()
@@ -99,11 +98,9 @@ def show(job_id: int, follow: bool, as_json: bool) -> None:
     board = reading().job_board
     job = board.get(job_id)
     values = as_dict(job, board.pace(job))
-    if as_json:
-        click.echo(json_text(values))
-        return
-    for name, value in (values | {"progress": progress_text(job, board.pace(job))}).items():
-        click.echo(f"{name:<19} {'' if value is None else value}".rstrip())
+    if not as_json:
+        values["progress"] = progress_text(job, board.pace(job))
+    print_values(values, as_json=as_json, width=19)
 
 
 @jobs.command()
@@ -159,14 +156,13 @@ def _queue_note() -> str:
 @json_option
 def list_entries(as_json: bool) -> None:
     """List schedule entries with their last and next run."""
-    planned = reading().schedule.list()
-    if as_json:
-        click.echo(json_text([as_entry(entry) for entry in planned]))
-        return
-    for entry in planned:
-        following = f"next {entry.next_at:%Y-%m-%d %H:%M} UTC" if entry.next_at else "paused"
-        last = f"last {entry.last.state} {entry.last.created_at:%Y-%m-%d %H:%M} UTC" if entry.last else "never ran"
-        click.echo(f"{entry.entry.name:<22} every {duration(entry.entry.every):<10}  {following:<26}  {last}")
+    print_list(reading().schedule.list(), as_entry, _line, as_json=as_json)
+
+
+def _line(planned: Planned) -> str:
+    following = f"next {planned.next_at:%Y-%m-%d %H:%M} UTC" if planned.next_at else "paused"
+    last = f"last {planned.last.state} {planned.last.created_at:%Y-%m-%d %H:%M} UTC" if planned.last else "never ran"
+    return f"{planned.entry.name:<22} every {duration(planned.entry.every):<10}  {following:<26}  {last}"
 
 
 @schedule_group.command()

@@ -37,3 +37,6 @@ class SentMail(Base):
     answer: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+
+    def can_be_resent(self) -> bool:
+        return self.status in {MailStatus.SENT, MailStatus.REFUSED}

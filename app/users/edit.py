@@ -15,7 +15,6 @@ from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELET
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import DeactivationForm, ReasonForm, UserForm
-from app.users.routes import shown
 from app.web import current_user
 from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
 from app.web.actions import ask
@@ -43,7 +42,7 @@ def edit(user_id: int) -> ResponseReturnValue:
             count("mail")
         with form.refusals(errors.SameAddress, errors.TooManyChanges, errors.LastAdministrator, errors.EditConflict):
             return _edit(user_id, form, roles, by=who)
-    return page("users/edit.html", form, user=shown(user), **role_fields(roles, shown_before=form.changes_roles()))
+    return page("users/edit.html", form, user=user, **role_fields(roles, shown_before=form.changes_roles()))
 
 
 def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal) -> ResponseReturnValue:
@@ -76,7 +75,7 @@ def deactivate(user_id: int) -> ResponseReturnValue:
                 target = work.users.get(user_id, lock=True, closed=True)
                 work.users.deactivate(target, reason=(form.reason.data or "").strip(), until=form.ends_at(), by=who)
             return done("Account deactivated. The user was signed out.", to="users.show", user_id=user_id)
-    return page("users/deactivate.html", form, user=shown(user))
+    return page("users/deactivate.html", form, user=user)
 
 
 @bp.post("/<id:user_id>/activate")

@@ -9,7 +9,6 @@ from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.edit import change_user
 from app.users.forms import ReasonForm
-from app.users.routes import shown
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page
@@ -31,7 +30,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
                 work.factor_resets.announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
             return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
     hours = settings().factor_reset_hours
-    return page("users/reset_factors.html", form, user=shown(user), hours=hours)
+    return page("users/reset_factors.html", form, user=user, hours=hours)
 
 
 @bp.post("/<id:user_id>/keep-factors")

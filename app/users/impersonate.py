@@ -9,7 +9,6 @@ from app.services.permissions import USERS_IMPERSONATE
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.forms import ReasonForm
-from app.users.routes import shown
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page
@@ -30,7 +29,7 @@ def impersonate(user_id: int) -> ResponseReturnValue:
                 work.impersonation.impersonate(target, reason=(form.reason.data or "").strip(), by=who)
             return redirect(url_for("account.profile"))
     minutes = settings().impersonation_minutes
-    return page("users/impersonate.html", form, user=shown(user), minutes=minutes)
+    return page("users/impersonate.html", form, user=user, minutes=minutes)
 
 
 @bp.post("/stop-impersonating")

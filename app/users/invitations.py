@@ -1,15 +1,13 @@
 """Pages to create users, and to send, list, resend and revoke invitations."""
 
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.extensions import now
-from app.models import Invitation
-from app.services.permissions import USERS_CREATE, USERS_INVITE, USERS_READ
+from app.services.permissions import USERS_CREATE, USERS_INVITE
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.edit import grantable, role_fields
@@ -69,7 +67,7 @@ def _add(
 def invitations() -> ResponseReturnValue:
     pending = reading().invitations.list_pending(before=before(), limit=ON_A_PAGE + 1)
     paged = paginate(pending, size=ON_A_PAGE)
-    return page("users/invitations.html", invitations=[_shown(row) for row in paged.rows], paged=paged)
+    return page("users/invitations.html", paged=paged, now=now())
 
 
 @bp.post("/invitations/<id:invitation_id>/resend")
@@ -95,18 +93,3 @@ def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
         invitation = work.invitations.get(invitation_id, lock=True)
         work.invitations.revoke(invitation, by=current_user.signed_in())
     return done("Invitation revoked.", to="users.invitations")
-
-
-def _shown(invitation: Invitation) -> SimpleNamespace:
-    inviter = invitation.inviter
-    return SimpleNamespace(
-        id=invitation.id,
-        user_id=invitation.user_id if current_user.signed_in().has(USERS_READ) else None,
-        email=invitation.user.email,
-        name=invitation.user.name,
-        roles=invitation.roles,
-        inviter=(inviter.name or inviter.email) if inviter else "an operator" if invitation.by_operator else None,
-        created_at=invitation.created_at,
-        expires_at=invitation.expires_at,
-        has_expired=invitation.expires_at <= now(),
-    )

@@ -7,7 +7,7 @@ from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app import errors
-from app.models import ApiKey, Session, Status, User
+from app.models import Status, User
 from app.principal import Principal
 from app.services.permissions import (
     PERMISSIONS,
@@ -24,7 +24,6 @@ from app.services.permissions import (
 from app.services.policy import Decision
 from app.services.user_search import Order, UserFilter
 from app.unit_of_work import Work, reading
-from app.user_agents import device_name
 from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
 from app.web import current_user
@@ -90,24 +89,18 @@ def show(user_id: int) -> ResponseReturnValue:
     user = services.users.get(user_id, deleted=True)
     return page(
         "users/show.html",
-        user=shown(user),
+        user=user,
         allowed=_allowed(who, services, user),
         is_oneself=user.id == who.user_id,
         has_factor=services.factors.has_any(user.id),
         factor_reset=services.factor_resets.find_open(user.id),
         erased_at=services.users.erased_at(user),
         deletion_reason=services.users.deletion_reason(user.id) if user.deleted_at else None,
-        sessions=[_shown_session(row) for row in services.sessions.list_live(user.id)[:SESSIONS_SHOWN]],
-        keys=[_shown_key(key) for key in services.api_keys.list_active(user.id)],
-        grants=[
-            SimpleNamespace(permission=grant.permission, resource=f"{grant.resource_type}:{grant.resource_id}")
-            for grant in services.policy.list_grants_of(user.id)
-        ],
+        sessions=services.sessions.list_live(user.id)[:SESSIONS_SHOWN],
+        keys=services.api_keys.list_active(user.id),
+        grants=services.policy.list_grants_of(user.id),
         events=[describe(event) for event in services.audit.list_for(user.id, limit=20)],
-        mails=[
-            SimpleNamespace(subject=m.subject, status=m.status, at=m.created_at, kind=m.kind)
-            for m in services.users.list_mails(user.id)
-        ],
+        mails=services.users.list_mails(user.id),
         why=_why(services, user),
         permissions=sorted(PERMISSIONS),
     )
@@ -161,26 +154,6 @@ def _url(query: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
 # ── one user ──
 
 
-def shown(user: User) -> SimpleNamespace:
-    """Return a user's values for these pages."""
-    return SimpleNamespace(
-        id=user.id,
-        name=user.name,
-        email=user.email,
-        status=user.status,
-        is_active=user.is_active,
-        email_verified_at=user.email_verified_at,
-        roles=[role.name for role in user.roles],
-        last_seen_at=user.last_seen_at,
-        created_at=user.created_at,
-        deactivated_at=user.deactivated_at,
-        deactivated_until=user.deactivated_until,
-        deactivation_reason=user.deactivation_reason,
-        deleted_at=user.deleted_at,
-        is_closed=user.is_closed(),
-    )
-
-
 def _allowed(who: Principal, services: Work, user: User) -> SimpleNamespace:
     """Return which actions to offer; the services decide again."""
     permissions = {
@@ -209,19 +182,4 @@ def _why(services: Work, user: User) -> SimpleNamespace | None:
         return SimpleNamespace(action=action, resource=resource, problem=str(refusal))
     return SimpleNamespace(
         action=action, resource=resource, allowed=decision.allowed, rule=decision.rule, reason=decision.reason
-    )
-
-
-def _shown_session(row: Session) -> SimpleNamespace:
-    return SimpleNamespace(
-        device=device_name(row.user_agent),
-        address=row.address,
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-    )
-
-
-def _shown_key(key: ApiKey) -> SimpleNamespace:
-    return SimpleNamespace(
-        name=key.name, prefix=key.prefix, scopes=key.scopes, last_used_at=key.last_used_at, expires_at=key.expires_at
     )

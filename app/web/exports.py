@@ -4,36 +4,32 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from app.resources import AuditEventOut, plain
 from app.services.audit_search import FoundEvent
 from app.services.csv_reader import quoted
 from app.web.audit_descriptions import sentence
 
 MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.
-COLUMNS = (
-    "id", "at", "kind", "sentence", "actor_id", "actor", "on_behalf_of_id", "on_behalf_of", "subject_id", "subject",
-    "address", "user_agent", "session_id", "request_id", "count", "values",
-)  # fmt: skip
+COLUMNS = tuple(AuditEventOut.model_fields)
 
 
 def as_dict(event: FoundEvent) -> dict[str, Any]:
-    """Return an audit event as plain values; times are RFC 3339."""
-    values = asdict(event) | {"at": event.at.isoformat(), "sentence": sentence(event.kind, event.values)}
-    return {name: values[name] for name in COLUMNS}
+    """Return an audit event as plain values."""
+    return plain(AuditEventOut, event, sentence=sentence(event.kind, event.values))
 
 
 def as_json_lines(events: Iterable[FoundEvent]) -> Iterator[str]:
     for event in events:
-        yield json.dumps(as_dict(event), ensure_ascii=False) + "\n"
+        yield json.dumps(as_dict(event), ensure_ascii=False, default=datetime.isoformat) + "\n"
 
 
 def as_csv(events: Iterable[FoundEvent], zone: tzinfo = UTC) -> Iterator[str]:
     """Stream CSV with a header line; times are RFC 3339 with the offset of `zone`."""
-    shown = (replace(event, at=event.at.astimezone(zone)) for event in events)
-    return csv_lines(COLUMNS, (as_dict(event).values() for event in shown))
+    shown = (as_dict(event) | {"at": event.at.astimezone(zone).isoformat()} for event in events)
+    return csv_lines(COLUMNS, (values.values() for values in shown))
 
 
 def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:

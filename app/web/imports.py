@@ -5,6 +5,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from app.models import Job, JobState, Phase, UserImport
+from app.resources import ExampleOut, ImportOut, plain
 from app.services.user_search import ListedUser
 from app.unit_of_work import Work
 from app.web.exports import csv_lines
@@ -40,13 +41,10 @@ def as_dict(services: Work, user_import: UserImport) -> dict[str, Any]:
     is_stopped = user_import.phase in {Phase.CHECKING, Phase.APPLYING} and (
         job is None or job.state not in {JobState.WAITING, JobState.RUNNING}
     )
-    names = ("id", "file_name", "problem", "rows", "checked", "applied", "ignored", "invites", "created_at", "ended_at")
-    return {name: getattr(user_import, name) for name in names} | {
-        "state": "stopped" if is_stopped else user_import.phase,
-        "job_id": user_import.job_id,
-        "progress": progress_of(job, services.job_board.pace(job)) if job else None,
-        "examples": [
-            {"row": row.number, "email": row.email, "outcome": row.outcome, "reason": row.reason}
-            for row in services.user_imports.list_examples(user_import)
-        ],
-    }
+    return plain(
+        ImportOut,
+        user_import,
+        state="stopped" if is_stopped else user_import.phase,
+        progress=progress_of(job, services.job_board.pace(job)) if job else None,
+        examples=[plain(ExampleOut, row, row=row.number) for row in services.user_imports.list_examples(user_import)],
+    )

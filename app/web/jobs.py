@@ -1,27 +1,18 @@
 """Jobs as plain values, and their progress in words."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
 from app.models import Job, JobState
+from app.resources import JobOut, plain
 from app.services.job_board import RETRYING, Pace
 from app.services.schedule import Planned
 from app.tasks import Task
 
-TIMES = ("run_after", "lease_until", "created_at", "started_at", "claimed_at", "cancel_requested_at", "finished_at")
-PLAIN = (
-    "id", "kind", "arguments", "queue", "state", "attempts", "max_attempts", "outcome", "traceback", "worker",
-    "owner_id", "request_id",
-)  # fmt: skip
-
 
 def as_dict(job: Job, pace: Pace) -> dict[str, Any]:
     """Return a job as plain values."""
-    return {name: getattr(job, name) for name in (*PLAIN, *TIMES)} | {
-        "is_retrying": job.is_retrying,
-        "progress": progress_of(job, pace),
-    }
+    return plain(JobOut, job, progress=progress_of(job, pace))
 
 
 def progress_of(job: Job, pace: Pace) -> dict[str, Any]:
@@ -32,11 +23,6 @@ def progress_of(job: Job, pace: Pace) -> dict[str, Any]:
         "per_second": round(pace.per_second, 1) if pace.per_second is not None else None,
         "seconds_left": round(pace.left.total_seconds()) if pace.left is not None else None,
     }
-
-
-def json_text(known: Any) -> str:
-    """Return indented JSON for a command; times are RFC 3339."""
-    return json.dumps(known, indent=2, default=lambda value: value.isoformat())
 
 
 def situation(job: Job) -> str:

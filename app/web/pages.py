@@ -19,8 +19,10 @@ from app.services.site_settings import Site
 from app.settings import Settings
 from app.time_zones import local_time
 from app.unit_of_work import reading
+from app.user_agents import device_name
 from app.web.admin_pages import admin_pages
 from app.web.application import Environment
+from app.web.audit_descriptions import sentence
 from app.web.csrf import csrf_token
 from app.web.current_user import principal
 from app.web.forms import Form, draw_input
@@ -36,7 +38,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     overridden = Path(app.instance_path) / "templates"
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(moment=moment, ago=ago)
+    app.jinja_env.filters.update(
+        moment=moment, ago=ago, device=device_name, sentence=sentence, provider_label=provider_label
+    )
     addresses = Addresses(app, files_change=settings.is_development)
     environment = cast(Environment, app.jinja_env)
     environment.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
@@ -91,6 +95,12 @@ def _everywhere() -> dict[str, Any]:
         "registration": site_settings.registration or settings().registration,
         "waiting_jobs": _waiting_jobs() if asks and settings().is_development else 0,
     }
+
+
+def provider_label(name: str) -> str:
+    """Return the label of a sign-in provider, also of one that is no longer set up."""
+    provider = settings().find_provider(name)
+    return provider.label if provider else name
 
 
 def deployed(config: Settings) -> SimpleNamespace:
