@@ -16,6 +16,12 @@ class AccountError(Exception):
         super().__init__(message or self.message)
 
 
+class Conflict(AccountError):
+    """A refusal because of the state of what the request is about."""
+
+    status = HTTPStatus.CONFLICT
+
+
 class CommittedRefusal(AccountError):
     """A refusal whose effects (a counter, an audit event) commit before it is raised."""
 
@@ -46,9 +52,8 @@ class InvalidAddress(AccountError):
     message = "Enter an email address, like name@example.com."
 
 
-class EmailTaken(AccountError):
+class EmailTaken(Conflict):
     code = "email_taken"
-    status = HTTPStatus.CONFLICT
     fields = ("email",)
     message = "Another account uses this email address."
 
@@ -176,9 +181,8 @@ class AuthenticatorLocked(CommittedRefusal):
     message = "Too many wrong codes. Use another method, or contact an administrator."
 
 
-class NotSetUp(AccountError):
+class NotSetUp(Conflict):
     code = "not_set_up"
-    status = HTTPStatus.CONFLICT
     message = "That isn't set up, or has changed since. Start again."
 
 
@@ -247,9 +251,8 @@ class InvalidLink(AccountError):
     message = "This link no longer works."
 
 
-class LastAdministrator(AccountError):
+class LastAdministrator(Conflict):
     code = "last_administrator"
-    status = HTTPStatus.CONFLICT
     message = "There must always be one active administrator. Make someone else an administrator first."
 
 
@@ -275,9 +278,8 @@ class UserNotFound(NotFound):
     message = "User not found."
 
 
-class NotActive(AccountError):
+class NotActive(Conflict):
     code = "not_active"
-    status = HTTPStatus.CONFLICT
     message = "The account is deactivated. Reactivate it first."
 
 
@@ -287,9 +289,8 @@ class InThePast(AccountError):
     message = "Choose a time in the future."
 
 
-class AlreadyConfirmed(AccountError):
+class AlreadyConfirmed(Conflict):
     code = "already_confirmed"
-    status = HTTPStatus.CONFLICT
     message = "The email address is already confirmed."
 
 
@@ -307,22 +308,19 @@ class InvalidRole(AccountError):
         self.field, self.fields = field, (field,)
 
 
-class RoleTaken(AccountError):
+class RoleTaken(Conflict):
     code = "role_taken"
-    status = HTTPStatus.CONFLICT
     fields = ("name",)
     message = "A role with this name already exists."
 
 
-class RoleFixed(AccountError):
+class RoleFixed(Conflict):
     code = "role_fixed"
-    status = HTTPStatus.CONFLICT
     message = "The name and permissions of the administrator role can't be changed."
 
 
-class RoleInUse(AccountError):
+class RoleInUse(Conflict):
     code = "role_in_use"
-    status = HTTPStatus.CONFLICT
     message = "This role is assigned to users. Remove it from all users first."
 
 
@@ -346,21 +344,18 @@ class ApiKeyNotFound(NotFound):
     message = "API key not found."
 
 
-class JobNotRetryable(AccountError):
+class JobNotRetryable(Conflict):
     code = "job_not_retryable"
-    status = HTTPStatus.CONFLICT
     message = "Only dead and cancelled jobs can be retried."
 
 
-class JobNotCancellable(AccountError):
+class JobNotCancellable(Conflict):
     code = "job_not_cancellable"
-    status = HTTPStatus.CONFLICT
     message = "Only waiting and running jobs can be cancelled."
 
 
-class JobNotStartable(AccountError):
+class JobNotStartable(Conflict):
     code = "job_not_startable"
-    status = HTTPStatus.CONFLICT
     message = "Only waiting jobs can be run now."
 
 
@@ -368,9 +363,8 @@ class MailNotFound(NotFound):
     message = "Email not found, or the job that sent it is gone."
 
 
-class MailUnderway(AccountError):
+class MailUnderway(Conflict):
     code = "mail_underway"
-    status = HTTPStatus.CONFLICT
     message = "That email is already being sent."
 
 
@@ -382,9 +376,8 @@ class ImportNotFound(NotFound):
     message = "Import not found."
 
 
-class ImportNotReady(AccountError):
+class ImportNotReady(Conflict):
     code = "import_not_ready"
-    status = HTTPStatus.CONFLICT
     message = "Only an import that was checked and hasn't started can be started."
 
 
@@ -419,9 +412,8 @@ class ScheduleNotFound(NotFound):
     message = "Schedule entry not found."
 
 
-class CannotBePaused(AccountError):
+class CannotBePaused(Conflict):
     code = "cannot_be_paused"
-    status = HTTPStatus.CONFLICT
     message = "This entry can't be paused because the security of accounts depends on it."
 
 

@@ -1,11 +1,9 @@
 """New ways to sign in (factors, connections, API keys), which a link in an email can undo."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import Authenticator, Factor, OneTimeLink, Purpose, Target, User
@@ -14,6 +12,7 @@ from app.services.connections import Connections
 from app.services.factors import Factors, ProvedFactor
 from app.services.links import OneTimeLinks
 from app.services.revocation import Revocation
+from app.services.service import Service
 
 RECENT = timedelta(days=7)
 
@@ -52,15 +51,12 @@ class Addition:
         return [factor for factor in self.older if factor.kind == Factor.PASSKEY]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Additions:
-    session: DbSession
+class Additions(Service):
     api_keys: ApiKeys
     connections: Connections
     factors: Factors
     links: OneTimeLinks
     revocation: Revocation
-    clock: Callable[[], datetime]
 
     def list_ways_in(self, user_id: int) -> list[WayIn]:
         """Return the authenticators and connected accounts of `user_id`, newest first. A reset revokes API keys."""

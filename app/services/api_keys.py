@@ -1,11 +1,9 @@
 """API keys: shown once, and never with more permissions than their owner has now."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
@@ -17,18 +15,16 @@ from app.services.audit import AuditLog
 from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.permissions import ACCOUNT_SCOPES, permissions_of
+from app.services.service import Service
 
 DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.
 MAX_ACTIVE_KEYS = 50
 WARN_BEFORE = timedelta(days=7)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApiKeys:
-    session: DbSession
+class ApiKeys(Service):
     audit: AuditLog
     job_queue: JobQueue
-    clock: Callable[[], datetime]
 
     def create_key(
         self, owner: Principal, *, name: str, scopes: Sequence[str], expires_at: datetime | None

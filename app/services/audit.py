@@ -3,19 +3,19 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
 from app.models import AuditDetail, AuditEvent
 from app.principal import Actor, Principal, Visit
 from app.security.tokens import new_salt
 from app.services.dialects import insert_rows, next_ids, upsert
+from app.services.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,13 @@ class Origin:
         return key if self.entry_point == "web" else {**key, "entry_point": self.entry_point}
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditLog:
+class AuditLog(Service):
     """Rows are only added. Personal values go into a side row; the event has a salted digest of them.
 
     `noted` counts the events of this unit of work by kind.
     """
 
-    session: DbSession
     origin: Origin
-    clock: Callable[[], datetime]
     noted: Counter[str] = field(default_factory=Counter)
 
     def record(

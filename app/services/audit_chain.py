@@ -11,19 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select, text
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
 from app.lifetimes import Lifetimes
 from app.models import AuditDetail, AuditEvent, AuditSeal, User
 from app.services.audit import personal_digest
 from app.services.dialects import advisory_lock
+from app.services.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +79,8 @@ class _Walk:
     links: list[_Link] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditChain:
-    session: DbSession
+class AuditChain(Service):
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def seal(self) -> int:
         """Add the next batch of events to the chain; returns how many, at most BATCH."""

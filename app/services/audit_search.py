@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, select
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import aliased
 
 from app import errors
 from app.models import AuditDetail, AuditEvent, User
+from app.services.service import Service
 
 CHUNK = 1000
 # How far the clocks of two servers may differ: an event with a lower id is later by this at most.
@@ -55,10 +55,7 @@ class FoundEvent:
     count: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditSearch:
-    session: DbSession
-
+class AuditSearch(Service):
     def page(self, filters: AuditFilter, *, limit: int) -> list[FoundEvent]:
         """Return a page in one statement."""
         return [_found(row) for row in self.session.execute(self._query(filters).limit(limit))]

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy.orm import Session as DbSession
-
 from app import errors
 from app.principal import Principal
 from app.services.roles import Roles
+from app.services.service import Service
 from app.services.users import Users
 
 MOST = 100
@@ -34,9 +33,7 @@ class BulkResult:
     refusal: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class BulkActions:
-    session: DbSession
+class BulkActions(Service):
     roles: Roles
     users: Users
 

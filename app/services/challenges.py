@@ -1,24 +1,17 @@
 """Challenges: single-use values that a browser holds in its signed cookie, spent in the database."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import SpentChallenge
 from app.security.tokens import token_hash
 from app.services.dialects import upsert
+from app.services.service import Service
 
 LIVES = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Challenges:
-    session: DbSession
-    clock: Callable[[], datetime]
-
+class Challenges(Service):
     def spend(self, challenge: str, *, begun_at: datetime) -> None:
         """Spend a challenge that was issued at `begun_at`; a unique index decides races. Raises InvalidChallenge.
 

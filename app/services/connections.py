@@ -1,12 +1,10 @@
 """Connected accounts: identities at providers (OAuth 2.0, OpenID Connect)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
@@ -18,6 +16,7 @@ from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks, undoable
+from app.services.service import Service
 
 MAX_CONNECTIONS = 20
 
@@ -33,16 +32,13 @@ class Identity:
     name: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Connections:
-    session: DbSession
+class Connections(Service):
     audit: AuditLog
     factors: Factors
     invitations: Invitations
     job_queue: JobQueue
     links: OneTimeLinks
     registration_open: bool
-    clock: Callable[[], datetime]
 
     def list_of(self, user_id: int) -> list[OAuthIdentity]:
         query = select(OAuthIdentity).where(OAuthIdentity.user_id == user_id).order_by(OAuthIdentity.id)

@@ -1,11 +1,8 @@
 """Pending email changes, ended by anything that secures an account."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
@@ -13,15 +10,13 @@ from app.models import EmailChange, Purpose
 from app.services.audit import AuditLog
 from app.services.dialects import has_room, rowcount
 from app.services.links import OneTimeLinks
+from app.services.service import Service
 
 
-@dataclass(frozen=True, kw_only=True)
-class EmailChanges:
-    session: DbSession
+class EmailChanges(Service):
     audit: AuditLog
     links: OneTimeLinks
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def find_pending(self, user_id: int) -> EmailChange | None:
         return self.session.scalar(

@@ -2,12 +2,10 @@
 after a delay in which the owner can cancel.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.factors import SendFactorReset
@@ -21,6 +19,7 @@ from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
+from app.services.service import Service
 from app.services.sessions import Sessions
 from app.tasks import ResetFactors
 
@@ -28,11 +27,9 @@ from app.tasks import ResetFactors
 OLDER_BY = timedelta(days=7)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FactorResets:
+class FactorResets(Service):
     """Resets of second factors. `by` is the actor; a missing permission raises NotAllowed."""
 
-    session: DbSession
     audit: AuditLog
     factors: Factors
     job_queue: JobQueue
@@ -40,7 +37,6 @@ class FactorResets:
     links: OneTimeLinks
     policy: Policy
     sessions: Sessions
-    clock: Callable[[], datetime]
 
     def find_open(self, user_id: int) -> FactorReset | None:
         open_one = select(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))

@@ -4,14 +4,13 @@ Every change and use locks the row of its user first, so simultaneous ones see e
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.factors import SendFactorChanged
@@ -35,6 +34,7 @@ from app.services.audit import AuditLog
 from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.links import undoable
+from app.services.service import Service
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 
@@ -73,15 +73,12 @@ class ProvedFactor:
     added_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class Factors:
-    session: DbSession
+class Factors(Service):
     audit: AuditLog
     job_queue: JobQueue
     secret_keys: Sequence[str]
     sessions: Sessions
     throttles: Throttles
-    clock: Callable[[], datetime]
 
     # ── what there is ──
 

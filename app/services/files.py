@@ -1,23 +1,18 @@
 """Temporary files stored in the database in pieces."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import FileChunk, StoredFile
+from app.services.service import Service
 
 PIECE = 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class Files:
-    session: DbSession
-    clock: Callable[[], datetime]
-
+class Files(Service):
     def create_file(self, *, name: str, owner_id: int | None, lives: timedelta, purpose: str = "import") -> StoredFile:
         """Create an empty file, which is invisible until finished."""
         now = self.clock()

@@ -1,12 +1,9 @@
 """Automatic deletion of expired rows."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
-from sqlalchemy.orm import Session as DbSession
 
 from app.lifetimes import Lifetimes
 from app.models import (
@@ -30,18 +27,16 @@ from app.models import (
 from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.idempotency import KEPT_FOR
+from app.services.service import Service
 from app.services.throttles import FAILURES_FORGOTTEN_AFTER
 
 KEPT_AFTER_END = timedelta(days=30)
 DEVICE_LIFETIME = timedelta(days=400)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Housekeeping:
-    session: DbSession
+class Housekeeping(Service):
     factors: Factors
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def purge(self, *, at_most: int = 5000) -> int:
         """Delete rows past their retention, `at_most` rows of each table; returns how many.

@@ -1,24 +1,18 @@
 """Idempotency keys: a repeated request gets the first response (draft-ietf-httpapi-idempotency-key)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import IdempotentAnswer
 from app.services.dialects import upsert
+from app.services.service import Service
 
 KEPT_FOR = timedelta(hours=24)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Idempotency:
-    session: DbSession
-    clock: Callable[[], datetime]
-
+class Idempotency(Service):
     def claim(self, *, caller: str, key: str, fingerprint: str) -> IdempotentAnswer | None:
         """Return the stored response, or None for the first request, which then holds the key.
 

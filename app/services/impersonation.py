@@ -1,11 +1,8 @@
 """Impersonation: with a reason, for a limited time, up to your own permissions; the user is notified."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.accounts import SendImpersonated
@@ -16,19 +13,17 @@ from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPERSONATE
 from app.services.policy import Policy
+from app.services.service import Service
 
 
-@dataclass(frozen=True, kw_only=True)
-class Impersonation:
+class Impersonation(Service):
     """The impersonated user is noted in the administrator's own session, and ends with it."""
 
-    session: DbSession
     audit: AuditLog
     impersonation_notice: bool
     job_queue: JobQueue
     lifetimes: Lifetimes
     policy: Policy
-    clock: Callable[[], datetime]
 
     def impersonate(self, user: User, *, reason: str, by: Principal) -> None:
         """Let `by` impersonate `user` from the next request on. Raises NotAllowed, NotActive."""

@@ -5,13 +5,12 @@ still have.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
@@ -41,6 +40,7 @@ from app.services.job_queue import JobQueue
 from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
 from app.services.policy import Policy
 from app.services.roles import Roles
+from app.services.service import Service
 from app.services.sessions import NEVER
 from app.services.user_imports import UserImports
 from app.services.users import Users
@@ -74,11 +74,9 @@ class RowDecision:
     is_narrowing: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImportWorker:
+class ImportWorker(Service):
     """The check and application of an import; `by` is the importer as `importer` returns them."""
 
-    session: DbSession
     audit: AuditLog
     files: Files
     job_queue: JobQueue
@@ -87,7 +85,6 @@ class ImportWorker:
     roles: Roles
     user_imports: UserImports
     users: Users
-    clock: Callable[[], datetime]
 
     def find(self, import_id: int, phase: Phase) -> UserImport | None:
         """Return the import if it is in this phase."""

@@ -1,12 +1,10 @@
 """Invitations: accounts whose owner sets name and password with a link, and gets the invited roles."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import errors
@@ -21,13 +19,12 @@ from app.services.password_policy import NewPassword
 from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted
 from app.services.policy import Policy
 from app.services.roles import Roles
+from app.services.service import Service
 
 
-@dataclass(frozen=True, kw_only=True)
-class Invitations:
+class Invitations(Service):
     """Invitations. `by` is the actor; a missing permission raises NotAllowed."""
 
-    session: DbSession
     audit: AuditLog
     invitations_open: bool
     registration_open: bool
@@ -36,7 +33,6 @@ class Invitations:
     links: OneTimeLinks
     policy: Policy
     roles: Roles
-    clock: Callable[[], datetime]
 
     def invite(self, *, email: str, name: str, roles: Sequence[str], by: Actor) -> Invitation:
         """Create an account, and the job that sends the invitation. `email` is canonical.

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, case, func, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
@@ -14,6 +13,7 @@ from app.models import Job, JobState
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount
 from app.services.job_queue import DueJob
+from app.services.service import Service
 from app.tasks import Task
 
 RETRYING = "retrying"
@@ -41,12 +41,9 @@ class Pace:
     left: timedelta | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobBoard:
-    session: DbSession
+class JobBoard(Service):
     audit: AuditLog
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
     notify: Callable[[DueJob], None]
 
     def get(self, job_id: int) -> Job:

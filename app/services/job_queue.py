@@ -7,13 +7,13 @@ from secrets import SystemRandom
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
 from app.models import OPEN, Job, JobState
 from app.services.audit import Origin
 from app.services.dialects import upsert
+from app.services.service import Service
 from app.tasks import QUEUES, Task
 
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=5), timedelta(hours=1)
@@ -47,13 +47,10 @@ class Claim:
     done: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobQueue:
+class JobQueue(Service):
     """`notify` receives every due job; the notifications are sent after the commit."""
 
-    session: DbSession
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
     notify: Callable[[DueJob], None]
     origin: Origin
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import cast
 
 from sqlalchemy import Table, bindparam, or_, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app.models import ApiKey, Session, User
 from app.principal import Principal
+from app.services.service import Service
 
 # A note is due when what is stored is older than this, and must not wait for others when it is as old as that. Idle
 # sessions end by what is stored, so both are at most a quarter of the idle time.
@@ -48,10 +48,7 @@ class Use:
         return Use(at=time, session_id=session_id, user_id=user_id, key_id=key_id)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LastSeen:
-    session: DbSession
-
+class LastSeen(Service):
     def note(self, uses: Iterable[Use]) -> None:
         """Store the time of each, without changing a version column; one that is stored already stays if it is later.
 

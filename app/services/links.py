@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import UNDOING, ApiKey, Authenticator, OAuthIdentity, OneTimeLink, Purpose, Undoable
 from app.security.tokens import keyed_hash, new_salt, token_hash
 from app.services.dialects import rowcount
+from app.services.service import Service
 
 
 def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:
@@ -21,13 +20,10 @@ def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:
     return {"added_id": added.id, "added_at": added.created_at.isoformat()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneTimeLinks:
+class OneTimeLinks(Service):
     """`keys` are the signing keys, the current one first."""
 
-    session: DbSession
     secret_keys: Sequence[str]
-    clock: Callable[[], datetime]
 
     def issue(
         self,

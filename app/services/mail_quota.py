@@ -1,23 +1,18 @@
 """Records of emails (recipient, subject, result; never the text), and their quota."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app.lifetimes import Lifetimes
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
 from app.services.dialects import has_room
+from app.services.service import Service
 
 
-@dataclass(frozen=True, kw_only=True)
-class MailQuota:
-    session: DbSession
+class MailQuota(Service):
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def open(
         self, *, job_id: int, kind: str, user_id: int | None, recipient: str, subject: str, domain: str

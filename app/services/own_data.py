@@ -1,12 +1,10 @@
 """A user's own data, for download."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Executable, delete, select
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
@@ -32,6 +30,7 @@ from app.services.audit import AuditLog
 from app.services.dialects import advisory_lock
 from app.services.files import Files
 from app.services.job_queue import JobQueue
+from app.services.service import Service
 from app.tasks import ExportOwnData
 
 PURPOSE = "own-data"
@@ -56,13 +55,10 @@ TABLES: tuple[tuple[str, type[Base], Any], ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnData:
-    session: DbSession
+class OwnData(Service):
     audit: AuditLog
     files: Files
     job_queue: JobQueue
-    clock: Callable[[], datetime]
 
     def request(self, user_id: int) -> None:
         """Enqueue a copy, in place of an earlier one: there is one at a time."""

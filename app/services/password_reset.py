@@ -1,11 +1,6 @@
 """Password reset, without revealing who has an account; it revokes all access."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-
 from sqlalchemy import select
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
@@ -17,13 +12,12 @@ from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
+from app.services.service import Service
 from app.services.sessions import Sessions
 from app.services.users import Users
 
 
-@dataclass(frozen=True, kw_only=True)
-class PasswordReset:
-    session: DbSession
+class PasswordReset(Service):
     audit: AuditLog
     invitations: Invitations
     job_queue: JobQueue
@@ -31,7 +25,6 @@ class PasswordReset:
     revocation: Revocation
     sessions: Sessions
     users: Users
-    clock: Callable[[], datetime]
 
     def request(self, email: str) -> None:
         """Enqueue the email, whether or not the address is known."""

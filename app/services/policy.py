@@ -1,13 +1,12 @@
 """Access decisions: by permission, ownership, rank, or a grant on one resource."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from sqlalchemy import ColumnElement, Select, delete, false, select
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
@@ -24,6 +23,7 @@ from app.services.permissions import (
     granted,
     permissions_of,
 )
+from app.services.service import Service
 
 
 class Rule(StrEnum):
@@ -78,12 +78,9 @@ class _Account:
     uses_grants: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    session: DbSession
+class Policy(Service):
     audit: AuditLog
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def may(self, who: Holder, action: str, resource: Resource | None = None) -> Decision:
         """Return whether `who` has the permission `action`. Raises ValueError for an undeclared one."""

@@ -1,12 +1,7 @@
 """Changes to your own account: name, password, email address."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
@@ -23,15 +18,14 @@ from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
+from app.services.service import Service
 from app.services.sessions import Sessions
 
 _USERS = User.__table__.c
 _TIME_ZONE = Lookup(select(_USERS.time_zone).where(_USERS.id == bindparam("user_id")))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    session: DbSession
+class Profile(Service):
     audit: AuditLog
     connections: Connections
     factors: Factors
@@ -41,7 +35,6 @@ class Profile:
     revocation: Revocation
     sessions: Sessions
     source: Source
-    clock: Callable[[], datetime]
 
     def get(self, user_id: int) -> User:
         user = self.session.get(User, user_id)

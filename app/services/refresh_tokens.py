@@ -1,11 +1,10 @@
 """Refresh tokens: used once; a second use means that someone else has it too (RFC 9700, section 4.14.2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.sign_in import SendTokenReused
@@ -15,6 +14,7 @@ from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
+from app.services.service import Service
 from app.services.sessions import Sessions
 
 PREFIX = "ghr_"
@@ -29,17 +29,14 @@ class Refreshed:
     refresh_token: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefreshTokens:
+class RefreshTokens(Service):
     """`secret_keys` are the site's, the current one first."""
 
-    session: DbSession
     audit: AuditLog
     job_queue: JobQueue
     sessions: Sessions
     secret_keys: Sequence[str]
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def start(self, session_id: int) -> str:
         """Create the first refresh token of a session."""

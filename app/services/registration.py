@@ -1,11 +1,9 @@
 """Sign-up and email confirmation, without revealing who has an account."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import delete, exists, select
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.sign_up import ResendConfirmation, SendConfirmation
@@ -18,11 +16,10 @@ from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
+from app.services.service import Service
 
 
-@dataclass(frozen=True, kw_only=True)
-class Registration:
-    session: DbSession
+class Registration(Service):
     audit: AuditLog
     job_queue: JobQueue
     links: OneTimeLinks
@@ -30,7 +27,6 @@ class Registration:
     lifetimes: Lifetimes
     secret_keys: Sequence[str]
     registration_open: bool
-    clock: Callable[[], datetime]
 
     def register(self, *, email: str, name: str, password: NewPassword) -> None:
         """Create an account, restart an unconfirmed one, or change nothing: one statement decides.

@@ -1,13 +1,11 @@
 """Roles and their users; one administrator always remains."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -19,6 +17,7 @@ from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
 from app.services.policy import Policy
+from app.services.service import Service
 
 ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{MAX_ROLE_NAME_LENGTH - 1}}}"
 MAX_COUNTED = 1000
@@ -45,14 +44,11 @@ class RoleChange:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Roles:
+class Roles(Service):
     """Roles. `by` is the actor, who can't assign, remove or change a role with more permissions than their own."""
 
-    session: DbSession
     audit: AuditLog
     policy: Policy
-    clock: Callable[[], datetime]
 
     def get(self, name: str, *, keep: bool = False, lock: bool = False) -> Role:
         """Return a role, which can't be deleted (`keep`) or changed (`lock`) until the transaction ends. Raises

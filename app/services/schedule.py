@@ -3,19 +3,19 @@
 A missed period is not repeated: the next one does the same work.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import cast
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import Job, SchedulePause
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
+from app.services.service import Service
 from app.tasks import (
     CountStatistics,
     EndExpiredSuspensions,
@@ -97,13 +97,10 @@ class Planned:
     paused_at: datetime | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    session: DbSession
+class Schedule(Service):
     audit: AuditLog
     job_queue: JobQueue
     zone: tzinfo
-    clock: Callable[[], datetime]
 
     def enqueue_due(self) -> None:
         """Enqueue the jobs of the current periods, unless that was done or the entry is paused."""

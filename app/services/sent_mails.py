@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.models import Job, JobState, MailStatus, SentMail
 from app.services.audit import AuditLog
 from app.services.job_board import ENDED_BADLY, JobBoard
 from app.services.job_queue import JobQueue
+from app.services.service import Service
 from app.tasks import Task
 
 
@@ -24,9 +24,7 @@ class MailFilter:
     before: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SentMails:
-    session: DbSession
+class SentMails(Service):
     audit: AuditLog
     job_board: JobBoard
     job_queue: JobQueue

@@ -1,13 +1,12 @@
 """Sessions: one row for each sign-in; revoking it revokes everything that depends on it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
@@ -19,6 +18,7 @@ from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.dialects import rowcount, upsert
 from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
+from app.services.service import Service
 
 SIGNED_OUT = "signed_out"
 # For requests that were on their way when the token was replaced.
@@ -26,12 +26,9 @@ PREVIOUS_TOKEN_SECONDS = 30
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sessions:
-    session: DbSession
+class Sessions(Service):
     audit: AuditLog
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def start(
         self,

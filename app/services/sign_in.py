@@ -1,12 +1,10 @@
 """Sign-in by password, in two transactions; the slow hash runs between them, with none open."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.emails.sign_in import SendFailedSignIns, SendNewDevice
@@ -16,6 +14,7 @@ from app.security.tokens import is_same, keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.factors import Factors, ProvedFactor
 from app.services.job_queue import JobQueue
+from app.services.service import Service
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 from app.services.users import Users
@@ -61,9 +60,7 @@ class SignedIn:
     device_token: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignIn:
-    session: DbSession
+class SignIn(Service):
     audit: AuditLog
     factors: Factors
     job_queue: JobQueue
@@ -71,7 +68,6 @@ class SignIn:
     sessions: Sessions
     throttles: Throttles
     users: Users
-    clock: Callable[[], datetime]
 
     def start_attempt(self, email: str, *, visit: Visit) -> Attempt:
         """Count a try at `email` (canonical), known or not. Raises TooManyTries.

@@ -1,18 +1,17 @@
 """Site settings that administrators change while the site runs."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session as DbSession
 
 from app.lookups import Lookup, Source
 from app.models import SiteSetting
 from app.services.audit import AuditLog
 from app.services.dialects import upsert
+from app.services.service import Service
 
 THE_ONE = 1
 
@@ -45,12 +44,9 @@ def _columns(names: Iterable[str]) -> Lookup:
 _SITE, _BRAND = _columns(field.name for field in fields(Site)), _columns(field.name for field in fields(Brand))
 
 
-@dataclass(frozen=True, kw_only=True)
-class SiteSettings:
-    session: DbSession
+class SiteSettings(Service):
     source: Source
     audit: AuditLog
-    clock: Callable[[], datetime]
 
     def get(self) -> Site:
         row = _SITE.first(self.source)

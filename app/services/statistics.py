@@ -1,16 +1,16 @@
 """Counters for reports, updated by a job, so that reports cost the same for any amount of data."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 
 from sqlalchemy import Select, delete, func, select
-from sqlalchemy.orm import Session as DbSession
 
 from app.models import AuditEvent, Job, JobState, ReportSubscriber, Statistic, User
 from app.services.dialects import rowcount, upsert
 from app.services.permissions import REPORTS_READ, permissions_of
+from app.services.service import Service
 
 Unit = Literal["day", "week", "month"]
 
@@ -49,11 +49,8 @@ class HourRow:
     dead: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Statistics:
-    session: DbSession
+class Statistics(Service):
     zone: tzinfo
-    clock: Callable[[], datetime]
 
     # ── counting ──
 

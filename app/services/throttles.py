@@ -1,32 +1,27 @@
 """Counters of wrong passwords in the database: growing delays instead of locked accounts."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
 from app.models import Throttle
 from app.security.tokens import token_hash
 from app.services.dialects import upsert
+from app.services.service import Service
 
 FAILURES_FORGOTTEN_AFTER = timedelta(hours=24)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Throttles:
+class Throttles(Service):
     """A try is counted before the password is checked, and refunded when it was right.
 
     So simultaneous tries are all counted, not only finished ones.
     """
 
-    session: DbSession
     lifetimes: Lifetimes
-    clock: Callable[[], datetime]
 
     def charge(self, key: str, *, user_id: int | None) -> Throttle:
         """Count a try under `key`. Raises TooManyTries while the key waits."""

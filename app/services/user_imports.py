@@ -1,11 +1,9 @@
 """User imports: upload, start, cancel and resume."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session as DbSession
 
 from app import errors
 from app.lifetimes import Lifetimes
@@ -18,14 +16,13 @@ from app.services.job_board import JobBoard
 from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPORT
 from app.services.policy import Policy
+from app.services.service import Service
 from app.tasks import ApplyUserImport, CheckUserImport
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class UserImports:
-    session: DbSession
+class UserImports(Service):
     audit: AuditLog
     files: Files
     invitations_open: bool
@@ -33,7 +30,6 @@ class UserImports:
     job_queue: JobQueue
     lifetimes: Lifetimes
     policy: Policy
-    clock: Callable[[], datetime]
 
     def create_import(self, file_id: int, *, lines: int, by: Actor) -> UserImport:
         """Enqueue the check of a stored file; `lines` is about how many rows it has.

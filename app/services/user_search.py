@@ -31,12 +31,12 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.orm import Session as DbSession
 
 from app.lookups import Lookup, Source
 from app.models import MAX_ID, Role, Statistic, Status, User, UserWord, user_roles, words_of
 from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 from app.services.addresses import searched_address
+from app.services.service import Service
 from app.services.statistics import USERS
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -121,9 +121,7 @@ _SHOWN = [_USERS[name] for name in ListedUser._fields[:-1]]
 _THERE = _USERS.deleted_at.is_(None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class UserSearch:
-    session: DbSession
+class UserSearch(Service):
     source: Source
 
     def find(self, user_id: int, *, deleted: bool = False) -> ListedUser | None:

@@ -3,14 +3,12 @@
 `by` is the actor; each method checks their permission on this user and raises NotAllowed.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, case, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import selectinload
 
 from app import errors
@@ -37,12 +35,11 @@ from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.revocation import Revocation
 from app.services.roles import Roles
+from app.services.service import Service
 from app.services.sessions import Sessions
 
 
-@dataclass(frozen=True, kw_only=True)
-class Users:
-    session: DbSession
+class Users(Service):
     audit: AuditLog
     job_queue: JobQueue
     lifetimes: Lifetimes
@@ -53,7 +50,6 @@ class Users:
     revocation: Revocation
     roles: Roles
     sessions: Sessions
-    clock: Callable[[], datetime]
 
     def get(self, user_id: int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """Return a user. With `lock`, the row is locked until the transaction ends; with `deleted`, deleted users are

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from werkzeug.serving import make_server
 
 from app.api.openapi import document
+from tests.support.api_links import LINKS, with_links
 from tests.support.databases import emptied
 from tests.support.program import Program, codes
 
@@ -124,7 +125,7 @@ def test_every_field_has_a_valid_example(whole):
 
 @pytest.mark.databases("sqlite")
 def test_links_name_existing_operations_and_parameters(whole):
-    by_name = {operation["operationId"]: operation for operation in operations(whole)}
+    by_name = {operation["operationId"]: operation for operation in operations(with_links(whole))}
     links = [
         link
         for operation in by_name.values()
@@ -132,6 +133,7 @@ def test_links_name_existing_operations_and_parameters(whole):
         for link in answer.get("links", {}).values()
     ]
     assert len(links) > 15
+    assert set(LINKS) <= set(by_name)
     for link in links:
         target = by_name[link["operationId"]]
         assert set(link.get("parameters", {})) <= {each["name"] for each in target.get("parameters", [])}
@@ -217,11 +219,11 @@ def administrator(people):
 
 
 @pytest.fixture
-def schema(app, address, administrator):
+def schema(app, whole, address, administrator):
     """The document as schemathesis loads it, with all checks enabled."""
     random = {"max-examples": EXAMPLES, "deterministic": True, "no-shrink": True}
     config = {"seed": 1, "base-url": address, "continue-on-failure": True, "generation": random, "warnings": False}
-    schema = schemathesis.openapi.from_url(f"{address}/openapi.json", config=SchemathesisConfig.from_dict(config))
+    schema = schemathesis.openapi.from_dict(with_links(whole), config=SchemathesisConfig.from_dict(config))
 
     @schema.auth(refresh_interval=None)
     class Bearer:

@@ -105,7 +105,7 @@ def _tasks(app: Flask) -> Iterator[str]:
 
 def _error_codes(app: Flask) -> Iterator[str]:
     for _, error in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(error, errors.AccountError):
+        if issubclass(error, errors.AccountError) and "code" in vars(error):
             yield f"{error.code} {int(error.status)}"
     yield from (f"{code} (an answer)" for code in argument("answer", keyword="code") if "{" not in code)
 

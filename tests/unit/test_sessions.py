@@ -25,7 +25,7 @@ def who_is(session, clock):
 
 @pytest.fixture
 def see(session, clock):
-    return lambda principal: LastSeen(session=session).note([Use.of(principal, clock.now)])
+    return lambda principal: LastSeen(session=session, clock=clock).note([Use.of(principal, clock.now)])
 
 
 def test_session_is_found_by_its_token_and_only_the_hash_is_stored(sessions, session, ada, who_is):
