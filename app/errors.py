@@ -1,5 +1,7 @@
 """Exceptions of the services, with their public codes, HTTP statuses and form fields."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -44,6 +46,15 @@ class InvalidInput(AccountError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__()
         self.problems = problems
+
+
+@contextmanager
+def at_field(field: str, refusal: type[AccountError], *, code: str = "") -> Iterator[None]:
+    """Turn a refusal into the problem of a request's field."""
+    try:
+        yield
+    except refusal as problem:
+        raise InvalidInput([Problem(field, code or problem.code, str(problem))]) from None
 
 
 class InvalidAddress(AccountError):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 URGENT, DEFAULT, BULK = "urgent", "default", "bulk"
 QUEUES = (URGENT, DEFAULT, BULK)
 
 
+@dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Task:
-    """Base class of tasks; the names of its fields are stored with each job.
+    """Base class of tasks, which are frozen dataclasses; the names of its fields are stored with each job.
 
     `kind` is the stored name, `title` the one on pages. `queue` is the priority. After `max_attempts` failed attempts
     the job is dead. Nobody can cancel a task that `is_warning`: it warns a user about their account.
@@ -24,8 +25,10 @@ class Task:
     max_attempts: ClassVar[int] = 8
     kinds: ClassVar[dict[str, type[Task]]] = {}
 
-    def __init_subclass__(cls, *, kind: str = "", title: str = "") -> None:
+    def __init_subclass__(cls, *, kind: str = "", title: str = "", queue: str = "") -> None:
         super().__init_subclass__()
+        dataclass(frozen=True)(cls)
+        cls.queue = queue or cls.queue
         if kind:
             cls.kind, cls.title = kind, title or kind.replace("_", " ").capitalize()
             Task.kinds[kind] = cls
@@ -50,21 +53,17 @@ class MailTask(Task):
     max_attempts: ClassVar[int] = 42
 
 
-@dataclass(frozen=True)
 class ResetFactors(Task, kind="reset_factors", title="Reset second factors"):
     reset_id: int
 
 
-@dataclass(frozen=True)
-class ExportOwnData(MailTask, kind="export_own_data", title="Export user data"):
+class ExportOwnData(MailTask, kind="export_own_data", title="Export user data", queue=BULK):
     """Make the copy of a user's data in the file, and tell them."""
 
-    queue: ClassVar[str] = BULK
     user_id: int
     file_id: int
 
 
-@dataclass(frozen=True)
 class SendSample(MailTask, kind="send_sample", title="Send sample email"):
     """Send a sample email to the administrator who asked for it; `sample_id` is its index in the list of samples."""
 
@@ -72,76 +71,47 @@ class SendSample(MailTask, kind="send_sample", title="Send sample email"):
     sample_id: int
 
 
-@dataclass(frozen=True)
-class WarnOfExpiringKeys(Task, kind="warn_of_expiring_keys", title="Find expiring API keys"):
+class WarnOfExpiringKeys(Task, kind="warn_of_expiring_keys", title="Find expiring API keys", queue=BULK):
     """Enqueue an email for each API key that expires soon."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class PurgeUnconfirmed(Task, kind="purge_unconfirmed", title="Delete unconfirmed accounts"):
+class PurgeUnconfirmed(Task, kind="purge_unconfirmed", title="Delete unconfirmed accounts", queue=BULK):
     """Delete accounts whose address was never confirmed."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class EndExpiredSuspensions(Task, kind="settle_accounts", title="End expired suspensions"):
+class EndExpiredSuspensions(Task, kind="settle_accounts", title="End expired suspensions", queue=BULK):
     """End what has run out: deactivations, the undo times of deleted accounts, impersonations."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class SealAuditEvents(Task, kind="seal_audit_events", title="Seal audit log"):
+class SealAuditEvents(Task, kind="seal_audit_events", title="Seal audit log", queue=BULK):
     """Add audit events to the chain of hashes, and delete those past their retention."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class SaveLastSeen(Task, kind="note_uses", title="Save last-seen times"):
+class SaveLastSeen(Task, kind="note_uses", title="Save last-seen times", queue=BULK):
     """Write when sessions and API keys were last used, as collected in Redis or Valkey."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class CheckUserImport(Task, kind="check_user_import", title="Check user import"):
+class CheckUserImport(Task, kind="check_user_import", title="Check user import", queue=BULK):
     """Read the file of an import, and say what each row would do."""
 
-    queue: ClassVar[str] = BULK
     import_id: int
 
 
-@dataclass(frozen=True)
-class ApplyUserImport(Task, kind="apply_user_import", title="Run user import"):
-    queue: ClassVar[str] = BULK
+class ApplyUserImport(Task, kind="apply_user_import", title="Run user import", queue=BULK):
     import_id: int
 
 
-@dataclass(frozen=True)
-class CountStatistics(Task, kind="count_statistics", title="Update reports"):
+class CountStatistics(Task, kind="count_statistics", title="Update reports", queue=BULK):
     """Count what reports show."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class SendWeeklyReports(Task, kind="send_weekly_reports", title="Send weekly reports"):
+class SendWeeklyReports(Task, kind="send_weekly_reports", title="Send weekly reports", queue=BULK):
     """Enqueue a report for each subscriber."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
-class PurgeExpired(Task, kind="purge_expired", title="Delete expired data"):
+class PurgeExpired(Task, kind="purge_expired", title="Delete expired data", queue=BULK):
     """Delete ended sessions and links, idle throttles, finished jobs and old email records."""
 
-    queue: ClassVar[str] = BULK
 
-
-@dataclass(frozen=True)
 class NoOperation(Task, kind="no_operation", title="Do nothing"):
     """Does nothing: for `make bench` and for checking the workers."""

@@ -6,7 +6,7 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Response, stream_with_context, url_for
+from flask import Response, url_for
 from flask.typing import ResponseReturnValue
 
 from app import errors
@@ -18,7 +18,7 @@ from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
 from app.web.audit_descriptions import SENTENCES
-from app.web.exports import MARK, as_csv, as_json_lines
+from app.web.exports import MARK, as_csv, as_json_lines, attachment
 from app.web.pages import page
 from app.web.query_params import asked_for, before, day, day_after, paginate
 from app.web.viewer import viewer_zone
@@ -85,10 +85,7 @@ def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mi
         filters = {name: value for name, value in query.items() if value}
         work.audit.record("audit.exported", subject_id=None, filters=filters)
     services = reading()
-    lines = form(services.audit_search.walk(_wanted(query, services)))
-    response = Response(stream_with_context(lines), mimetype=mimetype)
-    response.headers["Content-Disposition"] = f"attachment; filename={name}"
-    return response
+    return attachment(form(services.audit_search.walk(_wanted(query, services))), name, mimetype)
 
 
 def _asked() -> dict[str, str]:

@@ -17,7 +17,7 @@ from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import requires
 from app.web.charts import chart
-from app.web.exports import MARK
+from app.web.exports import MARK, attachment
 from app.web.pages import page
 from app.web.redirects import done
 
@@ -59,9 +59,7 @@ def export_report() -> Response:
     writer.writerow([by, *NAMES])
     for row in _rows(by):
         writer.writerow([row.begin.isoformat(), *(getattr(row, name) for name in NAMES)])
-    response = Response(MARK + lines.getvalue(), mimetype="text/csv")
-    response.headers["Content-Disposition"] = f"attachment; filename=report-by-{by}.csv"
-    return response
+    return attachment([MARK, lines.getvalue()], f"report-by-{by}.csv")
 
 
 @bp.post("/reports/subscription")

@@ -187,10 +187,8 @@ def reset_password(body: ResetPasswordIn) -> Answer:
 
 
 def _chosen(password: str, *, words: tuple[str, ...]) -> NewPassword:
-    try:
+    with errors.at_field("password", errors.WeakPassword):
         return new_password(password, words=words)
-    except errors.WeakPassword as refusal:
-        raise errors.InvalidInput([errors.Problem("password", refusal.code, str(refusal))]) from None
 
 
 def _access_token(user_id: int, session_id: int) -> tuple[str, int]:

@@ -40,25 +40,23 @@ def _email(typed: str) -> str:
         raise ValueError(str(refusal)) from None
 
 
-def _line(longest: int) -> Callable[[str], str]:
+def _one_line(longest: int, example: str, *, can_be_empty: bool = True) -> Any:
     """Return a field type for one line of text."""
+    any_text = f"[^{NOT_IN_NAMES}]*"
+    pattern = f"^{any_text}$" if can_be_empty else f"^{any_text}[^{NOT_IN_NAMES}{SPACES}]{any_text}$"
 
     def clean(typed: str) -> str:
         try:
-            return clean_name(typed, longest=longest)
+            text = clean_name(typed, longest=longest)
         except errors.AccountError as refusal:
             raise ValueError(str(refusal)) from None
+        if not text and not can_be_empty:
+            raise ValueError("This can't be empty.")
+        return text
 
-    return clean
-
-
-def _not_blank(text: str) -> str:
-    if not text:
-        raise ValueError("This can't be empty.")
-    return text
-
-
-_name = _line(MAX_NAME_LENGTH)
+    shortest = None if can_be_empty else 1
+    field = Field(min_length=shortest, max_length=longest, json_schema_extra={"pattern": pattern}, examples=[example])
+    return Annotated[str, field, AfterValidator(clean)]
 
 
 def _say_reserved_domains(schema: dict[str, Any]) -> None:
@@ -80,15 +78,7 @@ Email = Annotated[
     ),
     AfterValidator(_email),
 ]
-Name = Annotated[
-    str,
-    Field(
-        max_length=MAX_NAME_LENGTH,
-        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
-        examples=["Ada Lovelace"],
-    ),
-    AfterValidator(_name),
-]
+Name: Any = _one_line(MAX_NAME_LENGTH, "Ada Lovelace")
 Password = Annotated[
     str,
     Field(
@@ -272,17 +262,7 @@ class InviteIn(In):
     roles: RoleNames = []
 
 
-Reason = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=MAX_REASON_LENGTH,
-        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
-        examples=["Requested by letter."],
-    ),
-    AfterValidator(_line(MAX_REASON_LENGTH)),
-    AfterValidator(_not_blank),
-]
+Reason: Any = _one_line(MAX_REASON_LENGTH, "Requested by letter.", can_be_empty=False)
 
 
 class UserFieldsIn(In):
@@ -373,15 +353,7 @@ NewRoleName = Annotated[
 Permissions = Annotated[list[Permission], Field(max_length=200, examples=[["users:read"]])]
 
 
-Description = Annotated[
-    str,
-    Field(
-        max_length=MAX_DESCRIPTION_LENGTH,
-        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*$"},
-        examples=["Manages users."],
-    ),
-    AfterValidator(_line(MAX_DESCRIPTION_LENGTH)),
-]
+Description: Any = _one_line(MAX_DESCRIPTION_LENGTH, "Manages users.")
 
 
 class NewRoleIn(In):
@@ -441,17 +413,7 @@ class AuditQuery(PageQuery):
 # ── sessions and keys ──
 
 
-KeyName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=MAX_NAME_LENGTH,
-        json_schema_extra={"pattern": f"^[^{NOT_IN_NAMES}]*[^{NOT_IN_NAMES}{SPACES}][^{NOT_IN_NAMES}]*$"},
-        examples=["Nightly export"],
-    ),
-    AfterValidator(_name),
-    AfterValidator(_not_blank),
-]
+KeyName: Any = _one_line(MAX_NAME_LENGTH, "Nightly export", can_be_empty=False)
 
 
 class ApiKeyIn(In):

@@ -69,13 +69,8 @@ def make_api_key(body: ApiKeyIn) -> Answer:
     expires_at = body.expires_at if "expires_at" in body.model_fields_set else now() + timedelta(days=DEFAULT_DAYS)
     if body.expires_at is not None and body.expires_at <= now():
         raise errors.InvalidInput([errors.Problem("expires_at", errors.InThePast.code, errors.InThePast.message)])
-    with unit_of_work() as work:
-        try:
-            key, secret = work.api_keys.create_key(
-                who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at
-            )
-        except errors.ScopeNotHeld as refusal:
-            raise errors.InvalidInput([errors.Problem("scopes", refusal.code, str(refusal))]) from None
+    with unit_of_work() as work, errors.at_field("scopes", errors.ScopeNotHeld):
+        key, secret = work.api_keys.create_key(who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at)
     shown = _shown(key)
     return Answer(
         {**shown, "key": secret},

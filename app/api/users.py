@@ -75,7 +75,8 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
     )
     users, following = reading().user_search.page(filters)
     if query.role is not None and not users:
-        _check_role(query.role)
+        with errors.at_field("role", errors.RoleNotFound, code="unknown_role"):
+            reading().roles.get(query.role)
     return {"items": [_shown(user, query.fields) for user in users], "next": write_cursor(following, of=this)}
 
 
@@ -90,10 +91,8 @@ def invite_user(body: InviteIn) -> Answer:
     """
     who = current_user.signed_in()
     with unit_of_work() as work:
-        try:
+        with errors.at_field("roles", errors.RoleNotFound, code="unknown_role"):
             invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
-        except errors.RoleNotFound as refusal:
-            raise errors.InvalidInput([errors.Problem("roles", "unknown_role", str(refusal))]) from None
         user = work.user_search.find(invitation.user_id)
     if user is None:
         raise errors.UserNotFound
@@ -242,10 +241,8 @@ def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
         work.policy.check_confirmed(by)
         work.users.propose_email(user, body.email, by=by)
     if body.roles is not None:
-        try:
+        with errors.at_field("roles", errors.RoleNotFound, code="unknown_role"):
             work.users.set_roles(user, body.roles, by=by)
-        except errors.RoleNotFound as refusal:
-            raise errors.InvalidInput([errors.Problem("roles", "unknown_role", str(refusal))]) from None
     if body.is_active:
         work.users.reactivate(user, by=by)
     elif body.is_active is False and (user.is_active or body.deactivation_reason or body.deactivated_until):
@@ -254,17 +251,8 @@ def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
 
 def _deactivate(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
     reason = body.deactivation_reason or "Through the API."
-    try:
+    with errors.at_field("deactivated_until", errors.InThePast):
         work.users.deactivate(user, reason=reason, until=body.deactivated_until, by=by)
-    except errors.InThePast as refusal:
-        raise errors.InvalidInput([errors.Problem("deactivated_until", refusal.code, str(refusal))]) from None
-
-
-def _check_role(name: str) -> None:
-    try:
-        reading().roles.get(name)
-    except errors.RoleNotFound as refusal:
-        raise errors.InvalidInput([errors.Problem("role", "unknown_role", str(refusal))]) from None
 
 
 def _check_visible(user_id: int) -> None:

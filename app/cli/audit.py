@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 from flask.cli import AppGroup
@@ -39,17 +39,9 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
 @filters
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @json_option
-def list_events(
-    actor: str | None,
-    subject: str | None,
-    kind: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
     """List audit events, newest first."""
-    events = reading().audit_search.page(_wanted(actor, subject, kind, since, until), limit=limit)
+    events = reading().audit_search.page(_filter(**wanted), limit=limit)
     print_list(events, as_dict, _line, as_json=as_json, empty="No events.")
 
 
@@ -63,17 +55,9 @@ def _line(event: FoundEvent) -> str:
 @filters
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", help="Default: JSON Lines.")
 @click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
-def export(
-    actor: str | None,
-    subject: str | None,
-    kind: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    form: str,
-    file: TextIO,
-) -> None:
+def export(form: str, file: TextIO, **wanted: Any) -> None:
     """Write audit events, newest first, to a file or standard output."""
-    events = reading().audit_search.walk(_wanted(actor, subject, kind, since, until))
+    events = reading().audit_search.walk(_filter(**wanted))
     file.writelines((as_csv if form == "csv" else as_json_lines)(events))
 
 
@@ -112,7 +96,7 @@ def verify(head: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _wanted(
+def _filter(
     actor: str | int | None, subject: str | int | None, kind: str | None, since: datetime | None, until: datetime | None
 ) -> AuditFilter:
     """Return the filters. Raises UserNotFound for an unknown email address; an id is taken as it is, because its user

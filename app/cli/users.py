@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -60,6 +61,14 @@ ADDRESS, NAME, WHO = Address(), Name(), Who()
 email_argument = click.argument("email", type=ADDRESS)
 user_argument = click.argument("who", type=WHO, metavar="USER")
 action_argument = click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
+
+
+def change_user(who: str | int, act: Callable[[Work, User], object], **which: bool) -> User:
+    """Act on a user in one transaction; `which` are options of `Users.find`."""
+    with unit_of_work() as work:
+        user = work.users.find(who, lock=True, **which)
+        act(work, user)
+    return user
 
 
 @users.command()
@@ -152,9 +161,9 @@ def deactivate(who: str | int, reason: str, until: datetime | None) -> None:
     """
     reason = check_reason(reason)
     ends = until.replace(tzinfo=UTC) if until else None
-    with unit_of_work() as work:
-        user = work.users.find(who, lock=True, closed=True)
-        work.users.deactivate(user, reason=reason, until=ends, by=OPERATOR)
+    user = change_user(
+        who, lambda work, user: work.users.deactivate(user, reason=reason, until=ends, by=OPERATOR), closed=True
+    )
     click.echo(f"Deactivated {user.email}.")
 
 
@@ -196,9 +205,7 @@ def delete(who: str | int, reason: str | None, now: bool, yes: bool) -> None:
 @user_argument
 def restore(who: str | int) -> None:
     """Restore a deleted user."""
-    with unit_of_work() as work:
-        user = work.users.find(who, lock=True, deleted=True)
-        work.users.restore(user, by=OPERATOR)
+    user = change_user(who, lambda work, user: work.users.restore(user, by=OPERATOR), deleted=True)
     click.echo(f"Restored {user.email}.")
 
 
@@ -215,9 +222,7 @@ def revoke_sessions(who: str | int) -> None:
 @user_argument
 def send_reset(who: str | int) -> None:
     """Email a user a link to choose a new password."""
-    with unit_of_work() as work:
-        user = work.users.find(who)
-        work.users.send_reset(user, by=OPERATOR)
+    user = change_user(who, lambda work, user: work.users.send_reset(user, by=OPERATOR))
     click.echo(f"Email to {user.email} enqueued.")
 
 
@@ -268,9 +273,7 @@ def reencrypt() -> None:
 @user_argument
 def send_confirmation(who: str | int) -> None:
     """Email a user a new confirmation link."""
-    with unit_of_work() as work:
-        user = work.users.find(who)
-        work.users.resend_verification(user, by=OPERATOR)
+    user = change_user(who, lambda work, user: work.users.resend_verification(user, by=OPERATOR))
     click.echo(f"Email to {user.email} enqueued.")
 
 
@@ -279,9 +282,7 @@ def send_confirmation(who: str | int) -> None:
 @click.argument("role")
 def assign(who: str | int, role: str) -> None:
     """Assign a role to a user."""
-    with unit_of_work() as work:
-        user = work.users.find(who, lock=True)
-        work.users.assign(user, role, by=OPERATOR)
+    user = change_user(who, lambda work, user: work.users.assign(user, role, by=OPERATOR))
     click.echo(f"Assigned {role} to {user.email}.")
 
 
@@ -290,9 +291,7 @@ def assign(who: str | int, role: str) -> None:
 @click.argument("role")
 def unassign(who: str | int, role: str) -> None:
     """Remove a role from a user."""
-    with unit_of_work() as work:
-        user = work.users.find(who, lock=True)
-        work.users.unassign(user, role, by=OPERATOR)
+    user = change_user(who, lambda work, user: work.users.unassign(user, role, by=OPERATOR))
     click.echo(f"Removed {role} from {user.email}.")
 
 

@@ -1,6 +1,5 @@
 """Emails about the state of an account, its data, and reports."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from app import errors
@@ -8,7 +7,6 @@ from app.emails.kinds import SAMPLE_TIME, Email, EmailJob, EmailKind, EmailTask,
 from app.tasks import BULK
 
 
-@dataclass(frozen=True)
 class SendAccountDeactivated(WarningEmail, kind="send_account_deactivated", title="Notify of deactivation"):
     template, subject = "account_deactivated", "Your {site} account was deactivated"
     sample: ClassVar = {"reason": "On leave until spring.", "until": SAMPLE_TIME}
@@ -21,7 +19,6 @@ class SendAccountDeactivated(WarningEmail, kind="send_account_deactivated", titl
         return self.email(user, reason=user.deactivation_reason, until=user.deactivated_until)
 
 
-@dataclass(frozen=True)
 class SendAccountActivated(WarningEmail, kind="send_account_activated", title="Notify of reactivation"):
     template, subject = "account_activated", "Your {site} account was reactivated"
     user_id: int
@@ -30,7 +27,6 @@ class SendAccountActivated(WarningEmail, kind="send_account_activated", title="N
         return self.email(job.active(self.user_id))
 
 
-@dataclass(frozen=True)
 class SendAccountDeleted(WarningEmail, kind="send_account_deleted", title="Notify of deletion"):
     template, subject = "account_deleted", "Your {site} account was deleted"
     sample: ClassVar = {"erased_at": SAMPLE_TIME, "reason": "You asked us to.", "by_owner": False}
@@ -44,7 +40,6 @@ class SendAccountDeleted(WarningEmail, kind="send_account_deleted", title="Notif
         return self.email(user, erased_at=users.erased_at(user), reason=reason, by_owner=user.deleted_by_owner)
 
 
-@dataclass(frozen=True)
 class SendImpersonated(WarningEmail, kind="send_impersonated", title="Notify of impersonation"):
     """Notice to a user that an administrator acted as them; `event_id` is when it began."""
 
@@ -63,8 +58,7 @@ class OwnDataReady(EmailKind):
     sample: ClassVar = {"until": SAMPLE_TIME, "link": "/account/data"}
 
 
-@dataclass(frozen=True)
-class SendWeeklyReport(EmailTask, kind="send_weekly_report", title="Send weekly report"):
+class SendWeeklyReport(EmailTask, kind="send_weekly_report", title="Send weekly report", queue=BULK):
     template, subject = "weekly_report", "{site}: week of {week}"
     sample: ClassVar = {
         "week": "9 November 2026",
@@ -76,7 +70,6 @@ class SendWeeklyReport(EmailTask, kind="send_weekly_report", title="Send weekly 
         ],
         "link": "/admin/reports",
     }
-    queue: ClassVar[str] = BULK
     user_id: int
 
     def compose(self, job: EmailJob) -> Email:

@@ -1,6 +1,5 @@
 """Emails about connected accounts and API keys."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from app import errors
@@ -41,7 +40,6 @@ class ConnectionChanged(EmailKind):
         )
 
 
-@dataclass(frozen=True)
 class SendConnectionAdded(WarningEmail, kind="send_connection_added", title="Notify of connected account"):
     """Notify of a new connected account; `event_id` names the event."""
 
@@ -52,7 +50,6 @@ class SendConnectionAdded(WarningEmail, kind="send_connection_added", title="Not
         return ConnectionChanged.of(job, self.user_id, self.event_id, is_added=True)
 
 
-@dataclass(frozen=True)
 class SendConnectionRemoved(WarningEmail, kind="send_connection_removed", title="Notify of disconnected account"):
     user_id: int
     event_id: int
@@ -61,7 +58,6 @@ class SendConnectionRemoved(WarningEmail, kind="send_connection_removed", title=
         return ConnectionChanged.of(job, self.user_id, self.event_id, is_added=False)
 
 
-@dataclass(frozen=True)
 class SendApiKeyCreated(WarningEmail, kind="send_api_key_made", title="Notify of new API key"):
     template, subject = "api_key_made", "A new API key for your {site} account"
     sample: ClassVar = {**SAMPLE_KEY, **SAMPLE_UNDO, "scopes": ["users:read"]}
@@ -73,7 +69,6 @@ class SendApiKeyCreated(WarningEmail, kind="send_api_key_made", title="Notify of
         return self.email(user, key_name=key.name, prefix=key.prefix, scopes=key.scopes, at=key.created_at, **undo)
 
 
-@dataclass(frozen=True)
 class SendApiKeysNarrowed(EmailTask, kind="send_api_keys_narrowed", title="Notify of changed API key scopes"):
     """Notify that keys created before scopes for the own account can do less; a migration enqueues it."""
 
@@ -84,7 +79,6 @@ class SendApiKeysNarrowed(EmailTask, kind="send_api_keys_narrowed", title="Notif
         return self.email(job.active(self.user_id))
 
 
-@dataclass(frozen=True)
 class SendApiKeyExpires(EmailTask, kind="send_api_key_expires", title="Notify of expiring API key"):
     template, subject = "api_key_expires", "Your {site} API key expires soon"
     sample = SAMPLE_KEY

@@ -1,6 +1,5 @@
 """Emails about changes of the email address."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -18,13 +17,13 @@ SAMPLE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class SendConfirmEmailChange(EmailTask, kind="send_confirm_email_change", title="Send email change confirmation"):
+class SendConfirmEmailChange(
+    EmailTask, kind="send_confirm_email_change", title="Send email change confirmation", queue=URGENT
+):
     """Send a link to the new address, unless it belongs to another account."""
 
     template, subject = "confirm_email_change", "Confirm your new email address for {site}"
     sample: ClassVar = {**SAMPLE, "name": "", "link": sample_link(Purpose.CHANGE_EMAIL), "hours": 24}
-    queue: ClassVar[str] = URGENT
     change_id: int
 
     def compose(self, job: EmailJob) -> Email:
@@ -41,15 +40,13 @@ class SendConfirmEmailChange(EmailTask, kind="send_confirm_email_change", title=
         return self.email(user, to=address, knows_them=False, new_address=address, link=link, hours=hours)
 
 
-@dataclass(frozen=True)
 class SendEmailChangeRequested(
-    WarningEmail, kind="send_email_change_requested", title="Notify of requested email change"
+    WarningEmail, kind="send_email_change_requested", title="Notify of requested email change", queue=URGENT
 ):
     """To the old address, with a link that undoes the change."""
 
     template, subject = "email_change_requested", "Your {site} email address is about to change"
     sample = SAMPLE
-    queue: ClassVar[str] = URGENT
     change_id: int
 
     def compose(self, job: EmailJob) -> Email:
@@ -57,13 +54,11 @@ class SendEmailChangeRequested(
         return self.email(user, to=change.old_email, **_undo(job, change, user))
 
 
-@dataclass(frozen=True)
-class SendEmailChanged(WarningEmail, kind="send_email_changed", title="Notify of email change"):
+class SendEmailChanged(WarningEmail, kind="send_email_changed", title="Notify of email change", queue=URGENT):
     """To the old address, when the change was confirmed; it has the same link that undoes it."""
 
     template, subject = "email_changed", "Your {site} email address was changed"
     sample = SAMPLE
-    queue: ClassVar[str] = URGENT
     change_id: int
 
     def compose(self, job: EmailJob) -> Email:

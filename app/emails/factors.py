@@ -1,6 +1,5 @@
 """Emails about second factors."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -44,7 +43,6 @@ def described(kind: str, factor: str) -> dict[str, Any]:
     return {"change": change, "text": text}
 
 
-@dataclass(frozen=True)
 class SendFactorChanged(WarningEmail, kind="send_factor_changed", title="Notify of second factor change"):
     """Notice of a change or use of a second factor, or of wrong codes; `event_id` says which."""
 
@@ -67,8 +65,7 @@ class SendFactorChanged(WarningEmail, kind="send_factor_changed", title="Notify 
         return self.email(user, left=values.get("left"), **words, **visit(event), **undo)
 
 
-@dataclass(frozen=True)
-class SendFactorReset(WarningEmail, kind="send_factor_reset", title="Notify of second factor reset"):
+class SendFactorReset(WarningEmail, kind="send_factor_reset", title="Notify of second factor reset", queue=URGENT):
     """Notice that second factors are going to be removed: to the account's address, or that of a connection or of an
     earlier change.
     """
@@ -79,7 +76,6 @@ class SendFactorReset(WarningEmail, kind="send_factor_reset", title="Notify of s
         "due_at": SAMPLE_TIME,
         "cancel_link": sample_link(Purpose.KEEP_FACTORS),
     }
-    queue: ClassVar[str] = URGENT
     reset_id: int
     connection_id: int | None
     change_id: int | None

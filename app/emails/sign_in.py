@@ -1,6 +1,5 @@
 """Emails about passwords and sign-ins."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
@@ -11,13 +10,11 @@ from app.tasks import URGENT
 from app.user_agents import device_name
 
 
-@dataclass(frozen=True)
-class SendPasswordReset(EmailTask, kind="answer_forgot_password", title="Send password reset email"):
+class SendPasswordReset(EmailTask, kind="answer_forgot_password", title="Send password reset email", queue=URGENT):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
     template, subject = "reset_password", "Reset your {site} password"
     sample: ClassVar = {"link": sample_link(Purpose.RESET_PASSWORD), "minutes": 60}
-    queue: ClassVar[str] = URGENT
     user_id: int | None
 
     def compose(self, job: EmailJob) -> Email:
@@ -30,7 +27,6 @@ class SendPasswordReset(EmailTask, kind="answer_forgot_password", title="Send pa
         return self.email(user, link=link, minutes=minutes)
 
 
-@dataclass(frozen=True)
 class SendPasswordChanged(WarningEmail, kind="send_password_changed", title="Notify of password change"):
     template, subject = "password_changed", "Your {site} password was changed"
     sample = SAMPLE_VISIT
@@ -41,7 +37,6 @@ class SendPasswordChanged(WarningEmail, kind="send_password_changed", title="Not
         return self.email(job.active(self.user_id), **visit(job.event(self.event_id)))
 
 
-@dataclass(frozen=True)
 class SendNewDevice(WarningEmail, kind="send_new_device", title="Notify of new device"):
     template, subject = "new_device", "New sign-in to your {site} account"
     sample = SAMPLE_VISIT
@@ -56,7 +51,6 @@ class SendNewDevice(WarningEmail, kind="send_new_device", title="Notify of new d
         return self.email(user, at=session.created_at, device=device, address=session.address)
 
 
-@dataclass(frozen=True)
 class SendFailedSignIns(WarningEmail, kind="send_failed_sign_ins", title="Notify of failed sign-ins"):
     """Warn about failed sign-ins. Enqueued for unknown addresses too (`throttle_id` leads to a user or to none)."""
 
@@ -74,7 +68,6 @@ class SendFailedSignIns(WarningEmail, kind="send_failed_sign_ins", title="Notify
         return self.email(user, count=throttle.failures)
 
 
-@dataclass(frozen=True)
 class SendTokenReused(WarningEmail, kind="send_token_reused", title="Notify of reused refresh token"):
     """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 

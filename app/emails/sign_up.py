@@ -1,6 +1,5 @@
 """Emails of signing up and being invited."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
@@ -30,11 +29,9 @@ class AlreadyRegistered(EmailKind):
         return cls.email(user)
 
 
-@dataclass(frozen=True)
-class SendConfirmation(EmailTask, kind="answer_registration", title="Send confirmation email"):
+class SendConfirmation(EmailTask, kind="answer_registration", title="Send confirmation email", queue=URGENT):
     """A confirmation link, or a notice that there is an account already: the worker decides, not the page."""
 
-    queue: ClassVar[str] = URGENT
     user_id: int
 
     def compose(self, job: EmailJob) -> Email:
@@ -46,11 +43,9 @@ class SendConfirmation(EmailTask, kind="answer_registration", title="Send confir
         return VerifyEmail.to(user, job)
 
 
-@dataclass(frozen=True)
-class ResendConfirmation(EmailTask, kind="answer_resend_verification", title="Resend confirmation email"):
+class ResendConfirmation(EmailTask, kind="answer_resend_verification", title="Resend confirmation email", queue=URGENT):
     """`user_id` is None when the address is unknown, so that the row looks the same."""
 
-    queue: ClassVar[str] = URGENT
     user_id: int | None
 
     def compose(self, job: EmailJob) -> Email:
@@ -58,13 +53,11 @@ class ResendConfirmation(EmailTask, kind="answer_resend_verification", title="Re
         return AlreadyRegistered.to(user, job) if user.is_verified() else VerifyEmail.to(user, job)
 
 
-@dataclass(frozen=True)
-class SendAccountCreated(EmailTask, kind="send_account_created", title="Send link to a new user"):
+class SendAccountCreated(EmailTask, kind="send_account_created", title="Send link to a new user", queue=URGENT):
     """Send a link to choose a password to a user whose account `creator_id` created."""
 
     template, subject = "account_created", "Your {site} account"
     sample: ClassVar = {"creator": "Grace Hopper", "link": sample_link(Purpose.RESET_PASSWORD), "days": 7}
-    queue: ClassVar[str] = URGENT
     user_id: int
     creator_id: int | None
 
@@ -78,13 +71,11 @@ class SendAccountCreated(EmailTask, kind="send_account_created", title="Send lin
         return self.email(user, creator=job.name(self.creator_id), link=link, days=days)
 
 
-@dataclass(frozen=True)
-class SendInvitation(EmailTask, kind="send_invitation", title="Send invitation"):
+class SendInvitation(EmailTask, kind="send_invitation", title="Send invitation", queue=URGENT):
     """Send a link to set name and password to the invited address; the email names the user `inviter_id`."""
 
     template, subject = "invitation", "You're invited to {site}"
     sample: ClassVar = {"inviter": "Grace Hopper", "link": sample_link(Purpose.INVITATION), "days": 7}
-    queue: ClassVar[str] = URGENT
     user_id: int
     inviter_id: int | None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 
 from app import errors
 from app.lifetimes import Lifetimes
@@ -185,35 +185,30 @@ _ANY_FACTOR = Lookup(
         Authenticator.kind != Factor.RECOVERY,
     )
 )
-_BY_SESSION = (
-    select(
-        Session.id,
-        Session.created_at,
-        Session.confirmed_at,
-        Session.last_seen_at,
-        Session.idle_seconds,
-        Session.expires_at,
-        Session.impersonated_id,
-        Session.impersonated_until,
-        *_USER,
-        *_ROLE,
+
+
+def _with_roles(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Add the roles of the user, who can sign in."""
+    joined = query.outerjoin(user_roles, user_roles.c.user_id == User.id).outerjoin(
+        Role, Role.id == user_roles.c.role_id
     )
-    .join(User, User.id == Session.user_id)
-    .outerjoin(user_roles, user_roles.c.user_id == User.id)
-    .outerjoin(Role, Role.id == user_roles.c.role_id)
-    .where(
-        Session.ended_at.is_(None),
-        User.is_active,
-        User.email_verified_at.is_not(None),
-    )
+    return joined.where(User.is_active, User.email_verified_at.is_not(None))
+
+
+_SESSION = select(
+    Session.id,
+    Session.created_at,
+    Session.confirmed_at,
+    Session.last_seen_at,
+    Session.idle_seconds,
+    Session.expires_at,
+    Session.impersonated_id,
+    Session.impersonated_until,
+    *_USER,
+    *_ROLE,
 )
-_BY_USER = Lookup(
-    select(*_USER, *_ROLE)
-    .select_from(User)
-    .outerjoin(user_roles, user_roles.c.user_id == User.id)
-    .outerjoin(Role, Role.id == user_roles.c.role_id)
-    .where(User.id == bindparam("user_id"), User.is_active, User.email_verified_at.is_not(None))
-)
+_BY_SESSION = _with_roles(_SESSION.join(User, User.id == Session.user_id)).where(Session.ended_at.is_(None))
+_BY_USER = Lookup(_with_roles(select(*_USER, *_ROLE).select_from(User)).where(User.id == bindparam("user_id")))
 _OF_TOKEN = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
 _BY_COOKIE = Lookup(_OF_TOKEN.add_columns(User.time_zone), unmigrated=_OF_TOKEN)
 _BY_PREVIOUS_TOKEN = Lookup(
@@ -222,25 +217,10 @@ _BY_PREVIOUS_TOKEN = Lookup(
     )
 )
 _BY_ACCESS_TOKEN = Lookup(_BY_SESSION.where(Session.id == bindparam("session_id"), User.id == bindparam("user_id")))
+_KEY = (ApiKey.id, ApiKey.prefix, ApiKey.created_at, ApiKey.last_used_at, ApiKey.expires_at, ApiKey.scopes)
 _BY_API_KEY = Lookup(
-    select(
-        ApiKey.id,
-        ApiKey.prefix,
-        ApiKey.created_at,
-        ApiKey.last_used_at,
-        ApiKey.expires_at,
-        ApiKey.scopes,
-        *_USER,
-        *_ROLE,
-    )
-    .join(User, User.id == ApiKey.user_id)
-    .outerjoin(user_roles, user_roles.c.user_id == User.id)
-    .outerjoin(Role, Role.id == user_roles.c.role_id)
-    .where(
-        ApiKey.key_hash == bindparam("key_hash"),
-        ApiKey.ended_at.is_(None),
-        User.is_active,
-        User.email_verified_at.is_not(None),
+    _with_roles(select(*_KEY, *_USER, *_ROLE).join(User, User.id == ApiKey.user_id)).where(
+        ApiKey.key_hash == bindparam("key_hash"), ApiKey.ended_at.is_(None)
     )
 )
 
@@ -296,14 +276,10 @@ def find_by_api_key(source: Source, key: str, *, at: datetime) -> Found | Expire
     first = rows[0]
     if first.expires_at is not None and first.expires_at <= at:
         return Expired(key_id=first.id)
-    roles, permissions = _held(rows)
+    holder = _holder(rows)
+    holder["permissions"] = (holder["permissions"] | ACCOUNT_SCOPES.keys()) & frozenset(first.scopes)
     principal = Principal(
-        user_id=first.user_id,
-        name=first.name,
-        email=first.email,
-        member_since=first.member_since,
-        roles=roles,
-        permissions=(permissions | ACCOUNT_SCOPES.keys()) & frozenset(first.scopes),
+        **holder,
         session_id=0,
         authenticated_at=first.created_at,
         confirmed_at=NEVER,
@@ -327,14 +303,8 @@ def _found(
     first = rows[0]
     if first.expires_at <= at or (at - first.last_seen_at).total_seconds() >= first.idle_seconds:
         return Expired(session_id=first.id)
-    roles, permissions = _held(rows)
     principal = Principal(
-        user_id=first.user_id,
-        name=first.name,
-        email=first.email,
-        member_since=first.member_since,
-        roles=roles,
-        permissions=permissions,
+        **_holder(rows),
         session_id=first.id,
         authenticated_at=first.created_at,
         confirmed_at=first.confirmed_at,
@@ -349,22 +319,14 @@ def _acting_as(source: Source, credential: Found, row: Any, at: datetime) -> Fou
     """Return the principal of the impersonated user, as long as the impersonation lasts and is allowed."""
     own = credential.principal
     rows = _BY_USER.all(source, user_id=row.impersonated_id)
-    roles, permissions = _held(rows)
-    may = USERS_IMPERSONATE in own.permissions and permissions <= own.permissions
-    if not rows or not may or row.impersonated_until <= at:
+    if not rows or USERS_IMPERSONATE not in own.permissions or row.impersonated_until <= at:
         return credential
-    first = rows[0]
-    acting = replace(
-        own,
-        user_id=first.user_id,
-        name=first.name,
-        email=first.email,
-        member_since=first.member_since,
-        roles=roles,
-        permissions=permissions - {USERS_IMPERSONATE},
-        impersonator_id=own.user_id,
-        impersonated_until=row.impersonated_until,
-    )
+    holder = _holder(rows)
+    if not holder["permissions"] <= own.permissions:
+        return credential
+    holder["permissions"] -= {USERS_IMPERSONATE}
+    until = row.impersonated_until
+    acting = replace(own, **holder, impersonator_id=own.user_id, impersonated_until=until)
     return replace(credential, principal=acting)
 
 
@@ -375,7 +337,14 @@ def _lacks_factor(source: Source, rows: Sequence[Any]) -> bool:
     return _ANY_FACTOR.first(source, user_id=rows[0].user_id) is None
 
 
-def _held(rows: Sequence[Any]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the roles and their permissions."""
-    held = [row for row in rows if row.role is not None]
-    return tuple(sorted(row.role for row in held)), frozenset().union(*(granted(row.permissions) for row in held))
+def _holder(rows: Sequence[Any]) -> dict[str, Any]:
+    """Return the user of these rows, with their roles and permissions, as fields of a principal."""
+    first, held = rows[0], [row for row in rows if row.role is not None]
+    return {
+        "user_id": first.user_id,
+        "name": first.name,
+        "email": first.email,
+        "member_since": first.member_since,
+        "roles": tuple(sorted(row.role for row in held)),
+        "permissions": frozenset().union(*(granted(row.permissions) for row in held)),
+    }

@@ -1,11 +1,10 @@
 """Pages to import and export users."""
 
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePath
 from types import SimpleNamespace
 
-from flask import Response, redirect, request, stream_with_context, url_for
+from flask import Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app import errors
@@ -20,7 +19,7 @@ from app.users.routes import asked_filters
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.actions import attempt
-from app.web.exports import MARK, csv_lines
+from app.web.exports import MARK, attachment, csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
 from app.web.jobs import progress_text
 from app.web.limits import limited
@@ -108,7 +107,7 @@ def import_report(import_id: int) -> Response:
     """Download the result of each row; before the import, the expected result."""
     services = reading()
     services.user_imports.get(import_id, by=current_user.signed_in())
-    return _download(report_lines(services, import_id), f"import-{import_id}.csv")
+    return attachment(chain([MARK], report_lines(services, import_id)), f"import-{import_id}.csv")
 
 
 @bp.get("/export.csv")
@@ -120,13 +119,7 @@ def export() -> Response:
         work.audit.record("user.list_exported", subject_id=None)
     zone = viewer_zone()
     rows = (exported(user, zone) for user in reading().user_search.walk(filters))
-    return _download(csv_lines(COLUMNS, rows), "users.csv")
-
-
-def _download(lines: Iterator[str], name: str) -> Response:
-    response = Response(stream_with_context(chain([MARK], lines)), mimetype="text/csv")
-    response.headers["Content-Disposition"] = f"attachment; filename={name}"
-    return response
+    return attachment(chain([MARK], csv_lines(COLUMNS, rows)), "users.csv")
 
 
 def _shown(services: Work, user_import: UserImport) -> SimpleNamespace:

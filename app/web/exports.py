@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from flask import Response, stream_with_context
+
 from app.resources import AuditEventOut, plain
 from app.services.audit_search import FoundEvent
 from app.services.csv_reader import quoted
@@ -43,6 +45,13 @@ def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator
         line.truncate()
         writer.writerow([cell(value) for value in row])
     yield line.getvalue()
+
+
+def attachment(lines: Iterable[str], name: str, mimetype: str = "text/csv") -> Response:
+    """Stream lines as a file to download."""
+    response = Response(stream_with_context(iter(lines)), mimetype=mimetype)
+    response.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return response
 
 
 def cell(value: Any) -> str:
