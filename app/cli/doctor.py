@@ -1,13 +1,13 @@
 """`flask doctor`: checks of the installation, with suggested fixes."""
 
-import json
 import os
-import shutil
 import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import wraps
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.cli.doctor_external import Unreachable, looked_at
-from app.disk_space import MIN_FREE_BYTES
+from app.disk_space import list_full_disks
 from app.env_file import list_ambiguous, read_env_file
 from app.extensions import db, notifier, now, settings
 from app.mailer.sender import check_server
@@ -28,6 +28,7 @@ from app.services.job_board import JobFilter
 from app.services.job_queue import OVERDUE
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
+from app.web.command_output import json_option, print_json
 from app.web.providers import callback_url, client_of, openid
 
 MIN_POSTGRESQL_VERSION = 14
@@ -43,8 +44,27 @@ class Finding:
     advice: str = ""
 
 
+Check = Callable[[], Iterator[Finding]]
+
+
+def verdict(what: str, is_ok: bool, advice: str, *, otherwise: str = "error") -> Finding:
+    """Return a finding that is ok, or of the state `otherwise` with the advice."""
+    return Finding(what, "ok" if is_ok else otherwise, "" if is_ok else advice)
+
+
+def with_database(check: Check) -> Check:
+    """Skip a check without a usable database, which `check_database` reports."""
+
+    @wraps(check)
+    def checked() -> Iterator[Finding]:
+        with suppress(SQLAlchemyError):
+            yield from check() if has_database() else ()
+
+    return checked
+
+
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @with_appcontext
 def doctor(as_json: bool) -> None:
     """Check the installation, and suggest fixes.
@@ -53,7 +73,7 @@ def doctor(as_json: bool) -> None:
     """
     findings = [finding for check in CHECKS for finding in check()]
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             click.echo(f"{finding.state:<8} {finding.what}" + (f": {finding.advice}" if finding.advice else ""))
@@ -129,11 +149,9 @@ def check_database() -> Iterator[Finding]:
     yield from _about_database()
     yield from _disk_of_database()
     if migrations == "newer":
-        advice = "the database is newer than this code; finish the upgrade"
-        yield Finding("migrations", "warning", advice)
+        yield Finding("migrations", "warning", "the database is newer than this code; finish the upgrade")
     else:
-        is_ok = migrations == "ok"
-        yield Finding("migrations", "ok" if is_ok else "error", "" if is_ok else "run `flask db upgrade`")
+        yield verdict("migrations", migrations == "ok", "run `flask db upgrade`")
 
 
 def _about_database() -> Iterator[Finding]:
@@ -143,9 +161,10 @@ def _about_database() -> Iterator[Finding]:
             yield Finding(f"database: SQLite {'.'.join(map(str, driver.server_version_info or ()))}", "ok")
             return
         version = driver.server_version_info or ()
-        is_old = version < (MIN_POSTGRESQL_VERSION,)
-        advice = f"use PostgreSQL {MIN_POSTGRESQL_VERSION} or newer" if is_old else ""
-        yield Finding(f"database: PostgreSQL {'.'.join(map(str, version))}", "error" if is_old else "ok", advice)
+        advice = f"use PostgreSQL {MIN_POSTGRESQL_VERSION} or newer"
+        yield verdict(
+            f"database: PostgreSQL {'.'.join(map(str, version))}", version >= (MIN_POSTGRESQL_VERSION,), advice
+        )
         skew = (connection.execute(select(func.clock_timestamp())).scalar_one() - now()).total_seconds()
     if abs(skew) > MAX_CLOCK_SKEW_SECONDS:
         yield Finding(
@@ -158,10 +177,7 @@ def _about_database() -> Iterator[Finding]:
 def _disk_of_database() -> Iterator[Finding]:
     """Check for free space by creating and dropping a table: a full disk shows only when writing."""
     if db.engine.dialect.name == "sqlite":
-        folder = Path(settings().database.database or "").absolute().parent
-        if (free := shutil.disk_usage(folder).free) < MIN_FREE_BYTES:
-            yield Finding("disk of the database", "warning", f"only {free // 2**20} MiB left at {folder}")
-        return
+        return  # `check_instance` looks at its folder.
     try:
         with db.engine.connect() as connection:
             connection.execute(text(PROBE))
@@ -172,29 +188,16 @@ def _disk_of_database() -> Iterator[Finding]:
         yield Finding("disk of the database", "error", f"it refuses writes: {first_line(problem)}; free some space")
 
 
+@with_database
 def check_administrator() -> Iterator[Finding]:
-    if not has_database():
-        return
-    try:
-        has_administrator = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
-    except SQLAlchemyError:
-        return
+    has_administrator = any(user.can_sign_in() for user in reading().roles.list_holders(ADMINISTRATOR))
     advice = "create one: flask users create you@example.com --name You --role administrator"
-    yield Finding(
-        "an administrator who can sign in",
-        "ok" if has_administrator else "warning",
-        "" if has_administrator else advice,
-    )
+    yield verdict("an administrator who can sign in", has_administrator, advice, otherwise="warning")
 
 
+@with_database
 def check_seeds() -> Iterator[Finding]:
-    if not has_database():
-        return
-    try:
-        lost = reading().factors.count_lost()
-    except SQLAlchemyError:
-        return
-    if lost:
+    if lost := reading().factors.count_lost():
         advice = "add the old key to SECRET_KEY_FALLBACKS, or their owners have to use recovery codes"
         yield Finding(f"{lost} authenticator apps were set up with another SECRET_KEY", "error", advice)
 
@@ -223,8 +226,8 @@ def check_workers() -> Iterator[Finding]:
     if workers is None or settings().environment == "testing":
         return
     alive = workers.list_alive(now(), busy=_busy_workers())
-    state = "ok" if alive else "warning"
-    yield Finding(f"workers: {len(alive)}", state, "" if alive else "emails and jobs wait; start `flask jobs worker`")
+    advice = "emails and jobs wait; start `flask jobs worker`"
+    yield verdict(f"workers: {len(alive)}", bool(alive), advice, otherwise="warning")
     if workers.last_run_at is None:
         yield Finding("schedule", "warning", "retries and purges wait; start `flask jobs worker`")
     hosts = sorted({worker.name.rpartition(":")[0] for worker in alive} | {socket.gethostname()})
@@ -241,14 +244,10 @@ def _busy_workers() -> set[str | None]:
         return set()
 
 
+@with_database
 def check_jobs() -> Iterator[Finding]:
-    if not has_database():
-        return
-    try:
-        dead = len(reading().job_board.list(JobFilter((JobState.DEAD,)), limit=1000))
-        overdue = reading().job_queue.count_overdue(by=OVERDUE)
-    except SQLAlchemyError:
-        return
+    dead = len(reading().job_board.list(JobFilter((JobState.DEAD,)), limit=1000))
+    overdue = reading().job_queue.count_overdue(by=OVERDUE)
     if dead:
         yield Finding(f"dead jobs: {dead}", "warning", "list them with `flask jobs list --state dead`")
     if overdue:
@@ -267,8 +266,7 @@ def check_mail() -> Iterator[Finding]:
         return
     parts = urlsplit(url)
     problem = check_server(settings())
-    advice = f"{parts.hostname} does not accept email: {problem}; check MAIL_URL" if problem else ""
-    yield Finding("mail server", "error" if problem else "ok", advice)
+    yield verdict("mail server", not problem, f"{parts.hostname} does not accept email: {problem}; check MAIL_URL")
 
 
 def check_providers() -> Iterator[Finding]:
@@ -331,9 +329,8 @@ def check_instance() -> Iterator[Finding]:
     key = folder / "secret_key"
     if key.is_file() and stat.S_IMODE(key.stat().st_mode) & 0o077:
         yield Finding("secret key file", "error", f"others can read it; run chmod 600 {key}")
-    free = shutil.disk_usage(folder).free
-    state = "ok" if free > MIN_FREE_BYTES else "warning"
-    yield Finding("disk space", state, "" if state == "ok" else f"only {free // 2**20} MiB left")
+    full = [f"only {free // 2**20} MiB left at {place}" for place, free in list_full_disks(settings()).items()]
+    yield verdict("disk space", not full, "; ".join(full), otherwise="warning")
 
 
 PROBE = "CREATE TEMPORARY TABLE probe ON COMMIT DROP AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
@@ -351,7 +348,7 @@ QUEUE_STATES = {
     "unwritable": ("error", "refuses writes: it is full, or a read-only replica; pages work, jobs wait"),
     "cluster": ("error", NO_CLUSTER),
 }
-CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+CHECKS: tuple[Check, ...] = (
     check_settings,
     check_env_file,
     check_instance,
