@@ -3,15 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from app.models import MAX_ID
+from app.lengths import MAX_ROLE_NAME_LENGTH
+from app.models import MAX_ID, MORE_USER_FIELDS
+from app.services.user_search import ListedUser
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
 Time = Annotated[datetime, Field(examples=["2026-11-12T14:05:00Z"])]
 Flag = Annotated[bool, Field(examples=[True])]
-RoleName = Annotated[str, Field(min_length=1, max_length=64, pattern=CLEAN, examples=["member"])]
+RoleName = Annotated[str, Field(min_length=1, max_length=MAX_ROLE_NAME_LENGTH, pattern=CLEAN, examples=["member"])]
 Kind = Annotated[str, Field(max_length=64, pattern="^[a-z][a-z0-9_]*$", examples=["send_invitation"])]
 Count = Annotated[int, Field(ge=0, examples=[40000])]
 OUTCOMES = Literal["new", "changed", "unchanged", "refused", "added", "updated"]
@@ -41,7 +43,13 @@ class Listing(Out, Generic[Item]):
     next: Next
 
 
-class UserOut(Out):
+_MORE: dict[str, Any] = {
+    name: (Annotated[str | None, Field(examples=[field.example])], ...) for name, field in MORE_USER_FIELDS.items()
+}
+_UserTexts: Any = create_model("_UserTexts", __base__=Out, **_MORE)
+
+
+class UserOut(_UserTexts):
     id: Id
     email: Annotated[str, Field(examples=["ada@example.com"])]
     name: Annotated[str, Field(examples=["Ada Lovelace"])]
@@ -51,6 +59,10 @@ class UserOut(Out):
     created_at: Time
     updated_at: Time
     last_seen_at: Time | None
+
+
+def plain_user(user: ListedUser) -> dict[str, Any]:
+    return plain(UserOut, user, **user.more)
 
 
 class SomeOfUser(UserOut):

@@ -8,10 +8,6 @@ from app.time_zones import zone_names
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 
 
-class ProfileForm(Form):
-    name = Name()
-
-
 def _zones() -> list[SelectChoice]:
     """Return the time zones to choose from; the empty value stands for that of the site."""
     return [

@@ -5,14 +5,14 @@ from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.account import bp
-from app.account.forms import EmailForm, PasswordForm, ProfileForm, TimeZoneForm
+from app.account.forms import EmailForm, PasswordForm, TimeZoneForm
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.actions import ask
 from app.web.audit_descriptions import describe
-from app.web.forms import Form
+from app.web.forms import Form, UserTextsForm
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.query_params import before, paginate
@@ -26,11 +26,11 @@ SESSIONS_ON_A_PAGE = 50
 @bp.route("", methods=["GET", "POST"])
 def profile() -> ResponseReturnValue:
     who = current_user.signed_in()
-    form = ProfileForm(name=who.name)
+    form = UserTextsForm(**reading().profile.read_fields(who))
     if form.validate_on_submit():
         with unit_of_work() as work:
-            work.profile.rename(who.user_id, form.name.clean)
-        return done("Name saved.", to="account.profile")
+            work.profile.change_fields(who.user_id, form.texts())
+        return done("Changes saved.", to="account.profile")
     return page("account/profile.html", form)
 
 

@@ -11,16 +11,16 @@ from wtforms.validators import InputRequired, Length, ValidationError
 
 from app import errors
 from app.current_site import SETTINGS
-from app.models import (
-    ADMINISTRATOR,
+from app.lengths import (
+    MAX_ADDRESS_LENGTH,
     MAX_ANNOUNCEMENT_LENGTH,
     MAX_DESCRIPTION_LENGTH,
     MAX_ROLE_NAME_LENGTH,
     MAX_SITE_NAME_LENGTH,
-    Role,
 )
+from app.models import ADMINISTRATOR, Role
 from app.principal import Principal
-from app.services.addresses import MAX_ADDRESS_LENGTH, canonical_address, clean_name
+from app.services.addresses import canonical_address, clean_name
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
 from app.services.site_settings import Brand, Site

@@ -19,7 +19,7 @@ from app.api.schemas import (
 )
 from app.extensions import now, settings
 from app.models import Purpose
-from app.resources import UserOut
+from app.resources import UserOut, plain_user
 from app.security.access_tokens import Access, sign
 from app.services.password_policy import NewPassword
 from app.services.sessions import SIGNED_OUT
@@ -97,7 +97,7 @@ def login(body: LoginIn) -> TokensOut:
         access_token=access_token,
         expires_in=seconds,
         refresh_token=refresh_token,
-        user=UserOut.model_validate(user),
+        user=UserOut(**plain_user(user)),
     )
 
 

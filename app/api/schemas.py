@@ -5,26 +5,29 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from app import errors
 from app.extensions import credentials, settings
-from app.models import MAX_DESCRIPTION_LENGTH, MAX_ID, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH, Status
-from app.resources import CLEAN, Flag, Out, RoleName, UserOut
-from app.services.addresses import (
+from app.lengths import (
     MAX_ADDRESS_LENGTH,
+    MAX_CODE_LENGTH,
+    MAX_DESCRIPTION_LENGTH,
     MAX_NAME_LENGTH,
-    NOT_IN_NAMES,
-    canonical_address,
-    clean_name,
-    reserved_domains,
+    MAX_PASSWORD_LENGTH,
+    MAX_REASON_LENGTH,
+    MAX_RESOURCE_LENGTH,
+    MAX_ROLE_NAME_LENGTH,
+    MAX_SEARCH_LENGTH,
 )
+from app.models import MAX_ID, MORE_USER_FIELDS, Status
+from app.resources import CLEAN, Flag, Out, RoleName, UserOut
+from app.services.addresses import NOT_IN_NAMES, canonical_address, clean_name, reserved_domains
 from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME
 
-MAX_PASSWORD_LENGTH = 1024
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 # RFC 3339, section 5.6, without dates that no expiry needs: three-digit years, leap seconds, offsets of a day.
 TIME = (
@@ -171,14 +174,14 @@ class VerifyEmailIn(In):
 class LoginIn(In):
     email: Email
     password: Password
-    code: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["123456"])] | None = None
+    code: Annotated[str, Field(max_length=MAX_CODE_LENGTH, pattern=CLEAN, examples=["123456"])] | None = None
 
 
 class ConfirmIn(In):
     """`code` if a second factor is set up, else `password`."""
 
     password: Password | None = None
-    code: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["123456"])] | None = None
+    code: Annotated[str, Field(max_length=MAX_CODE_LENGTH, pattern=CLEAN, examples=["123456"])] | None = None
 
 
 class RefreshIn(In):
@@ -244,7 +247,7 @@ class UsersQuery(UserQuery):
     q: Annotated[
         str,
         Field(
-            max_length=254,
+            max_length=MAX_SEARCH_LENGTH,
             pattern=CLEAN,
             description="The start of an email address, of `@` and its domain, or of words of a name, or an ID.",
             examples=["ada"],
@@ -265,7 +268,13 @@ class InviteIn(In):
 Reason: Any = _one_line(MAX_REASON_LENGTH, "Requested by letter.", can_be_empty=False)
 
 
-class UserFieldsIn(In):
+_more: dict[str, Any] = {
+    name: (_one_line(field.longest, field.example) | None, None) for name, field in MORE_USER_FIELDS.items()
+}
+_UserTextsIn: Any = create_model("_UserTextsIn", __base__=In, **_more)
+
+
+class UserFieldsIn(_UserTextsIn):
     """Fields of a user that a request can change; omitted fields stay unchanged.
 
     Users can change their own `name`. `email` proposes a new address, which the user confirms. The reason, which the
@@ -380,7 +389,7 @@ class AccessQuery(Query):
         Annotated[
             str,
             Field(
-                max_length=100,
+                max_length=MAX_RESOURCE_LENGTH,
                 pattern="^[a-z_]+:[1-9][0-9]{0,17}$",
                 description="A type and an ID. Default: all resources.",
                 examples=["users:1"],

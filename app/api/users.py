@@ -20,9 +20,9 @@ from app.api.schemas import (
     UsersQuery,
 )
 from app.extensions import settings
-from app.models import User
+from app.models import USER_FIELDS, User
 from app.principal import Principal
-from app.resources import SomeOfUser, UserOut, UsersOut
+from app.resources import SomeOfUser, UserOut, UsersOut, plain_user
 from app.services.permissions import (
     ACCOUNT_READ,
     ACCOUNT_WRITE,
@@ -235,8 +235,8 @@ def resend_verification(user_id: int) -> Answer:
 
 
 def _edit(work: Work, user: User, body: UserFieldsIn, *, by: Principal) -> None:
-    if body.name is not None:
-        work.users.rename(user, body.name, by=by)
+    if texts := {name: text for name in USER_FIELDS if (text := getattr(body, name)) is not None}:
+        work.users.change_fields(user, texts, by=by)
     if body.email is not None and body.email != user.email:
         work.policy.check_confirmed(by)
         work.users.propose_email(user, body.email, by=by)
@@ -275,5 +275,5 @@ def _tag(user_id: int, version: int) -> str:
 
 
 def _shown(user: ListedUser, fields: str | None = None) -> dict[str, Any]:
-    asked = fields.split(",") if fields else UserOut.model_fields
-    return {name: getattr(user, name) for name in UserOut.model_fields if name in asked}
+    values = plain_user(user)
+    return values if fields is None else {name: values[name] for name in values if name in fields.split(",")}

@@ -8,6 +8,7 @@ from app.auth import bp
 from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
 from app.auth.two_factor import ask_for_factor
 from app.extensions import credentials, settings
+from app.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from app.models import Factor
 from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
@@ -168,8 +169,8 @@ def password_strength() -> ResponseReturnValue:
     """Return the strength of a password for the meter of a form."""
     who = current_user.principal()
     words = (
-        request.form.get("email", "")[:254],
-        request.form.get("name", "")[:100],
+        request.form.get("email", "")[:MAX_ADDRESS_LENGTH],
+        request.form.get("name", "")[:MAX_NAME_LENGTH],
         who.email if who else "",
         who.name if who else "",
     )

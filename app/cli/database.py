@@ -44,7 +44,7 @@ def report_change(change: Callable[..., Any]) -> Callable[..., Any]:
 def init_migrate() -> None:
     if "migrate" not in current_app.extensions:
         command = current_app.cli
-        Migrate(current_app._get_current_object(), db, directory=str(ROOT / "migrations"))  # type: ignore[attr-defined]
+        Migrate(current_app._get_current_object(), db, directory=str(ROOT / "migrations"), render_as_batch=False)  # type: ignore[attr-defined]
         # Flask-Migrate adds its group to the application; ours is found first, and is the same.
         command.commands.pop("db", None)
 

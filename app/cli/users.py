@@ -12,10 +12,11 @@ from flask.cli import AppGroup
 
 from app import errors
 from app.extensions import credentials, settings
+from app.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.mailer.rendering import address_of
-from app.models import MAX_REASON_LENGTH, Status, User
+from app.models import USER_FIELDS, Status, User
 from app.principal import OPERATOR
-from app.resources import UserDetails, UserOut, plain
+from app.resources import UserDetails, plain, plain_user
 from app.services.addresses import canonical_address, clean_name
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
@@ -38,12 +39,15 @@ class Address(click.ParamType):
             self.fail(str(refusal), param, ctx)
 
 
-class Name(click.ParamType):
-    name = "name"
+class Text(click.ParamType):
+    """One line of text."""
+
+    def __init__(self, name: str, longest: int) -> None:
+        self.name, self._longest = name, longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return clean_name(str(value))
+            return clean_name(str(value), longest=self._longest)
         except errors.InvalidName as refusal:
             self.fail(str(refusal), param, ctx)
 
@@ -57,7 +61,7 @@ class Who(click.ParamType):
         return int(value) if re.fullmatch(r"[1-9][0-9]{0,17}", str(value)) else ADDRESS.convert(value, param, ctx)
 
 
-ADDRESS, NAME, WHO = Address(), Name(), Who()
+ADDRESS, NAME, WHO = Address(), Text("name", MAX_NAME_LENGTH), Who()
 email_argument = click.argument("email", type=ADDRESS)
 user_argument = click.argument("who", type=WHO, metavar="USER")
 action_argument = click.argument("action", type=click.Choice(sorted(PERMISSIONS)), metavar="ACTION")
@@ -104,7 +108,7 @@ def list_users(search: str, role: str | None, status: Status | None, limit: int,
     page, _ = reading().user_search.page(UserFilter(q=search, role=role, status=status, limit=limit))
     print_list(
         page,
-        lambda user: plain(UserOut, user),
+        plain_user,
         lambda user: f"{user.id:>8}  {user.email:<40}  {user.status:<12}  {', '.join(user.roles)}",
         as_json=as_json,
         empty="No users.",
@@ -119,17 +123,27 @@ def show(who: str | int, as_json: bool) -> None:
     print_values(details(reading().users.find(who)), as_json=as_json)
 
 
+def user_field_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each of USER_FIELDS."""
+    for name, field in reversed(USER_FIELDS.items()):
+        text = field.label.lower()
+        option = click.option(f"--{name.replace('_', '-')}", type=Text(text, field.longest), help=f"A new {text}.")
+        command = option(command)
+    return command
+
+
 @users.command()
 @user_argument
-@click.option("--name", type=NAME, help="A new name.")
+@user_field_options
 @click.option("--email", "new_email", type=ADDRESS, help="A new email address, confirmed at once.")
 @click.option(
     "--password", "asks_password", is_flag=True, help="Ask for a new password. Signs the user out everywhere."
 )
 @click.option("--password-stdin", is_flag=True, help="Read the new password from standard input.")
-def edit(who: str | int, name: str | None, new_email: str | None, asks_password: bool, password_stdin: bool) -> None:
+def edit(who: str | int, new_email: str | None, asks_password: bool, password_stdin: bool, **texts: str | None) -> None:
     """Change a user's name, email address or password."""
-    if name is None and new_email is None and not (asks_password or password_stdin):
+    changed = {name: text for name, text in texts.items() if text is not None}
+    if not changed and new_email is None and not (asks_password or password_stdin):
         raise click.UsageError("Use --name, --email, --password or --password-stdin.")
     services = reading()
     user = services.users.find(who)
@@ -141,8 +155,8 @@ def edit(who: str | int, name: str | None, new_email: str | None, asks_password:
     )
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
-        if name is not None:
-            work.users.rename(user, name, by=OPERATOR)
+        if changed:
+            work.users.change_fields(user, changed, by=OPERATOR)
         if new_email is not None:
             work.users.set_email(user, new_email, by=OPERATOR)
         if password is not None:

@@ -18,6 +18,7 @@ from app import errors
 from app.extensions import now, settings
 from app.jobs import imports, mails, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
+from app.lengths import MAX_OUTCOME_LENGTH
 from app.mailer import MailDelayed, MailRefused, Message, send
 from app.metrics import metrics
 from app.models import MailStatus
@@ -90,7 +91,7 @@ def _perform_in_steps(claim: Claim, task: Task) -> str:
             work.job_queue.hand_back(claim)
         return "handed_back"
     with unit_of_work(origin=origin_of(claim)) as work:
-        work.job_queue.complete(claim, outcome=outcome and outcome[:500])
+        work.job_queue.complete(claim, outcome=outcome and outcome[:MAX_OUTCOME_LENGTH])
     return "done"
 
 
@@ -120,7 +121,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
 
         def refuse(work: Work) -> None:
             work.mail_quota.close(claim.job_id, status=MailStatus.REFUSED, answer=reason)
-            work.job_queue.discard(claim, outcome=f"the mail server refused the email: {reason}"[:500])
+            work.job_queue.discard(claim, outcome=f"the mail server refused the email: {reason}"[:MAX_OUTCOME_LENGTH])
 
         _record(claim, refuse)
         return "mail_refused"
@@ -129,7 +130,9 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
 
         def put_off(work: Work) -> None:
             work.mail_quota.close(claim.job_id, status=MailStatus.DELAYED, answer=reason)
-            work.job_queue.retry_later(claim, outcome=f"the mail server did not accept the email yet: {reason}"[:500])
+            work.job_queue.retry_later(
+                claim, outcome=f"the mail server did not accept the email yet: {reason}"[:MAX_OUTCOME_LENGTH]
+            )
 
         _record(claim, put_off)
         return "mail_delayed"

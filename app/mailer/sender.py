@@ -11,6 +11,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
+from app.lengths import MAX_OUTCOME_LENGTH
 from app.mailer.rendering import Message
 from app.settings import Settings
 
@@ -144,4 +145,4 @@ def _refusal(code: int, answer: bytes | str) -> MailRefused | MailDelayed:
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
     # These four concern our credentials, which can be fixed.
     lasting = 500 <= code < 600 and code not in {530, 534, 535, 538}
-    return (MailRefused if lasting else MailDelayed)(f"{code} {text}"[:500])
+    return (MailRefused if lasting else MailDelayed)(f"{code} {text}"[:MAX_OUTCOME_LENGTH])

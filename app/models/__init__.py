@@ -11,11 +11,21 @@ from app.models.invitation import Invitation
 from app.models.job import OPEN, Job, JobState, SchedulePause
 from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target, Undoable
 from app.models.mail import MailStatus, SentMail
-from app.models.role import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, MEMBER, Grant, Role, user_roles
+from app.models.role import ADMINISTRATOR, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
-from app.models.site import MAX_ANNOUNCEMENT_LENGTH, MAX_SITE_NAME_LENGTH, SiteSetting
+from app.models.site import SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
-from app.models.user import MAX_REASON_LENGTH, EmailChange, Status, User, UserWord, keep_words, searched_text, words_of
+from app.models.user import (
+    MORE_USER_FIELDS,
+    USER_FIELDS,
+    EmailChange,
+    Status,
+    User,
+    UserWord,
+    keep_words,
+    searched_text,
+    words_of,
+)
 from app.models.user_import import Phase, RowOutcome, UserImport, UserImportRow

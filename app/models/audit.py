@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.lengths import MAX_USER_AGENT_LENGTH
 from app.models.base import Base, BigId
 
 
@@ -51,7 +52,7 @@ class AuditDetail(Base):
     subject_id: Mapped[int | None] = mapped_column(BigId, index=True)
     salt: Mapped[bytes] = mapped_column(LargeBinary(16))
     address: Mapped[str | None] = mapped_column(String(45))
-    user_agent: Mapped[str] = mapped_column(String(500), default="")
+    user_agent: Mapped[str] = mapped_column(String(MAX_USER_AGENT_LENGTH), default="")
     values: Mapped[dict[str, Any]]
     count: Mapped[int] = mapped_column(default=1, server_default="1")
 

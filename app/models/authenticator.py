@@ -4,6 +4,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.models.base import Base, BigId, by_bytes, partial_index
 
 WAITING = text("ended_at IS NULL")
@@ -35,7 +36,7 @@ class Authenticator(Base):
     secret: Mapped[str | None] = mapped_column(String(255))
     last_step: Mapped[int | None]
     code_hash: Mapped[str | None] = mapped_column(String(255))
-    name: Mapped[str] = mapped_column(String(100), default="")
+    name: Mapped[str] = mapped_column(String(MAX_NAME_LENGTH), default="")
     credential_id: Mapped[str | None] = mapped_column(by_bytes(1400), unique=True)
     public_key: Mapped[bytes | None]
     sign_count: Mapped[int | None]
@@ -60,7 +61,7 @@ class FactorReset(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    reason: Mapped[str] = mapped_column(String(500))
+    reason: Mapped[str] = mapped_column(String(MAX_REASON_LENGTH))
     begun_at: Mapped[datetime]
     due_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

@@ -3,6 +3,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import STORED_ADDRESS_LENGTH
 from app.models.base import Base, BigId, by_bytes
 
 
@@ -20,7 +21,7 @@ class OAuthIdentity(Base):
     provider: Mapped[str] = mapped_column(String(60))
     issuer: Mapped[str] = mapped_column(by_bytes(255))
     subject: Mapped[str] = mapped_column(by_bytes(255))
-    email: Mapped[str | None] = mapped_column(String(320))
+    email: Mapped[str | None] = mapped_column(String(STORED_ADDRESS_LENGTH))
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_OUTCOME_LENGTH
 from app.models.base import Base, BigId, partial_index
 
 
@@ -52,7 +53,7 @@ class Job(Base):
     progress_total: Mapped[int | None]
     progress_before: Mapped[int] = mapped_column(server_default="0")
     position: Mapped[dict[str, Any] | None]
-    outcome: Mapped[str | None] = mapped_column(String(500))
+    outcome: Mapped[str | None] = mapped_column(String(MAX_OUTCOME_LENGTH))
     traceback: Mapped[str | None] = mapped_column(Text)
     worker: Mapped[str | None] = mapped_column(String(100))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)

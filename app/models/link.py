@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import STORED_ADDRESS_LENGTH
 from app.models.base import Base, BigId
 
 
@@ -72,7 +73,7 @@ class OneTimeLink(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str] = mapped_column(String(32))
-    address: Mapped[str] = mapped_column(String(320))
+    address: Mapped[str] = mapped_column(String(STORED_ADDRESS_LENGTH))
     salt: Mapped[bytes] = mapped_column(LargeBinary(16))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     email_change_id: Mapped[int | None] = mapped_column(ForeignKey("email_changes.id", ondelete="CASCADE"), index=True)

@@ -4,6 +4,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_OUTCOME_LENGTH, STORED_ADDRESS_LENGTH
 from app.models.base import Base, BigId
 
 
@@ -30,11 +31,11 @@ class SentMail(Base):
     job_id: Mapped[int] = mapped_column(BigId, unique=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(64))
-    recipient: Mapped[str] = mapped_column(String(320))
+    recipient: Mapped[str] = mapped_column(String(STORED_ADDRESS_LENGTH))
     subject: Mapped[str] = mapped_column(String(200))
     message_id: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(16))
-    answer: Mapped[str | None] = mapped_column(String(500))
+    answer: Mapped[str | None] = mapped_column(String(MAX_OUTCOME_LENGTH))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
 

@@ -3,12 +3,11 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
 from app.models.base import Base, BigId
 
 ADMINISTRATOR = "administrator"
 MEMBER = "member"
-MAX_ROLE_NAME_LENGTH = 64
-MAX_DESCRIPTION_LENGTH = 200
 
 user_roles = Table(
     "user_roles",

@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_USER_AGENT_LENGTH
 from app.models.base import Base, BigId, partial_index
 
 IMPERSONATING = text("impersonated_until IS NOT NULL")
@@ -31,7 +32,7 @@ class Session(Base):
     previous_token_hash: Mapped[str | None] = mapped_column(String(64), deferred=True)
     previous_token_until: Mapped[datetime | None] = mapped_column(deferred=True)
     address: Mapped[str | None] = mapped_column(String(45))
-    user_agent: Mapped[str] = mapped_column(String(500), default="")
+    user_agent: Mapped[str] = mapped_column(String(MAX_USER_AGENT_LENGTH), default="")
     remembered: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
@@ -67,4 +68,4 @@ class Device(Base):
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     trusted_until: Mapped[datetime | None]
-    user_agent: Mapped[str | None] = mapped_column(String(500))
+    user_agent: Mapped[str | None] = mapped_column(String(MAX_USER_AGENT_LENGTH))

@@ -3,10 +3,8 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_ANNOUNCEMENT_LENGTH, MAX_SITE_NAME_LENGTH, STORED_ADDRESS_LENGTH
 from app.models.base import Base
-
-MAX_ANNOUNCEMENT_LENGTH = 300
-MAX_SITE_NAME_LENGTH = 60
 
 
 class SiteSetting(Base):
@@ -24,7 +22,7 @@ class SiteSetting(Base):
     maintenance: Mapped[bool]
     name: Mapped[str | None] = mapped_column(String(MAX_SITE_NAME_LENGTH), deferred=True)
     accent_color: Mapped[str | None] = mapped_column(String(7), deferred=True)
-    support_email: Mapped[str | None] = mapped_column(String(320), deferred=True)
+    support_email: Mapped[str | None] = mapped_column(String(STORED_ADDRESS_LENGTH), deferred=True)
     logo: Mapped[bytes | None] = mapped_column(deferred=True)  # A PNG file.
     logo_digest: Mapped[str | None] = mapped_column(String(64), deferred=True)
     changed_at: Mapped[datetime]

@@ -1,19 +1,41 @@
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
 from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, false, insert, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
+from app.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
 from app.models.base import Base, BigId, by_bytes, partial_index
 from app.models.role import Role, user_roles
 
-MAX_REASON_LENGTH = 500
 Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
 DEACTIVATED = text("NOT is_active")
 PENDING = text("confirmed_at IS NULL AND ended_at IS NULL")
 UNCONFIRMED = text("is_active AND email_verified_at IS NULL")
 DELETED = text("deleted_at IS NOT NULL")
 UNTIL = text("deactivated_until IS NOT NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class UserField:
+    """A text about a user, on one line, which they and administrators can change; `autocomplete` is HTML's name for it.
+
+    `example` is for the API's documentation.
+    """
+
+    label: str
+    longest: int
+    hint: str
+    autocomplete: str
+    example: str
+
+
+# By column. Pages, API, commands and CSV show and change each; docs/add-a-user-field.md adds one.
+USER_FIELDS = {
+    "name": UserField("Name", MAX_NAME_LENGTH, "Shown in emails and on your account.", "name", "Ada Lovelace"),
+}
+MORE_USER_FIELDS = {name: field for name, field in USER_FIELDS.items() if name != "name"}
 
 
 class User(Base):
@@ -37,8 +59,8 @@ class User(Base):
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    email: Mapped[str] = mapped_column(by_bytes(320), unique=True)
-    name: Mapped[str] = mapped_column(String(100), default="")
+    email: Mapped[str] = mapped_column(by_bytes(STORED_ADDRESS_LENGTH), unique=True)
+    name: Mapped[str] = mapped_column(String(MAX_NAME_LENGTH), default="")
     hashed_password: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(default=True)
     email_verified_at: Mapped[datetime | None]
@@ -172,8 +194,8 @@ class EmailChange(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    old_email: Mapped[str] = mapped_column(String(320))
-    new_email: Mapped[str] = mapped_column(String(320))
+    old_email: Mapped[str] = mapped_column(String(STORED_ADDRESS_LENGTH))
+    new_email: Mapped[str] = mapped_column(String(STORED_ADDRESS_LENGTH))
     requested_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lengths import MAX_NAME_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
 from app.models.base import Base
 
 
@@ -50,7 +51,7 @@ class UserImport(Base):
     file_name: Mapped[str] = mapped_column(String(255))
     invites: Mapped[bool]
     phase: Mapped[str] = mapped_column(String(16))
-    problem: Mapped[str | None] = mapped_column(String(500))
+    problem: Mapped[str | None] = mapped_column(String(MAX_OUTCOME_LENGTH))
     job_id: Mapped[int | None]
     rows: Mapped[int] = mapped_column(default=0)
     checked: Mapped[dict[str, Any]]
@@ -69,8 +70,8 @@ class UserImportRow(Base):
 
     import_id: Mapped[int] = mapped_column(ForeignKey("user_imports.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(320))
-    name: Mapped[str] = mapped_column(String(100))
+    email: Mapped[str] = mapped_column(String(STORED_ADDRESS_LENGTH))
+    name: Mapped[str] = mapped_column(String(MAX_NAME_LENGTH))
     roles: Mapped[list[str]]
     outcome: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str | None] = mapped_column(String(500))
+    reason: Mapped[str | None] = mapped_column(String(MAX_REASON_LENGTH))

@@ -8,12 +8,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app import errors
+from app.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail
 
-MAX_ADDRESS_LENGTH = 254  # RFC 5321, section 4.5.3.1.3 less the angle brackets.
-MAX_NAME_LENGTH = 100
 # Local parts of these characters need no further check (RFC 5322 allows more). Nearly all addresses have such a one.
 PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 # Letters and symbols without a visible glyph: the Hangul fillers and the blank Braille pattern.

@@ -15,6 +15,7 @@ from sqlalchemy.orm import selectinload
 
 from app import errors
 from app.emails.sign_up import SendInvitation
+from app.lengths import MAX_ADDRESS_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH
 from app.lifetimes import Lifetimes
 from app.models import (
     MEMBER,
@@ -31,7 +32,7 @@ from app.models import (
     words_of,
 )
 from app.principal import OPERATOR, Actor, Operator, Principal
-from app.services.addresses import MAX_ADDRESS_LENGTH, canonical_address, clean_name
+from app.services.addresses import canonical_address, clean_name
 from app.services.audit import AuditLog
 from app.services.csv_reader import Record
 from app.services.dialects import insert_rows, upsert
@@ -154,7 +155,11 @@ class ImportWorker(Service):
     def refuse(self, import_id: int, problem: str) -> None:
         """Refuse the import for the reason `problem`."""
         user_import = self.session.get_one(UserImport, import_id)
-        user_import.phase, user_import.problem, user_import.ended_at = Phase.REFUSED, problem[:500], self.clock()
+        user_import.phase, user_import.problem, user_import.ended_at = (
+            Phase.REFUSED,
+            problem[:MAX_OUTCOME_LENGTH],
+            self.clock(),
+        )
         self._drop_file(user_import)
 
     def apply(self, import_id: int, *, after: int, limit: int, by: Actor) -> tuple[int, int]:
@@ -218,7 +223,7 @@ class ImportWorker(Service):
         by: Actor,
     ) -> RowDecision:
         if unknown := sorted(set(roles) - known_roles.keys()):
-            return RowDecision(RowOutcome.REFUSED, f"Unknown role: {', '.join(unknown)}."[:500])
+            return RowDecision(RowOutcome.REFUSED, f"Unknown role: {', '.join(unknown)}."[:MAX_REASON_LENGTH])
         try:
             if user is None:
                 self._check_new(roles, known_roles, by=by)
@@ -257,13 +262,13 @@ class ImportWorker(Service):
             self.policy.check(by, ROLES_ASSIGN, user)
             for role in set(roles) ^ held:
                 self.policy.check_giving(by, known_roles[role])
-        return RowDecision(RowOutcome.CHANGED, "; ".join(changes)[:500], is_narrowing)
+        return RowDecision(RowOutcome.CHANGED, "; ".join(changes)[:MAX_REASON_LENGTH], is_narrowing)
 
     def _update(self, row: _Row, user: User, *, by: Actor) -> None:
         try:
             with self.session.begin_nested():
                 if row.name:
-                    self.users.rename(user, row.name, by=by)
+                    self.users.change_fields(user, {"name": row.name}, by=by)
                 if row.roles:
                     self.users.set_roles(user, row.roles, by=by)
         except errors.AccountError as refusal:
@@ -425,7 +430,7 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
         row["email"] = canonical_address(cells.get("email", ""))
         row["name"] = clean_name(cells.get("name", ""))
         row["roles"] = sorted(
-            {role[:64] for role in cells.get("roles", "").replace(",", " ").replace(";", " ").split()}
+            {role[:MAX_ROLE_NAME_LENGTH] for role in cells.get("roles", "").replace(",", " ").replace(";", " ").split()}
         )
     except errors.InvalidAddress:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, "Missing or invalid email address."

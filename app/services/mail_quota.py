@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
+from app.lengths import MAX_OUTCOME_LENGTH
 from app.lifetimes import Lifetimes
 from app.models import MailStatus, SentMail
 from app.security.tokens import new_token
@@ -53,7 +54,7 @@ class MailQuota(Service):
             .where(SentMail.job_id == job_id)
             .values(
                 status=status,
-                answer=answer and answer[:500],
+                answer=answer and answer[:MAX_OUTCOME_LENGTH],
                 sent_at=self.clock() if status == MailStatus.SENT else None,
             )
         )

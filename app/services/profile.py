@@ -1,5 +1,7 @@
 """Changes to your own account: name, password, email address."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -7,7 +9,7 @@ from app import errors
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.emails.sign_in import SendPasswordChanged
 from app.lookups import Lookup, Source
-from app.models import EmailChange, OneTimeLink, Purpose, User
+from app.models import MORE_USER_FIELDS, USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.connections import Connections
@@ -42,11 +44,26 @@ class Profile(Service):
             raise errors.UserNotFound
         return user
 
-    def rename(self, user_id: int, name: str) -> None:
+    def read_fields(self, who: Principal) -> dict[str, str]:
+        """Return the texts of USER_FIELDS, for a form."""
+        if not MORE_USER_FIELDS:
+            return {"name": who.name}
+        user = self.get(who.user_id)
+        return {name: getattr(user, name) or "" for name in USER_FIELDS}
+
+    def change_fields(self, user_id: int, texts: Mapping[str, str]) -> None:
+        """Change some of USER_FIELDS; an empty text removes the earlier one."""
         user = self.get(user_id)
-        if user.name != name:
-            before, user.name, user.updated_at = user.name, name, self.clock()
-            self.audit.record("user.renamed", subject_id=user.id, before=before, after=name)
+        for name, text in texts.items():
+            before = getattr(user, name)
+            if (before or "") != text:
+                setattr(user, name, text if name == "name" else text or None)
+                user.updated_at = self.clock()
+                if name == "name":
+                    self.audit.record("user.renamed", subject_id=user.id, before=before, after=text)
+                else:
+                    about = {"field": USER_FIELDS[name].label, "before": before, "after": text or None}
+                    self.audit.record("user.changed", subject_id=user.id, **about)
 
     def find_time_zone(self, user_id: int) -> str | None:
         """Return the time zone that a user has chosen, like `Europe/Berlin`."""

@@ -10,7 +10,8 @@ from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app import errors
-from app.models import ADMINISTRATOR, MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH, Role, User, user_roles
+from app.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
+from app.models import ADMINISTRATOR, Role, User, user_roles
 from app.principal import Actor
 from app.services.addresses import clean_name
 from app.services.audit import AuditLog

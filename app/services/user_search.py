@@ -6,7 +6,7 @@ skipped. A bounded count decides which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.lookups import Lookup, Source
-from app.models import MAX_ID, Role, Statistic, Status, User, UserWord, user_roles, words_of
+from app.models import MAX_ID, MORE_USER_FIELDS, Role, Statistic, Status, User, UserWord, user_roles, words_of
 from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 from app.services.addresses import searched_address
 from app.services.service import Service
@@ -95,7 +95,7 @@ class UserCount(NamedTuple):
 
 
 class ListedUser(NamedTuple):
-    """A user in the list; the fields but the last are columns."""
+    """A user in the list; the fields but the last two are columns. `more` has the texts of MORE_USER_FIELDS."""
 
     id: int
     email: str
@@ -107,6 +107,7 @@ class ListedUser(NamedTuple):
     last_seen_at: datetime | None
     deleted_at: datetime | None
     version: int
+    more: Mapping[str, str | None]
     roles: tuple[str, ...]
 
     @property
@@ -116,7 +117,8 @@ class ListedUser(NamedTuple):
 
 # Columns of the table, not attributes: these statements need nothing of the ORM, which takes as long as the rest.
 _USERS, _ROLES = User.__table__.c, Role.__table__.c
-_SHOWN = [_USERS[name] for name in ListedUser._fields[:-1]]
+_COLUMNS = ListedUser._fields[:-2]
+_SHOWN = [_USERS[name] for name in (*_COLUMNS, *MORE_USER_FIELDS)]
 # A statement that is the same for every request is built once: to build one takes longer than to run it.
 _THERE = _USERS.deleted_at.is_(None)
 
@@ -198,7 +200,8 @@ def _literal(count: int) -> BindParameter[int]:
 
 def _listed(row: AnyRow) -> ListedUser:
     *values, roles = row
-    return ListedUser._make([*values, tuple(sorted(roles.split(_BETWEEN))) if roles else ()])
+    more = dict(zip(MORE_USER_FIELDS, values[len(_COLUMNS) :], strict=True)) if MORE_USER_FIELDS else {}
+    return ListedUser._make([*values[: len(_COLUMNS)], more, tuple(sorted(roles.split(_BETWEEN))) if roles else ()])
 
 
 def _with_roles(some: AnySelect | CompoundSelect[*tuple[Any, ...]], sort: _Sort | None = None) -> AnySelect:

@@ -3,7 +3,7 @@
 `by` is the actor; each method checks their permission on this user and raises NotAllowed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -130,9 +130,10 @@ class Users(Service):
 
     # ── reading ──
 
-    def rename(self, user: User, name: str, *, by: Actor) -> None:
+    def change_fields(self, user: User, texts: Mapping[str, str], *, by: Actor) -> None:
+        """Change some of USER_FIELDS; an empty text removes the earlier one."""
         self.policy.check(by, USERS_EDIT, user)
-        self.profile.rename(user.id, name)
+        self.profile.change_fields(user.id, texts)
 
     def propose_email(self, user: User, email: str, *, by: Actor) -> None:
         """Send a link to the new address, which confirms the change there. Raises SameAddress, TooManyChanges."""

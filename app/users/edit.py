@@ -1,7 +1,6 @@
 """Pages that change one user."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from flask import request, url_for
@@ -9,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.extensions import settings
-from app.models import User
+from app.models import USER_FIELDS, User
 from app.principal import Principal
 from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.unit_of_work import Work, reading, unit_of_work
@@ -30,7 +29,7 @@ def edit(user_id: int) -> ResponseReturnValue:
     who, services = current_user.signed_in(), reading()
     user = services.users.get(user_id)
     services.policy.check(who, USERS_EDIT, user)
-    form = UserForm(obj=SimpleNamespace(name=user.name, email=user.email, version=user.version))
+    form = UserForm(**{name: getattr(user, name) for name in (*USER_FIELDS, "email", "version")})
     roles = grantable(who) if services.policy.may(who, ROLES_ASSIGN, user) else {}
     form.roles.choices = list(roles.items())
     if not form.was_sent():
@@ -54,7 +53,7 @@ def _edit(user_id: int, form: UserForm, roles: dict[str, str], *, by: Principal)
         if form.email.canonical != user.email:
             work.users.propose_email(user, form.email.canonical, by=by)
             message = f"Changes saved. We've emailed {form.email.canonical} a link to confirm the new address."
-        work.users.rename(user, form.name.clean, by=by)
+        work.users.change_fields(user, form.texts(), by=by)
         if roles and form.changes_roles():
             kept = [role.name for role in user.roles if role.name not in roles]
             work.users.set_roles(user, [*kept, *(form.roles.data or [])], by=by)

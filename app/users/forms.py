@@ -3,8 +3,8 @@ from datetime import datetime
 from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Optional
 
-from app.models import MAX_REASON_LENGTH
-from app.web.forms import Address, Form, Name
+from app.lengths import MAX_REASON_LENGTH
+from app.web.forms import Address, Form, Name, UserTextsForm
 from app.web.query_params import day
 
 STATES = {"active": "Active", "unconfirmed": "Not confirmed", "deactivated": "Deactivated", "deleted": "Deleted"}
@@ -18,13 +18,12 @@ ORDERS = {
 }
 
 
-class UserForm(Form):
+class UserForm(UserTextsForm):
     """A user's fields. `roles` are those the principal can assign, sent as a whole if the page `shows_roles`.
 
     `version` is the version that was shown.
     """
 
-    name = Name(autocomplete="off")
     email = Address(autocomplete="off")
     roles = SelectMultipleField("Roles", choices=[])
     shows_roles = HiddenField()

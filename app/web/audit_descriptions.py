@@ -73,6 +73,7 @@ SENTENCES = {
     "session.started": "Signed in.",
     "session.token_reused": "Refresh token used twice. Session ended.",
     "user.activated": "Account reactivated.",
+    "user.changed": "{field} changed from “{before}” to “{after}”.",
     "user.created": "Account created.",
     "user.data_requested": "Copy of the account's data requested.",
     "user.deactivated": "Account deactivated: {reason}",

@@ -12,6 +12,7 @@ from itsdangerous import BadData
 from app.cache import cache
 from app.database import DATABASE_AWAY, one_read
 from app.extensions import db, login_manager, now, settings
+from app.lengths import MAX_USER_AGENT_LENGTH
 from app.principal import Principal, Visit
 from app.security.access_tokens import Access, BadToken, read_token
 from app.security.api_keys import PREFIX, is_api_key, shown_part
@@ -57,7 +58,7 @@ def note_visit() -> None:
     g.origin = Origin(
         Visit(
             address=_address(request.remote_addr),
-            user_agent=request.environ.get("HTTP_USER_AGENT", "")[:500],
+            user_agent=request.environ.get("HTTP_USER_AGENT", "")[:MAX_USER_AGENT_LENGTH],
             request_id=g.request_id,
             device_token=device_cookie(),
         )

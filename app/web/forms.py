@@ -13,7 +13,9 @@ from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField,
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app import errors
-from app.services.addresses import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, canonical_address, clean_name
+from app.lengths import MAX_ADDRESS_LENGTH, MAX_CODE_LENGTH, MAX_NAME_LENGTH, MAX_PASSWORD_LENGTH
+from app.models import USER_FIELDS
+from app.services.addresses import canonical_address, clean_name
 
 # Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
 UNCLEAN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
@@ -149,26 +151,50 @@ class Address(EmailField):
 
 
 class Name(StringField):
-    """A name of a person or thing; `.clean` is the form that is stored. `required` is the message if it is missing."""
+    """A name of a person or thing, or another line of text; `.clean` is the form that is stored. `required` is the
+    message if it is missing.
+    """
 
     clean: str = ""
 
-    def __init__(self, label: str = "Name", *, required: str = "", autocomplete: str = "name", **kwargs: Any) -> None:
-        self._required = required
+    def __init__(
+        self,
+        label: str = "Name",
+        *,
+        required: str = "",
+        autocomplete: str = "name",
+        longest: int = MAX_NAME_LENGTH,
+        **kwargs: Any,
+    ) -> None:
+        self._required, self._longest = required, longest
         super().__init__(
             label,
             validators=[InputRequired(required)] if required else [],
-            render_kw={"autocomplete": autocomplete, "maxlength": MAX_NAME_LENGTH},
+            render_kw={"autocomplete": autocomplete, "maxlength": longest},
             **kwargs,
         )
 
     def pre_validate(self, form: Any) -> None:
         try:
-            self.clean = clean_name(self.data or "")
+            self.clean = clean_name(self.data or "", longest=self._longest)
         except errors.InvalidName as refusal:
             raise ValidationError(str(refusal)) from None
         if self._required and not self.clean:
             raise ValidationError(self._required)
+
+
+class UserTextsForm(Form):
+    """A form with the fields of USER_FIELDS."""
+
+    def text_fields(self) -> list[Name]:
+        return [self[name] for name in USER_FIELDS]
+
+    def texts(self) -> dict[str, str]:
+        return {field.name: field.clean for field in self.text_fields()}
+
+
+for _name, _field in USER_FIELDS.items():
+    setattr(UserTextsForm, _name, Name(_field.label, longest=_field.longest, autocomplete=_field.autocomplete))
 
 
 class CurrentPassword(PasswordField):
@@ -179,9 +205,9 @@ class CurrentPassword(PasswordField):
             label,
             validators=[
                 InputRequired("Enter your password."),
-                Length(max=1024, message="That's too long for a password."),
+                Length(max=MAX_PASSWORD_LENGTH, message="That's too long for a password."),
             ],
-            render_kw={"autocomplete": "current-password", "maxlength": 1024},
+            render_kw={"autocomplete": "current-password", "maxlength": MAX_PASSWORD_LENGTH},
             **kwargs,
         )
 
@@ -192,8 +218,16 @@ class Code(StringField):
     def __init__(self, label: str = "Code", **kwargs: Any) -> None:
         super().__init__(
             label,
-            validators=[InputRequired("Enter the code."), Length(max=64, message="That's too long for a code.")],
-            render_kw={"autocomplete": "one-time-code", "inputmode": "numeric", "maxlength": 64, "spellcheck": "false"},
+            validators=[
+                InputRequired("Enter the code."),
+                Length(max=MAX_CODE_LENGTH, message="That's too long for a code."),
+            ],
+            render_kw={
+                "autocomplete": "one-time-code",
+                "inputmode": "numeric",
+                "maxlength": MAX_CODE_LENGTH,
+                "spellcheck": "false",
+            },
             **kwargs,
         )
 
@@ -210,7 +244,7 @@ class ChosenPassword(PasswordField):
         super().__init__(
             label,
             validators=[InputRequired("Choose a password.")],
-            render_kw={"autocomplete": "new-password", "maxlength": 1024},
+            render_kw={"autocomplete": "new-password", "maxlength": MAX_PASSWORD_LENGTH},
             **kwargs,
         )
 

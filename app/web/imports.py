@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any
 
-from app.models import Job, JobState, Phase, UserImport
+from app.models import MORE_USER_FIELDS, Job, JobState, Phase, UserImport
 from app.resources import ExampleOut, ImportOut, plain
 from app.services.user_search import ListedUser
 from app.unit_of_work import Work
 from app.web.exports import csv_lines
 from app.web.jobs import progress_of
 
-COLUMNS = ("email", "name", "roles", "status", "created_at", "last_seen_at")
+COLUMNS = ("email", "name", "roles", "status", "created_at", "last_seen_at", *MORE_USER_FIELDS)
 REPORT = ("row", "email", "name", "roles", "outcome", "reason")
 CHUNK = 1000
 
@@ -19,7 +19,7 @@ CHUNK = 1000
 def exported(user: ListedUser, zone: tzinfo = UTC) -> tuple[Any, ...]:
     """Return a user as a row of COLUMNS; times are RFC 3339 with the offset of `zone`."""
     times = (at.astimezone(zone).isoformat() if at else None for at in (user.created_at, user.last_seen_at))
-    return user.email, user.name, " ".join(user.roles), user.status, *times
+    return user.email, user.name, " ".join(user.roles), user.status, *times, *user.more.values()
 
 
 def report_lines(services: Work, import_id: int) -> Iterator[str]:

@@ -11,9 +11,10 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import errors
+from app import errors, lengths
 from app.current_site import brand, site
 from app.extensions import now, settings
+from app.models import USER_FIELDS
 from app.services.permissions import PERMISSIONS
 from app.services.site_settings import Site
 from app.settings import Settings
@@ -44,7 +45,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     addresses = Addresses(app, files_change=settings.is_development)
     environment = cast(Environment, app.jinja_env)
     environment.globals.update(site=deployed(settings), asset=addresses.file, url_for=addresses.page)
-    environment.globals["draw_input"] = draw_input
+    environment.globals.update(draw_input=draw_input, lengths=lengths, user_fields=USER_FIELDS)
     permissions = {name.upper().replace(":", "_").replace("-", "_"): name for name in PERMISSIONS}
     environment.globals.update(permissions, may=may, theme=theme, admin_pages=admin_pages)
     environment.constants = {"site", "url_for", *permissions}

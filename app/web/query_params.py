@@ -9,6 +9,7 @@ from flask import Flask, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
+from app.lengths import MAX_SEARCH_LENGTH
 from app.models import MAX_ID
 from app.web.viewer import viewer_zone
 
@@ -39,8 +40,8 @@ def init_app(app: Flask) -> None:
 
 
 def asked_for(name: str) -> str:
-    """Return a query parameter as one line, cut to 254 characters."""
-    return " ".join(request.args.get(name, "")[:254].replace("\x00", "").split())
+    """Return a query parameter as one line, cut to MAX_SEARCH_LENGTH."""
+    return " ".join(request.args.get(name, "")[:MAX_SEARCH_LENGTH].replace("\x00", "").split())
 
 
 def day(text: str) -> datetime | None:

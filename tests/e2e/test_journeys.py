@@ -26,7 +26,7 @@ def test_user_signs_up_signs_in_and_signs_out(visitor):
 
     visitor.fill(name="Ada Lovelace")
     visitor.press("Save changes")
-    assert "Name saved." in visitor.says()
+    assert "Changes saved." in visitor.says()
     assert visitor.typed("name") == "Ada Lovelace"
 
     visitor.follow("Password")
@@ -58,7 +58,7 @@ def test_main_journey_works_without_javascript(arrive):
     visitor.confirm()
     visitor.fill(name="Ada Lovelace")
     visitor.press("Save changes")
-    assert "Name saved." in visitor.says()
+    assert "Changes saved." in visitor.says()
     visitor.open("/account/password")
     visitor.fill(current_password=PASSWORD, password=OTHER_PASSWORD)
     visitor.press("Change password")
@@ -126,7 +126,7 @@ def test_expired_form_keeps_input_when_signed_in(visitor):
     assert "This page was open for too long." in visitor.says()
     assert visitor.typed("name") == "Countess of Lovelace"
     visitor.press("Save changes")
-    assert "Name saved." in visitor.says()
+    assert "Changes saved." in visitor.says()
 
 
 def test_confirmation_in_another_browser_asks_for_the_password(visitor, arrive):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import dataclass
 from typing import ClassVar
 
 import click
@@ -20,23 +19,19 @@ from app.tasks import BULK, Task
 from app.unit_of_work import Work
 
 
-@dataclass(frozen=True)
 class KillItsWorker(Task, kind="kill_its_worker"):
     max_attempts: ClassVar[int] = 2
 
 
-@dataclass(frozen=True)
 class SendNewsletter(Task, kind="send_newsletter"):
     queue: ClassVar[str] = BULK
     to: str
 
 
-@dataclass(frozen=True)
 class CountOnce(Task, kind="count_once"):
     number: int
 
 
-@dataclass(frozen=True)
 class CountInSteps(Task, kind="count_in_steps"):
     """Count numbers from the first on, one step for each."""
 
@@ -44,7 +39,6 @@ class CountInSteps(Task, kind="count_in_steps"):
     steps: int
 
 
-@dataclass(frozen=True)
 class Break(Task, kind="break"):
     max_attempts: ClassVar[int] = 1
 

@@ -29,7 +29,7 @@ def test_name_is_changed_and_shown(signed_in):
 
     page = signed_in.page("/account")
     assert page.value("name") == "Augusta Ada King"
-    assert "Name saved." in page.text("main")
+    assert "Changes saved." in page.text("main")
 
 
 def test_name_with_control_characters_is_refused_and_can_be_corrected(signed_in):

@@ -1,4 +1,4 @@
-"""The code of docs/add-a-feature.md works as written in a copy of the tree."""
+"""The code of two guides works as written in a copy of the tree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 
 from app.settings import ROOT
 
-GUIDE = ROOT / "docs" / "add-a-feature.md"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"^\*\*(?P<path>\S+)\*\*$", re.MULTILINE)
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -36,9 +35,10 @@ class Step:
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_guide_to_adding_a_feature_works_as_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("guide", ["add-a-feature.md", "add-a-user-field.md"])
+def test_guide_works_as_written(tmp_path: Path, guide: str) -> None:
     tree = copy_of_the_tree(tmp_path / "gatehouse")
-    follow_all(GUIDE.read_text(), tree)
+    follow_all((ROOT / "docs" / guide).read_text(), tree)
 
 
 @pytest.mark.parametrize("text", ["```diff\n+new\n```\n", "**a.py**\n\n```diff\n here\n+new\n```\n"])

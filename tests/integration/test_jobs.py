@@ -472,7 +472,7 @@ def test_stopping_worker_does_not_wait_for_a_full_disk(app, monkeypatch, full_di
 @pytest.mark.databases("sqlite", "postgresql")
 def test_writes_of_a_failed_job_are_rolled_back(app, monkeypatch, ada):
     def fail(work, task, claim):
-        work.users.rename(work.users.get(ada.id), "Half done", by=OPERATOR)
+        work.users.change_fields(work.users.get(ada.id), {"name": "Half done"}, by=OPERATOR)
         work.enqueue(PurgeExpired())
         raise RuntimeError
 
@@ -488,7 +488,7 @@ def test_writes_of_a_failed_job_are_rolled_back(app, monkeypatch, ada):
 @pytest.mark.databases("sqlite", "postgresql")
 def test_worker_that_lost_its_lease_rolls_back(app, monkeypatch, ada, clock):
     def oversleep(work, task, claim):
-        work.users.rename(work.users.get(ada.id), "Too late", by=OPERATOR)
+        work.users.change_fields(work.users.get(ada.id), {"name": "Too late"}, by=OPERATOR)
         raise LeaseLost
 
     monkeypatch.setitem(registry.HANDLERS, NoOperation, oversleep)
@@ -561,7 +561,7 @@ def rename_ten_times(app, ada, monkeypatch):
         first = (run.claim.position or {"next": 1})["next"]
         for number in range(first, 11):
             with run.step() as work:
-                work.users.rename(work.users.get(ada.id), f"Ada {number}", by=OPERATOR)
+                work.users.change_fields(work.users.get(ada.id), {"name": f"Ada {number}"}, by=OPERATOR)
                 work.progress(number, 10, position={"next": number + 1})
             between.call(number)
         return "renamed"
