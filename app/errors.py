@@ -505,7 +505,3 @@ class LeaseLost(AccountError):
 
 class JobFailed(Exception):
     """Tell RQ that an attempt failed, without details; the reason is in the job's row."""
-
-
-class PermanentFailure(Exception):
-    """A failure that a retry cannot fix (a mail server's permanent refusal); its message is stored in the job's row."""

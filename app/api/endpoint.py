@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -24,62 +24,47 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The declaration of an endpoint for the OpenAPI document; `refuses` are its own refusals, or codes of a 422."""
+    """The declaration of an endpoint, for its views as a decorator and for the OpenAPI document.
 
-    data: Any
-    status: int
-    body: type[BaseModel] | None
-    needs_body: bool
-    query: type[BaseModel] | None
-    refuses: tuple[type[errors.AccountError] | str, ...]
-    tags: tuple[str, ...]
-    replays: bool
-    etag: bool
-    lists: bool
-    upload: dict[str, Any]
-
-
-def endpoint(
-    data: Any = None,
-    *,
-    status: int = 200,
-    body: type[BaseModel] | None = None,
-    needs_body: bool = True,
-    query: type[BaseModel] | None = None,
-    refuses: tuple[type[errors.AccountError] | str, ...] = (),
-    tag: str,
-    replays: bool = False,
-    etag: bool = False,
-    lists: bool = False,
-    upload: dict[str, Any] | None = None,
-) -> Callable[[View], View]:
-    """Pass the view its validated `body` and `query`, and wrap its result in the envelope.
-
-    `needs_body`: a request without a body is refused, even if every field is optional. `replays`: a repeated
-    `Idempotency-Key` gets the first response again. `lists`: the response may be compressed. `upload`: the media types,
-    with their schemas, of a body that the view reads itself.
+    The view gets its validated `body` and `query`; its result is wrapped in the envelope. `needs_body`: a request
+    without a body is refused, even if every field is optional. `refuses` are its own refusals, or codes of a 422.
+    `replays`: a repeated `Idempotency-Key` gets the first response again. `lists`: the response may be compressed.
+    `upload`: the media types, with their schemas, of a body that the view reads itself.
     """
-    spec = Spec(data, status, body, needs_body, query, refuses, (tag,), replays, etag, lists, upload or {})
 
-    def mark(view: View) -> View:
+    data: Any = None
+    _: KW_ONLY
+    tag: str
+    status: int = 200
+    body: type[BaseModel] | None = None
+    needs_body: bool = True
+    query: type[BaseModel] | None = None
+    refuses: tuple[type[errors.AccountError] | str, ...] = ()
+    replays: bool = False
+    etag: bool = False
+    lists: bool = False
+    upload: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, view: View) -> View:
         @wraps(view)
         def answer(**values: Any) -> Response:
-            if body is not None:
-                values["body"] = read_body(body, is_optional=not needs_body)
-            if query is not None:
-                values["query"] = read_query(query)
+            if self.body is not None:
+                values["body"] = read_body(self.body, is_optional=not self.needs_body)
+            if self.query is not None:
+                values["query"] = read_query(self.query)
             elif request.args:
                 raise errors.InvalidInput(
                     [errors.Problem(name[:100], "unknown_field", "Unknown field.") for name in request.args]
                 )
-            if replays and "Idempotency-Key" in request.headers:
-                return _once(view, values, status)
-            response = respond(_answer(view(**values), status))
-            return compressed(response) if lists else response
+            if self.replays and "Idempotency-Key" in request.headers:
+                return _once(view, values, self.status)
+            response = respond(_answer(view(**values), self.status))
+            return compressed(response) if self.lists else response
 
-        return mark_view(spec=spec)(answer)
+        return mark_view(spec=self)(answer)
 
-    return mark
+
+endpoint = Spec
 
 
 def _answer(returned: Any, status: int) -> Answer:

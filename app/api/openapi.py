@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any
 
 from flask import Response, current_app
@@ -100,9 +99,9 @@ def openapi() -> ResponseReturnValue:
 @public
 def docs() -> ResponseReturnValue:
     """Show the document as a page."""
-    paragraphs = [_with_code(paragraph) for paragraph in DESCRIPTION.split("\n\n")]
-    tags = document()["tags"]
-    return page("api/docs.html", intro=paragraphs, tags=tags, operations=list(_operations(document())))
+    whole = document()
+    shown: dict[str, Any] = {"code": _with_code, "parts_of": lambda operation: _parts_of(operation, whole)}
+    return page("api/docs.html", intro=DESCRIPTION.split("\n\n"), whole=whole, **shown)
 
 
 def document() -> dict[str, Any]:
@@ -168,7 +167,7 @@ def _operation(rule: Rule, method: str, schemas: dict[str, Any]) -> dict[str, An
         "operationId": _name(rule),
         "summary": text.split(". ")[0].rstrip("."),
         "description": text,
-        "tags": list(spec.tags),
+        "tags": [spec.tag],
         "security": [] if is_public else [{"bearer": []}, {"cookie": [], **({} if method == "GET" else {"csrf": []})}],
         "responses": _responses(rule, method, spec, schemas, is_public=is_public),
     }
@@ -316,35 +315,19 @@ def _described(text: str, schema: dict[str, Any], *, required: bool = True) -> d
 # ── the page ──
 
 
-def _operations(whole: dict[str, Any]) -> Iterator[SimpleNamespace]:
-    """Return the operations for the page."""
-    for path, methods in whole["paths"].items():
-        for method, operation in methods.items():
-            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-            good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
-            data = good["content"]["application/json"]["schema"]["properties"]["data"]
-            yield SimpleNamespace(
-                id=operation["operationId"],
-                method=method.upper(),
-                path=f"/api/v1{path}",
-                summary=operation["summary"],
-                description=_with_code(operation["description"]),
-                tags=operation["tags"],
-                is_public=not operation["security"],
-                sent=[
-                    SimpleNamespace(
-                        name=parameter["name"],
-                        required=parameter["required"],
-                        text=_in_words(parameter["schema"], parameter),
-                    )
-                    for parameter in operation.get("parameters", [])
-                ],
-                body=_fields(body, whole),
-                answer=_fields(data, whole),
-                answers=[
-                    _with_code(f"{status} {said['description']}") for status, said in operation["responses"].items()
-                ],
-            )
+Row = tuple[str, bool, str]
+"""Name of a parameter or field, whether it is required, and its description."""
+
+
+def _parts_of(operation: dict[str, Any], whole: dict[str, Any]) -> dict[str, list[Row]]:
+    """Return the parameters, and the fields of body and response, for the page."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+    data = good["content"]["application/json"]["schema"]["properties"]["data"]
+    sent = [
+        (each["name"], each["required"], _in_words(each["schema"], each)) for each in operation.get("parameters", [])
+    ]
+    return {"Parameters": sent, "Body": _fields(body, whole), "Response data": _fields(data, whole)}
 
 
 def _with_code(text: str) -> Markup:
@@ -355,14 +338,11 @@ def _with_code(text: str) -> Markup:
     return Markup("").join(words)
 
 
-def _fields(schema: dict[str, Any] | None, whole: dict[str, Any]) -> list[SimpleNamespace]:
+def _fields(schema: dict[str, Any] | None, whole: dict[str, Any]) -> list[Row]:
     name = (schema or {}).get("$ref", "").rpartition("/")[2]
     described = whole["components"]["schemas"].get(name, {})
     required = described.get("required", [])
-    return [
-        SimpleNamespace(name=name, required=name in required, text=_in_words(schema))
-        for name, schema in described.get("properties", {}).items()
-    ]
+    return [(name, name in required, _in_words(schema)) for name, schema in described.get("properties", {}).items()]
 
 
 def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -> str:

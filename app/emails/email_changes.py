@@ -54,16 +54,10 @@ class SendEmailChangeRequested(
         return self.email(user, to=change.old_email, **_undo(job, change, user))
 
 
-class SendEmailChanged(WarningEmail, kind="send_email_changed", title="Notify of email change", queue=URGENT):
+class SendEmailChanged(SendEmailChangeRequested, kind="send_email_changed", title="Notify of email change"):
     """To the old address, when the change was confirmed; it has the same link that undoes it."""
 
     template, subject = "email_changed", "Your {site} email address was changed"
-    sample = SAMPLE
-    change_id: int
-
-    def compose(self, job: EmailJob) -> Email:
-        change, user = _change(job, self.change_id)
-        return self.email(user, to=change.old_email, **_undo(job, change, user))
 
 
 def _change(job: EmailJob, change_id: int) -> tuple[EmailChange, User]:

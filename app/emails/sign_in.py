@@ -27,14 +27,19 @@ class SendPasswordReset(EmailTask, kind="answer_forgot_password", title="Send pa
         return self.email(user, link=link, minutes=minutes)
 
 
-class SendPasswordChanged(WarningEmail, kind="send_password_changed", title="Notify of password change"):
-    template, subject = "password_changed", "Your {site} password was changed"
+class EventWarning(WarningEmail):
+    """A warning about the event `event_id`: when, on which device and from which address it happened."""
+
     sample = SAMPLE_VISIT
     user_id: int
     event_id: int
 
     def compose(self, job: EmailJob) -> Email:
         return self.email(job.active(self.user_id), **visit(job.event(self.event_id)))
+
+
+class SendPasswordChanged(EventWarning, kind="send_password_changed", title="Notify of password change"):
+    template, subject = "password_changed", "Your {site} password was changed"
 
 
 class SendNewDevice(WarningEmail, kind="send_new_device", title="Notify of new device"):
@@ -68,13 +73,7 @@ class SendFailedSignIns(WarningEmail, kind="send_failed_sign_ins", title="Notify
         return self.email(user, count=throttle.failures)
 
 
-class SendTokenReused(WarningEmail, kind="send_token_reused", title="Notify of reused refresh token"):
+class SendTokenReused(EventWarning, kind="send_token_reused", title="Notify of reused refresh token"):
     """Notice to the owner that a refresh token was used twice and the sign-in ended."""
 
     template, subject = "token_reused", "We signed out an app to protect your {site} account"
-    sample = SAMPLE_VISIT
-    user_id: int
-    event_id: int
-
-    def compose(self, job: EmailJob) -> Email:
-        return self.email(job.active(self.user_id), **visit(job.event(self.event_id)))

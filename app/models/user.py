@@ -99,9 +99,6 @@ class User(Base):
     def can_sign_in(self) -> bool:
         return self.is_active and self.is_verified()
 
-    def has_role(self, name: str) -> bool:
-        return any(role.name == name for role in self.roles)
-
     def deactivate(self, *, reason: str, at: datetime, until: datetime | None = None) -> None:
         self.is_active = False
         self.deactivated_at, self.deactivated_until, self.deactivation_reason = at, until, reason

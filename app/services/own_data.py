@@ -1,6 +1,6 @@
 """A user's own data, for download."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,22 +9,11 @@ from sqlalchemy.orm import selectinload
 
 from app import errors
 from app.models import (
-    ApiKey,
     AuditDetail,
     AuditEvent,
-    Authenticator,
     Base,
-    Device,
-    EmailChange,
-    FactorReset,
-    Grant,
-    Invitation,
-    OAuthIdentity,
-    SentMail,
-    Session,
     StoredFile,
     User,
-    UserImport,
 )
 from app.services.audit import AuditLog
 from app.services.dialects import advisory_lock
@@ -39,20 +28,9 @@ ROWS_AT_ONCE = 500
 # Credentials and hashes are left out: nobody must be able to sign in with the copy.
 SECRET = {"hashed_password", "salt", "digest", "once_key", "secret"}
 HIDDEN_FIELDS: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
-# Each table with rows of a person, and the column that says whose.
-TABLES: tuple[tuple[str, type[Base], Any], ...] = (
-    ("sessions", Session, Session.user_id),
-    ("devices", Device, Device.user_id),
-    ("api_keys", ApiKey, ApiKey.user_id),
-    ("authenticators", Authenticator, Authenticator.user_id),
-    ("connections", OAuthIdentity, OAuthIdentity.user_id),
-    ("email_changes", EmailChange, EmailChange.user_id),
-    ("factor_resets", FactorReset, FactorReset.user_id),
-    ("grants", Grant, Grant.user_id),
-    ("invitations", Invitation, Invitation.user_id),
-    ("mails", SentMail, SentMail.user_id),
-    ("imports", UserImport, UserImport.owner_id),
-)
+# Of the tables with a user_id or owner_id: those whose rows say nothing about a user.
+LEFT_OUT = {"jobs", "one_time_links", "report_subscribers", "stored_files", "throttles", "user_roles", "user_words"}
+NAMES = {"oauth_identities": "connections", "sent_mails": "mails", "user_imports": "imports"}
 
 
 class OwnData(Service):
@@ -84,9 +62,11 @@ class OwnData(Service):
         """Yield all data of the user, table by table and row by row; no secrets, and no data of other users."""
         user = self.session.get_one(User, user_id, options=[selectinload(User.roles)])
         yield "account", iter([_row(user) | {"roles": [role.name for role in user.roles]}])
-        for name, model, column in TABLES:
-            rows = select(model).where(column == user_id).order_by(model.__table__.c.id)
-            yield name, (_row(row) for (row,) in self._walk(rows))
+        for table in Base.metadata.sorted_tables:
+            owner = table.c.get("user_id", table.c.get("owner_id"))
+            if owner is not None and owner.foreign_keys and table.name not in LEFT_OUT:
+                rows = select(table).where(owner == user_id).order_by(table.c.id)
+                yield NAMES.get(table.name, table.name), (_shown(row._mapping) for row in self._walk(rows))
         yield "events", self._events(user_id)
 
     def _events(self, user_id: int) -> Iterator[dict[str, Any]]:
@@ -112,10 +92,9 @@ class OwnData(Service):
 
 def _row(*parts: Base | None) -> dict[str, Any]:
     """Return the columns of a row and of its side row."""
-    return {
-        column.name: getattr(part, column.key)
-        for part in parts
-        if part is not None
-        for column in part.__table__.c
-        if column.name not in SECRET and not column.name.endswith("_hash")
-    }
+    there = [part for part in parts if part is not None]
+    return _shown({column.name: getattr(part, column.key) for part in there for column in part.__table__.c})
+
+
+def _shown(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in SECRET and not name.endswith("_hash")}

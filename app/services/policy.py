@@ -221,9 +221,6 @@ class Policy(Service):
         if rowcount(self.session, delete(Grant).where(*_this(resource), Grant.user_id == user_id, _of(action))):
             self.audit.record("grant.taken", subject_id=user_id, permission=action, resource=resource_ref(resource))
 
-    def list_grants_on(self, resource: Resource) -> Sequence[Grant]:
-        return self.session.scalars(select(Grant).where(*_this(resource)).order_by(Grant.id)).all()
-
     def list_grants_of(self, user_id: int, *, limit: int = 50) -> Sequence[Grant]:
         """Return the user's grants, newest first."""
         of_user = select(Grant).where(Grant.user_id == user_id)

@@ -26,25 +26,16 @@ TOO_MANY = "Too many attempts. What you entered is still here. Wait a moment, th
 WORDS: dict[int, tuple[str, str]] = {
     400: ("Something is wrong with that request", "Go back, reload the page and try again."),
     401: ("Sign in to continue", "You need to sign in to see this page."),
-    403: (
-        "You don't have access to this page",
-        "If you need access, ask an administrator.",
-    ),
+    403: ("You don't have access to this page", "If you need access, ask an administrator."),
     404: ("Page not found", "Check the address. The page may have been removed."),
     405: ("This page can't do that", "Go back and try again."),
-    409: (
-        "This has changed",
-        "Someone else changed or deleted this. Open the page again.",
-    ),
+    409: ("This has changed", "Someone else changed or deleted this. Open the page again."),
     410: ("This link no longer works", "It was already used, has expired, or we've sent a newer one."),
     411: ("Content-Length is missing", "Send the request with a Content-Length header."),
     413: ("Too large", "Send less data at once."),
     415: ("Unsupported format", "Open the page and send its form."),
     429: ("Too many attempts", "Wait a moment, then try again."),
-    500: (
-        "Something went wrong",
-        "Try again in a moment. If it keeps happening, contact us with this reference.",
-    ),
+    500: ("Something went wrong", "Try again in a moment. If it keeps happening, contact us with this reference."),
     503: ("We're busy right now", "Try again in a moment."),
 }
 

@@ -92,7 +92,7 @@ def test_grant_applies_to_its_own_resource_only(policy, acting, session, clock, 
     assert not policy.may(acting(ada), USERS_EDIT, other)
     assert not policy.may(acting(ada), USERS_DELETE, bob)
     assert not policy.may(acting(ada, via="api_key"), USERS_EDIT, bob)
-    assert [grant.user_id for grant in policy.list_grants_on(bob)] == [ada.id]
+    assert [grant.resource_id for grant in policy.list_grants_of(ada.id)] == [bob.id]
     assert not policy.may(acting(ada, impersonator_id=other.id), USERS_EDIT, bob)
     assert session.scalars(granted_ids(acting(ada), USERS_EDIT, type(bob))).all() == [bob.id]
     for limited in (acting(ada, via="api_key"), acting(ada, impersonator_id=other.id)):
