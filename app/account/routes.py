@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from app import errors
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, TimeZoneForm
+from app.models import MORE_USER_FIELDS
 from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
@@ -26,7 +27,8 @@ SESSIONS_ON_A_PAGE = 50
 @bp.route("", methods=["GET", "POST"])
 def profile() -> ResponseReturnValue:
     who = current_user.signed_in()
-    form = UserTextsForm(**reading().profile.read_fields(who))
+    texts = reading().profile.read_fields(who.user_id) if MORE_USER_FIELDS else {"name": who.name}
+    form = UserTextsForm(**texts)
     if form.validate_on_submit():
         with unit_of_work() as work:
             work.profile.change_fields(who.user_id, form.texts())

@@ -9,7 +9,7 @@ from app import errors
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.emails.sign_in import SendPasswordChanged
 from app.lookups import Lookup, Source
-from app.models import MORE_USER_FIELDS, USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
+from app.models import USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
 from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.connections import Connections
@@ -44,11 +44,9 @@ class Profile(Service):
             raise errors.UserNotFound
         return user
 
-    def read_fields(self, who: Principal) -> dict[str, str]:
+    def read_fields(self, user_id: int) -> dict[str, str]:
         """Return the texts of USER_FIELDS, for a form."""
-        if not MORE_USER_FIELDS:
-            return {"name": who.name}
-        user = self.get(who.user_id)
+        user = self.get(user_id)
         return {name: getattr(user, name) or "" for name in USER_FIELDS}
 
     def change_fields(self, user_id: int, texts: Mapping[str, str]) -> None:

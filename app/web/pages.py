@@ -48,7 +48,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     environment.globals.update(draw_input=draw_input, lengths=lengths, user_fields=USER_FIELDS)
     permissions = {name.upper().replace(":", "_").replace("-", "_"): name for name in PERMISSIONS}
     environment.globals.update(permissions, may=may, theme=theme, admin_pages=admin_pages)
-    environment.constants = {"site", "url_for", *permissions}
+    environment.constants = {"site", "url_for", "lengths", *permissions}
     if not settings.is_development:
         environment.constants.add("asset")
     app.context_processor(_everywhere)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.extensions import db
-from app.models import Purpose, Role
+from app.models import MORE_USER_FIELDS, Purpose, Role
 from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
@@ -16,6 +16,7 @@ from tests.support.statements import statements
 
 FIELDS = {
     "id", "email", "name", "is_active", "email_verified_at", "roles", "created_at", "updated_at", "last_seen_at",
+    *MORE_USER_FIELDS,
 }  # fmt: skip
 
 

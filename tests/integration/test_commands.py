@@ -318,7 +318,8 @@ def test_roles_are_created_changed_shown_and_deleted(flask, root, ada):
     flask("users", "assign", ada.email, "clerk")
 
     shown = json.loads(flask("roles", "show", "clerk", "--json").output)
-    assert (shown.pop("id"), bool(shown.pop("created_at"))) == (4, True)
+    assert shown.pop("id") > 3
+    assert shown.pop("created_at")
     assert shown == {
         "name": "clerk",
         "description": "Invites people.",
