@@ -108,10 +108,7 @@ def find_workers(connection: Redis) -> Workers | None:
         )
         for worker in workers
     ]
-    return Workers(
-        tuple(sorted(seen, key=lambda worker: worker.name)),
-        last_run_at,
-    )
+    return Workers(tuple(sorted(seen, key=lambda worker: worker.name)), last_run_at)
 
 
 def _in_utc(at: datetime | None) -> datetime | None:

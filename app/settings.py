@@ -8,10 +8,11 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -43,6 +44,15 @@ MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 _RATE = r"[1-9]\d* per ([1-9]\d* )?(second|minute|hour|day)s?"
 Limit = Annotated[str, Field(pattern=rf"^{_RATE}(; ?{_RATE})*$", description="a rate like 30 per minute; 300 per hour")]
+
+
+@contextmanager
+def _advising(advice: str) -> Iterator[None]:
+    """Replace the text of an error about a value by the advice."""
+    try:
+        yield
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise ValueError(advice) from None
 
 
 class SettingsError(Exception):
@@ -147,10 +157,8 @@ class Settings(Lifetimes):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        try:
+        with _advising("use a name like Europe/Berlin or UTC"):
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("use a name like Europe/Berlin or UTC") from None
         return value
 
     @field_validator("home_url", "terms_url", "privacy_url", "breach_check_url")
@@ -182,10 +190,8 @@ class Settings(Lifetimes):
         advice = "list names like accounts.example.com, without https:// and without a port"
         if not all(re.fullmatch(r"\.?[^\s/:*@\[\]]+|\[[0-9a-fA-F:.]+\]", name) for name in value):
             raise ValueError(advice)
-        try:
+        with _advising(advice):
             return ["." * name.startswith(".") + urls.ascii_host(name.removeprefix(".")) for name in value]
-        except ValueError:
-            raise ValueError(advice) from None
 
     @field_validator("sentry_dsn")
     @classmethod
@@ -204,19 +210,15 @@ class Settings(Lifetimes):
             raise ValueError("list origins, or use only *, which allows every site without credentials")
         if any(origin != "*" and urlsplit(origin).path for origin in value):
             raise ValueError(advice)
-        try:
+        with _advising(advice):
             return [origin if origin == "*" else urls.origin(origin) for origin in value]
-        except ValueError:
-            raise ValueError(advice) from None
 
     @field_validator("return_hosts")
     @classmethod
     def _hosts_of_apps(cls, value: list[str]) -> list[str]:
         advice = "list hosts like wiki.example.com or wiki.example.com:8443, without https:// and without a path"
-        try:
+        with _advising(advice):
             origins = [urls.origin(f"https://{host}") for host in value if not re.search(r"[/@\s*]", host)]
-        except ValueError:
-            raise ValueError(advice) from None
         if len(origins) != len(value):
             raise ValueError(advice)
         return [origin.removeprefix("https://") for origin in origins]
@@ -242,10 +244,8 @@ class Settings(Lifetimes):
             raise ValueError(advice)
         if parts.scheme != "sqlite" and urls.hides_credentials(parts._replace(query="")):
             raise ValueError(f"{advice}; {ENCODE}")
-        try:
+        with _advising(advice):
             urls.database(value or "sqlite://", folder=Path())
-        except ValueError:
-            raise ValueError(advice) from None
         return value
 
     @field_validator("redis_url")
@@ -260,11 +260,7 @@ class Settings(Lifetimes):
             scheme not in {"redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"} or "://" not in value
         ):
             raise ValueError(advice)
-        return (
-            value.replace("valkey", "redis", 1)
-            if scheme.startswith("valkey")
-            else value.replace("redis+unix", "unix", 1)
-        )
+        return re.sub("^valkey", "redis", value).removeprefix("redis+")
 
     @field_validator("mail_url")
     @classmethod
@@ -278,7 +274,7 @@ class Settings(Lifetimes):
         return value
 
     @model_validator(mode="after")
-    def _whole(self) -> Settings:
+    def _whole(self) -> Self:
         self._check_secrets()
         base = urlsplit(self.base_url)
         if self.is_live and base.scheme == "http" and not is_loopback(base.hostname or ""):

@@ -69,10 +69,7 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
     try:
         if not form.validate_on_submit():
             name = reading().api_keys.get(key_id, by=who).name
-            above = [
-                ("API keys", url_for("account.api_keys")),
-                (name, url_for("account.api_key", key_id=key_id)),
-            ]
+            above = [("API keys", url_for("account.api_keys")), (name, url_for("account.api_key", key_id=key_id))]
             text = "Programs that use it lose access immediately."
             return ask(f"Revoke API key {name}?", text, button="Revoke", above=above, form=form)
         with unit_of_work() as work:

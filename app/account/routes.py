@@ -104,12 +104,7 @@ def sessions() -> ResponseReturnValue:
     rest = [row for row in live if row.id != who.session_id and (after is None or row.id < after)]
     here = [row for row in live if row.id == who.session_id and after is None]
     paged = paginate([*here, *rest], size=SESSIONS_ON_A_PAGE)
-    return page(
-        "account/sessions.html",
-        current_id=who.session_id,
-        is_alone=len(live) == 1,
-        paged=paged,
-    )
+    return page("account/sessions.html", current_id=who.session_id, is_alone=len(live) == 1, paged=paged)
 
 
 @bp.post("/sessions/<id:session_id>/end")

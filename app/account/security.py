@@ -76,10 +76,12 @@ def _confirm(form: CodeForm) -> ResponseReturnValue:
     codes, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.confirm_totp(who, plain(form.code.data or ""), recovery=hashes)
+    return _added(token, codes, message="Authenticator app replaced.")
+
+
+def _added(token: str, codes: list[str], *, message: str) -> ResponseReturnValue:
     session_cookie.keep_token(token)
-    if not codes:
-        return done("Authenticator app replaced.", to="account.security")
-    return _shown(codes, is_first=True)
+    return _shown(codes, is_first=True) if codes else done(message, to="account.security")
 
 
 def _codes_for_first(user_id: int) -> tuple[list[str], list[str]]:
@@ -109,10 +111,7 @@ def _add_passkey(form: PasskeyForm) -> ResponseReturnValue:
     codes, hashes = _codes_for_first(who.user_id)
     with unit_of_work() as work:
         token = work.factors.add_passkey(who, new, name=form.name.clean, recovery=hashes)
-    session_cookie.keep_token(token)
-    if not codes:
-        return done("Passkey added.", to="account.security")
-    return _shown(codes, is_first=True)
+    return _added(token, codes, message="Passkey added.")
 
 
 @bp.route("/security/recovery-codes", methods=["GET", "POST"])

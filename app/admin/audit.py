@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +17,7 @@ from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
 from app.web.audit_descriptions import SENTENCES
-from app.web.exports import MARK, as_csv, as_json_lines, attachment
+from app.web.exports import as_csv, as_json_lines, attachment
 from app.web.pages import page
 from app.web.query_params import asked_for, before, day, day_after, paginate
 from app.web.viewer import viewer_zone
@@ -69,7 +68,7 @@ def _presets(query: dict[str, str]) -> dict[str, str]:
 @requires(AUDIT_READ)
 def export_audit_csv() -> Response:
     zone = viewer_zone()
-    return _export(lambda events: chain([MARK], as_csv(events, zone)), "audit.csv", "text/csv")
+    return _export(lambda events: as_csv(events, zone), "audit.csv", "text/csv")
 
 
 @bp.get("/audit.jsonl")

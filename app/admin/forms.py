@@ -1,9 +1,7 @@
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
@@ -45,7 +43,7 @@ class SiteForm(Form):
     maintenance = BooleanField("Maintenance mode")
 
     @classmethod
-    def of(cls, site: Site, brand: Brand, *, config: Settings, fixed: Collection[str]) -> SiteForm:
+    def of(cls, site: Site, brand: Brand, *, config: Settings, fixed: Collection[str]) -> Self:
         """Return the form for what is stored, without the fields of Brand in `fixed`; `config` has the defaults."""
         form = cls(obj=SimpleNamespace(**asdict(site), **asdict(brand)))
         texts = {"open": "Everyone", "invite": "Invited people", "closed": "No one"}
@@ -106,7 +104,7 @@ class RoleForm(Form):
     version = HiddenField()
 
     @classmethod
-    def for_role(cls, role: Role | None, *, by: Principal) -> RoleForm:
+    def for_role(cls, role: Role | None, *, by: Principal) -> Self:
         """Return the form for `role`, or for a new role; `by` can grant their own permissions."""
         form = cls(obj=role)
         form.permissions.choices = [SelectChoice(name, PERMISSIONS[name]) for name in sorted(by.permissions)]
@@ -120,12 +118,8 @@ class RoleForm(Form):
 
     def spec(self, before: RoleSpec) -> RoleSpec:
         """Return the sent values; `before` provides the properties without a field."""
-        return RoleSpec(
-            name=self.name.data or "" if "name" in self else before.name,
-            description=self.description.data or "",
-            permissions=frozenset(self.permissions.data or ()) if "permissions" in self else before.permissions,
-            requires_second_factor=self.requires_second_factor.data,
-            administrators_only=(
-                self.administrators_only.data if "administrators_only" in self else before.administrators_only
-            ),
-        )
+        sent = {field.name: field.data for field in self if field.name != "version"}
+        values: dict[str, Any] = {name: "" if value is None else value for name, value in sent.items()}
+        if "permissions" in values:
+            values["permissions"] = frozenset(values["permissions"] or ())
+        return replace(before, **values)

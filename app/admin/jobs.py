@@ -1,6 +1,5 @@
 """Pages for jobs, the schedule and workers."""
 
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,8 +26,6 @@ from app.web.redirects import done
 
 ON_A_PAGE = 25
 WAITS = "Job enqueued."
-# An idle worker sends heartbeats more often than that; RQ lists a killed one for longer.
-HEARD_WITHIN = timedelta(minutes=1)
 MAX_WORKERS = 200
 COUNTED = 10_000
 COUNTS = {"Waiting": JobState.WAITING, "Running": JobState.RUNNING, "Dead": JobState.DEAD}

@@ -1,7 +1,5 @@
 """Reports of sign-ups, sign-ins, failures and active users by day, week or month."""
 
-import csv
-import io
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -17,7 +15,7 @@ from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import requires
 from app.web.charts import chart
-from app.web.exports import MARK, attachment
+from app.web.exports import attachment, csv_lines
 from app.web.pages import page
 from app.web.redirects import done
 
@@ -54,12 +52,7 @@ def reports() -> ResponseReturnValue:
 @requires(REPORTS_READ)
 def export_report() -> Response:
     by = _asked()
-    lines = io.StringIO()
-    writer = csv.writer(lines)
-    writer.writerow([by, *NAMES])
-    for row in _rows(by):
-        writer.writerow([row.begin.isoformat(), *(getattr(row, name) for name in NAMES)])
-    return attachment([MARK, lines.getvalue()], f"report-by-{by}.csv")
+    return attachment(csv_lines([by, *NAMES], _plain(_rows(by))), f"report-by-{by}.csv")
 
 
 @bp.post("/reports/subscription")
@@ -69,10 +62,7 @@ def subscribe() -> ResponseReturnValue:
     user_id = current_user.signed_in().user_id
     wants = request.form.get("wanted") == "yes"
     with unit_of_work() as work:
-        if wants:
-            work.statistics.subscribe(user_id)
-        else:
-            work.statistics.unsubscribe(user_id)
+        (work.statistics.subscribe if wants else work.statistics.unsubscribe)(user_id)
     return done("You'll get a report by email every Monday." if wants else "Weekly email stopped.", to="admin.reports")
 
 
@@ -97,7 +87,7 @@ def _rows(by: Unit) -> list[ReportRow]:
 
 
 def _plain(rows: list[ReportRow]) -> list[list[Any]]:
-    return [[row.begin.isoformat(), row.sign_ups, row.sign_ins, row.failures, row.active] for row in rows]
+    return [[row.begin.isoformat(), *(getattr(row, name) for name in NAMES)] for row in rows]
 
 
 def _asked() -> Unit:

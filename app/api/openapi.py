@@ -215,13 +215,7 @@ def _parameters(rule: Rule, method: str, spec: Spec) -> list[dict[str, Any]]:
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "header",
-        "required": False,
-        "description": description,
-        "schema": TEXT,
-    }
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": TEXT}
 
 
 def _responses(rule: Rule, method: str, spec: Spec, schemas: dict[str, Any], *, is_public: bool) -> dict[str, Any]:

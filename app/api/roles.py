@@ -1,5 +1,6 @@
 """Role endpoints."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import request
@@ -61,19 +62,10 @@ def change_role(role_id: int, body: RoleIn) -> Answer:
     with unit_of_work() as work:
         role = work.roles.get_by_id(role_id, lock=True)
         check_unchanged(_tag(role))
-        before = spec_of(role)
-        spec = RoleSpec(
-            name=before.name if body.name is None else body.name,
-            description=before.description if body.description is None else body.description,
-            permissions=before.permissions if body.permissions is None else frozenset(body.permissions),
-            requires_second_factor=(
-                before.requires_second_factor if body.requires_second_factor is None else body.requires_second_factor
-            ),
-            administrators_only=(
-                before.administrators_only if body.administrators_only is None else body.administrators_only
-            ),
-        )
-        work.roles.change(role, spec, by=current_user.signed_in())
+        changes = body.model_dump(exclude_none=True)
+        if body.permissions is not None:
+            changes["permissions"] = frozenset(body.permissions)
+        work.roles.change(role, replace(spec_of(role), **changes), by=current_user.signed_in())
     return _one(role)
 
 

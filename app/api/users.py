@@ -66,12 +66,8 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
     filters = UserFilter(
         order=query.sort.removeprefix("-"),  # type: ignore[arg-type]  # The schema names the four.
         descending=query.sort.startswith("-"),
-        q=query.q,
-        role=query.role,
-        status=query.status,
-        seen_before=query.seen_before,
         after=read_cursor(query.cursor, of=this),
-        limit=query.limit,
+        **query.model_dump(include={"q", "role", "status", "seen_before", "limit"}),
     )
     users, following = reading().user_search.page(filters)
     if query.role is not None and not users:

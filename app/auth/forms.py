@@ -25,10 +25,6 @@ class ButtonForm(Form):
     """A form with nothing but a button."""
 
 
-class VerifyWithPasswordForm(Form):
-    password = CurrentPassword("Password")
-
-
 class AccountPasswordForm(Form):
     password = CurrentPassword("Password")
 

@@ -16,7 +16,6 @@ from app.auth.forms import (
     ConfirmByCodeForm,
     InvitationForm,
     ResetPasswordForm,
-    VerifyWithPasswordForm,
 )
 from app.auth.routes import REGISTERED_HERE
 from app.models import Factor, Purpose, Target
@@ -89,11 +88,11 @@ def link_page(
 def verify_email(token: str) -> ResponseReturnValue:
     link, user = reading().registration.get_candidate(token)
     is_same_browser = reading().registration.is_proof(session.get(REGISTERED_HERE), user)
-    form = ButtonForm() if is_same_browser else VerifyWithPasswordForm()
+    form = ButtonForm() if is_same_browser else AccountPasswordForm()
     if form.validate_on_submit():
         with form.refusals(errors.WrongPassword):
             seen = user.hashed_password
-            if isinstance(form, VerifyWithPasswordForm):
+            if isinstance(form, AccountPasswordForm):
                 seen = check_password(user.id, form.password.data or "", purpose="verify_email")
             _verify(token, seen)
             return done("Email address confirmed. You're signed in.", to="account.profile")

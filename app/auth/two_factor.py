@@ -39,7 +39,9 @@ def two_factor() -> ResponseReturnValue:
     if pending is None or form.pending.data != pending.handle:
         text = "That took too long, or you started to sign in to another account in this browser. Sign in again."
         return done(text, to="auth.login", kind="info")
-    if _uses_recovery(pending):
+    has_app = reading().factors.find(pending.user_id, Factor.TOTP) is not None
+    uses_recovery = request.args.get("use") == "recovery" or not has_app
+    if uses_recovery:
         form.code.takes_recovery_only()
     if form.validate_on_submit():
         try:
@@ -51,25 +53,8 @@ def two_factor() -> ResponseReturnValue:
             form.refuse(refusal)
         else:
             return onward(kept_next())
-    return _ask(pending, form)
-
-
-def _has_app(pending: PendingSecondFactor) -> bool:
-    return reading().factors.find(pending.user_id, Factor.TOTP) is not None
-
-
-def _uses_recovery(pending: PendingSecondFactor) -> bool:
-    return request.args.get("use") == "recovery" or not _has_app(pending)
-
-
-def _ask(pending: PendingSecondFactor, form: TwoFactorForm) -> ResponseReturnValue:
-    return page(
-        "auth/two_factor.html",
-        form,
-        uses_recovery=_uses_recovery(pending),
-        has_totp=_has_app(pending),
-        options=options_to_prove(TWO_FACTOR, pending.user_id, reading().factors.list_passkeys(pending.user_id)),
-    )
+    options = options_to_prove(TWO_FACTOR, pending.user_id, reading().factors.list_passkeys(pending.user_id))
+    return page("auth/two_factor.html", form, uses_recovery=uses_recovery, has_totp=has_app, options=options)
 
 
 def finish_second_factor(pending: PendingSecondFactor, factor: ProvedFactor, *, trust: bool) -> None:

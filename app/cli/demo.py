@@ -204,14 +204,10 @@ class Crowd:
             "email": email,
             "name": name,
             "hashed_password": self._hashed,
-            "is_active": True,
             "email_verified_at": at,
             "last_seen_at": seen,
-            "deactivated_at": None,
-            "deactivation_reason": None,
             "created_at": at,
             "updated_at": at,
-            "version": 1,
         }
 
     def _insert(self, work: Work, people: list[dict[str, Any]]) -> list[int]:
@@ -235,7 +231,7 @@ class Crowd:
         ]
         work.audit.record_all("user.verified", confirmed, by_themselves=True)
         for user_id, person in people.items():
-            if not person["is_active"]:
+            if "deactivated_at" in person:
                 work.audit.record(
                     "user.deactivated", subject_id=user_id, reason=person["deactivation_reason"], until=None
                 )
@@ -253,9 +249,11 @@ class Crowd:
 
     def _leave_traces(self, work: Work, people: dict[int, dict[str, Any]], at: datetime) -> None:
         """Create sessions of recently seen users, and the jobs and emails that confirmed addresses."""
-        lately = [user_id for user_id, person in people.items() if person["is_active"] and person["last_seen_at"]]
+        active = [
+            user_id for user_id, person in people.items() if person["last_seen_at"] and "deactivated_at" not in person
+        ]
         others = self._random.sample(self._ids, min(len(self._ids), 2 * len(people)))
-        insert_rows(work.session, Session, [self._session(user_id, at) for user_id in {*lately, *others}])
+        insert_rows(work.session, Session, [self._session(user_id, at) for user_id in {*active, *others}])
         jobs = [
             self._job(job_id, user_id, at)
             for job_id, user_id in zip(next_ids(work.session, Job, len(people)), people, strict=True)
@@ -266,8 +264,9 @@ class Crowd:
 
     def _session(self, user_id: int, at: datetime) -> dict[str, Any]:
         visit, span = self.visit(), timedelta(days=30)
-        is_over = self._random.random() < 0.5
+        ending: dict[str, Any] = {"ended_at": at + timedelta(hours=1), "end_reason": "signed_out"}
         return {
+            **(ending if self._random.random() < 0.5 else {}),
             "user_id": user_id,
             "token_hash": token_hash(new_token()),
             "address": visit.address,
@@ -278,8 +277,6 @@ class Crowd:
             "confirmed_at": at,
             "idle_seconds": int(span.total_seconds()),
             "expires_at": at + 3 * span,
-            "ended_at": at + timedelta(hours=1) if is_over else None,
-            "end_reason": "signed_out" if is_over else None,
         }
 
     def _job(self, job_id: int, user_id: int, at: datetime) -> dict[str, Any]:

@@ -91,19 +91,14 @@ def check_settings() -> Iterator[Finding]:
         advice = f"data is stored in SQLite at {config.database.database}; set DATABASE_URL to use another database"
         yield Finding("DATABASE_URL is not set", "warning", advice)
     if config.is_live and not config.base_url:
-        yield Finding(
-            "BASE_URL is not set",
-            "error",
-            "links in emails don't work; set it to the site's address, like https://accounts.example.com",
-        )
+        advice = "links in emails don't work; set it to the site's address, like https://accounts.example.com"
+        yield Finding("BASE_URL is not set", "error", advice)
     if config.is_live and not config.trusted_proxies:
-        yield Finding(
-            "TRUSTED_PROXIES is 0", "warning", "slow clients block others; run the site behind a buffering proxy"
-        )
+        advice = "slow clients block others; run the site behind a buffering proxy"
+        yield Finding("TRUSTED_PROXIES is 0", "warning", advice)
     if config.breach_check == "off" and config.is_live:
-        yield Finding(
-            "BREACH_CHECK is off", "warning", "remove it, or set it to service or file, to refuse breached passwords"
-        )
+        advice = "remove it, or set it to service or file, to refuse breached passwords"
+        yield Finding("BREACH_CHECK is off", "warning", advice)
 
 
 def check_connections() -> Iterator[Finding]:

@@ -12,17 +12,14 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.retry import Retry
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.database import init_migrate, report_change
 from app.extensions import db, settings
 from app.migration_state import current_revision, first_line, known_revisions, newest_revision
 from app.queue_notifier import NO_CLUSTER
-from app.redis_queue import queue_state
+from app.redis_queue import connect, queue_state
 from app.settings import Settings
 
 MIN_FREE_MEBIBYTES = 16
@@ -129,7 +126,7 @@ def check_embedded_valkey(config: Settings) -> None:
     """Raise CannotStart if another run uses this folder, or an earlier one was killed and left its parts behind."""
     if not config.queue_url:
         return
-    with _client(config.queue_url) as client:
+    with connect(config.queue_url) as client:
         try:
             pid = client.info("server")["process_id"]
         except RedisError:
@@ -142,7 +139,7 @@ def check_embedded_valkey(config: Settings) -> None:
 
 def check_queue(url: str) -> str | None:
     """Return a warning about the queue at `url`, or an empty string. Raises CannotStart if it can never work."""
-    client = _client(url)
+    client = connect(url)
     state = queue_state(client)
     if state == "cluster":
         raise CannotStart(NO_CLUSTER)
@@ -177,10 +174,6 @@ def _flask() -> str:
     # The URL of a database may hold a password, which must not be printed.
     database = 'DATABASE_URL="..." ' if os.environ.get("DATABASE_URL") else ""
     return f"{f'INSTANCE_PATH={shlex.quote(instance)} ' if instance else ''}{database}{typed}"
-
-
-def _client(url: str) -> Redis:
-    return Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0))
 
 
 def _why_no_listener(problem: OSError, host: str, port: int) -> str:

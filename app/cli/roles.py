@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 import yaml
@@ -79,23 +79,10 @@ def show(role: str, as_json: bool) -> None:
 )
 @click.option("--requires-second-factor", is_flag=True, help="Users with the role must set up a second factor.")
 @click.option("--administrators-only", is_flag=True, help="Only administrators can assign the role.")
-def create(
-    name: str,
-    description: str,
-    permissions: tuple[str, ...],
-    requires_second_factor: bool,
-    administrators_only: bool,
-) -> None:
+def create(name: str, permissions: tuple[str, ...], **fields: Any) -> None:
     """Create a role."""
-    spec = RoleSpec(
-        name=name,
-        description=description,
-        permissions=frozenset(permissions),
-        requires_second_factor=requires_second_factor,
-        administrators_only=administrators_only,
-    )
     with unit_of_work() as work:
-        work.roles.create(spec, by=OPERATOR)
+        work.roles.create(RoleSpec(name=name, permissions=frozenset(permissions), **fields), by=OPERATOR)
     click.echo(f"Created role {name}.")
 
 

@@ -364,19 +364,14 @@ def reset_link(who: str | int, as_json: bool) -> None:
     For a user who can't receive email. Send the link over a secure channel.
     """
     with unit_of_work() as work:
-        url, expires_at = _make_link(work, who)
+        lifetime = timedelta(minutes=settings().reset_link_minutes)
+        made, token = work.users.create_reset_link(work.users.find(who), lifetime=lifetime, by=OPERATOR)
+    url, expires_at = address_of(f"/auth/reset-password/{token}"), made.expires_at
     if as_json:
         print_json({"link": url, "expires_at": expires_at})
         return
     click.echo(url)
     click.echo(f"The link works once, until {expires_at:%Y-%m-%d %H:%M} UTC.", err=True)
-
-
-def _make_link(work: Work, who: str | int) -> tuple[str, datetime]:
-    user = work.users.find(who)
-    lifetime = timedelta(minutes=settings().reset_link_minutes)
-    reset_link, token = work.users.create_reset_link(user, lifetime=lifetime, by=OPERATOR)
-    return address_of(f"/auth/reset-password/{token}"), reset_link.expires_at
 
 
 def ask_password(*, words: tuple[str, ...], from_stdin: bool) -> NewPassword:

@@ -97,11 +97,8 @@ def _stored() -> Iterator[GaugeValue]:
     waits = services.job_queue.oldest_due().total_seconds()
     yield GaugeValue("gatehouse_oldest_due_job_seconds", "For how long the oldest due job has waited.", {"": waits})
     yield GaugeValue("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
-    yield GaugeValue(
-        "gatehouse_delayed_mails",
-        "Mails that are tried again later.",
-        {"": services.sent_mails.count(MailStatus.DELAYED)},
-    )
+    delayed = services.sent_mails.count(MailStatus.DELAYED)
+    yield GaugeValue("gatehouse_delayed_mails", "Mails that are tried again later.", {"": delayed})
     if (backup := services.statistics.last_backup()) is not None:
         at = {"": backup.timestamp()}
         yield GaugeValue("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

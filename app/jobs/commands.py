@@ -140,9 +140,8 @@ def cancel(job_id: int) -> None:
     """
     with unit_of_work() as work:
         state = work.job_board.cancel(job_id)
-    click.echo(
-        f"Job {job_id} cancelled." if state == JobState.CANCELLED else f"Job {job_id} stops after the current step."
-    )
+    end = "cancelled" if state == JobState.CANCELLED else "stops after the current step"
+    click.echo(f"Job {job_id} {end}.")
 
 
 def _queue_note() -> str:

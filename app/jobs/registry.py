@@ -19,7 +19,7 @@ from app.unit_of_work import Work, unit_of_work
 # A handler works in the transaction that completes its job. One that sends a mail returns the message instead: it is
 # sent with no transaction open, and the job is completed after that.
 Handler = Callable[[Work, Any, Claim], Message | None]
-Handling = TypeVar("Handling", bound=Handler)
+Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 HANDLERS: dict[type[Task], Handler] = {}
 
@@ -53,36 +53,26 @@ class Run:
 # A task done in steps, each a transaction of its own; it returns the outcome. A later try goes on from
 # `run.claim.position`, so each step stores with `work.progress` where the next begins.
 SteppedHandler = Callable[[Run, Any], str | None]
-Stepping = TypeVar("Stepping", bound=SteppedHandler)
 
 STEPPED: dict[type[Task], SteppedHandler] = {}
 
 
-def handles(task: type[Task]) -> Callable[[Handling], Handling]:
-    """Register the handler of `task`. Raises ValueError for a second one."""
+def _registrar(registry: dict[type[Task], Any]) -> Callable[[type[Task]], Callable[[Registered], Registered]]:
+    def register(task: type[Task]) -> Callable[[Registered], Registered]:
+        """Register the handler of `task`. Raises ValueError for a second one."""
 
-    def mark(handler: Handling) -> Handling:
-        _check_free(task)
-        HANDLERS[task] = handler
-        return handler
+        def mark(handler: Registered) -> Registered:
+            if task in HANDLERS or task in STEPPED:
+                raise ValueError(f"{task.__name__} has two handlers")
+            registry[task] = handler
+            return handler
 
-    return mark
+        return mark
 
-
-def handles_in_steps(task: type[Task]) -> Callable[[Stepping], Stepping]:
-    """Register the handler of `task`, which is done in steps. Raises ValueError for a second one."""
-
-    def mark(handler: Stepping) -> Stepping:
-        _check_free(task)
-        STEPPED[task] = handler
-        return handler
-
-    return mark
+    return register
 
 
-def _check_free(task: type[Task]) -> None:
-    if task in HANDLERS or task in STEPPED:
-        raise ValueError(f"{task.__name__} has two handlers")
+handles, handles_in_steps = _registrar(HANDLERS), _registrar(STEPPED)
 
 
 def stops() -> bool:

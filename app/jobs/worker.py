@@ -114,36 +114,27 @@ def _open_record(work: Work, claim: Claim, message: Message) -> str:
 
 
 def _deliver(claim: Claim, message: Message, message_id: str) -> str:
+    """Send the email and record the result; returns the outcome of the attempt."""
     try:
-        answer = send(message, message_id=message_id, at=now(), settings=settings())
-    except MailRefused as refusal:
-        reason = str(refusal)
+        status, answer = MailStatus.SENT, send(message, message_id=message_id, at=now(), settings=settings())
+    except (MailRefused, MailDelayed) as problem:
+        status = MailStatus.REFUSED if isinstance(problem, MailRefused) else MailStatus.DELAYED
+        answer = str(problem)
 
-        def refuse(work: Work) -> None:
-            work.mail_quota.close(claim.job_id, status=MailStatus.REFUSED, answer=reason)
-            work.job_queue.discard(claim, outcome=f"the mail server refused the email: {reason}"[:MAX_OUTCOME_LENGTH])
+    def settle(work: Work) -> None:
+        work.mail_quota.close(claim.job_id, status=status, answer=answer)
+        if status == MailStatus.SENT:
+            work.links.sent(claim.job_id)
+            work.job_queue.complete(claim)
+        elif status == MailStatus.REFUSED:
+            outcome = f"the mail server refused the email: {answer}"[:MAX_OUTCOME_LENGTH]
+            work.job_queue.discard(claim, outcome=outcome)
+        else:
+            outcome = f"the mail server did not accept the email yet: {answer}"[:MAX_OUTCOME_LENGTH]
+            work.job_queue.retry_later(claim, outcome=outcome)
 
-        _record(claim, refuse)
-        return "mail_refused"
-    except MailDelayed as delay:
-        reason = str(delay)
-
-        def put_off(work: Work) -> None:
-            work.mail_quota.close(claim.job_id, status=MailStatus.DELAYED, answer=reason)
-            work.job_queue.retry_later(
-                claim, outcome=f"the mail server did not accept the email yet: {reason}"[:MAX_OUTCOME_LENGTH]
-            )
-
-        _record(claim, put_off)
-        return "mail_delayed"
-
-    def complete(work: Work) -> None:
-        work.mail_quota.close(claim.job_id, status=MailStatus.SENT, answer=answer)
-        work.links.sent(claim.job_id)
-        work.job_queue.complete(claim)
-
-    _record(claim, complete)
-    return "done"
+    _record(claim, settle)
+    return "done" if status == MailStatus.SENT else f"mail_{status}"
 
 
 def _note_failure(claim: Claim, problem: Exception) -> None:

@@ -63,45 +63,20 @@ class AuditLog(Service):
         impersonator's session, the actor is always the impersonator. A repeated event with the same `once` is counted
         in the existing event.
         """
-        visit, principal = self.origin.visit, self.origin.principal
+        principal = self.origin.principal
         if principal is not None:
             is_impersonated = principal.impersonator_id is not None
             actor_id = principal.account_id if is_impersonated else actor_id or principal.account_id
-            session_id = session_id or principal.session_id or None
-        values |= self.origin.values()
-        salt = new_salt()
-        event_id: int | None = self.session.execute(
-            upsert(self.session, AuditEvent)
-            .on_conflict_do_nothing(index_elements=[AuditEvent.once_key])
-            .returning(AuditEvent.id)
-            if once
-            else insert(AuditEvent).returning(AuditEvent.id),
-            {
-                "at": self.clock(),
-                "kind": kind,
-                "actor_id": actor_id,
-                "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
-                "subject_id": subject_id,
-                "session_id": session_id,
-                "request_id": visit.request_id,
-                "digest": personal_digest(salt, visit.address, visit.user_agent, values),
-                "once_key": once,
-            },
-        ).scalar()
+        event, detail = self._rows(kind, subject_id, values, actor_id=actor_id, session_id=session_id)
+        add = insert(AuditEvent)
+        if once:
+            add = upsert(self.session, AuditEvent).on_conflict_do_nothing(index_elements=[AuditEvent.once_key])
+        added = self.session.execute(add.returning(AuditEvent.id), event | {"once_key": once})
+        event_id: int | None = added.scalar()
         self.noted[kind] += 1
         if event_id is None:
             return self._count_again(once)
-        self.session.execute(
-            insert(AuditDetail),
-            {
-                "event_id": event_id,
-                "subject_id": subject_id,
-                "salt": salt,
-                "address": visit.address,
-                "user_agent": visit.user_agent,
-                "values": values,
-            },
-        )
+        self.session.execute(insert(AuditDetail), detail | {"event_id": event_id})
         return event_id
 
     def record_all(
@@ -110,37 +85,41 @@ class AuditLog(Service):
         """Record an event of this kind for each subject, with its values, in two statements."""
         if not subjects:
             return
-        visit, principal, now = self.origin.visit, self.origin.principal, self.clock()
-        details: list[dict[str, Any]] = [
-            {
-                "event_id": event_id,
-                "subject_id": subject_id,
-                "salt": new_salt(),
-                "address": visit.address,
-                "user_agent": visit.user_agent,
-                "values": values | self.origin.values(),
-            }
-            for event_id, (subject_id, values) in zip(
-                next_ids(self.session, AuditEvent, len(subjects)), subjects, strict=True
-            )
+        actor_id = self.origin.principal.account_id if self.origin.principal else None
+        rows = [
+            self._rows(kind, subject_id, values, actor_id=subject_id if by_themselves else actor_id, session_id=None)
+            for subject_id, values in subjects
         ]
-        events: list[dict[str, Any]] = [
-            {
-                "id": detail["event_id"],
-                "at": now,
-                "kind": kind,
-                "actor_id": detail["subject_id"] if by_themselves else principal.account_id if principal else None,
-                "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
-                "subject_id": detail["subject_id"],
-                "session_id": principal.session_id or None if principal else None,
-                "request_id": visit.request_id,
-                "digest": personal_digest(detail["salt"], visit.address, visit.user_agent, detail["values"]),
-            }
-            for detail in details
-        ]
-        insert_rows(self.session, AuditEvent, events)
+        ids = next_ids(self.session, AuditEvent, len(rows))
+        insert_rows(self.session, AuditEvent, [row | {"id": id_} for id_, (row, _) in zip(ids, rows, strict=True)])
+        details = [detail | {"event_id": id_} for id_, (_, detail) in zip(ids, rows, strict=True)]
         insert_rows(self.session, AuditDetail, details)
         self.noted[kind] += len(details)
+
+    def _rows(
+        self,
+        kind: str,
+        subject_id: int | None,
+        values: dict[str, Any],
+        *,
+        actor_id: int | None,
+        session_id: int | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the rows of an event and its details, without IDs."""
+        visit, principal, salt = self.origin.visit, self.origin.principal, new_salt()
+        values = values | self.origin.values()
+        event = {
+            "at": self.clock(),
+            "kind": kind,
+            "actor_id": actor_id,
+            "on_behalf_of_id": principal.user_id if principal and principal.impersonator_id else None,
+            "subject_id": subject_id,
+            "session_id": session_id or (principal.session_id if principal else None) or None,
+            "request_id": visit.request_id,
+            "digest": personal_digest(salt, visit.address, visit.user_agent, values),
+        }
+        personal = {"address": visit.address, "user_agent": visit.user_agent, "values": values}
+        return event, {"subject_id": subject_id, "salt": salt, **personal}
 
     def _count_again(self, once: str | None) -> int:
         event_id = self.session.scalars(select(AuditEvent.id).where(AuditEvent.once_key == once)).one()

@@ -6,15 +6,13 @@ retention they are deleted, and their seal stays. Each seal attests the retentio
 without such a retention were removed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import joinedload
@@ -59,7 +57,7 @@ class _Link:
     attested: tuple[int, int] | None
 
     @classmethod
-    def of(cls, seal: AuditSeal) -> _Link:
+    def of(cls, seal: AuditSeal) -> Self:
         """Return the hash; version 1 covers no retention, so its seals attest none."""
         is_covered = seal.version != 1 and seal.retention_days is not None and seal.pruned_through is not None
         attested = (seal.retention_days or 0, seal.pruned_through or 0) if is_covered else None

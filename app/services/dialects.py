@@ -51,7 +51,8 @@ def insert_rows(session: DbSession, into: type[Base] | Table, rows: Sequence[dic
     table = into if isinstance(into, Table) else cast(Table, into.__table__)
     connection = session.connection()
     dialect, quote = connection.dialect, connection.dialect.identifier_preparer
-    columns = [column for column in table.columns if column.name in rows[0] or _default_of(column) is not None]
+    given = {name for row in rows for name in row}
+    columns = [column for column in table.columns if column.name in given or _default_of(column) is not None]
     target = f"{quote.format_table(table)} ({', '.join(quote.quote(each.name) for each in columns)})"
     values = [*zip(*(_encoded(column, rows, dialect) for column in columns), strict=True)]
     if dialect.name == "postgresql":

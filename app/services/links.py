@@ -1,7 +1,5 @@
 """One-time links: 256 bits, stored hashed, bound to a purpose, spent by one conditional UPDATE."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any

@@ -8,13 +8,7 @@ from sqlalchemy import Executable, delete, select
 from sqlalchemy.orm import selectinload
 
 from app import errors
-from app.models import (
-    AuditDetail,
-    AuditEvent,
-    Base,
-    StoredFile,
-    User,
-)
+from app.models import AuditDetail, AuditEvent, Base, StoredFile, User
 from app.services.audit import AuditLog
 from app.services.dialects import advisory_lock
 from app.services.files import Files

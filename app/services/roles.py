@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
@@ -260,10 +260,9 @@ def differences(before: RoleSpec, after: RoleSpec) -> list[str]:
 
 
 def _fill(role: Role, spec: RoleSpec) -> None:
-    role.name, role.description = spec.name, spec.description
-    role.permissions = sorted(spec.permissions)
-    role.requires_second_factor = spec.requires_second_factor
-    role.administrators_only = spec.administrators_only
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    for name, value in (values | {"permissions": sorted(spec.permissions)}).items():
+        setattr(role, name, value)
 
 
 def _checked(spec: RoleSpec) -> RoleSpec:

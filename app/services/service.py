@@ -1,7 +1,5 @@
 """The base of all services."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime

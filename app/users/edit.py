@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app import errors
 from app.extensions import settings
-from app.models import USER_FIELDS, User
+from app.models import USER_FIELDS
 from app.principal import Principal
 from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.unit_of_work import Work, reading, unit_of_work
@@ -80,9 +80,7 @@ def deactivate(user_id: int) -> ResponseReturnValue:
 @bp.post("/<id:user_id>/activate")
 @requires(USERS_DEACTIVATE, on="users")
 def activate(user_id: int) -> ResponseReturnValue:
-    return change_user(
-        user_id, lambda work, user, who: work.users.reactivate(user, by=who), message="Account reactivated."
-    )
+    return change_user(user_id, lambda work: work.users.reactivate, message="Account reactivated.")
 
 
 @bp.route("/<id:user_id>/end-sessions", methods=["GET", "POST"])
@@ -94,11 +92,7 @@ def end_sessions(user_id: int) -> ResponseReturnValue:
         return _ask(
             user_id, USERS_SUPPORT, "Sign {name} out everywhere?", text, button="Sign out everywhere", form=form
         )
-    return change_user(
-        user_id,
-        lambda work, user, who: work.users.revoke_sessions(user, by=who),
-        message="The user was signed out everywhere.",
-    )
+    return change_user(user_id, lambda work: work.users.revoke_sessions, message="The user was signed out everywhere.")
 
 
 @bp.route("/<id:user_id>/send-reset", methods=["GET", "POST"])
@@ -109,17 +103,14 @@ def send_reset(user_id: int) -> ResponseReturnValue:
     if not form.validate_on_submit():
         text = "The user gets a link to choose a new password. Their current password works until they use it."
         return _ask(user_id, USERS_SUPPORT, "Send {name} a reset link?", text, button="Send reset link", form=form)
-    return change_user(user_id, lambda work, user, who: work.users.send_reset(user, by=who), message="Email sent.")
+    return change_user(user_id, lambda work: work.users.send_reset, message="Email sent.")
 
 
 @bp.post("/<id:user_id>/send-confirmation")
 @requires(USERS_SUPPORT, on="users")
 @limited("mail")
 def send_confirmation(user_id: int) -> ResponseReturnValue:
-    def act(work: Work, user: User, who: Principal) -> None:
-        work.users.resend_verification(user, by=who)
-
-    return change_user(user_id, act, message="Email sent.")
+    return change_user(user_id, lambda work: work.users.resend_verification, message="Email sent.")
 
 
 @bp.route("/<id:user_id>/delete", methods=["GET", "POST"])
@@ -134,17 +125,13 @@ def delete(user_id: int) -> ResponseReturnValue:
         )
         return _ask(user_id, USERS_DELETE, "Delete {name}?", text, button="Delete", form=form)
     reason = (form.reason.data or "").strip()
-
-    def act(work: Work, user: User, who: Principal) -> None:
-        work.users.delete(user, reason=reason, by=who)
-
-    return change_user(user_id, act, message="Account deleted.")
+    return change_user(user_id, lambda work: work.users.delete, message="Account deleted.", reason=reason)
 
 
 @bp.post("/<id:user_id>/restore")
 @requires(USERS_DELETE, on="users")
 def restore(user_id: int) -> ResponseReturnValue:
-    return change_user(user_id, lambda work, user, who: work.users.restore(user, by=who), message="Account restored.")
+    return change_user(user_id, lambda work: work.users.restore, message="Account restored.")
 
 
 def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, form: Form) -> ResponseReturnValue:
@@ -157,12 +144,15 @@ def _ask(user_id: int, permission: str, title: str, text: str, *, button: str, f
     return ask(title.format(name=name), text, button=button, above=above, form=form, hint="The user gets it by email.")
 
 
-def change_user(user_id: int, act: Callable[[Work, User, Principal], object], *, message: str) -> ResponseReturnValue:
-    """Perform the action in one transaction, and return to the user's page with the message or the refusal."""
+def change_user(
+    user_id: int, method: Callable[[Work], Callable[..., object]], *, message: str, **how: str
+) -> ResponseReturnValue:
+    """Call the method with the user in one transaction, and return to their page with the message or the refusal."""
     is_undone = request.endpoint == "users.restore"
     try:
         with unit_of_work() as work:
-            act(work, work.users.get(user_id, lock=True, deleted=is_undone), current_user.signed_in())
+            user = work.users.get(user_id, lock=True, deleted=is_undone)
+            method(work)(user, by=current_user.signed_in(), **how)
     except (errors.LastAdministrator, errors.NotActive, errors.AlreadyConfirmed, errors.NotSetUp) as refusal:
         return done(str(refusal), to="users.show", kind="error", user_id=user_id)
     return done(message, to="users.show", user_id=user_id)

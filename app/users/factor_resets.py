@@ -37,7 +37,5 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
 @requires(USERS_RESET_FACTORS, on="users")
 def keep_factors(user_id: int) -> ResponseReturnValue:
     return change_user(
-        user_id,
-        lambda work, user, who: work.factor_resets.cancel_reset(user, by=who),
-        message="Reset cancelled. The second factors stay.",
+        user_id, lambda work: work.factor_resets.cancel_reset, message="Reset cancelled. The second factors stay."
     )

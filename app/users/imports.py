@@ -1,6 +1,6 @@
 """Pages to import and export users."""
 
-from itertools import chain
+from collections.abc import Callable
 from pathlib import PurePath
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ from app.users.routes import asked_filters
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.actions import attempt
-from app.web.exports import MARK, attachment, csv_lines
+from app.web.exports import attachment, csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
 from app.web.jobs import progress_text
 from app.web.limits import limited
@@ -67,37 +67,32 @@ def show_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 @by_oneself
 def start_import(import_id: int) -> ResponseReturnValue:
-    who, invites = current_user.signed_in(), request.form.get("invites") == "y"
-    return attempt(
-        lambda work: work.user_imports.start_import(import_id, invites=invites, by=who),
-        message="Import started. You can close this page. The import continues.",
-        to="users.show_import",
-        import_id=import_id,
+    message = "Import started. You can close this page. The import continues."
+    return _attempt(
+        import_id, lambda work: work.user_imports.start_import, message, invites=request.form.get("invites") == "y"
     )
 
 
 @bp.post("/import/<id:import_id>/cancel")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> ResponseReturnValue:
-    who, message = current_user.signed_in(), "Stopping the import. Rows already imported stay."
-    return attempt(
-        lambda work: work.user_imports.cancel(import_id, by=who),
-        message=message,
-        to="users.show_import",
-        import_id=import_id,
-    )
+    message = "Stopping the import. Rows already imported stay."
+    return _attempt(import_id, lambda work: work.user_imports.cancel, message)
 
 
 @bp.post("/import/<id:import_id>/resume")
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> ResponseReturnValue:
-    who, message = current_user.signed_in(), "Import resumed."
+    return _attempt(import_id, lambda work: work.user_imports.resume, "Import resumed.")
+
+
+def _attempt(
+    import_id: int, pick: Callable[[Work], Callable[..., object]], message: str, **how: bool
+) -> ResponseReturnValue:
+    who = current_user.signed_in()
     return attempt(
-        lambda work: work.user_imports.resume(import_id, by=who),
-        message=message,
-        to="users.show_import",
-        import_id=import_id,
+        lambda work: pick(work)(import_id, by=who, **how), message=message, to="users.show_import", import_id=import_id
     )
 
 
@@ -107,7 +102,7 @@ def import_report(import_id: int) -> Response:
     """Download the result of each row; before the import, the expected result."""
     services = reading()
     services.user_imports.get(import_id, by=current_user.signed_in())
-    return attachment(chain([MARK], report_lines(services, import_id)), f"import-{import_id}.csv")
+    return attachment(report_lines(services, import_id), f"import-{import_id}.csv")
 
 
 @bp.get("/export.csv")
@@ -119,7 +114,7 @@ def export() -> Response:
         work.audit.record("user.list_exported", subject_id=None)
     zone = viewer_zone()
     rows = (exported(user, zone) for user in reading().user_search.walk(filters))
-    return attachment(chain([MARK], csv_lines(COLUMNS, rows)), "users.csv")
+    return attachment(csv_lines(COLUMNS, rows), "users.csv")
 
 
 def _shown(services: Work, user_import: UserImport) -> SimpleNamespace:

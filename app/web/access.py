@@ -15,10 +15,16 @@ from app.web.current_user import is_api, principal
 from app.web.redirects import here
 from app.web.views import View, mark_view, view_property
 
-
-def public(view: View) -> View:
-    """Let anyone call the view. A test lists these views by name."""
-    return mark_view(is_public=True)(view)
+# Let anyone call the view. A test lists these views by name.
+public = mark_view(is_public=True)
+# Require a recent confirmation of identity; without one, the user is asked first.
+confirmed = mark_view(wants_confirmation=True)
+# Let users call the view who still have to set up a second factor that one of their roles requires.
+sets_up = mark_view(sets_up=True)
+# Refuse the view during impersonation, as `confirmed` does too.
+by_oneself = mark_view(is_by_oneself=True)
+# Keep a view open in maintenance: sign-in, endpoints for other sites and programs, and checks.
+open_in_maintenance = mark_view(is_open_in_maintenance=True)
 
 
 def requires(permission: str, *, on: str | None = None) -> Callable[[View], View]:
@@ -32,32 +38,12 @@ def requires(permission: str, *, on: str | None = None) -> Callable[[View], View
     return mark_view(permission=permission, resource_type=on)
 
 
-def confirmed(view: View) -> View:
-    """Require a recent confirmation of identity; without one, the user is asked first."""
-    return mark_view(wants_confirmation=True)(view)
-
-
 def open_to_keys(*scopes: str) -> Callable[[View], View]:
     """Accept API keys with one of these scopes, without a confirmation.
 
     Without any scope here, the view decides itself. Every other view without a permission is closed to API keys.
     """
     return mark_view(key_scopes=scopes)
-
-
-def sets_up(view: View) -> View:
-    """Let users call the view who still have to set up a second factor that one of their roles requires."""
-    return mark_view(sets_up=True)(view)
-
-
-def by_oneself(view: View) -> View:
-    """Refuse the view during impersonation, as `confirmed` does too."""
-    return mark_view(is_by_oneself=True)(view)
-
-
-def open_in_maintenance(view: View) -> View:
-    """Keep a view open in maintenance: sign-in, endpoints for other sites and programs, and checks."""
-    return mark_view(is_open_in_maintenance=True)(view)
 
 
 def check_access() -> ResponseReturnValue | None:

@@ -11,7 +11,7 @@ from app import urls
 from app.extensions import csrf, settings
 from app.remembered import Remembered
 from app.web.current_user import has_explicit_credential, is_api
-from app.web.views import View, mark_view, view_property
+from app.web.views import mark_view, view_property
 
 EXPIRED = "This page was open for too long. What you entered is still here. Send it again."
 NO_COOKIE = (
@@ -53,13 +53,11 @@ def _is_cross_site() -> bool:
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} or not _is_own_origin()
 
 
-def origin_suffices(view: View) -> View:
-    """Accept forms with an older token if the origin is ours, so that sign-in in another tab does not break them.
-
-    The browser says that the request comes from this site, or we signed the token, for any session at any time; and
-    no browser sends a Lax cookie with another site's POST.
-    """
-    return mark_view(origin_suffices=True)(view)
+# Accept forms with an older token if the origin is ours, so that sign-in in another tab does not break them.
+#
+# The browser says that the request comes from this site, or we signed the token, for any session at any time; and no
+# browser sends a Lax cookie with another site's POST.
+origin_suffices = mark_view(origin_suffices=True)
 
 
 def _tells_origin() -> bool:

@@ -22,7 +22,7 @@ from app.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
 from app.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
 from app.unit_of_work import unit_of_work
 from app.web.session_cookie import TOKEN, CookieSession, device_cookie, forward_cookie_name, forward_signer, is_shared
-from app.web.views import View, mark_view, view_property
+from app.web.views import mark_view, view_property
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +105,8 @@ def log_refused(kind: str, **more: str) -> None:
     log.warning("a credential was refused", extra={"kind": kind, **more})
 
 
-def refreshes_itself(view: View) -> View:
-    """Mark a page that htmx refreshes: an open tab must not keep its session alive."""
-    return mark_view(refreshes_itself=True)(view)
+# Mark a page that htmx refreshes: an open tab must not keep its session alive.
+refreshes_itself = mark_view(refreshes_itself=True)
 
 
 def has_explicit_credential() -> bool:

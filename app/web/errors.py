@@ -139,12 +139,8 @@ def _untrusted_host(problem: SecurityError) -> ResponseReturnValue:
         return answer(400, text="Unknown host name.")
     g.refused_as = "unknown_host"
     # Building a link for this request would fail again.
-    return _page(
-        400,
-        "Unknown host name",
-        "Check the address. To serve this host name, add it to ALLOWED_HOSTS.",
-        bare=True,
-    )
+    text = "Check the address. To serve this host name, add it to ALLOWED_HOSTS."
+    return _page(400, "Unknown host name", text, bare=True)
 
 
 def _database_away(problem: SQLAlchemyError) -> ResponseReturnValue:

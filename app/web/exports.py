@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
+from itertools import chain
 from typing import Any
 
 from flask import Response, stream_with_context
@@ -48,8 +49,9 @@ def csv_lines(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator
 
 
 def attachment(lines: Iterable[str], name: str, mimetype: str = "text/csv") -> Response:
-    """Stream lines as a file to download."""
-    response = Response(stream_with_context(iter(lines)), mimetype=mimetype)
+    """Stream lines as a file to download; CSV begins with MARK."""
+    mark = [MARK] if mimetype == "text/csv" else []
+    response = Response(stream_with_context(chain(mark, lines)), mimetype=mimetype)
     response.headers["Content-Disposition"] = f"attachment; filename={name}"
     return response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import g, request
 from flask_wtf import FlaskForm
@@ -197,56 +197,46 @@ for _name, _field in USER_FIELDS.items():
     setattr(UserTextsForm, _name, Name(_field.label, longest=_field.longest, autocomplete=_field.autocomplete))
 
 
-class CurrentPassword(PasswordField):
+class _Typed:
+    """A field of one kind of text: its label, messages, length and HTML attributes."""
+
+    text, required, too_long = "Password", "", ""
+    longest = MAX_PASSWORD_LENGTH
+    attributes: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, label: str = "", **kwargs: Any) -> None:
+        validators: list[Any] = [InputRequired(self.required)]
+        if self.too_long:
+            validators.append(Length(max=self.longest, message=self.too_long))
+        drawn = {"maxlength": self.longest, **self.attributes}
+        super().__init__(label or self.text, validators=validators, render_kw=drawn, **kwargs)  # type: ignore[call-arg]
+
+
+class CurrentPassword(_Typed, PasswordField):
     """A password to be checked; used exactly as it was sent."""
 
-    def __init__(self, label: str = "Password", **kwargs: Any) -> None:
-        super().__init__(
-            label,
-            validators=[
-                InputRequired("Enter your password."),
-                Length(max=MAX_PASSWORD_LENGTH, message="That's too long for a password."),
-            ],
-            render_kw={"autocomplete": "current-password", "maxlength": MAX_PASSWORD_LENGTH},
-            **kwargs,
-        )
+    required, too_long = "Enter your password.", "That's too long for a password."
+    attributes: ClassVar = {"autocomplete": "current-password"}
 
 
-class Code(StringField):
+class ChosenPassword(_Typed, PasswordField):
+    """A new password; the policy checks it, the form only that it is not empty."""
+
+    required = "Choose a password."
+    attributes: ClassVar = {"autocomplete": "new-password"}
+
+
+class Code(_Typed, StringField):
     """A code of an authenticator app, or a recovery code; spaces, dashes and capitals do not matter."""
 
-    def __init__(self, label: str = "Code", **kwargs: Any) -> None:
-        super().__init__(
-            label,
-            validators=[
-                InputRequired("Enter the code."),
-                Length(max=MAX_CODE_LENGTH, message="That's too long for a code."),
-            ],
-            render_kw={
-                "autocomplete": "one-time-code",
-                "inputmode": "numeric",
-                "maxlength": MAX_CODE_LENGTH,
-                "spellcheck": "false",
-            },
-            **kwargs,
-        )
+    text, required, too_long = "Code", "Enter the code.", "That's too long for a code."
+    longest = MAX_CODE_LENGTH
+    attributes: ClassVar = {"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false"}
 
     def takes_recovery_only(self) -> None:
         """Accept only recovery codes, because no app is set up."""
         self.label.text = "Recovery code"
         self.render_kw |= {"inputmode": "text", "autocomplete": "off"}
-
-
-class ChosenPassword(PasswordField):
-    """A new password; the policy checks it, the form only that it is not empty."""
-
-    def __init__(self, label: str = "Password", **kwargs: Any) -> None:
-        super().__init__(
-            label,
-            validators=[InputRequired("Choose a password.")],
-            render_kw={"autocomplete": "new-password", "maxlength": MAX_PASSWORD_LENGTH},
-            **kwargs,
-        )
 
 
 class NextPage(HiddenField):

@@ -12,7 +12,7 @@ from werkzeug.exceptions import SecurityError
 from app.extensions import settings
 from app.settings import Settings, is_loopback
 from app.urls import ascii_host
-from app.web.views import View, mark_view, view_property
+from app.web.views import mark_view, view_property
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,9 +64,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.wsgi_app = Front(app.wsgi_app, prefix=settings.path_prefix)  # type: ignore[method-assign]
 
 
-def for_other_apps(view: View) -> View:
-    """Mark a view for proxies of other apps, with the hosts of those apps and their cookie."""
-    return mark_view(is_for_other_apps=True)(view)
+# Mark a view for proxies of other apps, with the hosts of those apps and their cookie.
+for_other_apps = mark_view(is_for_other_apps=True)
 
 
 def check_host() -> None:

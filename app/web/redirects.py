@@ -80,17 +80,13 @@ def keep_next(target: str | None) -> None:
     The session cookie has no room for it: browsers limit each to 4 KiB.
     """
     path = own_path(target) or return_url(target)
-    if path or next_cookie_name() in request.cookies:
-        set_cookie(next_cookie_name(), path, max_age=NEXT_SECONDS if path else 0, path=settings().path_prefix or "/")
+    if path or settings().cookie_name("next") in request.cookies:
+        set_cookie(settings().cookie_name("next"), path, max_age=NEXT_SECONDS if path else 0)
 
 
 def kept_next() -> str | None:
     """Return the target page stored in this browser; a target elsewhere is dropped when it is used."""
-    return request.cookies.get(next_cookie_name()) or None
-
-
-def next_cookie_name() -> str:
-    return settings().cookie_name("next")
+    return request.cookies.get(settings().cookie_name("next")) or None
 
 
 def here() -> str | None:

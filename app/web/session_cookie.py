@@ -108,47 +108,34 @@ def drop_session() -> None:
         _set_forward("", max_age=0)
 
 
-def device_cookie_name() -> str:
-    return settings().cookie_name("device")
-
-
 def device_cookie() -> str | None:
-    value = request.cookies.get(device_cookie_name())
+    value = request.cookies.get(settings().cookie_name("device"))
     return value if value and _DEVICE_TOKEN.fullmatch(value) else None
 
 
 def keep_device(token: str) -> None:
-    path = settings().path_prefix or "/"
-    set_cookie(device_cookie_name(), token, max_age=DEVICE_COOKIE_SECONDS, path=path)
+    set_cookie(settings().cookie_name("device"), token, max_age=DEVICE_COOKIE_SECONDS)
 
 
 def theme() -> str:
     """Return the color scheme chosen in this browser: `light`, `dark`, or an empty string for that of the system."""
-    chosen = request.cookies.get(theme_cookie_name(), "")
+    chosen = request.cookies.get(settings().cookie_name("theme"), "")
     return chosen if chosen in THEMES else ""
 
 
 def keep_theme(chosen: str) -> None:
     """Store the color scheme; anything but `light` and `dark` means that of the system."""
     age = DEVICE_COOKIE_SECONDS if chosen in THEMES else 0
-    set_cookie(theme_cookie_name(), chosen if age else "", max_age=age, path=settings().path_prefix or "/")
-
-
-def theme_cookie_name() -> str:
-    return settings().cookie_name("theme")
-
-
-def method_cookie_name() -> str:
-    return settings().cookie_name("method")
+    set_cookie(settings().cookie_name("theme"), chosen if age else "", max_age=age)
 
 
 def keep_method(method: str) -> None:
     """Remember the sign-in method of this browser, for a hint on the sign-in page."""
-    set_cookie(method_cookie_name(), method, max_age=DEVICE_COOKIE_SECONDS, path=settings().path_prefix or "/")
+    set_cookie(settings().cookie_name("method"), method, max_age=DEVICE_COOKIE_SECONDS)
 
 
 def last_method() -> str:
-    return request.cookies.get(method_cookie_name(), "")
+    return request.cookies.get(settings().cookie_name("method"), "")
 
 
 def forward_cookie_name() -> str:
@@ -164,16 +151,18 @@ def keep_forward(user_id: int, session_id: int) -> None:
 
 
 def _set_forward(value: str, *, max_age: int | None = None) -> None:
-    set_cookie(forward_cookie_name(), value, max_age=max_age, domain=settings().cookie_domain or None)
+    set_cookie(forward_cookie_name(), value, path="/", max_age=max_age, domain=settings().cookie_domain or None)
 
 
 def forward_signer() -> URLSafeSerializer:
     return URLSafeSerializer([*reversed(settings().signing_keys)], salt="forward")
 
 
-def set_cookie(name: str, value: str, **how: Any) -> None:
-    """Set a cookie with this response, which scripts can't read and other sites don't send."""
-    g.setdefault("cookies", []).append((name, value, how))
+def set_cookie(name: str, value: str, *, path: str = "", **how: Any) -> None:
+    """Set a cookie with this response, for this application unless `path` is another; scripts can't read it, and other
+    sites don't send it.
+    """
+    g.setdefault("cookies", []).append((name, value, {"path": path or settings().path_prefix or "/", **how}))
 
 
 def set_cookies(response: Response) -> None:
