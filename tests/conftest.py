@@ -45,6 +45,7 @@ from tests.support.mailbox import Mailbox, work_off  # noqa: E402
 from tests.support.people import People, Person  # noqa: E402
 from tests.support.provider import Provider, running_provider  # noqa: E402
 from tests.support.smtp_server import SmtpServer, running_smtp_server  # noqa: E402
+from tests.support.template_queries import refuse_queries_of_templates  # noqa: E402
 from tests.support.workspace import run_folder, worker_name  # noqa: E402
 
 MARKERS = (
@@ -66,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     forget_environment()
+    refuse_queries_of_templates()
 
 
 def pytest_collection_finish() -> None:

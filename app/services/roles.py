@@ -66,7 +66,10 @@ class Roles(Service):
 
     def get_by_id(self, role_id: int, *, lock: bool = False) -> Role:
         """Return a role; with `lock` the row is locked until the transaction ends. Raises RoleNotFound."""
-        role = self.session.get(Role, role_id, with_for_update=lock or None)
+        query = select(Role).options(WHOLE).where(Role.id == role_id)
+        if lock:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        role = self.session.scalar(query)
         if role is None:
             raise errors.RoleNotFound
         return role
