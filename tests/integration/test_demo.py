@@ -58,7 +58,8 @@ def test_demo_history_covers_a_year_in_order_and_fills_the_reports(app, flask):
         assert kinds["user.registered"] == 60
         assert kinds["session.started"] >= 60
         report = reading().statistics.report("month")
-        assert sum(row.sign_ups for row in report) == 60
+        joined = [event.at.date() for event in events if event.kind == "user.registered"]
+        assert sum(row.sign_ups for row in report) == sum(day >= report[0].begin for day in joined) > 40
         assert db.session.scalars(select(Job.state).where(Job.kind == "count_statistics")).all() == [JobState.DONE]
     assert flask("audit", "verify").exit_code == 0
 
