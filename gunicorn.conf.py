@@ -13,7 +13,7 @@ sys.path.insert(0, chdir)  # gunicorn reads this file before it goes there.
 for name in [name for name in sys.modules if name.split(".")[0] == "app"]:
     del sys.modules[name]
 
-from app.metrics import metrics  # noqa: E402
+from app.core.metrics import metrics  # noqa: E402
 from app.settings import SettingsError, load_settings  # noqa: E402
 
 try:

@@ -4,11 +4,14 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import find_modules, import_string
 
-import app.lazy as lazy  # Must run before anything imports those libraries.
-from app import account, admin, api, auth, cache, dev, health, home, users
+import app.core.lazy as lazy  # Must run before anything imports those libraries.
+from app import account, admin, api, auth, dev, health, home, users
 from app.cli import Commands
-from app.database import init_database
-from app.extensions import credentials, csrf, limiter, notifier
+from app.core import cache
+from app.core.database import init_database
+from app.core.extensions import csrf, limiter
+from app.password_setup import credentials
+from app.queue_notifier import notifier
 from app.settings import Settings, flask_config, load_settings
 from app.web import (
     compression,

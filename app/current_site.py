@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 from flask import current_app, g
 from sqlalchemy.exc import ProgrammingError
 
-from app.database import DATABASE_AWAY
-from app.extensions import db, settings
+from app.core.database import DATABASE_AWAY
+from app.core.extensions import db, settings
 from app.services.site_settings import Brand, Site
 from app.unit_of_work import Work, reading, unit_of_work
 

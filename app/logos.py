@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from app import errors
+from app.core import errors
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 MAX_FILE_BYTES = 1024 * 1024

@@ -31,10 +31,10 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from app import errors
+from app.core import errors
+from app.core.addresses import canonical_address, clean_name
+from app.core.deadline import Deadline
 from app.providers import GITHUB, HOSTS, PROMPTS, Provider, is_safe
-from app.security.deadline import Deadline
-from app.services.addresses import canonical_address, clean_name
 
 WAIT_SECONDS = 1.0
 # To connect, between two reads, and for a whole exchange of up to five requests.

@@ -5,7 +5,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from app.metrics import metrics
+from app.core.metrics import metrics
 from app.security.passwords import Passwords
 from app.security.pwned_passwords import by_file, by_list, by_service, never
 from app.services.password_policy import PasswordPolicy
@@ -39,6 +39,9 @@ class Credentials:
     @property
     def policy(self) -> PasswordPolicy:
         return cast(PasswordPolicy, current_app.extensions["password_policy"])
+
+
+credentials = Credentials()
 
 
 def breach_check(settings: Settings) -> Callable[[str], bool]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from app import urls
+from app.core import urls
 
 GITHUB = "github"
 LABELS = {"google": "Google", "microsoft": "Microsoft", GITHUB: "GitHub"}

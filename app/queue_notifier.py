@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
@@ -27,7 +28,9 @@ class QueueNotifier:
     """Notifies the workers through RQ. It stores nothing: the scheduler repeats a lost notification."""
 
     def init_app(self, app: Flask, settings: Settings) -> None:
-        app.extensions["queue"] = queue_client().connect(settings.queue_url) if settings.queue_url else None
+        app.extensions["queue"] = None
+        if settings.queue_url:
+            app.extensions["queue"] = import_module("app.core.redis_client").connect(settings.queue_url)
 
     @property
     def connection(self) -> Redis | None:
@@ -68,6 +71,9 @@ class QueueNotifier:
     def state(self) -> str:
         """Return `ok`; `missing` without a server or response; `unwritable`; `cluster`, which RQ does not support."""
         return "missing" if self.connection is None else queue_client().queue_state(self.connection)
+
+
+notifier = QueueNotifier()
 
 
 def _log_away(problem: Exception) -> None:

@@ -7,11 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -51,13 +49,6 @@ class Workers:
             for worker in self.seen
             if worker.name in busy or (worker.seen_at and at - worker.seen_at < HEARD_WITHIN)
         ]
-
-
-def connect(url: str, *, timeout: float = 2) -> Redis:
-    """Create a client that fails at once when the server is unreachable, instead of stalling a page."""
-    return Redis.from_url(
-        url, socket_connect_timeout=min(1, timeout), socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
-    )
 
 
 def queue_state(connection: Redis) -> str:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from app.lengths import MAX_ROLE_NAME_LENGTH
-from app.models import MAX_ID, MORE_USER_FIELDS
+from app.core.lengths import MAX_ROLE_NAME_LENGTH
+from app.core.models import MAX_ID
+from app.models import MORE_USER_FIELDS
 from app.services.user_search import ListedUser
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"

@@ -29,9 +29,9 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import URL
 from zxcvbn_rs_py import zxcvbn
 
-from app import urls
-from app.env_file import read_env_file, without_loaded
-from app.lifetimes import Lifetimes
+from app.core import urls
+from app.core.env_file import read_env_file, without_loaded
+from app.core.lifetimes import Lifetimes
 from app.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from flask import g
 from sqlalchemy.exc import ProgrammingError
 
-from app.database import DATABASE_AWAY
-from app.extensions import db, settings
+from app.core.database import DATABASE_AWAY
+from app.core.extensions import db, settings
 from app.unit_of_work import reading
 
 

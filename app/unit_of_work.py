@@ -13,13 +13,14 @@ from flask import g
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
-from app import errors
-from app.database import one_read, one_write
-from app.extensions import db, notifier, now, settings
-from app.lifetimes import Lifetimes
-from app.lookups import Source
-from app.metrics import metrics
-from app.principal import NO_VISIT
+from app.core import errors
+from app.core.database import one_read, one_write
+from app.core.extensions import db, now, settings
+from app.core.lifetimes import Lifetimes
+from app.core.lookups import Source
+from app.core.metrics import metrics
+from app.core.principal import NO_VISIT
+from app.queue_notifier import notifier
 from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
 from app.services.audit import AuditLog, Origin

@@ -23,7 +23,7 @@ AT_ONCE = 2 * CORES
 CREDENTIALS = """
 import json
 from datetime import UTC, datetime
-from app.principal import Principal
+from app.core.principal import Principal
 from app.services.user_search import Position
 from app.services.permissions import USERS_READ
 from app.unit_of_work import unit_of_work

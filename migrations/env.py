@@ -6,7 +6,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Connection
 
-from app.models.base import UtcTime
+from app.core.models import UtcTime
 
 db = current_app.extensions["migrate"].db
 metadata = db.metadatas[None]
@@ -17,7 +17,7 @@ LOCK = 0x6A7E  # Any number that every migrator of this application agrees on.
 def render_item(kind: str, item: object, autogen_context: object) -> str | bool:
     """Write our time type by its own name."""
     if kind == "type" and isinstance(item, UtcTime):
-        autogen_context.imports.add("from app.models.base import UtcTime")  # type: ignore[attr-defined]
+        autogen_context.imports.add("from app.core.models import UtcTime")  # type: ignore[attr-defined]
         return "UtcTime()"
     return False
 

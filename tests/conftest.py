@@ -22,8 +22,8 @@ from pydantic import SecretStr
 pytest.register_assert_rewrite("tests.support")
 
 from app import create_app  # noqa: E402
-from app.extensions import limiter  # noqa: E402
-from app.redis_queue import connect  # noqa: E402
+from app.core.extensions import limiter  # noqa: E402
+from app.core.redis_client import connect  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.web.logs import init_logs  # noqa: E402
 from run import EmbeddedValkey  # noqa: E402

@@ -3,8 +3,8 @@
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.account import bp
+from app.core import errors
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, pending_sign_in
 from app.web.access import confirmed

@@ -3,9 +3,9 @@
 from flask import Response, stream_with_context
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.account import bp
-from app.extensions import settings
+from app.core import errors
+from app.core.extensions import settings
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed

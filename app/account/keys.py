@@ -7,10 +7,10 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 
-from app import errors
 from app.account import bp
 from app.account.forms import ApiKeyForm, ApiKeyNameForm
-from app.extensions import now
+from app.core import errors
+from app.core.extensions import now
 from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user

@@ -3,11 +3,11 @@
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, TimeZoneForm
+from app.core import errors
+from app.core.tokens import new_token
 from app.models import MORE_USER_FIELDS
-from app.security.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed

@@ -8,10 +8,10 @@ from typing import Any
 from flask import Response, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.admin import bp
-from app.extensions import now
-from app.services.addresses import canonical_address
+from app.core import errors
+from app.core.addresses import canonical_address
+from app.core.extensions import now
 from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work

@@ -7,18 +7,18 @@ from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField,
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length, ValidationError
 
-from app import errors
-from app.current_site import SETTINGS
-from app.lengths import (
+from app.core import errors
+from app.core.addresses import canonical_address, clean_name
+from app.core.lengths import (
     MAX_ADDRESS_LENGTH,
     MAX_ANNOUNCEMENT_LENGTH,
     MAX_DESCRIPTION_LENGTH,
     MAX_ROLE_NAME_LENGTH,
     MAX_SITE_NAME_LENGTH,
 )
+from app.core.principal import Principal
+from app.current_site import SETTINGS
 from app.models import ADMINISTRATOR, Role
-from app.principal import Principal
-from app.services.addresses import canonical_address, clean_name
 from app.services.permissions import PERMISSIONS
 from app.services.roles import RoleSpec
 from app.services.site_settings import Brand, Site

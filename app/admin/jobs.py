@@ -7,8 +7,9 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.extensions import notifier, now, settings
+from app.core.extensions import now, settings
 from app.models import Job, JobState
+from app.queue_notifier import notifier
 from app.services.job_board import ENDED_BADLY, MAX_RETRIED, SITUATIONS, JobBoard, JobFilter, is_warning
 from app.services.permissions import JOBS_EDIT, JOBS_READ
 from app.services.schedule import Planned

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.admin import bp
+from app.core import errors
+from app.core.addresses import canonical_address
 from app.emails.kinds import EmailKind
 from app.mailer import Message, sample
 from app.models import MailStatus
-from app.services.addresses import canonical_address
 from app.services.permissions import MAIL_EDIT, MAIL_READ
 from app.services.sent_mails import MailFilter
 from app.tasks import SendSample

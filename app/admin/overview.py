@@ -8,14 +8,15 @@ from typing import NamedTuple
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.admin import bp
 from app.admin.reports import NAMES, daily_rows, label
+from app.core import errors
+from app.core.disk_space import list_full_disks
+from app.core.extensions import db, now, settings
+from app.core.migration_state import schema_state
 from app.current_site import site
-from app.disk_space import list_full_disks
-from app.extensions import db, notifier, now, settings
-from app.migration_state import schema_state
 from app.models import JobState, MailStatus
+from app.queue_notifier import notifier
 from app.services.job_queue import OVERDUE
 from app.services.permissions import (
     JOBS_READ,

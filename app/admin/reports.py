@@ -8,7 +8,7 @@ from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.cache import cache
+from app.core.cache import cache
 from app.services.permissions import REPORTS_READ
 from app.services.statistics import ReportRow, Unit, total
 from app.unit_of_work import reading, unit_of_work

@@ -3,11 +3,11 @@
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.admin import bp
 from app.admin.forms import RoleForm
+from app.core import errors
+from app.core.principal import Principal
 from app.models import Role
-from app.principal import Principal
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_READ, by_group, granted
 from app.services.roles import MAX_COUNTED, RoleSpec, spec_of
 from app.unit_of_work import reading, unit_of_work

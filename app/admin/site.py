@@ -3,11 +3,11 @@
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.admin import bp
 from app.admin.forms import SiteForm
+from app.core import errors
+from app.core.extensions import settings
 from app.current_site import SETTINGS, change_site, is_in_environment
-from app.extensions import settings
 from app.logos import MAX_FILE_BYTES, reencode_logo
 from app.services.permissions import SITE_EDIT
 from app.unit_of_work import Work, reading

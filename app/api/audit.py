@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.schemas import AuditQuery
+from app.core import errors
 from app.resources import AuditEventsOut
 from app.services.audit_search import AuditFilter
 from app.services.permissions import AUDIT_READ

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer
@@ -17,7 +16,8 @@ from app.api.schemas import (
     TokensOut,
     VerifyEmailIn,
 )
-from app.extensions import now, settings
+from app.core import errors
+from app.core.extensions import now, settings
 from app.models import Purpose
 from app.resources import UserOut, plain_user
 from app.security.access_tokens import Access, sign

@@ -9,9 +9,9 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel
 
-from app import errors
 from app.api.parsing import read_body, read_query
 from app.api.responses import Answer, respond
+from app.core import errors
 from app.unit_of_work import as_one
 from app.web import current_user
 from app.web.compression import compressed

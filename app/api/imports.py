@@ -6,12 +6,12 @@ from flask import request
 from pydantic import Field
 from werkzeug.exceptions import UnsupportedMediaType
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import In, PageQuery, Query
+from app.core import errors
 from app.models import UserImport
 from app.resources import OUTCOMES, Flag, ImportOut, RowOut, RowsOut, plain
 from app.services.permissions import USERS_IMPORT

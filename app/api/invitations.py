@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import PageQuery
+from app.core import errors
 from app.models import Invitation
 from app.resources import InvitationOut, InvitationsOut, plain
 from app.services.permissions import USERS_INVITE

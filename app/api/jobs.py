@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import In, PageQuery
+from app.core import errors
 from app.models import JobState
 from app.resources import JobOut, JobsOut, Kind, Out, ScheduleOut
 from app.services.job_board import JobFilter

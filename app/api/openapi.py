@@ -13,13 +13,13 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import MAX_KEY_LENGTH, Spec
 from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
+from app.core import errors
+from app.core.extensions import settings
+from app.core.models import MAX_ID
 from app.current_site import brand
-from app.extensions import settings
-from app.models import MAX_ID
 from app.web.access import public
 from app.web.compression import compressed
 from app.web.errors import API_WORDS

@@ -7,7 +7,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from app import errors
+from app.core import errors
 
 MAX_BODY_BYTES = 64 * 1024
 DEEPEST = 64

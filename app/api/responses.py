@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, request
 
-from app import errors
+from app.core import errors
 from app.web.json_envelope import envelope
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import request
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer, check_unchanged
 from app.api.schemas import NewRoleIn, PageQuery, RoleIn
+from app.core import errors
 from app.models import Role
 from app.resources import RoleOut, RolesOut, plain
 from app.services.permissions import ROLES_EDIT, ROLES_READ, granted

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from app import errors
-from app.extensions import credentials, settings
-from app.lengths import (
+from app.core import errors
+from app.core.addresses import NOT_IN_NAMES, canonical_address, clean_name, reserved_domains
+from app.core.extensions import settings
+from app.core.lengths import (
     MAX_ADDRESS_LENGTH,
     MAX_CODE_LENGTH,
     MAX_DESCRIPTION_LENGTH,
@@ -21,9 +22,10 @@ from app.lengths import (
     MAX_ROLE_NAME_LENGTH,
     MAX_SEARCH_LENGTH,
 )
-from app.models import MAX_ID, MORE_USER_FIELDS, Status
+from app.core.models import MAX_ID
+from app.models import MORE_USER_FIELDS, Status
+from app.password_setup import credentials
 from app.resources import CLEAN, Flag, Out, RoleName, UserOut
-from app.services.addresses import NOT_IN_NAMES, canonical_address, clean_name, reserved_domains
 from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import ROLE_NAME

@@ -3,19 +3,19 @@
 from datetime import timedelta
 from typing import Any
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import ApiKeyIn, PageQuery
-from app.extensions import now
+from app.core import errors
+from app.core.extensions import now
+from app.core.user_agents import device_name
 from app.models import ApiKey, Session
 from app.resources import ApiKeyOut, ApiKeysOut, NewApiKeyOut, SessionOut, SessionsOut, plain
 from app.services.api_keys import DEFAULT_DAYS
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.unit_of_work import reading, unit_of_work
-from app.user_agents import device_name
 from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import request
 
-from app import errors
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer, check_unchanged
@@ -19,9 +18,10 @@ from app.api.schemas import (
     UserQuery,
     UsersQuery,
 )
-from app.extensions import settings
+from app.core import errors
+from app.core.extensions import settings
+from app.core.principal import Principal
 from app.models import USER_FIELDS, User
-from app.principal import Principal
 from app.resources import SomeOfUser, UserOut, UsersOut, plain_user
 from app.services.permissions import (
     ACCOUNT_READ,

@@ -5,10 +5,10 @@ from urllib.parse import quote
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import urls
 from app.auth import bp
-from app.extensions import settings
-from app.principal import Principal
+from app.core import urls
+from app.core.extensions import settings
+from app.core.principal import Principal
 from app.web import current_user
 from app.web.access import open_in_maintenance, public
 from app.web.proxy_headers import for_other_apps

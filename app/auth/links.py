@@ -7,7 +7,6 @@ from typing import Any
 from flask import g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.auth import bp
 from app.auth.forms import (
     AccountPasswordForm,
@@ -18,8 +17,9 @@ from app.auth.forms import (
     ResetPasswordForm,
 )
 from app.auth.routes import REGISTERED_HERE
+from app.core import errors
+from app.core.tokens import new_token
 from app.models import Factor, Purpose, Target
-from app.security.tokens import new_token
 from app.services.additions import Addition
 from app.services.sign_in import Authentication
 from app.unit_of_work import reading, unit_of_work

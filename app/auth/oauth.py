@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.auth import bp
 from app.auth.two_factor import ask_for_factor
-from app.extensions import now, settings
-from app.principal import Principal
+from app.core import errors
+from app.core.extensions import now, settings
+from app.core.principal import Principal
+from app.core.tokens import keyed_hash
 from app.providers import Provider
-from app.security.tokens import keyed_hash
 from app.services.connections import Identity
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, reading, unit_of_work

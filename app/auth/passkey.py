@@ -3,10 +3,10 @@
 from flask import redirect
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.auth import bp
 from app.auth.forms import PasskeyForm
 from app.auth.two_factor import finish_second_factor
+from app.core import errors
 from app.services.sign_in import Authentication
 from app.unit_of_work import Work, unit_of_work
 from app.web import current_user, pending_sign_in, session_cookie

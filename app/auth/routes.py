@@ -3,13 +3,14 @@
 from flask import jsonify, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.auth import bp
 from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
 from app.auth.two_factor import ask_for_factor
-from app.extensions import credentials, settings
-from app.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
+from app.core import errors
+from app.core.extensions import settings
+from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from app.models import Factor
+from app.password_setup import credentials
 from app.providers import Provider
 from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work

@@ -3,9 +3,9 @@
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
 from app.auth import bp
 from app.auth.forms import TwoFactorForm
+from app.core import errors
 from app.models import Factor
 from app.services.factors import ProvedFactor
 from app.services.sign_in import Authentication

@@ -9,10 +9,10 @@ from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
-from app import errors
-from app.database import DATABASE_AWAY
-from app.migration_state import first_line
-from app.principal import NO_VISIT, OPERATOR
+from app.core import errors
+from app.core.database import DATABASE_AWAY
+from app.core.migration_state import first_line
+from app.core.principal import NO_VISIT, OPERATOR
 from app.services.audit import Origin
 from app.settings import SettingsError
 

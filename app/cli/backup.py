@@ -38,11 +38,10 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType, TypeEngine
 
 from app.cli.database import init_migrate
-from app.database import one_write
-from app.extensions import db, now, settings
-from app.migration_state import current_revision, known_revisions, newest_revision, schema_state
-from app.models import Base
-from app.models.base import UtcTime
+from app.core.database import one_write
+from app.core.extensions import db, now, settings
+from app.core.migration_state import current_revision, known_revisions, newest_revision, schema_state
+from app.core.models import Base, UtcTime
 from app.unit_of_work import unit_of_work
 
 FORMAT = 1

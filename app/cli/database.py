@@ -9,8 +9,8 @@ from flask import current_app
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations
 
-from app.extensions import db
-from app.migration_state import current_revision
+from app.core.extensions import db
+from app.core.migration_state import current_revision
 from app.settings import ROOT
 
 __all__ = ["migrations"]

@@ -14,8 +14,11 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import delete, func, insert, select
 
+from app.core.dialects import insert_rows, next_ids
+from app.core.extensions import now, settings
+from app.core.principal import Visit
+from app.core.tokens import new_token, token_hash
 from app.emails.sign_up import SendConfirmation
-from app.extensions import credentials, now, settings
 from app.models import (
     ADMINISTRATOR,
     MEMBER,
@@ -31,10 +34,8 @@ from app.models import (
     user_roles,
 )
 from app.models.user import searched_text, words_of
-from app.principal import Visit
-from app.security.tokens import new_token, token_hash
+from app.password_setup import credentials
 from app.services.audit import Origin
-from app.services.dialects import insert_rows, next_ids
 from app.services.statistics import ACTIVE
 from app.tasks import CountStatistics, SealAuditEvents
 from app.unit_of_work import Work, reading, unit_of_work

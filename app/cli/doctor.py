@@ -17,13 +17,13 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.cli.doctor_external import Unreachable, looked_at
-from app.disk_space import list_full_disks
-from app.env_file import list_ambiguous, read_env_file
-from app.extensions import db, notifier, now, settings
+from app.core.disk_space import list_full_disks
+from app.core.env_file import list_ambiguous, read_env_file
+from app.core.extensions import db, now, settings
+from app.core.migration_state import current_revision, first_line, schema_state
 from app.mailer.sender import check_server
-from app.migration_state import current_revision, first_line, schema_state
 from app.models import ADMINISTRATOR, JobState
-from app.queue_notifier import NO_CLUSTER
+from app.queue_notifier import NO_CLUSTER, notifier
 from app.services.job_board import JobFilter
 from app.services.job_queue import OVERDUE
 from app.settings import is_loopback, is_setting

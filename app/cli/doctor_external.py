@@ -11,8 +11,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from app import urls
-from app.security.tokens import doctor_token
+from app.core import urls
+from app.core.tokens import doctor_token
 from app.settings import Settings
 
 # Causes of an unreachable site, and their fixes.

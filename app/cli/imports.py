@@ -8,8 +8,8 @@ from typing import IO, Any
 import click
 
 from app.cli.users import users
+from app.core.principal import OPERATOR
 from app.models import Phase, UserImport
-from app.principal import OPERATOR
 from app.services.import_worker import NARROWED
 from app.services.user_imports import MAX_FILE_BYTES
 from app.services.user_search import UserFilter

@@ -6,8 +6,8 @@ import click
 from flask.cli import AppGroup
 
 from app.cli.users import NAME, WHO, user_argument
-from app.extensions import now
-from app.principal import OPERATOR
+from app.core.extensions import now
+from app.core.principal import OPERATOR
 from app.resources import ApiKeyOut, plain
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.unit_of_work import reading, unit_of_work

@@ -6,8 +6,8 @@ import click
 from flask.cli import AppGroup
 
 from app.cli.users import ADDRESS
+from app.core.extensions import now, settings
 from app.emails.accounts import ServerTest
-from app.extensions import now, settings
 from app.mailer import MailDelayed, MailRefused, render, send
 from app.models import MailStatus
 from app.services.sent_mails import MailFilter

@@ -16,10 +16,11 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.database import init_migrate, report_change
-from app.extensions import db, settings
-from app.migration_state import current_revision, first_line, known_revisions, newest_revision
+from app.core.extensions import db, settings
+from app.core.migration_state import current_revision, first_line, known_revisions, newest_revision
+from app.core.redis_client import connect
 from app.queue_notifier import NO_CLUSTER
-from app.redis_queue import connect, queue_state
+from app.redis_queue import queue_state
 from app.settings import Settings
 
 MIN_FREE_MEBIBYTES = 16

@@ -9,9 +9,9 @@ import yaml
 from flask.cli import AppGroup
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from app import errors
+from app.core import errors
+from app.core.principal import OPERATOR
 from app.models import Role
-from app.principal import OPERATOR
 from app.resources import RoleOut, plain
 from app.services.permissions import EVERYTHING, PERMISSIONS, granted
 from app.services.roles import MAX_COUNTED, RoleChange, RoleSpec, spec_of

@@ -10,14 +10,15 @@ from typing import Any, get_args
 import click
 from flask.cli import AppGroup
 
-from app import errors
-from app.extensions import credentials, settings
-from app.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
+from app.core import errors
+from app.core.addresses import canonical_address, clean_name
+from app.core.extensions import settings
+from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
+from app.core.principal import OPERATOR
 from app.mailer.rendering import address_of
 from app.models import USER_FIELDS, Status, User
-from app.principal import OPERATOR
+from app.password_setup import credentials
 from app.resources import UserDetails, plain, plain_user
-from app.services.addresses import canonical_address, clean_name
 from app.services.password_policy import NewPassword
 from app.services.permissions import PERMISSIONS
 from app.services.user_search import UserFilter

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import click
 from flask.cli import with_appcontext
 
-from app import errors
+from app.core import errors
 from app.services.audit_search import AuditFilter
 from app.unit_of_work import reading
 from app.web.command_output import json_option, print_json

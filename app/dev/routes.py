@@ -11,8 +11,8 @@ from typing import ParamSpec
 from flask import abort, jsonify
 from flask.typing import ResponseReturnValue
 
+from app.core.extensions import settings
 from app.dev import bp
-from app.extensions import settings
 from app.web.access import public
 from app.web.mail_preview import mail_frame
 from app.web.pages import page

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from app import errors
+from app.core import errors
 from app.emails.kinds import SAMPLE_TIME, Email, EmailJob, EmailKind, EmailTask, WarningEmail, details
 from app.tasks import BULK
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from app import errors
+from app.core import errors
 from app.emails.kinds import (
     SAMPLE_TIME,
     SAMPLE_VISIT,

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import select
 
-from app import errors
+from app.core import errors
 from app.emails.kinds import Email, EmailJob, EmailTask, WarningEmail, path_of, sample_link
 from app.models import EmailChange, OneTimeLink, Purpose, User
 from app.tasks import URGENT

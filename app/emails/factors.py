@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import func, select
 
-from app import errors
+from app.core import errors
 from app.emails.kinds import SAMPLE_TIME, SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Target, Undoable, User
 from app.tasks import URGENT

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import select
 
-from app import errors
+from app.core import errors
+from app.core.user_agents import device_name
 from app.models import AuditEvent, Purpose, Undoable, User
 from app.tasks import MailTask
-from app.user_agents import device_name
 
 if TYPE_CHECKING:
     from app.unit_of_work import Work

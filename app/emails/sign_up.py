@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import ClassVar
 
-from app import errors
+from app.core import errors
 from app.emails.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
 from app.models import Purpose, User, keep_words
 from app.tasks import URGENT

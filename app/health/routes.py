@@ -5,14 +5,15 @@ from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError
 
-from app.database import DATABASE_AWAY
-from app.extensions import db, notifier, now, settings
+from app.core.database import DATABASE_AWAY
+from app.core.extensions import db, now, settings
+from app.core.metrics import GaugeValue, metrics
+from app.core.migration_state import schema_state
+from app.core.patience import OF_CHECKS, be_patient
+from app.core.tokens import is_doctor_token
 from app.health import bp
-from app.metrics import GaugeValue, metrics
-from app.migration_state import schema_state
 from app.models import MailStatus
-from app.patience import OF_CHECKS, be_patient
-from app.security.tokens import is_doctor_token
+from app.queue_notifier import notifier
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.current_user import log_refused

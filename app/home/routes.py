@@ -5,9 +5,9 @@ from pathlib import Path
 from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
+from app.core import errors
+from app.core.extensions import now, settings
 from app.current_site import brand
-from app.extensions import now, settings
 from app.home import bp
 from app.security.access_tokens import public_keys
 from app.theme import theme_css

@@ -7,10 +7,10 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from app.extensions import notifier, settings
+from app.core.extensions import settings
 from app.jobs.schedule import run_schedule, tick
 from app.models import Job, JobState
-from app.queue_notifier import NO_CLUSTER, queue_client
+from app.queue_notifier import NO_CLUSTER, notifier, queue_client
 from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
 from app.services.schedule import Planned
 from app.unit_of_work import reading, unit_of_work

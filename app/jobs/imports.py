@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from app import errors
+from app.core import errors
 from app.jobs.registry import Run, handles_in_steps
 from app.models import Phase, UserImport
 from app.services.csv_reader import Record, read_table

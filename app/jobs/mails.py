@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from app import errors
+from app.core import errors
+from app.core.extensions import settings
 from app.emails.kinds import EmailJob, EmailKind, EmailTask
-from app.extensions import settings
 from app.jobs.registry import handles
 from app.mailer import Message, render, sample
 from app.services.job_queue import Claim

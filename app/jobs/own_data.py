@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from app import errors
+from app.core import errors
 from app.current_site import brand
 from app.emails.accounts import OwnDataReady
 from app.jobs.registry import handles

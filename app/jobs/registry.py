@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from flask import g
 
-from app import errors
+from app.core import errors
+from app.core.principal import Actor, Visit
 from app.mailer import Message
-from app.principal import Actor, Visit
 from app.services.audit import Origin
 from app.services.job_queue import Claim
 from app.tasks import Task

@@ -20,12 +20,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from app.extensions import settings
+from app.core.extensions import settings
+from app.core.metrics import metrics
+from app.core.models import MAX_ID
+from app.core.patience import OF_JOBS, be_patient
 from app.jobs.schedule import run_schedule
 from app.jobs.worker import perform
-from app.metrics import metrics
-from app.models import MAX_ID
-from app.patience import OF_JOBS, be_patient
 from app.redis_queue import MAX_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
 from app.tasks import BULK, QUEUES
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
-from app.database import DATABASE_AWAY
-from app.extensions import db, notifier, now, settings
+from app.core.database import DATABASE_AWAY
+from app.core.extensions import db, now, settings
+from app.core.migration_state import first_line
 from app.jobs.registry import origin_of
-from app.migration_state import first_line
+from app.queue_notifier import notifier
 from app.services.schedule import next_start
 from app.unit_of_work import reading, unit_of_work
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from app.cache import cache
+from app.core.cache import cache
 from app.emails.accounts import SendWeeklyReport
 from app.jobs.registry import Run, handles, handles_in_steps
 from app.services.audit_chain import BATCH

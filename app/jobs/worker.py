@@ -14,13 +14,13 @@ from pathlib import Path
 from flask import current_app, g
 from sqlalchemy.exc import OperationalError
 
-from app import errors
-from app.extensions import now, settings
+from app.core import errors
+from app.core.extensions import now, settings
+from app.core.lengths import MAX_OUTCOME_LENGTH
+from app.core.metrics import metrics
 from app.jobs import imports, mails, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
-from app.lengths import MAX_OUTCOME_LENGTH
 from app.mailer import MailDelayed, MailRefused, Message, send
-from app.metrics import metrics
 from app.models import MailStatus
 from app.services.job_queue import Claim
 from app.tasks import Task

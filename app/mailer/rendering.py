@@ -8,9 +8,9 @@ from typing import Any
 from flask import current_app, render_template
 from jinja2 import TemplateNotFound
 
+from app.core.extensions import settings
 from app.current_site import brand
 from app.emails.kinds import SAMPLE_TIME, Email, EmailKind
-from app.extensions import settings
 from app.mailer.text import text_of
 from app.models import User
 from app.theme import button_colors

@@ -11,7 +11,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
-from app.lengths import MAX_OUTCOME_LENGTH
+from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.mailer.rendering import Message
 from app.settings import Settings
 

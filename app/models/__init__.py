@@ -3,7 +3,6 @@
 from app.models.api_key import ApiKey
 from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.authenticator import Authenticator, Factor, FactorReset
-from app.models.base import MAX_ID, Base, complete_indexes
 from app.models.connection import OAuthIdentity, SpentChallenge
 from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer

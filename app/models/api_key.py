@@ -3,8 +3,8 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_NAME_LENGTH
-from app.models.base import Base, BigId
+from app.core.lengths import MAX_NAME_LENGTH
+from app.core.models import Base, BigId
 
 
 class ApiKey(Base):

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.lengths import MAX_USER_AGENT_LENGTH
-from app.models.base import Base, BigId
+from app.core.lengths import MAX_USER_AGENT_LENGTH
+from app.core.models import Base, BigId
 
 
 class AuditEvent(Base):

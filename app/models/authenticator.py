@@ -4,8 +4,8 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
-from app.models.base import Base, BigId, by_bytes, partial_index
+from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
+from app.core.models import Base, BigId, by_bytes, partial_index
 
 WAITING = text("ended_at IS NULL")
 

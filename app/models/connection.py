@@ -3,8 +3,8 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import STORED_ADDRESS_LENGTH
-from app.models.base import Base, BigId, by_bytes
+from app.core.lengths import STORED_ADDRESS_LENGTH
+from app.core.models import Base, BigId, by_bytes
 
 
 class OAuthIdentity(Base):

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_OUTCOME_LENGTH
-from app.models.base import Base, BigId, partial_index
+from app.core.lengths import MAX_OUTCOME_LENGTH
+from app.core.models import Base, BigId, partial_index
 
 
 class JobState(StrEnum):

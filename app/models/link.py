@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import STORED_ADDRESS_LENGTH
-from app.models.base import Base, BigId
+from app.core.lengths import STORED_ADDRESS_LENGTH
+from app.core.models import Base, BigId
 
 
 class Purpose(StrEnum):

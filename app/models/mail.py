@@ -4,8 +4,8 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_OUTCOME_LENGTH, STORED_ADDRESS_LENGTH
-from app.models.base import Base, BigId
+from app.core.lengths import MAX_OUTCOME_LENGTH, STORED_ADDRESS_LENGTH
+from app.core.models import Base, BigId
 
 
 class MailStatus(StrEnum):

@@ -3,8 +3,8 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
-from app.models.base import Base, BigId
+from app.core.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
+from app.core.models import Base, BigId
 
 ADMINISTRATOR = "administrator"
 MEMBER = "member"

@@ -3,8 +3,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_USER_AGENT_LENGTH
-from app.models.base import Base, BigId, partial_index
+from app.core.lengths import MAX_USER_AGENT_LENGTH
+from app.core.models import Base, BigId, partial_index
 
 IMPERSONATING = text("impersonated_until IS NOT NULL")
 RENEWED = text("previous_token_hash IS NOT NULL")

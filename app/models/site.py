@@ -3,8 +3,8 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_ANNOUNCEMENT_LENGTH, MAX_SITE_NAME_LENGTH, STORED_ADDRESS_LENGTH
-from app.models.base import Base
+from app.core.lengths import MAX_ANNOUNCEMENT_LENGTH, MAX_SITE_NAME_LENGTH, STORED_ADDRESS_LENGTH
+from app.core.models import Base
 
 
 class SiteSetting(Base):

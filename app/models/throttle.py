@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, BigId
+from app.core.models import Base, BigId
 
 
 class Throttle(Base):

@@ -5,8 +5,8 @@ from typing import Literal, Protocol
 from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, false, insert, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
-from app.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
-from app.models.base import Base, BigId, by_bytes, partial_index
+from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
+from app.core.models import Base, BigId, by_bytes, partial_index
 from app.models.role import Role, user_roles
 
 Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
@@ -39,7 +39,7 @@ MORE_USER_FIELDS = {name: field for name, field in USER_FIELDS.items() if name !
 
 
 class User(Base):
-    """A person with an account. `email` is the canonical form (see `app/services/addresses.py`) and unique.
+    """A person with an account. `email` is the canonical form (see `app/core/addresses.py`) and unique.
 
     A deleted account is not active, has `deleted_at`, and is erased after its undo time.
     """

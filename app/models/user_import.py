@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.lengths import MAX_NAME_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
-from app.models.base import Base
+from app.core.lengths import MAX_NAME_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
+from app.core.models import Base
 
 
 class Phase(StrEnum):

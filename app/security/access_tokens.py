@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from app.remembered import Remembered
+from app.core.remembered import Remembered
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app import errors
+from app.core import errors
 
 ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (IANA's COSE registry).
 TIMEOUT_MS = 5 * 60 * 1000

@@ -14,7 +14,7 @@ from argon2 import Parameters, PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION, hash_secret
 
-from app import errors
+from app.core import errors
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.security.deadline import Deadline
+from app.core.deadline import Deadline
 
 log = logging.getLogger(__name__)
 

@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, select, update
 
-from app import errors
+from app.core import errors
+from app.core.dialects import has_room, rowcount
+from app.core.principal import Actor, Operator, Principal
+from app.core.service import Service
+from app.core.tokens import token_hash
 from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
 from app.models import ApiKey, User
-from app.principal import Actor, Operator, Principal
 from app.security.api_keys import new_api_key, shown_part
-from app.security.tokens import token_hash
 from app.services.audit import AuditLog
-from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.permissions import ACCOUNT_SCOPES, permissions_of
-from app.services.service import Service
 
 DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.
 MAX_ACTIVE_KEYS = 50

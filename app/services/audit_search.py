@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import aliased
 
-from app import errors
+from app.core import errors
+from app.core.service import Service
 from app.models import AuditDetail, AuditEvent, User
-from app.services.service import Service
 
 CHUNK = 1000
 # How far the clocks of two servers may differ: an event with a lower id is later by this at most.

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from app import errors
-from app.principal import Principal
+from app.core import errors
+from app.core.principal import Principal
+from app.core.service import Service
 from app.services.roles import Roles
-from app.services.service import Service
 from app.services.users import Users
 
 MOST = 100

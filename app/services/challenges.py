@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from app import errors
+from app.core import errors
+from app.core.dialects import upsert
+from app.core.service import Service
+from app.core.tokens import token_hash
 from app.models import SpentChallenge
-from app.security.tokens import token_hash
-from app.services.dialects import upsert
-from app.services.service import Service
 
 LIVES = timedelta(minutes=10)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from app import errors
+from app.core import errors
 
 MAX_RECORD_BYTES = 64 * 1024
 MAX_BROKEN_ROWS = 1000

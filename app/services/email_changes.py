@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from app import errors
-from app.lifetimes import Lifetimes
+from app.core import errors
+from app.core.dialects import has_room, rowcount
+from app.core.lifetimes import Lifetimes
+from app.core.service import Service
 from app.models import EmailChange, Purpose
 from app.services.audit import AuditLog
-from app.services.dialects import has_room, rowcount
 from app.services.links import OneTimeLinks
-from app.services.service import Service
 
 
 class EmailChanges(Service):

@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Row, select, update
 
-from app import errors
+from app.core import errors
+from app.core.dialects import rowcount
+from app.core.lifetimes import Lifetimes
+from app.core.principal import Actor, Principal
+from app.core.service import Service
 from app.emails.factors import SendFactorReset
-from app.lifetimes import Lifetimes
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
-from app.principal import Actor, Principal
 from app.services.audit import AuditLog
-from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
-from app.services.service import Service
 from app.services.sessions import Sessions
 from app.tasks import ResetFactors
 

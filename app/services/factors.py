@@ -12,7 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app import errors
+from app.core import errors
+from app.core.dialects import has_room, rowcount
+from app.core.encryption import CannotOpen, key_id, seal, unseal
+from app.core.principal import Principal, Visit
+from app.core.service import Service
+from app.core.tokens import token_hash
 from app.emails.factors import SendFactorChanged
 from app.models import (
     Authenticator,
@@ -25,16 +30,11 @@ from app.models import (
     User,
     user_roles,
 )
-from app.principal import Principal, Visit
-from app.security.encryption import CannotOpen, key_id, seal, unseal
 from app.security.passkeys import NewPasskey
 from app.security.second_factor_codes import is_time_code, matching_step, new_seed
-from app.security.tokens import token_hash
 from app.services.audit import AuditLog
-from app.services.dialects import has_room, rowcount
 from app.services.job_queue import JobQueue
 from app.services.links import undoable
-from app.services.service import Service
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 

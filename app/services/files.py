@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from sqlalchemy import delete, insert, select, update
 
-from app import errors
+from app.core import errors
+from app.core.service import Service
 from app.models import FileChunk, StoredFile
-from app.services.service import Service
 
 PIECE = 1024 * 1024
 

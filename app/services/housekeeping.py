@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 
-from app.lifetimes import Lifetimes
+from app.core.dialects import rowcount
+from app.core.lifetimes import Lifetimes
+from app.core.models import Base
+from app.core.service import Service
 from app.models import (
     ApiKey,
-    Base,
     Device,
     EmailChange,
     FactorReset,
@@ -24,10 +26,8 @@ from app.models import (
     UserImport,
     UserImportRow,
 )
-from app.services.dialects import rowcount
 from app.services.factors import Factors
 from app.services.idempotency import KEPT_FOR
-from app.services.service import Service
 from app.services.throttles import FAILURES_FORGOTTEN_AFTER
 
 KEPT_AFTER_END = timedelta(days=30)

@@ -13,10 +13,14 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
-from app import errors
+from app.core import errors
+from app.core.addresses import canonical_address, clean_name
+from app.core.dialects import insert_rows, upsert
+from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH
+from app.core.lifetimes import Lifetimes
+from app.core.principal import OPERATOR, Actor, Operator, Principal
+from app.core.service import Service
 from app.emails.sign_up import SendInvitation
-from app.lengths import MAX_ADDRESS_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH
-from app.lifetimes import Lifetimes
 from app.models import (
     MEMBER,
     Invitation,
@@ -31,17 +35,13 @@ from app.models import (
     user_roles,
     words_of,
 )
-from app.principal import OPERATOR, Actor, Operator, Principal
-from app.services.addresses import canonical_address, clean_name
 from app.services.audit import AuditLog
 from app.services.csv_reader import Record
-from app.services.dialects import insert_rows, upsert
 from app.services.files import Files
 from app.services.job_queue import JobQueue
 from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
 from app.services.policy import Policy
 from app.services.roles import Roles
-from app.services.service import Service
 from app.services.sessions import NEVER
 from app.services.user_imports import UserImports
 from app.services.users import Users

@@ -7,11 +7,12 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
-from app import errors
+from app.core import errors
+from app.core.lifetimes import Lifetimes
+from app.core.principal import Actor, Operator
+from app.core.service import Service
 from app.emails.sign_up import SendInvitation
-from app.lifetimes import Lifetimes
 from app.models import MEMBER, Invitation, Purpose, User
-from app.principal import Actor, Operator
 from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
@@ -19,7 +20,6 @@ from app.services.password_policy import NewPassword
 from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted
 from app.services.policy import Policy
 from app.services.roles import Roles
-from app.services.service import Service
 
 
 class Invitations(Service):

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from app.lengths import MAX_OUTCOME_LENGTH
-from app.lifetimes import Lifetimes
+from app.core.dialects import has_room
+from app.core.lengths import MAX_OUTCOME_LENGTH
+from app.core.lifetimes import Lifetimes
+from app.core.service import Service
+from app.core.tokens import new_token
 from app.models import MailStatus, SentMail
-from app.security.tokens import new_token
-from app.services.dialects import has_room
-from app.services.service import Service
 
 
 class MailQuota(Service):

@@ -7,13 +7,14 @@ from typing import Any
 from sqlalchemy import Executable, delete, select
 from sqlalchemy.orm import selectinload
 
-from app import errors
-from app.models import AuditDetail, AuditEvent, Base, StoredFile, User
+from app.core import errors
+from app.core.dialects import advisory_lock
+from app.core.models import Base
+from app.core.service import Service
+from app.models import AuditDetail, AuditEvent, StoredFile, User
 from app.services.audit import AuditLog
-from app.services.dialects import advisory_lock
 from app.services.files import Files
 from app.services.job_queue import JobQueue
-from app.services.service import Service
 from app.tasks import ExportOwnData
 
 PURPOSE = "own-data"

@@ -3,7 +3,8 @@
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from app import errors
+from app.core import errors
+from app.core.service import Service
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.models import Purpose, User
 from app.services.audit import AuditLog
@@ -12,7 +13,6 @@ from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
-from app.services.service import Service
 from app.services.sessions import Sessions
 from app.services.users import Users
 

@@ -8,12 +8,14 @@ from typing import Protocol
 
 from sqlalchemy import ColumnElement, Select, delete, false, select
 
-from app import errors
-from app.lifetimes import Lifetimes
-from app.models import MEMBER, Authenticator, Base, Factor, Grant, Invitation, Role, User
-from app.principal import Actor, Operator, Principal
+from app.core import errors
+from app.core.dialects import rowcount, upsert
+from app.core.lifetimes import Lifetimes
+from app.core.models import Base
+from app.core.principal import Actor, Operator, Principal
+from app.core.service import Service
+from app.models import MEMBER, Authenticator, Factor, Grant, Invitation, Role, User
 from app.services.audit import AuditLog
-from app.services.dialects import rowcount, upsert
 from app.services.permissions import (
     OF_OWNERS,
     PERMISSIONS,
@@ -23,7 +25,6 @@ from app.services.permissions import (
     granted,
     permissions_of,
 )
-from app.services.service import Service
 
 
 class Rule(StrEnum):

@@ -5,22 +5,22 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app import errors
+from app.core import errors
+from app.core.dialects import rowcount
+from app.core.lookups import Lookup, Source
+from app.core.principal import Principal
+from app.core.service import Service
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.emails.sign_in import SendPasswordChanged
-from app.lookups import Lookup, Source
 from app.models import USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
-from app.principal import Principal
 from app.services.audit import AuditLog
 from app.services.connections import Connections
-from app.services.dialects import rowcount
 from app.services.email_changes import EmailChanges
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
-from app.services.service import Service
 from app.services.sessions import Sessions
 
 _USERS = User.__table__.c

@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select, update
 
-from app import errors
+from app.core import errors
+from app.core.dialects import rowcount, upsert
+from app.core.lifetimes import Lifetimes
+from app.core.service import Service
+from app.core.tokens import keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendTokenReused
-from app.lifetimes import Lifetimes
 from app.models import RefreshToken, Session, User
-from app.security.tokens import keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
-from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
-from app.services.service import Service
 from app.services.sessions import Sessions
 
 PREFIX = "ghr_"

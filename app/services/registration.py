@@ -5,18 +5,18 @@ from datetime import timedelta
 
 from sqlalchemy import delete, exists, select
 
-from app import errors
+from app.core import errors
+from app.core.dialects import upsert
+from app.core.lifetimes import Lifetimes
+from app.core.service import Service
+from app.core.tokens import is_same, keyed_hash
 from app.emails.sign_up import ResendConfirmation, SendConfirmation
-from app.lifetimes import Lifetimes
 from app.models import OneTimeLink, Purpose, User
-from app.security.tokens import is_same, keyed_hash
 from app.services.audit import AuditLog
-from app.services.dialects import upsert
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.service import Service
 
 
 class Registration(Service):

@@ -9,16 +9,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app import errors
-from app.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
+from app.core import errors
+from app.core.addresses import clean_name
+from app.core.dialects import rowcount, upsert
+from app.core.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
+from app.core.principal import Actor
+from app.core.service import Service
 from app.models import ADMINISTRATOR, Role, User, user_roles
-from app.principal import Actor
-from app.services.addresses import clean_name
 from app.services.audit import AuditLog
-from app.services.dialects import rowcount, upsert
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
 from app.services.policy import Policy
-from app.services.service import Service
 
 ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{MAX_ROLE_NAME_LENGTH - 1}}}"
 MAX_COUNTED = 1000

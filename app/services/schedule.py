@@ -10,12 +10,12 @@ from typing import cast
 
 from sqlalchemy import delete, select
 
-from app import errors
+from app.core import errors
+from app.core.dialects import rowcount, upsert
+from app.core.service import Service
 from app.models import Job, SchedulePause
 from app.services.audit import AuditLog
-from app.services.dialects import rowcount, upsert
 from app.services.job_queue import JobQueue
-from app.services.service import Service
 from app.tasks import (
     CountStatistics,
     EndExpiredSuspensions,

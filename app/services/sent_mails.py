@@ -6,12 +6,12 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from app import errors
+from app.core import errors
+from app.core.service import Service
 from app.models import Job, JobState, MailStatus, SentMail
 from app.services.audit import AuditLog
 from app.services.job_board import ENDED_BADLY, JobBoard
 from app.services.job_queue import JobQueue
-from app.services.service import Service
 from app.tasks import Task
 
 

@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, bindparam, delete, insert, select, update
 
-from app import errors
-from app.lifetimes import Lifetimes
-from app.lookups import Lookup, Source
+from app.core import errors
+from app.core.dialects import rowcount, upsert
+from app.core.lifetimes import Lifetimes
+from app.core.lookups import Lookup, Source
+from app.core.principal import Principal, Visit
+from app.core.service import Service
+from app.core.tokens import new_token, token_hash
 from app.models import ApiKey, Authenticator, Device, Factor, Role, Session, User, user_roles
-from app.principal import Principal, Visit
 from app.security.access_tokens import Access
-from app.security.tokens import new_token, token_hash
 from app.services.audit import AuditLog
-from app.services.dialects import rowcount, upsert
 from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
-from app.services.service import Service
 
 SIGNED_OUT = "signed_out"
 # For requests that were on their way when the token was replaced.

@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from app import errors
+from app.core import errors
+from app.core.principal import Visit
+from app.core.service import Service
+from app.core.tokens import is_same, keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendFailedSignIns, SendNewDevice
 from app.models import Device, User
-from app.principal import Visit
-from app.security.tokens import is_same, keyed_hash, new_token, token_hash
 from app.services.audit import AuditLog
 from app.services.factors import Factors, ProvedFactor
 from app.services.job_queue import JobQueue
-from app.services.service import Service
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 from app.services.users import Users

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from app import errors
-from app.lifetimes import Lifetimes
+from app.core import errors
+from app.core.dialects import upsert
+from app.core.lifetimes import Lifetimes
+from app.core.service import Service
+from app.core.tokens import token_hash
 from app.models import Throttle
-from app.security.tokens import token_hash
-from app.services.dialects import upsert
-from app.services.service import Service
 
 FAILURES_FORGOTTEN_AFTER = timedelta(hours=24)
 

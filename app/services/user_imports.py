@@ -5,18 +5,18 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
-from app import errors
-from app.lifetimes import Lifetimes
+from app.core import errors
+from app.core.dialects import advisory_lock, rowcount
+from app.core.lifetimes import Lifetimes
+from app.core.principal import Actor, Operator, Principal
+from app.core.service import Service
 from app.models import Phase, UserImport, UserImportRow
-from app.principal import Actor, Operator, Principal
 from app.services.audit import AuditLog
-from app.services.dialects import advisory_lock, rowcount
 from app.services.files import Files
 from app.services.job_board import JobBoard
 from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPORT
 from app.services.policy import Policy
-from app.services.service import Service
 from app.tasks import ApplyUserImport, CheckUserImport
 
 MAX_FILE_BYTES = 100 * 1024 * 1024

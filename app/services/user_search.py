@@ -32,11 +32,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.lookups import Lookup, Source
-from app.models import MAX_ID, MORE_USER_FIELDS, Role, Statistic, Status, User, UserWord, user_roles, words_of
+from app.core.addresses import searched_address
+from app.core.lookups import Lookup, Source
+from app.core.models import MAX_ID
+from app.core.service import Service
+from app.models import MORE_USER_FIELDS, Role, Statistic, Status, User, UserWord, user_roles, words_of
 from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
-from app.services.addresses import searched_address
-from app.services.service import Service
 from app.services.statistics import USERS
 
 AnyRow = Row[*tuple[Any, ...]]

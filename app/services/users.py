@@ -11,13 +11,14 @@ from sqlalchemy import Select, case, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
-from app import errors
+from app.core import errors
+from app.core.lifetimes import Lifetimes
+from app.core.principal import Actor
+from app.core.service import Service
 from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.emails.sign_up import ResendConfirmation, SendAccountCreated
-from app.lifetimes import Lifetimes
 from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
-from app.principal import Actor
 from app.services.audit import AuditLog
 from app.services.email_changes import EmailChanges
 from app.services.job_queue import JobQueue
@@ -35,7 +36,6 @@ from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.revocation import Revocation
 from app.services.roles import Roles
-from app.services.service import Service
 from app.services.sessions import Sessions
 
 

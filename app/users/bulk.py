@@ -3,7 +3,7 @@
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from app.models import MAX_ID
+from app.core.models import MAX_ID
 from app.services.bulk_actions import Act, BulkResult
 from app.services.permissions import USERS_DEACTIVATE, USERS_READ, USERS_SUPPORT
 from app.unit_of_work import unit_of_work

@@ -6,10 +6,10 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
-from app.extensions import settings
+from app.core import errors
+from app.core.extensions import settings
+from app.core.principal import Principal
 from app.models import USER_FIELDS
-from app.principal import Principal
 from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp

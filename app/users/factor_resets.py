@@ -2,8 +2,8 @@
 
 from flask.typing import ResponseReturnValue
 
-from app import errors
-from app.extensions import settings
+from app.core import errors
+from app.core.extensions import settings
 from app.services.permissions import USERS_RESET_FACTORS
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp

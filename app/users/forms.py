@@ -3,7 +3,7 @@ from datetime import datetime
 from wtforms import DateField, HiddenField, SelectField, SelectMultipleField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Optional
 
-from app.lengths import MAX_REASON_LENGTH
+from app.core.lengths import MAX_REASON_LENGTH
 from app.web.forms import Address, Form, Name, UserTextsForm
 from app.web.query_params import day
 

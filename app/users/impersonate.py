@@ -3,8 +3,8 @@
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
-from app.extensions import settings
+from app.core import errors
+from app.core.extensions import settings
 from app.services.permissions import USERS_IMPERSONATE
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from flask import Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
+from app.core import errors
 from app.models import Job, JobState, Phase, UserImport
 from app.services.import_worker import NARROWED
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
-from app.extensions import now
+from app.core import errors
+from app.core.extensions import now
 from app.services.permissions import USERS_CREATE, USERS_INVITE
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp

@@ -6,9 +6,9 @@ from typing import Any, get_args
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
+from app.core import errors
+from app.core.principal import Principal
 from app.models import Status, User
-from app.principal import Principal
 from app.services.permissions import (
     PERMISSIONS,
     ROLES_ASSIGN,

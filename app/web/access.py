@@ -5,9 +5,9 @@ from collections.abc import Callable
 from flask import Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import errors
-from app.extensions import now
-from app.principal import Principal
+from app.core import errors
+from app.core.extensions import now
+from app.core.principal import Principal
 from app.services.permissions import PERMISSIONS
 from app.services.policy import Rule
 from app.unit_of_work import reading, unit_of_work

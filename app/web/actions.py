@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 from flask.typing import ResponseReturnValue
 
-from app import errors
+from app.core import errors
 from app.unit_of_work import Work, unit_of_work
 from app.web.forms import Form
 from app.web.pages import page

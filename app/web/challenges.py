@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import session
 
-from app import errors
-from app.extensions import now
-from app.security.tokens import is_same, new_token
+from app.core import errors
+from app.core.extensions import now
+from app.core.tokens import is_same, new_token
 from app.unit_of_work import unit_of_work
 from app.web.session_cookie import CHALLENGE
 

@@ -7,9 +7,9 @@ from flask import Response, current_app, g, make_response, request, session
 from flask_wtf.csrf import CSRFError, generate_csrf
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from app import urls
-from app.extensions import csrf, settings
-from app.remembered import Remembered
+from app.core import urls
+from app.core.extensions import csrf, settings
+from app.core.remembered import Remembered
 from app.web.current_user import has_explicit_credential, is_api
 from app.web.views import mark_view, view_property
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from app import errors
-from app.extensions import settings
+from app.core import errors
+from app.core.extensions import settings
 from app.services.user_search import Position
 
 

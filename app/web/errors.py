@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError, NoResultFound, ProgrammingError, SQLA
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from app import errors
-from app.database import DATABASE_AWAY
-from app.extensions import db
-from app.migration_state import first_line, schema_state
+from app.core import errors
+from app.core.database import DATABASE_AWAY
+from app.core.extensions import db
+from app.core.migration_state import first_line, schema_state
 from app.web import csrf, json_envelope
 from app.web.access import ask_to_confirm, record_refusal
 from app.web.current_user import has_explicit_credential, is_api, log_refused

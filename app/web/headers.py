@@ -7,8 +7,8 @@ from secrets import token_hex
 
 from flask import Flask, Response, current_app, g, request
 
-from app.extensions import settings
-from app.metrics import metrics
+from app.core.extensions import settings
+from app.core.metrics import metrics
 from app.settings import Settings
 from app.web.views import view_property
 

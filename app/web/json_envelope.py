@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from pydantic_core import to_json
 
-from app import errors
+from app.core import errors
 
 
 def envelope(data: Any, message: str, problems: list[errors.Problem] | None = None) -> bytes:

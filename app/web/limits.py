@@ -15,7 +15,7 @@ from limits.storage import RedisStorage
 from limits.strategies import STRATEGIES, FixedWindowRateLimiter
 from werkzeug.exceptions import HTTPException
 
-from app.extensions import limiter, settings
+from app.core.extensions import limiter, settings
 from app.web.current_user import principal, signed_in
 from app.web.views import View, mark_view, view_property
 

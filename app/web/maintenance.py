@@ -2,8 +2,8 @@
 
 from flask import Response
 
+from app.core.principal import Principal
 from app.current_site import site
-from app.principal import Principal
 from app.services.permissions import SITE_EDIT
 from app.web.current_user import principal
 from app.web.errors import answer

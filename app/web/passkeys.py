@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from app import errors, urls
+from app.core import errors, urls
+from app.core.extensions import settings
+from app.core.principal import Principal
 from app.current_site import brand
-from app.extensions import settings
 from app.models import Authenticator
-from app.principal import Principal
 from app.security.passkeys import (
     Assertion,
     NewPasskey,

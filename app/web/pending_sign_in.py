@@ -4,8 +4,8 @@ from dataclasses import astuple, dataclass, replace
 
 from flask import session
 
-from app.extensions import now
-from app.security.tokens import new_token, token_hash
+from app.core.extensions import now
+from app.core.tokens import new_token, token_hash
 from app.services.connections import Identity
 from app.web.session_cookie import PENDING
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from app.extensions import db, now
+from app.core.extensions import db, now
 from app.models import Job, JobState
 from app.unit_of_work import reading
 from app.web.jobs import progress_text, situation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
-from app.extensions import settings
+from app.core.extensions import settings
 from app.providers import Provider
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from flask import Flask, request
 from werkzeug.exceptions import SecurityError
 
-from app.extensions import settings
+from app.core.extensions import settings
+from app.core.urls import ascii_host
 from app.settings import Settings, is_loopback
-from app.urls import ascii_host
 from app.web.views import mark_view, view_property
 
 if TYPE_CHECKING:

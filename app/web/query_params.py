@@ -9,8 +9,8 @@ from flask import Flask, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
-from app.lengths import MAX_SEARCH_LENGTH
-from app.models import MAX_ID
+from app.core.lengths import MAX_SEARCH_LENGTH
+from app.core.models import MAX_ID
 from app.web.viewer import viewer_zone
 
 

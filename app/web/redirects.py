@@ -8,10 +8,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
-from app import errors, urls
-from app.extensions import settings
+from app.core import errors, urls
+from app.core.extensions import settings
+from app.core.tokens import token_hash
 from app.models import Purpose
-from app.security.tokens import token_hash
 from app.web.pending_sign_in import bind_pending
 from app.web.session_cookie import LINK, set_cookie
 

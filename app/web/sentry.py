@@ -16,7 +16,7 @@ from sentry_sdk.integrations.flask import FlaskIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.sqlalchemy import SqlalchemyIntegration
 
-from app import errors
+from app.core import errors
 from app.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from flask import Flask, Request, Response, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
-from app.extensions import settings
-from app.remembered import Remembered
+from app.core.extensions import settings
+from app.core.remembered import Remembered
 from app.services.sign_in import SignedIn
 
 TOKEN = "sid"

@@ -6,10 +6,11 @@ from datetime import datetime
 from flask import flash
 from sqlalchemy.exc import ProgrammingError
 
-from app import errors
-from app.database import DATABASE_AWAY
-from app.extensions import credentials, db, settings
-from app.principal import Principal
+from app.core import errors
+from app.core.database import DATABASE_AWAY
+from app.core.extensions import db, settings
+from app.core.principal import Principal
+from app.password_setup import credentials
 from app.security.passwords import PasswordMatch
 from app.security.second_factor_codes import RECOVERY_LENGTH, as_recovery_code, plain
 from app.services.factors import ProvedFactor

@@ -5,7 +5,7 @@ from typing import cast
 
 from flask import g, request
 
-from app.extensions import settings
+from app.core.extensions import settings
 from app.time_zones import zone_named, zone_names
 from app.web.current_user import principal
 

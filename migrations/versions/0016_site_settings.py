@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from app.models.base import UtcTime
+from app.core.models import UtcTime
 
 revision = "0016"
 down_revision = "0015"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from app.models.base import UtcTime, by_bytes
+from app.core.models import UtcTime, by_bytes
 
 revision = "0018"
 down_revision = "0017"

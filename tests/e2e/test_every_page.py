@@ -14,8 +14,8 @@ from flask import abort
 from werkzeug.serving import make_server
 
 from app import create_app
+from app.core.principal import OPERATOR
 from app.models import Authenticator, Purpose, Target, Undoable
-from app.principal import OPERATOR
 from app.settings import Settings
 from app.tasks import NoOperation
 from app.web.access import public

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, WebError
 
-from app.principal import OPERATOR
+from app.core.principal import OPERATOR
 from app.services.roles import RoleSpec
 from tests.support.authenticator import App
 from tests.support.browser import CHROME, Browser

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.extensions import db
-from app.patience import OF_JOBS, be_patient, patience
+from app.core.extensions import db
+from app.core.patience import OF_JOBS, be_patient, patience
 from tests.faults.caller import Caller
 from tests.support.browser import Browser
 from tests.support.databases import migrated, own_postgres

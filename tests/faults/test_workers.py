@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
+from app.core.redis_client import connect
 from app.emails.sign_in import SendPasswordReset
 from app.models import JobState, MailStatus
-from app.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS, connect
+from app.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS
 from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation
 from tests.support.deployment import task_of, until

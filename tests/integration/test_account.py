@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import AuditEvent
 from tests.support.browser import IPHONE, Browser
 from tests.support.pages import Page

@@ -3,12 +3,12 @@
 import pytest
 
 from app.admin import jobs as admin_jobs
+from app.core.principal import OPERATOR
 from app.emails.factors import SendFactorChanged
 from app.emails.sign_in import SendNewDevice
-from app.extensions import notifier
 from app.jobs.schedule import tick
 from app.models import SchedulePause
-from app.principal import OPERATOR
+from app.queue_notifier import notifier
 from app.services.roles import RoleSpec
 from app.tasks import NoOperation, PurgeExpired
 from app.unit_of_work import reading, unit_of_work

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import FactorReset, Job, JobState, Statistic, User
-from app.principal import OPERATOR
 from app.services import user_search
 from app.services.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CREATE, USERS_INVITE, USERS_READ
 from app.services.roles import RoleSpec

@@ -12,7 +12,7 @@ import pytest
 from flask_compress.compat import compression
 from sqlalchemy import text
 
-from app.extensions import db
+from app.core.extensions import db
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from app.errors import WrongPassword
-from app.extensions import db, limiter
+from app.core.errors import WrongPassword
+from app.core.extensions import db, limiter
 from app.models import ApiKey, AuditEvent
 from app.services.schedule import SCHEDULE
 from app.tasks import WarnOfExpiringKeys

@@ -9,9 +9,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.tokens import new_token
 from app.models import RefreshToken, Session
-from app.security.tokens import new_token
 from app.web.sign_in import open_session
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

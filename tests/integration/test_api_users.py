@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import MORE_USER_FIELDS, Purpose, Role
-from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

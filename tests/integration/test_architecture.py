@@ -193,11 +193,11 @@ LOAD_LATER = {
     "app/logos.py",
     "app/queue_notifier.py",
     "app/jobs/commands.py",
-    "app/metrics.py",
+    "app/core/metrics.py",
     "app/security/access_tokens.py",
     "app/security/passkeys.py",
-    "app/security/encryption.py",
-    "app/services/addresses.py",
+    "app/core/encryption.py",
+    "app/core/addresses.py",
     "app/web/providers.py",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import ApiKey, AuditEvent, Invitation, OAuthIdentity
 from app.services.connections import Identity
 from app.unit_of_work import unit_of_work

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import AuditSeal
 from app.services import audit_chain, audit_search
 from app.unit_of_work import unit_of_work

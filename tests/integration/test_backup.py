@@ -9,9 +9,10 @@ import flask_migrate as migrate
 import pytest
 from sqlalchemy import func, inspect, select, text
 
-from app.extensions import db
-from app.migration_state import newest_revision
-from app.models import AuditEvent, Base, Session, User
+from app.core.extensions import db
+from app.core.migration_state import newest_revision
+from app.core.models import Base
+from app.models import AuditEvent, Session, User
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

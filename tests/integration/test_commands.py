@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
 from app.cli import COMMANDS
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import AuditEvent
-from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.services.schedule import SCHEDULE
 from app.unit_of_work import unit_of_work

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import func, select
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import AuditEvent, Job, JobState, SentMail, Session, Statistic, User
 from app.unit_of_work import reading
 from tests.support.browser import Browser

@@ -13,10 +13,11 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.redis_client import connect
 from app.jobs.rq_workers import OurJob, Worker
 from app.models import Job, Session
-from app.redis_queue import PERFORM, connect, queue_state
+from app.redis_queue import PERFORM, queue_state
 from app.settings import ROOT
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work

@@ -15,10 +15,10 @@ from werkzeug.serving import make_server
 
 from app.cli.doctor import check_connections, check_env_file
 from app.cli.doctor_external import Unreachable, looked_at
-from app.database import file_system
-from app.extensions import settings
+from app.core.database import file_system
+from app.core.extensions import settings
+from app.core.tokens import doctor_token
 from app.redis_queue import SeenWorker, Workers
-from app.security.tokens import doctor_token
 from app.settings import Settings, SettingsError
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
@@ -407,6 +407,6 @@ def test_file_system_of_a_path_is_detected(tmp_path, path, kind):
 
 @pytest.mark.databases("sqlite")
 def test_sqlite_on_a_network_file_system_is_refused(make_app, monkeypatch):
-    monkeypatch.setattr("app.database.file_system", lambda path: "nfs4")
+    monkeypatch.setattr("app.core.database.file_system", lambda path: "nfs4")
     with pytest.raises(SettingsError, match="is on nfs4, where SQLite loses data"):
         make_app()

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.principal import OPERATOR
+from app.core.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.settings import Settings, SettingsError, load_settings
 from app.unit_of_work import unit_of_work

@@ -6,9 +6,9 @@ import re
 import pytest
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import Session
-from app.principal import OPERATOR
 from app.services.permissions import USERS_IMPERSONATE, USERS_READ
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work

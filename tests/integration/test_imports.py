@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import AuditEvent, FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
-from app.principal import OPERATOR
 from app.services.import_worker import ImportWorker
 from app.services.roles import RoleSpec
 from app.tasks import PurgeExpired

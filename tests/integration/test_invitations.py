@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.principal import OPERATOR
+from app.core.principal import OPERATOR
 from app.services.permissions import ROLES_ASSIGN, ROLES_READ, USERS_INVITE, USERS_READ
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work

@@ -19,16 +19,16 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
 
+from app.core.errors import JobFailed, LeaseLost
+from app.core.extensions import db
+from app.core.principal import OPERATOR
+from app.core.redis_client import connect
 from app.emails.sign_in import SendPasswordChanged
-from app.errors import JobFailed, LeaseLost
-from app.extensions import db
 from app.jobs import registry
 from app.jobs.rq_workers import Pool, Worker
 from app.jobs.schedule import ENOUGH, Rounds, tick
 from app.jobs.worker import perform
 from app.models import EmailChange, FactorReset, Job, OneTimeLink, SentMail, Session, Throttle, User
-from app.principal import OPERATOR
-from app.redis_queue import connect
 from app.services.schedule import SCHEDULE
 from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
 from app.unit_of_work import unit_of_work

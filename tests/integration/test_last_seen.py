@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from app.cache import PREFIX, cache
-from app.extensions import db
+from app.core.cache import PREFIX, cache
+from app.core.extensions import db
+from app.core.redis_client import connect
 from app.models import ApiKey, Session, User
-from app.redis_queue import connect
 from app.services.last_seen import Use
 from app.tasks import SaveLastSeen
 from app.unit_of_work import unit_of_work
@@ -25,7 +25,7 @@ USES = f"{PREFIX}uses"
 @pytest.fixture
 def patient(make_app, monkeypatch):
     """An application that waits long for its cache, for loaded machines."""
-    monkeypatch.setattr("app.cache.TIMEOUT_SECONDS", 60)
+    monkeypatch.setattr("app.core.cache.TIMEOUT_SECONDS", 60)
     cache.__init__()
     return make_app()
 

@@ -7,9 +7,9 @@ import pytest
 from redis.exceptions import TimeoutError as RedisTimeout
 from sqlalchemy import func, select
 
-from app.extensions import db, limiter
+from app.core.extensions import db, limiter
+from app.core.principal import OPERATOR
 from app.models import StoredFile
-from app.principal import OPERATOR
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.program import Program, code

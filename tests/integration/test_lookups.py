@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.database import one_read
-from app.extensions import db, now
-from app.lookups import Lookup
-from app.principal import OPERATOR
+from app.core.database import one_read
+from app.core.extensions import db, now
+from app.core.lookups import Lookup
+from app.core.principal import OPERATOR
 from app.services import sessions, user_search
 from app.services.user_search import _Sort
 from app.unit_of_work import unit_of_work

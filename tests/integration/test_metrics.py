@@ -14,9 +14,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
-from app.extensions import notifier, now
-from app.metrics import Metrics, metrics
+from app.core.extensions import now
+from app.core.metrics import Metrics, metrics
 from app.models import Job, JobState, MailStatus
+from app.queue_notifier import notifier
 from app.redis_queue import SeenWorker, Workers
 from app.settings import ROOT
 from app.tasks import NoOperation
@@ -261,5 +262,5 @@ def test_dashboard_shows_every_metric_without_overlap():
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
     assert len(set(places)) == len(places)
     shown = used_names(json.dumps(dashboard))
-    defined = set(re.findall(r'"(gatehouse_[a-z_]+)"', (ROOT / "app/metrics.py").read_text()))
+    defined = set(re.findall(r'"(gatehouse_[a-z_]+)"', (ROOT / "app/core/metrics.py").read_text()))
     assert {name for name in defined if not any(each.startswith(name) for each in shown)} == set()

@@ -8,9 +8,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
-from app.extensions import db
-from app.migration_state import current_revision, known_revisions, newest_revision
-from app.models import Base, Role, User
+from app.core.extensions import db
+from app.core.migration_state import current_revision, known_revisions, newest_revision
+from app.core.models import Base
+from app.models import Role, User
 from app.settings import ROOT
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

@@ -11,10 +11,10 @@ from flask import Response, redirect
 from joserfc.jwk import ECKey, RSAKey
 
 from app import openid
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import OAuthIdentity, User
 from app.openid import ProviderRefused
-from app.principal import OPERATOR
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from app.web.providers import client_of

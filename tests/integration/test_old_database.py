@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask.sessions import SecureCookieSessionInterface
 
-from app.extensions import db
-from app.migration_state import current_revision, newest_revision
+from app.core.extensions import db
+from app.core.migration_state import current_revision, newest_revision
 from app.models import Job, JobState, User, UserImport
 from app.web.session_cookie import TOKEN
 from tests.support.authenticator import App, Passkey, passkey_options

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import AuditEvent, Authenticator
 from app.security.passkeys import encoded
 from app.unit_of_work import reading

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.models import User, UserImport
-from app.principal import OPERATOR
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import RoleSpec
 from app.settings import ROOT

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
+from app.core.principal import OPERATOR
 from app.jobs.schedule import tick
 from app.models import Job, Statistic
-from app.principal import OPERATOR
 from app.services.schedule import SCHEDULE
 from app.services.statistics import Statistics, begin_of
 from app.tasks import CountStatistics, NoOperation, SendWeeklyReports

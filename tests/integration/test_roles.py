@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.principal import OPERATOR
+from app.core.principal import OPERATOR
 from app.services.permissions import PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_DELETE, USERS_READ
 from app.services.roles import RoleSpec
 from app.unit_of_work import reading, unit_of_work

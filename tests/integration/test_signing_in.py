@@ -4,7 +4,7 @@ import pytest
 from argon2 import extract_parameters
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import AuditEvent, Session, User
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import func, select, update
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import AuditEvent, Job, User
 from tests.support.browser import Browser
 from tests.support.pages import Page

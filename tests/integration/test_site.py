@@ -13,11 +13,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import select
 
-from app.cache import PREFIX, cache
+from app.core.cache import PREFIX, cache
+from app.core.extensions import db
+from app.core.redis_client import connect
 from app.current_site import brand, change_site, site
-from app.extensions import db
 from app.models import AuditDetail, AuditEvent, SiteSetting
-from app.redis_queue import connect
 from app.services.site_settings import Site, SiteSettings
 from app.unit_of_work import reading
 from tests.support.browser import Browser
@@ -234,8 +234,8 @@ def test_error_page_without_a_database_keeps_the_name(app, grace, client, monkey
 @pytest.fixture
 def patient(make_app, monkeypatch):
     """Create an application that waits long for its cache, for loaded machines."""
-    monkeypatch.setattr("app.cache.TIMEOUT_SECONDS", 60)
-    monkeypatch.setattr("app.cache.WAIT_SECONDS", 60)
+    monkeypatch.setattr("app.core.cache.TIMEOUT_SECONDS", 60)
+    monkeypatch.setattr("app.core.cache.WAIT_SECONDS", 60)
     return make_app
 
 

@@ -3,7 +3,7 @@
 import pytest
 from flask import render_template_string
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import User
 
 

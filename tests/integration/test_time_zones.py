@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.extensions import db
+from app.core.extensions import db
 from app.models import User
 from app.unit_of_work import unit_of_work
 

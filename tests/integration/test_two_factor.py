@@ -6,11 +6,11 @@ from urllib.parse import unquote
 import pytest
 from sqlalchemy import func, select, update
 
-from app.errors import Busy
-from app.extensions import db
+from app.core.encryption import key_id
+from app.core.errors import Busy
+from app.core.extensions import db
+from app.core.principal import NO_VISIT, OPERATOR
 from app.models import Authenticator, Device, Session, Throttle
-from app.principal import NO_VISIT, OPERATOR
-from app.security.encryption import key_id
 from app.security.passwords import Passwords
 from app.services.factors import MAX_FAILURES
 from app.services.roles import RoleSpec

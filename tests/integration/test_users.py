@@ -8,8 +8,8 @@ from itertools import product
 import pytest
 from sqlalchemy import update
 
+from app.core.principal import OPERATOR
 from app.models import User
-from app.principal import OPERATOR
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page
 from tests.support.statements import statements

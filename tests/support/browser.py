@@ -13,8 +13,8 @@ from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from app.core.principal import Visit
 from app.models import User
-from app.principal import Visit
 from app.services.audit import Origin
 from app.settings import Settings
 from app.unit_of_work import unit_of_work

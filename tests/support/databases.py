@@ -18,9 +18,9 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from app.extensions import db
-from app.migration_state import known_revisions
-from app.models import Base
+from app.core.extensions import db
+from app.core.migration_state import known_revisions
+from app.core.models import Base
 from app.settings import Settings
 from tests.support.commands import flask_command
 from tests.support.workspace import one_worker_at_a_time, run_folder, worker_name

@@ -23,9 +23,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from app import create_app
-from app.extensions import credentials
+from app.core.principal import OPERATOR
 from app.models import Job, SentMail
-from app.principal import OPERATOR
+from app.password_setup import credentials
 from app.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work

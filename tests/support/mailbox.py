@@ -14,8 +14,8 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
-from app.errors import JobFailed
-from app.extensions import db, now
+from app.core.errors import JobFailed
+from app.core.extensions import db, now
 from app.jobs.worker import perform
 from app.models import Job, JobState
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import Flask
 
-from app.extensions import credentials
-from app.principal import NO_VISIT, OPERATOR
+from app.core.principal import NO_VISIT, OPERATOR
+from app.password_setup import credentials
 from app.services.audit import Origin
 from app.services.password_policy import NewPassword
 from app.settings import Settings

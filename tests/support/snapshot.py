@@ -19,12 +19,14 @@ import click
 from flask import Flask
 from pydantic import SecretStr
 
-from app import create_app, errors
+from app import create_app
 from app.api.openapi import document
 from app.cli import COMMANDS
+from app.core import errors
+from app.core.lifetimes import Lifetimes
+from app.core.models import Base, complete_indexes
 from app.emails.kinds import EmailKind
-from app.lifetimes import Lifetimes
-from app.models import Base, Purpose, complete_indexes
+from app.models import Purpose
 from app.services.permissions import PERMISSIONS
 from app.services.schedule import SCHEDULE
 from app.settings import ROOT, Settings, flask_config

@@ -3,8 +3,8 @@ import unicodedata
 import pytest
 from email_validator import EmailNotValidError, validate_email
 
-from app.errors import InvalidAddress
-from app.services.addresses import canonical_address
+from app.core.addresses import canonical_address
+from app.core.errors import InvalidAddress
 
 
 @pytest.mark.parametrize(

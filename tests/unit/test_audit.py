@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 from sqlalchemy import delete
 
+from app.core.principal import Visit
 from app.models import AuditDetail
-from app.principal import Visit
 from app.services.audit import AuditLog, Origin, personal_digest
 from tests.unit.conftest import principal_of
 

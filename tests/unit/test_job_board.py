@@ -3,8 +3,8 @@ from datetime import UTC, timedelta
 import pytest
 from sqlalchemy import select
 
+from app.core.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
 from app.emails.sign_in import SendNewDevice, SendPasswordChanged
-from app.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
 from app.models import AuditEvent, Job, JobState
 from app.services.job_board import JobFilter, Pace
 from app.services.job_queue import DueJob

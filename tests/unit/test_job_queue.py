@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event, func, select
 
+from app.core.errors import JobCancelled, LeaseLost
 from app.emails.sign_in import SendNewDevice
-from app.errors import JobCancelled, LeaseLost
 from app.models import Job, JobState
 from app.services.job_queue import FIRST_DELAY, MAX_DELAY, STOPPED, Claim, DueJob
 from app.tasks import NoOperation, PurgeExpired, Task

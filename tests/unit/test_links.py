@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.errors import InvalidLink
+from app.core.errors import InvalidLink
 from app.models import OneTimeLink, Purpose
 from app.services.links import OneTimeLinks
 from tests.unit.conftest import add_user

@@ -1,7 +1,7 @@
 import pytest
 
-from app.errors import InvalidName
-from app.services.addresses import clean_name
+from app.core.addresses import clean_name
+from app.core.errors import InvalidName
 
 
 @pytest.mark.parametrize(

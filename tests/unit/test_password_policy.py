@@ -1,6 +1,6 @@
 import pytest
 
-from app.errors import Busy, WeakPassword
+from app.core.errors import Busy, WeakPassword
 from app.security.passwords import Passwords
 from app.security.pwned_passwords import never
 from app.services.password_policy import PasswordPolicy

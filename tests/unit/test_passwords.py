@@ -3,7 +3,7 @@ import threading
 import pytest
 from argon2 import extract_parameters
 
-from app.errors import Busy
+from app.core.errors import Busy
 from app.security.passwords import PasswordMatch, Passwords
 
 

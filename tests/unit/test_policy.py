@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.errors import NotAllowed, NotFound
+from app.core.errors import NotAllowed, NotFound
+from app.core.principal import OPERATOR
 from app.models import ADMINISTRATOR, Grant, Invitation
-from app.principal import OPERATOR
 from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
 from app.services.policy import Rule, granted_ids
 from app.services.roles import RoleSpec

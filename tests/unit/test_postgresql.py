@@ -3,8 +3,8 @@
 import pytest
 from flask import Flask
 
-from app import postgresql
-from app.postgresql import ServerHangs, Waits
+from app.core import postgresql
+from app.core.postgresql import ServerHangs, Waits
 
 
 def never():

@@ -1,7 +1,7 @@
 """The in-process memo is bounded and expires."""
 
-from app import remembered
-from app.remembered import Remembered
+from app.core import remembered
+from app.core.remembered import Remembered
 
 
 def test_values_are_found_until_they_expire(monkeypatch):

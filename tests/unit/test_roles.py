@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import (
+from app.core.errors import (
     EditConflict,
     InvalidRole,
     LastAdministrator,
@@ -12,8 +12,8 @@ from app.errors import (
     RoleNotFound,
     RoleTaken,
 )
+from app.core.principal import OPERATOR
 from app.models import ADMINISTRATOR, MEMBER, AuditEvent
-from app.principal import OPERATOR
 from app.services import roles as roles_module
 from app.services.permissions import EVERYTHING, PERMISSIONS, USERS_EDIT, USERS_READ, granted, permission
 from app.services.roles import RoleSpec, spec_of

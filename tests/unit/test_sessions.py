@@ -1,10 +1,10 @@
 import pytest
 from sqlalchemy import select
 
-from app.errors import SessionNotFound
+from app.core.errors import SessionNotFound
+from app.core.principal import OPERATOR, Visit
+from app.core.tokens import token_hash
 from app.models import Device, Session
-from app.principal import OPERATOR, Visit
-from app.security.tokens import token_hash
 from app.services.last_seen import LastSeen, Use
 from app.services.permissions import PERMISSIONS
 from app.services.sessions import Expired, Found, find_by_cookie

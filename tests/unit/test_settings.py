@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.env_file import list_ambiguous, read_env_file
+from app.core.env_file import list_ambiguous, read_env_file
 from app.mailer.rendering import Message
 from app.mailer.sender import _mime
 from app.settings import ROOT, Settings, SettingsError, _expected, flask_config, load_settings

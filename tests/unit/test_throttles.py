@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.errors import TooManyTries
+from app.core.errors import TooManyTries
 from app.models import Throttle
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from app.security.tokens import is_same, keyed_hash, new_salt, new_token, token_hash
+from app.core.tokens import is_same, keyed_hash, new_salt, new_token, token_hash
 
 
 def test_tokens_are_256_random_bits_safe_in_a_url():

@@ -1,6 +1,6 @@
 import pytest
 
-from app.user_agents import device_name
+from app.core.user_agents import device_name
 from tests.support.browser import FIREFOX, IPHONE
 
 CHROME = "Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 {rest}"

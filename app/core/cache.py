@@ -8,14 +8,15 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from flask import Flask, current_app
 
-from app.extensions import settings
-from app.metrics import metrics
-from app.queue_notifier import queue_client
-from app.security.tokens import is_same, keyed_hash
+from app.core.extensions import settings
+from app.core.metrics import metrics
+from app.core.tokens import is_same, keyed_hash
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Cache:
 
     def init_app(self, app: Flask, settings: Settings) -> None:
         url = settings.queue_url
-        app.extensions["cache"] = queue_client().connect(url, timeout=TIMEOUT_SECONDS) if url else None
+        app.extensions["cache"] = _redis_client().connect(url, timeout=TIMEOUT_SECONDS) if url else None
 
     def read_aside(self, name: str, compute: Callable[[], Any], *, seconds: int) -> Any:
         """Return the value under `name`, at most `seconds` old; on a miss one process computes it while others wait."""
@@ -106,10 +107,14 @@ class Cache:
             return None
         try:
             return connection.execute_command(*command)
-        except queue_client().RedisError as problem:
+        except _redis_client().RedisError as problem:
             self._asks_again_at = time.monotonic() + PAUSE_SECONDS
             log.warning("the cache is away; values are computed", extra={"reason": type(problem).__name__})
             return None
+
+
+def _redis_client() -> ModuleType:
+    return import_module("app.core.redis_client")
 
 
 def _signed(name: str, text: str) -> str:

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.metrics import metrics
-from app.models import Base, complete_indexes
-from app.patience import of_requests
+from app.core.metrics import metrics
+from app.core.models import Base, complete_indexes
+from app.core.patience import of_requests
 from app.settings import Settings, SettingsError
 
 # Raised when the database is unreachable, busy, full or read-only (a standby: InternalError).
@@ -55,7 +55,7 @@ def init_database(app: Flask, settings: Settings) -> None:
         tune_sqlite(engine)
     else:
         app.extensions["patience"] = of_requests(settings.database_patience_seconds)
-        import_module("app.postgresql").limit_waits(engine, threads=settings.web_threads)
+        import_module("app.core.postgresql").limit_waits(engine, threads=settings.web_threads)
     event.listen(engine, "checkout", lambda *_: metrics.connections(1))
     event.listen(engine, "checkin", lambda *_: metrics.connections(-1))
     app.extensions["one_read"] = engine.execution_options(single_read=True)

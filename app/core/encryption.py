@@ -4,7 +4,7 @@ import base64
 import secrets
 from collections.abc import Sequence
 
-from app.security.tokens import keyed_hash
+from app.core.tokens import keyed_hash
 
 NONCE_BYTES = 12
 ID_LENGTH = 8

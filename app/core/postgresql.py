@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from app.patience import patience
+from app.core.patience import patience
 
 Result = TypeVar("Result")
 

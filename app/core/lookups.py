@@ -108,7 +108,7 @@ class _Compiled:
             sent[name] = write(value) if write else value
         if self.is_positional:
             sent = tuple(sent[name] for name, _, _ in self.parameters)
-        beginning = getattr(driver, "beginning", None)  # PostgreSQL: with the limits of `app/patience.py`.
+        beginning = getattr(driver, "beginning", None)  # PostgreSQL: with the limits of `app/core/patience.py`.
         if beginning is not None and (statements := beginning()):
             driver.execute(statements)
         rows = []

@@ -6,7 +6,7 @@ from functools import cache
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from app.extensions import db
+from app.core.extensions import db
 from app.settings import ROOT
 
 VERSIONS = ROOT / "migrations" / "versions"

@@ -8,18 +8,14 @@ from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect
 
-from app.database import db
-from app.password_setup import Credentials
-from app.queue_notifier import QueueNotifier
+from app.core.database import db
 from app.settings import Settings
 
-__all__ = ["credentials", "csrf", "db", "limiter", "login_manager", "notifier", "now", "settings"]
+__all__ = ["csrf", "db", "limiter", "login_manager", "now", "settings"]
 
 login_manager = LoginManager()
 csrf = CSRFProtect()
 limiter = Limiter(key_func=lambda: "")  # Each rate limit names its own key.
-notifier = QueueNotifier()
-credentials = Credentials()
 
 
 def settings() -> Settings:

@@ -9,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, CursorResult, Delete, Dialect, Tab
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
-from app.models import Base
+from app.core.models import Base
 
 
 def upsert(session: DbSession, model: type[Any] | Table) -> Any:

@@ -7,8 +7,8 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from app import errors
-from app.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
+from app.core import errors
+from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail

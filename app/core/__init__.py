@@ -1,0 +1,1 @@
+"""What all folders stand on: database, errors, metrics, principals; it imports only settings."""
