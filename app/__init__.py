@@ -2,7 +2,7 @@
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.utils import find_modules, import_string
+from werkzeug.utils import import_string
 
 import app.core.lazy as lazy  # Must run before anything imports those libraries.
 from app import account, admin, api, auth, dev, health, home, users
@@ -10,6 +10,7 @@ from app.cli import Commands
 from app.core import cache
 from app.core.database import init_database
 from app.core.extensions import csrf, limiter
+from app.features import load_modules
 from app.password_setup import credentials
 from app.queue_notifier import notifier
 from app.settings import Settings, flask_config, load_settings
@@ -58,10 +59,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     query_params.init_app(app)
     pipeline.init_app(app)
 
+    load_modules()
     entry_points = [home, health, auth, account, users, admin, api]
-    for entry_point in [*entry_points, dev] if settings.is_development else entry_points:
-        for module in find_modules(entry_point.__name__):
-            import_string(module)  # Its views register themselves.
+    if settings.is_development:
+        import_string("app.dev.routes")
+        entry_points.append(dev)
+    for entry_point in entry_points:
         app.register_blueprint(entry_point.bp)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

@@ -13,6 +13,9 @@ from flask import g
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
+from app.audit.services.chain import AuditChain
+from app.audit.services.log import AuditLog, Origin
+from app.audit.services.search import AuditSearch
 from app.core import errors
 from app.core.database import one_read, one_write
 from app.core.extensions import db, now, settings
@@ -23,9 +26,6 @@ from app.core.principal import NO_VISIT
 from app.queue_notifier import notifier
 from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
-from app.services.audit import AuditLog, Origin
-from app.services.audit_chain import AuditChain
-from app.services.audit_search import AuditSearch
 from app.services.bulk_actions import BulkActions
 from app.services.challenges import Challenges
 from app.services.connections import Connections

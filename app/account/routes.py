@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, TimeZoneForm
+from app.audit.descriptions import describe
 from app.core import errors
 from app.core.tokens import new_token
 from app.models import MORE_USER_FIELDS
@@ -12,7 +13,6 @@ from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.actions import ask
-from app.web.audit_descriptions import describe
 from app.web.forms import Form, UserTextsForm
 from app.web.limits import limited
 from app.web.pages import page

@@ -9,15 +9,15 @@ from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
+from app.audit.services.log import Origin
 from app.core import errors
 from app.core.database import DATABASE_AWAY
 from app.core.migration_state import first_line
 from app.core.principal import NO_VISIT, OPERATOR
-from app.services.audit import Origin
 from app.settings import SettingsError
 
 COMMANDS = {
-    "audit": "app.cli.audit:audit",
+    "audit": "app.audit.commands:audit",
     "backup": "app.cli.backup:backup",
     "db": "app.cli.database:migrations",
     "demo": "app.cli.demo:demo",

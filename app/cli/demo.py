@@ -14,6 +14,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import delete, func, insert, select
 
+from app.audit.services.log import Origin
 from app.core.dialects import insert_rows, next_ids
 from app.core.extensions import now, settings
 from app.core.principal import Visit
@@ -35,7 +36,6 @@ from app.models import (
 )
 from app.models.user import searched_text, words_of
 from app.password_setup import credentials
-from app.services.audit import Origin
 from app.services.statistics import ACTIVE
 from app.tasks import CountStatistics, SealAuditEvents
 from app.unit_of_work import Work, reading, unit_of_work

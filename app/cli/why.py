@@ -9,8 +9,8 @@ from typing import Any, TextIO
 import click
 from flask.cli import with_appcontext
 
+from app.audit.services.search import AuditFilter
 from app.core import errors
-from app.services.audit_search import AuditFilter
 from app.unit_of_work import reading
 from app.web.command_output import json_option, print_json
 from app.web.errors import API_WORDS

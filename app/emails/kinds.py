@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import select
 
+from app.audit.models import AuditEvent
 from app.core import errors
 from app.core.user_agents import device_name
-from app.models import AuditEvent, Purpose, Undoable, User
+from app.models import Purpose, Undoable, User
 from app.tasks import MailTask
 
 if TYPE_CHECKING:

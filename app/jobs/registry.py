@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from flask import g
 
+from app.audit.services.log import Origin
 from app.core import errors
 from app.core.principal import Actor, Visit
 from app.mailer import Message
-from app.services.audit import Origin
 from app.services.job_queue import Claim
 from app.tasks import Task
 from app.unit_of_work import Work, unit_of_work

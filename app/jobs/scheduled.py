@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from app.audit.services.chain import BATCH
 from app.core.cache import cache
 from app.emails.accounts import SendWeeklyReport
 from app.jobs.registry import Run, handles, handles_in_steps
-from app.services.audit_chain import BATCH
 from app.services.job_queue import Claim
 from app.services.last_seen import Use
 from app.tasks import (

@@ -1,7 +1,6 @@
 """Tables with predicates and small methods; no commits, no queries across tables."""
 
 from app.models.api_key import ApiKey
-from app.models.audit import AuditDetail, AuditEvent, AuditSeal
 from app.models.authenticator import Authenticator, Factor, FactorReset
 from app.models.connection import OAuthIdentity, SpentChallenge
 from app.models.file import FileChunk, StoredFile

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.principal import Actor, Operator, Principal
@@ -13,7 +14,6 @@ from app.core.tokens import token_hash
 from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
 from app.models import ApiKey, User
 from app.security.api_keys import new_api_key, shown_part
-from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.permissions import ACCOUNT_SCOPES, permissions_of
 

@@ -7,12 +7,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
 from app.emails.credentials import SendConnectionAdded, SendConnectionRemoved
 from app.models import OAuthIdentity, Purpose, User
-from app.services.audit import AuditLog
 from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue

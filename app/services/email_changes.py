@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.models import EmailChange, Purpose
-from app.services.audit import AuditLog
 from app.services.links import OneTimeLinks
 
 

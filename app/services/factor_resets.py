@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Row, select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
@@ -14,7 +15,6 @@ from app.core.principal import Actor, Principal
 from app.core.service import Service
 from app.emails.factors import SendFactorReset
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
-from app.services.audit import AuditLog
 from app.services.factors import Factors
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.encryption import CannotOpen, key_id, seal, unseal
@@ -32,7 +33,6 @@ from app.models import (
 )
 from app.security.passkeys import NewPasskey
 from app.security.second_factor_codes import is_time_code, matching_step, new_seed
-from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.links import undoable
 from app.services.sessions import Sessions

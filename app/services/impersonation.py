@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Principal
 from app.core.service import Service
 from app.emails.accounts import SendImpersonated
 from app.models import Session, User
-from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPERSONATE
 from app.services.policy import Policy

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.addresses import canonical_address, clean_name
 from app.core.dialects import insert_rows, upsert
@@ -35,7 +36,6 @@ from app.models import (
     user_roles,
     words_of,
 )
-from app.services.audit import AuditLog
 from app.services.csv_reader import Record
 from app.services.files import Files
 from app.services.job_queue import JobQueue

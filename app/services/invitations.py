@@ -7,13 +7,13 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator
 from app.core.service import Service
 from app.emails.sign_up import SendInvitation
 from app.models import MEMBER, Invitation, Purpose, User
-from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, case, func, select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.models import Job, JobState
-from app.services.audit import AuditLog
 from app.services.job_queue import DueJob
 from app.tasks import Task
 

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, update
 
+from app.audit.services.log import Origin
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.models import OPEN, Job, JobState
-from app.services.audit import Origin
 from app.tasks import QUEUES, Task
 
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=5), timedelta(hours=1)

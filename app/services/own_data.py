@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import Executable, delete, select
 from sqlalchemy.orm import selectinload
 
+from app.audit.models import AuditDetail, AuditEvent
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import advisory_lock
 from app.core.models import Base
 from app.core.service import Service
-from app.models import AuditDetail, AuditEvent, StoredFile, User
-from app.services.audit import AuditLog
+from app.models import StoredFile, User
 from app.services.files import Files
 from app.services.job_queue import JobQueue
 from app.tasks import ExportOwnData

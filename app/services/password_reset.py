@@ -3,11 +3,11 @@
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.service import Service
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.models import Purpose, User
-from app.services.audit import AuditLog
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks

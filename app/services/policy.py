@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import ColumnElement, Select, delete, false, select
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.lifetimes import Lifetimes
@@ -15,7 +16,6 @@ from app.core.models import Base
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.models import MEMBER, Authenticator, Factor, Grant, Invitation, Role, User
-from app.services.audit import AuditLog
 from app.services.permissions import (
     OF_OWNERS,
     PERMISSIONS,

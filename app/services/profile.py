@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lookups import Lookup, Source
@@ -13,7 +14,6 @@ from app.core.service import Service
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.emails.sign_in import SendPasswordChanged
 from app.models import USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
-from app.services.audit import AuditLog
 from app.services.connections import Connections
 from app.services.email_changes import EmailChanges
 from app.services.factors import Factors

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.lifetimes import Lifetimes
@@ -13,7 +14,6 @@ from app.core.service import Service
 from app.core.tokens import keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendTokenReused
 from app.models import RefreshToken, Session, User
-from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, exists, select
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
@@ -12,7 +13,6 @@ from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash
 from app.emails.sign_up import ResendConfirmation, SendConfirmation
 from app.models import OneTimeLink, Purpose, User
-from app.services.audit import AuditLog
 from app.services.invitations import Invitations
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks

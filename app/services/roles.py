@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.addresses import clean_name
 from app.core.dialects import rowcount, upsert
@@ -16,7 +17,6 @@ from app.core.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
 from app.core.principal import Actor
 from app.core.service import Service
 from app.models import ADMINISTRATOR, Role, User, user_roles
-from app.services.audit import AuditLog
 from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
 from app.services.policy import Policy
 

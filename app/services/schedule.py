@@ -10,11 +10,11 @@ from typing import cast
 
 from sqlalchemy import delete, select
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.service import Service
 from app.models import Job, SchedulePause
-from app.services.audit import AuditLog
 from app.services.job_queue import JobQueue
 from app.tasks import (
     CountStatistics,

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.service import Service
 from app.models import Job, JobState, MailStatus, SentMail
-from app.services.audit import AuditLog
 from app.services.job_board import ENDED_BADLY, JobBoard
 from app.services.job_queue import JobQueue
 from app.tasks import Task

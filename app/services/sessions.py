@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, bindparam, delete, insert, select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.lifetimes import Lifetimes
@@ -17,7 +18,6 @@ from app.core.service import Service
 from app.core.tokens import new_token, token_hash
 from app.models import ApiKey, Authenticator, Device, Factor, Role, Session, User, user_roles
 from app.security.access_tokens import Access
-from app.services.audit import AuditLog
 from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
 
 SIGNED_OUT = "signed_out"

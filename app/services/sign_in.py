@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.principal import Visit
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendFailedSignIns, SendNewDevice
 from app.models import Device, User
-from app.services.audit import AuditLog
 from app.services.factors import Factors, ProvedFactor
 from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions

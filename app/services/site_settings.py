@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.audit.services.log import AuditLog
 from app.core.dialects import upsert
 from app.core.lookups import Lookup, Source
 from app.core.service import Service
 from app.models import SiteSetting
-from app.services.audit import AuditLog
 
 THE_ONE = 1
 

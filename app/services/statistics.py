@@ -7,9 +7,10 @@ from typing import Literal
 
 from sqlalchemy import Select, delete, func, select
 
+from app.audit.models import AuditEvent
 from app.core.dialects import rowcount, upsert
 from app.core.service import Service
-from app.models import AuditEvent, Job, JobState, ReportSubscriber, Statistic, User
+from app.models import Job, JobState, ReportSubscriber, Statistic, User
 from app.services.permissions import REPORTS_READ, permissions_of
 
 Unit = Literal["day", "week", "month"]

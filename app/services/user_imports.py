@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import advisory_lock, rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.models import Phase, UserImport, UserImportRow
-from app.services.audit import AuditLog
 from app.services.files import Files
 from app.services.job_board import JobBoard
 from app.services.job_queue import JobQueue

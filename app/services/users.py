@@ -11,6 +11,8 @@ from sqlalchemy import Select, case, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
+from app.audit.models import AuditDetail
+from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor
@@ -18,8 +20,7 @@ from app.core.service import Service
 from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.emails.sign_up import ResendConfirmation, SendAccountCreated
-from app.models import MEMBER, AuditDetail, OneTimeLink, Purpose, SentMail, User, UserImportRow
-from app.services.audit import AuditLog
+from app.models import MEMBER, OneTimeLink, Purpose, SentMail, User, UserImportRow
 from app.services.email_changes import EmailChanges
 from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks

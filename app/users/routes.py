@@ -6,6 +6,7 @@ from typing import Any, get_args
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.audit.descriptions import describe
 from app.core import errors
 from app.core.principal import Principal
 from app.models import Status, User
@@ -28,7 +29,6 @@ from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
 from app.web import current_user
 from app.web.access import requires
-from app.web.audit_descriptions import describe
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
 from app.web.query_params import Paged, asked_for, day

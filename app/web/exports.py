@@ -10,10 +10,10 @@ from typing import Any
 
 from flask import Response, stream_with_context
 
+from app.audit.descriptions import sentence
+from app.audit.services.search import FoundEvent
 from app.resources import AuditEventOut, plain
-from app.services.audit_search import FoundEvent
 from app.services.csv_reader import quoted
-from app.web.audit_descriptions import sentence
 
 MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.
 COLUMNS = tuple(AuditEventOut.model_fields)

@@ -11,6 +11,7 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.audit.descriptions import sentence
 from app.core import errors, lengths
 from app.core.extensions import now, settings
 from app.core.user_agents import device_name
@@ -23,7 +24,6 @@ from app.time_zones import local_time
 from app.unit_of_work import reading
 from app.web.admin_pages import admin_pages
 from app.web.application import Environment
-from app.web.audit_descriptions import sentence
 from app.web.csrf import csrf_token
 from app.web.current_user import principal
 from app.web.forms import Form, draw_input

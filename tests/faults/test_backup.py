@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from app.models import AuditEvent, User
+from app.audit.models import AuditEvent
+from app.models import User
 from tests.faults.caller import Caller
 from tests.support.databases import databases, emptied, fresh_database
 from tests.support.deployment import until

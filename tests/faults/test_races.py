@@ -9,9 +9,10 @@ import pyotp
 import pytest
 from sqlalchemy import func, select
 
+from app.audit.models import AuditEvent
 from app.core.principal import NO_VISIT, OPERATOR
 from app.emails.sign_in import SendPasswordReset
-from app.models import ApiKey, AuditEvent, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
+from app.models import ApiKey, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
 from app.password_setup import credentials
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
 from app.security.second_factor_codes import plain

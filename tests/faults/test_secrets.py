@@ -9,7 +9,8 @@ import brotli
 import pytest
 from sqlalchemy import select
 
-from app.models import AuditDetail, AuditEvent, Job, SentMail
+from app.audit.models import AuditDetail, AuditEvent
+from app.models import Job, SentMail
 from tests.faults.caller import Caller
 from tests.support.databases import SIGNING_KEY
 from tests.support.deployment import task_of, until

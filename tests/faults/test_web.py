@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from app.models import AuditEvent, User
+from app.audit.models import AuditEvent
+from app.models import User
 from app.settings import ROOT
 from tests.faults.caller import Caller
 from tests.support.databases import emptied

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import AuditEvent
 from tests.support.browser import IPHONE, Browser
 from tests.support.pages import Page
 

@@ -6,11 +6,12 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
+from app.audit.models import AuditDetail, AuditEvent
 from app.core.errors import Busy
 from app.core.extensions import db
 from app.core.principal import NO_VISIT
 from app.emails.email_changes import SendEmailChanged
-from app.models import AuditDetail, AuditEvent, Device, EmailChange, Job, Session, Throttle
+from app.models import Device, EmailChange, Job, Session, Throttle
 from app.password_setup import credentials
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from app.audit.models import AuditEvent
 from app.core.errors import WrongPassword
 from app.core.extensions import db, limiter
-from app.models import ApiKey, AuditEvent
+from app.models import ApiKey
 from app.services.schedule import SCHEDULE
 from app.tasks import WarnOfExpiringKeys
 from app.unit_of_work import unit_of_work

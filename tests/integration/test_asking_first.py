@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import ApiKey, AuditEvent, Invitation, OAuthIdentity
+from app.models import ApiKey, Invitation, OAuthIdentity
 from app.services.connections import Identity
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import set_up

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
+from app.audit.models import AuditSeal
+from app.audit.services import chain as audit_chain
+from app.audit.services import search as audit_search
 from app.core.extensions import db
-from app.models import AuditSeal
-from app.services import audit_chain, audit_search
 from app.unit_of_work import unit_of_work
 from app.web.exports import COLUMNS, MARK, cell
 from tests.support.pages import Page

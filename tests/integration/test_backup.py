@@ -9,10 +9,11 @@ import flask_migrate as migrate
 import pytest
 from sqlalchemy import func, inspect, select, text
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.migration_state import newest_revision
 from app.core.models import Base
-from app.models import AuditEvent, Session, User
+from app.models import Session, User
 from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

@@ -10,10 +10,10 @@ from flask.cli import FlaskGroup
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
+from app.audit.models import AuditEvent
 from app.cli import COMMANDS
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import AuditEvent
 from app.services.roles import RoleSpec
 from app.services.schedule import SCHEDULE
 from app.unit_of_work import unit_of_work

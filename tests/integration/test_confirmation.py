@@ -5,9 +5,10 @@ import io
 import pytest
 from sqlalchemy import select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import AuditEvent, Invitation, User, UserImportRow
+from app.models import Invitation, User, UserImportRow
 from app.services.permissions import USERS_EDIT
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 from sqlalchemy import func, select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import AuditEvent, Job, JobState, SentMail, Session, Statistic, User
+from app.models import Job, JobState, SentMail, Session, Statistic, User
 from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import AuditEvent, FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
+from app.models import FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
 from app.services.import_worker import ImportWorker
 from app.services.roles import RoleSpec
 from app.tasks import PurgeExpired

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from app.audit.models import AuditDetail, AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import AuditDetail, AuditEvent, Job, StoredFile, User, UserImportRow
+from app.models import Job, StoredFile, User, UserImportRow
 from app.services import own_data
 from app.tasks import EndExpiredSuspensions, PurgeExpired
 from app.unit_of_work import unit_of_work

@@ -5,8 +5,9 @@ import json
 import pytest
 from sqlalchemy import select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import AuditEvent, Authenticator
+from app.models import Authenticator
 from app.security.passkeys import encoded
 from app.unit_of_work import reading
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up

@@ -4,8 +4,9 @@ import pytest
 from argon2 import extract_parameters
 from sqlalchemy import select
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import AuditEvent, Session, User
+from app.models import Session, User
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.pages import Page

@@ -3,8 +3,9 @@
 import pytest
 from sqlalchemy import func, select, update
 
+from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import AuditEvent, Job, User
+from app.models import Job, User
 from tests.support.browser import Browser
 from tests.support.pages import Page
 

@@ -13,11 +13,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import select
 
+from app.audit.models import AuditDetail, AuditEvent
 from app.core.cache import PREFIX, cache
 from app.core.extensions import db
 from app.core.redis_client import connect
 from app.current_site import brand, change_site, site
-from app.models import AuditDetail, AuditEvent, SiteSetting
+from app.models import SiteSetting
 from app.services.site_settings import Site, SiteSettings
 from app.unit_of_work import reading
 from tests.support.browser import Browser

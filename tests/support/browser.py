@@ -13,9 +13,9 @@ from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from app.audit.services.log import Origin
 from app.core.principal import Visit
 from app.models import User
-from app.services.audit import Origin
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
 from app.web.session_cookie import TOKEN

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from app import create_app
 from app.api.openapi import document
+from app.audit.descriptions import SENTENCES
 from app.cli import COMMANDS
 from app.core import errors
 from app.core.lifetimes import Lifetimes
@@ -31,7 +32,6 @@ from app.services.permissions import PERMISSIONS
 from app.services.schedule import SCHEDULE
 from app.settings import ROOT, Settings, flask_config
 from app.tasks import QUEUES, Task
-from app.web.audit_descriptions import SENTENCES
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
+from app.audit.services.log import AuditLog, Origin
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
 from app.core.principal import Principal, Visit
 from app.models import ADMINISTRATOR, MEMBER, Role, User
-from app.services.audit import AuditLog, Origin
 from app.services.job_board import JobBoard
 from app.services.job_queue import DueJob, JobQueue
 from app.services.links import OneTimeLinks

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 from sqlalchemy import delete
 
+from app.audit.models import AuditDetail
+from app.audit.services.log import AuditLog, Origin, personal_digest
 from app.core.principal import Visit
-from app.models import AuditDetail
-from app.services.audit import AuditLog, Origin, personal_digest
 from tests.unit.conftest import principal_of
 
 

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
-from app.models import AuditDetail, AuditEvent
-from app.web.audit_descriptions import SENTENCES, describe
+from app.audit.descriptions import SENTENCES, describe
+from app.audit.models import AuditDetail, AuditEvent
 from tests.support.sources import argument, recorded_kinds
 
 

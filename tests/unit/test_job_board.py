@@ -3,9 +3,10 @@ from datetime import UTC, timedelta
 import pytest
 from sqlalchemy import select
 
+from app.audit.models import AuditEvent
 from app.core.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
 from app.emails.sign_in import SendNewDevice, SendPasswordChanged
-from app.models import AuditEvent, Job, JobState
+from app.models import Job, JobState
 from app.services.job_board import JobFilter, Pace
 from app.services.job_queue import DueJob
 from app.services.schedule import SCHEDULE, Schedule

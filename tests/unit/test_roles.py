@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.audit.models import AuditEvent
 from app.core.errors import (
     EditConflict,
     InvalidRole,
@@ -13,7 +14,7 @@ from app.core.errors import (
     RoleTaken,
 )
 from app.core.principal import OPERATOR
-from app.models import ADMINISTRATOR, MEMBER, AuditEvent
+from app.models import ADMINISTRATOR, MEMBER
 from app.services import roles as roles_module
 from app.services.permissions import EVERYTHING, PERMISSIONS, USERS_EDIT, USERS_READ, granted, permission
 from app.services.roles import RoleSpec, spec_of

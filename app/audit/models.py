@@ -60,7 +60,7 @@ class AuditDetail(Base):
 
 
 class AuditSeal(Base):
-    """A batch of events in the hash chain (`app/services/audit_chain.py`).
+    """A batch of events in the hash chain (`app/audit/services/chain.py`).
 
     `entries` has the id and the hash of each event. The events of a pruned seal were deleted after their retention;
     triggers refuse any other change of a seal, and any other deletion of events. `version` defines what `hash` covers;

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import aliased
 
+from app.audit.models import AuditDetail, AuditEvent
 from app.core import errors
 from app.core.service import Service
-from app.models import AuditDetail, AuditEvent, User
+from app.models import User
 
 CHUNK = 1000
 # How far the clocks of two servers may differ: an event with a lower id is later by this at most.

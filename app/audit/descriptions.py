@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.audit.models import AuditEvent
 from app.core.user_agents import device_name
-from app.models import AuditEvent
 
 SENTENCES = {
     "access.refused": "Access denied: {permission} is required.",

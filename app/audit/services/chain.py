@@ -17,11 +17,12 @@ from typing import Any, Self
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import joinedload
 
+from app.audit.models import AuditDetail, AuditEvent, AuditSeal
+from app.audit.services.log import personal_digest
 from app.core.dialects import advisory_lock
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
-from app.models import AuditDetail, AuditEvent, AuditSeal, User
-from app.services.audit import personal_digest
+from app.models import User
 
 log = logging.getLogger(__name__)
 

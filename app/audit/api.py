@@ -6,9 +6,9 @@ from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.schemas import AuditQuery
+from app.audit.services.search import AuditFilter
 from app.core import errors
 from app.resources import AuditEventsOut
-from app.services.audit_search import AuditFilter
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import reading
 from app.web.access import requires

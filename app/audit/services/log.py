@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import joinedload
 
+from app.audit.models import AuditDetail, AuditEvent
 from app.core.dialects import insert_rows, next_ids, upsert
 from app.core.principal import Actor, Principal, Visit
 from app.core.service import Service
 from app.core.tokens import new_salt
-from app.models import AuditDetail, AuditEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from flask import Response, url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
+from app.audit.descriptions import SENTENCES
+from app.audit.services.search import AuditFilter, FoundEvent
 from app.core import errors
 from app.core.addresses import canonical_address
 from app.core.extensions import now
-from app.services.audit_search import AuditFilter, FoundEvent
 from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web.access import requires
-from app.web.audit_descriptions import SENTENCES
 from app.web.exports import as_csv, as_json_lines, attachment
 from app.web.pages import page
 from app.web.query_params import asked_for, before, day, day_after, paginate

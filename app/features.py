@@ -1,0 +1,17 @@
+"""The folders of the application, and which of their modules a web process or a worker imports."""
+
+import re
+
+from werkzeug.utils import find_modules, import_string
+
+CORE = ("account", "admin", "api", "audit", "auth", "health", "home", "users")
+# Commands and worker processes load these on first use.
+LOADED_LATER = re.compile(r"(\w+_)?commands|rq_workers|schedule|worker")
+
+
+def load_modules() -> None:
+    """Import the modules of all folders: views register themselves."""
+    for name in CORE:
+        for module in find_modules(f"app.{name}"):
+            if not LOADED_LATER.fullmatch(module.rpartition(".")[2]):
+                import_string(module)
