@@ -11,8 +11,8 @@ from app.core import cache
 from app.core.database import init_database
 from app.core.extensions import csrf, limiter
 from app.features import load_modules
+from app.jobs.notifier import notifier
 from app.password_setup import credentials
-from app.queue_notifier import notifier
 from app.settings import Settings, flask_config, load_settings
 from app.web import (
     compression,

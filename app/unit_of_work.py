@@ -23,7 +23,11 @@ from app.core.lifetimes import Lifetimes
 from app.core.lookups import Source
 from app.core.metrics import metrics
 from app.core.principal import NO_VISIT
-from app.queue_notifier import notifier
+from app.jobs.notifier import notifier
+from app.jobs.services.board import JobBoard
+from app.jobs.services.queue import DueJob, JobQueue
+from app.jobs.services.schedule import Schedule
+from app.jobs.tasks import Task
 from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
 from app.services.bulk_actions import BulkActions
@@ -38,8 +42,6 @@ from app.services.idempotency import Idempotency
 from app.services.impersonation import Impersonation
 from app.services.import_worker import ImportWorker
 from app.services.invitations import Invitations
-from app.services.job_board import JobBoard
-from app.services.job_queue import DueJob, JobQueue
 from app.services.last_seen import LastSeen
 from app.services.links import OneTimeLinks
 from app.services.mail_quota import MailQuota
@@ -51,7 +53,6 @@ from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
 from app.services.revocation import Revocation
 from app.services.roles import Roles
-from app.services.schedule import Schedule
 from app.services.sent_mails import SentMails
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
@@ -61,7 +62,6 @@ from app.services.throttles import Throttles
 from app.services.user_imports import UserImports
 from app.services.user_search import UserSearch
 from app.services.users import Users
-from app.tasks import Task
 
 S = TypeVar("S")
 

@@ -18,7 +18,7 @@ from bench.workspace import Workspace
 QUEUE = "bench-baseline"
 
 ENQUEUE = """
-from app.tasks import NoOperation
+from app.jobs.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from wsgi import app
 with app.app_context(), unit_of_work() as work:

@@ -9,11 +9,11 @@ from app.admin import bp
 from app.core import errors
 from app.core.addresses import canonical_address
 from app.emails.kinds import EmailKind
+from app.jobs.tasks import SendSample
 from app.mailer import Message, sample
 from app.models import MailStatus
 from app.services.permissions import MAIL_EDIT, MAIL_READ
 from app.services.sent_mails import MailFilter
-from app.tasks import SendSample
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import requires

@@ -15,9 +15,10 @@ from app.core.disk_space import list_full_disks
 from app.core.extensions import db, now, settings
 from app.core.migration_state import schema_state
 from app.current_site import site
-from app.models import JobState, MailStatus
-from app.queue_notifier import notifier
-from app.services.job_queue import OVERDUE
+from app.jobs.models import JobState
+from app.jobs.notifier import notifier
+from app.jobs.services.queue import OVERDUE
+from app.models import MailStatus
 from app.services.permissions import (
     JOBS_READ,
     MAIL_READ,

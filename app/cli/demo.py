@@ -20,24 +20,12 @@ from app.core.extensions import now, settings
 from app.core.principal import Visit
 from app.core.tokens import new_token, token_hash
 from app.emails.sign_up import SendConfirmation
-from app.models import (
-    ADMINISTRATOR,
-    MEMBER,
-    Job,
-    JobState,
-    MailStatus,
-    Role,
-    SentMail,
-    Session,
-    Statistic,
-    User,
-    UserWord,
-    user_roles,
-)
+from app.jobs.models import Job, JobState
+from app.jobs.tasks import CountStatistics, SealAuditEvents
+from app.models import ADMINISTRATOR, MEMBER, MailStatus, Role, SentMail, Session, Statistic, User, UserWord, user_roles
 from app.models.user import searched_text, words_of
 from app.password_setup import credentials
 from app.services.statistics import ACTIVE
-from app.tasks import CountStatistics, SealAuditEvents
 from app.unit_of_work import Work, reading, unit_of_work
 
 ADMIN = "demo@example.com"

@@ -21,11 +21,12 @@ from app.core.disk_space import list_full_disks
 from app.core.env_file import list_ambiguous, read_env_file
 from app.core.extensions import db, now, settings
 from app.core.migration_state import current_revision, first_line, schema_state
+from app.jobs.models import JobState
+from app.jobs.notifier import NO_CLUSTER, notifier
+from app.jobs.services.board import JobFilter
+from app.jobs.services.queue import OVERDUE
 from app.mailer.sender import check_server
-from app.models import ADMINISTRATOR, JobState
-from app.queue_notifier import NO_CLUSTER, notifier
-from app.services.job_board import JobFilter
-from app.services.job_queue import OVERDUE
+from app.models import ADMINISTRATOR
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.web.command_output import json_option, print_json

@@ -19,8 +19,8 @@ from app.cli.database import init_migrate, report_change
 from app.core.extensions import db, settings
 from app.core.migration_state import current_revision, first_line, known_revisions, newest_revision
 from app.core.redis_client import connect
-from app.queue_notifier import NO_CLUSTER
-from app.redis_queue import queue_state
+from app.jobs.notifier import NO_CLUSTER
+from app.jobs.redis_queue import queue_state
 from app.settings import Settings
 
 MIN_FREE_MEBIBYTES = 16

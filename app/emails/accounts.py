@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from app.core import errors
 from app.emails.kinds import SAMPLE_TIME, Email, EmailJob, EmailKind, EmailTask, WarningEmail, details
-from app.tasks import BULK
+from app.jobs.tasks import BULK
 
 
 class SendAccountDeactivated(WarningEmail, kind="send_account_deactivated", title="Notify of deactivation"):

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from app.core import errors
 from app.emails.kinds import Email, EmailJob, EmailTask, WarningEmail, path_of, sample_link
+from app.jobs.tasks import URGENT
 from app.models import EmailChange, OneTimeLink, Purpose, User
-from app.tasks import URGENT
 
 SAMPLE: dict[str, Any] = {
     "new_address": "ada@newplace.example",

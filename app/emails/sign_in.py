@@ -6,8 +6,8 @@ from typing import ClassVar
 from app.core import errors
 from app.core.user_agents import device_name
 from app.emails.kinds import SAMPLE_VISIT, Email, EmailJob, EmailTask, WarningEmail, sample_link, visit
+from app.jobs.tasks import URGENT
 from app.models import Purpose, Session, Throttle
-from app.tasks import URGENT
 
 
 class SendPasswordReset(EmailTask, kind="answer_forgot_password", title="Send password reset email", queue=URGENT):

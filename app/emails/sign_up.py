@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from app.core import errors
 from app.emails.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
+from app.jobs.tasks import URGENT
 from app.models import Purpose, User, keep_words
-from app.tasks import URGENT
 
 
 class VerifyEmail(EmailKind):

@@ -8,14 +8,14 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from app.core.extensions import settings
+from app.jobs.display import as_dict, as_entry, duration, progress_text, situation
+from app.jobs.models import Job, JobState
+from app.jobs.notifier import NO_CLUSTER, notifier, queue_client
 from app.jobs.schedule import run_schedule, tick
-from app.models import Job, JobState
-from app.queue_notifier import NO_CLUSTER, notifier, queue_client
-from app.services.job_board import ENDED_BADLY, SITUATIONS, JobFilter
-from app.services.schedule import Planned
+from app.jobs.services.board import ENDED_BADLY, SITUATIONS, JobFilter
+from app.jobs.services.schedule import Planned
 from app.unit_of_work import reading, unit_of_work
 from app.web.command_output import json_option, print_list, print_values
-from app.web.jobs import as_dict, as_entry, duration, progress_text, situation
 from app.web.progress_bar import follow_job
 
 jobs = AppGroup("jobs", help="Run workers, and manage jobs.")

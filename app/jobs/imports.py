@@ -5,10 +5,10 @@ from itertools import islice
 
 from app.core import errors
 from app.jobs.registry import Run, handles_in_steps
+from app.jobs.tasks import ApplyUserImport, CheckUserImport
 from app.models import Phase, UserImport
 from app.services.csv_reader import Record, read_table
 from app.services.import_worker import MAX_ROWS, columns_of
-from app.tasks import ApplyUserImport, CheckUserImport
 from app.unit_of_work import reading
 
 BATCH = 500

@@ -14,11 +14,11 @@ from app.core import errors
 from app.current_site import brand
 from app.emails.accounts import OwnDataReady
 from app.jobs.registry import handles
+from app.jobs.services.queue import Claim
+from app.jobs.tasks import ExportOwnData
 from app.mailer import Message, render
 from app.models import StoredFile, User
 from app.services.files import PIECE
-from app.services.job_queue import Claim
-from app.tasks import ExportOwnData
 from app.time_zones import zone_of
 from app.unit_of_work import Work
 from app.web.exports import MARK, csv_lines

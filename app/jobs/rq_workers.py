@@ -24,10 +24,10 @@ from app.core.extensions import settings
 from app.core.metrics import metrics
 from app.core.models import MAX_ID
 from app.core.patience import OF_JOBS, be_patient
+from app.jobs.redis_queue import MAX_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
 from app.jobs.schedule import run_schedule
+from app.jobs.tasks import BULK, QUEUES
 from app.jobs.worker import perform
-from app.redis_queue import MAX_JOB_SECONDS, PERFORM, WORKER_TTL_SECONDS
-from app.tasks import BULK, QUEUES
 
 log = logging.getLogger(__name__)
 

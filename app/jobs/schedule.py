@@ -9,9 +9,9 @@ from flask import Flask
 from app.core.database import DATABASE_AWAY
 from app.core.extensions import db, now, settings
 from app.core.migration_state import first_line
+from app.jobs.notifier import notifier
 from app.jobs.registry import origin_of
-from app.queue_notifier import notifier
-from app.services.schedule import next_start
+from app.jobs.services.schedule import next_start
 from app.unit_of_work import reading, unit_of_work
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,8 @@ from app.audit.services.chain import BATCH
 from app.core.cache import cache
 from app.emails.accounts import SendWeeklyReport
 from app.jobs.registry import Run, handles, handles_in_steps
-from app.services.job_queue import Claim
-from app.services.last_seen import Use
-from app.tasks import (
+from app.jobs.services.queue import Claim
+from app.jobs.tasks import (
     CountStatistics,
     EndExpiredSuspensions,
     NoOperation,
@@ -21,6 +20,7 @@ from app.tasks import (
     SendWeeklyReports,
     WarnOfExpiringKeys,
 )
+from app.services.last_seen import Use
 from app.unit_of_work import Work
 
 DAYS_IN_A_STEP = 31

@@ -20,10 +20,10 @@ from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.core.metrics import metrics
 from app.jobs import imports, mails, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
+from app.jobs.services.queue import Claim
+from app.jobs.tasks import Task
 from app.mailer import MailDelayed, MailRefused, Message, send
 from app.models import MailStatus
-from app.services.job_queue import Claim
-from app.tasks import Task
 from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.core.tokens import token_hash
 from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
+from app.jobs.services.queue import JobQueue
 from app.models import ApiKey, User
 from app.security.api_keys import new_api_key, shown_part
-from app.services.job_queue import JobQueue
 from app.services.permissions import ACCOUNT_SCOPES, permissions_of
 
 DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.

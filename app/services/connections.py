@@ -12,10 +12,10 @@ from app.core import errors
 from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
 from app.emails.credentials import SendConnectionAdded, SendConnectionRemoved
+from app.jobs.services.queue import JobQueue
 from app.models import OAuthIdentity, Purpose, User
 from app.services.factors import Factors
 from app.services.invitations import Invitations
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks, undoable
 
 MAX_CONNECTIONS = 20

@@ -14,14 +14,14 @@ from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Principal
 from app.core.service import Service
 from app.emails.factors import SendFactorReset
+from app.jobs.services.queue import JobQueue
+from app.jobs.tasks import ResetFactors
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
 from app.services.factors import Factors
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.permissions import USERS_RESET_FACTORS
 from app.services.policy import Policy
 from app.services.sessions import Sessions
-from app.tasks import ResetFactors
 
 # An attacker may have added a younger one, so it can't cancel a reset.
 OLDER_BY = timedelta(days=7)

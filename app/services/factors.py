@@ -20,6 +20,7 @@ from app.core.principal import Principal, Visit
 from app.core.service import Service
 from app.core.tokens import token_hash
 from app.emails.factors import SendFactorChanged
+from app.jobs.services.queue import JobQueue
 from app.models import (
     Authenticator,
     Device,
@@ -33,7 +34,6 @@ from app.models import (
 )
 from app.security.passkeys import NewPasskey
 from app.security.second_factor_codes import is_time_code, matching_step, new_seed
-from app.services.job_queue import JobQueue
 from app.services.links import undoable
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles

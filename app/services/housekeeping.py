@@ -9,13 +9,13 @@ from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.service import Service
+from app.jobs.models import Job
 from app.models import (
     ApiKey,
     Device,
     EmailChange,
     FactorReset,
     IdempotentAnswer,
-    Job,
     OneTimeLink,
     RefreshToken,
     SentMail,

@@ -10,8 +10,8 @@ from app.core.lifetimes import Lifetimes
 from app.core.principal import Principal
 from app.core.service import Service
 from app.emails.accounts import SendImpersonated
+from app.jobs.services.queue import JobQueue
 from app.models import Session, User
-from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPERSONATE
 from app.services.policy import Policy
 

@@ -22,6 +22,7 @@ from app.core.lifetimes import Lifetimes
 from app.core.principal import OPERATOR, Actor, Operator, Principal
 from app.core.service import Service
 from app.emails.sign_up import SendInvitation
+from app.jobs.services.queue import JobQueue
 from app.models import (
     MEMBER,
     Invitation,
@@ -38,7 +39,6 @@ from app.models import (
 )
 from app.services.csv_reader import Record
 from app.services.files import Files
-from app.services.job_queue import JobQueue
 from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
 from app.services.policy import Policy
 from app.services.roles import Roles

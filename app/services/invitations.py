@@ -13,8 +13,8 @@ from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator
 from app.core.service import Service
 from app.emails.sign_up import SendInvitation
+from app.jobs.services.queue import JobQueue
 from app.models import MEMBER, Invitation, Purpose, User
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted

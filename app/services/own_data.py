@@ -13,10 +13,10 @@ from app.core import errors
 from app.core.dialects import advisory_lock
 from app.core.models import Base
 from app.core.service import Service
+from app.jobs.services.queue import JobQueue
+from app.jobs.tasks import ExportOwnData
 from app.models import StoredFile, User
 from app.services.files import Files
-from app.services.job_queue import JobQueue
-from app.tasks import ExportOwnData
 
 PURPOSE = "own-data"
 LIVES = timedelta(days=7)

@@ -7,9 +7,9 @@ from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.service import Service
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
+from app.jobs.services.queue import JobQueue
 from app.models import Purpose, User
 from app.services.invitations import Invitations
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation

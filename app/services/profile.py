@@ -13,11 +13,11 @@ from app.core.principal import Principal
 from app.core.service import Service
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.emails.sign_in import SendPasswordChanged
+from app.jobs.services.queue import JobQueue
 from app.models import USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
 from app.services.connections import Connections
 from app.services.email_changes import EmailChanges
 from app.services.factors import Factors
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation

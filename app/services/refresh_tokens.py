@@ -13,8 +13,8 @@ from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendTokenReused
+from app.jobs.services.queue import JobQueue
 from app.models import RefreshToken, Session, User
-from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 
 PREFIX = "ghr_"

@@ -12,9 +12,9 @@ from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash
 from app.emails.sign_up import ResendConfirmation, SendConfirmation
+from app.jobs.services.queue import JobQueue
 from app.models import OneTimeLink, Purpose, User
 from app.services.invitations import Invitations
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 

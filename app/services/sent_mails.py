@@ -9,10 +9,11 @@ from sqlalchemy import func, select
 from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.service import Service
-from app.models import Job, JobState, MailStatus, SentMail
-from app.services.job_board import ENDED_BADLY, JobBoard
-from app.services.job_queue import JobQueue
-from app.tasks import Task
+from app.jobs.models import Job, JobState
+from app.jobs.services.board import ENDED_BADLY, JobBoard
+from app.jobs.services.queue import JobQueue
+from app.jobs.tasks import Task
+from app.models import MailStatus, SentMail
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from app.core.principal import Visit
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendFailedSignIns, SendNewDevice
+from app.jobs.services.queue import JobQueue
 from app.models import Device, User
 from app.services.factors import Factors, ProvedFactor
-from app.services.job_queue import JobQueue
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
 from app.services.users import Users

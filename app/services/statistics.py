@@ -10,7 +10,8 @@ from sqlalchemy import Select, delete, func, select
 from app.audit.models import AuditEvent
 from app.core.dialects import rowcount, upsert
 from app.core.service import Service
-from app.models import Job, JobState, ReportSubscriber, Statistic, User
+from app.jobs.models import Job, JobState
+from app.models import ReportSubscriber, Statistic, User
 from app.services.permissions import REPORTS_READ, permissions_of
 
 Unit = Literal["day", "week", "month"]

@@ -11,13 +11,13 @@ from app.core.dialects import advisory_lock, rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
+from app.jobs.services.board import JobBoard
+from app.jobs.services.queue import JobQueue
+from app.jobs.tasks import ApplyUserImport, CheckUserImport
 from app.models import Phase, UserImport, UserImportRow
 from app.services.files import Files
-from app.services.job_board import JobBoard
-from app.services.job_queue import JobQueue
 from app.services.permissions import USERS_IMPORT
 from app.services.policy import Policy
-from app.tasks import ApplyUserImport, CheckUserImport
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
 

@@ -20,9 +20,9 @@ from app.core.service import Service
 from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.emails.sign_up import ResendConfirmation, SendAccountCreated
+from app.jobs.services.queue import JobQueue
 from app.models import MEMBER, OneTimeLink, Purpose, SentMail, User, UserImportRow
 from app.services.email_changes import EmailChanges
-from app.services.job_queue import JobQueue
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.permissions import (

@@ -8,7 +8,9 @@ from flask import Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.core import errors
-from app.models import Job, JobState, Phase, UserImport
+from app.jobs.display import progress_text
+from app.jobs.models import Job, JobState
+from app.models import Phase, UserImport
 from app.services.import_worker import NARROWED
 from app.services.permissions import USERS_EXPORT, USERS_IMPORT
 from app.services.user_imports import MAX_FILE_BYTES
@@ -21,7 +23,6 @@ from app.web.access import by_oneself, requires
 from app.web.actions import attempt
 from app.web.exports import attachment, csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines
-from app.web.jobs import progress_text
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.uploads import accepts_file, store

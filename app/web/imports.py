@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any
 
-from app.models import MORE_USER_FIELDS, Job, JobState, Phase, UserImport
+from app.jobs.display import progress_of
+from app.jobs.models import Job, JobState
+from app.models import MORE_USER_FIELDS, Phase, UserImport
 from app.resources import ExampleOut, ImportOut, plain
 from app.services.user_search import ListedUser
 from app.unit_of_work import Work
 from app.web.exports import csv_lines
-from app.web.jobs import progress_of
 
 COLUMNS = ("email", "name", "roles", "status", "created_at", "last_seen_at", *MORE_USER_FIELDS)
 REPORT = ("row", "email", "name", "roles", "outcome", "reason")

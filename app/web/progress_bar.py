@@ -7,9 +7,9 @@ from datetime import timedelta
 import click
 
 from app.core.extensions import db, now
-from app.models import Job, JobState
+from app.jobs.display import progress_text, situation
+from app.jobs.models import Job, JobState
 from app.unit_of_work import reading
-from app.web.jobs import progress_text, situation
 
 LOOK_EVERY_SECONDS = 0.5
 SHOULD_BEGIN_WITHIN = timedelta(seconds=10)

@@ -15,9 +15,9 @@ from werkzeug.serving import make_server
 
 from app import create_app
 from app.core.principal import OPERATOR
+from app.jobs.tasks import NoOperation
 from app.models import Authenticator, Purpose, Target, Undoable
 from app.settings import Settings
-from app.tasks import NoOperation
 from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address

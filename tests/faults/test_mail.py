@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from app.emails.sign_in import SendPasswordReset
-from app.models import Job, JobState, MailStatus
+from app.jobs.models import Job, JobState
+from app.models import MailStatus
 from tests.support.deployment import until
 
 pytestmark = pytest.mark.slow

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.models import JobState
-from app.tasks import NoOperation
+from app.jobs.models import JobState
+from app.jobs.tasks import NoOperation
 from tests.faults.caller import Caller
 from tests.support.browser import Browser
 from tests.support.deployment import until

@@ -11,10 +11,11 @@ import pytest
 
 from app.core.redis_client import connect
 from app.emails.sign_in import SendPasswordReset
-from app.models import JobState, MailStatus
-from app.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS
-from app.services.schedule import SCHEDULE
-from app.tasks import NoOperation
+from app.jobs.models import JobState
+from app.jobs.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS
+from app.jobs.services.schedule import SCHEDULE
+from app.jobs.tasks import NoOperation
+from app.models import MailStatus
 from tests.support.deployment import task_of, until
 
 pytestmark = pytest.mark.slow

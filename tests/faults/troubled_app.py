@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from app import create_app
 from app.jobs.registry import Run, handles, handles_in_steps
+from app.jobs.services.queue import Claim, JobQueue
+from app.jobs.tasks import BULK, Task
 from app.mailer import Message
-from app.services.job_queue import Claim, JobQueue
-from app.tasks import BULK, Task
 from app.unit_of_work import Work
 
 

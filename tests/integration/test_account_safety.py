@@ -11,7 +11,8 @@ from app.core.errors import Busy
 from app.core.extensions import db
 from app.core.principal import NO_VISIT
 from app.emails.email_changes import SendEmailChanged
-from app.models import Device, EmailChange, Job, Session, Throttle
+from app.jobs.models import Job
+from app.models import Device, EmailChange, Session, Throttle
 from app.password_setup import credentials
 from app.unit_of_work import unit_of_work
 from tests.support.pages import Page

@@ -2,15 +2,15 @@
 
 import pytest
 
-from app.admin import jobs as admin_jobs
 from app.core.principal import OPERATOR
 from app.emails.factors import SendFactorChanged
 from app.emails.sign_in import SendNewDevice
+from app.jobs import views as admin_jobs
+from app.jobs.models import SchedulePause
+from app.jobs.notifier import notifier
 from app.jobs.schedule import tick
-from app.models import SchedulePause
-from app.queue_notifier import notifier
+from app.jobs.tasks import NoOperation, PurgeExpired
 from app.services.roles import RoleSpec
-from app.tasks import NoOperation, PurgeExpired
 from app.unit_of_work import reading, unit_of_work
 from tests.support.mailbox import work_off
 from tests.support.pages import attributes

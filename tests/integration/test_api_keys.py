@@ -11,9 +11,9 @@ from sqlalchemy.orm import joinedload
 from app.audit.models import AuditEvent
 from app.core.errors import WrongPassword
 from app.core.extensions import db, limiter
+from app.jobs.services.schedule import SCHEDULE
+from app.jobs.tasks import WarnOfExpiringKeys
 from app.models import ApiKey
-from app.services.schedule import SCHEDULE
-from app.tasks import WarnOfExpiringKeys
 from app.unit_of_work import unit_of_work
 from tests.support.program import Program, code, codes
 

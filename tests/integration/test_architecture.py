@@ -191,7 +191,7 @@ LOAD_LATER = {
     "app/cli/doctor.py",
     "app/mailer/rendering.py",
     "app/logos.py",
-    "app/queue_notifier.py",
+    "app/jobs/notifier.py",
     "app/jobs/commands.py",
     "app/core/metrics.py",
     "app/security/access_tokens.py",

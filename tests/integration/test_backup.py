@@ -13,8 +13,8 @@ from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.migration_state import newest_revision
 from app.core.models import Base
+from app.jobs.tasks import NoOperation
 from app.models import Session, User
-from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

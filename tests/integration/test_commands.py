@@ -14,8 +14,8 @@ from app.audit.models import AuditEvent
 from app.cli import COMMANDS
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.jobs.services.schedule import SCHEDULE
 from app.services.roles import RoleSpec
-from app.services.schedule import SCHEDULE
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser

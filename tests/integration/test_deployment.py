@@ -15,11 +15,12 @@ from sqlalchemy import select
 
 from app.core.extensions import db
 from app.core.redis_client import connect
+from app.jobs.models import Job
+from app.jobs.redis_queue import PERFORM, queue_state
 from app.jobs.rq_workers import OurJob, Worker
-from app.models import Job, Session
-from app.redis_queue import PERFORM, queue_state
+from app.jobs.tasks import NoOperation
+from app.models import Session
 from app.settings import ROOT
-from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from run import EmbeddedValkey
 from tests.support.browser import Browser
@@ -253,7 +254,7 @@ def test_full_queue_and_cluster_are_detected(own_valkey, monkeypatch):
 
 @pytest.mark.databases("sqlite")
 def test_worker_refuses_a_cluster_with_one_sentence(app, flask, monkeypatch):
-    monkeypatch.setattr("app.redis_queue.queue_state", lambda connection: "cluster")
+    monkeypatch.setattr("app.jobs.redis_queue.queue_state", lambda connection: "cluster")
     result = flask("jobs", "worker", "--burst")
 
     assert result.exit_code == 1

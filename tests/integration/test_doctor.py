@@ -18,7 +18,7 @@ from app.cli.doctor_external import Unreachable, looked_at
 from app.core.database import file_system
 from app.core.extensions import settings
 from app.core.tokens import doctor_token
-from app.redis_queue import SeenWorker, Workers
+from app.jobs.redis_queue import SeenWorker, Workers
 from app.settings import Settings, SettingsError
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
@@ -361,7 +361,7 @@ def test_workers_and_schedule_are_checked(make_app, clock, monkeypatch):
         SeenWorker("old:1", (), None, clock.now - timedelta(hours=1)),
     ]
     workers = Workers(tuple(here), clock.now)
-    monkeypatch.setattr("app.queue_notifier.QueueNotifier.find_workers", lambda self: workers)
+    monkeypatch.setattr("app.jobs.notifier.QueueNotifier.find_workers", lambda self: workers)
     found = flask_command(app, "doctor")
     assert "ok       workers: 1" in found.output
     assert "error    SQLite with several hosts" in found.output

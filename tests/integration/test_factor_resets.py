@@ -6,7 +6,8 @@ from sqlalchemy import delete, select, update
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import Authenticator, FactorReset, Job, OAuthIdentity
+from app.jobs.models import Job
+from app.models import Authenticator, FactorReset, OAuthIdentity
 from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up

@@ -11,10 +11,11 @@ from sqlalchemy import func, select
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import FileChunk, Invitation, Job, StoredFile, User, UserImport, UserImportRow
+from app.jobs.models import Job
+from app.jobs.tasks import PurgeExpired
+from app.models import FileChunk, Invitation, StoredFile, User, UserImport, UserImportRow
 from app.services.import_worker import ImportWorker
 from app.services.roles import RoleSpec
-from app.tasks import PurgeExpired
 from app.unit_of_work import unit_of_work
 from tests.support.mailbox import work_off
 from tests.support.program import Program

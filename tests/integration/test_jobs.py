@@ -25,12 +25,13 @@ from app.core.principal import OPERATOR
 from app.core.redis_client import connect
 from app.emails.sign_in import SendPasswordChanged
 from app.jobs import registry
+from app.jobs.models import Job
 from app.jobs.rq_workers import Pool, Worker
 from app.jobs.schedule import ENOUGH, Rounds, tick
+from app.jobs.services.schedule import SCHEDULE
+from app.jobs.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
 from app.jobs.worker import perform
-from app.models import EmailChange, FactorReset, Job, OneTimeLink, SentMail, Session, Throttle, User
-from app.services.schedule import SCHEDULE
-from app.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
+from app.models import EmailChange, FactorReset, OneTimeLink, SentMail, Session, Throttle, User
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.deployment import until

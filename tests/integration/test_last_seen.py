@@ -8,9 +8,9 @@ from sqlalchemy import select
 from app.core.cache import PREFIX, cache
 from app.core.extensions import db
 from app.core.redis_client import connect
+from app.jobs.tasks import SaveLastSeen
 from app.models import ApiKey, Session, User
 from app.services.last_seen import Use
-from app.tasks import SaveLastSeen
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

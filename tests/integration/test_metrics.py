@@ -16,11 +16,12 @@ from sqlalchemy import select
 
 from app.core.extensions import now
 from app.core.metrics import Metrics, metrics
-from app.models import Job, JobState, MailStatus
-from app.queue_notifier import notifier
-from app.redis_queue import SeenWorker, Workers
+from app.jobs.models import Job, JobState
+from app.jobs.notifier import notifier
+from app.jobs.redis_queue import SeenWorker, Workers
+from app.jobs.tasks import NoOperation
+from app.models import MailStatus
 from app.settings import ROOT
-from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
@@ -141,7 +142,7 @@ def test_workers_with_a_heartbeat_or_a_job_are_counted(app, value, clock, monkey
         return SeenWorker(name, ("default",), clock.now, clock.now - timedelta(minutes=minutes))
 
     workers = Workers((seen("here:1", 0), seen("killed:1", 3), seen("busy:1", 3), seen("killed-busy:1", 3)), clock.now)
-    monkeypatch.setattr("app.queue_notifier.QueueNotifier.find_workers", lambda self: workers)
+    monkeypatch.setattr("app.jobs.notifier.QueueNotifier.find_workers", lambda self: workers)
     assert value("gatehouse_workers") == 1
     with app.app_context(), unit_of_work() as work:
         for name in ("killed-busy:1", "busy:1"):

@@ -9,7 +9,8 @@ from flask.sessions import SecureCookieSessionInterface
 
 from app.core.extensions import db
 from app.core.migration_state import current_revision, newest_revision
-from app.models import Job, JobState, User, UserImport
+from app.jobs.models import Job, JobState
+from app.models import User, UserImport
 from app.web.session_cookie import TOKEN
 from tests.support.authenticator import App, Passkey, passkey_options
 from tests.support.browser import Browser

@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from app.audit.models import AuditDetail, AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import Job, StoredFile, User, UserImportRow
+from app.jobs.models import Job
+from app.jobs.tasks import EndExpiredSuspensions, PurgeExpired
+from app.models import StoredFile, User, UserImportRow
 from app.services import own_data
-from app.tasks import EndExpiredSuspensions, PurgeExpired
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

@@ -11,11 +11,11 @@ import pytest
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.jobs.tasks import NoOperation
 from app.models import User, UserImport
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.services.roles import RoleSpec
 from app.settings import ROOT
-from app.tasks import NoOperation
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.people import Person

@@ -11,11 +11,12 @@ from sqlalchemy import select
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.jobs.models import Job
 from app.jobs.schedule import tick
-from app.models import Job, Statistic
-from app.services.schedule import SCHEDULE
+from app.jobs.services.schedule import SCHEDULE
+from app.jobs.tasks import CountStatistics, NoOperation, SendWeeklyReports
+from app.models import Statistic
 from app.services.statistics import Statistics, begin_of
-from app.tasks import CountStatistics, NoOperation, SendWeeklyReports
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import MARK
 from app.web.query_params import day, day_after

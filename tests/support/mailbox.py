@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from app.core.errors import JobFailed
 from app.core.extensions import db, now
+from app.jobs.models import Job, JobState
 from app.jobs.worker import perform
-from app.models import Job, JobState
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,11 @@ from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
 from app.emails.kinds import EmailKind
+from app.jobs.services.schedule import SCHEDULE
+from app.jobs.tasks import QUEUES, Task
 from app.models import Purpose
 from app.services.permissions import PERMISSIONS
-from app.services.schedule import SCHEDULE
 from app.settings import ROOT, Settings, flask_config
-from app.tasks import QUEUES, Task
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 

@@ -14,9 +14,9 @@ from app.audit.services.log import AuditLog, Origin
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
 from app.core.principal import Principal, Visit
+from app.jobs.services.board import JobBoard
+from app.jobs.services.queue import DueJob, JobQueue
 from app.models import ADMINISTRATOR, MEMBER, Role, User
-from app.services.job_board import JobBoard
-from app.services.job_queue import DueJob, JobQueue
 from app.services.links import OneTimeLinks
 from app.services.policy import Policy
 from app.services.roles import Roles

@@ -6,11 +6,11 @@ from sqlalchemy import select
 from app.audit.models import AuditEvent
 from app.core.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
 from app.emails.sign_in import SendNewDevice, SendPasswordChanged
-from app.models import Job, JobState
-from app.services.job_board import JobFilter, Pace
-from app.services.job_queue import DueJob
-from app.services.schedule import SCHEDULE, Schedule
-from app.tasks import NoOperation, PurgeExpired, Task
+from app.jobs.models import Job, JobState
+from app.jobs.services.board import JobFilter, Pace
+from app.jobs.services.queue import DueJob
+from app.jobs.services.schedule import SCHEDULE, Schedule
+from app.jobs.tasks import NoOperation, PurgeExpired, Task
 
 
 @pytest.fixture

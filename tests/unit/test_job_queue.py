@@ -5,9 +5,9 @@ from sqlalchemy import event, func, select
 
 from app.core.errors import JobCancelled, LeaseLost
 from app.emails.sign_in import SendNewDevice
-from app.models import Job, JobState
-from app.services.job_queue import FIRST_DELAY, MAX_DELAY, STOPPED, Claim, DueJob
-from app.tasks import NoOperation, PurgeExpired, Task
+from app.jobs.models import Job, JobState
+from app.jobs.services.queue import FIRST_DELAY, MAX_DELAY, STOPPED, Claim, DueJob
+from app.jobs.tasks import NoOperation, PurgeExpired, Task
 
 
 @pytest.fixture

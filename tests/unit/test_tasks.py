@@ -6,7 +6,7 @@ from app.core.errors import AccountError
 from app.emails.sign_in import SendNewDevice
 from app.jobs import worker
 from app.jobs.registry import HANDLERS, STEPPED, handles
-from app.tasks import QUEUES, NoOperation, Task
+from app.jobs.tasks import QUEUES, NoOperation, Task
 
 KINDS = sorted(Task.kinds)
 

@@ -8,19 +8,19 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.core.extensions import now, settings
-from app.models import Job, JobState
-from app.queue_notifier import notifier
-from app.services.job_board import ENDED_BADLY, MAX_RETRIED, SITUATIONS, JobBoard, JobFilter, is_warning
+from app.jobs.display import duration, progress_text, situation, title_of
+from app.jobs.models import Job, JobState
+from app.jobs.notifier import notifier
+from app.jobs.services.board import ENDED_BADLY, MAX_RETRIED, SITUATIONS, JobBoard, JobFilter, is_warning
+from app.jobs.services.schedule import Planned
+from app.jobs.tasks import Task
 from app.services.permissions import JOBS_EDIT, JOBS_READ
-from app.services.schedule import Planned
 from app.services.statistics import HourRow
-from app.tasks import Task
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import requires
 from app.web.actions import attempt
 from app.web.charts import chart
-from app.web.jobs import duration, progress_text, situation, title_of
 from app.web.pages import page
 from app.web.query_params import asked_for, before, paginate
 from app.web.redirects import done

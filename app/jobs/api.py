@@ -10,13 +10,13 @@ from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import In, PageQuery
 from app.core import errors
-from app.models import JobState
+from app.jobs.display import as_dict, as_entry
+from app.jobs.models import JobState
+from app.jobs.services.board import JobFilter
 from app.resources import JobOut, JobsOut, Kind, Out, ScheduleOut
-from app.services.job_board import JobFilter
 from app.services.permissions import JOBS_EDIT, JOBS_READ
 from app.unit_of_work import reading, unit_of_work
 from app.web.access import requires
-from app.web.jobs import as_dict, as_entry
 
 
 class JobsQuery(PageQuery):

@@ -13,8 +13,8 @@ from app.core import errors
 from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
-from app.models import OPEN, Job, JobState
-from app.tasks import QUEUES, Task
+from app.jobs.models import OPEN, Job, JobState
+from app.jobs.tasks import QUEUES, Task
 
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=5), timedelta(hours=1)
 # A due job that no worker claims in that time points to a problem.

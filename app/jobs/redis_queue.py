@@ -14,8 +14,8 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from app.services.job_queue import DueJob
-from app.tasks import QUEUES
+from app.jobs.services.queue import DueJob
+from app.jobs.tasks import QUEUES
 
 PERFORM = "app.jobs.worker.perform"
 MAX_JOB_SECONDS = 15 * 60

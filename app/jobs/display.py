@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from app.models import Job, JobState
+from app.jobs.models import Job, JobState
+from app.jobs.services.board import RETRYING, Pace
+from app.jobs.services.schedule import Planned
+from app.jobs.tasks import Task
 from app.resources import JobOut, plain
-from app.services.job_board import RETRYING, Pace
-from app.services.schedule import Planned
-from app.tasks import Task
 
 
 def as_dict(job: Job, pace: Pace) -> dict[str, Any]:

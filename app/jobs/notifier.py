@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app
 
-from app.services.job_queue import DueJob
+from app.jobs.services.queue import DueJob
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from app.redis_queue import Workers
+    from app.jobs.redis_queue import Workers
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,6 @@ def _log_away(problem: Exception) -> None:
 
 def queue_client() -> ModuleType:
     """Return the module for Redis, imported only where there is one."""
-    from app import redis_queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
+    from app.jobs import redis_queue  # noqa: PLC0415 - Redis and RQ are loaded where there is a queue.
 
     return redis_queue

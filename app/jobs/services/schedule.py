@@ -14,9 +14,9 @@ from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.service import Service
-from app.models import Job, SchedulePause
-from app.services.job_queue import JobQueue
-from app.tasks import (
+from app.jobs.models import Job, SchedulePause
+from app.jobs.services.queue import JobQueue
+from app.jobs.tasks import (
     CountStatistics,
     EndExpiredSuspensions,
     PurgeExpired,

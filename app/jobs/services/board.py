@@ -12,9 +12,9 @@ from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
-from app.models import Job, JobState
-from app.services.job_queue import DueJob
-from app.tasks import Task
+from app.jobs.models import Job, JobState
+from app.jobs.services.queue import DueJob
+from app.jobs.tasks import Task
 
 RETRYING = "retrying"
 # Filters of the list: the states, and waiting jobs that failed before.

@@ -1,0 +1,1 @@
+"""Rules of jobs and of the schedule."""
