@@ -4,7 +4,7 @@ import re
 
 from werkzeug.utils import find_modules, import_string
 
-CORE = ("account", "admin", "api", "audit", "auth", "health", "home", "jobs", "users")
+CORE = ("account", "admin", "api", "audit", "auth", "health", "home", "jobs", "mail", "users")
 # Commands and worker processes load these on first use.
 LOADED_LATER = re.compile(r"(\w+_)?commands|rq_workers|schedule|worker")
 

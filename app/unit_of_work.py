@@ -28,6 +28,8 @@ from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
 from app.jobs.services.schedule import Schedule
 from app.jobs.tasks import Task
+from app.mail.services.quota import MailQuota
+from app.mail.services.sent_mails import SentMails
 from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
 from app.services.bulk_actions import BulkActions
@@ -44,7 +46,6 @@ from app.services.import_worker import ImportWorker
 from app.services.invitations import Invitations
 from app.services.last_seen import LastSeen
 from app.services.links import OneTimeLinks
-from app.services.mail_quota import MailQuota
 from app.services.own_data import OwnData
 from app.services.password_reset import PasswordReset
 from app.services.policy import Policy
@@ -53,7 +54,6 @@ from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
 from app.services.revocation import Revocation
 from app.services.roles import Roles
-from app.services.sent_mails import SentMails
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
 from app.services.site_settings import SiteSettings

@@ -18,7 +18,7 @@ from app.current_site import site
 from app.jobs.models import JobState
 from app.jobs.notifier import notifier
 from app.jobs.services.queue import OVERDUE
-from app.models import MailStatus
+from app.mail.models import MailStatus
 from app.services.permissions import (
     JOBS_READ,
     MAIL_READ,

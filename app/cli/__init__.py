@@ -26,7 +26,7 @@ COMMANDS = {
     "jobs": "app.jobs.commands:jobs",
     "keys": "app.cli.keys:keys",
     "maintenance": "app.cli.maintenance:maintenance",
-    "mail": "app.cli.mail:mail",
+    "mail": "app.mail.commands:mail",
     "prepare": "app.cli.prepare:prepare",
     "restore": "app.cli.backup:restore",
     "roles": "app.cli.roles:roles",

@@ -22,7 +22,8 @@ from app.core.tokens import new_token, token_hash
 from app.emails.sign_up import SendConfirmation
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import CountStatistics, SealAuditEvents
-from app.models import ADMINISTRATOR, MEMBER, MailStatus, Role, SentMail, Session, Statistic, User, UserWord, user_roles
+from app.mail.models import MailStatus, SentMail
+from app.models import ADMINISTRATOR, MEMBER, Role, Session, Statistic, User, UserWord, user_roles
 from app.models.user import searched_text, words_of
 from app.password_setup import credentials
 from app.services.statistics import ACTIVE

@@ -25,7 +25,7 @@ from app.jobs.models import JobState
 from app.jobs.notifier import NO_CLUSTER, notifier
 from app.jobs.services.board import JobFilter
 from app.jobs.services.queue import OVERDUE
-from app.mailer.sender import check_server
+from app.mail.sender import check_server
 from app.models import ADMINISTRATOR
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading

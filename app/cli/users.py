@@ -15,7 +15,7 @@ from app.core.addresses import canonical_address, clean_name
 from app.core.extensions import settings
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.core.principal import OPERATOR
-from app.mailer.rendering import address_of
+from app.mail.rendering import address_of
 from app.models import USER_FIELDS, Status, User
 from app.password_setup import credentials
 from app.resources import UserDetails, plain, plain_user

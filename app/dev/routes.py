@@ -13,8 +13,8 @@ from flask.typing import ResponseReturnValue
 
 from app.core.extensions import settings
 from app.dev import bp
+from app.mail.preview import mail_frame
 from app.web.access import public
-from app.web.mail_preview import mail_frame
 from app.web.pages import page
 from app.web.proxy_headers import is_from_this_machine
 

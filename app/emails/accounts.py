@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from app.core import errors
-from app.emails.kinds import SAMPLE_TIME, Email, EmailJob, EmailKind, EmailTask, WarningEmail, details
 from app.jobs.tasks import BULK
+from app.mail.kinds import SAMPLE_TIME, Email, EmailJob, EmailKind, EmailTask, WarningEmail, details
 
 
 class SendAccountDeactivated(WarningEmail, kind="send_account_deactivated", title="Notify of deactivation"):

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from app.core import errors
-from app.emails.kinds import (
+from app.mail.kinds import (
     SAMPLE_TIME,
     SAMPLE_VISIT,
     Email,

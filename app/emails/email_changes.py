@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from sqlalchemy import select
 
 from app.core import errors
-from app.emails.kinds import Email, EmailJob, EmailTask, WarningEmail, path_of, sample_link
 from app.jobs.tasks import URGENT
+from app.mail.kinds import Email, EmailJob, EmailTask, WarningEmail, path_of, sample_link
 from app.models import EmailChange, OneTimeLink, Purpose, User
 
 SAMPLE: dict[str, Any] = {

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from sqlalchemy import func, select
 
 from app.core import errors
-from app.emails.kinds import SAMPLE_TIME, SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
 from app.jobs.tasks import URGENT
+from app.mail.kinds import SAMPLE_TIME, SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
 from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Target, Undoable, User
 
 FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from app.core import errors
 from app.core.user_agents import device_name
-from app.emails.kinds import SAMPLE_VISIT, Email, EmailJob, EmailTask, WarningEmail, sample_link, visit
 from app.jobs.tasks import URGENT
+from app.mail.kinds import SAMPLE_VISIT, Email, EmailJob, EmailTask, WarningEmail, sample_link, visit
 from app.models import Purpose, Session, Throttle
 
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import ClassVar
 
 from app.core import errors
-from app.emails.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
 from app.jobs.tasks import URGENT
+from app.mail.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
 from app.models import Purpose, User, keep_words
 
 

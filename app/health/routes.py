@@ -13,7 +13,7 @@ from app.core.patience import OF_CHECKS, be_patient
 from app.core.tokens import is_doctor_token
 from app.health import bp
 from app.jobs.notifier import notifier
-from app.models import MailStatus
+from app.mail.models import MailStatus
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.current_user import log_refused

@@ -16,7 +16,7 @@ from app.emails.accounts import OwnDataReady
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import ExportOwnData
-from app.mailer import Message, render
+from app.mail.rendering import Message, render
 from app.models import StoredFile, User
 from app.services.files import PIECE
 from app.time_zones import zone_of

@@ -13,7 +13,7 @@ from app.core import errors
 from app.core.principal import Actor, Visit
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
-from app.mailer import Message
+from app.mail.rendering import Message
 from app.unit_of_work import Work, unit_of_work
 
 # A handler works in the transaction that completes its job. One that sends a mail returns the message instead: it is

@@ -18,12 +18,14 @@ from app.core import errors
 from app.core.extensions import now, settings
 from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.core.metrics import metrics
-from app.jobs import imports, mails, own_data, scheduled
+from app.jobs import imports, own_data, scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
-from app.mailer import MailDelayed, MailRefused, Message, send
-from app.models import MailStatus
+from app.mail import handlers as mails
+from app.mail.models import MailStatus
+from app.mail.rendering import Message
+from app.mail.sender import MailDelayed, MailRefused, send
 from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
 from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target, Undoable
-from app.models.mail import MailStatus, SentMail
 from app.models.role import ADMINISTRATOR, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
 from app.models.site import SiteSetting

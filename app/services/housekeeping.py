@@ -10,6 +10,7 @@ from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.service import Service
 from app.jobs.models import Job
+from app.mail.models import SentMail
 from app.models import (
     ApiKey,
     Device,
@@ -18,7 +19,6 @@ from app.models import (
     IdempotentAnswer,
     OneTimeLink,
     RefreshToken,
-    SentMail,
     Session,
     SpentChallenge,
     StoredFile,

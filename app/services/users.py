@@ -21,7 +21,8 @@ from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, Se
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.emails.sign_up import ResendConfirmation, SendAccountCreated
 from app.jobs.services.queue import JobQueue
-from app.models import MEMBER, OneTimeLink, Purpose, SentMail, User, UserImportRow
+from app.mail.models import SentMail
+from app.models import MEMBER, OneTimeLink, Purpose, User, UserImportRow
 from app.services.email_changes import EmailChanges
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword

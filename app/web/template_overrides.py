@@ -6,8 +6,8 @@ from flask import Flask, Response, g, send_file
 from jinja2 import TemplateError, TemplateSyntaxError
 from werkzeug.security import safe_join
 
-from app.emails.kinds import EmailKind
-from app.mailer import sample
+from app.mail.kinds import EmailKind
+from app.mail.rendering import sample
 from app.settings import SettingsError
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from app.emails.sign_in import SendPasswordReset
 from app.jobs.models import Job, JobState
-from app.models import MailStatus
+from app.mail.models import MailStatus
 from tests.support.deployment import until
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.audit.models import AuditDetail, AuditEvent
 from app.jobs.models import Job
-from app.models import SentMail
+from app.mail.models import SentMail
 from tests.faults.caller import Caller
 from tests.support.databases import SIGNING_KEY
 from tests.support.deployment import task_of, until

@@ -15,7 +15,7 @@ from app.jobs.models import JobState
 from app.jobs.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS
 from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import NoOperation
-from app.models import MailStatus
+from app.mail.models import MailStatus
 from tests.support.deployment import task_of, until
 
 pytestmark = pytest.mark.slow

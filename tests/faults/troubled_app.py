@@ -15,7 +15,7 @@ from app import create_app
 from app.jobs.registry import Run, handles, handles_in_steps
 from app.jobs.services.queue import Claim, JobQueue
 from app.jobs.tasks import BULK, Task
-from app.mailer import Message
+from app.mail.rendering import Message
 from app.unit_of_work import Work
 
 

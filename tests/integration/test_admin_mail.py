@@ -8,12 +8,11 @@ import pytest
 from app.emails.accounts import SendAccountDeactivated
 from app.emails.credentials import ConnectionChanged
 from app.emails.factors import SendFactorChanged
-from app.emails.kinds import EmailKind
 from app.emails.sign_in import SendNewDevice, SendPasswordReset
 from app.emails.sign_up import SendInvitation
-from app.mailer import render, sample
-from app.mailer.rendering import OURS
-from app.services.sent_mails import MailFilter
+from app.mail.kinds import EmailKind
+from app.mail.rendering import OURS, render, sample
+from app.mail.services.sent_mails import MailFilter
 from app.settings import SettingsError
 from app.theme import button_colors
 from app.unit_of_work import reading

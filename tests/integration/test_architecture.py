@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from app.emails.kinds import EmailKind
+from app.mail.kinds import EmailKind
 from app.services import permissions
 from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.settings import ROOT
@@ -189,7 +189,7 @@ def path_of(module):
 # They import expensive modules inside functions, so that every command starts fast.
 LOAD_LATER = {
     "app/cli/doctor.py",
-    "app/mailer/rendering.py",
+    "app/mail/rendering.py",
     "app/logos.py",
     "app/jobs/notifier.py",
     "app/jobs/commands.py",

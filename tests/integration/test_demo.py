@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.jobs.models import Job, JobState
-from app.models import SentMail, Session, Statistic, User
+from app.mail.models import SentMail
+from app.models import Session, Statistic, User
 from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

@@ -31,7 +31,8 @@ from app.jobs.schedule import ENOUGH, Rounds, tick
 from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
 from app.jobs.worker import perform
-from app.models import EmailChange, FactorReset, OneTimeLink, SentMail, Session, Throttle, User
+from app.mail.models import SentMail
+from app.models import EmailChange, FactorReset, OneTimeLink, Session, Throttle, User
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.deployment import until

@@ -20,7 +20,7 @@ from app.jobs.models import Job, JobState
 from app.jobs.notifier import notifier
 from app.jobs.redis_queue import SeenWorker, Workers
 from app.jobs.tasks import NoOperation
-from app.models import MailStatus
+from app.mail.models import MailStatus
 from app.settings import ROOT
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

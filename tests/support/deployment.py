@@ -25,7 +25,7 @@ from sqlalchemy import select
 from app import create_app
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
-from app.models import SentMail
+from app.mail.models import SentMail
 from app.password_setup import credentials
 from app.providers import read_providers
 from app.settings import ROOT, Settings

@@ -26,9 +26,9 @@ from app.cli import COMMANDS
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
-from app.emails.kinds import EmailKind
 from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import QUEUES, Task
+from app.mail.kinds import EmailKind
 from app.models import Purpose
 from app.services.permissions import PERMISSIONS
 from app.settings import ROOT, Settings, flask_config

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.env_file import list_ambiguous, read_env_file
-from app.mailer.rendering import Message
-from app.mailer.sender import _mime
+from app.mail.rendering import Message
+from app.mail.sender import _mime
 from app.settings import ROOT, Settings, SettingsError, _expected, flask_config, load_settings
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, text, update
 
 from app.jobs.models import OPEN, Job, JobState
-from app.models import MailStatus, SentMail
+from app.mail.models import MailStatus, SentMail
 from tests.faults.chaos.load import Promises
 from tests.faults.chaos.rig import Rig
 

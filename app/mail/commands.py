@@ -8,9 +8,10 @@ from flask.cli import AppGroup
 from app.cli.users import ADDRESS
 from app.core.extensions import now, settings
 from app.emails.accounts import ServerTest
-from app.mailer import MailDelayed, MailRefused, render, send
-from app.models import MailStatus
-from app.services.sent_mails import MailFilter
+from app.mail.models import MailStatus
+from app.mail.rendering import render
+from app.mail.sender import MailDelayed, MailRefused, send
+from app.mail.services.sent_mails import MailFilter
 from app.unit_of_work import reading
 from app.web.command_output import json_option, print_list
 

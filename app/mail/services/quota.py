@@ -9,7 +9,7 @@ from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import new_token
-from app.models import MailStatus, SentMail
+from app.mail.models import MailStatus, SentMail
 
 
 class MailQuota(Service):

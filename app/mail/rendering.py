@@ -10,8 +10,8 @@ from jinja2 import TemplateNotFound
 
 from app.core.extensions import settings
 from app.current_site import brand
-from app.emails.kinds import SAMPLE_TIME, Email, EmailKind
-from app.mailer.text import text_of
+from app.mail.kinds import SAMPLE_TIME, Email, EmailKind
+from app.mail.text import text_of
 from app.models import User
 from app.theme import button_colors
 from app.time_zones import times_for

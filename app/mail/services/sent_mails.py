@@ -13,7 +13,7 @@ from app.jobs.models import Job, JobState
 from app.jobs.services.board import ENDED_BADLY, JobBoard
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import Task
-from app.models import MailStatus, SentMail
+from app.mail.models import MailStatus, SentMail
 
 
 @dataclass(frozen=True, slots=True)

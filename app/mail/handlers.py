@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from app.core import errors
 from app.core.extensions import settings
-from app.emails.kinds import EmailJob, EmailKind, EmailTask
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import SendSample, Task
-from app.mailer import Message, render, sample
+from app.mail.kinds import EmailJob, EmailKind, EmailTask
+from app.mail.rendering import Message, render, sample
 from app.unit_of_work import Work
 
 

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 from app.core.lengths import MAX_OUTCOME_LENGTH
-from app.mailer.rendering import Message
+from app.mail.rendering import Message
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -8,18 +8,18 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.core import errors
 from app.core.addresses import canonical_address
-from app.emails.kinds import EmailKind
 from app.jobs.tasks import SendSample
-from app.mailer import Message, sample
-from app.models import MailStatus
+from app.mail.kinds import EmailKind
+from app.mail.models import MailStatus
+from app.mail.preview import mail_frame
+from app.mail.rendering import Message, sample
+from app.mail.services.sent_mails import MailFilter
 from app.services.permissions import MAIL_EDIT, MAIL_READ
-from app.services.sent_mails import MailFilter
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import requires
 from app.web.actions import attempt
 from app.web.limits import limited
-from app.web.mail_preview import mail_frame
 from app.web.pages import page
 from app.web.query_params import asked_for, before, paginate
 from app.web.redirects import done

@@ -1,0 +1,1 @@
+"""Emails: their base class, rendering, sending, records, and pages."""
