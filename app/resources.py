@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from app.core.lengths import MAX_ROLE_NAME_LENGTH
 from app.core.models import MAX_ID
-from app.models import MORE_USER_FIELDS
-from app.services.user_search import ListedUser
+from app.users.models import MORE_USER_FIELDS
+from app.users.services.search import ListedUser
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]

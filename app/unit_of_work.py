@@ -32,7 +32,6 @@ from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
 from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
-from app.services.bulk_actions import BulkActions
 from app.services.challenges import Challenges
 from app.services.connections import Connections
 from app.services.email_changes import EmailChanges
@@ -48,20 +47,21 @@ from app.services.last_seen import LastSeen
 from app.services.links import OneTimeLinks
 from app.services.own_data import OwnData
 from app.services.password_reset import PasswordReset
-from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.refresh_tokens import RefreshTokens
 from app.services.registration import Registration
 from app.services.revocation import Revocation
-from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.services.sign_in import SignIn
 from app.services.site_settings import SiteSettings
 from app.services.statistics import Statistics
 from app.services.throttles import Throttles
 from app.services.user_imports import UserImports
-from app.services.user_search import UserSearch
-from app.services.users import Users
+from app.users.services.bulk_actions import BulkActions
+from app.users.services.policy import Policy
+from app.users.services.roles import Roles
+from app.users.services.search import UserSearch
+from app.users.services.users import Users
 
 S = TypeVar("S")
 

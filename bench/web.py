@@ -24,8 +24,8 @@ CREDENTIALS = """
 import json
 from datetime import UTC, datetime
 from app.core.principal import Principal
-from app.services.user_search import Position
-from app.services.permissions import USERS_READ
+from app.users.services.search import Position
+from app.users.permissions import USERS_READ
 from app.unit_of_work import unit_of_work
 from app.web.cursors import write_cursor
 from app.api.schemas import UsersQuery

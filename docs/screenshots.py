@@ -19,10 +19,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import make_server
 
 from app import create_app
+from app.audit.services.log import Origin
 from app.cli.database import init_migrate
-from app.extensions import credentials
-from app.principal import NO_VISIT, OPERATOR
-from app.services.audit import Origin
+from app.core.principal import NO_VISIT, OPERATOR
+from app.password_setup import credentials
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
 

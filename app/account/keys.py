@@ -11,8 +11,8 @@ from app.account import bp
 from app.account.forms import ApiKeyForm, ApiKeyNameForm
 from app.core import errors
 from app.core.extensions import now
-from app.services.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import ACCOUNT_SCOPES, by_group, sentence_of
 from app.web import current_user
 from app.web.access import confirmed
 from app.web.actions import ask

@@ -8,8 +8,8 @@ from app.account.forms import EmailForm, PasswordForm, TimeZoneForm
 from app.audit.descriptions import describe
 from app.core import errors
 from app.core.tokens import new_token
-from app.models import MORE_USER_FIELDS
 from app.unit_of_work import reading, unit_of_work
+from app.users.models import MORE_USER_FIELDS
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
 from app.web.actions import ask

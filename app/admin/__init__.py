@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from app.services.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_READ, ROLES_READ, SITE_EDIT
+from app.users.permissions import AUDIT_READ, JOBS_READ, MAIL_READ, REPORTS_READ, ROLES_READ, SITE_EDIT
 from app.web.admin_pages import AdminPage, add_admin_pages
 
 PAGES = (

@@ -19,7 +19,9 @@ from app.jobs.models import JobState
 from app.jobs.notifier import notifier
 from app.jobs.services.queue import OVERDUE
 from app.mail.models import MailStatus
-from app.services.permissions import (
+from app.services.statistics import SHOWN
+from app.unit_of_work import Work, reading
+from app.users.permissions import (
     JOBS_READ,
     MAIL_READ,
     REPORTS_READ,
@@ -28,8 +30,6 @@ from app.services.permissions import (
     USERS_READ,
     USERS_RESET_FACTORS,
 )
-from app.services.statistics import SHOWN
-from app.unit_of_work import Work, reading
 from app.web import current_user
 from app.web.admin_pages import admin_pages
 from app.web.charts import chart

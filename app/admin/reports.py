@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.core.cache import cache
-from app.services.permissions import REPORTS_READ
 from app.services.statistics import ReportRow, Unit, total
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import REPORTS_READ
 from app.web import current_user
 from app.web.access import requires
 from app.web.charts import chart

@@ -9,8 +9,8 @@ from app.core import errors
 from app.core.extensions import settings
 from app.current_site import SETTINGS, change_site, is_in_environment
 from app.logos import MAX_FILE_BYTES, reencode_logo
-from app.services.permissions import SITE_EDIT
 from app.unit_of_work import Work, reading
+from app.users.permissions import SITE_EDIT
 from app.web.access import confirmed, requires
 from app.web.pages import page
 from app.web.redirects import done

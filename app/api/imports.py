@@ -14,9 +14,9 @@ from app.api.schemas import In, PageQuery, Query
 from app.core import errors
 from app.models import UserImport
 from app.resources import OUTCOMES, Flag, ImportOut, RowOut, RowsOut, plain
-from app.services.permissions import USERS_IMPORT
 from app.services.user_imports import MAX_FILE_BYTES
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import USERS_IMPORT
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.imports import as_dict

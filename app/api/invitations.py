@@ -10,8 +10,8 @@ from app.api.schemas import PageQuery
 from app.core import errors
 from app.models import Invitation
 from app.resources import InvitationOut, InvitationsOut, plain
-from app.services.permissions import USERS_INVITE
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import USERS_INVITE
 from app.web import current_user
 from app.web.access import requires
 from app.web.limits import limited

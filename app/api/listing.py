@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from app.api.schemas import PageQuery
-from app.services.user_search import Position
+from app.users.services.search import Position
 from app.web.cursors import read_cursor, write_cursor
 
 Row = TypeVar("Row")

@@ -23,12 +23,12 @@ from app.core.lengths import (
     MAX_SEARCH_LENGTH,
 )
 from app.core.models import MAX_ID
-from app.models import MORE_USER_FIELDS, Status
 from app.password_setup import credentials
 from app.resources import CLEAN, Flag, Out, RoleName, UserOut
 from app.services.api_keys import DEFAULT_DAYS
-from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
-from app.services.roles import ROLE_NAME
+from app.users.models import MORE_USER_FIELDS, Status
+from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
+from app.users.services.roles import ROLE_NAME
 
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 # RFC 3339, section 5.6, without dates that no expiry needs: three-digit years, leap seconds, offsets of a day.

@@ -14,8 +14,8 @@ from app.core.user_agents import device_name
 from app.models import ApiKey, Session
 from app.resources import ApiKeyOut, ApiKeysOut, NewApiKeyOut, SessionOut, SessionsOut, plain
 from app.services.api_keys import DEFAULT_DAYS
-from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
 

@@ -9,8 +9,8 @@ from app.api.schemas import AuditQuery
 from app.audit.services.search import AuditFilter
 from app.core import errors
 from app.resources import AuditEventsOut
-from app.services.permissions import AUDIT_READ
 from app.unit_of_work import reading
+from app.users.permissions import AUDIT_READ
 from app.web.access import requires
 from app.web.exports import as_dict
 

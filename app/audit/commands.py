@@ -10,8 +10,8 @@ from flask.cli import AppGroup
 
 from app.audit.descriptions import SENTENCES
 from app.audit.services.search import AuditFilter, FoundEvent
-from app.cli.users import WHO
 from app.unit_of_work import reading
+from app.users.commands import WHO
 from app.web.command_output import json_option, print_json, print_list
 from app.web.exports import as_csv, as_dict, as_json_lines
 

@@ -14,8 +14,8 @@ from app.audit.services.search import AuditFilter, FoundEvent
 from app.core import errors
 from app.core.addresses import canonical_address
 from app.core.extensions import now
-from app.services.permissions import AUDIT_READ
 from app.unit_of_work import Work, reading, unit_of_work
+from app.users.permissions import AUDIT_READ
 from app.web.access import requires
 from app.web.exports import as_csv, as_json_lines, attachment
 from app.web.pages import page

@@ -29,7 +29,7 @@ COMMANDS = {
     "mail": "app.mail.commands:mail",
     "prepare": "app.cli.prepare:prepare",
     "restore": "app.cli.backup:restore",
-    "roles": "app.cli.roles:roles",
+    "roles": "app.users.role_commands:roles",
     "schedule": "app.jobs.commands:schedule_group",
     "users": "app.cli.imports:users",
     "why": "app.cli.why:why",

@@ -23,11 +23,11 @@ from app.emails.sign_up import SendConfirmation
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import CountStatistics, SealAuditEvents
 from app.mail.models import MailStatus, SentMail
-from app.models import ADMINISTRATOR, MEMBER, Role, Session, Statistic, User, UserWord, user_roles
-from app.models.user import searched_text, words_of
+from app.models import Session, Statistic
 from app.password_setup import credentials
 from app.services.statistics import ACTIVE
 from app.unit_of_work import Work, reading, unit_of_work
+from app.users.models import ADMINISTRATOR, MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
 
 ADMIN = "demo@example.com"
 DAYS = 365

@@ -26,9 +26,9 @@ from app.jobs.notifier import NO_CLUSTER, notifier
 from app.jobs.services.board import JobFilter
 from app.jobs.services.queue import OVERDUE
 from app.mail.sender import check_server
-from app.models import ADMINISTRATOR
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
+from app.users.models import ADMINISTRATOR
 from app.web.command_output import json_option, print_json
 from app.web.providers import callback_url, client_of, openid
 

@@ -7,13 +7,13 @@ from typing import IO, Any
 
 import click
 
-from app.cli.users import users
 from app.core.principal import OPERATOR
 from app.models import Phase, UserImport
 from app.services.import_worker import NARROWED
 from app.services.user_imports import MAX_FILE_BYTES
-from app.services.user_search import UserFilter
 from app.unit_of_work import reading, unit_of_work
+from app.users.commands import users
+from app.users.services.search import UserFilter
 from app.web.command_output import json_option, print_json
 from app.web.exports import csv_lines
 from app.web.imports import COLUMNS, as_dict, exported, report_lines

@@ -5,11 +5,11 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import NAME, email_argument
 from app.core.principal import OPERATOR
 from app.models import Invitation
 from app.resources import InvitationOut, plain
 from app.unit_of_work import reading, unit_of_work
+from app.users.commands import NAME, email_argument
 from app.web.command_output import json_option, print_list
 
 invitations = AppGroup("invitations", help="Manage invitations.")

@@ -5,12 +5,12 @@ from datetime import timedelta
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import NAME, WHO, user_argument
 from app.core.extensions import now
 from app.core.principal import OPERATOR
 from app.resources import ApiKeyOut, plain
-from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.unit_of_work import reading, unit_of_work
+from app.users.commands import NAME, WHO, user_argument
+from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.web.command_output import json_option, print_json, print_list
 
 SCOPES = sorted({*PERMISSIONS, *ACCOUNT_SCOPES})

@@ -15,7 +15,8 @@ from app.mail.kinds import (
     sample_link,
     visit,
 )
-from app.models import ApiKey, Purpose, Target, Undoable, User
+from app.models import ApiKey, Purpose, Target, Undoable
+from app.users.models import User
 
 SAMPLE_UNDO: dict[str, Any] = {"undo_link": sample_link(Purpose.UNDO_ADDITION), "undo_hours": 72}
 SAMPLE_KEY: dict[str, Any] = {"key_name": "Reporter", "prefix": "ghk_Ab12Cd", "at": SAMPLE_TIME}

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import Email, EmailJob, EmailTask, WarningEmail, path_of, sample_link
-from app.models import EmailChange, OneTimeLink, Purpose, User
+from app.models import OneTimeLink, Purpose
+from app.users.models import EmailChange, User
 
 SAMPLE: dict[str, Any] = {
     "new_address": "ada@newplace.example",

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import SAMPLE_TIME, SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
-from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Target, Undoable, User
+from app.models import FactorReset, OAuthIdentity, Purpose, Target, Undoable
+from app.users.models import EmailChange, User
 
 FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}
 # By the kind of the event: the start of the subject, and what happened.

@@ -6,7 +6,8 @@ from typing import ClassVar
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
-from app.models import Purpose, User, keep_words
+from app.models import Purpose
+from app.users.models import User, keep_words
 
 
 class VerifyEmail(EmailKind):

@@ -14,8 +14,8 @@ from app.jobs.display import as_dict, as_entry
 from app.jobs.models import JobState
 from app.jobs.services.board import JobFilter
 from app.resources import JobOut, JobsOut, Kind, Out, ScheduleOut
-from app.services.permissions import JOBS_EDIT, JOBS_READ
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import JOBS_EDIT, JOBS_READ
 from app.web.access import requires
 
 

@@ -17,10 +17,11 @@ from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import ExportOwnData
 from app.mail.rendering import Message, render
-from app.models import StoredFile, User
+from app.models import StoredFile
 from app.services.files import PIECE
 from app.time_zones import zone_of
 from app.unit_of_work import Work
+from app.users.models import User
 from app.web.exports import MARK, csv_lines
 
 Sections = Iterator[tuple[str, Iterator[dict[str, Any]]]]

@@ -5,7 +5,6 @@ from email.utils import make_msgid
 import click
 from flask.cli import AppGroup
 
-from app.cli.users import ADDRESS
 from app.core.extensions import now, settings
 from app.emails.accounts import ServerTest
 from app.mail.models import MailStatus
@@ -13,6 +12,7 @@ from app.mail.rendering import render
 from app.mail.sender import MailDelayed, MailRefused, send
 from app.mail.services.sent_mails import MailFilter
 from app.unit_of_work import reading
+from app.users.commands import ADDRESS
 from app.web.command_output import json_option, print_list
 
 STATUSES = [status.value for status in MailStatus]

@@ -13,7 +13,8 @@ from app.audit.models import AuditEvent
 from app.core import errors
 from app.core.user_agents import device_name
 from app.jobs.tasks import MailTask
-from app.models import Purpose, Undoable, User
+from app.models import Purpose, Undoable
+from app.users.models import User
 
 if TYPE_CHECKING:
     from app.unit_of_work import Work

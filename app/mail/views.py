@@ -14,8 +14,8 @@ from app.mail.models import MailStatus
 from app.mail.preview import mail_frame
 from app.mail.rendering import Message, sample
 from app.mail.services.sent_mails import MailFilter
-from app.services.permissions import MAIL_EDIT, MAIL_READ
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import MAIL_EDIT, MAIL_READ
 from app.web import current_user
 from app.web.access import requires
 from app.web.actions import attempt

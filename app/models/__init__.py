@@ -7,21 +7,9 @@ from app.models.file import FileChunk, StoredFile
 from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
 from app.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target, Undoable
-from app.models.role import ADMINISTRATOR, MEMBER, Grant, Role, user_roles
 from app.models.session import Device, Session
 from app.models.site import SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic
 from app.models.throttle import Throttle
 from app.models.token import RefreshToken
-from app.models.user import (
-    MORE_USER_FIELDS,
-    USER_FIELDS,
-    EmailChange,
-    Status,
-    User,
-    UserWord,
-    keep_words,
-    searched_text,
-    words_of,
-)
 from app.models.user_import import Phase, RowOutcome, UserImport, UserImportRow

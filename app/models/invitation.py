@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.models import Base, BigId
-from app.models.user import User
+from app.users.models import User
 
 
 class Invitation(Base):

@@ -7,12 +7,13 @@ from sqlalchemy import select
 
 from app.core import errors
 from app.core.service import Service
-from app.models import Authenticator, Factor, OneTimeLink, Purpose, Target, User
+from app.models import Authenticator, Factor, OneTimeLink, Purpose, Target
 from app.services.api_keys import ApiKeys
 from app.services.connections import Connections
 from app.services.factors import Factors, ProvedFactor
 from app.services.links import OneTimeLinks
 from app.services.revocation import Revocation
+from app.users.models import User
 
 RECENT = timedelta(days=7)
 

@@ -13,9 +13,10 @@ from app.core.service import Service
 from app.core.tokens import token_hash
 from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
 from app.jobs.services.queue import JobQueue
-from app.models import ApiKey, User
+from app.models import ApiKey
 from app.security.api_keys import new_api_key, shown_part
-from app.services.permissions import ACCOUNT_SCOPES, permissions_of
+from app.users.models import User
+from app.users.permissions import ACCOUNT_SCOPES, permissions_of
 
 DEFAULT_DAYS = 90  # How long a new key works unless its owner says otherwise.
 MAX_ACTIVE_KEYS = 50

@@ -13,10 +13,11 @@ from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
 from app.emails.credentials import SendConnectionAdded, SendConnectionRemoved
 from app.jobs.services.queue import JobQueue
-from app.models import OAuthIdentity, Purpose, User
+from app.models import OAuthIdentity, Purpose
 from app.services.factors import Factors
 from app.services.invitations import Invitations
 from app.services.links import OneTimeLinks, undoable
+from app.users.models import User
 
 MAX_CONNECTIONS = 20
 

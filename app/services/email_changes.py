@@ -9,8 +9,9 @@ from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
-from app.models import EmailChange, Purpose
+from app.models import Purpose
 from app.services.links import OneTimeLinks
+from app.users.models import EmailChange
 
 
 class EmailChanges(Service):

@@ -16,12 +16,13 @@ from app.core.service import Service
 from app.emails.factors import SendFactorReset
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import ResetFactors
-from app.models import EmailChange, FactorReset, OAuthIdentity, Purpose, Session, User
+from app.models import FactorReset, OAuthIdentity, Purpose, Session
 from app.services.factors import Factors
 from app.services.links import OneTimeLinks
-from app.services.permissions import USERS_RESET_FACTORS
-from app.services.policy import Policy
 from app.services.sessions import Sessions
+from app.users.models import EmailChange, User
+from app.users.permissions import USERS_RESET_FACTORS
+from app.users.services.policy import Policy
 
 # An attacker may have added a younger one, so it can't cancel a reset.
 OLDER_BY = timedelta(days=7)

@@ -21,22 +21,13 @@ from app.core.service import Service
 from app.core.tokens import token_hash
 from app.emails.factors import SendFactorChanged
 from app.jobs.services.queue import JobQueue
-from app.models import (
-    Authenticator,
-    Device,
-    Factor,
-    OAuthIdentity,
-    OneTimeLink,
-    Role,
-    Target,
-    User,
-    user_roles,
-)
+from app.models import Authenticator, Device, Factor, OAuthIdentity, OneTimeLink, Target
 from app.security.passkeys import NewPasskey
 from app.security.second_factor_codes import is_time_code, matching_step, new_seed
 from app.services.links import undoable
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
+from app.users.models import Role, User, user_roles
 
 log = logging.getLogger(__name__)
 

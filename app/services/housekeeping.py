@@ -14,7 +14,6 @@ from app.mail.models import SentMail
 from app.models import (
     ApiKey,
     Device,
-    EmailChange,
     FactorReset,
     IdempotentAnswer,
     OneTimeLink,
@@ -29,6 +28,7 @@ from app.models import (
 from app.services.factors import Factors
 from app.services.idempotency import KEPT_FOR
 from app.services.throttles import FAILURES_FORGOTTEN_AFTER
+from app.users.models import EmailChange
 
 KEPT_AFTER_END = timedelta(days=30)
 DEVICE_LIFETIME = timedelta(days=400)

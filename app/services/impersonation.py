@@ -11,9 +11,10 @@ from app.core.principal import Principal
 from app.core.service import Service
 from app.emails.accounts import SendImpersonated
 from app.jobs.services.queue import JobQueue
-from app.models import Session, User
-from app.services.permissions import USERS_IMPERSONATE
-from app.services.policy import Policy
+from app.models import Session
+from app.users.models import User
+from app.users.permissions import USERS_IMPERSONATE
+from app.users.services.policy import Policy
 
 
 class Impersonation(Service):

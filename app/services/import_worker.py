@@ -23,28 +23,16 @@ from app.core.principal import OPERATOR, Actor, Operator, Principal
 from app.core.service import Service
 from app.emails.sign_up import SendInvitation
 from app.jobs.services.queue import JobQueue
-from app.models import (
-    MEMBER,
-    Invitation,
-    Phase,
-    Role,
-    RowOutcome,
-    User,
-    UserImport,
-    UserImportRow,
-    UserWord,
-    searched_text,
-    user_roles,
-    words_of,
-)
+from app.models import Invitation, Phase, RowOutcome, UserImport, UserImportRow
 from app.services.csv_reader import Record
 from app.services.files import Files
-from app.services.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
-from app.services.policy import Policy
-from app.services.roles import Roles
 from app.services.sessions import NEVER
 from app.services.user_imports import UserImports
-from app.services.users import Users
+from app.users.models import MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
+from app.users.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
+from app.users.services.policy import Policy
+from app.users.services.roles import Roles
+from app.users.services.users import Users
 
 COLUMNS = ("email", "name", "roles")
 ALIASES = {"e-mail": "email", "email address": "email", "e-mail address": "email", "full name": "name", "role": "roles"}

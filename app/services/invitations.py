@@ -14,12 +14,13 @@ from app.core.principal import Actor, Operator
 from app.core.service import Service
 from app.emails.sign_up import SendInvitation
 from app.jobs.services.queue import JobQueue
-from app.models import MEMBER, Invitation, Purpose, User
+from app.models import Invitation, Purpose
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.permissions import ROLES_ASSIGN, USERS_INVITE, granted
-from app.services.policy import Policy
-from app.services.roles import Roles
+from app.users.models import MEMBER, User
+from app.users.permissions import ROLES_ASSIGN, USERS_INVITE, granted
+from app.users.services.policy import Policy
+from app.users.services.roles import Roles
 
 
 class Invitations(Service):

@@ -11,7 +11,8 @@ from sqlalchemy import Table, bindparam, or_, select, update
 
 from app.core.principal import Principal
 from app.core.service import Service
-from app.models import ApiKey, Session, User
+from app.models import ApiKey, Session
+from app.users.models import User
 
 # A note is due when what is stored is older than this, and must not wait for others when it is as old as that. Idle
 # sessions end by what is stored, so both are at most a quarter of the idle time.

@@ -15,8 +15,9 @@ from app.core.models import Base
 from app.core.service import Service
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import ExportOwnData
-from app.models import StoredFile, User
+from app.models import StoredFile
 from app.services.files import Files
+from app.users.models import User
 
 PURPOSE = "own-data"
 LIVES = timedelta(days=7)

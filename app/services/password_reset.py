@@ -8,13 +8,14 @@ from app.core import errors
 from app.core.service import Service
 from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.jobs.services.queue import JobQueue
-from app.models import Purpose, User
+from app.models import Purpose
 from app.services.invitations import Invitations
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
-from app.services.users import Users
+from app.users.models import User
+from app.users.services.users import Users
 
 
 class PasswordReset(Service):

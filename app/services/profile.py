@@ -14,7 +14,7 @@ from app.core.service import Service
 from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.emails.sign_in import SendPasswordChanged
 from app.jobs.services.queue import JobQueue
-from app.models import USER_FIELDS, EmailChange, OneTimeLink, Purpose, User
+from app.models import OneTimeLink, Purpose
 from app.services.connections import Connections
 from app.services.email_changes import EmailChanges
 from app.services.factors import Factors
@@ -22,6 +22,7 @@ from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
 from app.services.revocation import Revocation
 from app.services.sessions import Sessions
+from app.users.models import USER_FIELDS, EmailChange, User
 
 _USERS = User.__table__.c
 _TIME_ZONE = Lookup(select(_USERS.time_zone).where(_USERS.id == bindparam("user_id")))

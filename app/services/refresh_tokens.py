@@ -14,8 +14,9 @@ from app.core.service import Service
 from app.core.tokens import keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendTokenReused
 from app.jobs.services.queue import JobQueue
-from app.models import RefreshToken, Session, User
+from app.models import RefreshToken, Session
 from app.services.sessions import Sessions
+from app.users.models import User
 
 PREFIX = "ghr_"
 # Two tabs that refresh at once, or a lost response, are not a theft.

@@ -13,10 +13,11 @@ from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash
 from app.emails.sign_up import ResendConfirmation, SendConfirmation
 from app.jobs.services.queue import JobQueue
-from app.models import OneTimeLink, Purpose, User
+from app.models import OneTimeLink, Purpose
 from app.services.invitations import Invitations
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
+from app.users.models import User
 
 
 class Registration(Service):

@@ -16,9 +16,10 @@ from app.core.lookups import Lookup, Source
 from app.core.principal import Principal, Visit
 from app.core.service import Service
 from app.core.tokens import new_token, token_hash
-from app.models import ApiKey, Authenticator, Device, Factor, Role, Session, User, user_roles
+from app.models import ApiKey, Authenticator, Device, Factor, Session
 from app.security.access_tokens import Access
-from app.services.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
+from app.users.models import Role, User, user_roles
+from app.users.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
 
 SIGNED_OUT = "signed_out"
 # For requests that were on their way when the token was replaced.

@@ -13,11 +13,12 @@ from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash, new_token, token_hash
 from app.emails.sign_in import SendFailedSignIns, SendNewDevice
 from app.jobs.services.queue import JobQueue
-from app.models import Device, User
+from app.models import Device
 from app.services.factors import Factors, ProvedFactor
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
-from app.services.users import Users
+from app.users.models import User
+from app.users.services.users import Users
 
 TELL_THE_OWNER_AT = 10
 

@@ -11,8 +11,9 @@ from app.audit.models import AuditEvent
 from app.core.dialects import rowcount, upsert
 from app.core.service import Service
 from app.jobs.models import Job, JobState
-from app.models import ReportSubscriber, Statistic, User
-from app.services.permissions import REPORTS_READ, permissions_of
+from app.models import ReportSubscriber, Statistic
+from app.users.models import User
+from app.users.permissions import REPORTS_READ, permissions_of
 
 Unit = Literal["day", "week", "month"]
 

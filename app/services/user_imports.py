@@ -16,8 +16,8 @@ from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import ApplyUserImport, CheckUserImport
 from app.models import Phase, UserImport, UserImportRow
 from app.services.files import Files
-from app.services.permissions import USERS_IMPORT
-from app.services.policy import Policy
+from app.users.permissions import USERS_IMPORT
+from app.users.services.policy import Policy
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
 

@@ -4,11 +4,11 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import settings
-from app.services.permissions import USERS_RESET_FACTORS
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
-from app.users.edit import change_user
+from app.users.edit_views import change_user
 from app.users.forms import ReasonForm
+from app.users.permissions import USERS_RESET_FACTORS
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page

@@ -12,12 +12,12 @@ from app.jobs.display import progress_text
 from app.jobs.models import Job, JobState
 from app.models import Phase, UserImport
 from app.services.import_worker import NARROWED
-from app.services.permissions import USERS_EXPORT, USERS_IMPORT
 from app.services.user_imports import MAX_FILE_BYTES
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import ImportForm
-from app.users.routes import asked_filters
+from app.users.permissions import USERS_EXPORT, USERS_IMPORT
+from app.users.views import asked_filters
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.actions import attempt

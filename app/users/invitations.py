@@ -7,11 +7,11 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import now
-from app.services.permissions import USERS_CREATE, USERS_INVITE
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
-from app.users.edit import grantable, role_fields
+from app.users.edit_views import grantable, role_fields
 from app.users.forms import NewUserForm
+from app.users.permissions import USERS_CREATE, USERS_INVITE
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.actions import ask

@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from app.core import errors
 from app.core.extensions import now
 from app.core.principal import Principal
-from app.services.permissions import PERMISSIONS
-from app.services.policy import Rule
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import PERMISSIONS
+from app.users.services.policy import Rule
 from app.web.current_user import is_api, principal
 from app.web.redirects import here
 from app.web.views import View, mark_view, view_property

@@ -7,7 +7,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from app.core import errors
 from app.core.extensions import settings
-from app.services.user_search import Position
+from app.users.services.search import Position
 
 
 def write_cursor(position: Position | None, *, of: dict[str, Any]) -> str | None:

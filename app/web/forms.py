@@ -15,7 +15,7 @@ from wtforms.validators import InputRequired, Length, ValidationError
 from app.core import errors
 from app.core.addresses import canonical_address, clean_name
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_CODE_LENGTH, MAX_NAME_LENGTH, MAX_PASSWORD_LENGTH
-from app.models import USER_FIELDS
+from app.users.models import USER_FIELDS
 
 # Control characters except tab and line breaks, lone surrogates, and replacements of undecodable bytes.
 UNCLEAN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")

@@ -6,10 +6,11 @@ from typing import Any
 
 from app.jobs.display import progress_of
 from app.jobs.models import Job, JobState
-from app.models import MORE_USER_FIELDS, Phase, UserImport
+from app.models import Phase, UserImport
 from app.resources import ExampleOut, ImportOut, plain
-from app.services.user_search import ListedUser
 from app.unit_of_work import Work
+from app.users.models import MORE_USER_FIELDS
+from app.users.services.search import ListedUser
 from app.web.exports import csv_lines
 
 COLUMNS = ("email", "name", "roles", "status", "created_at", "last_seen_at", *MORE_USER_FIELDS)

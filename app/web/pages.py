@@ -16,12 +16,12 @@ from app.core import errors, lengths
 from app.core.extensions import now, settings
 from app.core.user_agents import device_name
 from app.current_site import brand, site
-from app.models import USER_FIELDS
-from app.services.permissions import PERMISSIONS
 from app.services.site_settings import Site
 from app.settings import Settings
 from app.time_zones import local_time
 from app.unit_of_work import reading
+from app.users.models import USER_FIELDS
+from app.users.permissions import PERMISSIONS
 from app.web.admin_pages import admin_pages
 from app.web.application import Environment
 from app.web.csrf import csrf_token

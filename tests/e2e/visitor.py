@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, WebError
 
 from app.core.principal import OPERATOR
-from app.services.roles import RoleSpec
+from app.users.services.roles import RoleSpec
 from tests.support.authenticator import App
 from tests.support.browser import CHROME, Browser
 from tests.support.deployment import Deployment, until

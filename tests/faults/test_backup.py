@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
-from app.models import User
+from app.users.models import User
 from tests.faults.caller import Caller
 from tests.support.databases import databases, emptied, fresh_database
 from tests.support.deployment import until

@@ -12,13 +12,14 @@ from sqlalchemy import func, select
 from app.audit.models import AuditEvent
 from app.core.principal import NO_VISIT, OPERATOR
 from app.emails.sign_in import SendPasswordReset
-from app.models import ApiKey, EmailChange, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session, User
+from app.models import ApiKey, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session
 from app.password_setup import credentials
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
 from app.security.second_factor_codes import plain
 from app.services.api_keys import MAX_ACTIVE_KEYS
 from app.services.connections import Identity
 from app.services.sessions import find_by_cookie
+from app.users.models import EmailChange, User
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options
 from tests.support.databases import databases

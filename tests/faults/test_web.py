@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
-from app.models import User
 from app.settings import ROOT
+from app.users.models import User
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import PATIENCE_SECONDS, until

@@ -12,9 +12,10 @@ from app.core.extensions import db
 from app.core.principal import NO_VISIT
 from app.emails.email_changes import SendEmailChanged
 from app.jobs.models import Job
-from app.models import Device, EmailChange, Session, Throttle
+from app.models import Device, Session, Throttle
 from app.password_setup import credentials
 from app.unit_of_work import unit_of_work
+from app.users.models import EmailChange
 from tests.support.pages import Page
 from tests.support.program import Program
 

@@ -10,8 +10,8 @@ from app.jobs.models import SchedulePause
 from app.jobs.notifier import notifier
 from app.jobs.schedule import tick
 from app.jobs.tasks import NoOperation, PurgeExpired
-from app.services.roles import RoleSpec
 from app.unit_of_work import reading, unit_of_work
+from app.users.services.roles import RoleSpec
 from tests.support.mailbox import work_off
 from tests.support.pages import attributes
 from tests.support.program import Program, code

@@ -8,12 +8,13 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import NoOperation
-from app.models import FactorReset, Statistic, User
-from app.services import user_search
-from app.services.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CREATE, USERS_INVITE, USERS_READ
-from app.services.roles import RoleSpec
+from app.models import FactorReset, Statistic
 from app.services.statistics import USERS
 from app.unit_of_work import unit_of_work
+from app.users.models import User
+from app.users.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CREATE, USERS_INVITE, USERS_READ
+from app.users.services import search as user_search
+from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
 from tests.support.pages import Page
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.services.permissions import PERMISSIONS
+from app.users.permissions import PERMISSIONS
 from tests.support.program import Program, code, codes
 
 FIELDS = {"id", "name", "description", "permissions", "requires_second_factor", "administrators_only", "created_at"}

@@ -7,9 +7,10 @@ import pytest
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import MORE_USER_FIELDS, Purpose, Role
-from app.services.roles import RoleSpec
+from app.models import Purpose
 from app.unit_of_work import unit_of_work
+from app.users.models import MORE_USER_FIELDS, Role
+from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
 from tests.support.program import Program, code, codes
 from tests.support.statements import statements
@@ -58,7 +59,7 @@ def walk(program, query, limit=5):
 def matches(request, monkeypatch):
     """Choose whether filters match few users, which are sorted, or many, which are read through an index."""
     if request.param == "many":
-        monkeypatch.setattr("app.services.user_search.FEW", -1)
+        monkeypatch.setattr("app.users.services.search.FEW", -1)
     return request.param
 
 

@@ -12,9 +12,9 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.mail.kinds import EmailKind
-from app.services import permissions
-from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.settings import ROOT
+from app.users import permissions
+from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.web.access import requires
 from tests.support.browser import Browser
 from tests.support.sources import method_calls, nodes

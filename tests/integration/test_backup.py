@@ -14,8 +14,9 @@ from app.core.extensions import db
 from app.core.migration_state import newest_revision
 from app.core.models import Base
 from app.jobs.tasks import NoOperation
-from app.models import Session, User
+from app.models import Session
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.databases import fresh_database

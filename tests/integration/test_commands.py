@@ -15,8 +15,8 @@ from app.cli import COMMANDS
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.services.schedule import SCHEDULE
-from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.users.services.roles import RoleSpec
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

@@ -8,10 +8,11 @@ from sqlalchemy import select
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import Invitation, User, UserImportRow
-from app.services.permissions import USERS_EDIT
-from app.services.roles import RoleSpec
+from app.models import Invitation, UserImportRow
 from app.unit_of_work import unit_of_work
+from app.users.models import User
+from app.users.permissions import USERS_EDIT
+from app.users.services.roles import RoleSpec
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

@@ -10,8 +10,9 @@ from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.jobs.models import Job, JobState
 from app.mail.models import SentMail
-from app.models import Session, Statistic, User
+from app.models import Session, Statistic
 from app.unit_of_work import reading
+from app.users.models import User
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.mailbox import work_off

@@ -15,8 +15,8 @@ from app import create_app
 from app.audit.descriptions import SENTENCES
 from app.cli import COMMANDS
 from app.providers import Provider, read_providers
-from app.services.permissions import PERMISSIONS
 from app.settings import ROOT, Settings, load_settings
+from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import method_calls, recorded_kinds
 

@@ -8,8 +8,8 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
 from app.models import Authenticator, FactorReset, OAuthIdentity
-from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.users.services.roles import RoleSpec
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

@@ -5,9 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.core.principal import OPERATOR
-from app.services.roles import RoleSpec
 from app.settings import Settings, SettingsError, load_settings
 from app.unit_of_work import unit_of_work
+from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
 from tests.support.statements import statements
 

@@ -13,10 +13,11 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
 from app.jobs.tasks import PurgeExpired
-from app.models import FileChunk, Invitation, StoredFile, User, UserImport, UserImportRow
+from app.models import FileChunk, Invitation, StoredFile, UserImport, UserImportRow
 from app.services.import_worker import ImportWorker
-from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.users.models import User
+from app.users.services.roles import RoleSpec
 from tests.support.mailbox import work_off
 from tests.support.program import Program
 from tests.support.statements import statements

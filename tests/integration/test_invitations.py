@@ -5,9 +5,9 @@ import json
 import pytest
 
 from app.core.principal import OPERATOR
-from app.services.permissions import ROLES_ASSIGN, ROLES_READ, USERS_INVITE, USERS_READ
-from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.users.permissions import ROLES_ASSIGN, ROLES_READ, USERS_INVITE, USERS_READ
+from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
 from tests.support.pages import Page
 from tests.support.program import Program, code

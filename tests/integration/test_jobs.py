@@ -32,8 +32,9 @@ from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
 from app.jobs.worker import perform
 from app.mail.models import SentMail
-from app.models import EmailChange, FactorReset, OneTimeLink, Session, Throttle, User
+from app.models import FactorReset, OneTimeLink, Session, Throttle
 from app.unit_of_work import unit_of_work
+from app.users.models import EmailChange, User
 from tests.support.browser import Browser
 from tests.support.deployment import until
 from tests.support.mailbox import work_off

@@ -9,9 +9,10 @@ from app.core.cache import PREFIX, cache
 from app.core.extensions import db
 from app.core.redis_client import connect
 from app.jobs.tasks import SaveLastSeen
-from app.models import ApiKey, Session, User
+from app.models import ApiKey, Session
 from app.services.last_seen import Use
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.program import Program

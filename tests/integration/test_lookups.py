@@ -10,9 +10,10 @@ from app.core.database import one_read
 from app.core.extensions import db, now
 from app.core.lookups import Lookup
 from app.core.principal import OPERATOR
-from app.services import sessions, user_search
-from app.services.user_search import _Sort
+from app.services import sessions
 from app.unit_of_work import unit_of_work
+from app.users.services import search as user_search
+from app.users.services.search import _Sort
 
 LOOKUPS = {
     **{

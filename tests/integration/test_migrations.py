@@ -11,8 +11,8 @@ from sqlalchemy import inspect, select, text
 from app.core.extensions import db
 from app.core.migration_state import current_revision, known_revisions, newest_revision
 from app.core.models import Base
-from app.models import Role, User
 from app.settings import ROOT
+from app.users.models import Role, User
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.databases import own_revisions

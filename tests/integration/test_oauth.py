@@ -13,10 +13,11 @@ from joserfc.jwk import ECKey, RSAKey
 from app import openid
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import OAuthIdentity, User
+from app.models import OAuthIdentity
 from app.openid import ProviderRefused
-from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.users.models import User
+from app.users.services.roles import RoleSpec
 from app.web.providers import client_of
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser

@@ -16,9 +16,10 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
 from app.jobs.tasks import EndExpiredSuspensions, PurgeExpired
-from app.models import StoredFile, User, UserImportRow
+from app.models import StoredFile, UserImportRow
 from app.services import own_data
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.people import People

@@ -12,11 +12,12 @@ import pytest
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.tasks import NoOperation
-from app.models import User, UserImport
-from app.services.permissions import ACCOUNT_SCOPES, PERMISSIONS
-from app.services.roles import RoleSpec
+from app.models import UserImport
 from app.settings import ROOT
 from app.unit_of_work import unit_of_work
+from app.users.models import User
+from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
+from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
 from tests.support.people import Person
 from tests.support.program import Program

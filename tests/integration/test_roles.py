@@ -3,9 +3,9 @@
 import pytest
 
 from app.core.principal import OPERATOR
-from app.services.permissions import PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_DELETE, USERS_READ
-from app.services.roles import RoleSpec
 from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_DELETE, USERS_READ
+from app.users.services.roles import RoleSpec
 from tests.support.pages import Page
 
 # Tests of the service, commands and API use both databases.

@@ -6,8 +6,9 @@ from sqlalchemy import select
 
 from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import Session, User
+from app.models import Session
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 from tests.support.browser import Browser
 from tests.support.pages import Page
 

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.jobs.models import Job
-from app.models import User
+from app.users.models import User
 from tests.support.browser import Browser
 from tests.support.pages import Page
 

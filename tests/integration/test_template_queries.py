@@ -4,7 +4,7 @@ import pytest
 from flask import render_template_string
 
 from app.core.extensions import db
-from app.models import User
+from app.users.models import User
 
 
 @pytest.mark.parametrize("shown", ["roles", "time_zone"])

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.core.extensions import db
-from app.models import User
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

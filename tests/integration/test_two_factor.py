@@ -13,8 +13,8 @@ from app.core.principal import NO_VISIT, OPERATOR
 from app.models import Authenticator, Device, Session, Throttle
 from app.security.passwords import Passwords
 from app.services.factors import MAX_FAILURES
-from app.services.roles import RoleSpec
 from app.unit_of_work import unit_of_work
+from app.users.services.roles import RoleSpec
 from tests.support.authenticator import App, set_up
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

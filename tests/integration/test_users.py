@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from app.core.principal import OPERATOR
-from app.models import User
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 from tests.support.pages import Page
 from tests.support.statements import statements
 

@@ -15,9 +15,9 @@ from werkzeug.test import TestResponse
 
 from app.audit.services.log import Origin
 from app.core.principal import Visit
-from app.models import User
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
+from app.users.models import User
 from app.web.session_cookie import TOKEN
 from tests.support.pages import Page, attributes, complaints
 

@@ -30,8 +30,8 @@ from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import QUEUES, Task
 from app.mail.kinds import EmailKind
 from app.models import Purpose
-from app.services.permissions import PERMISSIONS
 from app.settings import ROOT, Settings, flask_config
+from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
 

@@ -16,12 +16,12 @@ from app.core.models import Base, complete_indexes
 from app.core.principal import Principal, Visit
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
-from app.models import ADMINISTRATOR, MEMBER, Role, User
 from app.services.links import OneTimeLinks
-from app.services.policy import Policy
-from app.services.roles import Roles
 from app.services.sessions import Sessions
 from app.services.throttles import Throttles
+from app.users.models import ADMINISTRATOR, MEMBER, Role, User
+from app.users.services.policy import Policy
+from app.users.services.roles import Roles
 from tests.support.clock import Clock
 
 KEYS = ("the present signing key of these tests", "the signing key of last month")

@@ -6,10 +6,11 @@ import pytest
 
 from app.core.errors import NotAllowed, NotFound
 from app.core.principal import OPERATOR
-from app.models import ADMINISTRATOR, Grant, Invitation
-from app.services.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
-from app.services.policy import Rule, granted_ids
-from app.services.roles import RoleSpec
+from app.models import Invitation
+from app.users.models import ADMINISTRATOR, Grant
+from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
+from app.users.services.policy import Rule, granted_ids
+from app.users.services.roles import RoleSpec
 from tests.unit.conftest import add_user, principal_of
 
 

@@ -14,10 +14,10 @@ from app.core.errors import (
     RoleTaken,
 )
 from app.core.principal import OPERATOR
-from app.models import ADMINISTRATOR, MEMBER
-from app.services import roles as roles_module
-from app.services.permissions import EVERYTHING, PERMISSIONS, USERS_EDIT, USERS_READ, granted, permission
-from app.services.roles import RoleSpec, spec_of
+from app.users.models import ADMINISTRATOR, MEMBER
+from app.users.permissions import EVERYTHING, PERMISSIONS, USERS_EDIT, USERS_READ, granted, permission
+from app.users.services import roles as roles_module
+from app.users.services.roles import RoleSpec, spec_of
 from tests.unit.conftest import add_user, principal_of
 
 

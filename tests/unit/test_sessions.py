@@ -6,8 +6,8 @@ from app.core.principal import OPERATOR, Visit
 from app.core.tokens import token_hash
 from app.models import Device, Session
 from app.services.last_seen import LastSeen, Use
-from app.services.permissions import PERMISSIONS
 from app.services.sessions import Expired, Found, find_by_cookie
+from app.users.permissions import PERMISSIONS
 from tests.unit.conftest import add_user, principal_of
 
 VISIT = Visit(address="203.0.113.7", user_agent="Firefox")

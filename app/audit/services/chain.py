@@ -22,7 +22,7 @@ from app.audit.services.log import personal_digest
 from app.core.dialects import advisory_lock
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
-from app.models import User
+from app.users.models import User
 
 log = logging.getLogger(__name__)
 

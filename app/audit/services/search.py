@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from app.audit.models import AuditDetail, AuditEvent
 from app.core import errors
 from app.core.service import Service
-from app.models import User
+from app.users.models import User
 
 CHUNK = 1000
 # How far the clocks of two servers may differ: an event with a lower id is later by this at most.

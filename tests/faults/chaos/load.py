@@ -13,8 +13,8 @@ from http.client import HTTPException
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.principal import Principal
-from app.models import ADMINISTRATOR
-from app.services.permissions import USERS_INVITE
+from app.users.models import ADMINISTRATOR
+from app.users.permissions import USERS_INVITE
 from tests.faults.caller import Caller, token_in
 from tests.faults.chaos.rig import Rig
 from tests.support.deployment import task_of

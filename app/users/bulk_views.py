@@ -4,12 +4,12 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.core.models import MAX_ID
-from app.services.bulk_actions import Act, BulkResult
-from app.services.permissions import USERS_DEACTIVATE, USERS_READ, USERS_SUPPORT
 from app.unit_of_work import unit_of_work
 from app.users import bp
-from app.users.edit import grantable
+from app.users.edit_views import grantable
 from app.users.forms import BulkForm
+from app.users.permissions import USERS_DEACTIVATE, USERS_READ, USERS_SUPPORT
+from app.users.services.bulk_actions import Act, BulkResult
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page

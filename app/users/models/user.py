@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
 from app.core.models import Base, BigId, by_bytes, partial_index
-from app.models.role import Role, user_roles
+from app.users.models.role import Role, user_roles
 
 Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
 DEACTIVATED = text("NOT is_active")
@@ -86,7 +86,7 @@ class User(Base):
 
     @property
     def owner_id(self) -> int:
-        """A user is their own resource (`app/services/policy.py`)."""
+        """A user is their own resource (`app/users/services/policy.py`)."""
         return self.id
 
     def is_verified(self) -> bool:

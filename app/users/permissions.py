@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from app.models import Role
+from app.users.models import Role
 
 EVERYTHING = "*"
 PERMISSIONS: dict[str, str] = {}

@@ -16,9 +16,9 @@ from app.core.dialects import rowcount, upsert
 from app.core.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
 from app.core.principal import Actor
 from app.core.service import Service
-from app.models import ADMINISTRATOR, Role, User, user_roles
-from app.services.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
-from app.services.policy import Policy
+from app.users.models import ADMINISTRATOR, Role, User, user_roles
+from app.users.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, granted
+from app.users.services.policy import Policy
 
 ROLE_NAME = rf"[a-z][a-z0-9_-]{{0,{MAX_ROLE_NAME_LENGTH - 1}}}"
 MAX_COUNTED = 1000

@@ -9,11 +9,11 @@ from flask.typing import ResponseReturnValue
 from app.core import errors
 from app.core.extensions import settings
 from app.core.principal import Principal
-from app.models import USER_FIELDS
-from app.services.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import DeactivationForm, ReasonForm, UserForm
+from app.users.models import USER_FIELDS
+from app.users.permissions import ROLES_ASSIGN, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.web import current_user
 from app.web.access import ask_to_confirm, confirmed, is_fresh, requires
 from app.web.actions import ask

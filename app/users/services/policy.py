@@ -15,8 +15,9 @@ from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
-from app.models import MEMBER, Authenticator, Factor, Grant, Invitation, Role, User
-from app.services.permissions import (
+from app.models import Authenticator, Factor, Invitation
+from app.users.models import MEMBER, Grant, Role, User
+from app.users.permissions import (
     OF_OWNERS,
     PERMISSIONS,
     ROLES_ASSIGN,

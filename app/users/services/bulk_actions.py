@@ -8,8 +8,8 @@ from typing import Literal
 from app.core import errors
 from app.core.principal import Principal
 from app.core.service import Service
-from app.services.roles import Roles
-from app.services.users import Users
+from app.users.services.roles import Roles
+from app.users.services.users import Users
 
 MOST = 100
 

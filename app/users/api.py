@@ -21,18 +21,11 @@ from app.api.schemas import (
 from app.core import errors
 from app.core.extensions import settings
 from app.core.principal import Principal
-from app.models import USER_FIELDS, User
 from app.resources import SomeOfUser, UserOut, UsersOut, plain_user
-from app.services.permissions import (
-    ACCOUNT_READ,
-    ACCOUNT_WRITE,
-    USERS_DELETE,
-    USERS_INVITE,
-    USERS_READ,
-    USERS_SUPPORT,
-)
-from app.services.user_search import ListedUser, UserFilter
 from app.unit_of_work import Work, reading, unit_of_work
+from app.users.models import USER_FIELDS, User
+from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_INVITE, USERS_READ, USERS_SUPPORT
+from app.users.services.search import ListedUser, UserFilter
 from app.web import current_user
 from app.web.access import confirmed, open_to_keys, requires
 from app.web.cursors import read_cursor, write_cursor

@@ -22,23 +22,17 @@ from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.emails.sign_up import ResendConfirmation, SendAccountCreated
 from app.jobs.services.queue import JobQueue
 from app.mail.models import SentMail
-from app.models import MEMBER, OneTimeLink, Purpose, User, UserImportRow
+from app.models import OneTimeLink, Purpose, UserImportRow
 from app.services.email_changes import EmailChanges
 from app.services.links import OneTimeLinks
 from app.services.password_policy import NewPassword
-from app.services.permissions import (
-    ROLES_ASSIGN,
-    USERS_CREATE,
-    USERS_DEACTIVATE,
-    USERS_DELETE,
-    USERS_EDIT,
-    USERS_SUPPORT,
-)
-from app.services.policy import Policy
 from app.services.profile import Profile
 from app.services.revocation import Revocation
-from app.services.roles import Roles
 from app.services.sessions import Sessions
+from app.users.models import MEMBER, User
+from app.users.permissions import ROLES_ASSIGN, USERS_CREATE, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
+from app.users.services.policy import Policy
+from app.users.services.roles import Roles
 
 
 class Users(Service):

@@ -36,9 +36,10 @@ from app.core.addresses import searched_address
 from app.core.lookups import Lookup, Source
 from app.core.models import MAX_ID
 from app.core.service import Service
-from app.models import MORE_USER_FIELDS, Role, Statistic, Status, User, UserWord, user_roles, words_of
-from app.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
+from app.models import Statistic
 from app.services.statistics import USERS
+from app.users.models import MORE_USER_FIELDS, Role, Status, User, UserWord, user_roles, words_of
+from app.users.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]

@@ -16,13 +16,13 @@ from app.core.extensions import settings
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.core.principal import OPERATOR
 from app.mail.rendering import address_of
-from app.models import USER_FIELDS, Status, User
 from app.password_setup import credentials
 from app.resources import UserDetails, plain, plain_user
 from app.services.password_policy import NewPassword
-from app.services.permissions import PERMISSIONS
-from app.services.user_search import UserFilter
 from app.unit_of_work import Work, reading, unit_of_work
+from app.users.models import USER_FIELDS, Status, User
+from app.users.permissions import PERMISSIONS
+from app.users.services.search import UserFilter
 from app.web.command_output import json_option, print_json, print_list, print_values
 
 users = AppGroup("users", help="Manage users. USER is an email address or a user ID.")

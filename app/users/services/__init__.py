@@ -1,0 +1,1 @@
+"""Rules of users, roles and permissions."""
