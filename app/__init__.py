@@ -6,13 +6,13 @@ from werkzeug.utils import import_string
 
 import app.core.lazy as lazy  # Must run before anything imports those libraries.
 from app import account, admin, api, auth, dev, health, home, users
+from app.auth.password_setup import credentials
 from app.cli import Commands
 from app.core import cache
 from app.core.database import init_database
 from app.core.extensions import csrf, limiter
 from app.features import load_modules
 from app.jobs.notifier import notifier
-from app.password_setup import credentials
 from app.settings import Settings, flask_config, load_settings
 from app.web import (
     compression,

@@ -16,6 +16,19 @@ from sqlalchemy.orm import scoped_session
 from app.audit.services.chain import AuditChain
 from app.audit.services.log import AuditLog, Origin
 from app.audit.services.search import AuditSearch
+from app.auth.services.additions import Additions
+from app.auth.services.challenges import Challenges
+from app.auth.services.email_changes import EmailChanges
+from app.auth.services.factors import Factors
+from app.auth.services.last_seen import LastSeen
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.password_reset import PasswordReset
+from app.auth.services.refresh_tokens import RefreshTokens
+from app.auth.services.registration import Registration
+from app.auth.services.revocation import Revocation
+from app.auth.services.sessions import Sessions
+from app.auth.services.sign_in import SignIn
+from app.auth.services.throttles import Throttles
 from app.core import errors
 from app.core.database import one_read, one_write
 from app.core.extensions import db, now, settings
@@ -30,32 +43,19 @@ from app.jobs.services.schedule import Schedule
 from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
-from app.services.additions import Additions
 from app.services.api_keys import ApiKeys
-from app.services.challenges import Challenges
 from app.services.connections import Connections
-from app.services.email_changes import EmailChanges
 from app.services.factor_resets import FactorResets
-from app.services.factors import Factors
 from app.services.files import Files
 from app.services.housekeeping import Housekeeping
 from app.services.idempotency import Idempotency
 from app.services.impersonation import Impersonation
 from app.services.import_worker import ImportWorker
 from app.services.invitations import Invitations
-from app.services.last_seen import LastSeen
-from app.services.links import OneTimeLinks
 from app.services.own_data import OwnData
-from app.services.password_reset import PasswordReset
 from app.services.profile import Profile
-from app.services.refresh_tokens import RefreshTokens
-from app.services.registration import Registration
-from app.services.revocation import Revocation
-from app.services.sessions import Sessions
-from app.services.sign_in import SignIn
 from app.services.site_settings import SiteSettings
 from app.services.statistics import Statistics
-from app.services.throttles import Throttles
 from app.services.user_imports import UserImports
 from app.users.services.bulk_actions import BulkActions
 from app.users.services.policy import Policy

@@ -4,9 +4,10 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.account import bp
+from app.auth import pending_sign_in
 from app.core import errors
 from app.unit_of_work import reading, unit_of_work
-from app.web import current_user, pending_sign_in
+from app.web import current_user
 from app.web.access import confirmed
 from app.web.actions import ask
 from app.web.forms import Form

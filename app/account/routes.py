@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.account import bp
 from app.account.forms import EmailForm, PasswordForm, TimeZoneForm
 from app.audit.descriptions import describe
+from app.auth.sign_in_steps import check_password, new_password
 from app.core import errors
 from app.core.tokens import new_token
 from app.unit_of_work import reading, unit_of_work
@@ -18,7 +19,6 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.query_params import before, paginate
 from app.web.redirects import done
-from app.web.sign_in import check_password, new_password
 
 EVENTS_ON_A_PAGE = 25
 SESSIONS_ON_A_PAGE = 50

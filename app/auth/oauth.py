@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.auth import bp
-from app.auth.two_factor import ask_for_factor
+from app.auth import bp, challenges, pending_sign_in
+from app.auth.services.sign_in import Authentication
+from app.auth.sign_in_steps import begin_session
+from app.auth.two_factor_views import ask_for_factor
 from app.core import errors
 from app.core.extensions import now, settings
 from app.core.principal import Principal
 from app.core.tokens import keyed_hash
 from app.providers import Provider
 from app.services.connections import Identity
-from app.services.sign_in import Authentication
 from app.unit_of_work import Work, reading, unit_of_work
-from app.web import challenges, current_user, pending_sign_in, session_cookie
+from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.providers import client_of, openid
 from app.web.redirects import done, keep_next, kept_next, next_page, onward
-from app.web.sign_in import begin_session
 
 if TYPE_CHECKING:
     from app.openid import Claims

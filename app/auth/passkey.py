@@ -3,18 +3,18 @@
 from flask import redirect
 from flask.typing import ResponseReturnValue
 
-from app.auth import bp
+from app.auth import bp, pending_sign_in
 from app.auth.forms import PasskeyForm
-from app.auth.two_factor import finish_second_factor
+from app.auth.services.sign_in import Authentication
+from app.auth.sign_in_steps import begin_session
+from app.auth.two_factor_views import finish_second_factor
 from app.core import errors
-from app.services.sign_in import Authentication
 from app.unit_of_work import Work, unit_of_work
-from app.web import current_user, pending_sign_in, session_cookie
+from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.passkeys import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
 from app.web.redirects import done, kept_next, next_page, onward
-from app.web.sign_in import begin_session
 
 
 @bp.post("/passkey")

@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 
 from sqlalchemy import func, select
 
+from app.auth.models import FactorReset, Purpose, Target, Undoable
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import SAMPLE_TIME, SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
-from app.models import FactorReset, OAuthIdentity, Purpose, Target, Undoable
+from app.models import OAuthIdentity
 from app.users.models import EmailChange, User
 
 FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}

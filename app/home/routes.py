@@ -5,11 +5,11 @@ from pathlib import Path
 from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.auth.access_tokens import public_keys
 from app.core import errors
 from app.core.extensions import now, settings
 from app.current_site import brand
 from app.home import bp
-from app.security.access_tokens import public_keys
 from app.theme import theme_css
 from app.unit_of_work import reading
 from app.web import current_user, session_cookie

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from app.audit.services.chain import BATCH
+from app.auth.services.last_seen import Use
 from app.core.cache import cache
 from app.emails.accounts import SendWeeklyReport
 from app.jobs.registry import Run, handles, handles_in_steps
@@ -20,7 +21,6 @@ from app.jobs.tasks import (
     SendWeeklyReports,
     WarnOfExpiringKeys,
 )
-from app.services.last_seen import Use
 from app.unit_of_work import Work
 
 DAYS_IN_A_STEP = 31

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
+from app.auth.models import Purpose, Undoable
 from app.core import errors
 from app.core.user_agents import device_name
 from app.jobs.tasks import MailTask
-from app.models import Purpose, Undoable
 from app.users.models import User
 
 if TYPE_CHECKING:

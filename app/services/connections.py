@@ -8,15 +8,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
+from app.auth.models import Purpose
+from app.auth.services.factors import Factors
+from app.auth.services.links import OneTimeLinks, undoable
 from app.core import errors
 from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
 from app.emails.credentials import SendConnectionAdded, SendConnectionRemoved
 from app.jobs.services.queue import JobQueue
-from app.models import OAuthIdentity, Purpose
-from app.services.factors import Factors
+from app.models import OAuthIdentity
 from app.services.invitations import Invitations
-from app.services.links import OneTimeLinks, undoable
 from app.users.models import User
 
 MAX_CONNECTIONS = 20

@@ -8,6 +8,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Row, select, update
 
 from app.audit.services.log import AuditLog
+from app.auth.models import FactorReset, Purpose, Session
+from app.auth.services.factors import Factors
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
@@ -16,10 +20,7 @@ from app.core.service import Service
 from app.emails.factors import SendFactorReset
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import ResetFactors
-from app.models import FactorReset, OAuthIdentity, Purpose, Session
-from app.services.factors import Factors
-from app.services.links import OneTimeLinks
-from app.services.sessions import Sessions
+from app.models import OAuthIdentity
 from app.users.models import EmailChange, User
 from app.users.permissions import USERS_RESET_FACTORS
 from app.users.services.policy import Policy

@@ -5,29 +5,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 
+from app.auth.models import Device, FactorReset, OneTimeLink, RefreshToken, Session, Throttle
+from app.auth.services.factors import Factors
+from app.auth.services.throttles import FAILURES_FORGOTTEN_AFTER
 from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.service import Service
 from app.jobs.models import Job
 from app.mail.models import SentMail
-from app.models import (
-    ApiKey,
-    Device,
-    FactorReset,
-    IdempotentAnswer,
-    OneTimeLink,
-    RefreshToken,
-    Session,
-    SpentChallenge,
-    StoredFile,
-    Throttle,
-    UserImport,
-    UserImportRow,
-)
-from app.services.factors import Factors
+from app.models import ApiKey, IdempotentAnswer, SpentChallenge, StoredFile, UserImport, UserImportRow
 from app.services.idempotency import KEPT_FOR
-from app.services.throttles import FAILURES_FORGOTTEN_AFTER
 from app.users.models import EmailChange
 
 KEPT_AFTER_END = timedelta(days=30)

@@ -5,13 +5,13 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from app.audit.services.log import AuditLog
+from app.auth.models import Session
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Principal
 from app.core.service import Service
 from app.emails.accounts import SendImpersonated
 from app.jobs.services.queue import JobQueue
-from app.models import Session
 from app.users.models import User
 from app.users.permissions import USERS_IMPERSONATE
 from app.users.services.policy import Policy

@@ -14,6 +14,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_up import SendInvitation
+from app.auth.services.sessions import NEVER
 from app.core import errors
 from app.core.addresses import canonical_address, clean_name
 from app.core.dialects import insert_rows, upsert
@@ -21,12 +23,10 @@ from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_
 from app.core.lifetimes import Lifetimes
 from app.core.principal import OPERATOR, Actor, Operator, Principal
 from app.core.service import Service
-from app.emails.sign_up import SendInvitation
 from app.jobs.services.queue import JobQueue
 from app.models import Invitation, Phase, RowOutcome, UserImport, UserImportRow
 from app.services.csv_reader import Record
 from app.services.files import Files
-from app.services.sessions import NEVER
 from app.services.user_imports import UserImports
 from app.users.models import MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
 from app.users.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of

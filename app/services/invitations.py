@@ -8,15 +8,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_up import SendInvitation
+from app.auth.models import Purpose
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.password_policy import NewPassword
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator
 from app.core.service import Service
-from app.emails.sign_up import SendInvitation
 from app.jobs.services.queue import JobQueue
-from app.models import Invitation, Purpose
-from app.services.links import OneTimeLinks
-from app.services.password_policy import NewPassword
+from app.models import Invitation
 from app.users.models import MEMBER, User
 from app.users.permissions import ROLES_ASSIGN, USERS_INVITE, granted
 from app.users.services.policy import Policy

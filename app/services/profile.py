@@ -6,22 +6,22 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
+from app.auth.emails.sign_in import SendPasswordChanged
+from app.auth.models import OneTimeLink, Purpose
+from app.auth.services.email_changes import EmailChanges
+from app.auth.services.factors import Factors
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.password_policy import NewPassword
+from app.auth.services.revocation import Revocation
+from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lookups import Lookup, Source
 from app.core.principal import Principal
 from app.core.service import Service
-from app.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
-from app.emails.sign_in import SendPasswordChanged
 from app.jobs.services.queue import JobQueue
-from app.models import OneTimeLink, Purpose
 from app.services.connections import Connections
-from app.services.email_changes import EmailChanges
-from app.services.factors import Factors
-from app.services.links import OneTimeLinks
-from app.services.password_policy import NewPassword
-from app.services.revocation import Revocation
-from app.services.sessions import Sessions
 from app.users.models import USER_FIELDS, EmailChange, User
 
 _USERS = User.__table__.c

@@ -10,15 +10,15 @@ from typing import Any, get_args
 import click
 from flask.cli import AppGroup
 
+from app.auth.password_setup import credentials
+from app.auth.services.password_policy import NewPassword
 from app.core import errors
 from app.core.addresses import canonical_address, clean_name
 from app.core.extensions import settings
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.core.principal import OPERATOR
 from app.mail.rendering import address_of
-from app.password_setup import credentials
 from app.resources import UserDetails, plain, plain_user
-from app.services.password_policy import NewPassword
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import USER_FIELDS, Status, User
 from app.users.permissions import PERMISSIONS

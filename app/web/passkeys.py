@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 from flask import request
 
+from app.auth import challenges
+from app.auth.models import Authenticator
 from app.core import errors, urls
 from app.core.extensions import settings
 from app.core.principal import Principal
 from app.current_site import brand
-from app.models import Authenticator
 from app.security.passkeys import (
     Assertion,
     NewPasskey,
@@ -24,7 +25,6 @@ from app.security.passkeys import (
     verify_new,
 )
 from app.unit_of_work import reading
-from app.web import challenges
 
 SIGN_IN, TWO_FACTOR, CONFIRM, ADD, UNDO = "sign-in", "two-factor", "confirm", "add", "undo"
 NOBODY = 0

@@ -8,11 +8,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
+from app.auth.models import Purpose
+from app.auth.pending_sign_in import bind_pending
 from app.core import errors, urls
 from app.core.extensions import settings
 from app.core.tokens import token_hash
-from app.models import Purpose
-from app.web.pending_sign_in import bind_pending
 from app.web.session_cookie import LINK, set_cookie
 
 # Only characters of our own URLs: no white space, no backslash, no control character, no second slash.

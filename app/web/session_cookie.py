@@ -9,14 +9,14 @@ from flask import Flask, Request, Response, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
+from app.auth.services.sign_in import SignedIn
 from app.core.extensions import settings
 from app.core.remembered import Remembered
-from app.services.sign_in import SignedIn
 
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
-CHALLENGE = "challenge:"  # The prefix of the entries of `app/web/challenges.py`.
-PENDING = "pending"  # The entry with an identity to be connected (`app/web/pending_sign_in.py`).
+CHALLENGE = "challenge:"  # The prefix of the entries of `app/auth/challenges.py`.
+PENDING = "pending"  # The entry with an identity to be connected (`app/auth/pending_sign_in.py`).
 MAX_COOKIE_BYTES = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
 THEMES = ("light", "dark")
 _DEVICE_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")

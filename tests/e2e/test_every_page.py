@@ -14,9 +14,9 @@ from flask import abort
 from werkzeug.serving import make_server
 
 from app import create_app
+from app.auth.models import Authenticator, Purpose, Target, Undoable
 from app.core.principal import OPERATOR
 from app.jobs.tasks import NoOperation
-from app.models import Authenticator, Purpose, Target, Undoable
 from app.settings import Settings
 from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 
-from app.emails.sign_in import SendPasswordReset
+from app.auth.emails.sign_in import SendPasswordReset
 from app.jobs.models import Job, JobState
 from app.mail.models import MailStatus
 from tests.support.deployment import until

@@ -10,15 +10,16 @@ import pytest
 from sqlalchemy import func, select
 
 from app.audit.models import AuditEvent
+from app.auth.emails.sign_in import SendPasswordReset
+from app.auth.models import FactorReset, Purpose, RefreshToken, Session
+from app.auth.password_setup import credentials
+from app.auth.second_factor_codes import plain
+from app.auth.services.sessions import find_by_cookie
 from app.core.principal import NO_VISIT, OPERATOR
-from app.emails.sign_in import SendPasswordReset
-from app.models import ApiKey, FactorReset, OAuthIdentity, Purpose, RefreshToken, Session
-from app.password_setup import credentials
+from app.models import ApiKey, OAuthIdentity
 from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
-from app.security.second_factor_codes import plain
 from app.services.api_keys import MAX_ACTIVE_KEYS
 from app.services.connections import Identity
-from app.services.sessions import find_by_cookie
 from app.users.models import EmailChange, User
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options

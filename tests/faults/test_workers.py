@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
+from app.auth.emails.sign_in import SendPasswordReset
 from app.core.redis_client import connect
-from app.emails.sign_in import SendPasswordReset
 from app.jobs.models import JobState
 from app.jobs.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS
 from app.jobs.services.schedule import SCHEDULE

@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import select
 
 from app.audit.models import AuditDetail, AuditEvent
+from app.auth.emails.email_changes import SendEmailChanged
+from app.auth.models import Device, Session, Throttle
+from app.auth.password_setup import credentials
 from app.core.errors import Busy
 from app.core.extensions import db
 from app.core.principal import NO_VISIT
-from app.emails.email_changes import SendEmailChanged
 from app.jobs.models import Job
-from app.models import Device, Session, Throttle
-from app.password_setup import credentials
 from app.unit_of_work import unit_of_work
 from app.users.models import EmailChange
 from tests.support.pages import Page
@@ -444,7 +444,7 @@ def test_failing_database_keeps_the_token_and_the_response(signed_in, ada, flask
     signed_in.get("/account")
     before = signed_in.session_token()
     flask("users", "assign", ada.email, "administrator")
-    monkeypatch.setattr("app.services.sessions.Sessions.renew_token", lambda *_: 1 / 0)
+    monkeypatch.setattr("app.auth.services.sessions.Sessions.renew_token", lambda *_: 1 / 0)
     assert signed_in.get("/account").status_code == 200
     assert signed_in.session_token() == before
     monkeypatch.undo()

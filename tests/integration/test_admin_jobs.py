@@ -2,9 +2,9 @@
 
 import pytest
 
+from app.auth.emails.sign_in import SendNewDevice
 from app.core.principal import OPERATOR
 from app.emails.factors import SendFactorChanged
-from app.emails.sign_in import SendNewDevice
 from app.jobs import views as admin_jobs
 from app.jobs.models import SchedulePause
 from app.jobs.notifier import notifier

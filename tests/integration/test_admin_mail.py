@@ -5,11 +5,11 @@ from html import unescape
 
 import pytest
 
+from app.auth.emails.sign_in import SendNewDevice, SendPasswordReset
+from app.auth.emails.sign_up import SendInvitation
 from app.emails.accounts import SendAccountDeactivated
 from app.emails.credentials import ConnectionChanged
 from app.emails.factors import SendFactorChanged
-from app.emails.sign_in import SendNewDevice, SendPasswordReset
-from app.emails.sign_up import SendInvitation
 from app.mail.kinds import EmailKind
 from app.mail.rendering import OURS, render, sample
 from app.mail.services.sent_mails import MailFilter

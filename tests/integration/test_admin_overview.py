@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from app.auth.models import FactorReset
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import NoOperation
-from app.models import FactorReset, Statistic
+from app.models import Statistic
 from app.services.statistics import USERS
 from app.unit_of_work import unit_of_work
 from app.users.models import User

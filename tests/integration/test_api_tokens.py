@@ -9,10 +9,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 from sqlalchemy import select
 
+from app.auth.models import RefreshToken, Session
+from app.auth.sign_in_steps import open_session
 from app.core.extensions import db
 from app.core.tokens import new_token
-from app.models import RefreshToken, Session
-from app.web.sign_in import open_session
 from tests.support.browser import Browser
 from tests.support.commands import flask_command
 from tests.support.program import Program, code
@@ -297,6 +297,6 @@ def test_user_erased_during_sign_in_is_refused(app, ada, monkeypatch):
         assert flask_command(app, "users", "delete", ada.email, "--now", "--yes").exit_code == 0
         return signed_in
 
-    monkeypatch.setattr("app.api.auth.open_session", erased_afterwards)
+    monkeypatch.setattr("app.auth.api.open_session", erased_afterwards)
     answer = Program(app).post("/auth/login", {"email": ada.email, "password": ada.password})
     assert (answer.status_code, code(answer)) == (409, "conflict")

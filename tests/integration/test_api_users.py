@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from app.auth.models import Purpose
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import Purpose
 from app.unit_of_work import unit_of_work
 from app.users.models import MORE_USER_FIELDS, Role
 from app.users.services.roles import RoleSpec

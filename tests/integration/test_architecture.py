@@ -194,7 +194,7 @@ LOAD_LATER = {
     "app/jobs/notifier.py",
     "app/jobs/commands.py",
     "app/core/metrics.py",
-    "app/security/access_tokens.py",
+    "app/auth/access_tokens.py",
     "app/security/passkeys.py",
     "app/core/encryption.py",
     "app/core/addresses.py",

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import func, inspect, select, text
 
 from app.audit.models import AuditEvent
+from app.auth.models import Session
 from app.core.extensions import db
 from app.core.migration_state import newest_revision
 from app.core.models import Base
 from app.jobs.tasks import NoOperation
-from app.models import Session
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from tests.support.browser import Browser

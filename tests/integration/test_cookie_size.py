@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.models import Purpose, Target, Undoable
+from app.auth.models import Purpose, Target, Undoable
 from app.unit_of_work import unit_of_work
 from app.web import session_cookie
 from tests.support.authenticator import add_passkey, set_up

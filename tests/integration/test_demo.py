@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import func, select
 
 from app.audit.models import AuditEvent
+from app.auth.models import Session
 from app.core.extensions import db
 from app.jobs.models import Job, JobState
 from app.mail.models import SentMail
-from app.models import Session, Statistic
+from app.models import Statistic
 from app.unit_of_work import reading
 from app.users.models import User
 from tests.support.browser import Browser

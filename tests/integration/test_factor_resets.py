@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from app.audit.models import AuditEvent
+from app.auth.models import Authenticator, FactorReset
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
-from app.models import Authenticator, FactorReset, OAuthIdentity
+from app.models import OAuthIdentity
 from app.unit_of_work import unit_of_work
 from app.users.services.roles import RoleSpec
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up

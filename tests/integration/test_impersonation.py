@@ -6,9 +6,9 @@ import re
 import pytest
 from sqlalchemy import select
 
+from app.auth.models import Session
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import Session
 from app.unit_of_work import unit_of_work
 from app.users.permissions import USERS_IMPERSONATE, USERS_READ
 from app.users.services.roles import RoleSpec

@@ -19,11 +19,12 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
 
+from app.auth.emails.sign_in import SendPasswordChanged
+from app.auth.models import FactorReset, OneTimeLink, Session, Throttle
 from app.core.errors import JobFailed, LeaseLost
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.core.redis_client import connect
-from app.emails.sign_in import SendPasswordChanged
 from app.jobs import registry
 from app.jobs.models import Job
 from app.jobs.rq_workers import Pool, Worker
@@ -32,7 +33,6 @@ from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
 from app.jobs.worker import perform
 from app.mail.models import SentMail
-from app.models import FactorReset, OneTimeLink, Session, Throttle
 from app.unit_of_work import unit_of_work
 from app.users.models import EmailChange, User
 from tests.support.browser import Browser

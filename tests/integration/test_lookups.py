@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from app.auth.services import sessions
 from app.core.database import one_read
 from app.core.extensions import db, now
 from app.core.lookups import Lookup
 from app.core.principal import OPERATOR
-from app.services import sessions
 from app.unit_of_work import unit_of_work
 from app.users.services import search as user_search
 from app.users.services.search import _Sort

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
+from app.auth.models import Authenticator
 from app.core.extensions import db
-from app.models import Authenticator
 from app.security.passkeys import encoded
 from app.unit_of_work import reading
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
@@ -109,7 +109,7 @@ def test_passkey_is_added_once(app, own, ada, passkey, people):
 
 @pytest.mark.databases("sqlite")
 def test_number_of_passkeys_is_limited(app, own, monkeypatch):
-    monkeypatch.setattr("app.services.factors.MAX_PASSKEYS", 1)
+    monkeypatch.setattr("app.auth.services.factors.MAX_PASSKEYS", 1)
     add_passkey(own)
     second = Passkey().create(passkey_options(own.get(ADD).text))
     assert "maximum number of passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text

@@ -5,8 +5,8 @@ import re
 import pytest
 from sqlalchemy import func, select
 
+from app.auth.models import Authenticator
 from app.core.extensions import db
-from app.models import Authenticator
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
 from tests.support.browser import Browser

@@ -5,8 +5,8 @@ from argon2 import extract_parameters
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
+from app.auth.models import Session
 from app.core.extensions import db
-from app.models import Session
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from tests.support.browser import Browser

@@ -6,13 +6,13 @@ from urllib.parse import unquote
 import pytest
 from sqlalchemy import func, select, update
 
+from app.auth.models import Authenticator, Device, Session, Throttle
+from app.auth.passwords import Passwords
+from app.auth.services.factors import MAX_FAILURES
 from app.core.encryption import key_id
 from app.core.errors import Busy
 from app.core.extensions import db
 from app.core.principal import NO_VISIT, OPERATOR
-from app.models import Authenticator, Device, Session, Throttle
-from app.security.passwords import Passwords
-from app.services.factors import MAX_FAILURES
 from app.unit_of_work import unit_of_work
 from app.users.services.roles import RoleSpec
 from tests.support.authenticator import App, set_up

@@ -23,10 +23,10 @@ from flask import Flask
 from sqlalchemy import select
 
 from app import create_app
+from app.auth.password_setup import credentials
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
 from app.mail.models import SentMail
-from app.password_setup import credentials
 from app.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work

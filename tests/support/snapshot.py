@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from app import create_app
 from app.api.openapi import document
 from app.audit.descriptions import SENTENCES
+from app.auth.models import Purpose
 from app.cli import COMMANDS
 from app.core import errors
 from app.core.lifetimes import Lifetimes
@@ -29,7 +30,6 @@ from app.core.models import Base, complete_indexes
 from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import QUEUES, Task
 from app.mail.kinds import EmailKind
-from app.models import Purpose
 from app.settings import ROOT, Settings, flask_config
 from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY

@@ -11,14 +11,14 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
 from app.audit.services.log import AuditLog, Origin
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.sessions import Sessions
+from app.auth.services.throttles import Throttles
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
 from app.core.principal import Principal, Visit
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
-from app.services.links import OneTimeLinks
-from app.services.sessions import Sessions
-from app.services.throttles import Throttles
 from app.users.models import ADMINISTRATOR, MEMBER, Role, User
 from app.users.services.policy import Policy
 from app.users.services.roles import Roles

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
+from app.auth.emails.sign_in import SendNewDevice, SendPasswordChanged
 from app.core.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
-from app.emails.sign_in import SendNewDevice, SendPasswordChanged
 from app.jobs.models import Job, JobState
 from app.jobs.services.board import JobFilter, Pace
 from app.jobs.services.queue import DueJob

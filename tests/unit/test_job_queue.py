@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event, func, select
 
+from app.auth.emails.sign_in import SendNewDevice
 from app.core.errors import JobCancelled, LeaseLost
-from app.emails.sign_in import SendNewDevice
 from app.jobs.models import Job, JobState
 from app.jobs.services.queue import FIRST_DELAY, MAX_DELAY, STOPPED, Claim, DueJob
 from app.jobs.tasks import NoOperation, PurgeExpired, Task

@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from app.auth.models import OneTimeLink, Purpose
+from app.auth.services.links import OneTimeLinks
 from app.core.errors import InvalidLink
-from app.models import OneTimeLink, Purpose
-from app.services.links import OneTimeLinks
 from tests.unit.conftest import add_user
 
 HOUR = timedelta(hours=1)

@@ -1,9 +1,9 @@
 import pytest
 
+from app.auth.passwords import Passwords
+from app.auth.pwned_passwords import never
+from app.auth.services.password_policy import PasswordPolicy
 from app.core.errors import Busy, WeakPassword
-from app.security.passwords import Passwords
-from app.security.pwned_passwords import never
-from app.services.password_policy import PasswordPolicy
 
 
 def policy_with(*, is_breached=never, site_words=("Gatehouse", "https://accounts.example.com"), passwords=None):

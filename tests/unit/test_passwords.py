@@ -3,8 +3,8 @@ import threading
 import pytest
 from argon2 import extract_parameters
 
+from app.auth.passwords import PasswordMatch, Passwords
 from app.core.errors import Busy
-from app.security.passwords import PasswordMatch, Passwords
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_password_is_normalized_across_keyboards(passwords):
 
 def test_hash_of_the_unnormalized_password_matches_and_is_outdated(passwords, monkeypatch):
     decomposed = "Zoe\u0308 in A\u030arhus"
-    monkeypatch.setattr("app.security.passwords.normalised", lambda password: password)
+    monkeypatch.setattr("app.auth.passwords.normalised", lambda password: password)
     hashed = passwords.hash(decomposed)
     monkeypatch.undo()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.password_setup import breach_check
-from app.security import pwned_passwords
-from app.security.pwned_passwords import by_file, by_list, by_service, never
+from app.auth import pwned_passwords
+from app.auth.password_setup import breach_check
+from app.auth.pwned_passwords import by_file, by_list, by_service, never
 from app.settings import Settings
 from tests.support.slow_server import slow_server
 

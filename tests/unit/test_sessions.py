@@ -1,12 +1,12 @@
 import pytest
 from sqlalchemy import select
 
+from app.auth.models import Device, Session
+from app.auth.services.last_seen import LastSeen, Use
+from app.auth.services.sessions import Expired, Found, find_by_cookie
 from app.core.errors import SessionNotFound
 from app.core.principal import OPERATOR, Visit
 from app.core.tokens import token_hash
-from app.models import Device, Session
-from app.services.last_seen import LastSeen, Use
-from app.services.sessions import Expired, Found, find_by_cookie
 from app.users.permissions import PERMISSIONS
 from tests.unit.conftest import add_user, principal_of
 

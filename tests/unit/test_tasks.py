@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
+from app.auth.emails.sign_in import SendNewDevice
 from app.core.errors import AccountError
-from app.emails.sign_in import SendNewDevice
 from app.jobs import worker
 from app.jobs.registry import HANDLERS, STEPPED, handles
 from app.jobs.tasks import QUEUES, NoOperation, Task

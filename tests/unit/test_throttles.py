@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
+from app.auth.models import Throttle
 from app.core.errors import TooManyTries
-from app.models import Throttle
 
 
 def fail(throttles, times, key="account:ada@example.com"):

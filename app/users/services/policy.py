@@ -9,13 +9,14 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, Select, delete, false, select
 
 from app.audit.services.log import AuditLog
+from app.auth.models import Authenticator, Factor
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
-from app.models import Authenticator, Factor, Invitation
+from app.models import Invitation
 from app.users.models import MEMBER, Grant, Role, User
 from app.users.permissions import (
     OF_OWNERS,

@@ -13,22 +13,23 @@ from sqlalchemy.orm import selectinload
 
 from app.audit.models import AuditDetail
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_in import SendPasswordChanged, SendPasswordReset
+from app.auth.emails.sign_up import ResendConfirmation, SendAccountCreated
+from app.auth.models import OneTimeLink, Purpose
+from app.auth.services.email_changes import EmailChanges
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.password_policy import NewPassword
+from app.auth.services.revocation import Revocation
+from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor
 from app.core.service import Service
 from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
-from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
-from app.emails.sign_up import ResendConfirmation, SendAccountCreated
 from app.jobs.services.queue import JobQueue
 from app.mail.models import SentMail
-from app.models import OneTimeLink, Purpose, UserImportRow
-from app.services.email_changes import EmailChanges
-from app.services.links import OneTimeLinks
-from app.services.password_policy import NewPassword
+from app.models import UserImportRow
 from app.services.profile import Profile
-from app.services.revocation import Revocation
-from app.services.sessions import Sessions
 from app.users.models import MEMBER, User
 from app.users.permissions import ROLES_ASSIGN, USERS_CREATE, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.users.services.policy import Policy

@@ -13,6 +13,11 @@ from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, 
 from sqlalchemy.exc import IntegrityError
 
 from app.audit.services.log import AuditLog
+from app.auth.models import Authenticator, Device, Factor, OneTimeLink, Target
+from app.auth.second_factor_codes import is_time_code, matching_step, new_seed
+from app.auth.services.links import undoable
+from app.auth.services.sessions import Sessions
+from app.auth.services.throttles import Throttles
 from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.encryption import CannotOpen, key_id, seal, unseal
@@ -21,12 +26,8 @@ from app.core.service import Service
 from app.core.tokens import token_hash
 from app.emails.factors import SendFactorChanged
 from app.jobs.services.queue import JobQueue
-from app.models import Authenticator, Device, Factor, OAuthIdentity, OneTimeLink, Target
+from app.models import OAuthIdentity
 from app.security.passkeys import NewPasskey
-from app.security.second_factor_codes import is_time_code, matching_step, new_seed
-from app.services.links import undoable
-from app.services.sessions import Sessions
-from app.services.throttles import Throttles
 from app.users.models import Role, User, user_roles
 
 log = logging.getLogger(__name__)

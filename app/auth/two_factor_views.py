@@ -3,21 +3,20 @@
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.auth import bp
+from app.auth import bp, pending_sign_in
 from app.auth.forms import TwoFactorForm
+from app.auth.models import Factor
+from app.auth.pending_sign_in import PendingSecondFactor
+from app.auth.services.factors import ProvedFactor
+from app.auth.services.sign_in import Authentication
+from app.auth.sign_in_steps import begin_session, check_code
 from app.core import errors
-from app.models import Factor
-from app.services.factors import ProvedFactor
-from app.services.sign_in import Authentication
 from app.unit_of_work import reading
-from app.web import pending_sign_in
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import TWO_FACTOR, options_to_prove
-from app.web.pending_sign_in import PendingSecondFactor
 from app.web.redirects import done, keep_next, kept_next, onward
-from app.web.sign_in import begin_session, check_code
 
 
 def ask_for_factor(

@@ -7,16 +7,16 @@ from typing import Any
 from sqlalchemy import select, update
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_in import SendFailedSignIns, SendNewDevice
+from app.auth.models import Device
+from app.auth.services.factors import Factors, ProvedFactor
+from app.auth.services.sessions import Sessions
+from app.auth.services.throttles import Throttles
 from app.core import errors
 from app.core.principal import Visit
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash, new_token, token_hash
-from app.emails.sign_in import SendFailedSignIns, SendNewDevice
 from app.jobs.services.queue import JobQueue
-from app.models import Device
-from app.services.factors import Factors, ProvedFactor
-from app.services.sessions import Sessions
-from app.services.throttles import Throttles
 from app.users.models import User
 from app.users.services.users import Users
 

@@ -8,8 +8,8 @@ from threading import Lock
 
 from zxcvbn_rs_py import zxcvbn
 
+from app.auth.passwords import Passwords, normalised
 from app.core import errors
-from app.security.passwords import Passwords, normalised
 
 ESTIMATED = 32  # The estimate gets much slower with length; further characters only add strength.
 ENOUGH = 3

@@ -5,10 +5,10 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from app.auth.passwords import Passwords
+from app.auth.pwned_passwords import by_file, by_list, by_service, never
+from app.auth.services.password_policy import PasswordPolicy
 from app.core.metrics import metrics
-from app.security.passwords import Passwords
-from app.security.pwned_passwords import by_file, by_list, by_service, never
-from app.services.password_policy import PasswordPolicy
 from app.settings import Settings
 
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
+from app.auth.models import Throttle
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import token_hash
-from app.models import Throttle
 
 FAILURES_FORGOTTEN_AFTER = timedelta(hours=24)
 

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_in import SendTokenReused
+from app.auth.models import RefreshToken, Session
+from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import keyed_hash, new_token, token_hash
-from app.emails.sign_in import SendTokenReused
 from app.jobs.services.queue import JobQueue
-from app.models import RefreshToken, Session
-from app.services.sessions import Sessions
 from app.users.models import User
 
 PREFIX = "ghr_"

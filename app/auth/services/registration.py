@@ -6,17 +6,17 @@ from datetime import timedelta
 from sqlalchemy import delete, exists, select
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_up import ResendConfirmation, SendConfirmation
+from app.auth.models import OneTimeLink, Purpose
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.password_policy import NewPassword
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash
-from app.emails.sign_up import ResendConfirmation, SendConfirmation
 from app.jobs.services.queue import JobQueue
-from app.models import OneTimeLink, Purpose
 from app.services.invitations import Invitations
-from app.services.links import OneTimeLinks
-from app.services.password_policy import NewPassword
 from app.users.models import User
 
 

@@ -6,16 +6,16 @@ from datetime import datetime
 from flask import flash
 from sqlalchemy.exc import ProgrammingError
 
+from app.auth.password_setup import credentials
+from app.auth.passwords import PasswordMatch
+from app.auth.second_factor_codes import RECOVERY_LENGTH, as_recovery_code, plain
+from app.auth.services.factors import ProvedFactor
+from app.auth.services.password_policy import NewPassword
+from app.auth.services.sign_in import Attempt, Authentication, SignedIn
 from app.core import errors
 from app.core.database import DATABASE_AWAY
 from app.core.extensions import db, settings
 from app.core.principal import Principal
-from app.password_setup import credentials
-from app.security.passwords import PasswordMatch
-from app.security.second_factor_codes import RECOVERY_LENGTH, as_recovery_code, plain
-from app.services.factors import ProvedFactor
-from app.services.password_policy import NewPassword
-from app.services.sign_in import Attempt, Authentication, SignedIn
 from app.time_zones import local_time, zone_named
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import current_user, session_cookie

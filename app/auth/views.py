@@ -5,14 +5,15 @@ from flask.typing import ResponseReturnValue
 
 from app.auth import bp
 from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
-from app.auth.two_factor import ask_for_factor
+from app.auth.models import Factor
+from app.auth.password_setup import credentials
+from app.auth.services.sessions import SIGNED_OUT
+from app.auth.sign_in_steps import confirm_session, new_password, sign_in
+from app.auth.two_factor_views import ask_for_factor
 from app.core import errors
 from app.core.extensions import settings
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
-from app.models import Factor
-from app.password_setup import credentials
 from app.providers import Provider
-from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public, sets_up
@@ -21,7 +22,6 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import CONFIRM, options_to_prove, options_to_sign_in
 from app.web.redirects import done, next_page, onward
-from app.web.sign_in import confirm_session, new_password, sign_in
 
 REGISTERED_HERE = "registered"
 

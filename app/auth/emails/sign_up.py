@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import ClassVar
 
+from app.auth.models import Purpose
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import Email, EmailJob, EmailKind, EmailTask, sample_link
-from app.models import Purpose
 from app.users.models import User, keep_words
 
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 from sqlalchemy import select, update
 
 from app.audit.services.log import AuditLog
+from app.auth.models import Purpose
+from app.auth.services.links import OneTimeLinks
 from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
-from app.models import Purpose
-from app.services.links import OneTimeLinks
 from app.users.models import EmailChange
 
 

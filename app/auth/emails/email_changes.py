@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from sqlalchemy import select
 
+from app.auth.models import OneTimeLink, Purpose
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import Email, EmailJob, EmailTask, WarningEmail, path_of, sample_link
-from app.models import OneTimeLink, Purpose
 from app.users.models import EmailChange, User
 
 SAMPLE: dict[str, Any] = {

@@ -16,12 +16,13 @@ from app.auth.forms import (
     InvitationForm,
     ResetPasswordForm,
 )
-from app.auth.routes import REGISTERED_HERE
+from app.auth.models import Factor, Purpose, Target
+from app.auth.services.additions import Addition
+from app.auth.services.sign_in import Authentication
+from app.auth.sign_in_steps import begin_session, check_code, check_password, new_password
+from app.auth.views import REGISTERED_HERE
 from app.core import errors
 from app.core.tokens import new_token
-from app.models import Factor, Purpose, Target
-from app.services.additions import Addition
-from app.services.sign_in import Authentication
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
@@ -32,7 +33,6 @@ from app.web.limits import limited
 from app.web.pages import page
 from app.web.passkeys import UNDO, options_to_prove, read_proof
 from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
-from app.web.sign_in import begin_session, check_code, check_password, new_password
 
 RESET_OF = "reset_of"
 

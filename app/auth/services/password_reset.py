@@ -4,16 +4,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.sign_in import SendPasswordChanged, SendPasswordReset
+from app.auth.models import Purpose
+from app.auth.services.links import OneTimeLinks
+from app.auth.services.password_policy import NewPassword
+from app.auth.services.revocation import Revocation
+from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.service import Service
-from app.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.jobs.services.queue import JobQueue
-from app.models import Purpose
 from app.services.invitations import Invitations
-from app.services.links import OneTimeLinks
-from app.services.password_policy import NewPassword
-from app.services.revocation import Revocation
-from app.services.sessions import Sessions
 from app.users.models import User
 from app.users.services.users import Users
 

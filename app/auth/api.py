@@ -16,18 +16,18 @@ from app.api.schemas import (
     TokensOut,
     VerifyEmailIn,
 )
+from app.auth.access_tokens import Access, sign
+from app.auth.models import Purpose
+from app.auth.services.password_policy import NewPassword
+from app.auth.services.sessions import SIGNED_OUT
+from app.auth.sign_in_steps import check_password, confirm_session, new_password, open_session
 from app.core import errors
 from app.core.extensions import now, settings
-from app.models import Purpose
 from app.resources import UserOut, plain_user
-from app.security.access_tokens import Access, sign
-from app.services.password_policy import NewPassword
-from app.services.sessions import SIGNED_OUT
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public
 from app.web.limits import limited
-from app.web.sign_in import check_password, confirm_session, new_password, open_session
 
 SENT = "If the email address is right, we've sent a link to it."
 

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import ClassVar
 
+from app.auth.models import Purpose, Session, Throttle
 from app.core import errors
 from app.core.user_agents import device_name
 from app.jobs.tasks import URGENT
 from app.mail.kinds import SAMPLE_VISIT, Email, EmailJob, EmailTask, WarningEmail, sample_link, visit
-from app.models import Purpose, Session, Throttle
 
 
 class SendPasswordReset(EmailTask, kind="answer_forgot_password", title="Send password reset email", queue=URGENT):

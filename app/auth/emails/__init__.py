@@ -1,0 +1,1 @@
+"""Emails about signing up, signing in and email changes."""

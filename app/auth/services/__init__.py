@@ -1,0 +1,1 @@
+"""Rules of sign-up, sign-in, sessions, passwords, factors and links."""
