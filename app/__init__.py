@@ -5,7 +5,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
 import app.core.lazy as lazy  # Must run before anything imports those libraries.
-from app import account, admin, api, auth, dev, health, home, users
+from app import account, admin, api, auth, dev, home, ops, users
 from app.auth.password_setup import credentials
 from app.cli import Commands
 from app.core import cache
@@ -60,9 +60,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     pipeline.init_app(app)
 
     load_modules()
-    entry_points = [home, health, auth, account, users, admin, api]
+    entry_points = [home, ops, auth, account, users, admin, api]
     if settings.is_development:
-        import_string("app.dev.routes")
+        import_string("app.dev.views")
         entry_points.append(dev)
     for entry_point in entry_points:
         app.register_blueprint(entry_point.bp)

@@ -4,9 +4,9 @@ import re
 
 from werkzeug.utils import find_modules, import_string
 
-CORE = ("account", "admin", "api", "audit", "auth", "health", "home", "jobs", "mail", "users")
+CORE = ("account", "admin", "api", "audit", "auth", "home", "jobs", "mail", "ops", "users")
 # Commands and worker processes load these on first use.
-LOADED_LATER = re.compile(r"(\w+_)?commands|rq_workers|schedule|worker")
+LOADED_LATER = re.compile(r"(\w+_)?commands|rq_workers|schedule|worker|backup|doctor\w*|migrations|prepare|why")
 
 
 def load_modules() -> None:

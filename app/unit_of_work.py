@@ -13,6 +13,8 @@ from flask import g
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import scoped_session
 
+from app.account.service import Profile
+from app.api.service import Idempotency
 from app.audit.services.chain import AuditChain
 from app.audit.services.log import AuditLog, Origin
 from app.audit.services.search import AuditSearch
@@ -36,6 +38,7 @@ from app.core.lifetimes import Lifetimes
 from app.core.lookups import Source
 from app.core.metrics import metrics
 from app.core.principal import NO_VISIT
+from app.files.service import Files
 from app.jobs.notifier import notifier
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
@@ -43,17 +46,14 @@ from app.jobs.services.schedule import Schedule
 from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
+from app.ops.service import Housekeeping
 from app.services.api_keys import ApiKeys
 from app.services.connections import Connections
 from app.services.factor_resets import FactorResets
-from app.services.files import Files
-from app.services.housekeeping import Housekeeping
-from app.services.idempotency import Idempotency
 from app.services.impersonation import Impersonation
 from app.services.import_worker import ImportWorker
 from app.services.invitations import Invitations
 from app.services.own_data import OwnData
-from app.services.profile import Profile
 from app.services.site_settings import SiteSettings
 from app.services.statistics import Statistics
 from app.services.user_imports import UserImports

@@ -20,11 +20,11 @@ from app.core.principal import Principal
 from app.current_site import SETTINGS
 from app.services.site_settings import Brand, Site
 from app.settings import Settings
-from app.theme import theme_css
 from app.users.models import ADMINISTRATOR, Role
 from app.users.permissions import PERMISSIONS
 from app.users.services.roles import RoleSpec
 from app.web.forms import Form
+from app.web.theme import theme_css
 
 
 class SiteForm(Form):

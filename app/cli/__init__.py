@@ -18,21 +18,21 @@ from app.settings import SettingsError
 
 COMMANDS = {
     "audit": "app.audit.commands:audit",
-    "backup": "app.cli.backup:backup",
-    "db": "app.cli.database:migrations",
+    "backup": "app.ops.backup:backup",
+    "db": "app.ops.migrations:migrations",
     "demo": "app.cli.demo:demo",
-    "doctor": "app.cli.doctor:doctor",
+    "doctor": "app.ops.doctor:doctor",
     "invitations": "app.cli.invitations:invitations",
     "jobs": "app.jobs.commands:jobs",
     "keys": "app.cli.keys:keys",
-    "maintenance": "app.cli.maintenance:maintenance",
+    "maintenance": "app.ops.maintenance_commands:maintenance",
     "mail": "app.mail.commands:mail",
-    "prepare": "app.cli.prepare:prepare",
-    "restore": "app.cli.backup:restore",
+    "prepare": "app.ops.prepare:prepare",
+    "restore": "app.ops.backup:restore",
     "roles": "app.users.role_commands:roles",
     "schedule": "app.jobs.commands:schedule_group",
     "users": "app.cli.imports:users",
-    "why": "app.cli.why:why",
+    "why": "app.ops.why:why",
 }
 
 

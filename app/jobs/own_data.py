@@ -13,12 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from app.core import errors
 from app.current_site import brand
 from app.emails.accounts import OwnDataReady
+from app.files.models import StoredFile
+from app.files.service import PIECE
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import ExportOwnData
 from app.mail.rendering import Message, render
-from app.models import StoredFile
-from app.services.files import PIECE
 from app.time_zones import zone_of
 from app.unit_of_work import Work
 from app.users.models import User

@@ -12,9 +12,9 @@ from app.core.extensions import settings
 from app.current_site import brand
 from app.mail.kinds import SAMPLE_TIME, Email, EmailKind
 from app.mail.text import text_of
-from app.theme import button_colors
 from app.time_zones import times_for
 from app.users.models import User
+from app.web.theme import button_colors
 
 # Pages that emails link to.
 PAGES = {

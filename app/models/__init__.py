@@ -2,8 +2,6 @@
 
 from app.models.api_key import ApiKey
 from app.models.connection import OAuthIdentity, SpentChallenge
-from app.models.file import FileChunk, StoredFile
-from app.models.idempotency import IdempotentAnswer
 from app.models.invitation import Invitation
 from app.models.site import SiteSetting
 from app.models.statistic import ReportSubscriber, Statistic

@@ -23,10 +23,10 @@ from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_
 from app.core.lifetimes import Lifetimes
 from app.core.principal import OPERATOR, Actor, Operator, Principal
 from app.core.service import Service
+from app.files.service import Files
 from app.jobs.services.queue import JobQueue
 from app.models import Invitation, Phase, RowOutcome, UserImport, UserImportRow
 from app.services.csv_reader import Record
-from app.services.files import Files
 from app.services.user_imports import UserImports
 from app.users.models import MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
 from app.users.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of

@@ -13,10 +13,10 @@ from app.core import errors
 from app.core.dialects import advisory_lock
 from app.core.models import Base
 from app.core.service import Service
+from app.files.models import StoredFile
+from app.files.service import Files
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import ExportOwnData
-from app.models import StoredFile
-from app.services.files import Files
 from app.users.models import User
 
 PURPOSE = "own-data"

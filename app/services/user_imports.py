@@ -11,11 +11,11 @@ from app.core.dialects import advisory_lock, rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
+from app.files.service import Files
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import ApplyUserImport, CheckUserImport
 from app.models import Phase, UserImport, UserImportRow
-from app.services.files import Files
 from app.users.permissions import USERS_IMPORT
 from app.users.services.policy import Policy
 

@@ -5,6 +5,7 @@ import logging
 from flask import Flask, Response
 from flask.typing import ResponseReturnValue
 
+from app.ops.maintenance import close_for_maintenance
 from app.web.access import check_access, open_in_maintenance, public
 from app.web.compression import compress_static_file
 from app.web.cors import add_cors_headers
@@ -12,7 +13,6 @@ from app.web.csrf import check_csrf
 from app.web.current_user import note_visit, renew_token
 from app.web.headers import add_security_headers, log_request, start_request
 from app.web.limits import add_quota_headers, check_limits, require_length, require_text
-from app.web.maintenance import close_for_maintenance
 from app.web.proxy_headers import check_host
 from app.web.session_cookie import set_cookies
 from app.web.uploads import allow_large_body

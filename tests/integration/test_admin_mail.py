@@ -14,8 +14,8 @@ from app.mail.kinds import EmailKind
 from app.mail.rendering import OURS, render, sample
 from app.mail.services.sent_mails import MailFilter
 from app.settings import SettingsError
-from app.theme import button_colors
 from app.unit_of_work import reading
+from app.web.theme import button_colors
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.people import People

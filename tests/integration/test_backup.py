@@ -126,7 +126,7 @@ def test_restore_killed_after_the_rows_restores_no_session(lived_in, backup, fre
     def stops(revision=None):
         return migrate.upgrade(revision=revision) if revision else sys.exit("killed")
 
-    monkeypatch.setattr("app.cli.backup.upgrade", stops)
+    monkeypatch.setattr("app.ops.backup.upgrade", stops)
     assert flask_command(fresh_app, "restore", str(file)).exit_code == 1
     with fresh_app.app_context():
         assert db.session.scalars(select(Session.ended_at)).all()

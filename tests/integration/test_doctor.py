@@ -13,12 +13,12 @@ from flask import current_app
 from sqlalchemy import make_url
 from werkzeug.serving import make_server
 
-from app.cli.doctor import check_connections, check_env_file
-from app.cli.doctor_external import Unreachable, looked_at
 from app.core.database import file_system
 from app.core.extensions import settings
 from app.core.tokens import doctor_token
 from app.jobs.redis_queue import SeenWorker, Workers
+from app.ops.doctor import check_connections, check_env_file
+from app.ops.doctor_external import Unreachable, looked_at
 from app.settings import Settings, SettingsError
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
@@ -96,7 +96,7 @@ def test_server_in_development_or_without_database_url_is_reported(make_app):
 def test_full_database_disk_is_detected_by_writing(app, flask, monkeypatch):
     assert "disk of the database" not in flask("doctor").output
     # Like a full disk: the server refuses to write.
-    monkeypatch.setattr("app.cli.doctor.PROBE", "SELECT pg_read_file('/nowhere/at/all')")
+    monkeypatch.setattr("app.ops.doctor.PROBE", "SELECT pg_read_file('/nowhere/at/all')")
     assert "error    disk of the database: it refuses writes" in flask("doctor").output
     monkeypatch.undo()
     assert "disk of the database" not in flask("doctor").output

@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.files.models import FileChunk, StoredFile
 from app.jobs.models import Job
 from app.jobs.tasks import PurgeExpired
-from app.models import FileChunk, Invitation, StoredFile, UserImport, UserImportRow
+from app.models import Invitation, UserImport, UserImportRow
 from app.services.import_worker import ImportWorker
 from app.unit_of_work import unit_of_work
 from app.users.models import User

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.core.extensions import db, limiter
 from app.core.principal import OPERATOR
-from app.models import StoredFile
+from app.files.models import StoredFile
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.program import Program, code

@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from app.audit.models import AuditDetail, AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.files.models import StoredFile
 from app.jobs.models import Job
 from app.jobs.tasks import EndExpiredSuspensions, PurgeExpired
-from app.models import StoredFile, UserImportRow
+from app.models import UserImportRow
 from app.services import own_data
 from app.unit_of_work import unit_of_work
 from app.users.models import User

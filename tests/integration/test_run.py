@@ -19,8 +19,8 @@ import pytest
 from redis import Redis
 
 from app import create_app
-from app.cli import prepare
-from app.cli.prepare import CannotStart
+from app.ops import prepare
+from app.ops.prepare import CannotStart
 from app.settings import ROOT, Settings, has_ipv6_loopback
 from run import EmbeddedValkey
 from tests.faults.caller import Caller

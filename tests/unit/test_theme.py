@@ -3,7 +3,7 @@ import re
 import pytest
 
 from app.settings import ROOT
-from app.theme import READABLE, VISIBLE, _parse, button_colors, contrast, theme_css
+from app.web.theme import READABLE, VISIBLE, _parse, button_colors, contrast, theme_css
 
 LIGHT, DARK = ("#ffffff", "#f5f6f8", "#eef0f3"), ("#191d23", "#111418", "#20252c")
 ACCENTS = ("#1f5f8b", "#000000", "#ffffff", "#ffff00", "#00ff00", "#ff0000", "#808080", "#0000ff", "#f0f", "#7f7f00")

@@ -11,6 +11,7 @@ from sqlalchemy import Select, case, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
+from app.account.service import Profile
 from app.audit.models import AuditDetail
 from app.audit.services.log import AuditLog
 from app.auth.emails.sign_in import SendPasswordChanged, SendPasswordReset
@@ -29,7 +30,6 @@ from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, Se
 from app.jobs.services.queue import JobQueue
 from app.mail.models import SentMail
 from app.models import UserImportRow
-from app.services.profile import Profile
 from app.users.models import MEMBER, User
 from app.users.permissions import ROLES_ASSIGN, USERS_CREATE, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.users.services.policy import Policy

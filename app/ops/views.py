@@ -11,9 +11,9 @@ from app.core.metrics import GaugeValue, metrics
 from app.core.migration_state import schema_state
 from app.core.patience import OF_CHECKS, be_patient
 from app.core.tokens import is_doctor_token
-from app.health import bp
 from app.jobs.notifier import notifier
 from app.mail.models import MailStatus
+from app.ops import bp
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.current_user import log_refused

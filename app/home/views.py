@@ -10,13 +10,13 @@ from app.core import errors
 from app.core.extensions import now, settings
 from app.current_site import brand
 from app.home import bp
-from app.theme import theme_css
 from app.unit_of_work import reading
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public, sets_up
 from app.web.headers import for_everyone
 from app.web.pages import page
 from app.web.redirects import here
+from app.web.theme import theme_css
 
 
 @bp.get("/")

@@ -15,12 +15,12 @@ from flask_migrate import upgrade
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cli.database import init_migrate, report_change
 from app.core.extensions import db, settings
 from app.core.migration_state import current_revision, first_line, known_revisions, newest_revision
 from app.core.redis_client import connect
 from app.jobs.notifier import NO_CLUSTER
 from app.jobs.redis_queue import queue_state
+from app.ops.migrations import init_migrate, report_change
 from app.settings import Settings
 
 MIN_FREE_MEBIBYTES = 16

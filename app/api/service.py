@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
+from app.api.models import IdempotentAnswer
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.service import Service
-from app.models import IdempotentAnswer
 
 KEPT_FOR = timedelta(hours=24)
 

@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select, update
 
 from app.core import errors
 from app.core.service import Service
-from app.models import FileChunk, StoredFile
+from app.files.models import FileChunk, StoredFile
 
 PIECE = 1024 * 1024
 

@@ -37,11 +37,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType, TypeEngine
 
-from app.cli.database import init_migrate
 from app.core.database import one_write
 from app.core.extensions import db, now, settings
 from app.core.migration_state import current_revision, known_revisions, newest_revision, schema_state
 from app.core.models import Base, UtcTime
+from app.ops.migrations import init_migrate
 from app.unit_of_work import unit_of_work
 
 FORMAT = 1

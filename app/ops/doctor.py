@@ -16,7 +16,6 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from app.cli.doctor_external import Unreachable, looked_at
 from app.core.disk_space import list_full_disks
 from app.core.env_file import list_ambiguous, read_env_file
 from app.core.extensions import db, now, settings
@@ -26,6 +25,7 @@ from app.jobs.notifier import NO_CLUSTER, notifier
 from app.jobs.services.board import JobFilter
 from app.jobs.services.queue import OVERDUE
 from app.mail.sender import check_server
+from app.ops.doctor_external import Unreachable, looked_at
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.users.models import ADMINISTRATOR
