@@ -32,7 +32,7 @@ from zxcvbn_rs_py import zxcvbn
 from app.core import urls
 from app.core.env_file import read_env_file, without_loaded
 from app.core.lifetimes import Lifetimes
-from app.providers import Provider, read_providers
+from app.oauth.providers import Provider, read_providers
 
 ROOT = Path(__file__).resolve().parent.parent
 WEAK_KEY_WORDS = ("change-me", "changeme", "secret", "password", "default", "example", "dev")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import scoped_session
 
 from app.account.service import Profile
 from app.api.service import Idempotency
+from app.api_keys.service import ApiKeys
 from app.audit.services.chain import AuditChain
 from app.audit.services.log import AuditLog, Origin
 from app.audit.services.search import AuditSearch
@@ -38,7 +39,12 @@ from app.core.lifetimes import Lifetimes
 from app.core.lookups import Source
 from app.core.metrics import metrics
 from app.core.principal import NO_VISIT
+from app.factor_resets.service import FactorResets
 from app.files.service import Files
+from app.impersonation.service import Impersonation
+from app.imports.services.user_imports import UserImports
+from app.imports.services.worker import ImportWorker
+from app.invitations.service import Invitations
 from app.jobs.notifier import notifier
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
@@ -46,17 +52,11 @@ from app.jobs.services.schedule import Schedule
 from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
+from app.oauth.service import Connections
 from app.ops.service import Housekeeping
-from app.services.api_keys import ApiKeys
-from app.services.connections import Connections
-from app.services.factor_resets import FactorResets
-from app.services.impersonation import Impersonation
-from app.services.import_worker import ImportWorker
-from app.services.invitations import Invitations
-from app.services.own_data import OwnData
-from app.services.site_settings import SiteSettings
-from app.services.statistics import Statistics
-from app.services.user_imports import UserImports
+from app.own_data.service import OwnData
+from app.reports.service import Statistics
+from app.site_settings.service import SiteSettings
 from app.users.services.bulk_actions import BulkActions
 from app.users.services.policy import Policy
 from app.users.services.roles import Roles

@@ -2,8 +2,8 @@ from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length
 
+from app.api_keys.service import DEFAULT_DAYS
 from app.core.extensions import settings
-from app.services.api_keys import DEFAULT_DAYS
 from app.time_zones import zone_names
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 

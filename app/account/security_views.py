@@ -12,6 +12,7 @@ from app.auth.second_factor_codes import RECOVERY_CODES, new_recovery_codes, pla
 from app.core import errors
 from app.core.user_agents import device_name
 from app.current_site import brand
+from app.passkeys.ceremonies import options_to_add, read_new
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
@@ -19,7 +20,6 @@ from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.passkeys import options_to_add, read_new
 from app.web.redirects import done
 
 

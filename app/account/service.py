@@ -21,7 +21,7 @@ from app.core.lookups import Lookup, Source
 from app.core.principal import Principal
 from app.core.service import Service
 from app.jobs.services.queue import JobQueue
-from app.services.connections import Connections
+from app.oauth.service import Connections
 from app.users.models import USER_FIELDS, EmailChange, User
 
 _USERS = User.__table__.c

@@ -18,8 +18,8 @@ from app.core.lengths import (
 )
 from app.core.principal import Principal
 from app.current_site import SETTINGS
-from app.services.site_settings import Brand, Site
 from app.settings import Settings
+from app.site_settings.service import Brand, Site
 from app.users.models import ADMINISTRATOR, Role
 from app.users.permissions import PERMISSIONS
 from app.users.services.roles import RoleSpec

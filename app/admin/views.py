@@ -9,7 +9,6 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.admin.reports import NAMES, daily_rows, label
 from app.core import errors
 from app.core.disk_space import list_full_disks
 from app.core.extensions import db, now, settings
@@ -19,7 +18,8 @@ from app.jobs.models import JobState
 from app.jobs.notifier import notifier
 from app.jobs.services.queue import OVERDUE
 from app.mail.models import MailStatus
-from app.services.statistics import SHOWN
+from app.reports.service import SHOWN
+from app.reports.views import NAMES, daily_rows, label
 from app.unit_of_work import Work, reading
 from app.users.permissions import (
     JOBS_READ,

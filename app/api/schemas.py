@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
+from app.api_keys.service import DEFAULT_DAYS
 from app.auth.password_setup import credentials
 from app.core import errors
 from app.core.addresses import NOT_IN_NAMES, canonical_address, clean_name, reserved_domains
@@ -25,7 +26,6 @@ from app.core.lengths import (
 )
 from app.core.models import MAX_ID
 from app.resources import CLEAN, Flag, Out, RoleName, UserOut
-from app.services.api_keys import DEFAULT_DAYS
 from app.users.models import MORE_USER_FIELDS, Status
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.users.services.roles import ROLE_NAME

@@ -8,13 +8,13 @@ from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import ApiKeyIn, PageQuery
+from app.api_keys.models import ApiKey
+from app.api_keys.service import DEFAULT_DAYS
 from app.auth.models import Session
 from app.core import errors
 from app.core.extensions import now
 from app.core.user_agents import device_name
-from app.models import ApiKey
 from app.resources import ApiKeyOut, ApiKeysOut, NewApiKeyOut, SessionOut, SessionsOut, plain
-from app.services.api_keys import DEFAULT_DAYS
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.web import current_user

@@ -23,6 +23,7 @@ from app.auth.sign_in_steps import begin_session, check_code, check_password, ne
 from app.auth.views import REGISTERED_HERE
 from app.core import errors
 from app.core.tokens import new_token
+from app.passkeys.ceremonies import UNDO, options_to_prove, read_proof
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
@@ -31,7 +32,6 @@ from app.web.errors import log_dead_link
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.passkeys import UNDO, options_to_prove, read_proof
 from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
 
 RESET_OF = "reset_of"

@@ -6,7 +6,7 @@ from flask import session
 
 from app.core.extensions import now
 from app.core.tokens import new_token, token_hash
-from app.services.connections import Identity
+from app.oauth.service import Identity
 from app.web.session_cookie import PENDING
 
 PENDING_SECONDS = 15 * 60

@@ -11,11 +11,11 @@ from app.auth.services.factors import ProvedFactor
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session, check_code
 from app.core import errors
+from app.passkeys.ceremonies import TWO_FACTOR, options_to_prove
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.passkeys import TWO_FACTOR, options_to_prove
 from app.web.redirects import done, keep_next, kept_next, onward
 
 

@@ -13,14 +13,14 @@ from app.auth.two_factor_views import ask_for_factor
 from app.core import errors
 from app.core.extensions import settings
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
-from app.providers import Provider
+from app.oauth.providers import Provider
+from app.passkeys.ceremonies import CONFIRM, options_to_prove, options_to_sign_in
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public, sets_up
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.passkeys import CONFIRM, options_to_prove, options_to_sign_in
 from app.web.redirects import done, next_page, onward
 
 REGISTERED_HERE = "registered"

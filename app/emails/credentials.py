@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from app.api_keys.models import ApiKey
 from app.auth.models import Purpose, Target, Undoable
 from app.core import errors
 from app.mail.kinds import (
@@ -16,7 +17,6 @@ from app.mail.kinds import (
     sample_link,
     visit,
 )
-from app.models import ApiKey
 from app.users.models import User
 
 SAMPLE_UNDO: dict[str, Any] = {"undo_link": sample_link(Purpose.UNDO_ADDITION), "undo_hours": 72}

@@ -9,7 +9,7 @@ from app.auth.models import FactorReset, Purpose, Target, Undoable
 from app.core import errors
 from app.jobs.tasks import URGENT
 from app.mail.kinds import SAMPLE_TIME, SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
-from app.models import OAuthIdentity
+from app.oauth.models import OAuthIdentity
 from app.users.models import EmailChange, User
 
 FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}

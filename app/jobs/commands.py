@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 
 import click
 from flask import current_app
@@ -48,7 +49,7 @@ def worker(processes: int | None, schedule: bool, burst: bool) -> None:
 
 def _refuse_cluster(url: str) -> None:
     """Refuse a Redis cluster, using a client that is closed before workers are forked."""
-    client = queue_client().connect(url)
+    client = import_module("app.core.redis_client").connect(url)
     try:
         if queue_client().queue_state(client) == "cluster":
             raise click.ClickException(NO_CLUSTER)

@@ -18,7 +18,8 @@ from app.core import errors
 from app.core.extensions import now, settings
 from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.core.metrics import metrics
-from app.jobs import imports, own_data, scheduled
+from app.imports import handlers as imports
+from app.jobs import scheduled
 from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
@@ -26,6 +27,7 @@ from app.mail import handlers as mails
 from app.mail.models import MailStatus
 from app.mail.rendering import Message
 from app.mail.sender import MailDelayed, MailRefused, send
+from app.own_data import handlers as own_data
 from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)

@@ -25,12 +25,12 @@ from app.jobs.notifier import NO_CLUSTER, notifier
 from app.jobs.services.board import JobFilter
 from app.jobs.services.queue import OVERDUE
 from app.mail.sender import check_server
+from app.oauth.clients import callback_url, client_of, openid
 from app.ops.doctor_external import Unreachable, looked_at
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.users.models import ADMINISTRATOR
 from app.web.command_output import json_option, print_json
-from app.web.providers import callback_url, client_of, openid
 
 MIN_POSTGRESQL_VERSION = 14
 MAX_CLOCK_SKEW_SECONDS = 5

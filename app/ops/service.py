@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 
 from app.api.models import IdempotentAnswer
 from app.api.service import KEPT_FOR
+from app.api_keys.models import ApiKey
 from app.auth.models import Device, FactorReset, OneTimeLink, RefreshToken, Session, Throttle
 from app.auth.services.factors import Factors
 from app.auth.services.throttles import FAILURES_FORGOTTEN_AFTER
@@ -15,9 +16,10 @@ from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.service import Service
 from app.files.models import StoredFile
+from app.imports.models import UserImport, UserImportRow
 from app.jobs.models import Job
 from app.mail.models import SentMail
-from app.models import ApiKey, SpentChallenge, UserImport, UserImportRow
+from app.oauth.models import SpentChallenge
 from app.users.models import EmailChange
 
 KEPT_AFTER_END = timedelta(days=30)

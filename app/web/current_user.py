@@ -9,6 +9,7 @@ from flask import Flask, Request, Response, g, request, session
 from flask_login import current_user
 from itsdangerous import BadData
 
+from app.api_keys.keys import PREFIX, is_api_key, shown_part
 from app.audit.services.log import Origin
 from app.auth.access_tokens import Access, BadToken, read_token
 from app.auth.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
@@ -19,7 +20,6 @@ from app.core.extensions import db, login_manager, now, settings
 from app.core.lengths import MAX_USER_AGENT_LENGTH
 from app.core.principal import Principal, Visit
 from app.core.tokens import token_hash
-from app.security.api_keys import PREFIX, is_api_key, shown_part
 from app.unit_of_work import unit_of_work
 from app.web.session_cookie import TOKEN, CookieSession, device_cookie, forward_cookie_name, forward_signer, is_shared
 from app.web.views import mark_view, view_property

@@ -12,8 +12,8 @@ from flask import Response, stream_with_context
 
 from app.audit.descriptions import sentence
 from app.audit.services.search import FoundEvent
+from app.imports.csv_reader import quoted
 from app.resources import AuditEventOut, plain
-from app.services.csv_reader import quoted
 
 MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.
 COLUMNS = tuple(AuditEventOut.model_fields)

@@ -16,8 +16,8 @@ from app.core import errors, lengths
 from app.core.extensions import now, settings
 from app.core.user_agents import device_name
 from app.current_site import brand, site
-from app.services.site_settings import Site
 from app.settings import Settings
+from app.site_settings.service import Site
 from app.time_zones import local_time
 from app.unit_of_work import reading
 from app.users.models import USER_FIELDS

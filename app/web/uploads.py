@@ -7,7 +7,7 @@ from typing import IO
 from flask import request
 
 from app.files.service import PIECE
-from app.services.csv_reader import check_file_name
+from app.imports.csv_reader import check_file_name
 from app.unit_of_work import unit_of_work
 from app.web.views import View, mark_view, view_property
 

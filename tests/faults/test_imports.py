@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from app.audit.models import AuditEvent
 from app.core.principal import OPERATOR
+from app.imports.models import Phase, UserImportRow
 from app.jobs.models import JobState
-from app.models import Phase, UserImportRow
 from app.users.models import User, UserWord, user_roles
 from app.web.uploads import store
 from tests.support.databases import databases, emptied

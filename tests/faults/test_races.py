@@ -9,6 +9,8 @@ import pyotp
 import pytest
 from sqlalchemy import func, select
 
+from app.api_keys.models import ApiKey
+from app.api_keys.service import MAX_ACTIVE_KEYS
 from app.audit.models import AuditEvent
 from app.auth.emails.sign_in import SendPasswordReset
 from app.auth.models import FactorReset, Purpose, RefreshToken, Session
@@ -16,10 +18,9 @@ from app.auth.password_setup import credentials
 from app.auth.second_factor_codes import plain
 from app.auth.services.sessions import find_by_cookie
 from app.core.principal import NO_VISIT, OPERATOR
-from app.models import ApiKey, OAuthIdentity
-from app.security.passkeys import RelyingParty, creation_options, read_assertion, verify_new
-from app.services.api_keys import MAX_ACTIVE_KEYS
-from app.services.connections import Identity
+from app.oauth.models import OAuthIdentity
+from app.oauth.service import Identity
+from app.passkeys.webauthn import RelyingParty, creation_options, read_assertion, verify_new
 from app.users.models import EmailChange, User
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options

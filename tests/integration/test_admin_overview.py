@@ -9,8 +9,8 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import NoOperation
-from app.models import Statistic
-from app.services.statistics import USERS
+from app.reports.models import Statistic
+from app.reports.service import USERS
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CREATE, USERS_INVITE, USERS_READ

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from app.api_keys.models import ApiKey
 from app.audit.models import AuditEvent
 from app.core.errors import WrongPassword
 from app.core.extensions import db, limiter
 from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import WarnOfExpiringKeys
-from app.models import ApiKey
 from app.unit_of_work import unit_of_work
 from tests.support.program import Program, code, codes
 
@@ -161,7 +161,7 @@ def test_recorded_refusal_is_kept_and_frees_the_idempotency_key(app, manager, ad
 
     named = {"headers": {"Idempotency-Key": "order-17"}}
     with monkeypatch.context() as patch:
-        patch.setattr("app.services.api_keys.ApiKeys.create_key", refuse)
+        patch.setattr("app.api_keys.service.ApiKeys.create_key", refuse)
         assert manager.post("/api-keys", {"name": "x"}, **named).status_code == 401
     with app.app_context():
         noted = select(AuditEvent.id).where(AuditEvent.kind == "confirm.refused")

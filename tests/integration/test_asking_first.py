@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from app.api_keys.models import ApiKey
 from app.audit.models import AuditEvent
 from app.core.extensions import db
-from app.models import ApiKey, Invitation, OAuthIdentity
-from app.services.connections import Identity
+from app.invitations.models import Invitation
+from app.oauth.models import OAuthIdentity
+from app.oauth.service import Identity
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser

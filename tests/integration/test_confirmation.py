@@ -8,7 +8,8 @@ from sqlalchemy import select
 from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import Invitation, UserImportRow
+from app.imports.models import UserImportRow
+from app.invitations.models import Invitation
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.permissions import USERS_EDIT

@@ -11,7 +11,7 @@ from app.auth.models import Session
 from app.core.extensions import db
 from app.jobs.models import Job, JobState
 from app.mail.models import SentMail
-from app.models import Statistic
+from app.reports.models import Statistic
 from app.unit_of_work import reading
 from app.users.models import User
 from tests.support.browser import Browser

@@ -14,7 +14,7 @@ from flask import Flask
 from app import create_app
 from app.audit.descriptions import SENTENCES
 from app.cli import COMMANDS
-from app.providers import Provider, read_providers
+from app.oauth.providers import Provider, read_providers
 from app.settings import ROOT, Settings, load_settings
 from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY

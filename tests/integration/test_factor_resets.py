@@ -8,7 +8,7 @@ from app.auth.models import Authenticator, FactorReset
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
-from app.models import OAuthIdentity
+from app.oauth.models import OAuthIdentity
 from app.unit_of_work import unit_of_work
 from app.users.services.roles import RoleSpec
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up

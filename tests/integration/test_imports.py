@@ -12,10 +12,11 @@ from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.files.models import FileChunk, StoredFile
+from app.imports.models import UserImport, UserImportRow
+from app.imports.services.worker import ImportWorker
+from app.invitations.models import Invitation
 from app.jobs.models import Job
 from app.jobs.tasks import PurgeExpired
-from app.models import Invitation, UserImport, UserImportRow
-from app.services.import_worker import ImportWorker
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.services.roles import RoleSpec
@@ -329,7 +330,7 @@ def test_import_is_visible_to_its_importer_only(app, grace, new_browser, people,
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_started_import_can_be_cancelled_and_resumed(app, grace, upload, monkeypatch):
-    monkeypatch.setattr("app.jobs.imports.BATCH", 2)
+    monkeypatch.setattr("app.imports.handlers.BATCH", 2)
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(7)))
     grace.post(f"{page}/start", {}, page=page)
     assert grace.page(page).has("progress")
@@ -348,7 +349,7 @@ def test_started_import_can_be_cancelled_and_resumed(app, grace, upload, monkeyp
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_repeatedly_killed_worker_applies_every_row_once(app, grace, upload, monkeypatch, clock):
-    monkeypatch.setattr("app.jobs.imports.BATCH", 3)
+    monkeypatch.setattr("app.imports.handlers.BATCH", 3)
     page = upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(20)))
     grace.post(f"{page}/start", {}, page=page)
 

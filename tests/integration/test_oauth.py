@@ -10,15 +10,15 @@ import pytest
 from flask import Response, redirect
 from joserfc.jwk import ECKey, RSAKey
 
-from app import openid
 from app.core.extensions import db
 from app.core.principal import OPERATOR
-from app.models import OAuthIdentity
-from app.openid import ProviderRefused
+from app.oauth import openid
+from app.oauth.clients import client_of
+from app.oauth.models import OAuthIdentity
+from app.oauth.openid import ProviderRefused
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.services.roles import RoleSpec
-from app.web.providers import client_of
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser
 from tests.support.mailbox import Mailbox
@@ -288,7 +288,7 @@ def test_user_info_may_be_signed(site, provider, claims):
 @pytest.mark.databases("sqlite")
 def test_unsigned_or_malformed_user_info_is_refused_with_the_reason(site, provider, monkeypatch):
     reasons = []
-    monkeypatch.setattr("app.auth.oauth._log", lambda _, reason: reasons.append(reason))
+    monkeypatch.setattr("app.oauth.views._log", lambda _, reason: reasons.append(reason))
     provider.claims = without_email
     app = site()
     other = RSAKey.generate_key(2048, {"kid": "rsa-1"})
@@ -472,7 +472,7 @@ def test_unreachable_provider_is_reported_and_other_methods_work(site, provider)
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("slow", ["headers", "body"])
 def test_exchange_has_one_deadline_with_a_slow_provider(site, provider, monkeypatch, slow):
-    monkeypatch.setattr("app.openid.WHOLE_SECONDS", 0.3)
+    monkeypatch.setattr("app.oauth.openid.WHOLE_SECONDS", 0.3)
     document = json.dumps({"issuer": "?", "authorization_endpoint": f"{provider.url}/authorize"})
     with slow_server(document, slow=slow) as url:
         slowly = provider.settings(discovery_url=f"{url}/.well-known/openid-configuration")
@@ -482,7 +482,7 @@ def test_exchange_has_one_deadline_with_a_slow_provider(site, provider, monkeypa
 
 @pytest.mark.databases("sqlite")
 def test_slow_provider_blocks_a_limited_number_of_requests(site, provider, monkeypatch):
-    monkeypatch.setattr("app.openid.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("app.oauth.openid.WAIT_SECONDS", 0.01)
     app = site()
     browser = Browser(app)
     url = provider.answer(begin(browser))
@@ -494,7 +494,7 @@ def test_slow_provider_blocks_a_limited_number_of_requests(site, provider, monke
 
 @pytest.mark.databases("sqlite")
 def test_new_signing_keys_are_fetched_on_demand(site, provider, monkeypatch):
-    monkeypatch.setattr("app.openid.KEYS_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("app.oauth.openid.KEYS_AGAIN_SECONDS", 0)
     app = site()
     assert sign_in(Browser(app), provider).location == "/account"
     provider.key = ECKey.generate_key("P-256", {"kid": "ec-2", "use": "sig"})
@@ -707,7 +707,7 @@ def at_github(monkeypatch, provider, user, emails):
         "userinfo_endpoint": f"{provider.url}/user",
         "token_endpoint_auth_methods_supported": ["client_secret_post"],
     }
-    monkeypatch.setattr("app.openid.GITHUB_ENDPOINTS", known)
+    monkeypatch.setattr("app.oauth.openid.GITHUB_ENDPOINTS", known)
     provider.sends_issuer = False
     provider.documents |= {"/user": lambda _: user, "/user/emails": lambda _: emails}
 
@@ -772,7 +772,7 @@ TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
     ],
 )
 def test_microsoft_issuer_is_that_of_the_tokens_tenant(site, provider, monkeypatch, claims, status):
-    monkeypatch.setattr("app.openid.MICROSOFT", f"{provider.url}/")
+    monkeypatch.setattr("app.oauth.openid.MICROSOFT", f"{provider.url}/")
     provider.documents["/.well-known/openid-configuration"] = lambda d: (
         d
         | {
@@ -821,7 +821,7 @@ def test_connecting_needs_a_click_on_our_page(site, provider):
 
 @pytest.mark.databases("sqlite")
 def test_number_of_connections_is_limited(site, provider, monkeypatch):
-    monkeypatch.setattr("app.services.connections.MAX_CONNECTIONS", 0)
+    monkeypatch.setattr("app.oauth.service.MAX_CONNECTIONS", 0)
     app = site()
     browser = Browser(app)
     browser.login(People(app).add("grace@example.com"))

@@ -9,8 +9,8 @@ from flask.sessions import SecureCookieSessionInterface
 
 from app.core.extensions import db
 from app.core.migration_state import current_revision, newest_revision
+from app.imports.models import UserImport
 from app.jobs.models import Job, JobState
-from app.models import UserImport
 from app.users.models import User
 from app.web.session_cookie import TOKEN
 from tests.support.authenticator import App, Passkey, passkey_options

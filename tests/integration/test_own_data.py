@@ -15,10 +15,10 @@ from app.audit.models import AuditDetail, AuditEvent
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.files.models import StoredFile
+from app.imports.models import UserImportRow
 from app.jobs.models import Job
 from app.jobs.tasks import EndExpiredSuspensions, PurgeExpired
-from app.models import UserImportRow
-from app.services import own_data
+from app.own_data import service as own_data
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from tests.support.browser import Browser

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.audit.models import AuditEvent
 from app.auth.models import Authenticator
 from app.core.extensions import db
-from app.security.passkeys import encoded
+from app.passkeys.webauthn import encoded
 from app.unit_of_work import reading
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
 from tests.support.browser import Browser

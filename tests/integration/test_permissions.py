@@ -11,8 +11,8 @@ import pytest
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.imports.models import UserImport
 from app.jobs.tasks import NoOperation
-from app.models import UserImport
 from app.settings import ROOT
 from app.unit_of_work import unit_of_work
 from app.users.models import User

@@ -15,8 +15,8 @@ from app.jobs.models import Job
 from app.jobs.schedule import tick
 from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import CountStatistics, NoOperation, SendWeeklyReports
-from app.models import Statistic
-from app.services.statistics import Statistics, begin_of
+from app.reports.models import Statistic
+from app.reports.service import Statistics, begin_of
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import MARK
 from app.web.query_params import day, day_after

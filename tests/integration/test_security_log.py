@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.providers import Provider
+from app.oauth.providers import Provider
 from tests.support.browser import Browser
 from tests.support.program import Program
 

@@ -18,8 +18,8 @@ from app.core.cache import PREFIX, cache
 from app.core.extensions import db
 from app.core.redis_client import connect
 from app.current_site import brand, change_site, site
-from app.models import SiteSetting
-from app.services.site_settings import Site, SiteSettings
+from app.site_settings.models import SiteSetting
+from app.site_settings.service import Site, SiteSettings
 from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.databases import SIGNING_KEY

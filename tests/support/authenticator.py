@@ -16,7 +16,7 @@ import pyotp
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from app.security.passkeys import decoded, encoded
+from app.passkeys.webauthn import decoded, encoded
 
 
 class App:

@@ -27,7 +27,7 @@ from app.auth.password_setup import credentials
 from app.core.principal import OPERATOR
 from app.jobs.models import Job
 from app.mail.models import SentMail
-from app.providers import read_providers
+from app.oauth.providers import read_providers
 from app.settings import ROOT, Settings
 from app.unit_of_work import Work, reading, unit_of_work
 from run import EmbeddedValkey

@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.errors import UnreadableFile
-from app.services.csv_reader import MAX_BROKEN_ROWS, MAX_RECORD_BYTES, quoted, read_table, unquoted
+from app.imports.csv_reader import MAX_BROKEN_ROWS, MAX_RECORD_BYTES, quoted, read_table, unquoted
 
 BROKEN = "The row is too long, or a quotation mark is missing."
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.errors import NotAllowed, NotFound
 from app.core.principal import OPERATOR
-from app.models import Invitation
+from app.invitations.models import Invitation
 from app.users.models import ADMINISTRATOR, Grant
 from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_EDIT, USERS_READ, permissions_of
 from app.users.services.policy import Rule, granted_ids

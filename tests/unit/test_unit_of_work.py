@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from app.services.site_settings import SiteSettings
+from app.site_settings.service import SiteSettings
 from app.unit_of_work import reading
 
 pytestmark = pytest.mark.databases("sqlite")

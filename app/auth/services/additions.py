@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from app.api_keys.service import ApiKeys
 from app.auth.models import Authenticator, Factor, OneTimeLink, Purpose, Target
 from app.auth.services.factors import Factors, ProvedFactor
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.revocation import Revocation
 from app.core import errors
 from app.core.service import Service
-from app.services.api_keys import ApiKeys
-from app.services.connections import Connections
+from app.oauth.service import Connections
 from app.users.models import User
 
 RECENT = timedelta(days=7)

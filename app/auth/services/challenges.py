@@ -6,7 +6,7 @@ from app.core import errors
 from app.core.dialects import upsert
 from app.core.service import Service
 from app.core.tokens import token_hash
-from app.models import SpentChallenge
+from app.oauth.models import SpentChallenge
 
 LIVES = timedelta(minutes=10)
 

@@ -26,8 +26,8 @@ from app.core.service import Service
 from app.core.tokens import token_hash
 from app.emails.factors import SendFactorChanged
 from app.jobs.services.queue import JobQueue
-from app.models import OAuthIdentity
-from app.security.passkeys import NewPasskey
+from app.oauth.models import OAuthIdentity
+from app.passkeys.webauthn import NewPasskey
 from app.users.models import Role, User, user_roles
 
 log = logging.getLogger(__name__)

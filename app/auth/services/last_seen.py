@@ -9,10 +9,10 @@ from typing import cast
 
 from sqlalchemy import Table, bindparam, or_, select, update
 
+from app.api_keys.models import ApiKey
 from app.auth.models import Session
 from app.core.principal import Principal
 from app.core.service import Service
-from app.models import ApiKey
 from app.users.models import User
 
 # A note is due when what is stored is older than this, and must not wait for others when it is as old as that. Idle

@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
+from app.api_keys.models import ApiKey
 from app.auth.models import UNDOING, Authenticator, OneTimeLink, Purpose, Undoable
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.service import Service
 from app.core.tokens import keyed_hash, new_salt, token_hash
-from app.models import ApiKey, OAuthIdentity
+from app.oauth.models import OAuthIdentity
 
 
 def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:

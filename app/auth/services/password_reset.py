@@ -12,8 +12,8 @@ from app.auth.services.revocation import Revocation
 from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.service import Service
+from app.invitations.service import Invitations
 from app.jobs.services.queue import JobQueue
-from app.services.invitations import Invitations
 from app.users.models import User
 from app.users.services.users import Users
 

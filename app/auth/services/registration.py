@@ -15,8 +15,8 @@ from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash
+from app.invitations.service import Invitations
 from app.jobs.services.queue import JobQueue
-from app.services.invitations import Invitations
 from app.users.models import User
 
 

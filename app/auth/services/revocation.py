@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from app.api_keys.service import ApiKeys
 from app.auth.models import ENDED_BY_SAFETY
 from app.auth.services.email_changes import EmailChanges
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.sessions import Sessions
-from app.services.api_keys import ApiKeys
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, bindparam, delete, insert, select, update
 
+from app.api_keys.models import ApiKey
 from app.audit.services.log import AuditLog
 from app.auth.access_tokens import Access
 from app.auth.models import Authenticator, Device, Factor, Session
@@ -18,7 +19,6 @@ from app.core.lookups import Lookup, Source
 from app.core.principal import Principal, Visit
 from app.core.service import Service
 from app.core.tokens import new_token, token_hash
-from app.models import ApiKey
 from app.users.models import Role, User, user_roles
 from app.users.permissions import ACCOUNT_SCOPES, USERS_IMPERSONATE, granted
 

@@ -16,7 +16,7 @@ from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
-from app.models import Invitation
+from app.invitations.models import Invitation
 from app.users.models import MEMBER, Grant, Role, User
 from app.users.permissions import (
     OF_OWNERS,

@@ -1,0 +1,1 @@
+"""Resets of second factors by administrators, after a waiting time."""

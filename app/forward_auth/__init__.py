@@ -1,0 +1,1 @@
+"""Forward authentication for reverse proxies of other applications."""

@@ -1,0 +1,1 @@
+"""Impersonation: administrators use the site as another user for a limited time."""

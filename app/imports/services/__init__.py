@@ -1,0 +1,1 @@
+"""Rules of user imports."""

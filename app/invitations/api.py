@@ -1,0 +1,61 @@
+"""Endpoints for pending invitations; `POST /users` creates one."""
+
+from typing import Any
+
+from app.api import bp
+from app.api.endpoint import endpoint
+from app.api.listing import list_page
+from app.api.responses import Answer
+from app.api.schemas import PageQuery
+from app.core import errors
+from app.invitations.models import Invitation
+from app.resources import InvitationOut, InvitationsOut, plain
+from app.unit_of_work import reading, unit_of_work
+from app.users.permissions import USERS_INVITE
+from app.web import current_user
+from app.web.access import requires
+from app.web.limits import limited
+
+
+@bp.get("/v1/invitations")
+@endpoint(InvitationsOut, query=PageQuery, tag="invitations", lists=True)
+@requires(USERS_INVITE)
+def list_invitations(query: PageQuery) -> dict[str, Any]:
+    """List pending invitations, newest first."""
+    pending = reading().invitations.list_pending
+    return list_page(
+        query, lambda before, limit: pending(before=before, limit=limit), _shown, of={"list": "invitations"}
+    )
+
+
+@bp.get("/v1/invitations/<id:invitation_id>")
+@endpoint(InvitationOut, refuses=(errors.InvitationNotFound,), tag="invitations")
+@requires(USERS_INVITE)
+def show_invitation(invitation_id: int) -> dict[str, Any]:
+    """Get a pending invitation."""
+    return _shown(reading().invitations.get(invitation_id))
+
+
+@bp.post("/v1/invitations/<id:invitation_id>/resend")
+@limited("mail")
+@endpoint(None, status=202, refuses=(errors.NotAllowed, errors.InvitationNotFound), tag="invitations")
+@requires(USERS_INVITE)
+def resend_invitation(invitation_id: int) -> Answer:
+    """Email an invitation again, with a new link."""
+    with unit_of_work() as work:
+        work.invitations.resend(work.invitations.get(invitation_id, lock=True), by=current_user.signed_in())
+    return Answer(status=202, message="Invitation sent again.")
+
+
+@bp.delete("/v1/invitations/<id:invitation_id>")
+@endpoint(None, refuses=(errors.NotAllowed, errors.InvitationNotFound), tag="invitations")
+@requires(USERS_INVITE)
+def revoke_invitation(invitation_id: int) -> Answer:
+    """Revoke an invitation."""
+    with unit_of_work() as work:
+        work.invitations.revoke(work.invitations.get(invitation_id, lock=True), by=current_user.signed_in())
+    return Answer(message="Invitation revoked.")
+
+
+def _shown(invitation: Invitation) -> dict[str, Any]:
+    return plain(InvitationOut, invitation, email=invitation.user.email, name=invitation.user.name)

@@ -1,0 +1,1 @@
+"""Passkeys (WebAuthn) as second factors and to sign in."""

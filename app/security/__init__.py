@@ -1,1 +1,0 @@
-"""Passwords and tokens: usable without Flask."""

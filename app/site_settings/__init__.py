@@ -1,0 +1,1 @@
+"""The site's name, look, sign-up and maintenance mode, set by administrators."""
