@@ -5,13 +5,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
 import app.core.lazy as lazy  # Must run before anything imports those libraries.
-from app import account, admin, api, auth, dev, home, ops, users
 from app.auth.password_setup import credentials
-from app.cli import Commands
 from app.core import cache
+from app.core.commands import Commands
 from app.core.database import init_database
 from app.core.extensions import csrf, limiter
-from app.features import load_modules
+from app.features import load_features
 from app.jobs.notifier import notifier
 from app.settings import Settings, flask_config, load_settings
 from app.web import (
@@ -38,7 +37,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Application(__name__, instance_path=str(settings.instance_path))
     app.config.from_mapping(flask_config(settings))
     app.extensions["settings"] = settings
-    app.cli = Commands()
+    features = app.extensions["features"] = load_features()
+    app.cli = Commands(features.commands)
 
     init_logs(settings)
     init_database(app, settings)
@@ -59,13 +59,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     query_params.init_app(app)
     pipeline.init_app(app)
 
-    load_modules()
-    entry_points = [home, ops, auth, account, users, admin, api]
+    for blueprint in features.blueprints:
+        app.register_blueprint(blueprint)
     if settings.is_development:
-        import_string("app.dev.views")
-        entry_points.append(dev)
-    for entry_point in entry_points:
-        app.register_blueprint(entry_point.bp)
+        app.register_blueprint(import_string("app.dev.views:bp"))
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

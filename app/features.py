@@ -1,10 +1,13 @@
-"""The folders of the application, and which of their modules a web process or a worker imports."""
+"""The folders of the application. A feature is deleted with its folder, its tests and its line in FEATURES."""
 
 import re
+from functools import cache
 
 from werkzeug.utils import find_modules, import_string
 
-CORE = ("account", "admin", "api", "audit", "auth", "home", "jobs", "mail", "ops", "users")
+from app.core.feature import Feature, Features
+
+CORE = ("account", "admin", "api", "audit", "auth", "files", "home", "jobs", "mail", "ops", "users")
 FEATURES = (
     "api_keys",
     "demo",
@@ -19,13 +22,20 @@ FEATURES = (
     "reports",
     "site_settings",
 )
-# Commands and worker processes load these on first use.
-LOADED_LATER = re.compile(r"(\w+_)?commands|rq_workers|schedule|worker|backup|doctor\w*|migrations|prepare|why")
+# Modules that register something when they are imported. All others load on first use, most of them by a command.
+REGISTERING = re.compile(r"(\w+_)?(api|emails|handlers|models|views)")
 
 
-def load_modules() -> None:
-    """Import the modules of all folders: views register themselves."""
-    for name in (*CORE, *FEATURES):
-        for module in find_modules(f"app.{name}"):
-            if not LOADED_LATER.fullmatch(module.rpartition(".")[2]):
-                import_string(module)
+@cache
+def load_features() -> Features:
+    """Import all folders, and merge what they add. Raises ValueError for a name that two of them declare."""
+    return Features(load_feature(name) for name in (*CORE, *FEATURES))
+
+
+def load_feature(name: str) -> Feature:
+    """Import the modules of a folder that register something, and return what else it adds."""
+    for module in find_modules(f"app.{name}", include_packages=True):
+        if REGISTERING.fullmatch(module.rpartition(".")[2]):
+            import_string(module)
+    feature: Feature = import_string(f"app.{name}.feature:feature")
+    return feature

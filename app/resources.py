@@ -138,26 +138,6 @@ class SessionOut(Out):
     is_current: Flag
 
 
-class ApiKeyOut(Out):
-    id: Id
-    name: Annotated[str, Field(examples=["Nightly export"])]
-    prefix: Annotated[str, Field(description="The start of the key.", examples=["ghk_4fH2aZ"])]
-    scopes: Annotated[list[str], Field(examples=[["users:read"]])]
-    created_at: Time
-    expires_at: Time | None
-    last_used_at: Time | None
-
-
-class NewApiKeyOut(ApiKeyOut):
-    key: Annotated[
-        str | None,
-        Field(
-            description="The key. Shown once, and null in a repeated response.",
-            examples=["ghk_4fH2aZ7sQwK0yXcV9bNnM3pLrTdEuGiJo5h1", None],
-        ),
-    ]
-
-
 class ProgressOut(Out):
     done: Count
     total: Count | None = Field(description="Null if unknown.", examples=[100000])
@@ -257,9 +237,6 @@ class AuditEventsOut(Listing[AuditEventOut]): ...
 
 
 class SessionsOut(Listing[SessionOut]): ...
-
-
-class ApiKeysOut(Listing[ApiKeyOut]): ...
 
 
 class JobsOut(Listing[JobOut]): ...

@@ -17,7 +17,7 @@ from app.account.service import Profile
 from app.api.service import Idempotency
 from app.api_keys.service import ApiKeys
 from app.audit.services.chain import AuditChain
-from app.audit.services.log import AuditLog, Origin
+from app.audit.services.log import AuditLog
 from app.audit.services.search import AuditSearch
 from app.auth.services.additions import Additions
 from app.auth.services.challenges import Challenges
@@ -34,11 +34,11 @@ from app.auth.services.sign_in import SignIn
 from app.auth.services.throttles import Throttles
 from app.core import errors
 from app.core.database import one_read, one_write
-from app.core.extensions import db, now, settings
+from app.core.extensions import db, features, now, settings
 from app.core.lifetimes import Lifetimes
 from app.core.lookups import Source
 from app.core.metrics import metrics
-from app.core.principal import NO_VISIT
+from app.core.principal import NO_VISIT, Origin
 from app.factor_resets.service import FactorResets
 from app.files.service import Files
 from app.impersonation.service import Impersonation
@@ -48,12 +48,11 @@ from app.invitations.service import Invitations
 from app.jobs.notifier import notifier
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
-from app.jobs.services.schedule import Schedule
+from app.jobs.services.schedule import Entry, Schedule
 from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
 from app.oauth.service import Connections
-from app.ops.service import Housekeeping
 from app.own_data.service import OwnData
 from app.reports.service import Statistics
 from app.site_settings.service import SiteSettings
@@ -112,6 +111,10 @@ class Work:
         return settings()
 
     @property
+    def entries(self) -> tuple[Entry, ...]:
+        return features().schedule
+
+    @property
     def secret_keys(self) -> Sequence[str]:
         return settings().signing_keys
 
@@ -148,7 +151,6 @@ class Work:
     factor_resets = _service(FactorResets)
     factors = _service(Factors)
     files = _service(Files)
-    housekeeping = _service(Housekeeping)
     idempotency = _service(Idempotency)
     impersonation = _service(Impersonation)
     import_worker = _service(ImportWorker)

@@ -19,9 +19,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.audit.services.log import Origin
 from app.auth.password_setup import credentials
-from app.core.principal import NO_VISIT, OPERATOR
+from app.core.principal import NO_VISIT, OPERATOR, Origin
 from app.ops.migrations import init_migrate
 from app.settings import Settings
 from app.unit_of_work import unit_of_work

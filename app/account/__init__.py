@@ -1,4 +1,4 @@
-"""Pages of your own account."""
+"""The user's own account: its pages, and the profile."""
 
 from flask import Blueprint
 

@@ -1,8 +1,7 @@
-from wtforms import BooleanField, HiddenField, SelectField, SelectMultipleField
+from wtforms import BooleanField, HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 from wtforms.validators import InputRequired, Length
 
-from app.api_keys.service import DEFAULT_DAYS
 from app.core.extensions import settings
 from app.time_zones import zone_names
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
@@ -45,24 +44,3 @@ class RemoveForm(Form):
     """Removal of a second factor; `sure` is only for the last one."""
 
     sure = BooleanField("I understand that only my password will protect my account")
-
-
-class ApiKeyForm(Form):
-    """`scopes` are the permissions that the user holds."""
-
-    name = Name(required="Enter a name for the API key.", autocomplete="off")
-    scopes = SelectMultipleField("Scopes", choices=[])
-    days = SelectField(
-        "Expires in",
-        choices=[
-            SelectChoice("30", "30 days"),
-            SelectChoice("90", "90 days"),
-            SelectChoice("365", "1 year"),
-            SelectChoice("", "Never"),
-        ],
-        default=str(DEFAULT_DAYS),
-    )
-
-
-class ApiKeyNameForm(Form):
-    name = Name(required="Enter a name for the API key.", autocomplete="off")

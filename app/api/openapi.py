@@ -1,30 +1,22 @@
-"""The OpenAPI 3.1 document, built from the schemas that validate requests, and the page that shows it."""
+"""The OpenAPI 3.1 document, built from the schemas that validate requests."""
 
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app
-from flask.typing import ResponseReturnValue
-from markupsafe import Markup, escape
+from flask import current_app
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from pydantic_core import to_json
 from werkzeug.routing import Rule
 
-from app.api import bp
 from app.api.endpoint import MAX_KEY_LENGTH, Spec
 from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
 from app.core import errors
 from app.core.extensions import settings
 from app.core.models import MAX_ID
 from app.current_site import brand
-from app.web.access import public
-from app.web.compression import compressed
 from app.web.errors import API_WORDS
-from app.web.headers import for_everyone
-from app.web.pages import page
 
 REFS = "#/components/schemas/{model}"
 VERSION = "1"
@@ -86,22 +78,6 @@ HEADERS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
     429: {"Retry-After": ("Seconds to wait.", SECONDS)},
     503: {"Retry-After": ("Seconds to wait.", SECONDS)},
 }
-
-
-@bp.get("/v1/openapi.json")
-@public
-def openapi() -> ResponseReturnValue:
-    """Get this document."""
-    return compressed(for_everyone(Response(to_json(document()), mimetype="application/json"), seconds=300))
-
-
-@bp.get("/docs")
-@public
-def docs() -> ResponseReturnValue:
-    """Show the document as a page."""
-    whole = document()
-    shown: dict[str, Any] = {"code": _with_code, "parts_of": lambda operation: _parts_of(operation, whole)}
-    return page("api/docs.html", intro=DESCRIPTION.split("\n\n"), whole=whole, **shown)
 
 
 def document() -> dict[str, Any]:
@@ -306,53 +282,4 @@ def _described(text: str, schema: dict[str, Any], *, required: bool = True) -> d
     return {"description": text, "required": required, "schema": schema}
 
 
-# ── the page ──
-
-
-Row = tuple[str, bool, str]
 """Name of a parameter or field, whether it is required, and its description."""
-
-
-def _parts_of(operation: dict[str, Any], whole: dict[str, Any]) -> dict[str, list[Row]]:
-    """Return the parameters, and the fields of body and response, for the page."""
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
-    data = good["content"]["application/json"]["schema"]["properties"]["data"]
-    sent = [
-        (each["name"], each["required"], _in_words(each["schema"], each)) for each in operation.get("parameters", [])
-    ]
-    return {"Parameters": sent, "Body": _fields(body, whole), "Response data": _fields(data, whole)}
-
-
-def _with_code(text: str) -> Markup:
-    """Turn text between backticks into code elements."""
-    words = [
-        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(text.split("`"))
-    ]
-    return Markup("").join(words)
-
-
-def _fields(schema: dict[str, Any] | None, whole: dict[str, Any]) -> list[Row]:
-    name = (schema or {}).get("$ref", "").rpartition("/")[2]
-    described = whole["components"]["schemas"].get(name, {})
-    required = described.get("required", [])
-    return [(name, name in required, _in_words(schema)) for name, schema in described.get("properties", {}).items()]
-
-
-def _in_words(schema: dict[str, Any], parameter: dict[str, Any] | None = None) -> str:
-    """Describe a schema in one line: type, bounds, an example."""
-    plain = next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), schema)
-    kind = plain.get("format") or plain.get("type") or plain.get("$ref", "").rpartition("/")[2]
-    words = [str(kind)]
-    if "enum" in plain:
-        words = [", ".join(str(value) for value in plain["enum"])]
-    low, high = plain.get("minimum"), plain.get("maximum")
-    if low is not None and high is not None and high != MAX_ID:
-        words.append(f"{low} to {high}")
-    if "maxLength" in plain:
-        words.append(f"at most {plain['maxLength']} characters")
-    if plain is not schema and {"type": "null"} in schema.get("anyOf", []):
-        words.append("or null")
-    text = ", ".join(words)
-    description = schema.get("description") or plain.get("description") or (parameter or {}).get("description")
-    return f"{text}. {description}" if description else text

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from app.api_keys.service import DEFAULT_DAYS
 from app.auth.password_setup import credentials
 from app.core import errors
 from app.core.addresses import NOT_IN_NAMES, canonical_address, clean_name, reserved_domains
@@ -45,7 +44,7 @@ def _email(typed: str) -> str:
         raise ValueError(str(refusal)) from None
 
 
-def _one_line(longest: int, example: str, *, can_be_empty: bool = True) -> Any:
+def one_line(longest: int, example: str, *, can_be_empty: bool = True) -> Any:
     """Return a field type for one line of text."""
     any_text = f"[^{NOT_IN_NAMES}]*"
     pattern = f"^{any_text}$" if can_be_empty else f"^{any_text}[^{NOT_IN_NAMES}{SPACES}]{any_text}$"
@@ -83,7 +82,7 @@ Email = Annotated[
     ),
     AfterValidator(_email),
 ]
-Name: Any = _one_line(MAX_NAME_LENGTH, "Ada Lovelace")
+Name: Any = one_line(MAX_NAME_LENGTH, "Ada Lovelace")
 Password = Annotated[
     str,
     Field(
@@ -267,11 +266,11 @@ class InviteIn(In):
     roles: RoleNames = []
 
 
-Reason: Any = _one_line(MAX_REASON_LENGTH, "Requested by letter.", can_be_empty=False)
+Reason: Any = one_line(MAX_REASON_LENGTH, "Requested by letter.", can_be_empty=False)
 
 
 _more: dict[str, Any] = {
-    name: (_one_line(field.longest, field.example) | None, None) for name, field in MORE_USER_FIELDS.items()
+    name: (one_line(field.longest, field.example) | None, None) for name, field in MORE_USER_FIELDS.items()
 }
 _UserTextsIn: Any = create_model("_UserTextsIn", __base__=In, **_more)
 
@@ -364,7 +363,7 @@ NewRoleName = Annotated[
 Permissions = Annotated[list[Permission], Field(max_length=200, examples=[["users:read"]])]
 
 
-Description: Any = _one_line(MAX_DESCRIPTION_LENGTH, "Manages users.")
+Description: Any = one_line(MAX_DESCRIPTION_LENGTH, "Manages users.")
 
 
 class NewRoleIn(In):
@@ -422,14 +421,3 @@ class AuditQuery(PageQuery):
 
 
 # ── sessions and keys ──
-
-
-KeyName: Any = _one_line(MAX_NAME_LENGTH, "Nightly export", can_be_empty=False)
-
-
-class ApiKeyIn(In):
-    name: KeyName
-    scopes: Annotated[list[KeyScope], Field(max_length=50, examples=[["users:read"]])] = []
-    expires_at: TimeIn | None = Field(
-        None, description=f"When it expires. Default: in {DEFAULT_DAYS} days. Null: never."
-    )

@@ -5,9 +5,10 @@ from datetime import timedelta
 import click
 from flask.cli import AppGroup
 
+from app.api_keys.schemas import ApiKeyOut
 from app.core.extensions import now
 from app.core.principal import OPERATOR
-from app.resources import ApiKeyOut, plain
+from app.resources import plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.commands import NAME, WHO, user_argument
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 
 from app.account import bp
-from app.account.forms import ApiKeyForm, ApiKeyNameForm
+from app.api_keys.forms import ApiKeyForm, ApiKeyNameForm
 from app.core import errors
 from app.core.extensions import now
 from app.unit_of_work import reading, unit_of_work

@@ -9,11 +9,10 @@ from flask import Response, url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.audit.descriptions import SENTENCES
 from app.audit.services.search import AuditFilter, FoundEvent
 from app.core import errors
 from app.core.addresses import canonical_address
-from app.core.extensions import now
+from app.core.extensions import features, now
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.permissions import AUDIT_READ
 from app.web.access import requires
@@ -45,7 +44,7 @@ def audit() -> ResponseReturnValue:
         asked=SimpleNamespace(**query),
         is_filtered=bool(kept),
         presets=_presets(query),
-        kinds={"": "All events"} | {kind: kind for kind in sorted(SENTENCES)},
+        kinds={"": "All events"} | {kind: kind for kind in sorted(features().audit_texts)},
         exports={
             "CSV": url_for("admin.export_audit_csv", **kept),
             "JSON Lines": url_for("admin.export_audit_json_lines", **kept),
@@ -90,7 +89,7 @@ def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mi
 def _asked() -> dict[str, str]:
     """Parse the filters; ignore invalid ones."""
     query = {name: asked_for(name) for name in FILTERS}
-    if query["kind"] not in SENTENCES:
+    if query["kind"] not in features().audit_texts:
         query["kind"] = ""
     for name in ("since", "until"):
         if day(query[name]) is None:

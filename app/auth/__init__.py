@@ -1,4 +1,4 @@
-"""Pages for sign-up, sign-in, sign-out and password reset."""
+"""Sign-up, sign-in, sessions, passwords, second factors and links in emails."""
 
 from flask import Blueprint
 

@@ -9,9 +9,10 @@ from flask_login import LoginManager
 from flask_wtf import CSRFProtect
 
 from app.core.database import db
+from app.core.feature import Features
 from app.settings import Settings
 
-__all__ = ["csrf", "db", "limiter", "login_manager", "now", "settings"]
+__all__ = ["csrf", "db", "features", "limiter", "login_manager", "now", "settings"]
 
 login_manager = LoginManager()
 csrf = CSRFProtect()
@@ -21,6 +22,11 @@ limiter = Limiter(key_func=lambda: "")  # Each rate limit names its own key.
 def settings() -> Settings:
     """Return the running application's settings."""
     return cast(Settings, current_app.extensions["settings"])
+
+
+def features() -> Features:
+    """Return what the features of the running application add."""
+    return cast(Features, current_app.extensions["features"])
 
 
 def now() -> datetime:

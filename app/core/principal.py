@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +106,23 @@ class Visit:
 
 
 NO_VISIT = Visit()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who acts and from where; `actor` is None for anonymous requests, and for jobs that no user started."""
+
+    visit: Visit
+    actor: Actor | None = None
+    entry_point: str = "web"
+
+    @property
+    def principal(self) -> Principal | None:
+        return self.actor if isinstance(self.actor, Principal) else None
+
+    def values(self) -> dict[str, Any]:
+        """Return additions to an event's details: the entry point, unless it is a page, and the API key."""
+        principal = self.principal
+        is_key = principal is not None and principal.is_key
+        key = {"api_key": principal.key_id, "api_key_prefix": principal.key_prefix} if principal and is_key else {}
+        return key if self.entry_point == "web" else {**key, "entry_point": self.entry_point}

@@ -14,19 +14,19 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import delete, func, insert, select
 
-from app.audit.services.log import Origin
+from app.audit.tasks import SealAuditEvents
 from app.auth.emails.sign_up import SendConfirmation
 from app.auth.models import Session
 from app.auth.password_setup import credentials
 from app.core.dialects import insert_rows, next_ids
 from app.core.extensions import now, settings
-from app.core.principal import Visit
+from app.core.principal import Origin, Visit
 from app.core.tokens import new_token, token_hash
 from app.jobs.models import Job, JobState
-from app.jobs.tasks import CountStatistics, SealAuditEvents
 from app.mail.models import MailStatus, SentMail
 from app.reports.models import Statistic
 from app.reports.service import ACTIVE
+from app.reports.tasks import CountStatistics
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import ADMINISTRATOR, MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
 

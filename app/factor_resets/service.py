@@ -18,8 +18,8 @@ from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Principal
 from app.core.service import Service
 from app.emails.factors import SendFactorReset
+from app.factor_resets.tasks import ResetFactors
 from app.jobs.services.queue import JobQueue
-from app.jobs.tasks import ResetFactors
 from app.oauth.models import OAuthIdentity
 from app.users.models import EmailChange, User
 from app.users.permissions import USERS_RESET_FACTORS

@@ -7,8 +7,8 @@ from app.core import errors
 from app.imports.csv_reader import Record, read_table
 from app.imports.models import Phase, UserImport
 from app.imports.services.worker import MAX_ROWS, columns_of
+from app.imports.tasks import ApplyUserImport, CheckUserImport
 from app.jobs.registry import Run, handles_in_steps
-from app.jobs.tasks import ApplyUserImport, CheckUserImport
 from app.unit_of_work import reading
 
 BATCH = 500

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from flask import g
 
-from app.audit.services.log import Origin
 from app.core import errors
-from app.core.principal import Actor, Visit
+from app.core.principal import Actor, Origin, Visit
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
 from app.mail.rendering import Message
@@ -75,6 +74,11 @@ def _registrar(registry: dict[type[Task], Any]) -> Callable[[type[Task]], Callab
 handles, handles_in_steps = _registrar(HANDLERS), _registrar(STEPPED)
 
 
+def handler_of(task: Task) -> Handler:
+    """Return the handler of the task's class or of a class that it inherits from, as all emails share one."""
+    return next(HANDLERS[kind] for kind in type(task).__mro__ if kind in HANDLERS)
+
+
 def stops() -> bool:
     """Return whether this process has to stop after the current job."""
     should_stop: Callable[[], bool] | None = g.get("stops")
@@ -83,3 +87,15 @@ def stops() -> bool:
 
 def origin_of(claim: Claim | None, *, by: Actor | None = None) -> Origin:
     return Origin(Visit(request_id=claim.request_id if claim else None), by, entry_point="job")
+
+
+def repeat_steps(run: Run, batch: int, act: Callable[[Work], int]) -> int:
+    """Repeat `act`, one step each, until it processed less than a batch; return the total."""
+    done = 0
+    while True:
+        with run.step() as work:
+            count = act(work)
+            done += count
+            work.progress(done)
+        if count < batch:
+            return done

@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 from flask import Flask
 
 from app.core.database import DATABASE_AWAY
-from app.core.extensions import db, now, settings
+from app.core.extensions import db, features, now, settings
 from app.core.migration_state import first_line
 from app.jobs.notifier import notifier
 from app.jobs.registry import origin_of
-from app.jobs.services.schedule import next_start
 from app.unit_of_work import reading, unit_of_work
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,8 @@ class Rounds:
         if at < self._next_at and not _has_forgotten_jobs():
             return False
         tick()
-        self._next_at = min(next_start(at, settings().zone), at + MAX_PAUSE)
+        begins = (entry.next_begin(at, settings().zone) for entry in features().schedule)
+        self._next_at = min(*begins, at + MAX_PAUSE)
         return True
 
 

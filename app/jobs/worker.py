@@ -18,24 +18,18 @@ from app.core import errors
 from app.core.extensions import now, settings
 from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.core.metrics import metrics
-from app.imports import handlers as imports
-from app.jobs import scheduled
-from app.jobs.registry import HANDLERS, STEPPED, Run, origin_of, stops
+from app.jobs.registry import STEPPED, Run, handler_of, origin_of, stops
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
-from app.mail import handlers as mails
 from app.mail.models import MailStatus
 from app.mail.rendering import Message
 from app.mail.sender import MailDelayed, MailRefused, send
-from app.own_data import handlers as own_data
 from app.unit_of_work import Work, unit_of_work
 
 log = logging.getLogger(__name__)
 
 RECORD_AGAIN_SECONDS = 2.0
 HERE = f"{Path(__file__).parents[2]}/"
-
-__all__ = ["imports", "mails", "own_data", "perform", "scheduled"]
 
 
 def perform(job_id: int) -> None:
@@ -71,7 +65,7 @@ def _perform(claim: Claim) -> str:
         return _perform_in_steps(claim, task)
     with unit_of_work(origin=origin_of(claim)) as work:
         try:
-            message, outcome = HANDLERS[type(task)](work, task, claim), None
+            message, outcome = handler_of(task)(work, task, claim), None
         except errors.InvalidLink:
             message, outcome = None, "the link was used, has expired, or was replaced"
         except errors.NothingToDo as reason:

@@ -6,20 +6,16 @@ from app.core import errors
 from app.core.extensions import settings
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
-from app.jobs.tasks import SendSample, Task
 from app.mail.kinds import EmailJob, EmailKind, EmailTask
 from app.mail.rendering import Message, render, sample
+from app.mail.tasks import SendSample
 from app.unit_of_work import Work
 
 
+@handles(EmailTask)
 def send_email(work: Work, task: EmailTask, claim: Claim) -> Message:
     labels = {provider.name: provider.label for provider in settings().oauth_providers}
     return render(task.compose(EmailJob(work, claim.job_id, labels)))
-
-
-for kind in Task.kinds.values():
-    if issubclass(kind, EmailTask):
-        handles(kind)(send_email)
 
 
 @handles(SendSample)

@@ -8,12 +8,12 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.core import errors
 from app.core.addresses import canonical_address
-from app.jobs.tasks import SendSample
 from app.mail.kinds import EmailKind
 from app.mail.models import MailStatus
 from app.mail.preview import mail_frame
 from app.mail.rendering import Message, sample
 from app.mail.services.sent_mails import MailFilter
+from app.mail.tasks import SendSample
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import MAIL_EDIT, MAIL_READ
 from app.web import current_user

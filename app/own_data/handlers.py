@@ -17,8 +17,8 @@ from app.files.models import StoredFile
 from app.files.service import PIECE
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
-from app.jobs.tasks import ExportOwnData
 from app.mail.rendering import Message, render
+from app.own_data.tasks import ExportOwnData
 from app.time_zones import zone_of
 from app.unit_of_work import Work
 from app.users.models import User

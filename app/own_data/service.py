@@ -16,7 +16,7 @@ from app.core.service import Service
 from app.files.models import StoredFile
 from app.files.service import Files
 from app.jobs.services.queue import JobQueue
-from app.jobs.tasks import ExportOwnData
+from app.own_data.tasks import ExportOwnData
 from app.users.models import User
 
 PURPOSE = "own-data"

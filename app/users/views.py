@@ -20,8 +20,6 @@ from app.users.permissions import (
     USERS_DELETE,
     USERS_EDIT,
     USERS_IMPERSONATE,
-    USERS_IMPORT,
-    USERS_INVITE,
     USERS_READ,
     USERS_RESET_FACTORS,
     USERS_SUPPORT,
@@ -31,17 +29,9 @@ from app.users.services.policy import Decision
 from app.users.services.search import Order, UserFilter
 from app.web import current_user
 from app.web.access import requires
-from app.web.admin_pages import AdminPage, add_admin_pages
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
 from app.web.query_params import Paged, asked_for, day
-
-PAGES = (
-    AdminPage(USERS_READ, "users.index", "Users"),
-    AdminPage(USERS_INVITE, "users.invitations", "Invitations"),
-    AdminPage(USERS_IMPORT, "users.import", "Imports"),
-)
-bp.record(add_admin_pages(*PAGES))
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50

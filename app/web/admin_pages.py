@@ -1,20 +1,20 @@
-"""The pages of administration that the side bar lists. Blueprints add theirs."""
+"""The pages of administration that the side bar lists. Features declare theirs."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from flask import current_app, request, url_for
-from flask.sansio.blueprints import BlueprintSetupState
 
+from app.core.extensions import features
 from app.web.current_user import principal
 
 
 class AdminPage(NamedTuple):
-    """`permission` None lists the page for everyone who can open another one."""
+    """`permission` None lists the page for everyone who can open another one; `place` orders them."""
 
     permission: str | None
     endpoint: str
     text: str
+    place: int
 
 
 class AdminEntry(NamedTuple):
@@ -25,39 +25,23 @@ class AdminEntry(NamedTuple):
     current: str
 
 
-class _Listed:
-    """The pages of one application, and their URLs: the mount path never changes."""
-
-    def __init__(self) -> None:
-        self.pages: list[AdminPage] = []
-        self._urls: dict[str, str] = {}
-
-    def url(self, endpoint: str) -> str:
-        if endpoint not in self._urls:
-            self._urls[endpoint] = url_for(endpoint)
-        return self._urls[endpoint]
-
-
-def add_admin_pages(*pages: AdminPage) -> Callable[[BlueprintSetupState], None]:
-    """Return a function for `Blueprint.record` that adds these pages to the side bar."""
-
-    def add(state: BlueprintSetupState) -> None:
-        listed = state.app.extensions.setdefault("admin_pages", _Listed())
-        listed.pages.extend(pages)
-        listed.pages.sort(key=lambda page: page.permission is not None)
-
-    return add
-
-
 def admin_pages() -> list[AdminEntry]:
     """Return the pages of administration that the signed-in user can open, for templates."""
-    who, listed = principal(), current_app.extensions["admin_pages"]
-    allowed = [page for page in listed.pages if who is not None and page.permission and who.has(page.permission)]
+    who, pages = principal(), features().admin_pages
+    allowed = [page for page in pages if who is not None and page.permission and who.has(page.permission)]
     if not allowed:
         return []
-    urls = {page: listed.url(page.endpoint) for page in listed.pages if page.permission is None or page in allowed}
+    urls = {page: _url(page.endpoint) for page in pages if page.permission is None or page in allowed}
     here = request.script_root + request.path
     above = [page for page, url in urls.items() if here == url or here.startswith(f"{url}/")]
     nearest = max(above, key=lambda page: len(urls[page]), default=None)
     current = "" if nearest is None else "page" if nearest.endpoint == request.endpoint else "true"
     return [AdminEntry(page.text, url, current if page == nearest else "") for page, url in urls.items()]
+
+
+def _url(endpoint: str) -> str:
+    """Return the URL of a page, built once for each application: the mount path never changes."""
+    known: dict[str, str] = current_app.extensions.setdefault("admin_urls", {})
+    if endpoint not in known:
+        known[endpoint] = url_for(endpoint)
+    return known[endpoint]

@@ -10,7 +10,6 @@ from flask_login import current_user
 from itsdangerous import BadData
 
 from app.api_keys.keys import PREFIX, is_api_key, shown_part
-from app.audit.services.log import Origin
 from app.auth.access_tokens import Access, BadToken, read_token
 from app.auth.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
 from app.auth.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
@@ -18,7 +17,7 @@ from app.core.cache import cache
 from app.core.database import DATABASE_AWAY, one_read
 from app.core.extensions import db, login_manager, now, settings
 from app.core.lengths import MAX_USER_AGENT_LENGTH
-from app.core.principal import Principal, Visit
+from app.core.principal import Origin, Principal, Visit
 from app.core.tokens import token_hash
 from app.unit_of_work import unit_of_work
 from app.web.session_cookie import TOKEN, CookieSession, device_cookie, forward_cookie_name, forward_signer, is_shared

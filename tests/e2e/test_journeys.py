@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.jobs.tasks import ResetFactors
+from app.factor_resets.tasks import ResetFactors
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, new_address
 
 pytestmark = pytest.mark.browser

@@ -11,12 +11,14 @@ import pytest
 
 from app.auth.emails.sign_in import SendPasswordReset
 from app.core.redis_client import connect
+from app.features import load_features
 from app.jobs.models import JobState
 from app.jobs.redis_queue import HEARD_WITHIN, WORKER_TTL_SECONDS
-from app.jobs.services.schedule import SCHEDULE
 from app.jobs.tasks import NoOperation
 from app.mail.models import MailStatus
 from tests.support.deployment import task_of, until
+
+SCHEDULE = load_features().schedule
 
 pytestmark = pytest.mark.slow
 

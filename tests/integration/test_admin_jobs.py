@@ -9,7 +9,8 @@ from app.jobs import views as admin_jobs
 from app.jobs.models import SchedulePause
 from app.jobs.notifier import notifier
 from app.jobs.schedule import tick
-from app.jobs.tasks import NoOperation, PurgeExpired
+from app.jobs.tasks import NoOperation
+from app.ops.tasks import PurgeExpired
 from app.unit_of_work import reading, unit_of_work
 from app.users.services.roles import RoleSpec
 from tests.support.mailbox import work_off

@@ -9,13 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from app.api_keys.models import ApiKey
+from app.api_keys.tasks import WarnOfExpiringKeys
 from app.audit.models import AuditEvent
 from app.core.errors import WrongPassword
 from app.core.extensions import db, limiter
-from app.jobs.services.schedule import SCHEDULE
-from app.jobs.tasks import WarnOfExpiringKeys
+from app.features import load_features
 from app.unit_of_work import unit_of_work
 from tests.support.program import Program, code, codes
+
+SCHEDULE = load_features().schedule
 
 
 @pytest.fixture

@@ -12,13 +12,15 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from app.audit.descriptions import SENTENCES
-from app.cli import COMMANDS
+from app.features import load_features
 from app.oauth.providers import Provider, read_providers
 from app.settings import ROOT, Settings, load_settings
 from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import method_calls, recorded_kinds
+
+SENTENCES = load_features().audit_texts
+COMMANDS = {name for name in load_features().commands if " " not in name}
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECURITY = (ROOT / "docs" / "security.md").read_text()
@@ -96,7 +98,7 @@ def own_commands(app: Flask) -> Iterator[str]:
     """Return our commands, like `users create`; of Flask-Migrate's only the one in daily use."""
     yield "db upgrade"
     with click.Context(app.cli) as context:
-        for name in COMMANDS.keys() - {"db"}:
+        for name in COMMANDS - {"db"}:
             command = app.cli.get_command(context, name)
             if isinstance(command, click.Group):
                 yield from (f"{name} {each}" for each in command.commands)

@@ -16,7 +16,7 @@ from app.imports.models import UserImport, UserImportRow
 from app.imports.services.worker import ImportWorker
 from app.invitations.models import Invitation
 from app.jobs.models import Job
-from app.jobs.tasks import PurgeExpired
+from app.ops.tasks import PurgeExpired
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.services.roles import RoleSpec

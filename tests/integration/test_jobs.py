@@ -21,18 +21,20 @@ from sqlalchemy.exc import OperationalError
 
 from app.auth.emails.sign_in import SendPasswordChanged
 from app.auth.models import FactorReset, OneTimeLink, Session, Throttle
+from app.auth.tasks import PurgeUnconfirmed
 from app.core.errors import JobFailed, LeaseLost
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.core.redis_client import connect
+from app.features import load_features
 from app.jobs import registry
 from app.jobs.models import Job
 from app.jobs.rq_workers import Pool, Worker
 from app.jobs.schedule import ENOUGH, Rounds, tick
-from app.jobs.services.schedule import SCHEDULE
-from app.jobs.tasks import NoOperation, PurgeExpired, PurgeUnconfirmed, Task
+from app.jobs.tasks import NoOperation, Task
 from app.jobs.worker import perform
 from app.mail.models import SentMail
+from app.ops.tasks import PurgeExpired
 from app.unit_of_work import unit_of_work
 from app.users.models import EmailChange, User
 from tests.support.browser import Browser
@@ -40,6 +42,8 @@ from tests.support.deployment import until
 from tests.support.mailbox import work_off
 from tests.support.smtp_server import running_smtp_server
 from tests.support.workspace import CERTIFICATE, KEY
+
+SCHEDULE = load_features().schedule
 
 
 def rows(app, model):

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from app.api_keys.models import ApiKey
 from app.auth.models import Session
 from app.auth.services.last_seen import Use
+from app.auth.tasks import SaveLastSeen
 from app.core.cache import PREFIX, cache
 from app.core.extensions import db
 from app.core.redis_client import connect
-from app.jobs.tasks import SaveLastSeen
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from tests.support.browser import Browser

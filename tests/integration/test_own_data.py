@@ -17,10 +17,11 @@ from app.core.principal import OPERATOR
 from app.files.models import StoredFile
 from app.imports.models import UserImportRow
 from app.jobs.models import Job
-from app.jobs.tasks import EndExpiredSuspensions, PurgeExpired
+from app.ops.tasks import PurgeExpired
 from app.own_data import service as own_data
 from app.unit_of_work import unit_of_work
 from app.users.models import User
+from app.users.tasks import EndExpiredSuspensions
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.people import People

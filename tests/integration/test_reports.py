@@ -11,18 +11,21 @@ from sqlalchemy import select
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.features import load_features
 from app.jobs.models import Job
 from app.jobs.schedule import tick
-from app.jobs.services.schedule import SCHEDULE
-from app.jobs.tasks import CountStatistics, NoOperation, SendWeeklyReports
+from app.jobs.tasks import NoOperation
 from app.reports.models import Statistic
 from app.reports.service import Statistics, begin_of
+from app.reports.tasks import CountStatistics, SendWeeklyReports
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import MARK
 from app.web.query_params import day, day_after
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off
 from tests.support.statements import statements
+
+SCHEDULE = load_features().schedule
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -13,8 +13,7 @@ from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from app.audit.services.log import Origin
-from app.core.principal import Visit
+from app.core.principal import Origin, Visit
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
 from app.users.models import User

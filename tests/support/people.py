@@ -8,10 +8,9 @@ from typing import Any
 
 from flask import Flask
 
-from app.audit.services.log import Origin
 from app.auth.password_setup import credentials
 from app.auth.services.password_policy import NewPassword
-from app.core.principal import NO_VISIT, OPERATOR
+from app.core.principal import NO_VISIT, OPERATOR, Origin
 from app.settings import Settings
 from app.unit_of_work import unit_of_work
 

@@ -21,19 +21,21 @@ from pydantic import SecretStr
 
 from app import create_app
 from app.api.openapi import document
-from app.audit.descriptions import SENTENCES
 from app.auth.models import Purpose
-from app.cli import COMMANDS
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
-from app.jobs.services.schedule import SCHEDULE
+from app.features import load_features
 from app.jobs.tasks import QUEUES, Task
 from app.mail.kinds import EmailKind
 from app.settings import ROOT, Settings, flask_config
 from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
+
+SENTENCES = load_features().audit_texts
+SCHEDULE = load_features().schedule
+COMMANDS = {name for name in load_features().commands if " " not in name}
 
 FILE = ROOT / "tests" / "snapshot.txt"
 LONGEST = 200  # Longer parts of the OpenAPI document, as JSON, are divided.

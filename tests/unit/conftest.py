@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
-from app.audit.services.log import AuditLog, Origin
+from app.audit.services.log import AuditLog
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.sessions import Sessions
 from app.auth.services.throttles import Throttles
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
-from app.core.principal import Principal, Visit
+from app.core.principal import Origin, Principal, Visit
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
 from app.users.models import ADMINISTRATOR, MEMBER, Role, User

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import delete
 
 from app.audit.models import AuditDetail
-from app.audit.services.log import AuditLog, Origin, personal_digest
-from app.core.principal import Visit
+from app.audit.services.log import AuditLog, personal_digest
+from app.core.principal import Origin, Visit
 from tests.unit.conftest import principal_of
 
 

@@ -1,8 +1,22 @@
 from datetime import UTC, datetime
 
-from app.audit.descriptions import SENTENCES, describe
+import pytest
+from flask import Flask
+
+from app.audit.descriptions import describe
 from app.audit.models import AuditDetail, AuditEvent
+from app.features import load_features
 from tests.support.sources import argument, recorded_kinds
+
+SENTENCES = load_features().audit_texts
+
+
+@pytest.fixture(autouse=True)
+def _application():
+    app = Flask("descriptions")
+    app.extensions["features"] = load_features()
+    with app.app_context():
+        yield
 
 
 def purposes_of_passwords():

@@ -6,11 +6,15 @@ from sqlalchemy import select
 from app.audit.models import AuditEvent
 from app.auth.emails.sign_in import SendNewDevice, SendPasswordChanged
 from app.core.errors import JobNotCancellable, JobNotFound, JobNotRetryable, JobNotStartable, ScheduleNotFound
+from app.features import load_features
 from app.jobs.models import Job, JobState
 from app.jobs.services.board import JobFilter, Pace
 from app.jobs.services.queue import DueJob
-from app.jobs.services.schedule import SCHEDULE, Schedule
-from app.jobs.tasks import NoOperation, PurgeExpired, Task
+from app.jobs.services.schedule import Schedule
+from app.jobs.tasks import NoOperation, Task
+from app.ops.tasks import PurgeExpired
+
+SCHEDULE = load_features().schedule
 
 
 @pytest.fixture
@@ -20,7 +24,7 @@ def job_id(job_queue):
 
 @pytest.fixture
 def schedule(session, audit, job_queue, clock):
-    return Schedule(session=session, audit=audit, job_queue=job_queue, zone=UTC, clock=clock)
+    return Schedule(session=session, audit=audit, entries=SCHEDULE, job_queue=job_queue, zone=UTC, clock=clock)
 
 
 def state_of(session, job_id):

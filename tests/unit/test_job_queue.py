@@ -7,7 +7,8 @@ from app.auth.emails.sign_in import SendNewDevice
 from app.core.errors import JobCancelled, LeaseLost
 from app.jobs.models import Job, JobState
 from app.jobs.services.queue import FIRST_DELAY, MAX_DELAY, STOPPED, Claim, DueJob
-from app.jobs.tasks import NoOperation, PurgeExpired, Task
+from app.jobs.tasks import NoOperation, Task
+from app.ops.tasks import PurgeExpired
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -13,29 +13,9 @@ from sqlalchemy.orm import joinedload
 
 from app.audit.models import AuditDetail, AuditEvent
 from app.core.dialects import insert_rows, next_ids, upsert
-from app.core.principal import Actor, Principal, Visit
+from app.core.principal import Origin
 from app.core.service import Service
 from app.core.tokens import new_salt
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who acts and from where; `actor` is None for anonymous requests, and for jobs that no user started."""
-
-    visit: Visit
-    actor: Actor | None = None
-    entry_point: str = "web"
-
-    @property
-    def principal(self) -> Principal | None:
-        return self.actor if isinstance(self.actor, Principal) else None
-
-    def values(self) -> dict[str, Any]:
-        """Return additions to an event's details: the entry point, unless it is a page, and the API key."""
-        principal = self.principal
-        is_key = principal is not None and principal.is_key
-        key = {"api_key": principal.key_id, "api_key_prefix": principal.key_prefix} if principal and is_key else {}
-        return key if self.entry_point == "web" else {**key, "entry_point": self.entry_point}
 
 
 class AuditLog(Service):

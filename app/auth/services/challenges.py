@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
+from app.auth.models import SpentChallenge
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.service import Service
 from app.core.tokens import token_hash
-from app.oauth.models import SpentChallenge
 
 LIVES = timedelta(minutes=10)
 

@@ -13,9 +13,9 @@ from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.files.service import Files
 from app.imports.models import Phase, UserImport, UserImportRow
+from app.imports.tasks import ApplyUserImport, CheckUserImport
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import JobQueue
-from app.jobs.tasks import ApplyUserImport, CheckUserImport
 from app.users.permissions import USERS_IMPORT
 from app.users.services.policy import Policy
 

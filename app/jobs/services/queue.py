@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, update
 
-from app.audit.services.log import Origin
 from app.core import errors
 from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
+from app.core.principal import Origin
 from app.core.service import Service
 from app.jobs.models import OPEN, Job, JobState
 from app.jobs.tasks import QUEUES, Task

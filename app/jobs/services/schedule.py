@@ -17,15 +17,7 @@ from app.core.service import Service
 from app.jobs.models import Job, SchedulePause
 from app.jobs.services.queue import JobQueue
 from app.jobs.tasks import (
-    CountStatistics,
-    EndExpiredSuspensions,
-    PurgeExpired,
-    PurgeUnconfirmed,
-    SaveLastSeen,
-    SealAuditEvents,
-    SendWeeklyReports,
     Task,
-    WarnOfExpiringKeys,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,24 +61,6 @@ def _six_in_the_morning(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(6), zone)
 
 
-SCHEDULE = (
-    Entry("purge-unconfirmed", PurgeUnconfirmed(), timedelta(hours=1)),
-    # They tell people who acted as them, and keep the audit log from changes.
-    Entry("settle-accounts", EndExpiredSuspensions(), timedelta(minutes=5), can_pause=False),
-    Entry("seal-audit-events", SealAuditEvents(), timedelta(minutes=15), can_pause=False),
-    Entry("note-uses", SaveLastSeen(), timedelta(minutes=5)),
-    Entry("count-statistics", CountStatistics(), timedelta(minutes=5)),
-    WeeklyEntry("send-weekly-reports", SendWeeklyReports()),
-    Entry("purge-expired", PurgeExpired(), timedelta(hours=6)),
-    Entry("warn-of-expiring-keys", WarnOfExpiringKeys(), timedelta(hours=12)),
-)
-
-
-def next_start(at: datetime, zone: tzinfo) -> datetime:
-    """Return when the next period of any entry starts."""
-    return min(entry.next_begin(at, zone) for entry in SCHEDULE)
-
-
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The state of an entry: its last job, scheduled or started by hand, and its next run."""
@@ -99,6 +73,7 @@ class Planned:
 
 class Schedule(Service):
     audit: AuditLog
+    entries: tuple[Entry, ...]
     job_queue: JobQueue
     zone: tzinfo
 
@@ -106,7 +81,7 @@ class Schedule(Service):
         """Enqueue the jobs of the current periods, unless that was done or the entry is paused."""
         now = self.clock()
         paused = self._paused()
-        for entry in SCHEDULE:
+        for entry in self.entries:
             key = entry.key(now, self.zone)
             if entry.name not in paused and not self.job_queue.was_enqueued(key):
                 self.job_queue.enqueue(entry.task, dedupe_key=key)
@@ -116,7 +91,7 @@ class Schedule(Service):
 
     def pause(self, name: str) -> None:
         """Pause an entry; no change if it is paused. Raises ScheduleNotFound, CannotBePaused."""
-        entry = _entry(name)
+        entry = self._entry(name)
         if not entry.can_pause:
             raise errors.CannotBePaused
         row = {"name": entry.name, "paused_at": self.clock()}
@@ -126,18 +101,18 @@ class Schedule(Service):
 
     def resume(self, name: str) -> None:
         """Raises ScheduleNotFound."""
-        if rowcount(self.session, delete(SchedulePause).where(SchedulePause.name == _entry(name).name)):
+        if rowcount(self.session, delete(SchedulePause).where(SchedulePause.name == self._entry(name).name)):
             self.audit.record("schedule.resumed", subject_id=None, entry=name)
 
     def run_now(self, name: str) -> int:
         """Enqueue the entry's job apart from its periods, paused or not; returns its id. Raises ScheduleNotFound."""
-        job_id = cast(int, self.job_queue.enqueue(_entry(name).task))  # Only one with a key can be there already.
+        job_id = cast(int, self.job_queue.enqueue(self._entry(name).task))  # Only one with a key can be there already.
         self.audit.record("schedule.run", subject_id=None, entry=name, job=job_id)
         return job_id
 
     def _planned(self) -> Iterator[Planned]:
         now, paused = self.clock(), self._paused()
-        for entry in SCHEDULE:
+        for entry in self.entries:
             ran = select(Job).where(Job.kind == entry.task.kind).order_by(Job.id.desc()).limit(1)
             paused_at = paused.get(entry.name)
             is_enqueued = self.job_queue.was_enqueued(entry.key(now, self.zone))
@@ -147,11 +122,10 @@ class Schedule(Service):
     def _paused(self) -> dict[str, datetime]:
         """Return paused entries, without those that only an earlier release could pause."""
         rows = {row.name: row.paused_at for row in self.session.scalars(select(SchedulePause))}
-        return {entry.name: rows[entry.name] for entry in SCHEDULE if entry.can_pause and entry.name in rows}
+        return {entry.name: rows[entry.name] for entry in self.entries if entry.can_pause and entry.name in rows}
 
-
-def _entry(name: str) -> Entry:
-    for entry in SCHEDULE:
-        if entry.name == name:
-            return entry
-    raise errors.ScheduleNotFound(f"No schedule entry {name}.")
+    def _entry(self, name: str) -> Entry:
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise errors.ScheduleNotFound(f"No schedule entry {name}.")

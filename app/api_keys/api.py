@@ -1,5 +1,3 @@
-"""Endpoints for your own sessions and API keys."""
-
 from datetime import timedelta
 from typing import Any
 
@@ -7,47 +5,19 @@ from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import ApiKeyIn, PageQuery
+from app.api.schemas import PageQuery
 from app.api_keys.models import ApiKey
+from app.api_keys.schemas import ApiKeyIn, ApiKeyOut, ApiKeysOut, NewApiKeyOut
 from app.api_keys.service import DEFAULT_DAYS
-from app.auth.models import Session
 from app.core import errors
 from app.core.extensions import now
-from app.core.user_agents import device_name
-from app.resources import ApiKeyOut, ApiKeysOut, NewApiKeyOut, SessionOut, SessionsOut, plain
+from app.resources import plain
 from app.unit_of_work import reading, unit_of_work
-from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE
+from app.users.permissions import ACCOUNT_READ
 from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
 
 _CANNOT_MAKE = (errors.NotAllowed, errors.ScopeNotHeld, errors.TooManyApiKeys, "in_the_past")
-
-
-@bp.get("/v1/sessions")
-@endpoint(SessionsOut, query=PageQuery, tag="sessions", lists=True)
-@open_to_keys(ACCOUNT_READ)
-def list_sessions(query: PageQuery) -> dict[str, Any]:
-    """List your active sessions, newest first."""
-    who = current_user.signed_in()
-    live = sorted(reading().sessions.list_live(who.user_id), key=lambda row: row.id, reverse=True)
-
-    def shown(row: Session) -> dict[str, Any]:
-        return plain(SessionOut, row, device=device_name(row.user_agent), is_current=row.id == who.session_id)
-
-    return list_page(
-        query, lambda before, _: [row for row in live if not before or row.id < before], shown, of={"list": "sessions"}
-    )
-
-
-@bp.delete("/v1/sessions/<id:session_id>")
-@endpoint(None, refuses=(errors.SessionNotFound,), tag="sessions")
-@open_to_keys(ACCOUNT_WRITE)
-@confirmed
-def end_session(session_id: int) -> Answer:
-    """End one of your sessions. Revokes its tokens immediately."""
-    with unit_of_work() as work:
-        work.sessions.revoke(session_id, user_id=current_user.signed_in().user_id, reason="ended_by_owner")
-    return Answer(message="Session ended.")
 
 
 @bp.get("/v1/api-keys")

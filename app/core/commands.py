@@ -1,7 +1,8 @@
 """The `flask` commands; each group is imported on first use, so no web process loads it."""
 
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import click
 from flask import g
@@ -9,48 +10,37 @@ from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy.exc import ProgrammingError
 from werkzeug.utils import import_string
 
-from app.audit.services.log import Origin
 from app.core import errors
 from app.core.database import DATABASE_AWAY
 from app.core.migration_state import first_line
-from app.core.principal import NO_VISIT, OPERATOR
+from app.core.principal import NO_VISIT, OPERATOR, Origin
 from app.settings import SettingsError
-
-COMMANDS = {
-    "audit": "app.audit.commands:audit",
-    "backup": "app.ops.backup:backup",
-    "db": "app.ops.migrations:migrations",
-    "demo": "app.demo.commands:demo",
-    "doctor": "app.ops.doctor:doctor",
-    "invitations": "app.invitations.commands:invitations",
-    "jobs": "app.jobs.commands:jobs",
-    "keys": "app.api_keys.commands:keys",
-    "maintenance": "app.ops.maintenance_commands:maintenance",
-    "mail": "app.mail.commands:mail",
-    "prepare": "app.ops.prepare:prepare",
-    "restore": "app.ops.backup:restore",
-    "roles": "app.users.role_commands:roles",
-    "schedule": "app.jobs.commands:schedule_group",
-    "users": "app.imports.commands:users",
-    "why": "app.ops.why:why",
-}
-
 
 EPILOG = "Gatehouse: accounts, sign-in and background jobs. Details: docs/commands.md."
 
 
 class Commands(AppGroup):
-    """A failure is one sentence on standard error and exit code 1; wrong usage is exit code 2."""
+    """The commands of all features. A failure is one sentence on standard error and exit code 1; wrong usage is exit
+    code 2.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        super().__init__()
+        self._places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         if ctx.command is not self:
             ctx.command.epilog = EPILOG
-        return sorted({*super().list_commands(ctx), *COMMANDS})
+        return sorted({*super().list_commands(ctx), *(name for name in self._places if " " not in name)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command: click.Command | None = (
-            import_string(COMMANDS[cmd_name]) if cmd_name in COMMANDS else super().get_command(ctx, cmd_name)
-        )
+        if cmd_name not in self._places:
+            command = super().get_command(ctx, cmd_name)
+        else:
+            command = cast(click.Command, import_string(self._places[cmd_name]))
+            for name, place in self._places.items():
+                if name.startswith(f"{cmd_name} "):
+                    cast(click.Group, command).add_command(import_string(place))
         return command and _as_operator(command)
 
 

@@ -1,0 +1,28 @@
+from datetime import timedelta
+
+from sqlalchemy import or_
+
+from app.api_keys.models import ApiKey
+from app.api_keys.tasks import WarnOfExpiringKeys
+from app.core.feature import Feature
+from app.core.retention import ended_before, purge_where
+from app.jobs.services.schedule import Entry
+
+feature = Feature(
+    name="api_keys",
+    commands={
+        "keys": "app.api_keys.commands:keys",
+    },
+    schedule=(Entry("warn-of-expiring-keys", WarnOfExpiringKeys(), timedelta(hours=12)),),
+    audit_texts={
+        "api_key.ended": "API key revoked.",
+        "api_key.ended_all": "All API keys revoked: {count}.",
+        "api_key.made": "API key “{name}” created.",
+        "api_key.renamed": "API key “{before}” renamed to “{after}”.",
+    },
+    purges=(
+        purge_where(
+            ApiKey, lambda work: or_(ApiKey.expires_at < ended_before(work), ApiKey.ended_at < ended_before(work))
+        ),
+    ),
+)

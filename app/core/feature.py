@@ -1,0 +1,65 @@
+"""What a folder of the application adds to it; `app/features.py` lists the folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from flask import Blueprint
+
+    from app.core.retention import Purge
+    from app.jobs.services.schedule import Entry
+    from app.web.admin_pages import AdminPage
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """What one folder adds, declared in its `feature.py`.
+
+    Views, models, emails and job handlers are not listed: they register themselves when their modules are imported.
+
+    `commands` maps the words after `flask` to `module:command`; of two words, the first is a group of another folder.
+    `audit_texts` maps kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job
+    `purge-expired`; `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both
+    return how many.
+    """
+
+    name: str
+    blueprints: tuple[Blueprint, ...] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
+    admin_pages: tuple[AdminPage, ...] = ()
+    schedule: tuple[Entry, ...] = ()
+    audit_texts: Mapping[str, str] = field(default_factory=dict)
+    purges: tuple[Purge, ...] = ()
+    expirations: tuple[Purge, ...] = ()
+
+
+class Features:
+    """What all features of an application add. Raises ValueError for a name that two of them declare."""
+
+    def __init__(self, features: Iterable[Feature]) -> None:
+        self.active = _by_name((feature.name, feature) for feature in features)
+        each = self.active.values()
+        self.blueprints = [blueprint for feature in each for blueprint in feature.blueprints]
+        self.commands = _by_name(pair for feature in each for pair in feature.commands.items())
+        self.admin_pages = sorted(
+            (page for feature in each for page in feature.admin_pages), key=lambda page: page.place
+        )
+        self.audit_texts = _by_name(pair for feature in each for pair in feature.audit_texts.items())
+        schedule = _by_name((entry.name, entry) for feature in each for entry in feature.schedule)
+        self.schedule = tuple(schedule[name] for name in sorted(schedule))
+        self.purges = [purge for feature in each for purge in feature.purges]
+        self.expirations = [end for feature in each for end in feature.expirations]
+
+
+def _by_name(pairs: Iterable[tuple[str, V]]) -> dict[str, V]:
+    named: dict[str, V] = {}
+    for name, value in pairs:
+        if name in named:
+            raise ValueError(f"two features declare {name}")
+        named[name] = value
+    return named

@@ -1,0 +1,5 @@
+from app.core.feature import Feature
+
+feature = Feature(
+    name="forward_auth",
+)

@@ -1,0 +1,7 @@
+from app.core.feature import Feature
+from app.home import bp
+
+feature = Feature(
+    name="home",
+    blueprints=(bp,),
+)

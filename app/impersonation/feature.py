@@ -1,0 +1,10 @@
+from app.core.feature import Feature
+
+feature = Feature(
+    name="impersonation",
+    audit_texts={
+        "impersonation.ended": "Impersonation ended.",
+        "impersonation.started": "An administrator impersonated this user: {reason}",
+    },
+    expirations=(lambda work, at_most: work.impersonation.process_expired(at_most=at_most),),
+)

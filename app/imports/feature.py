@@ -1,0 +1,20 @@
+from app.core.feature import Feature
+from app.imports.purges import purge_import
+from app.users.permissions import USERS_IMPORT
+from app.web.admin_pages import AdminPage
+
+feature = Feature(
+    name="imports",
+    commands={
+        "users import": "app.imports.commands:import_users",
+        "users export": "app.imports.commands:export_users",
+    },
+    admin_pages=(AdminPage(USERS_IMPORT, "users.import", "Imports", place=30),),
+    audit_texts={
+        "import.done": "User import finished.",
+        "import.started": "User import started: {rows} rows.",
+        "import.uploaded": "User import uploaded: {file}.",
+        "user.imported": "Account created by import {import_id}.",
+    },
+    purges=(purge_import,),
+)

@@ -1,0 +1,17 @@
+from app.core.feature import Feature
+from app.users.permissions import USERS_INVITE
+from app.web.admin_pages import AdminPage
+
+feature = Feature(
+    name="invitations",
+    commands={
+        "invitations": "app.invitations.commands:invitations",
+    },
+    admin_pages=(AdminPage(USERS_INVITE, "users.invitations", "Invitations", place=20),),
+    audit_texts={
+        "invitation.accepted": "Invitation accepted.",
+        "invitation.resent": "Invitation sent again.",
+        "invitation.revoked": "Invitation revoked.",
+        "user.invited": "User invited.",
+    },
+)

@@ -1,0 +1,11 @@
+from app.core.feature import Feature
+from app.users.permissions import SITE_EDIT
+from app.web.admin_pages import AdminPage
+
+feature = Feature(
+    name="site_settings",
+    admin_pages=(AdminPage(SITE_EDIT, "admin.site_settings", "Settings", place=90),),
+    audit_texts={
+        "site.changed": "Site settings changed.",
+    },
+)

@@ -1,0 +1,45 @@
+from datetime import timedelta
+
+from app.core.feature import Feature
+from app.jobs.services.schedule import Entry
+from app.users import bp
+from app.users.permissions import ROLES_READ, USERS_READ
+from app.users.tasks import EndExpiredSuspensions
+from app.web.admin_pages import AdminPage
+
+feature = Feature(
+    name="users",
+    blueprints=(bp,),
+    commands={
+        "users": "app.users.commands:users",
+        "roles": "app.users.role_commands:roles",
+    },
+    admin_pages=(
+        AdminPage(USERS_READ, "users.index", "Users", place=10),
+        AdminPage(ROLES_READ, "admin.roles", "Roles", place=40),
+    ),
+    schedule=(
+        # It tells users who impersonated them.
+        Entry("settle-accounts", EndExpiredSuspensions(), timedelta(minutes=5), can_pause=False),
+    ),
+    audit_texts={
+        "access.refused": "Access denied: {permission} is required.",
+        "grant.given": "Permission {permission} granted on {resource}.",
+        "grant.taken": "Permission {permission} revoked on {resource}.",
+        "role.assigned": "Role {role} assigned.",
+        "role.changed": "Role {role} changed: {changes}.",
+        "role.deleted": "Role {role} deleted.",
+        "role.made": "Role {role} created: {changes}.",
+        "role.unassigned": "Role {role} removed.",
+        "user.activated": "Account reactivated.",
+        "user.changed": "{field} changed from “{before}” to “{after}”.",
+        "user.created": "Account created.",
+        "user.deactivated": "Account deactivated: {reason}",
+        "user.deleted": "Account deleted.",
+        "user.erased": "Account permanently deleted.",
+        "user.list_exported": "List of users exported.",
+        "user.renamed": "Name changed from “{before}” to “{after}”.",
+        "user.restored": "Account restored.",
+    },
+    expirations=(lambda work, at_most: work.users.process_expired(at_most=at_most),),
+)
