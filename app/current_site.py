@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.core.database import DATABASE_AWAY
 from app.core.extensions import db, settings
-from app.site_settings.service import Brand, Site
+from app.site_settings.service import Brand, Site, SiteSettings
 from app.unit_of_work import Work, reading, unit_of_work
 
 KEPT_SECONDS = 1.0
@@ -25,7 +25,7 @@ T = TypeVar("T")
 def site() -> Site:
     """Return the site settings, the same for the whole request; defaults without a database or before its migration."""
     if "site" not in g:
-        g.site = _read("site", reading().site_settings.get, otherwise=Site())
+        g.site = _read("site", reading()[SiteSettings].get, otherwise=Site())
     return cast(Site, g.site)
 
 
@@ -37,7 +37,7 @@ def brand() -> Brand:
     if g.get("asks_nothing"):
         _, known = current_app.extensions.get("brand", (0.0, None))
         return known or _effective(Brand())
-    return _read("brand", lambda: _effective(reading().site_settings.get_brand()), otherwise=_effective(Brand()))
+    return _read("brand", lambda: _effective(reading()[SiteSettings].get_brand()), otherwise=_effective(Brand()))
 
 
 def is_in_environment(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import tzinfo
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 from flask import g
@@ -15,7 +16,6 @@ from sqlalchemy.orm import scoped_session
 
 from app.account.service import Profile
 from app.api.service import Idempotency
-from app.api_keys.service import ApiKeys
 from app.audit.services.chain import AuditChain
 from app.audit.services.log import AuditLog
 from app.audit.services.search import AuditSearch
@@ -39,12 +39,8 @@ from app.core.lifetimes import Lifetimes
 from app.core.lookups import Source
 from app.core.metrics import metrics
 from app.core.principal import NO_VISIT, Origin
-from app.factor_resets.service import FactorResets
+from app.core.service import Service
 from app.files.service import Files
-from app.impersonation.service import Impersonation
-from app.imports.services.user_imports import UserImports
-from app.imports.services.worker import ImportWorker
-from app.invitations.service import Invitations
 from app.jobs.notifier import notifier
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
@@ -52,9 +48,6 @@ from app.jobs.services.schedule import Entry, Schedule
 from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
-from app.oauth.service import Connections
-from app.own_data.service import OwnData
-from app.reports.service import Statistics
 from app.site_settings.service import SiteSettings
 from app.users.services.bulk_actions import BulkActions
 from app.users.services.policy import Policy
@@ -85,13 +78,25 @@ class _Lazy(Generic[S]):
 
 
 def _service(kind: type[S]) -> _Lazy[S]:
-    """Declare a service of `Work`, created on first use; its fields are attributes of `Work` by name."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return _Lazy(lambda work: kind(**{name: getattr(work, name) for name in names}))
+    """Declare a service of the core as an attribute of `Work`, created on first use."""
+    return _Lazy(lambda work: work[kind])
+
+
+@cache
+def _dependencies(kind: type[Any]) -> list[tuple[str, type[Any] | None]]:
+    """Return the fields of a service: each with its type if that is a service which is no attribute of `Work`."""
+    named = [(field.name, field.type) for field in fields(kind)]
+    return [
+        (name, of if isinstance(of, type) and issubclass(of, Service) and name not in vars(Work) else None)
+        for name, of in named
+    ]
 
 
 class Work:
-    """The services on one session. A new one needs its own file and a line here."""
+    """The services on one session: those of core folders as attributes, all by their class (`work[Invitations]`).
+
+    A service gets its fields from here: services by class, everything else by name.
+    """
 
     def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, due_jobs: list[DueJob]) -> None:
         self.session: DbSession = session  # type: ignore[assignment]
@@ -100,6 +105,17 @@ class Work:
         self.notify = due_jobs.append
         self.noted: Counter[str] = Counter()
         self.progress_made: dict[str, Any] = {}
+        self._services: dict[type[Any], Any] = {}
+
+    def __getitem__(self, kind: type[S]) -> S:
+        """Return the service of this class, created on first use."""
+        service: S | None = self._services.get(kind)
+        if service is None:
+            needed = {
+                name: getattr(self, name) if of is None else self[of] for name, of in _dependencies(cast(Any, kind))
+            }
+            service = self._services[kind] = kind(**needed)
+        return service
 
     @property
     def source(self) -> Source:
@@ -137,30 +153,23 @@ class Work:
     @_Lazy
     def registration_mode(self) -> str:
         """Return `open`, `invite` or `closed`: the administrators' choice, or else the setting."""
-        return self.site_settings.get().registration or settings().registration
+        return self[SiteSettings].get().registration or settings().registration
 
     additions = _service(Additions)
-    api_keys = _service(ApiKeys)
     audit = _service(AuditLog)
     audit_chain = _service(AuditChain)
     audit_search = _service(AuditSearch)
     bulk_actions = _service(BulkActions)
     challenges = _service(Challenges)
-    connections = _service(Connections)
     email_changes = _service(EmailChanges)
-    factor_resets = _service(FactorResets)
     factors = _service(Factors)
     files = _service(Files)
     idempotency = _service(Idempotency)
-    impersonation = _service(Impersonation)
-    import_worker = _service(ImportWorker)
-    invitations = _service(Invitations)
     job_board = _service(JobBoard)
     job_queue = _service(JobQueue)
     last_seen = _service(LastSeen)
     links = _service(OneTimeLinks)
     mail_quota = _service(MailQuota)
-    own_data = _service(OwnData)
     password_reset = _service(PasswordReset)
     policy = _service(Policy)
     profile = _service(Profile)
@@ -172,10 +181,7 @@ class Work:
     sent_mails = _service(SentMails)
     sessions = _service(Sessions)
     sign_in = _service(SignIn)
-    site_settings = _service(SiteSettings)
-    statistics = _service(Statistics)
     throttles = _service(Throttles)
-    user_imports = _service(UserImports)
     user_search = _service(UserSearch)
     users = _service(Users)
 

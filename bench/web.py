@@ -36,7 +36,7 @@ with app.test_request_context(), unit_of_work() as work:
     now = datetime.now(UTC)
     work.session.execute(text(GIVE_ROLE))
     owner = Principal(1, "", "", now, (), frozenset([USERS_READ]), 0, now, now)
-    key = work.api_keys.create_key(owner, name="bench", scopes=["account:read", USERS_READ], expires_at=None)[1]
+    key = work[ApiKeys].create_key(owner, name="bench", scopes=["account:read", USERS_READ], expires_at=None)[1]
     of = UsersQuery().model_dump(include={{"q", "role", "status", "seen_before", "sort"}})
     cursor = write_cursor(Position(datetime(2026, 1, 1, tzinfo=UTC), {before}), of=of)
 print(json.dumps({{"key": key, "cursor": cursor}}))

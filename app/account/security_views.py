@@ -12,6 +12,7 @@ from app.auth.second_factor_codes import RECOVERY_CODES, new_recovery_codes, pla
 from app.core import errors
 from app.core.user_agents import device_name
 from app.current_site import brand
+from app.factor_resets.service import FactorResets
 from app.passkeys.ceremonies import options_to_add, read_new
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
@@ -35,7 +36,7 @@ def security() -> ResponseReturnValue:
         left=factors.recovery_left(who.user_id),
         of=RECOVERY_CODES,
         is_missing=who.lacks_factor,
-        reset=reading().factor_resets.find_open(who.user_id),
+        reset=reading()[FactorResets].find_open(who.user_id),
         browsers=factors.list_trusted(who.user_id),
     )
 
@@ -182,7 +183,7 @@ def keep_factors() -> ResponseReturnValue:
     who = current_user.signed_in()
     try:
         with unit_of_work() as work:
-            work.factor_resets.cancel_reset(work.users.get(who.user_id, lock=True), by=who)
+            work[FactorResets].cancel_reset(work.users.get(who.user_id, lock=True), by=who)
     except errors.FactorTooNew as refusal:
         return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
     except errors.NotSetUp as refusal:

@@ -14,11 +14,13 @@ from app.core.disk_space import list_full_disks
 from app.core.extensions import db, now, settings
 from app.core.migration_state import schema_state
 from app.current_site import site
+from app.factor_resets.service import FactorResets
+from app.invitations.service import Invitations
 from app.jobs.models import JobState
 from app.jobs.notifier import notifier
 from app.jobs.services.queue import OVERDUE
 from app.mail.models import MailStatus
-from app.reports.service import SHOWN
+from app.reports.service import SHOWN, Statistics
 from app.reports.views import NAMES, daily_rows, label
 from app.unit_of_work import Work, reading
 from app.users.permissions import (
@@ -115,13 +117,13 @@ def _about_mails(services: Work) -> Iterator[Notice]:
 
 
 def _about_factor_resets(services: Work) -> Iterator[Notice]:
-    for reset, user in services.factor_resets.list_open(limit=RESETS_SHOWN):
+    for reset, user in services[FactorResets].list_open(limit=RESETS_SHOWN):
         text = f"The second factors of {user.name or user.email} will be reset soon."
         yield Notice("info", text, url_for("users.show", user_id=reset.user_id))
 
 
 def _about_invitations(services: Work) -> Iterator[Notice]:
-    if pending := services.invitations.count_pending():
+    if pending := services[Invitations].count_pending():
         yield Notice("info", f"{_counted(pending, 'invitation')} pending.", url_for("users.invitations"))
 
 
@@ -151,5 +153,5 @@ def _system(services: Work) -> SimpleNamespace:
         database=f"{names[db.engine.dialect.name]} {version}",
         migrations=schema_state()[1],
         queue=notifier.state(),
-        backup_at=services.statistics.last_backup(),
+        backup_at=services[Statistics].last_backup(),
     )

@@ -8,7 +8,7 @@ from app.api.responses import Answer
 from app.api.schemas import PageQuery
 from app.api_keys.models import ApiKey
 from app.api_keys.schemas import ApiKeyIn, ApiKeyOut, ApiKeysOut, NewApiKeyOut
-from app.api_keys.service import DEFAULT_DAYS
+from app.api_keys.service import DEFAULT_DAYS, ApiKeys
 from app.core import errors
 from app.core.extensions import now
 from app.resources import plain
@@ -25,7 +25,7 @@ _CANNOT_MAKE = (errors.NotAllowed, errors.ScopeNotHeld, errors.TooManyApiKeys, "
 @open_to_keys(ACCOUNT_READ)
 def list_api_keys(query: PageQuery) -> dict[str, Any]:
     """List your active API keys, newest first."""
-    active, who = reading().api_keys.list_active, current_user.signed_in()
+    active, who = reading()[ApiKeys].list_active, current_user.signed_in()
     return list_page(
         query, lambda before, limit: active(who.user_id, before=before, limit=limit), _shown, of={"list": "api-keys"}
     )
@@ -41,7 +41,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
     if body.expires_at is not None and body.expires_at <= now():
         raise errors.InvalidInput([errors.Problem("expires_at", errors.InThePast.code, errors.InThePast.message)])
     with unit_of_work() as work, errors.at_field("scopes", errors.ScopeNotHeld):
-        key, secret = work.api_keys.create_key(who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at)
+        key, secret = work[ApiKeys].create_key(who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at)
     shown = _shown(key)
     return Answer(
         {**shown, "key": secret},
@@ -56,7 +56,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 @open_to_keys(ACCOUNT_READ)
 def show_api_key(key_id: int) -> dict[str, Any]:
     """Get one of your active API keys."""
-    return _shown(reading().api_keys.get(key_id, by=current_user.signed_in()))
+    return _shown(reading()[ApiKeys].get(key_id, by=current_user.signed_in()))
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
@@ -65,7 +65,7 @@ def show_api_key(key_id: int) -> dict[str, Any]:
 def end_api_key(key_id: int) -> Answer:
     """Revoke an API key."""
     with unit_of_work() as work:
-        work.api_keys.revoke_key(key_id, by=current_user.signed_in())
+        work[ApiKeys].revoke_key(key_id, by=current_user.signed_in())
     return Answer(message="API key revoked.")
 
 

@@ -6,6 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from app.api_keys.schemas import ApiKeyOut
+from app.api_keys.service import ApiKeys
 from app.core.extensions import now
 from app.core.principal import OPERATOR
 from app.resources import plain
@@ -27,7 +28,7 @@ def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
     """List active API keys, newest first."""
     services = reading()
     user_id = services.users.find(who).id if who else None
-    found = services.api_keys.list_with_owners(user_id, limit=limit)
+    found = services[ApiKeys].list_with_owners(user_id, limit=limit)
     print_list(
         found,
         lambda row: plain(ApiKeyOut, row[0]) | {"user": row[1]},
@@ -48,7 +49,7 @@ def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None,
     expires_at = now() + timedelta(days=days) if days else None
     with unit_of_work() as work:
         user = work.users.find(who)
-        key, secret = work.api_keys.create_key_for(user, name=name, scopes=scopes, expires_at=expires_at)
+        key, secret = work[ApiKeys].create_key_for(user, name=name, scopes=scopes, expires_at=expires_at)
         shown = plain(ApiKeyOut, key) | {"user": user.email, "key": secret}
     if as_json:
         print_json(shown)
@@ -61,5 +62,5 @@ def create(who: str | int, name: str, scopes: tuple[str, ...], days: int | None,
 def revoke(key_id: int) -> None:
     """Revoke an API key."""
     with unit_of_work() as work:
-        name = work.api_keys.revoke_key(key_id, by=OPERATOR).name
+        name = work[ApiKeys].revoke_key(key_id, by=OPERATOR).name
     click.echo(f"Revoked API key {key_id} ({name}).")

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, select, update
 
+from app.api_keys.emails import SendApiKeyCreated, SendApiKeyExpires
 from app.api_keys.keys import new_api_key, shown_part
 from app.api_keys.models import ApiKey
 from app.audit.services.log import AuditLog
@@ -13,7 +14,6 @@ from app.core.dialects import has_room, rowcount
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.core.tokens import token_hash
-from app.emails.credentials import SendApiKeyCreated, SendApiKeyExpires
 from app.jobs.services.queue import JobQueue
 from app.users.models import User
 from app.users.permissions import ACCOUNT_SCOPES, permissions_of

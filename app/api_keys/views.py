@@ -9,6 +9,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 
 from app.account import bp
 from app.api_keys.forms import ApiKeyForm, ApiKeyNameForm
+from app.api_keys.service import ApiKeys
 from app.core import errors
 from app.core.extensions import now
 from app.unit_of_work import reading, unit_of_work
@@ -33,14 +34,14 @@ def api_keys() -> ResponseReturnValue:
     if form.validate_on_submit():
         with form.refusals(errors.ScopeNotHeld, errors.TooManyApiKeys):
             created = _make(form)
-    keys = reading().api_keys.list_active(who.user_id)
+    keys = reading()[ApiKeys].list_active(who.user_id)
     return page("account/api_keys.html", form, keys=keys, made=created, groups=by_group(scopes))
 
 
 def _make(form: ApiKeyForm) -> SimpleNamespace:
     days = form.days.data
     with unit_of_work() as work:
-        key, secret = work.api_keys.create_key(
+        key, secret = work[ApiKeys].create_key(
             current_user.signed_in(),
             name=form.name.clean,
             scopes=form.scopes.data or [],
@@ -53,11 +54,11 @@ def _make(form: ApiKeyForm) -> SimpleNamespace:
 @confirmed
 def api_key(key_id: int) -> ResponseReturnValue:
     who = current_user.signed_in()
-    key = reading().api_keys.get(key_id, by=who)
+    key = reading()[ApiKeys].get(key_id, by=who)
     form = ApiKeyNameForm(name=key.name)
     if form.validate_on_submit():
         with unit_of_work() as work:
-            work.api_keys.rename(key_id, name=form.name.clean, by=who)
+            work[ApiKeys].rename(key_id, name=form.name.clean, by=who)
         return done("Name saved.", to="account.api_keys")
     return page("account/api_key.html", form, key=key)
 
@@ -68,12 +69,12 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
     who, form = current_user.signed_in(), Form()
     try:
         if not form.validate_on_submit():
-            name = reading().api_keys.get(key_id, by=who).name
+            name = reading()[ApiKeys].get(key_id, by=who).name
             above = [("API keys", url_for("account.api_keys")), (name, url_for("account.api_key", key_id=key_id))]
             text = "Programs that use it lose access immediately."
             return ask(f"Revoke API key {name}?", text, button="Revoke", above=above, form=form)
         with unit_of_work() as work:
-            work.api_keys.revoke_key(key_id, by=who)
+            work[ApiKeys].revoke_key(key_id, by=who)
     except errors.ApiKeyNotFound:
         return done("That API key was already revoked.", to="account.api_keys")
     return done("API key revoked.", to="account.api_keys")

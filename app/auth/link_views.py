@@ -23,6 +23,9 @@ from app.auth.sign_in_steps import begin_session, check_code, check_password, ne
 from app.auth.views import REGISTERED_HERE
 from app.core import errors
 from app.core.tokens import new_token
+from app.factor_resets.service import FactorResets
+from app.invitations.service import Invitations
+from app.oauth.service import Connections
 from app.passkeys.ceremonies import UNDO, options_to_prove, read_proof
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
@@ -160,7 +163,7 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
 
 @link_page(Purpose.INVITATION, opener="open_invitation", again="auth.login", text="Sign in")
 def invitation(token: str) -> ResponseReturnValue:
-    invited = reading().invitations.get_invited(token)
+    invited = reading()[Invitations].get_invited(token)
     form = InvitationForm(name=invited.name)
     if form.validate_on_submit():
         with form.refusals(errors.WeakPassword):
@@ -173,7 +176,7 @@ def _accept(token: str, form: InvitationForm, *, email: str) -> None:
     new = new_password(form.password.data or "", words=(email, form.name.clean))
     device = new_token()
     with unit_of_work() as work:
-        user = work.invitations.accept(token, name=form.name.clean, password=new)
+        user = work[Invitations].accept(token, name=form.name.clean, password=new)
         work.sessions.remember_device(user.id, device)
     session_cookie.keep_device(device)
     drop_link(token, Purpose.INVITATION)
@@ -204,7 +207,7 @@ def confirm_email_change(token: str) -> ResponseReturnValue:
 def _must_sign_in(user_id: int) -> bool:
     """Return whether a password alone proves too little: there is a second factor, or no password."""
     services = reading()
-    return services.factors.has_any(user_id) or not services.connections.has_password(user_id)
+    return services.factors.has_any(user_id) or not services[Connections].has_password(user_id)
 
 
 @link_page(Purpose.UNDO_EMAIL_CHANGE, opener="open_undo_link", again="auth.forgot_password", text="Reset your password")
@@ -284,10 +287,10 @@ def keep_factors(token: str) -> ResponseReturnValue:
     """Cancel the removal of all second factors, which an administrator has started."""
     form = ButtonForm()
     try:
-        waiting = reading().factor_resets.get_cancellable(token)
+        waiting = reading()[FactorResets].get_cancellable(token)
         if form.validate_on_submit():
             with unit_of_work() as work:
-                work.factor_resets.cancel_by_link(token)
+                work[FactorResets].cancel_by_link(token)
             drop_link(token, Purpose.KEEP_FACTORS)
             return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="auth.login")
     except errors.NotSetUp:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_
 
-from app.auth.models import Device, FactorReset, OneTimeLink, RefreshToken, Session, SpentChallenge, Throttle
+from app.auth.models import Device, OneTimeLink, RefreshToken, Session, SpentChallenge, Throttle
 from app.auth.services.throttles import FAILURES_FORGOTTEN_AFTER
 from app.core.retention import ended_before, purge_where
 from app.unit_of_work import Work
@@ -42,7 +42,6 @@ PURGES = (
     purge_where(RefreshToken, lambda work: RefreshToken.expires_at < ended_before(work)),
     purge_where(OneTimeLink, lambda work: OneTimeLink.expires_at < ended_before(work)),
     purge_where(EmailChange, _is_over),
-    purge_where(FactorReset, lambda work: FactorReset.ended_at < ended_before(work)),
     purge_where(SpentChallenge, lambda work: SpentChallenge.expires_at < work.clock()),
     purge_where(Throttle, lambda work: Throttle.last_failed_at < work.clock() - 2 * FAILURES_FORGOTTEN_AFTER),
 )

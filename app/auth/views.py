@@ -14,6 +14,7 @@ from app.core import errors
 from app.core.extensions import settings
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from app.oauth.providers import Provider
+from app.oauth.service import Connections
 from app.passkeys.ceremonies import CONFIRM, options_to_prove, options_to_sign_in
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
@@ -157,9 +158,9 @@ def _providers_of(user_id: int) -> list[Provider] | None:
     password.
     """
     work = reading()
-    if work.connections.has_password(user_id):
+    if work[Connections].has_password(user_id):
         return None
-    names = {connection.provider for connection in work.connections.list_of(user_id)}
+    names = {connection.provider for connection in work[Connections].list_of(user_id)}
     return [provider for provider in settings().oauth_providers if provider.name in names]
 
 

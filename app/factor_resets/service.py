@@ -3,12 +3,12 @@ after a delay in which the owner can cancel.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Row, select, update
 
 from app.audit.services.log import AuditLog
-from app.auth.models import FactorReset, Purpose, Session
+from app.auth.models import Purpose, Session
 from app.auth.services.factors import Factors
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.sessions import Sessions
@@ -17,16 +17,14 @@ from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Principal
 from app.core.service import Service
-from app.emails.factors import SendFactorReset
+from app.factor_resets.emails import SendFactorReset
+from app.factor_resets.models import OLDER_BY, FactorReset
 from app.factor_resets.tasks import ResetFactors
 from app.jobs.services.queue import JobQueue
 from app.oauth.models import OAuthIdentity
 from app.users.models import EmailChange, User
 from app.users.permissions import USERS_RESET_FACTORS
 from app.users.services.policy import Policy
-
-# An attacker may have added a younger one, so it can't cancel a reset.
-OLDER_BY = timedelta(days=7)
 
 
 class FactorResets(Service):
@@ -108,10 +106,6 @@ class FactorResets(Service):
         reset = self.get_cancellable(token)
         self.links.spend_link(token, Purpose.KEEP_FACTORS)
         self._cancel(reset.user_id)
-
-    def is_old_address(self, waiting: FactorReset, since: datetime) -> bool:
-        """Return whether an address that the owner has had `since` a time can cancel a reset."""
-        return since <= waiting.begun_at - OLDER_BY
 
     def _cancel(self, user_id: int) -> None:
         waiting = update(FactorReset).where(FactorReset.user_id == user_id, FactorReset.ended_at.is_(None))

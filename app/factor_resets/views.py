@@ -4,6 +4,7 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import settings
+from app.factor_resets.service import FactorResets
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.edit_views import change_user
@@ -27,7 +28,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
         with form.refusals(errors.NotSetUp):
             with unit_of_work() as work:
                 target = work.users.get(user_id, lock=True)
-                work.factor_resets.announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
+                work[FactorResets].announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
             return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
     hours = settings().factor_reset_hours
     return page("users/reset_factors.html", form, user=user, hours=hours)
@@ -37,5 +38,5 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
 @requires(USERS_RESET_FACTORS, on="users")
 def keep_factors(user_id: int) -> ResponseReturnValue:
     return change_user(
-        user_id, lambda work: work.factor_resets.cancel_reset, message="Reset cancelled. The second factors stay."
+        user_id, lambda work: work[FactorResets].cancel_reset, message="Reset cancelled. The second factors stay."
     )

@@ -10,6 +10,7 @@ from app.core import errors
 from app.core.extensions import now, settings
 from app.current_site import brand
 from app.home import bp
+from app.site_settings.service import SiteSettings
 from app.unit_of_work import reading
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public, sets_up
@@ -51,7 +52,7 @@ def theme() -> ResponseReturnValue:
 @open_in_maintenance
 def logo() -> ResponseReturnValue:
     """Return the logo that administrators have uploaded."""
-    content = reading().site_settings.get_logo()
+    content = reading()[SiteSettings].get_logo()
     if content is None:
         raise errors.NotFound
     return for_everyone(Response(content, mimetype="image/png"), seconds=31_536_000 if "v" in request.args else 300)

@@ -1,4 +1,5 @@
 from app.core.feature import Feature
+from app.impersonation.service import Impersonation
 
 feature = Feature(
     name="impersonation",
@@ -6,5 +7,5 @@ feature = Feature(
         "impersonation.ended": "Impersonation ended.",
         "impersonation.started": "An administrator impersonated this user: {reason}",
     },
-    expirations=(lambda work, at_most: work.impersonation.process_expired(at_most=at_most),),
+    expirations=(lambda work, at_most: work[Impersonation].process_expired(at_most=at_most),),
 )

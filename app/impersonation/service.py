@@ -10,7 +10,7 @@ from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Principal
 from app.core.service import Service
-from app.emails.accounts import SendImpersonated
+from app.impersonation.emails import SendImpersonated
 from app.jobs.services.queue import JobQueue
 from app.users.models import User
 from app.users.permissions import USERS_IMPERSONATE

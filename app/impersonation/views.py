@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import settings
+from app.impersonation.service import Impersonation
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.forms import ReasonForm
@@ -26,7 +27,7 @@ def impersonate(user_id: int) -> ResponseReturnValue:
         with form.refusals(errors.NotActive):
             with unit_of_work() as work:
                 target = work.users.get(user_id, lock=True)
-                work.impersonation.impersonate(target, reason=(form.reason.data or "").strip(), by=who)
+                work[Impersonation].impersonate(target, reason=(form.reason.data or "").strip(), by=who)
             return redirect(url_for("account.profile"))
     minutes = settings().impersonation_minutes
     return page("users/impersonate.html", form, user=user, minutes=minutes)
@@ -36,7 +37,7 @@ def impersonate(user_id: int) -> ResponseReturnValue:
 def stop_impersonating() -> ResponseReturnValue:
     who = current_user.signed_in()
     with unit_of_work() as work:
-        work.impersonation.stop_impersonating(who)
+        work[Impersonation].stop_impersonating(who)
     return redirect(
         url_for("home.index") if who.impersonator_id is None else url_for("users.show", user_id=who.user_id)
     )

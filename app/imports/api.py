@@ -14,7 +14,7 @@ from app.api.schemas import In, PageQuery, Query
 from app.core import errors
 from app.imports.display import as_dict
 from app.imports.models import UserImport
-from app.imports.services.user_imports import MAX_FILE_BYTES
+from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.resources import OUTCOMES, Flag, ImportOut, RowOut, RowsOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import USERS_IMPORT
@@ -71,7 +71,7 @@ def upload_import(query: UploadQuery) -> Answer:
     who = current_user.signed_in()
     file_id, lines = store(request.stream, name=query.name, owner_id=who.user_id)
     with unit_of_work() as work:
-        user_import = work.user_imports.create_import(file_id, lines=lines, by=who)
+        user_import = work[UserImports].create_import(file_id, lines=lines, by=who)
     location = f"{request.script_root}/api/v1/users/imports/{user_import.id}"
     return Answer(_one(user_import.id), status=202, headers={"Location": location})
 
@@ -90,8 +90,8 @@ def show_import(import_id: int) -> dict[str, Any]:
 def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
     """List the rows of an import with their results."""
     services = reading()
-    services.user_imports.get(import_id, by=current_user.signed_in())
-    list_rows = services.user_imports.list_rows
+    services[UserImports].get(import_id, by=current_user.signed_in())
+    list_rows = services[UserImports].list_rows
     return list_page(
         query,
         lambda after, limit: list_rows(import_id, after=after or 0, outcome=query.outcome, limit=limit),
@@ -108,7 +108,7 @@ def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
 def start_import(import_id: int, body: StartIn) -> Answer:
     """Start a checked import."""
     with unit_of_work() as work:
-        work.user_imports.start_import(import_id, invites=body.invites, by=current_user.signed_in())
+        work[UserImports].start_import(import_id, invites=body.invites, by=current_user.signed_in())
     return Answer(_one(import_id), status=202)
 
 
@@ -118,7 +118,7 @@ def start_import(import_id: int, body: StartIn) -> Answer:
 def cancel_import(import_id: int) -> dict[str, Any]:
     """Cancel an import. Rows already imported stay."""
     with unit_of_work() as work:
-        work.user_imports.cancel(import_id, by=current_user.signed_in())
+        work[UserImports].cancel(import_id, by=current_user.signed_in())
     return _one(import_id)
 
 
@@ -129,11 +129,11 @@ def cancel_import(import_id: int) -> dict[str, Any]:
 def resume_import(import_id: int) -> Answer:
     """Resume a stopped import."""
     with unit_of_work() as work:
-        work.user_imports.resume(import_id, by=current_user.signed_in())
+        work[UserImports].resume(import_id, by=current_user.signed_in())
     return Answer(_one(import_id), status=202)
 
 
 def _one(import_id: int) -> dict[str, Any]:
     services = reading()
-    user_import: UserImport = services.user_imports.get(import_id, by=current_user.signed_in())
+    user_import: UserImport = services[UserImports].get(import_id, by=current_user.signed_in())
     return as_dict(services, user_import)

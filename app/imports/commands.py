@@ -10,7 +10,7 @@ import click
 from app.core.principal import OPERATOR
 from app.imports.display import COLUMNS, as_dict, exported, report_lines
 from app.imports.models import Phase, UserImport
-from app.imports.services.user_imports import MAX_FILE_BYTES
+from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.services.worker import NARROWED
 from app.unit_of_work import reading, unit_of_work
 from app.users.commands import users
@@ -41,14 +41,14 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
     with file.open("rb") as stream:
         file_id, lines = store(stream, name=file.name, owner_id=None)
     with unit_of_work() as work:
-        user_import = work.user_imports.create_import(file_id, lines=lines, by=OPERATOR)
+        user_import = work[UserImports].create_import(file_id, lines=lines, by=OPERATOR)
     user_import = _followed(user_import, "Checking", Phase.CHECKED)
     has_work = bool(user_import.checked.get("new") or user_import.checked.get("changed"))
     if not as_json:
         _tell(user_import, user_import.checked, NAMES)
     if has_work and not dry_run and (yes or click.confirm("Start the import?", err=True)):
         with unit_of_work() as work:
-            user_import = work.user_imports.start_import(user_import.id, invites=invite, by=OPERATOR)
+            user_import = work[UserImports].start_import(user_import.id, invites=invite, by=OPERATOR)
         user_import = _followed(user_import, "Importing", Phase.DONE)
         if not as_json:
             _tell(user_import, user_import.applied, DONE)
@@ -75,7 +75,7 @@ def _all() -> Iterator[tuple[Any, ...]]:
 def _followed(user_import: UserImport, label: str, phase: Phase) -> UserImport:
     """Return the import after its job. Raises ClickException if it did not reach `phase`."""
     job = follow_job(user_import.job_id or 0, label=label)
-    user_import = reading().user_imports.get(user_import.id, by=OPERATOR)
+    user_import = reading()[UserImports].get(user_import.id, by=OPERATOR)
     if user_import.phase != phase:
         raise click.ClickException(
             user_import.problem or f"The job ended {job.state}: {job.outcome or 'see flask jobs show'}."
@@ -86,7 +86,7 @@ def _followed(user_import: UserImport, label: str, phase: Phase) -> UserImport:
 def _tell(user_import: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
     click.echo(", ".join(f"{counts.get(key, 0):,} {text}" for key, text in names.items()))
     narrowing = {number for number, kind in user_import.examples if kind == NARROWED}
-    for row in reading().user_imports.list_examples(user_import):
+    for row in reading()[UserImports].list_examples(user_import):
         if row.outcome == "refused" or row.number in narrowing:
             click.echo(f"  row {row.number}: {row.email or 'no email'}: {row.reason}")
     if counts.get("new") and not reading().invitations_open:

@@ -5,6 +5,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from app.imports.models import Phase, UserImport
+from app.imports.services.user_imports import UserImports
 from app.jobs.display import progress_of
 from app.jobs.models import Job, JobState
 from app.resources import ExampleOut, ImportOut, plain
@@ -31,7 +32,7 @@ def report_lines(services: Work, import_id: int) -> Iterator[str]:
 
 def _rows(services: Work, import_id: int) -> Iterator[tuple[Any, ...]]:
     after = 0
-    while rows := services.user_imports.list_rows(import_id, after=after, limit=CHUNK):
+    while rows := services[UserImports].list_rows(import_id, after=after, limit=CHUNK):
         after = rows[-1].number
         yield from ((row.number, row.email, row.name, " ".join(row.roles), row.outcome, row.reason) for row in rows)
         services.session.expunge_all()
@@ -48,5 +49,5 @@ def as_dict(services: Work, user_import: UserImport) -> dict[str, Any]:
         user_import,
         state="stopped" if is_stopped else user_import.phase,
         progress=progress_of(job, services.job_board.pace(job)) if job else None,
-        examples=[plain(ExampleOut, row, row=row.number) for row in services.user_imports.list_examples(user_import)],
+        examples=[plain(ExampleOut, row, row=row.number) for row in services[UserImports].list_examples(user_import)],
     )

@@ -6,7 +6,7 @@ from itertools import islice
 from app.core import errors
 from app.imports.csv_reader import Record, read_table
 from app.imports.models import Phase, UserImport
-from app.imports.services.worker import MAX_ROWS, columns_of
+from app.imports.services.worker import MAX_ROWS, ImportWorker, columns_of
 from app.imports.tasks import ApplyUserImport, CheckUserImport
 from app.jobs.registry import Run, handles_in_steps
 from app.unit_of_work import reading
@@ -19,7 +19,7 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
     user_import = _in_phase(task.import_id, Phase.CHECKING)
     total, done = user_import.rows, (run.claim.position or {}).get("row", 1)
     try:
-        by = reading().import_worker.importer(user_import)
+        by = reading()[ImportWorker].importer(user_import)
         table = read_table(reading().files.pieces(user_import.file_id or 0))
         used, ignored = columns_of(table.columns)
         for batch in _batches(table.records, after=done):
@@ -32,15 +32,15 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
                     )
                     for record in batch
                 ]
-                work.import_worker.check(task.import_id, records, by=by)
+                work[ImportWorker].check(task.import_id, records, by=by)
                 done = batch[-1].number
                 work.progress(done, max(total, done), position={"row": done})
     except errors.UnreadableFile as refusal:
         with run.step() as work:
-            work.import_worker.refuse(task.import_id, str(refusal))
+            work[ImportWorker].refuse(task.import_id, str(refusal))
         return str(refusal)
     with run.step() as work:
-        checked = work.import_worker.close_check(task.import_id, ignored=ignored)
+        checked = work[ImportWorker].close_check(task.import_id, ignored=ignored)
     return f"rows checked: {checked}"
 
 
@@ -51,23 +51,23 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
     row, done = position["row"], position["done"]
     while True:
         try:
-            by = reading().import_worker.importer(_in_phase(task.import_id, Phase.APPLYING))
+            by = reading()[ImportWorker].importer(_in_phase(task.import_id, Phase.APPLYING))
         except errors.UnreadableFile as refusal:
             with run.step() as work:
-                work.import_worker.refuse(task.import_id, str(refusal))
+                work[ImportWorker].refuse(task.import_id, str(refusal))
             return str(refusal)
         with run.step(by=by) as work:
-            count, row = work.import_worker.apply(task.import_id, after=row, limit=BATCH, by=by)
+            count, row = work[ImportWorker].apply(task.import_id, after=row, limit=BATCH, by=by)
             done += count
             work.progress(done, total, position={"row": row, "done": done})
             if not count:
-                work.import_worker.close(task.import_id)
+                work[ImportWorker].close(task.import_id)
         if not count:
             return f"rows: {done}"
 
 
 def _in_phase(import_id: int, phase: Phase) -> UserImport:
-    user_import = reading().import_worker.find(import_id, phase)
+    user_import = reading()[ImportWorker].find(import_id, phase)
     if user_import is None:
         raise errors.NothingToDo(f"the import no longer exists or is not {phase}")
     return user_import

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from app.core import errors
 from app.imports.display import COLUMNS, as_dict, exported, report_lines
 from app.imports.models import Phase, UserImport
-from app.imports.services.user_imports import MAX_FILE_BYTES
+from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.services.worker import NARROWED
 from app.jobs.display import progress_text
 from app.jobs.models import Job, JobState
@@ -45,13 +45,13 @@ def import_users() -> ResponseReturnValue:
             with form.refusals(errors.UnreadableFile):
                 file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
                 with unit_of_work() as work:
-                    found = work.user_imports.create_import(file_id, lines=lines, by=who)
+                    found = work[UserImports].create_import(file_id, lines=lines, by=who)
                 return redirect(url_for("users.show_import", import_id=found.id))
     services = reading()
     return page(
         "users/import.html",
         form,
-        imports=[_shown(services, user_import) for user_import in services.user_imports.list_own(by=who)],
+        imports=[_shown(services, user_import) for user_import in services[UserImports].list_own(by=who)],
     )
 
 
@@ -60,7 +60,7 @@ def import_users() -> ResponseReturnValue:
 @current_user.refreshes_itself
 def show_import(import_id: int) -> ResponseReturnValue:
     services = reading()
-    user_import = services.user_imports.get(import_id, by=current_user.signed_in())
+    user_import = services[UserImports].get(import_id, by=current_user.signed_in())
     return page("users/show_import.html", found=_shown(services, user_import), invites_open=services.invitations_open)
 
 
@@ -70,7 +70,7 @@ def show_import(import_id: int) -> ResponseReturnValue:
 def start_import(import_id: int) -> ResponseReturnValue:
     message = "Import started. You can close this page. The import continues."
     return _attempt(
-        import_id, lambda work: work.user_imports.start_import, message, invites=request.form.get("invites") == "y"
+        import_id, lambda work: work[UserImports].start_import, message, invites=request.form.get("invites") == "y"
     )
 
 
@@ -78,14 +78,14 @@ def start_import(import_id: int) -> ResponseReturnValue:
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> ResponseReturnValue:
     message = "Stopping the import. Rows already imported stay."
-    return _attempt(import_id, lambda work: work.user_imports.cancel, message)
+    return _attempt(import_id, lambda work: work[UserImports].cancel, message)
 
 
 @bp.post("/import/<id:import_id>/resume")
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> ResponseReturnValue:
-    return _attempt(import_id, lambda work: work.user_imports.resume, "Import resumed.")
+    return _attempt(import_id, lambda work: work[UserImports].resume, "Import resumed.")
 
 
 def _attempt(
@@ -102,7 +102,7 @@ def _attempt(
 def import_report(import_id: int) -> Response:
     """Download the result of each row; before the import, the expected result."""
     services = reading()
-    services.user_imports.get(import_id, by=current_user.signed_in())
+    services[UserImports].get(import_id, by=current_user.signed_in())
     return attachment(report_lines(services, import_id), f"import-{import_id}.csv")
 
 

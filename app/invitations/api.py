@@ -9,6 +9,7 @@ from app.api.responses import Answer
 from app.api.schemas import PageQuery
 from app.core import errors
 from app.invitations.models import Invitation
+from app.invitations.service import Invitations
 from app.resources import InvitationOut, InvitationsOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import USERS_INVITE
@@ -22,7 +23,7 @@ from app.web.limits import limited
 @requires(USERS_INVITE)
 def list_invitations(query: PageQuery) -> dict[str, Any]:
     """List pending invitations, newest first."""
-    pending = reading().invitations.list_pending
+    pending = reading()[Invitations].list_pending
     return list_page(
         query, lambda before, limit: pending(before=before, limit=limit), _shown, of={"list": "invitations"}
     )
@@ -33,7 +34,7 @@ def list_invitations(query: PageQuery) -> dict[str, Any]:
 @requires(USERS_INVITE)
 def show_invitation(invitation_id: int) -> dict[str, Any]:
     """Get a pending invitation."""
-    return _shown(reading().invitations.get(invitation_id))
+    return _shown(reading()[Invitations].get(invitation_id))
 
 
 @bp.post("/v1/invitations/<id:invitation_id>/resend")
@@ -43,7 +44,7 @@ def show_invitation(invitation_id: int) -> dict[str, Any]:
 def resend_invitation(invitation_id: int) -> Answer:
     """Email an invitation again, with a new link."""
     with unit_of_work() as work:
-        work.invitations.resend(work.invitations.get(invitation_id, lock=True), by=current_user.signed_in())
+        work[Invitations].resend(work[Invitations].get(invitation_id, lock=True), by=current_user.signed_in())
     return Answer(status=202, message="Invitation sent again.")
 
 
@@ -53,7 +54,7 @@ def resend_invitation(invitation_id: int) -> Answer:
 def revoke_invitation(invitation_id: int) -> Answer:
     """Revoke an invitation."""
     with unit_of_work() as work:
-        work.invitations.revoke(work.invitations.get(invitation_id, lock=True), by=current_user.signed_in())
+        work[Invitations].revoke(work[Invitations].get(invitation_id, lock=True), by=current_user.signed_in())
     return Answer(message="Invitation revoked.")
 
 

@@ -7,6 +7,7 @@ from flask.cli import AppGroup
 
 from app.core.principal import OPERATOR
 from app.invitations.models import Invitation
+from app.invitations.service import Invitations
 from app.resources import InvitationOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.commands import NAME, email_argument
@@ -22,7 +23,7 @@ invitations = AppGroup("invitations", help="Manage invitations.")
 def send(email: str, name: str, roles: tuple[str, ...]) -> None:
     """Email an invitation."""
     with unit_of_work() as work:
-        work.invitations.invite(email=email, name=name, roles=roles, by=OPERATOR)
+        work[Invitations].invite(email=email, name=name, roles=roles, by=OPERATOR)
     click.echo(f"Invitation to {email} enqueued.")
 
 
@@ -32,7 +33,7 @@ def send(email: str, name: str, roles: tuple[str, ...]) -> None:
 def list_invitations(limit: int, as_json: bool) -> None:
     """List pending invitations, newest first."""
     print_list(
-        reading().invitations.list_pending(limit=limit),
+        reading()[Invitations].list_pending(limit=limit),
         _values,
         lambda row: f"{row.user.email:<40}  until {row.expires_at:%Y-%m-%dT%H:%M}  {', '.join(row.roles)}",
         as_json=as_json,
@@ -45,7 +46,7 @@ def list_invitations(limit: int, as_json: bool) -> None:
 def resend(email: str) -> None:
     """Email an invitation again, with a new link."""
     with unit_of_work() as work:
-        work.invitations.resend(work.invitations.get_by_email(email), by=OPERATOR)
+        work[Invitations].resend(work[Invitations].get_by_email(email), by=OPERATOR)
     click.echo(f"Invitation to {email} enqueued.")
 
 
@@ -54,7 +55,7 @@ def resend(email: str) -> None:
 def revoke(email: str) -> None:
     """Revoke an invitation."""
     with unit_of_work() as work:
-        work.invitations.revoke(work.invitations.get_by_email(email), by=OPERATOR)
+        work[Invitations].revoke(work[Invitations].get_by_email(email), by=OPERATOR)
     click.echo(f"Revoked the invitation of {email}.")
 
 

@@ -8,7 +8,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.audit.services.log import AuditLog
-from app.auth.emails.sign_up import SendInvitation
 from app.auth.models import Purpose
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.password_policy import NewPassword
@@ -16,6 +15,7 @@ from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator
 from app.core.service import Service
+from app.invitations.emails import SendInvitation
 from app.invitations.models import Invitation
 from app.jobs.services.queue import JobQueue
 from app.users.models import MEMBER, User

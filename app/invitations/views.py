@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import now
+from app.invitations.service import Invitations
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.edit_views import grantable, role_fields
@@ -29,7 +30,7 @@ ON_A_PAGE = 50
 @limited("mail")
 def new() -> ResponseReturnValue:
     def invite(work: Work, email: str, name: str, roles: Sequence[str]) -> None:
-        work.invitations.invite(email=email, name=name, roles=roles, by=current_user.signed_in())
+        work[Invitations].invite(email=email, name=name, roles=roles, by=current_user.signed_in())
 
     return _add("users/new.html", invite, message="Invitation sent to {email}.", to="users.invitations")
 
@@ -65,7 +66,7 @@ def _add(
 @bp.get("/invitations")
 @requires(USERS_INVITE)
 def invitations() -> ResponseReturnValue:
-    pending = reading().invitations.list_pending(before=before(), limit=ON_A_PAGE + 1)
+    pending = reading()[Invitations].list_pending(before=before(), limit=ON_A_PAGE + 1)
     paged = paginate(pending, size=ON_A_PAGE)
     return page("users/invitations.html", paged=paged, now=now())
 
@@ -75,8 +76,8 @@ def invitations() -> ResponseReturnValue:
 @limited("mail")
 def resend_invitation(invitation_id: int) -> ResponseReturnValue:
     with unit_of_work() as work:
-        invitation = work.invitations.get(invitation_id, lock=True)
-        work.invitations.resend(invitation, by=current_user.signed_in())
+        invitation = work[Invitations].get(invitation_id, lock=True)
+        work[Invitations].resend(invitation, by=current_user.signed_in())
     return done("Invitation sent again.", to="users.invitations")
 
 
@@ -85,11 +86,11 @@ def resend_invitation(invitation_id: int) -> ResponseReturnValue:
 def revoke_invitation(invitation_id: int) -> ResponseReturnValue:
     form = Form()
     if not form.validate_on_submit():
-        invited = reading().invitations.get(invitation_id).user.email
+        invited = reading()[Invitations].get(invitation_id).user.email
         title, text = f"Revoke the invitation of {invited}?", "The link in the email stops working."
         above = [("Users", url_for("users.index")), ("Invitations", url_for("users.invitations"))]
         return ask(title, text, button="Revoke", above=above, form=form)
     with unit_of_work() as work:
-        invitation = work.invitations.get(invitation_id, lock=True)
-        work.invitations.revoke(invitation, by=current_user.signed_in())
+        invitation = work[Invitations].get(invitation_id, lock=True)
+        work[Invitations].revoke(invitation, by=current_user.signed_in())
     return done("Invitation revoked.", to="users.invitations")

@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from app.core.extensions import now, settings
-from app.emails.accounts import ServerTest
+from app.mail.emails import ServerTest
 from app.mail.models import MailStatus
 from app.mail.rendering import render
 from app.mail.sender import MailDelayed, MailRefused, send

@@ -167,3 +167,6 @@ def visit(event: AuditEvent) -> dict[str, Any]:
 
 def sample_link(purpose: Purpose) -> str:
     return path_of(purpose, SAMPLE_TOKEN)
+
+
+SAMPLE_UNDO: dict[str, Any] = {"undo_link": sample_link(Purpose.UNDO_ADDITION), "undo_hours": 72}

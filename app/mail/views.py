@@ -25,8 +25,6 @@ from app.web.query_params import asked_for, before, paginate
 from app.web.redirects import done
 
 ON_A_PAGE = 50
-# By the name of an email, for the page of templates.
-TITLES = {kind: kind.replace("_", " ").capitalize().replace("Api", "API") for kind in sorted(EmailKind.templates)}
 STATUSES = [status.value for status in MailStatus]
 
 
@@ -59,7 +57,7 @@ def mail_templates() -> ResponseReturnValue:
     return page(
         "admin/mail_templates.html",
         templates=[
-            SimpleNamespace(kind=kind.template, name=TITLES[kind.template], subject=sample(kind).subject)
+            SimpleNamespace(kind=kind.template, name=_title(kind.template), subject=sample(kind).subject)
             for kind in EmailKind.list_kinds()
         ],
     )
@@ -68,7 +66,7 @@ def mail_templates() -> ResponseReturnValue:
 @bp.get("/mail/templates/<template>")
 @requires(MAIL_READ)
 def mail_template(template: str) -> ResponseReturnValue:
-    return page("admin/mail_template.html", chosen=template, mail=_sample(template), name=TITLES[template])
+    return page("admin/mail_template.html", chosen=template, mail=_sample(template), name=_title(template))
 
 
 @bp.get("/mail/templates/<template>/html")
@@ -86,8 +84,12 @@ def send_sample(template: str) -> ResponseReturnValue:
     who = current_user.signed_in()
     _sample(template)
     with unit_of_work() as work:
-        work.enqueue(SendSample(user_id=who.user_id, sample_id=list(TITLES).index(template)))
+        work.enqueue(SendSample(user_id=who.user_id, sample_id=sorted(EmailKind.templates).index(template)))
     return done(f"Sample sent to {who.email}.", to="admin.mail_template", template=template)
+
+
+def _title(template: str) -> str:
+    return template.replace("_", " ").capitalize().replace("Api", "API")
 
 
 def _sample(kind: str) -> Message:

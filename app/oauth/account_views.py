@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.account import bp
 from app.auth import pending_sign_in
 from app.core import errors
+from app.oauth.service import Connections
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import confirmed
@@ -22,9 +23,9 @@ def connections() -> ResponseReturnValue:
     pending = pending_sign_in.pending()
     return page(
         "account/connections.html",
-        connections=work.connections.list_of(who.user_id),
+        connections=work[Connections].list_of(who.user_id),
         pending=pending,
-        has_password=work.connections.has_password(who.user_id),
+        has_password=work[Connections].has_password(who.user_id),
     )
 
 
@@ -37,7 +38,7 @@ def connect() -> ResponseReturnValue:
         return done("That took too long. Start again.", to="account.connections", kind="error")
     try:
         with unit_of_work() as work:
-            work.connections.connect(current_user.signed_in().user_id, pending)
+            work[Connections].connect(current_user.signed_in().user_id, pending)
     except (errors.IdentityTaken, errors.TooManyConnections) as refusal:
         pending_sign_in.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
@@ -57,12 +58,12 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
     who, form = current_user.signed_in(), Form()
     try:
         if not form.validate_on_submit():
-            label = provider_label(reading().connections.get(who.user_id, connection_id).provider)
+            label = provider_label(reading()[Connections].get(who.user_id, connection_id).provider)
             above = [("Connected accounts", url_for("account.connections"))]
             text = "You won't be able to sign in with it."
             return ask(f"Disconnect {label}?", text, button="Disconnect", above=above, form=form)
         with unit_of_work() as work:
-            work.connections.disconnect(who.user_id, connection_id)
+            work[Connections].disconnect(who.user_id, connection_id)
     except errors.ConnectionNotFound:
         return done("That account was already disconnected.", to="account.connections")
     except errors.LastSignInMethod as refusal:

@@ -14,9 +14,9 @@ from app.auth.services.links import OneTimeLinks, undoable
 from app.core import errors
 from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
-from app.emails.credentials import SendConnectionAdded, SendConnectionRemoved
 from app.invitations.service import Invitations
 from app.jobs.services.queue import JobQueue
+from app.oauth.emails import SendConnectionAdded, SendConnectionRemoved
 from app.oauth.models import OAuthIdentity
 from app.users.models import User
 

@@ -18,7 +18,7 @@ from app.core.principal import Principal
 from app.core.tokens import keyed_hash
 from app.oauth.clients import client_of, openid
 from app.oauth.providers import Provider
-from app.oauth.service import Identity
+from app.oauth.service import Connections, Identity
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public
@@ -109,8 +109,8 @@ def _sign_in(provider: Provider, oauth_identity: Identity) -> ResponseReturnValu
     """Sign in to the connected account, or create one."""
 
     def prove(work: Work) -> Authentication:
-        connection = work.connections.find(oauth_identity) or work.connections.sign_up(oauth_identity)
-        work.connections.note_use(connection, oauth_identity)
+        connection = work[Connections].find(oauth_identity) or work[Connections].sign_up(oauth_identity)
+        work[Connections].note_use(connection, oauth_identity)
         return Authentication(connection.user_id, oauth_identity.provider)
 
     try:
@@ -149,7 +149,7 @@ def _offer(provider: Provider, oauth_identity: Identity, who: Principal) -> Resp
     """Offer the signed-in user to connect the identity with a button, because another site may have started the
     request.
     """
-    connection = reading().connections.find(oauth_identity)
+    connection = reading()[Connections].find(oauth_identity)
     if connection is None:
         pending_sign_in.keep_pending(oauth_identity)
         return redirect(url_for("account.connections"), code=303)
@@ -165,9 +165,9 @@ def _confirm(provider: Provider, oauth_identity: Identity, claims: Claims, who: 
     authenticated_at = claims.authenticated_at
     is_fresh = authenticated_at is None or now().timestamp() - authenticated_at < FRESH_SECONDS
     with unit_of_work() as work:
-        connection = work.connections.find(oauth_identity)
+        connection = work[Connections].find(oauth_identity)
         is_theirs = connection is not None and connection.user_id == who.user_id
-        may = is_theirs and not work.connections.has_password(who.user_id) and not work.factors.has_any(who.user_id)
+        may = is_theirs and not work[Connections].has_password(who.user_id) and not work.factors.has_any(who.user_id)
         token = work.sessions.confirm(who) if may and is_fresh and who.impersonator_id is None else None
     if token is None:
         return _refused(

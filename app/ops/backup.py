@@ -42,6 +42,7 @@ from app.core.extensions import db, now, settings
 from app.core.migration_state import current_revision, known_revisions, newest_revision, schema_state
 from app.core.models import Base, UtcTime
 from app.ops.migrations import init_migrate
+from app.reports.service import Statistics
 from app.unit_of_work import unit_of_work
 
 FORMAT = 1
@@ -81,7 +82,7 @@ def backup(file: Path) -> None:
         }
         archive.writestr("manifest.json", json.dumps(manifest, indent=2))
     with unit_of_work() as work:
-        work.statistics.note_backup()
+        work[Statistics].note_backup()
     rows = sum(table_info["rows"] for table_info in tables)
     click.echo(
         f"Saved {rows:,} rows and {len(files):,} of the instance's files to {file} ({file.stat().st_size:,} bytes)."

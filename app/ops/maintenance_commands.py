@@ -4,6 +4,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.current_site import change_site
+from app.site_settings.service import SiteSettings
 
 
 @click.command()
@@ -11,5 +12,5 @@ from app.current_site import change_site
 @with_appcontext
 def maintenance(state: str) -> None:
     """Turn maintenance mode on or off."""
-    change_site(lambda work: work.site_settings.change(maintenance=state == "on"))
+    change_site(lambda work: work[SiteSettings].change(maintenance=state == "on"))
     click.echo("Maintenance mode is on." if state == "on" else "Maintenance mode is off.")

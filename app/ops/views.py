@@ -14,6 +14,7 @@ from app.core.tokens import is_doctor_token
 from app.jobs.notifier import notifier
 from app.mail.models import MailStatus
 from app.ops import bp
+from app.reports.service import Statistics
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.current_user import log_refused
@@ -100,6 +101,6 @@ def _stored() -> Iterator[GaugeValue]:
     yield GaugeValue("gatehouse_dead_jobs", "Jobs that failed for good.", {"": services.job_board.count_dead()})
     delayed = services.sent_mails.count(MailStatus.DELAYED)
     yield GaugeValue("gatehouse_delayed_mails", "Mails that are tried again later.", {"": delayed})
-    if (backup := services.statistics.last_backup()) is not None:
+    if (backup := services[Statistics].last_backup()) is not None:
         at = {"": backup.timestamp()}
         yield GaugeValue("gatehouse_last_backup_timestamp_seconds", "When `flask backup` last succeeded.", at)

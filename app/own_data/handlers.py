@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core import errors
 from app.current_site import brand
-from app.emails.accounts import OwnDataReady
 from app.files.models import StoredFile
 from app.files.service import PIECE
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
 from app.mail.rendering import Message, render
+from app.own_data.emails import OwnDataReady
+from app.own_data.service import OwnData
 from app.own_data.tasks import ExportOwnData
 from app.time_zones import zone_of
 from app.unit_of_work import Work
@@ -52,8 +53,8 @@ def _fill(work: Work, file: StoredFile, user: User) -> None:
     with tempfile.TemporaryFile() as written:
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("README.md", README.format(site=brand().name, at=work.clock().isoformat()))
-            _write_json(archive, work.own_data.sections(user.id))
-            _write_tables(archive, work.own_data.sections(user.id), zone_of(user.id))
+            _write_json(archive, work[OwnData].sections(user.id))
+            _write_tables(archive, work[OwnData].sections(user.id), zone_of(user.id))
         written.seek(0)
         number = 0
         while piece := written.read(PIECE):

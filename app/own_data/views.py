@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.account import bp
 from app.core import errors
 from app.core.extensions import settings
+from app.own_data.service import OwnData
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, confirmed
@@ -21,7 +22,7 @@ def data() -> ResponseReturnValue:
     services = reading()
     return page(
         "account/data.html",
-        copy=services.own_data.find(current_user.signed_in().user_id),
+        copy=services[OwnData].find(current_user.signed_in().user_id),
         undo_days=settings().own_deletion_days,
     )
 
@@ -31,7 +32,7 @@ def data() -> ResponseReturnValue:
 @limited("mail")
 def request_copy() -> ResponseReturnValue:
     with unit_of_work() as work:
-        work.own_data.request(current_user.signed_in().user_id)
+        work[OwnData].request(current_user.signed_in().user_id)
     return done("We're preparing your data. We'll email you when it's ready.", to="account.data")
 
 
@@ -39,7 +40,7 @@ def request_copy() -> ResponseReturnValue:
 @confirmed
 def download() -> Response:
     services = reading()
-    file = services.own_data.get_ready(current_user.signed_in().user_id)
+    file = services[OwnData].get_ready(current_user.signed_in().user_id)
     response = Response(stream_with_context(services.files.pieces(file.id)), mimetype="application/zip")
     response.headers["Content-Disposition"] = "attachment; filename=my-data.zip"
     response.content_length = file.size

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.core.cache import cache
-from app.reports.service import ReportRow, Unit, total
+from app.reports.service import ReportRow, Statistics, Unit, total
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import REPORTS_READ
 from app.web import current_user
@@ -44,7 +44,7 @@ def reports() -> ResponseReturnValue:
         },
         ends=(labels[0], labels[-1]),
         rows=list(zip(reversed(labels), reversed(rows), strict=True)),
-        is_subscribed=services.statistics.is_subscribed(current_user.signed_in().user_id),
+        is_subscribed=services[Statistics].is_subscribed(current_user.signed_in().user_id),
     )
 
 
@@ -62,7 +62,7 @@ def subscribe() -> ResponseReturnValue:
     user_id = current_user.signed_in().user_id
     wants = request.form.get("wanted") == "yes"
     with unit_of_work() as work:
-        (work.statistics.subscribe if wants else work.statistics.unsubscribe)(user_id)
+        (work[Statistics].subscribe if wants else work[Statistics].unsubscribe)(user_id)
     return done("You'll get a report by email every Monday." if wants else "Weekly email stopped.", to="admin.reports")
 
 
@@ -79,11 +79,11 @@ def daily_rows() -> list[ReportRow]:
 
 
 def _rows(by: Unit) -> list[ReportRow]:
-    kept = cache.read_aside(f"report:{by}", lambda: _plain(reading().statistics.report(by)), seconds=KEPT_SECONDS)
+    kept = cache.read_aside(f"report:{by}", lambda: _plain(reading()[Statistics].report(by)), seconds=KEPT_SECONDS)
     try:
         return [ReportRow(date.fromisoformat(begin), *counts) for begin, *counts in kept]
     except (TypeError, ValueError):  # Written by another release.
-        return reading().statistics.report(by)
+        return reading()[Statistics].report(by)
 
 
 def _plain(rows: list[ReportRow]) -> list[list[Any]]:

@@ -9,6 +9,7 @@ from app.core import errors
 from app.core.extensions import settings
 from app.current_site import SETTINGS, change_site, is_in_environment
 from app.site_settings.logos import MAX_FILE_BYTES, reencode_logo
+from app.site_settings.service import SiteSettings
 from app.unit_of_work import Work, reading
 from app.users.permissions import SITE_EDIT
 from app.web.access import confirmed, requires
@@ -22,7 +23,7 @@ from app.web.uploads import accepts_file
 @confirmed
 @accepts_file(MAX_FILE_BYTES)
 def site_settings() -> ResponseReturnValue:
-    stored = reading().site_settings
+    stored = reading()[SiteSettings]
     fixed = {name: setting for name, setting in SETTINGS.items() if is_in_environment(setting)}
     form = SiteForm.of(stored.get(), stored.get_brand(), config=settings(), fixed=fixed)
     if form.validate_on_submit():
@@ -35,6 +36,6 @@ def site_settings() -> ResponseReturnValue:
 
 
 def _save(work: Work, form: SiteForm, logo: bytes | None) -> None:
-    work.site_settings.change(**form.values())
+    work[SiteSettings].change(**form.values())
     if logo is not None or form.removes_logo.data:
-        work.site_settings.change_logo(logo)
+        work[SiteSettings].change_logo(logo)

@@ -21,6 +21,7 @@ from app.api.schemas import (
 from app.core import errors
 from app.core.extensions import settings
 from app.core.principal import Principal
+from app.invitations.service import Invitations
 from app.resources import SomeOfUser, UserOut, UsersOut, plain_user
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import USER_FIELDS, User
@@ -81,7 +82,7 @@ def invite_user(body: InviteIn) -> Answer:
     who = current_user.signed_in()
     with unit_of_work() as work:
         with errors.at_field("roles", errors.RoleNotFound, code="unknown_role"):
-            invitation = work.invitations.invite(email=body.email, name=body.name, roles=body.roles, by=who)
+            invitation = work[Invitations].invite(email=body.email, name=body.name, roles=body.roles, by=who)
         user = work.user_search.find(invitation.user_id)
     if user is None:
         raise errors.UserNotFound

@@ -17,6 +17,7 @@ from app.core.addresses import canonical_address, clean_name
 from app.core.extensions import settings
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.core.principal import OPERATOR
+from app.factor_resets.service import FactorResets
 from app.mail.rendering import address_of
 from app.resources import UserDetails, plain, plain_user
 from app.unit_of_work import Work, reading, unit_of_work
@@ -255,14 +256,14 @@ def reset_factors(who: str | int, reason: str | None, now: bool, cancel: bool) -
     with unit_of_work() as work:
         user = work.users.find(who, lock=True)
         if cancel:
-            work.factor_resets.cancel_reset(user, by=OPERATOR)
+            work[FactorResets].cancel_reset(user, by=OPERATOR)
             click.echo("Reset cancelled. The second factors stay.")
             return
-        reset = work.factor_resets.announce_reset(user, reason=reason, by=OPERATOR)
+        reset = work[FactorResets].announce_reset(user, reason=reason, by=OPERATOR)
         if now:
             reset.due_at = work.clock()
             work.session.flush()
-            work.factor_resets.apply_reset(reset.id)
+            work[FactorResets].apply_reset(reset.id)
     click.echo(
         f"The second factors of {user.email} are removed{'' if now else f' at {reset.due_at:%Y-%m-%d %H:%M} UTC'}."
     )

@@ -6,9 +6,11 @@ from typing import Any, get_args
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.api_keys.service import ApiKeys
 from app.audit.descriptions import describe
 from app.core import errors
 from app.core.principal import Principal
+from app.factor_resets.service import FactorResets
 from app.unit_of_work import Work, reading
 from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
@@ -93,11 +95,11 @@ def show(user_id: int) -> ResponseReturnValue:
         allowed=_allowed(who, services, user),
         is_oneself=user.id == who.user_id,
         has_factor=services.factors.has_any(user.id),
-        factor_reset=services.factor_resets.find_open(user.id),
+        factor_reset=services[FactorResets].find_open(user.id),
         erased_at=services.users.erased_at(user),
         deletion_reason=services.users.deletion_reason(user.id) if user.deleted_at else None,
         sessions=services.sessions.list_live(user.id)[:SESSIONS_SHOWN],
-        keys=services.api_keys.list_active(user.id),
+        keys=services[ApiKeys].list_active(user.id),
         grants=services.policy.list_grants_of(user.id),
         events=[describe(event) for event in services.audit.list_for(user.id, limit=20)],
         mails=services.users.list_mails(user.id),

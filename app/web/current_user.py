@@ -10,6 +10,7 @@ from flask_login import current_user
 from itsdangerous import BadData
 
 from app.api_keys.keys import PREFIX, is_api_key, shown_part
+from app.api_keys.service import ApiKeys
 from app.auth.access_tokens import Access, BadToken, read_token
 from app.auth.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
 from app.auth.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
@@ -173,7 +174,7 @@ def _expire(expired: Expired) -> None:
             if expired.session_id:
                 work.sessions.expire(expired.session_id)
             else:
-                work.api_keys.expire(expired.key_id)
+                work[ApiKeys].expire(expired.key_id)
     except DATABASE_AWAY:
         db.session.rollback()  # It is refused in any case; the next request writes it.
 

@@ -16,7 +16,9 @@ from werkzeug.serving import make_server
 from app import create_app
 from app.auth.models import Authenticator, Purpose, Target, Undoable
 from app.core.principal import OPERATOR
+from app.factor_resets.service import FactorResets
 from app.jobs.tasks import NoOperation
+from app.reports.service import Statistics
 from app.settings import Settings
 from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
@@ -234,7 +236,7 @@ def _(visitor: Visitor) -> None:
     visitor.is_signed_in()
     visitor.sets_up_codes()
     with visitor.deployment.work() as work:
-        work.factor_resets.announce_reset(work.users.get_by_email(visitor.email), reason="They called.", by=OPERATOR)
+        work[FactorResets].announce_reset(work.users.get_by_email(visitor.email), reason="They called.", by=OPERATOR)
     visitor.open("/account/security")
     assert "They called." in visitor.says()
 
@@ -243,7 +245,7 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     lost = has_factor(visitor)
     with visitor.deployment.work() as work:
-        work.factor_resets.announce_reset(work.users.get(lost), reason="They called.", by=OPERATOR)
+        work[FactorResets].announce_reset(work.users.get(lost), reason="They called.", by=OPERATOR)
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
     assert "Cancel removal" in visitor.says()
 
@@ -397,7 +399,7 @@ def _(visitor: Visitor) -> None:
     visitor.sets_up_codes()
     with visitor.deployment.work() as work:
         user = work.users.get_by_email(visitor.email, lock=True)
-        reset = work.factor_resets.announce_reset(user, reason="They called.", by=OPERATOR)
+        reset = work[FactorResets].announce_reset(user, reason="They called.", by=OPERATOR)
         _, token = work.links.issue(
             Purpose.KEEP_FACTORS,
             user_id=user.id,
@@ -617,8 +619,8 @@ def _(visitor: Visitor) -> None:
 def _(visitor: Visitor) -> None:
     with visitor.deployment.work() as work:
         work.audit.record("user.created", subject_id=None)
-        for day in work.statistics.days_to_count():
-            work.statistics.count_day(day)
+        for day in work[Statistics].days_to_count():
+            work[Statistics].count_day(day)
     visitor.is_signed_in(roles=("administrator",), at="/admin/reports")
 
 

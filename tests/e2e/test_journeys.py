@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.factor_resets.service import FactorResets
 from app.factor_resets.tasks import ResetFactors
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, new_address
 
@@ -380,7 +381,7 @@ def test_user_who_lost_all_factors_gets_a_reset(visitor, arrive):
 
     # A day later.
     with visitor.deployment.work() as work:
-        reset = work.factor_resets.find_open(lost)
+        reset = work[FactorResets].find_open(lost)
         reset.due_at = work.clock()
         work.enqueue(ResetFactors(reset_id=reset.id))
     visitor.mail("Your second factors were removed")

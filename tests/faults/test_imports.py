@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from app.audit.models import AuditEvent
 from app.core.principal import OPERATOR
 from app.imports.models import Phase, UserImportRow
+from app.imports.services.user_imports import UserImports
 from app.jobs.models import JobState
 from app.users.models import User, UserWord, user_roles
 from app.web.uploads import store
@@ -45,16 +46,16 @@ def test_import_killed_ten_times_applies_each_row_once(deployment):
     with deployment.app.app_context():
         file_id, lines = store(io.BytesIO("".join(content()).encode()), name="people.csv", owner_id=None)
     with deployment.work() as work:
-        checking = work.user_imports.create_import(file_id, lines=lines, by=OPERATOR)
+        checking = work[UserImports].create_import(file_id, lines=lines, by=OPERATOR)
     tries = kill_while(deployment, worker, checking.job_id, chance, times=KILLS // 2)
     with deployment.work() as work:
-        applying = work.user_imports.start_import(checking.id, invites=False, by=OPERATOR)
+        applying = work[UserImports].start_import(checking.id, invites=False, by=OPERATOR)
     tries += kill_while(deployment, worker, applying.job_id, chance, times=KILLS // 2)
     # 12 attempts: on a loaded machine a job can end before its killer looks.
     assert tries > KILLS // 2
 
     with deployment.look() as look:
-        found = look.user_imports.get(checking.id, by=OPERATOR)
+        found = look[UserImports].get(checking.id, by=OPERATOR)
         assert (found.phase, found.rows) == (Phase.DONE, ROWS)
         assert found.checked == {"new": ROWS * 9 // 10, "refused": ROWS // 10}
         assert found.applied == {"added": ROWS * 9 // 10, "refused": ROWS // 10}

@@ -13,13 +13,16 @@ from app.api_keys.models import ApiKey
 from app.api_keys.service import MAX_ACTIVE_KEYS
 from app.audit.models import AuditEvent
 from app.auth.emails.sign_in import SendPasswordReset
-from app.auth.models import FactorReset, Purpose, RefreshToken, Session
+from app.auth.models import Purpose, RefreshToken, Session
 from app.auth.password_setup import credentials
 from app.auth.second_factor_codes import plain
 from app.auth.services.sessions import find_by_cookie
 from app.core.principal import NO_VISIT, OPERATOR
+from app.factor_resets.models import FactorReset
+from app.factor_resets.service import FactorResets
+from app.invitations.service import Invitations
 from app.oauth.models import OAuthIdentity
-from app.oauth.service import Identity
+from app.oauth.service import Connections, Identity
 from app.passkeys.webauthn import RelyingParty, creation_options, read_assertion, verify_new
 from app.users.models import EmailChange, User
 from tests.faults.caller import Caller, token_in
@@ -216,7 +219,7 @@ def test_concurrent_requests_with_one_idempotency_key_run_once(deployment):
 
 def test_concurrent_acceptances_use_an_invitation_once(deployment):
     with deployment.work() as work:
-        work.invitations.invite(email=ADA, name="Ada", roles=["manager"], by=OPERATOR)
+        work[Invitations].invite(email=ADA, name="Ada", roles=["manager"], by=OPERATOR)
     token = link_for(deployment, Purpose.INVITATION)
     forms = []
     for number in range(20):
@@ -244,7 +247,7 @@ def test_accepting_during_revocation_causes_no_server_error(deployment):
 
     def revoke():
         with deployment.look() as look:
-            ids = [each.id for each in look.invitations.list_pending()]
+            ids = [each.id for each in look[Invitations].list_pending()]
         return [grace.ask("DELETE", f"{API}/invitations/{each}", **headers) for each in ids]
 
     for _ in range(3):
@@ -290,7 +293,7 @@ def test_concurrent_removal_of_the_last_two_sign_in_methods_keeps_one(deployment
     with deployment.work() as work:
         user = work.users.get_by_email(provider.people[0]["email"])
         other = Identity("acme", provider.url, "another", None)
-        ids = [work.connections.list_of(user.id)[0].id, work.connections.connect(user.id, other).id]
+        ids = [work[Connections].list_of(user.id)[0].id, work[Connections].connect(user.id, other).id]
     token = browser.token("/account")
 
     all_at_once(
@@ -406,7 +409,7 @@ def test_concurrent_factor_resets_leave_one_pending_and_apply_it_once(deployment
 
     def finish():
         with deployment.work() as work:
-            return work.factor_resets.apply_reset(reset_id)
+            return work[FactorResets].apply_reset(reset_id)
 
     assert Counter(all_at_once([finish] * 8)) == {True: 1, False: 7}
 

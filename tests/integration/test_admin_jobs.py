@@ -2,9 +2,10 @@
 
 import pytest
 
+from app.api_keys.service import ApiKeys
+from app.auth.emails.factors import SendFactorChanged
 from app.auth.emails.sign_in import SendNewDevice
 from app.core.principal import OPERATOR
-from app.emails.factors import SendFactorChanged
 from app.jobs import views as admin_jobs
 from app.jobs.models import SchedulePause
 from app.jobs.notifier import notifier
@@ -154,7 +155,7 @@ def test_background_header_on_other_pages_is_ignored(app, grace, admin, clock):
 
     Program(app, token=made["key"]).get("/jobs", headers={"X-Background": "1"})
     with app.app_context():
-        assert [key.last_used_at for key in reading().api_keys.list_active(admin.id)] == [clock.now]
+        assert [key.last_used_at for key in reading()[ApiKeys].list_active(admin.id)] == [clock.now]
 
 
 def test_job_is_cancelled_retried_and_run_early(app, grace, enqueue, with_queue, mailbox):

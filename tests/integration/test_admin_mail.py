@@ -5,16 +5,16 @@ from html import unescape
 
 import pytest
 
+from app.auth.emails.factors import SendFactorChanged
 from app.auth.emails.sign_in import SendNewDevice, SendPasswordReset
-from app.auth.emails.sign_up import SendInvitation
-from app.emails.accounts import SendAccountDeactivated
-from app.emails.credentials import ConnectionChanged
-from app.emails.factors import SendFactorChanged
+from app.invitations.emails import SendInvitation
 from app.mail.kinds import EmailKind
 from app.mail.rendering import OURS, render, sample
 from app.mail.services.sent_mails import MailFilter
+from app.oauth.emails import ConnectionChanged
 from app.settings import SettingsError
 from app.unit_of_work import reading
+from app.users.emails import SendAccountDeactivated
 from app.web.theme import button_colors
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

@@ -4,13 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from app.auth.models import FactorReset
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.factor_resets.models import FactorReset
+from app.invitations.service import Invitations
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import NoOperation
 from app.reports.models import Statistic
 from app.reports.service import USERS
+from app.site_settings.service import SiteSettings
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CREATE, USERS_INVITE, USERS_READ
@@ -96,8 +98,8 @@ def test_overview_names_what_needs_attention(app, grace, clock):
         dead, late = (work.enqueue(NoOperation()) for _ in range(2))
         work.session.get(Job, dead).state = JobState.DEAD
         work.session.get(Job, late).run_after = clock() - timedelta(minutes=6)
-        work.invitations.invite(email=BOB, name="", roles=[], by=OPERATOR)
-        work.site_settings.change(maintenance=True)
+        work[Invitations].invite(email=BOB, name="", roles=[], by=OPERATOR)
+        work[SiteSettings].change(maintenance=True)
     page = grace.page("/admin")
 
     assert "Maintenance mode is on." in notices(page)

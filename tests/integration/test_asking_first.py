@@ -10,7 +10,7 @@ from app.audit.models import AuditEvent
 from app.core.extensions import db
 from app.invitations.models import Invitation
 from app.oauth.models import OAuthIdentity
-from app.oauth.service import Identity
+from app.oauth.service import Connections, Identity
 from app.unit_of_work import unit_of_work
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser
@@ -84,7 +84,7 @@ def ask(app, grace, admin, ada):
     grace.post("/users/new", {"email": "bob@example.com"})
     grace.post("/admin/roles/new", {"name": "clerk"})
     with app.app_context(), unit_of_work() as work:
-        work.connections.connect(admin.id, Identity("acme", "https://acme.example", "4711", None))
+        work[Connections].connect(admin.id, Identity("acme", "https://acme.example", "4711", None))
         found = {each: work.session.scalar(select(func.max(each.id))) for each in (ApiKey, Invitation, OAuthIdentity)}
         role = work.roles.get("clerk").id
     return [

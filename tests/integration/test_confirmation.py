@@ -10,6 +10,7 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.imports.models import UserImportRow
 from app.invitations.models import Invitation
+from app.invitations.service import Invitations
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.permissions import USERS_EDIT
@@ -246,7 +247,7 @@ def test_refused_rank_is_recorded(app, reserved, ada):
 
 def test_account_with_promised_wider_roles_is_protected(app, people, admin):
     with app.app_context(), unit_of_work() as work:
-        invited = work.invitations.invite(email="boss@example.com", name="Boss", roles=["administrator"], by=OPERATOR)
+        invited = work[Invitations].invite(email="boss@example.com", name="Boss", roles=["administrator"], by=OPERATOR)
         user_id = invited.user_id
     mary = people.add("mary@example.com", roles=("manager",))
     browser, program = Browser(app), Program(app).login(mary)

@@ -12,6 +12,7 @@ from app.core.extensions import db
 from app.jobs.models import Job, JobState
 from app.mail.models import SentMail
 from app.reports.models import Statistic
+from app.reports.service import Statistics
 from app.unit_of_work import reading
 from app.users.models import User
 from tests.support.browser import Browser
@@ -62,7 +63,7 @@ def test_demo_history_covers_a_year_in_order_and_fills_the_reports(app, flask):
         assert (past[-1] - past[0]).days > 200
         assert kinds["user.registered"] == 60
         assert kinds["session.started"] >= 60
-        report = reading().statistics.report("month")
+        report = reading()[Statistics].report("month")
         joined = [event.at.date() for event in events if event.kind == "user.registered"]
         assert sum(row.sign_ups for row in report) == sum(day >= report[0].begin for day in joined) > 40
         assert db.session.scalars(select(Job.state).where(Job.kind == "count_statistics")).all() == [JobState.DONE]
@@ -74,10 +75,10 @@ def test_demo_has_active_users_on_every_day_of_the_year(app, flask):
     work_off(app)
     with app.app_context():
         for by in ("day", "week", "month"):
-            report = reading().statistics.report(by)
+            report = reading()[Statistics].report(by)
             assert all(row.active for row in report[1:])  # The year may start in the middle of the first month.
             assert report[-1].active > report[1].active / 2
-        days = reading().statistics.report("day")
+        days = reading()[Statistics].report("day")
         assert len({row.active for row in days}) > 10
         assert all(row.sign_ins for row in days[:-1])
         active = {

@@ -1,5 +1,6 @@
 """User input is escaped on every page that shows it."""
 
+from app.site_settings.service import SiteSettings
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.pages import Page
@@ -18,7 +19,7 @@ def test_stored_values_are_escaped_on_every_page(app, people, mailbox):
     assert browser.post("/admin/roles/new", role).status_code == 302
     assert browser.post(f"/users/{ada.id}/deactivate", {"reason": f"Reason {HOSTILE}"}).status_code == 302
     with app.app_context(), unit_of_work() as work:
-        work.site_settings.change(announcement=f"News {HOSTILE}")
+        work[SiteSettings].change(announcement=f"News {HOSTILE}")
         role_id = work.roles.get("hostile").id
     mailbox.all()
 

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from app.audit.models import AuditEvent
-from app.auth.models import Authenticator, FactorReset
+from app.auth.models import Authenticator
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.factor_resets.models import FactorReset
 from app.jobs.models import Job
 from app.oauth.models import OAuthIdentity
 from app.unit_of_work import unit_of_work

@@ -20,12 +20,13 @@ from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
 
 from app.auth.emails.sign_in import SendPasswordChanged
-from app.auth.models import FactorReset, OneTimeLink, Session, Throttle
+from app.auth.models import OneTimeLink, Session, Throttle
 from app.auth.tasks import PurgeUnconfirmed
 from app.core.errors import JobFailed, LeaseLost
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.core.redis_client import connect
+from app.factor_resets.models import FactorReset
 from app.features import load_features
 from app.jobs import registry
 from app.jobs.models import Job

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from app.core.extensions import db, limiter
 from app.core.principal import OPERATOR
 from app.files.models import StoredFile
+from app.imports.services.user_imports import UserImports
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.program import Program, code
@@ -111,7 +112,7 @@ def test_import_counts_once_with_a_quota_of_rows(app, grace, program):
     with app.app_context(), unit_of_work() as work:
         file = work.files.create_file(name="x.csv", owner_id=None, lives=timedelta(days=1), purpose="import")
         work.files.finish(file.id)
-        assert work.user_imports.create_import(file.id, lines=9, by=OPERATOR).rows == 9
+        assert work[UserImports].create_import(file.id, lines=9, by=OPERATOR).rows == 9
 
 
 def test_commands_are_exempt(flask):

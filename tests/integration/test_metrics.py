@@ -21,6 +21,7 @@ from app.jobs.notifier import notifier
 from app.jobs.redis_queue import SeenWorker, Workers
 from app.jobs.tasks import NoOperation
 from app.mail.models import MailStatus
+from app.reports.service import Statistics
 from app.settings import ROOT
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
@@ -234,7 +235,7 @@ def test_alerts_and_dashboard_use_existing_metrics(app, file):
     metrics.events(Counter({"session.started": 1}))
     metrics.cached("site", hit=True)
     with app.app_context(), unit_of_work() as work:
-        work.statistics.note_backup()
+        work[Statistics].note_backup()
         notifier.record_heartbeat(at=now(), interval=2)
     browser = Browser(app, address=HERE)
     browser.get("/auth/login")

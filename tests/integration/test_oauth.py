@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.invitations.service import Invitations
 from app.oauth import openid
 from app.oauth.clients import client_of
 from app.oauth.models import OAuthIdentity
@@ -647,7 +648,7 @@ def test_invited_user_signs_in_with_a_provider(site, provider):
     app = site(registration="invite")
     with app.app_context(), unit_of_work() as work:
         work.roles.create(RoleSpec(name="editor", permissions=frozenset({"users:read"})), by=OPERATOR)
-        work.invitations.invite(email="ada@corp.example", name="", roles=["editor"], by=OPERATOR)
+        work[Invitations].invite(email="ada@corp.example", name="", roles=["editor"], by=OPERATOR)
     (mail,) = mails(app)
     browser = Browser(app)
     assert sign_in(browser, provider).location == "/account"

@@ -16,6 +16,7 @@ from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.files.models import StoredFile
 from app.imports.models import UserImportRow
+from app.imports.services.user_imports import UserImports
 from app.jobs.models import Job
 from app.ops.tasks import PurgeExpired
 from app.own_data import service as own_data
@@ -207,7 +208,7 @@ def test_import_rows_of_an_erased_user_contain_no_personal_data(app, signed_in, 
         )
         work.files.append(file.id, 0, f"email,name\n{ada.email},Ada King\n".encode())
         work.files.finish(file.id)
-        work.user_imports.create_import(file.id, lines=2, by=OPERATOR)
+        work[UserImports].create_import(file.id, lines=2, by=OPERATOR)
     work_off(app)
     delete(signed_in)
     clock.advance(days=15)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from app.audit.models import AuditEvent
 from app.auth.models import Authenticator
 from app.core.extensions import db
+from app.own_data.service import OwnData
 from app.passkeys.webauthn import encoded
 from app.unit_of_work import reading
 from tests.support.authenticator import Passkey, add_passkey, passkey_options, set_up
@@ -384,7 +385,7 @@ def test_relying_party_id_comes_from_base_url(app):
 def test_own_data_names_the_passkey(app, ada, passkey):
 
     with app.app_context():
-        rows = next(list(rows) for name, rows in reading().own_data.sections(ada.id) if name == "authenticators")
+        rows = next(list(rows) for name, rows in reading()[OwnData].sections(ada.id) if name == "authenticators")
     (mine,) = [row for row in rows if row["kind"] == "passkey"]
     assert json.dumps(mine, default=str)
     assert mine["name"] == "Laptop"

@@ -12,6 +12,7 @@ import pytest
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.imports.models import UserImport
+from app.invitations.service import Invitations
 from app.jobs.tasks import NoOperation
 from app.settings import ROOT
 from app.unit_of_work import unit_of_work
@@ -195,7 +196,7 @@ def target(app, people):
             "provider": lambda: "github",
             "name": lambda: "purge-expired",
             "invitation_id": lambda: made(
-                lambda work: work.invitations.invite(email=f"{number}@example.com", name="", roles=[], by=OPERATOR)
+                lambda work: work[Invitations].invite(email=f"{number}@example.com", name="", roles=[], by=OPERATOR)
             ),
             "key_id": lambda: program_of(visitor).post("/api-keys", {"name": "Theirs"}).json["data"]["id"],
             "session_id": lambda: program_of(visitor).get("/sessions").json["data"]["items"][0]["id"],

@@ -55,7 +55,7 @@ def count(app):
 def report(app):
     def report(by):
         with app.app_context():
-            return reading().statistics.report(by)
+            return reading()[Statistics].report(by)
 
     return report
 
@@ -137,7 +137,7 @@ def test_report_page_shows_charts_and_the_same_numbers_in_a_table(grace, count, 
 def test_report_takes_one_query_for_any_amount_of_data(grace, count, app):
     count()
     with app.app_context(), statements() as asked:
-        reading().statistics.report("month")
+        reading()[Statistics].report("month")
     assert len(asked) == 1
 
 

@@ -186,7 +186,7 @@ def test_environment_wins_and_the_page_says_so(app, grace, client):
 
     assert client.page("/auth/login").text("title") == "Sign in · From the environment"
     with app.app_context():
-        assert reading().site_settings.get_brand().name == ""
+        assert reading()[SiteSettings].get_brand().name == ""
 
 
 def test_uploaded_logo_is_reencoded_shown_and_removed(app, grace, client):
@@ -200,7 +200,7 @@ def test_uploaded_logo_is_reencoded_shown_and_removed(app, grace, client):
     assert b"secret" not in shown.data
     assert Image.open(BytesIO(shown.data)).size == (300, 100)
     with app.app_context():
-        assert sha256(shown.data).hexdigest() == reading().site_settings.get_brand().logo_digest
+        assert sha256(shown.data).hexdigest() == reading()[SiteSettings].get_brand().logo_digest
 
     save(grace, removes_logo="y")
     assert client.get("/logo.png").status_code == 404
@@ -247,7 +247,7 @@ def shown(app):
 
 def change(app, **values):
     with app.app_context():
-        change_site(lambda work: work.site_settings.change(**values))
+        change_site(lambda work: work[SiteSettings].change(**values))
 
 
 @pytest.mark.databases("sqlite")

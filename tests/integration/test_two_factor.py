@@ -14,6 +14,7 @@ from app.core.errors import Busy
 from app.core.extensions import db
 from app.core.principal import NO_VISIT, OPERATOR
 from app.features import load_features
+from app.own_data.service import OwnData
 from app.unit_of_work import unit_of_work
 from app.users.services.roles import RoleSpec
 from tests.support.authenticator import App, set_up
@@ -637,7 +638,7 @@ def test_damaged_seed_stops_neither_housekeeping_nor_sign_in(
 
 def test_own_data_contains_no_seed_or_hash(app, ada, factor):
     with app.app_context(), unit_of_work() as work:
-        sections = {name: list(rows) for name, rows in work.own_data.sections(ada.id)}
+        sections = {name: list(rows) for name, rows in work[OwnData].sections(ada.id)}
     assert len(sections["authenticators"]) == 11
     assert not {"secret", "code_hash"} & set(sections["authenticators"][0])
 

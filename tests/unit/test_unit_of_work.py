@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from app.invitations.service import Invitations
 from app.site_settings.service import SiteSettings
 from app.unit_of_work import reading
 
@@ -25,7 +26,7 @@ def test_thread_that_waits_for_the_database_does_not_stop_others_from_creating_s
     def create(*, waits):
         slow.waits = waits
         with app.app_context():
-            assert reading().invitations
+            assert reading()[Invitations]
 
     monkeypatch.setattr(SiteSettings, "get", get)
     one = threading.Thread(target=create, kwargs={"waits": True}, daemon=True)

@@ -1,1 +1,1 @@
-"""Emails about signing up, signing in and email changes."""
+"""Emails about signing up, signing in, second factors and email changes."""

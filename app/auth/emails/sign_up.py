@@ -70,21 +70,3 @@ class SendAccountCreated(EmailTask, kind="send_account_created", title="Send lin
         days = job.work.lifetimes.invitation_days
         link = job.link(Purpose.RESET_PASSWORD, user, timedelta(days=days))
         return self.email(user, creator=job.name(self.creator_id), link=link, days=days)
-
-
-class SendInvitation(EmailTask, kind="send_invitation", title="Send invitation", queue=URGENT):
-    """Send a link to set name and password to the invited address; the email names the user `inviter_id`."""
-
-    template, subject = "invitation", "You're invited to {site}"
-    sample: ClassVar = {"inviter": "Grace Hopper", "link": sample_link(Purpose.INVITATION), "days": 7}
-    user_id: int
-    inviter_id: int | None
-
-    def compose(self, job: EmailJob) -> Email:
-        user = job.active(self.user_id)
-        if user.is_verified():
-            raise errors.NothingToDo("the account is already set up")
-        job.check_quota(SendInvitation, user.email)
-        days = job.work.lifetimes.invitation_days
-        link = job.link(Purpose.INVITATION, user, timedelta(days=days))
-        return self.email(user, inviter=job.name(self.inviter_id), link=link, days=days)

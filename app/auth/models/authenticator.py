@@ -4,10 +4,8 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
-from app.core.models import Base, BigId, by_bytes, partial_index
-
-WAITING = text("ended_at IS NULL")
+from app.core.lengths import MAX_NAME_LENGTH
+from app.core.models import Base, BigId, by_bytes
 
 
 class Factor(StrEnum):
@@ -47,21 +45,3 @@ class Authenticator(Base):
     last_used_at: Mapped[datetime | None]
     replaced_at: Mapped[datetime | None]
     replaced_by_id: Mapped[int | None] = mapped_column(BigId)
-
-
-class FactorReset(Base):
-    """A reset of a user's second factors that is scheduled, applied or cancelled."""
-
-    __tablename__ = "factor_resets"
-    __table_args__ = (
-        # At most one waits for each user.
-        partial_index("uq_factor_resets_waiting", "user_id", unique=True, where=WAITING),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    reason: Mapped[str] = mapped_column(String(MAX_REASON_LENGTH))
-    begun_at: Mapped[datetime]
-    due_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, 
 from sqlalchemy.exc import IntegrityError
 
 from app.audit.services.log import AuditLog
+from app.auth.emails.factors import SendFactorChanged
 from app.auth.models import Authenticator, Device, Factor, OneTimeLink, Target
 from app.auth.second_factor_codes import is_time_code, matching_step, new_seed
 from app.auth.services.links import undoable
@@ -24,7 +25,6 @@ from app.core.encryption import CannotOpen, key_id, seal, unseal
 from app.core.principal import Principal, Visit
 from app.core.service import Service
 from app.core.tokens import token_hash
-from app.emails.factors import SendFactorChanged
 from app.jobs.services.queue import JobQueue
 from app.oauth.models import OAuthIdentity
 from app.passkeys.webauthn import NewPasskey

@@ -14,7 +14,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
-from app.auth.emails.sign_up import SendInvitation
 from app.auth.services.sessions import NEVER
 from app.core import errors
 from app.core.addresses import canonical_address, clean_name
@@ -27,6 +26,7 @@ from app.files.service import Files
 from app.imports.csv_reader import Record
 from app.imports.models import Phase, RowOutcome, UserImport, UserImportRow
 from app.imports.services.user_imports import UserImports
+from app.invitations.emails import SendInvitation
 from app.invitations.models import Invitation
 from app.jobs.services.queue import JobQueue
 from app.users.models import MEMBER, Role, User, UserWord, searched_text, user_roles, words_of

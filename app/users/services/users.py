@@ -26,10 +26,10 @@ from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor
 from app.core.service import Service
-from app.emails.accounts import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
 from app.imports.models import UserImportRow
 from app.jobs.services.queue import JobQueue
 from app.mail.models import SentMail
+from app.users.emails import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
 from app.users.models import MEMBER, User
 from app.users.permissions import ROLES_ASSIGN, USERS_CREATE, USERS_DEACTIVATE, USERS_DELETE, USERS_EDIT, USERS_SUPPORT
 from app.users.services.policy import Policy

@@ -12,6 +12,7 @@ from http.client import HTTPException
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.api_keys.service import ApiKeys
 from app.core.principal import Principal
 from app.users.models import ADMINISTRATOR
 from app.users.permissions import USERS_INVITE
@@ -67,7 +68,7 @@ def make_key(rig: Rig) -> str:
     with rig.deployment.work() as work:
         now = work.clock()
         chief = Principal(user_id, "", "chief@example.com", now, (), frozenset({USERS_INVITE}), 1, now, now)
-        return work.api_keys.create_key(chief, name="chaos", scopes=[USERS_INVITE], expires_at=None)[1]
+        return work[ApiKeys].create_key(chief, name="chaos", scopes=[USERS_INVITE], expires_at=None)[1]
 
 
 def invite_people(key: str, rig: Rig, promises: Promises, over: threading.Event) -> None:

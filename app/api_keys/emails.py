@@ -1,63 +1,21 @@
-"""Emails about connected accounts and API keys."""
+"""Emails about API keys."""
 
 from typing import Any, ClassVar
 
 from app.api_keys.models import ApiKey
-from app.auth.models import Purpose, Target, Undoable
+from app.auth.models import Target, Undoable
 from app.core import errors
 from app.mail.kinds import (
     SAMPLE_TIME,
-    SAMPLE_VISIT,
+    SAMPLE_UNDO,
     Email,
     EmailJob,
-    EmailKind,
     EmailTask,
     WarningEmail,
-    details,
-    sample_link,
-    visit,
 )
 from app.users.models import User
 
-SAMPLE_UNDO: dict[str, Any] = {"undo_link": sample_link(Purpose.UNDO_ADDITION), "undo_hours": 72}
 SAMPLE_KEY: dict[str, Any] = {"key_name": "Reporter", "prefix": "ghk_Ab12Cd", "at": SAMPLE_TIME}
-
-
-class ConnectionChanged(EmailKind):
-    template, subject = "connection_changed", "{label} was {what} your {site} account"
-    sample: ClassVar = {**SAMPLE_VISIT, **SAMPLE_UNDO, "label": "Google", "is_added": True, "what": "connected to"}
-
-    @classmethod
-    def of(cls, job: EmailJob, user_id: int, event_id: int, *, is_added: bool) -> Email:
-        user, event = job.active(user_id), job.event(event_id)
-        values = details(event)
-        name = str(values.get("provider", ""))
-        return cls.email(
-            user,
-            label=job.providers.get(name, name),
-            is_added=is_added,
-            what="connected to" if is_added else "disconnected from",
-            **visit(event),
-            **job.undo(user, Undoable.read(Target.CONNECTION, values)),
-        )
-
-
-class SendConnectionAdded(WarningEmail, kind="send_connection_added", title="Notify of connected account"):
-    """Notify of a new connected account; `event_id` names the event."""
-
-    user_id: int
-    event_id: int
-
-    def compose(self, job: EmailJob) -> Email:
-        return ConnectionChanged.of(job, self.user_id, self.event_id, is_added=True)
-
-
-class SendConnectionRemoved(WarningEmail, kind="send_connection_removed", title="Notify of disconnected account"):
-    user_id: int
-    event_id: int
-
-    def compose(self, job: EmailJob) -> Email:
-        return ConnectionChanged.of(job, self.user_id, self.event_id, is_added=False)
 
 
 class SendApiKeyCreated(WarningEmail, kind="send_api_key_made", title="Notify of new API key"):
