@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from flask import Flask, Response, g, make_response, render_template, url_for
-from jinja2 import ChoiceLoader, FileSystemLoader
+from jinja2 import FileSystemLoader
 from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,7 +16,7 @@ from app.core import errors, lengths
 from app.core.extensions import now, settings
 from app.core.user_agents import device_name
 from app.current_site import brand, site
-from app.settings import Settings
+from app.settings import ROOT, Settings
 from app.site_settings.service import Site
 from app.time_zones import local_time
 from app.unit_of_work import reading
@@ -37,7 +37,7 @@ JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 def init_app(app: Flask, settings: Settings) -> None:
     overridden = Path(app.instance_path) / "templates"
-    app.jinja_env.loader = ChoiceLoader([FileSystemLoader(overridden), app.jinja_env.loader or FileSystemLoader("")])
+    app.jinja_env.loader = FileSystemLoader([overridden, *template_folders()])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         moment=moment, ago=ago, device=device_name, sentence=sentence, provider_label=provider_label
@@ -52,6 +52,11 @@ def init_app(app: Flask, settings: Settings) -> None:
     if not settings.is_development:
         environment.constants.add("asset")
     app.context_processor(_everywhere)
+
+
+def template_folders() -> list[Path]:
+    """Return the folders of our templates: each folder of the application may have its own."""
+    return [ROOT / "app" / "templates", *sorted((ROOT / "app").glob("*/templates"))]
 
 
 def page(

@@ -16,6 +16,7 @@ from app.settings import ROOT
 from app.users import permissions
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.web.access import requires
+from app.web.pages import template_folders
 from tests.support.browser import Browser
 from tests.support.sources import method_calls, nodes
 
@@ -213,19 +214,15 @@ def test_imports_are_at_module_level():
     assert hidden == LOAD_LATER
 
 
-def test_every_module_and_template_is_used():
+def test_every_template_is_used_and_stands_in_one_folder():
     """A template that no page extends, includes, imports or renders is unused."""
-    folder = ROOT / "app" / "templates"
-    texts = [
-        path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *folder.rglob("*.html"), *folder.rglob("*.txt")]
-    ]
+    files = [(path, folder) for folder in template_folders() for path in folder.rglob("*.*")]
+    texts = [path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *(path for path, _ in files)]]
     named = set(re.findall(r"['\"](\w[\w/]*\.(?:html|txt))['\"]", "\n".join(texts)))
     named |= {f"emails/{kind}.html" for kind in EmailKind.templates}
     named |= {"emails/base.txt", "emails/_parts.txt"}  # For text templates of a site.
 
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
-
-    assert there == named
+    assert sorted(str(path.relative_to(folder)) for path, folder in files) == sorted(named)
 
 
 def loaded(names: Iterable[str], statement: str) -> list[str]:

@@ -32,7 +32,7 @@ def test_language_is_plain():
 def test_templates_have_no_long_lines_tabs_or_trailing_spaces():
     found = [
         f"{path.relative_to(ROOT)}:{number}"
-        for path in (ROOT / "app" / "templates").rglob("*.html")
+        for path in (ROOT / "app").rglob("templates/**/*.html")
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if len(line) > 120 or "\t" in line or line != line.rstrip()
     ]
