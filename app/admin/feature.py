@@ -1,6 +1,6 @@
 from app.admin import bp
 from app.core.feature import Feature
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="admin",

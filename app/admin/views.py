@@ -33,8 +33,8 @@ from app.users.permissions import (
     USERS_RESET_FACTORS,
 )
 from app.web import current_user
-from app.web.admin_pages import admin_pages
 from app.web.charts import chart
+from app.web.navigation import admin_pages
 from app.web.pages import page
 
 REFUSED_WITHIN = timedelta(days=7)

@@ -7,9 +7,11 @@ from app.api_keys.tasks import WarnOfExpiringKeys
 from app.core.feature import Feature
 from app.core.retention import ended_before, purge_where
 from app.jobs.services.schedule import Entry
+from app.web.navigation import NavPage
 
 feature = Feature(
     name="api_keys",
+    account_pages=(NavPage("account.api_keys", "API keys", place=70),),
     commands={
         "keys": "app.api_keys.commands:keys",
     },

@@ -4,7 +4,7 @@ from app.audit.tasks import SealAuditEvents
 from app.core.feature import Feature
 from app.jobs.services.schedule import Entry
 from app.users.permissions import AUDIT_READ
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="audit",

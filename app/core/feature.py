@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from app.core.retention import Purge
     from app.jobs.services.schedule import Entry
-    from app.web.admin_pages import AdminPage
+    from app.web.navigation import AdminPage, NavPage
 
 V = TypeVar("V")
 
@@ -22,15 +22,17 @@ class Feature:
 
     Views, models, emails and job handlers are not listed: they register themselves when their modules are imported.
 
-    `commands` maps the words after `flask` to `module:command`; of two words, the first is a group of another folder.
-    `audit_texts` maps kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job
-    `purge-expired`; `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both
-    return how many.
+    `site_pages` are listed in the header, `account_pages` and `admin_pages` in their side bars. `commands` maps the
+    words after `flask` to `module:command`; of two words, the first is a group of another folder. `audit_texts` maps
+    kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job `purge-expired`;
+    `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both return how many.
     """
 
     name: str
     blueprints: tuple[Blueprint, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
+    site_pages: tuple[NavPage, ...] = ()
+    account_pages: tuple[NavPage, ...] = ()
     admin_pages: tuple[AdminPage, ...] = ()
     schedule: tuple[Entry, ...] = ()
     audit_texts: Mapping[str, str] = field(default_factory=dict)
@@ -46,14 +48,18 @@ class Features:
         each = self.active.values()
         self.blueprints = [blueprint for feature in each for blueprint in feature.blueprints]
         self.commands = _by_name(pair for feature in each for pair in feature.commands.items())
-        self.admin_pages = sorted(
-            (page for feature in each for page in feature.admin_pages), key=lambda page: page.place
-        )
+        self.site_pages = sorted((page for feature in each for page in feature.site_pages), key=_place)
+        self.account_pages = sorted((page for feature in each for page in feature.account_pages), key=_place)
+        self.admin_pages = sorted((page for feature in each for page in feature.admin_pages), key=_place)
         self.audit_texts = _by_name(pair for feature in each for pair in feature.audit_texts.items())
         schedule = _by_name((entry.name, entry) for feature in each for entry in feature.schedule)
         self.schedule = tuple(schedule[name] for name in sorted(schedule))
         self.purges = [purge for feature in each for purge in feature.purges]
         self.expirations = [end for feature in each for end in feature.expirations]
+
+
+def _place(page: NavPage | AdminPage) -> int:
+    return page.place
 
 
 def _by_name(pairs: Iterable[tuple[str, V]]) -> dict[str, V]:

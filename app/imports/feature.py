@@ -1,7 +1,7 @@
 from app.core.feature import Feature
 from app.imports.purges import purge_import
 from app.users.permissions import USERS_IMPORT
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="imports",

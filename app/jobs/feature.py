@@ -4,7 +4,7 @@ from app.core.feature import Feature
 from app.core.retention import purge_where
 from app.jobs.models import Job
 from app.users.permissions import JOBS_READ
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="jobs",

@@ -4,7 +4,7 @@ from app.core.feature import Feature
 from app.jobs.services.schedule import Entry, WeeklyEntry
 from app.reports.tasks import CountStatistics, SendWeeklyReports
 from app.users.permissions import REPORTS_READ
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="reports",

@@ -1,6 +1,6 @@
 from app.core.feature import Feature
 from app.users.permissions import SITE_EDIT
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="site_settings",

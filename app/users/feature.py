@@ -5,7 +5,7 @@ from app.jobs.services.schedule import Entry
 from app.users import bp
 from app.users.permissions import ROLES_READ, USERS_READ
 from app.users.tasks import EndExpiredSuspensions
-from app.web.admin_pages import AdminPage
+from app.web.navigation import AdminPage
 
 feature = Feature(
     name="users",

@@ -88,13 +88,27 @@ class _Fold(NodeTransformer):
         return node
 
     def visit_For(self, node: nodes.For) -> Any:  # noqa: N802
-        rounds = _rounds(node)
+        rounds = self._rounds(node)
         if rounds is None:
             return self.generic_visit(node)
         return [self.visit(child) for values in rounds for child in _put(node.body, values)]
 
     def _is_constant(self, node: nodes.Node) -> bool:
         return isinstance(node, nodes.Name) and node.name in self._environment.constants
+
+    def _rounds(self, node: Any) -> list[dict[str, Any]] | None:
+        """Return the variables of each iteration of a loop over constant tuples, or None if it does anything special."""
+        is_plain = not (node.else_ or node.test or node.recursive) and isinstance(node.target, nodes.Tuple)
+        if not is_plain or any(name.name == "loop" for child in node.body for name in child.find_all(nodes.Name)):
+            return None
+        try:
+            values: Any = (
+                self._environment.globals[node.iter.name] if self._is_constant(node.iter) else node.iter.as_const()
+            )
+        except nodes.Impossible:
+            return None
+        names = [item.name for item in node.target.items if isinstance(item, nodes.Name)]
+        return [dict(zip(names, value, strict=True)) for value in values]
 
 
 def _put(node: Any, values: dict[str, Any]) -> Any:
@@ -109,19 +123,6 @@ def _put(node: Any, values: dict[str, Any]) -> Any:
     for name, value in node.iter_fields():
         setattr(copied, name, _put(value, values))
     return copied
-
-
-def _rounds(node: Any) -> list[dict[str, Any]] | None:
-    """Return the variables of each iteration if the loop is over a list of constant tuples and does nothing special."""
-    is_plain = not (node.else_ or node.test or node.recursive) and isinstance(node.target, nodes.Tuple)
-    if not is_plain or any(name.name == "loop" for child in node.body for name in child.find_all(nodes.Name)):
-        return None
-    try:
-        values = node.iter.as_const()
-    except nodes.Impossible:
-        return None
-    names = [item.name for item in node.target.items if isinstance(item, nodes.Name)]
-    return [dict(zip(names, value, strict=True)) for value in values]
 
 
 class Application(Flask):

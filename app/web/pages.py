@@ -22,11 +22,11 @@ from app.time_zones import local_time
 from app.unit_of_work import reading
 from app.users.models import USER_FIELDS
 from app.users.permissions import PERMISSIONS
-from app.web.admin_pages import admin_pages
 from app.web.application import Environment
 from app.web.csrf import csrf_token
 from app.web.current_user import principal
 from app.web.forms import Form, draw_input
+from app.web.navigation import admin_pages
 from app.web.session_cookie import theme
 from app.web.template_overrides import find_own_file
 from app.web.viewer import viewer_zone, zone_cookie_name
@@ -48,7 +48,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     environment.globals.update(draw_input=draw_input, lengths=lengths, user_fields=USER_FIELDS)
     permissions = {name.upper().replace(":", "_").replace("-", "_"): name for name in PERMISSIONS}
     environment.globals.update(permissions, may=may, theme=theme, admin_pages=admin_pages)
-    environment.constants = {"site", "url_for", "lengths", *permissions}
+    for name in ("site_pages", "account_pages"):
+        environment.globals[name] = [page[:2] for page in getattr(app.extensions["features"], name)]
+    environment.constants = {"site", "url_for", "lengths", "site_pages", "account_pages", *permissions}
     if not settings.is_development:
         environment.constants.add("asset")
     app.context_processor(_everywhere)

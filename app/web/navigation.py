@@ -1,4 +1,4 @@
-"""The pages of administration that the side bar lists. Features declare theirs."""
+"""Navigation: pages that the header, the side bar of the account and that of administration list."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,14 @@ from flask import current_app, request, url_for
 
 from app.core.extensions import features
 from app.web.current_user import principal
+
+
+class NavPage(NamedTuple):
+    """A page for every signed-in user; `place` orders them."""
+
+    endpoint: str
+    text: str
+    place: int
 
 
 class AdminPage(NamedTuple):
