@@ -97,7 +97,7 @@ class _Fold(NodeTransformer):
         return isinstance(node, nodes.Name) and node.name in self._environment.constants
 
     def _rounds(self, node: Any) -> list[dict[str, Any]] | None:
-        """Return the variables of each iteration of a loop over constant tuples, or None if it does anything special."""
+        """Return the variables of each round of a loop over constant tuples, or None if it does anything special."""
         is_plain = not (node.else_ or node.test or node.recursive) and isinstance(node.target, nodes.Tuple)
         if not is_plain or any(name.name == "loop" for child in node.body for name in child.find_all(nodes.Name)):
             return None

@@ -89,8 +89,10 @@ def follow(step: Step, tree: Path) -> None:
 
 
 def change(file: Path, diff: str) -> None:
-    """Apply a diff: lines marked ` ` and `-` must appear once, and are replaced by those marked ` ` and `+`."""
-    lines = diff.splitlines(keepends=True)
+    """Apply a diff: lines marked ` ` and `-` must appear once, and are replaced by those marked ` ` and `+`. Editors
+    remove the mark of an empty line.
+    """
+    lines = [line if line.strip() else f" {line.lstrip(' ')}" for line in diff.splitlines(keepends=True)]
     before = "".join(line[1:] for line in lines if line[0] in " -")
     after = "".join(line[1:] for line in lines if line[0] in " +")
     content = "\n" + file.read_text()
