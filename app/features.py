@@ -7,7 +7,21 @@ from werkzeug.utils import find_modules, import_string
 
 from app.core.feature import Feature, Features
 
-CORE = ("account", "admin", "api", "audit", "auth", "files", "home", "jobs", "mail", "ops", "users")
+CORE = (
+    "account",
+    "admin",
+    "api",
+    "audit",
+    "auth",
+    "files",
+    "home",
+    "jobs",
+    "mail",
+    "ops",
+    "site",
+    "statistics",
+    "users",
+)
 FEATURES = (
     "api_keys",
     "demo",

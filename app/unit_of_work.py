@@ -39,6 +39,7 @@ from app.core.lifetimes import Lifetimes
 from app.core.lookups import Source
 from app.core.metrics import metrics
 from app.core.principal import NO_VISIT, Origin
+from app.core.retention import Erasure
 from app.core.service import Service
 from app.files.service import Files
 from app.jobs.notifier import notifier
@@ -48,7 +49,7 @@ from app.jobs.services.schedule import Entry, Schedule
 from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
-from app.site_settings.service import SiteSettings
+from app.site.service import SiteSettings
 from app.users.services.bulk_actions import BulkActions
 from app.users.services.policy import Policy
 from app.users.services.roles import Roles
@@ -129,6 +130,10 @@ class Work:
     @property
     def entries(self) -> tuple[Entry, ...]:
         return features().schedule
+
+    @property
+    def erasures(self) -> Sequence[Erasure]:
+        return features().erasures
 
     @property
     def secret_keys(self) -> Sequence[str]:

@@ -3,7 +3,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import InputRequired, Length
 
 from app.core.extensions import settings
-from app.time_zones import zone_names
+from app.users.time_zones import zone_names
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
 
 

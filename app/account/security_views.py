@@ -11,9 +11,9 @@ from app.auth.password_setup import credentials
 from app.auth.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.core import errors
 from app.core.user_agents import device_name
-from app.current_site import brand
 from app.factor_resets.service import FactorResets
 from app.passkeys.ceremonies import options_to_add, read_new
+from app.site.current import brand
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up

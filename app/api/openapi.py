@@ -15,7 +15,7 @@ from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
 from app.core import errors
 from app.core.extensions import settings
 from app.core.models import MAX_ID
-from app.current_site import brand
+from app.site.current import brand
 from app.web.errors import API_WORDS
 
 REFS = "#/components/schemas/{model}"

@@ -16,8 +16,8 @@ from app.core import errors
 from app.core.database import DATABASE_AWAY
 from app.core.extensions import db, settings
 from app.core.principal import Principal
-from app.time_zones import local_time, zone_named
 from app.unit_of_work import Work, reading, unit_of_work
+from app.users.time_zones import local_time, zone_named
 from app.web import current_user, session_cookie
 from app.web.viewer import browser_zone
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from flask import Blueprint
 
-    from app.core.retention import Purge
+    from app.admin.notices import NoticeSource, Panel
+    from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
     from app.web.navigation import AdminPage, NavPage
 
@@ -22,10 +23,12 @@ class Feature:
 
     Views, models, emails and job handlers are not listed: they register themselves when their modules are imported.
 
-    `site_pages` are listed in the header, `account_pages` and `admin_pages` in their side bars. `commands` maps the
+    `site_pages` are listed in the header, `account_pages` and `admin_pages` in their side bars. `notices` and
+    `overview` are parts of the first page of administration. `commands` maps the
     words after `flask` to `module:command`; of two words, the first is a group of another folder. `audit_texts` maps
     kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job `purge-expired`;
     `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both return how many.
+    `erasures` remove what the feature stores about a user whose row does not take it along.
     """
 
     name: str
@@ -34,10 +37,13 @@ class Feature:
     site_pages: tuple[NavPage, ...] = ()
     account_pages: tuple[NavPage, ...] = ()
     admin_pages: tuple[AdminPage, ...] = ()
+    notices: tuple[NoticeSource, ...] = ()
+    overview: tuple[Panel, ...] = ()
     schedule: tuple[Entry, ...] = ()
     audit_texts: Mapping[str, str] = field(default_factory=dict)
     purges: tuple[Purge, ...] = ()
     expirations: tuple[Purge, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
 
 
 class Features:
@@ -51,15 +57,18 @@ class Features:
         self.site_pages = sorted((page for feature in each for page in feature.site_pages), key=_place)
         self.account_pages = sorted((page for feature in each for page in feature.account_pages), key=_place)
         self.admin_pages = sorted((page for feature in each for page in feature.admin_pages), key=_place)
+        self.notices = sorted((source for feature in each for source in feature.notices), key=_place)
+        self.overview = sorted((panel for feature in each for panel in feature.overview), key=_place)
         self.audit_texts = _by_name(pair for feature in each for pair in feature.audit_texts.items())
         schedule = _by_name((entry.name, entry) for feature in each for entry in feature.schedule)
         self.schedule = tuple(schedule[name] for name in sorted(schedule))
         self.purges = [purge for feature in each for purge in feature.purges]
+        self.erasures = [erase for feature in each for erase in feature.erasures]
         self.expirations = [end for feature in each for end in feature.expirations]
 
 
-def _place(page: NavPage | AdminPage) -> int:
-    return page.place
+def _place(ordered: NavPage | AdminPage | NoticeSource | Panel) -> int:
+    return ordered.place
 
 
 def _by_name(pairs: Iterable[tuple[str, V]]) -> dict[str, V]:

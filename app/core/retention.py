@@ -12,12 +12,17 @@ from app.core.dialects import rowcount
 from app.core.models import Base
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from app.unit_of_work import Work
+    from app.users.models import User
 
 KEPT_AFTER_END = timedelta(days=30)
 
 # Processes at most so many rows, and returns how many.
 Purge = Callable[["Work", int], int]
+
+Erasure = Callable[["Session", "User"], None]
 
 
 def purge_where(model: type[Base], is_due: Callable[[Work], ColumnElement[bool]]) -> Purge:

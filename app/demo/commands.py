@@ -24,9 +24,9 @@ from app.core.principal import Origin, Visit
 from app.core.tokens import new_token, token_hash
 from app.jobs.models import Job, JobState
 from app.mail.models import MailStatus, SentMail
-from app.reports.models import Statistic
-from app.reports.service import ACTIVE
-from app.reports.tasks import CountStatistics
+from app.statistics.models import Statistic
+from app.statistics.service import ACTIVE
+from app.statistics.tasks import CountStatistics
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import ADMINISTRATOR, MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
 

@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from app.auth.access_tokens import public_keys
 from app.core import errors
 from app.core.extensions import now, settings
-from app.current_site import brand
 from app.home import bp
-from app.site_settings.service import SiteSettings
+from app.site.current import brand
+from app.site.service import SiteSettings
 from app.unit_of_work import reading
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public, sets_up

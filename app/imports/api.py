@@ -15,13 +15,14 @@ from app.core import errors
 from app.imports.display import as_dict
 from app.imports.models import UserImport
 from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
+from app.imports.uploads import store
 from app.resources import OUTCOMES, Flag, ImportOut, RowOut, RowsOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import USERS_IMPORT
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.limits import limited
-from app.web.uploads import accepts_file, store
+from app.web.uploads import accepts_file
 
 _CANNOT_START = (errors.ImportNotFound, errors.ImportNotReady, errors.ConfirmationRequired)
 

@@ -12,13 +12,13 @@ from app.imports.display import COLUMNS, as_dict, exported, report_lines
 from app.imports.models import Phase, UserImport
 from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.services.worker import NARROWED
+from app.imports.uploads import store
 from app.unit_of_work import reading, unit_of_work
 from app.users.commands import users
 from app.users.services.search import UserFilter
 from app.web.command_output import json_option, print_json
 from app.web.exports import csv_lines
 from app.web.progress_bar import follow_job
-from app.web.uploads import store
 
 NAMES = {"new": "new", "changed": "changed", "unchanged": "unchanged", "refused": "refused"}
 DONE = {"added": "added", "updated": "changed", "unchanged": "unchanged", "refused": "refused"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from app.core import errors
+from app.core.csv_cells import unquoted
 
 MAX_RECORD_BYTES = 64 * 1024
 MAX_BROKEN_ROWS = 1000
@@ -25,9 +26,6 @@ SIGNATURES = {
 }
 ENDINGS = (".csv", ".tsv", ".txt")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-# A text that a spreadsheet takes for a formula is written with an apostrophe (`quoted`), and read without it.
-QUOTED = re.compile(r"'+[=+\-@\t\r]")
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
 HINT = re.compile(r'"?sep=([^"\n])"?[ \r\n]*', re.IGNORECASE)  # Excel's line that names the delimiter.
 _TOO_LONG = "\0too long\0"
 
@@ -76,15 +74,6 @@ def check_file_name(name: str) -> None:
         raise errors.UnreadableFile(
             "Choose a CSV file (.csv, .tsv or .txt). A spreadsheet program saves one as “CSV UTF-8”."
         )
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a cell that no spreadsheet treats as a formula (OWASP: CSV injection)."""
-    return f"'{text}" if FORMULA.match(text) else text
-
-
-def unquoted(cell: str) -> str:
-    return cell[1:] if QUOTED.match(cell) else cell
 
 
 def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator[Record]:

@@ -1,5 +1,5 @@
 from app.core.feature import Feature
-from app.imports.purges import purge_import
+from app.imports.purges import erase_rows_of, purge_import
 from app.users.permissions import USERS_IMPORT
 from app.web.navigation import AdminPage
 
@@ -17,4 +17,5 @@ feature = Feature(
         "user.imported": "Account created by import {import_id}.",
     },
     purges=(purge_import,),
+    erasures=(erase_rows_of,),
 )

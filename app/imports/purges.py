@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
 from app.core.dialects import rowcount
 from app.imports.models import UserImport, UserImportRow
 from app.unit_of_work import Work
+from app.users.models import User
 
 
 def purge_import(work: Work, at_most: int) -> int:
@@ -26,3 +28,9 @@ def purge_import(work: Work, at_most: int) -> int:
     if deleted < at_most:
         deleted += rowcount(work.session, delete(UserImport).where(UserImport.id == import_id))
     return deleted
+
+
+def erase_rows_of(session: Session, user: User) -> None:
+    """Remove a user's values from the rows of imports, which belong to who imported them."""
+    nobody = update(UserImportRow).where(UserImportRow.email == user.email).values(email="", name="", reason=None)
+    session.execute(nobody.execution_options(synchronize_session=False))

@@ -12,6 +12,7 @@ from app.imports.display import COLUMNS, as_dict, exported, report_lines
 from app.imports.models import Phase, UserImport
 from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.services.worker import NARROWED
+from app.imports.uploads import store
 from app.jobs.display import progress_text
 from app.jobs.models import Job, JobState
 from app.unit_of_work import Work, reading, unit_of_work
@@ -25,7 +26,7 @@ from app.web.actions import attempt
 from app.web.exports import attachment, csv_lines
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.uploads import accepts_file, store
+from app.web.uploads import accepts_file
 from app.web.viewer import viewer_zone
 
 

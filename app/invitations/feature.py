@@ -1,4 +1,6 @@
+from app.admin.notices import NoticeSource
 from app.core.feature import Feature
+from app.invitations.notices import find_invitation_notices
 from app.users.permissions import USERS_INVITE
 from app.web.navigation import AdminPage
 
@@ -14,4 +16,5 @@ feature = Feature(
         "invitation.revoked": "Invitation revoked.",
         "user.invited": "User invited.",
     },
+    notices=(NoticeSource(USERS_INVITE, find_invitation_notices, place=50),),
 )

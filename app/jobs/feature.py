@@ -1,8 +1,10 @@
 from datetime import timedelta
 
+from app.admin.notices import NoticeSource
 from app.core.feature import Feature
 from app.core.retention import purge_where
 from app.jobs.models import Job
+from app.jobs.notices import find_job_notices
 from app.users.permissions import JOBS_READ
 from app.web.navigation import AdminPage
 
@@ -27,4 +29,5 @@ feature = Feature(
             Job, lambda work: Job.finished_at < work.clock() - timedelta(days=work.lifetimes.finished_job_days)
         ),
     ),
+    notices=(NoticeSource(JOBS_READ, find_job_notices, place=20),),
 )

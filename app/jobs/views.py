@@ -14,7 +14,7 @@ from app.jobs.notifier import notifier
 from app.jobs.services.board import ENDED_BADLY, MAX_RETRIED, SITUATIONS, JobBoard, JobFilter, is_warning
 from app.jobs.services.schedule import Planned
 from app.jobs.tasks import Task
-from app.reports.service import HourRow, Statistics
+from app.statistics.service import HourRow, Statistics
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import JOBS_EDIT, JOBS_READ
 from app.web import current_user

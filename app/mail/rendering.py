@@ -9,11 +9,11 @@ from flask import current_app, render_template
 from jinja2 import TemplateNotFound
 
 from app.core.extensions import settings
-from app.current_site import brand
 from app.mail.kinds import SAMPLE_TIME, Email, EmailKind
 from app.mail.text import text_of
-from app.time_zones import times_for
+from app.site.current import brand
 from app.users.models import User
+from app.users.time_zones import times_for
 from app.web.theme import button_colors
 
 # Pages that emails link to.

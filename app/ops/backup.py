@@ -42,7 +42,7 @@ from app.core.extensions import db, now, settings
 from app.core.migration_state import current_revision, known_revisions, newest_revision, schema_state
 from app.core.models import Base, UtcTime
 from app.ops.migrations import init_migrate
-from app.reports.service import Statistics
+from app.statistics.service import Statistics
 from app.unit_of_work import unit_of_work
 
 FORMAT = 1

@@ -1,9 +1,12 @@
 from datetime import timedelta
 
+from app.admin.notices import NoticeSource
 from app.core.feature import Feature
 from app.jobs.services.schedule import Entry
 from app.ops import bp
+from app.ops.notices import find_site_notices
 from app.ops.tasks import PurgeExpired
+from app.users.permissions import SITE_EDIT
 
 feature = Feature(
     name="ops",
@@ -21,4 +24,5 @@ feature = Feature(
     audit_texts={
         "site.restored": "Site restored from a backup.",
     },
+    notices=(NoticeSource(SITE_EDIT, find_site_notices, place=10),),
 )

@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.core.principal import Principal
-from app.current_site import site
+from app.site.current import site
 from app.users.permissions import SITE_EDIT
 from app.web.current_user import principal
 from app.web.errors import answer

@@ -3,8 +3,8 @@
 import click
 from flask.cli import with_appcontext
 
-from app.current_site import change_site
-from app.site_settings.service import SiteSettings
+from app.site.current import change_site
+from app.site.service import SiteSettings
 
 
 @click.command()

@@ -14,7 +14,7 @@ from app.core.tokens import is_doctor_token
 from app.jobs.notifier import notifier
 from app.mail.models import MailStatus
 from app.ops import bp
-from app.reports.service import Statistics
+from app.statistics.service import Statistics
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.current_user import log_refused

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.core import errors
-from app.current_site import brand
 from app.files.models import StoredFile
 from app.files.service import PIECE
 from app.jobs.registry import handles
@@ -20,9 +19,10 @@ from app.mail.rendering import Message, render
 from app.own_data.emails import OwnDataReady
 from app.own_data.service import OwnData
 from app.own_data.tasks import ExportOwnData
-from app.time_zones import zone_of
+from app.site.current import brand
 from app.unit_of_work import Work
 from app.users.models import User
+from app.users.time_zones import zone_of
 from app.web.exports import MARK, csv_lines
 
 Sections = Iterator[tuple[str, Iterator[dict[str, Any]]]]

@@ -12,7 +12,6 @@ from app.auth.models import Authenticator
 from app.core import errors, urls
 from app.core.extensions import settings
 from app.core.principal import Principal
-from app.current_site import brand
 from app.passkeys.webauthn import (
     Assertion,
     NewPasskey,
@@ -24,6 +23,7 @@ from app.passkeys.webauthn import (
     verify,
     verify_new,
 )
+from app.site.current import brand
 from app.unit_of_work import reading
 
 SIGN_IN, TWO_FACTOR, CONFIRM, ADD, UNDO = "sign-in", "two-factor", "confirm", "add", "undo"

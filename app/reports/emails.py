@@ -5,7 +5,8 @@ from typing import ClassVar
 from app.core import errors
 from app.jobs.tasks import BULK
 from app.mail.kinds import Email, EmailJob, EmailTask
-from app.reports.service import Statistics
+from app.reports.service import ReportSubscriptions
+from app.statistics.service import Statistics
 
 
 class SendWeeklyReport(EmailTask, kind="send_weekly_report", title="Send weekly report", queue=BULK):
@@ -23,10 +24,10 @@ class SendWeeklyReport(EmailTask, kind="send_weekly_report", title="Send weekly 
     user_id: int
 
     def compose(self, job: EmailJob) -> Email:
-        user, statistics = job.active(self.user_id), job.work[Statistics]
-        if not statistics.is_subscribed(user.id) or not statistics.may_view(user):
+        user, subscriptions = job.active(self.user_id), job.work[ReportSubscriptions]
+        if not subscriptions.is_subscribed(user.id) or not subscriptions.may_view(user):
             raise errors.NothingToDo("the user has unsubscribed or can't view reports")
-        *_, before, week, _ = statistics.report("week")
+        *_, before, week, _ = job.work[Statistics].report("week")
         names = {
             "Sign-ups": "sign_ups",
             "Sign-ins": "sign_ins",

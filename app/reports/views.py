@@ -9,8 +9,9 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.core.cache import cache
-from app.reports.service import ReportRow, Statistics, Unit, total
-from app.unit_of_work import reading, unit_of_work
+from app.reports.service import ReportSubscriptions
+from app.statistics.service import SHOWN, ReportRow, Statistics, Unit, total
+from app.unit_of_work import Work, reading, unit_of_work
 from app.users.permissions import REPORTS_READ
 from app.web import current_user
 from app.web.access import requires
@@ -29,7 +30,7 @@ NAMES = {"sign_ups": "Sign-ups", "sign_ins": "Sign-ins", "failures": "Failed sig
 def reports() -> ResponseReturnValue:
     by, services = _asked(), reading()
     rows = _rows(by)
-    labels = [label(by, row.begin, year=rows[-1].begin.year) for row in rows]
+    labels = [_label(by, row.begin, year=rows[-1].begin.year) for row in rows]
     return page(
         "admin/reports.html",
         by=by,
@@ -44,7 +45,7 @@ def reports() -> ResponseReturnValue:
         },
         ends=(labels[0], labels[-1]),
         rows=list(zip(reversed(labels), reversed(rows), strict=True)),
-        is_subscribed=services[Statistics].is_subscribed(current_user.signed_in().user_id),
+        is_subscribed=services[ReportSubscriptions].is_subscribed(current_user.signed_in().user_id),
     )
 
 
@@ -62,20 +63,31 @@ def subscribe() -> ResponseReturnValue:
     user_id = current_user.signed_in().user_id
     wants = request.form.get("wanted") == "yes"
     with unit_of_work() as work:
-        (work[Statistics].subscribe if wants else work[Statistics].unsubscribe)(user_id)
+        subscriptions = work[ReportSubscriptions]
+        (subscriptions.subscribe if wants else subscriptions.unsubscribe)(user_id)
     return done("You'll get a report by email every Monday." if wants else "Weekly email stopped.", to="admin.reports")
 
 
-def label(by: Unit, begin: date, *, year: int) -> str:
+def _label(by: Unit, begin: date, *, year: int) -> str:
     """`25 Nov`, with its year if that is not `year`; a month as `Nov 2026`."""
     if by == "month":
         return f"{begin:%b %Y}"
     return f"{begin.day} {begin:%b}" if begin.year == year else f"{begin.day} {begin:%b %Y}"
 
 
-def daily_rows() -> list[ReportRow]:
-    """Return the numbers of the last days, at most KEPT_SECONDS old."""
-    return _rows("day")
+def today(_: Work) -> dict[str, Any]:
+    """Return today's numbers with a chart of the last days."""
+    rows = _rows("day")
+    labels = [_label("day", row.begin, year=rows[-1].begin.year) for row in rows]
+    shown = [
+        SimpleNamespace(
+            text=text,
+            value=getattr(rows[-1], name) or 0,
+            drawn=chart(text, labels, [getattr(row, name) for row in rows]),
+        )
+        for name, text in NAMES.items()
+    ]
+    return {"shown": shown, "days": SHOWN["day"]}
 
 
 def _rows(by: Unit) -> list[ReportRow]:

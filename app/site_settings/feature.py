@@ -5,7 +5,4 @@ from app.web.navigation import AdminPage
 feature = Feature(
     name="site_settings",
     admin_pages=(AdminPage(SITE_EDIT, "admin.site_settings", "Settings", place=90),),
-    audit_texts={
-        "site.changed": "Site settings changed.",
-    },
 )

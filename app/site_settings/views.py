@@ -4,12 +4,12 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.admin.forms import SiteForm
 from app.core import errors
 from app.core.extensions import settings
-from app.current_site import SETTINGS, change_site, is_in_environment
+from app.site.current import SETTINGS, change_site, is_in_environment
+from app.site.service import SiteSettings
+from app.site_settings.forms import SiteForm
 from app.site_settings.logos import MAX_FILE_BYTES, reencode_logo
-from app.site_settings.service import SiteSettings
 from app.unit_of_work import Work, reading
 from app.users.permissions import SITE_EDIT
 from app.web.access import confirmed, requires

@@ -4,12 +4,12 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.admin.forms import RoleForm
 from app.core import errors
 from app.core.principal import Principal
 from app.unit_of_work import reading, unit_of_work
 from app.users.models import Role
 from app.users.permissions import EVERYTHING, PERMISSIONS, ROLES_EDIT, ROLES_READ, USERS_READ, by_group, granted
+from app.users.role_forms import RoleForm
 from app.users.services.roles import MAX_COUNTED, RoleSpec, spec_of
 from app.web import current_user
 from app.web.access import confirmed, requires

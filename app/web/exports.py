@@ -12,7 +12,7 @@ from flask import Response, stream_with_context
 
 from app.audit.descriptions import sentence
 from app.audit.services.search import FoundEvent
-from app.imports.csv_reader import quoted
+from app.core.csv_cells import quoted
 from app.resources import AuditEventOut, plain
 
 MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.

@@ -15,13 +15,13 @@ from app.audit.descriptions import sentence
 from app.core import errors, lengths
 from app.core.extensions import now, settings
 from app.core.user_agents import device_name
-from app.current_site import brand, site
 from app.settings import ROOT, Settings
-from app.site_settings.service import Site
-from app.time_zones import local_time
+from app.site.current import brand, site
+from app.site.service import Site
 from app.unit_of_work import reading
 from app.users.models import USER_FIELDS
 from app.users.permissions import PERMISSIONS
+from app.users.time_zones import local_time
 from app.web.application import Environment
 from app.web.csrf import csrf_token
 from app.web.current_user import principal

@@ -6,7 +6,7 @@ from typing import cast
 from flask import g, request
 
 from app.core.extensions import settings
-from app.time_zones import zone_named, zone_names
+from app.users.time_zones import zone_named, zone_names
 from app.web.current_user import principal
 
 

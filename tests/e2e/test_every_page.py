@@ -18,8 +18,8 @@ from app.auth.models import Authenticator, Purpose, Target, Undoable
 from app.core.principal import OPERATOR
 from app.factor_resets.service import FactorResets
 from app.jobs.tasks import NoOperation
-from app.reports.service import Statistics
 from app.settings import Settings
+from app.statistics.service import Statistics
 from app.web.access import public
 from tests.e2e.conftest import DESKTOP, NARROWEST, PHONE, size
 from tests.e2e.visitor import OTHER_PASSWORD, PASSWORD, Visitor, new_address

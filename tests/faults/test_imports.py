@@ -13,9 +13,9 @@ from app.audit.models import AuditEvent
 from app.core.principal import OPERATOR
 from app.imports.models import Phase, UserImportRow
 from app.imports.services.user_imports import UserImports
+from app.imports.uploads import store
 from app.jobs.models import JobState
 from app.users.models import User, UserWord, user_roles
-from app.web.uploads import store
 from tests.support.databases import databases, emptied
 from tests.support.deployment import until
 

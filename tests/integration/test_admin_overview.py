@@ -10,9 +10,9 @@ from app.factor_resets.models import FactorReset
 from app.invitations.service import Invitations
 from app.jobs.models import Job, JobState
 from app.jobs.tasks import NoOperation
-from app.reports.models import Statistic
-from app.reports.service import USERS
-from app.site_settings.service import SiteSettings
+from app.site.service import SiteSettings
+from app.statistics.models import Statistic
+from app.statistics.service import USERS
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CREATE, USERS_INVITE, USERS_READ

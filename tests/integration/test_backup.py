@@ -15,7 +15,7 @@ from app.core.extensions import db
 from app.core.migration_state import newest_revision
 from app.core.models import Base
 from app.jobs.tasks import NoOperation
-from app.site_settings.service import SiteSettings
+from app.site.service import SiteSettings
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from tests.support.browser import Browser

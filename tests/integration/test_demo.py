@@ -11,8 +11,8 @@ from app.auth.models import Session
 from app.core.extensions import db
 from app.jobs.models import Job, JobState
 from app.mail.models import SentMail
-from app.reports.models import Statistic
-from app.reports.service import Statistics
+from app.statistics.models import Statistic
+from app.statistics.service import Statistics
 from app.unit_of_work import reading
 from app.users.models import User
 from tests.support.browser import Browser

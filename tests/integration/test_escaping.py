@@ -1,6 +1,6 @@
 """User input is escaped on every page that shows it."""
 
-from app.site_settings.service import SiteSettings
+from app.site.service import SiteSettings
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.pages import Page

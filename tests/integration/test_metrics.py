@@ -21,8 +21,8 @@ from app.jobs.notifier import notifier
 from app.jobs.redis_queue import SeenWorker, Workers
 from app.jobs.tasks import NoOperation
 from app.mail.models import MailStatus
-from app.reports.service import Statistics
 from app.settings import ROOT
+from app.statistics.service import Statistics
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.mailbox import work_off

@@ -15,9 +15,10 @@ from app.features import load_features
 from app.jobs.models import Job
 from app.jobs.schedule import tick
 from app.jobs.tasks import NoOperation
-from app.reports.models import Statistic
-from app.reports.service import Statistics, begin_of
-from app.reports.tasks import CountStatistics, SendWeeklyReports
+from app.reports.tasks import SendWeeklyReports
+from app.statistics.models import Statistic
+from app.statistics.service import Statistics, begin_of
+from app.statistics.tasks import CountStatistics
 from app.unit_of_work import reading, unit_of_work
 from app.web.exports import MARK
 from app.web.query_params import day, day_after

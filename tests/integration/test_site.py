@@ -17,9 +17,9 @@ from app.audit.models import AuditDetail, AuditEvent
 from app.core.cache import PREFIX, cache
 from app.core.extensions import db
 from app.core.redis_client import connect
-from app.current_site import brand, change_site, site
-from app.site_settings.models import SiteSetting
-from app.site_settings.service import Site, SiteSettings
+from app.site.current import brand, change_site, site
+from app.site.models import SiteSetting
+from app.site.service import Site, SiteSettings
 from app.unit_of_work import reading
 from tests.support.browser import Browser
 from tests.support.databases import SIGNING_KEY
@@ -254,7 +254,7 @@ def change(app, **values):
 def test_process_reads_site_settings_once_a_second(app, make_app, monkeypatch):
     other = make_app()
     passed = [100.0]
-    monkeypatch.setattr("app.current_site.time.monotonic", lambda: passed[0])
+    monkeypatch.setattr("app.site.current.time.monotonic", lambda: passed[0])
     assert shown(app) == shown(other) == Site()
     change(app, announcement="Now")
     assert shown(app).announcement == "Now"

@@ -2,8 +2,9 @@
 
 import pytest
 
+from app.core.csv_cells import quoted, unquoted
 from app.core.errors import UnreadableFile
-from app.imports.csv_reader import MAX_BROKEN_ROWS, MAX_RECORD_BYTES, quoted, read_table, unquoted
+from app.imports.csv_reader import MAX_BROKEN_ROWS, MAX_RECORD_BYTES, read_table
 
 BROKEN = "The row is too long, or a quotation mark is missing."
 

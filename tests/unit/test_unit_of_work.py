@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.invitations.service import Invitations
-from app.site_settings.service import SiteSettings
+from app.site.service import SiteSettings
 from app.unit_of_work import reading
 
 pytestmark = pytest.mark.databases("sqlite")

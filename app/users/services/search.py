@@ -36,8 +36,8 @@ from app.core.addresses import searched_address
 from app.core.lookups import Lookup, Source
 from app.core.models import MAX_ID
 from app.core.service import Service
-from app.reports.models import Statistic
-from app.reports.service import USERS
+from app.statistics.models import Statistic
+from app.statistics.service import USERS
 from app.users.models import MORE_USER_FIELDS, Role, Status, User, UserWord, user_roles, words_of
 from app.users.models.user import DEACTIVATED, DELETED, UNCONFIRMED, status_of
 

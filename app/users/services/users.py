@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, case, delete, select, update
+from sqlalchemy import Select, case, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
@@ -25,8 +25,8 @@ from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor
+from app.core.retention import Erasure
 from app.core.service import Service
-from app.imports.models import UserImportRow
 from app.jobs.services.queue import JobQueue
 from app.mail.models import SentMail
 from app.users.emails import SendAccountActivated, SendAccountDeactivated, SendAccountDeleted
@@ -42,6 +42,7 @@ class Users(Service):
     lifetimes: Lifetimes
     links: OneTimeLinks
     email_changes: EmailChanges
+    erasures: Sequence[Erasure]
     policy: Policy
     profile: Profile
     revocation: Revocation
@@ -300,8 +301,8 @@ class Users(Service):
     def _erase(self, user: User) -> None:
         self.roles.keep_one_administrator(losing=user)
         self.policy.forget(user)
-        nobody = update(UserImportRow).where(UserImportRow.email == user.email).values(email="", name="", reason=None)
-        self.session.execute(nobody.execution_options(synchronize_session=False))
+        for erase in self.erasures:
+            erase(self.session, user)
         self.session.execute(delete(User).where(User.id == user.id))
         # A trigger keeps the details of users that still exist.
         self.session.execute(delete(AuditDetail).where(AuditDetail.subject_id == user.id))

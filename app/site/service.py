@@ -11,7 +11,7 @@ from app.audit.services.log import AuditLog
 from app.core.dialects import upsert
 from app.core.lookups import Lookup, Source
 from app.core.service import Service
-from app.site_settings.models import SiteSetting
+from app.site.models import SiteSetting
 
 THE_ONE = 1
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.core.database import DATABASE_AWAY
 from app.core.extensions import db, settings
-from app.site_settings.service import Brand, Site, SiteSettings
+from app.site.service import Brand, Site, SiteSettings
 from app.unit_of_work import Work, reading, unit_of_work
 
 KEPT_SECONDS = 1.0

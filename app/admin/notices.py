@@ -1,0 +1,35 @@
+"""What the first page of administration shows; each feature declares its own parts."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from app.unit_of_work import Work
+
+
+class Notice(NamedTuple):
+    """Something that needs attention; `kind` is error, warning or info."""
+
+    kind: str
+    text: str
+    url: str
+
+
+class NoticeSource(NamedTuple):
+    """A function that finds notices for users with a permission; `place` orders the sources."""
+
+    permission: str
+    find: Callable[[Work], Iterable[Notice]]
+    place: int
+
+
+class Panel(NamedTuple):
+    """A part of a page for users with a permission: its template and the function that loads its values."""
+
+    permission: str
+    template: str
+    load: Callable[[Work], dict[str, Any]]
+    place: int
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
