@@ -19,6 +19,7 @@ from app.api.service import Idempotency
 from app.audit.services.chain import AuditChain
 from app.audit.services.log import AuditLog
 from app.audit.services.search import AuditSearch
+from app.auth.access import AccessKind, CredentialKind
 from app.auth.services.additions import Additions
 from app.auth.services.challenges import Challenges
 from app.auth.services.email_changes import EmailChanges
@@ -40,7 +41,7 @@ from app.core.lookups import Source
 from app.core.metrics import metrics
 from app.core.principal import NO_VISIT, Origin
 from app.core.retention import Erasure
-from app.core.service import Service
+from app.core.service import Service, Services
 from app.files.service import Files
 from app.jobs.notifier import notifier
 from app.jobs.services.board import JobBoard
@@ -134,6 +135,18 @@ class Work:
     @property
     def erasures(self) -> Sequence[Erasure]:
         return features().erasures
+
+    @property
+    def access(self) -> Sequence[AccessKind]:
+        return features().access
+
+    @property
+    def credentials(self) -> Sequence[CredentialKind]:
+        return features().credentials
+
+    @property
+    def services(self) -> Services:
+        return self
 
     @property
     def secret_keys(self) -> Sequence[str]:

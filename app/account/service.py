@@ -1,11 +1,12 @@
 """Changes to your own account: name, password, email address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.audit.services.log import AuditLog
+from app.auth.access import AccessKind
 from app.auth.emails.email_changes import SendConfirmEmailChange, SendEmailChanged, SendEmailChangeRequested
 from app.auth.emails.sign_in import SendPasswordChanged
 from app.auth.models import OneTimeLink, Purpose
@@ -19,9 +20,8 @@ from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lookups import Lookup, Source
 from app.core.principal import Principal
-from app.core.service import Service
+from app.core.service import Service, Services
 from app.jobs.services.queue import JobQueue
-from app.oauth.service import Connections
 from app.users.models import USER_FIELDS, EmailChange, User
 
 _USERS = User.__table__.c
@@ -29,8 +29,9 @@ _TIME_ZONE = Lookup(select(_USERS.time_zone).where(_USERS.id == bindparam("user_
 
 
 class Profile(Service):
+    access: Sequence[AccessKind]
+    services: Services
     audit: AuditLog
-    connections: Connections
     factors: Factors
     job_queue: JobQueue
     links: OneTimeLinks
@@ -169,7 +170,8 @@ class Profile(Service):
             self.audit.record("email.change_undone", subject_id=user.id)
         # The person who requested it knew the password, so the owner chooses a new one, by a link to the old address.
         user.hashed_password = None
-        self.connections.remove_added_since(user.id, change.requested_at)
+        for access in self.access:
+            access.remove_added_since(self.services, user.id, change.requested_at)
         self.factors.remove_added_since(user.id, change.requested_at)
         self.links.end_later_undos(link)
         self.revocation.revoke_access(user.id, reason="email_change_undone")

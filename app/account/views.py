@@ -9,7 +9,6 @@ from app.audit.descriptions import describe
 from app.auth.sign_in_steps import check_password, new_password
 from app.core import errors
 from app.core.tokens import new_token
-from app.oauth.service import Connections
 from app.unit_of_work import reading, unit_of_work
 from app.users.models import MORE_USER_FIELDS
 from app.web import current_user, session_cookie
@@ -81,7 +80,7 @@ def password() -> ResponseReturnValue:
         with form.refusals(errors.WrongPassword, errors.WeakPassword):
             _change_password(form)
             return done("Password changed. Your other devices were signed out.", to="account.password")
-    has_password = reading()[Connections].has_password(current_user.signed_in().user_id)
+    has_password = reading().users.has_password(current_user.signed_in().user_id)
     return page("account/password.html", form, has_password=has_password)
 
 

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 from sqlalchemy import or_
 
+from app.api_keys.credential import ACCESS, CREDENTIAL
 from app.api_keys.models import ApiKey
 from app.api_keys.tasks import WarnOfExpiringKeys
 from app.core.feature import Feature
@@ -27,4 +28,6 @@ feature = Feature(
             ApiKey, lambda work: or_(ApiKey.expires_at < ended_before(work), ApiKey.ended_at < ended_before(work))
         ),
     ),
+    access=(ACCESS,),
+    credentials=(CREDENTIAL,),
 )

@@ -25,7 +25,6 @@ from app.core import errors
 from app.core.tokens import new_token
 from app.factor_resets.service import FactorResets
 from app.invitations.service import Invitations
-from app.oauth.service import Connections
 from app.passkeys.ceremonies import UNDO, options_to_prove, read_proof
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
@@ -207,7 +206,7 @@ def confirm_email_change(token: str) -> ResponseReturnValue:
 def _must_sign_in(user_id: int) -> bool:
     """Return whether a password alone proves too little: there is a second factor, or no password."""
     services = reading()
-    return services.factors.has_any(user_id) or not services[Connections].has_password(user_id)
+    return services.factors.has_any(user_id) or not services.users.has_password(user_id)
 
 
 @link_page(Purpose.UNDO_EMAIL_CHANGE, opener="open_undo_link", again="auth.forgot_password", text="Reset your password")

@@ -158,7 +158,7 @@ def _providers_of(user_id: int) -> list[Provider] | None:
     password.
     """
     work = reading()
-    if work[Connections].has_password(user_id):
+    if work.users.has_password(user_id):
         return None
     names = {connection.provider for connection in work[Connections].list_of(user_id)}
     return [provider for provider in settings().oauth_providers if provider.name in names]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, dataclass_transform
+from typing import Any, Protocol, TypeVar, dataclass_transform
 
 from sqlalchemy.orm import Session
 
@@ -21,3 +21,12 @@ class Service:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         dataclass(frozen=True, kw_only=True)(cls)
+
+
+S = TypeVar("S")
+
+
+class Services(Protocol):
+    """The services of one unit of work, by their class."""
+
+    def __getitem__(self, kind: type[S]) -> S: ...

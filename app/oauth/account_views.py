@@ -25,7 +25,7 @@ def connections() -> ResponseReturnValue:
         "account/connections.html",
         connections=work[Connections].list_of(who.user_id),
         pending=pending,
-        has_password=work[Connections].has_password(who.user_id),
+        has_password=work.users.has_password(who.user_id),
     )
 
 

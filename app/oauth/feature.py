@@ -1,4 +1,5 @@
 from app.core.feature import Feature
+from app.oauth.access import ACCESS
 from app.web.navigation import NavPage
 
 feature = Feature(
@@ -8,4 +9,5 @@ feature = Feature(
         "connection.added": "{provider} connected.",
         "connection.removed": "{provider} disconnected.",
     },
+    access=(ACCESS,),
 )

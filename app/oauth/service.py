@@ -46,9 +46,6 @@ class Connections(Service):
         query = select(OAuthIdentity).where(OAuthIdentity.user_id == user_id).order_by(OAuthIdentity.id)
         return list(self.session.scalars(query))
 
-    def has_password(self, user_id: int) -> bool:
-        return self.session.scalar(select(User.hashed_password.is_not(None)).where(User.id == user_id)) or False
-
     def find(self, identity: Identity) -> OAuthIdentity | None:
         """Return the connection of this identity, by issuer and subject, locked until the transaction ends."""
         advisory_lock(self.session, f"{identity.issuer} {identity.subject}")

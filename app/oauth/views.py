@@ -167,7 +167,7 @@ def _confirm(provider: Provider, oauth_identity: Identity, claims: Claims, who: 
     with unit_of_work() as work:
         connection = work[Connections].find(oauth_identity)
         is_theirs = connection is not None and connection.user_id == who.user_id
-        may = is_theirs and not work[Connections].has_password(who.user_id) and not work.factors.has_any(who.user_id)
+        may = is_theirs and not work.users.has_password(who.user_id) and not work.factors.has_any(who.user_id)
         token = work.sessions.confirm(who) if may and is_fresh and who.impersonator_id is None else None
     if token is None:
         return _refused(

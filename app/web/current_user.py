@@ -9,14 +9,13 @@ from flask import Flask, Request, Response, g, request, session
 from flask_login import current_user
 from itsdangerous import BadData
 
-from app.api_keys.keys import PREFIX, is_api_key, shown_part
-from app.api_keys.service import ApiKeys
+from app.auth.access import CredentialKind
 from app.auth.access_tokens import Access, BadToken, read_token
 from app.auth.services.last_seen import NOTE_AFTER_SECONDS, WRITE_AFTER_SECONDS, Use
-from app.auth.services.sessions import Expired, Found, find_by_access_token, find_by_api_key, find_by_cookie
+from app.auth.services.principals import Expired, Found, find_by_access_token, find_by_cookie
 from app.core.cache import cache
 from app.core.database import DATABASE_AWAY, one_read
-from app.core.extensions import db, login_manager, now, settings
+from app.core.extensions import db, features, login_manager, now, settings
 from app.core.lengths import MAX_USER_AGENT_LENGTH
 from app.core.principal import Origin, Principal, Visit
 from app.core.tokens import token_hash
@@ -94,10 +93,16 @@ def _load(request: Request) -> Principal | None:
 def _log_refused_credential(header: str) -> None:
     """Log a refused credential, with only the visible part of an API key."""
     credential = header.partition(" ")[2]
-    if is_api_key(credential):
-        log_refused("api_key", key_prefix=shown_part(credential))
+    kind = _kind_of(credential)
+    if kind is not None and kind.is_valid(credential):
+        log_refused(kind.kind, key_prefix=kind.shown_part(credential))
     else:
         log_refused("access_token")
+
+
+def _kind_of(credential: str) -> CredentialKind | None:
+    """Return what a feature knows about this bearer token; None for an access token."""
+    return next((kind for kind in features().credentials if credential.startswith(kind.prefix)), None)
 
 
 def log_refused(kind: str, **more: str) -> None:
@@ -157,10 +162,8 @@ def _by_header(request: Request) -> Found | Expired | None:
     scheme, _, credential = request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer":
         return None
-    if credential.startswith(PREFIX):
-        if not is_api_key(credential):
-            return None
-        return find_by_api_key(one_read(), credential, at=now())
+    if (kind := _kind_of(credential)) is not None:
+        return kind.find(one_read(), credential, now()) if kind.is_valid(credential) else None
     try:
         access = read_token(credential, secret_keys=settings().signing_keys, issuer=settings().public_url, at=now())
     except BadToken:
@@ -174,7 +177,8 @@ def _expire(expired: Expired) -> None:
             if expired.session_id:
                 work.sessions.expire(expired.session_id)
             else:
-                work[ApiKeys].expire(expired.key_id)
+                for kind in features().credentials:
+                    kind.expire(work, expired.key_id)
     except DATABASE_AWAY:
         db.session.rollback()  # It is refused in any case; the next request writes it.
 

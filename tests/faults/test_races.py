@@ -16,7 +16,7 @@ from app.auth.emails.sign_in import SendPasswordReset
 from app.auth.models import Purpose, RefreshToken, Session
 from app.auth.password_setup import credentials
 from app.auth.second_factor_codes import plain
-from app.auth.services.sessions import find_by_cookie
+from app.auth.services.principals import find_by_cookie
 from app.core.principal import NO_VISIT, OPERATOR
 from app.factor_resets.models import FactorReset
 from app.factor_resets.service import FactorResets

@@ -1,24 +1,27 @@
 """Lookups return what SQLAlchemy returns, with its errors, on both databases."""
 
+import sys
 from itertools import product
 
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.auth.services import sessions
 from app.core.database import one_read
 from app.core.extensions import db, now
 from app.core.lookups import Lookup
 from app.core.principal import OPERATOR
+from app.features import load_features
 from app.unit_of_work import unit_of_work
 from app.users.services import search as user_search
 from app.users.services.search import _Sort
 
+load_features()
+MODULES = [module for name, module in sys.modules.items() if name.startswith("app.")]
 LOOKUPS = {
     **{
-        name: value
-        for module in (user_search, sessions)
+        f"{module.__name__}.{name}": value
+        for module in sorted(MODULES, key=lambda module: module.__name__)
         for name, value in vars(module).items()
         if isinstance(value, Lookup)
     },

@@ -3,7 +3,7 @@ from sqlalchemy import select
 
 from app.auth.models import Device, Session
 from app.auth.services.last_seen import LastSeen, Use
-from app.auth.services.sessions import Expired, Found, find_by_cookie
+from app.auth.services.principals import Expired, Found, find_by_cookie
 from app.core.errors import SessionNotFound
 from app.core.principal import OPERATOR, Visit
 from app.core.tokens import token_hash

@@ -1,18 +1,18 @@
 """New ways to sign in (factors, connections, API keys), which a link in an email can undo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from app.api_keys.service import ApiKeys
+from app.auth.access import AccessKind
 from app.auth.models import Authenticator, Factor, OneTimeLink, Purpose, Target
 from app.auth.services.factors import Factors, ProvedFactor
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.revocation import Revocation
 from app.core import errors
-from app.core.service import Service
-from app.oauth.service import Connections
+from app.core.service import Service, Services
 from app.users.models import User
 
 RECENT = timedelta(days=7)
@@ -53,21 +53,18 @@ class Addition:
 
 
 class Additions(Service):
-    api_keys: ApiKeys
-    connections: Connections
+    access: Sequence[AccessKind]
     factors: Factors
     links: OneTimeLinks
     revocation: Revocation
+    services: Services
 
     def list_ways_in(self, user_id: int) -> list[WayIn]:
         """Return the authenticators and connected accounts of `user_id`, newest first. A reset revokes API keys."""
         now = self.clock()
         added = [
             *((factor.kind, factor.name, factor.created_at) for factor in self.factors.list_all(user_id)),
-            *(
-                (Target.CONNECTION, connection.provider, connection.created_at)
-                for connection in self.connections.list_of(user_id)
-            ),
+            *(way for access in self.access for way in access.list_ways_in(self.services, user_id)),
         ]
         ways = [WayIn(kind, name, at, is_recent=at > now - RECENT) for kind, name, at in added]
         return sorted(ways, key=lambda way: way.added_at, reverse=True)
@@ -90,15 +87,17 @@ class Additions(Service):
         is_proved = proved is not None and proved.user_id == user_id and proved.added_at < addition.at
         if addition.older and not is_proved:
             raise errors.FactorNeeded
-        undo = {
-            Target.AUTHENTICATOR: self.factors.undo,
-            Target.CONNECTION: self.connections.undo,
-            Target.API_KEY: self.api_keys.undo,
-        }
-        undo[addition.target](user_id, addition.target_id)
+        self._undo(addition)
         user.hashed_password = None
         self.revocation.revoke_access(user_id, reason="addition_undone")
         return addition
+
+    def _undo(self, addition: Addition) -> None:
+        if addition.target is Target.AUTHENTICATOR:
+            self.factors.undo(addition.user_id, addition.target_id)
+        for access in self.access:
+            if access.target is addition.target:
+                access.undo(self.services, addition.user_id, addition.target_id)
 
     def _read(self, link: OneTimeLink) -> Addition:
         if link.target_kind is None or link.target_id is None or link.target_at is None:

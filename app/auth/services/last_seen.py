@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
-from app.api_keys.models import ApiKey
+from app.auth.access import CredentialKind
 from app.auth.models import Session
 from app.core.principal import Principal
 from app.core.service import Service
@@ -51,24 +52,27 @@ class Use:
 
 
 class LastSeen(Service):
+    credentials: Sequence[CredentialKind] = ()
+
     def note(self, uses: Iterable[Use]) -> None:
         """Store the time of each, without changing a version column; one that is stored already stays if it is later.
 
         A row that another transaction is changing is left out: this never waits, so it is never part of a deadlock.
         """
         uses = list(uses)
-        for model, column, name in (
-            (Session, Session.last_seen_at, "session_id"),
-            (User, User.last_seen_at, "user_id"),
-            (ApiKey, ApiKey.last_used_at, "key_id"),
-        ):
+        columns: list[tuple[InstrumentedAttribute[Any], str]] = [
+            (Session.last_seen_at, "session_id"),
+            (User.last_seen_at, "user_id"),
+            *((credential.last_used, "key_id") for credential in self.credentials),
+        ]
+        for column, name in columns:
             times: dict[int, datetime] = {}
             for use in uses:
                 row_id = getattr(use, name)
                 times[row_id] = max(times.get(row_id, use.at), use.at)
             times.pop(0, None)
             if times:
-                table = cast(Table, model.__table__)
+                table = cast(Table, column.class_.__table__)
                 same = table.alias()
                 free = select(same.c.id).where(same.c.id == bindparam("row_id")).with_for_update(skip_locked=True)
                 older = or_(table.c[column.key].is_(None), table.c[column.key] < bindparam("at"))

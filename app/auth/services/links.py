@@ -1,21 +1,28 @@
 """One-time links: 256 bits, stored hashed, bound to a purpose, spent by one conditional UPDATE."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, select, update
 
-from app.api_keys.models import ApiKey
-from app.auth.models import UNDOING, Authenticator, OneTimeLink, Purpose, Undoable
+from app.auth.models import UNDOING, OneTimeLink, Purpose, Undoable
 from app.core import errors
 from app.core.dialects import rowcount
 from app.core.service import Service
 from app.core.tokens import keyed_hash, new_salt, token_hash
-from app.oauth.models import OAuthIdentity
 
 
-def undoable(added: ApiKey | Authenticator | OAuthIdentity) -> dict[str, Any]:
+class Added(Protocol):
+    """A row that a link in an email can remove."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def created_at(self) -> datetime: ...
+
+
+def undoable(added: Added) -> dict[str, Any]:
     """Return the addition as details of its audit event."""
     return {"added_id": added.id, "added_at": added.created_at.isoformat()}
 

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
-from app.auth.services.sessions import NEVER
+from app.auth.services.principals import NEVER
 from app.core import errors
 from app.core.addresses import canonical_address, clean_name
 from app.core.dialects import insert_rows, upsert

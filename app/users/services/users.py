@@ -49,6 +49,9 @@ class Users(Service):
     roles: Roles
     sessions: Sessions
 
+    def has_password(self, user_id: int) -> bool:
+        return self.session.scalar(select(User.hashed_password.is_not(None)).where(User.id == user_id)) or False
+
     def get(self, user_id: int, *, lock: bool = False, deleted: bool = False, closed: bool = False) -> User:
         """Return a user. With `lock`, the row is locked until the transaction ends; with `deleted`, deleted users are
         found too.

@@ -1,0 +1,27 @@
+"""Connected accounts as ways into an account."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from app.auth.access import AccessKind
+from app.auth.models import Target
+from app.core.service import Services
+from app.oauth.service import Connections
+
+
+def _undo(services: Services, user_id: int, connection_id: int) -> None:
+    services[Connections].undo(user_id, connection_id)
+
+
+def _remove_added_since(services: Services, user_id: int, at: datetime) -> None:
+    services[Connections].remove_added_since(user_id, at)
+
+
+def _list_ways_in(services: Services, user_id: int) -> Iterable[tuple[str, str, datetime]]:
+    for connection in services[Connections].list_of(user_id):
+        yield Target.CONNECTION, connection.provider, connection.created_at
+
+
+ACCESS = AccessKind(
+    target=Target.CONNECTION, undo=_undo, remove_added_since=_remove_added_since, list_ways_in=_list_ways_in
+)
