@@ -11,16 +11,16 @@ from app.auth.password_setup import credentials
 from app.auth.second_factor_codes import RECOVERY_CODES, new_recovery_codes, plain, qr_code, seed_uri
 from app.core import errors
 from app.core.user_agents import device_name
-from app.factor_resets.service import FactorResets
 from app.passkeys.ceremonies import options_to_add, read_new
 from app.site.current import brand
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
-from app.web.access import ask_to_confirm, by_oneself, confirmed, is_fresh, sets_up
+from app.web.access import confirmed, sets_up
 from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.parts import SECURITY_NOTICE, load_parts
 from app.web.redirects import done
 
 
@@ -36,7 +36,7 @@ def security() -> ResponseReturnValue:
         left=factors.recovery_left(who.user_id),
         of=RECOVERY_CODES,
         is_missing=who.lacks_factor,
-        reset=reading()[FactorResets].find_open(who.user_id),
+        notices=load_parts(SECURITY_NOTICE, reading(), who),
         browsers=factors.list_trusted(who.user_id),
     )
 
@@ -174,21 +174,6 @@ def remove(authenticator_id: int) -> ResponseReturnValue:
     except (errors.FactorRequired, errors.LastSignInMethod) as refusal:
         return done(str(refusal), to="account.security", kind="error")
     return page("account/remove.html", form, name=name, is_last=is_last)
-
-
-@bp.post("/security/keep-factors")
-@by_oneself
-def keep_factors() -> ResponseReturnValue:
-    """Cancel a reset that an administrator has started, with a factor that is a week older."""
-    who = current_user.signed_in()
-    try:
-        with unit_of_work() as work:
-            work[FactorResets].cancel_reset(work.users.get(who.user_id, lock=True), by=who)
-    except errors.FactorTooNew as refusal:
-        return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
-    except errors.NotSetUp as refusal:
-        return done(str(refusal), to="account.security", kind="info")
-    return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="account.security")
 
 
 @bp.post("/security/browsers/<id:device_id>/distrust")

@@ -1,7 +1,7 @@
 """What the first page of administration shows; each feature declares its own parts."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.unit_of_work import Work
 
@@ -19,15 +19,6 @@ class NoticeSource(NamedTuple):
 
     permission: str
     find: Callable[[Work], Iterable[Notice]]
-    place: int
-
-
-class Panel(NamedTuple):
-    """A part of a page for users with a permission: its template and the function that loads its values."""
-
-    permission: str
-    template: str
-    load: Callable[[Work], dict[str, Any]]
     place: int
 
 

@@ -18,6 +18,7 @@ from app.users.permissions import (
 from app.web import current_user
 from app.web.navigation import admin_pages
 from app.web.pages import page
+from app.web.parts import OVERVIEW, load_parts
 
 
 @bp.get("")
@@ -31,7 +32,7 @@ def overview() -> ResponseReturnValue:
         notices=[
             notice for source in features().notices if who.has(source.permission) for notice in source.find(services)
         ],
-        panels=[(panel.template, panel.load(services)) for panel in features().overview if who.has(panel.permission)],
+        parts_shown=load_parts(OVERVIEW, services, who),
         users=services.user_search.total() if who.has(USERS_READ) else None,
         system=_system(services) if who.has(SITE_EDIT) else None,
     )

@@ -4,11 +4,13 @@ from sqlalchemy import or_
 
 from app.api_keys.credential import ACCESS, CREDENTIAL
 from app.api_keys.models import ApiKey
+from app.api_keys.parts import load_keys
 from app.api_keys.tasks import WarnOfExpiringKeys
 from app.core.feature import Feature
 from app.core.retention import ended_before, purge_where
 from app.jobs.services.schedule import Entry
 from app.web.navigation import NavPage
+from app.web.parts import USER_SECTION, Part
 
 feature = Feature(
     name="api_keys",
@@ -30,4 +32,5 @@ feature = Feature(
     ),
     access=(ACCESS,),
     credentials=(CREDENTIAL,),
+    parts=(Part(USER_SECTION, "users/_api_keys.html", load_keys, place=10),),
 )

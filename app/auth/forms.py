@@ -54,8 +54,3 @@ class PasskeyForm(Form):
     purpose = HiddenField()
     trust = BooleanField("Trust this browser for 30 days")
     next = NextPage()
-
-
-class InvitationForm(Form):
-    name = Name()
-    password = ChosenPassword()

@@ -1,10 +1,6 @@
-"""Pages behind the links in emails; opening a link spends nothing, its button does."""
+"""Pages behind the links in emails."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
-from flask import g, redirect, request, session, url_for
+from flask import redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
@@ -13,9 +9,9 @@ from app.auth.forms import (
     AddressForm,
     ButtonForm,
     ConfirmByCodeForm,
-    InvitationForm,
     ResetPasswordForm,
 )
+from app.auth.link_pages import link_form, link_page
 from app.auth.models import Factor, Purpose, Target
 from app.auth.services.additions import Addition
 from app.auth.services.sign_in import Authentication
@@ -23,58 +19,15 @@ from app.auth.sign_in_steps import begin_session, check_code, check_password, ne
 from app.auth.views import REGISTERED_HERE
 from app.core import errors
 from app.core.tokens import new_token
-from app.factor_resets.service import FactorResets
-from app.invitations.service import Invitations
 from app.passkeys.ceremonies import UNDO, options_to_prove, read_proof
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
-from app.web.access import ask_to_confirm, by_oneself, is_fresh, public
-from app.web.csrf import has_cookie, origin_suffices
-from app.web.errors import log_dead_link
-from app.web.forms import Form
+from app.web.access import ask_to_confirm, is_fresh, public
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.redirects import done, drop_link, keep_link, kept_link, link_handle
+from app.web.redirects import done, drop_link, link_handle
 
 RESET_OF = "reset_of"
-
-
-def link_page(
-    purpose: Purpose, *, opener: str, again: str, text: str, limit: str = "link", **dead: str
-) -> Callable[[Callable[[str], ResponseReturnValue]], Callable[[], ResponseReturnValue]]:
-    """Add a page for one kind of link. Its view gets the token; the path is the view's name, with dashes.
-
-    The URL in emails has the token behind that path: endpoint `opener` moves it out of the address bar, history and
-    Referer. `again`, `text` and `dead` are for `dead_link`, if the link no longer works.
-    """
-
-    def add(view: Callable[[str], ResponseReturnValue]) -> Callable[[], ResponseReturnValue]:
-        name = view.__name__
-        path = f"/{name.replace('_', '-')}"
-
-        @bp.get(f"{path}/<token>", endpoint=opener)
-        @public
-        @by_oneself
-        def open_link(token: str) -> ResponseReturnValue:
-            if not _is_live(token, purpose):
-                return dead_link(again=again, text=text, **dead)
-            return keep_link(token, purpose, then=f"auth.{name}")
-
-        @bp.route(path, methods=["GET", "POST"], endpoint=name)
-        @public
-        @by_oneself
-        @origin_suffices
-        @limited(limit)
-        @wraps(view)
-        def show_page() -> ResponseReturnValue:
-            try:
-                return view(kept_link(purpose))
-            except errors.InvalidLink:
-                return dead_link(again=again, text=text, **dead)
-
-        return show_page
-
-    return add
 
 
 @link_page(
@@ -98,7 +51,7 @@ def verify_email(token: str) -> ResponseReturnValue:
                 seen = check_password(user.id, form.password.data or "", purpose="verify_email")
             _verify(token, seen)
             return done("Email address confirmed. You're signed in.", to="account.profile")
-    return _page("auth/verify_email.html", form, token, address=link.address, asks_password=not is_same_browser)
+    return link_form("auth/verify_email.html", form, token, address=link.address, asks_password=not is_same_browser)
 
 
 def _verify(token: str, seen_hash: str | None) -> None:
@@ -131,7 +84,7 @@ def reset_password(token: str) -> ResponseReturnValue:
         with form.refusals(errors.WeakPassword):
             _reset(token, form.password.data or "", words=(owner.email, owner.name))
             return _after_reset(owner.id)
-    return _page("auth/reset_password.html", form, token, address=owner.email)
+    return link_form("auth/reset_password.html", form, token, address=owner.email)
 
 
 def _after_reset(user_id: int) -> ResponseReturnValue:
@@ -160,27 +113,6 @@ def _reset(token: str, password: str, *, words: tuple[str, ...]) -> None:
     session_cookie.keep_device(device)
 
 
-@link_page(Purpose.INVITATION, opener="open_invitation", again="auth.login", text="Sign in")
-def invitation(token: str) -> ResponseReturnValue:
-    invited = reading()[Invitations].get_invited(token)
-    form = InvitationForm(name=invited.name)
-    if form.validate_on_submit():
-        with form.refusals(errors.WeakPassword):
-            _accept(token, form, email=invited.email)
-            return done("Account created. You can now sign in.", to="auth.login")
-    return _page("auth/invitation.html", form, token, address=invited.email)
-
-
-def _accept(token: str, form: InvitationForm, *, email: str) -> None:
-    new = new_password(form.password.data or "", words=(email, form.name.clean))
-    device = new_token()
-    with unit_of_work() as work:
-        user = work[Invitations].accept(token, name=form.name.clean, password=new)
-        work.sessions.remember_device(user.id, device)
-    session_cookie.keep_device(device)
-    drop_link(token, Purpose.INVITATION)
-
-
 @link_page(Purpose.CHANGE_EMAIL, opener="open_email_change", again="account.email", text="Go to your account")
 def confirm_email_change(token: str) -> ResponseReturnValue:
     change = reading().profile.get_change(token, Purpose.CHANGE_EMAIL)
@@ -200,7 +132,9 @@ def confirm_email_change(token: str) -> ResponseReturnValue:
                 work.profile.confirm_email_change(token)
             drop_link(token, Purpose.CHANGE_EMAIL)
             return done("Email address changed.", to="account.profile")
-    return _page("auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=not is_owner)
+    return link_form(
+        "auth/confirm_email_change.html", form, token, address=change.new_email, asks_password=not is_owner
+    )
 
 
 def _must_sign_in(user_id: int) -> bool:
@@ -219,7 +153,7 @@ def undo_email_change(token: str) -> ResponseReturnValue:
             session_cookie.drop_session()
             text = "Email address restored. Everyone was signed out. Choose a new password now."
             return done(text, to="auth.forgot_password")
-    return _page("auth/undo_email_change.html", form, token, address=change.old_email)
+    return link_form("auth/undo_email_change.html", form, token, address=change.old_email)
 
 
 # By the kind of addition: heading and button of the page, its subject, and the message afterwards.
@@ -279,57 +213,3 @@ def _undo(token: str, addition: Addition, *, credential: str | None, code: str) 
     with unit_of_work() as work:
         work.additions.undo(token, proved=proved)
     session_cookie.drop_session()
-
-
-@link_page(Purpose.KEEP_FACTORS, opener="open_keep_factors", again="auth.login", text="Sign in")
-def keep_factors(token: str) -> ResponseReturnValue:
-    """Cancel the removal of all second factors, which an administrator has started."""
-    form = ButtonForm()
-    try:
-        waiting = reading()[FactorResets].get_cancellable(token)
-        if form.validate_on_submit():
-            with unit_of_work() as work:
-                work[FactorResets].cancel_by_link(token)
-            drop_link(token, Purpose.KEEP_FACTORS)
-            return done("Cancelled. Your second factors stay. Tell an administrator about this.", to="auth.login")
-    except errors.NotSetUp:
-        raise errors.InvalidLink from None
-    owner = reading().users.get(waiting.user_id, deleted=True)
-    return _page("auth/keep_factors.html", form, token, address=owner.email, due_at=waiting.due_at)
-
-
-def dead_link(
-    *, again: str, text: str, why: str = "", other: str = "home.index", other_text: str = "Home"
-) -> ResponseReturnValue:
-    """Respond with 410 to a link that is used, expired, replaced or unknown, and say what to do.
-
-    Without a session cookie, the link that was just opened could not be remembered.
-    """
-    usual = why or "It was already used, has expired, or we've sent a newer one."
-    cookies = "Your browser blocks cookies from this site. Allow them, then open the link again."
-    is_opening = bool(request.view_args)
-    log_dead_link()
-    g.refused_as = errors.InvalidLink.code
-    return page(
-        "auth/dead_link.html",
-        status=410,
-        heading="This link no longer works" if is_opening or has_cookie() else "Allow cookies",
-        text=usual if is_opening or has_cookie() else cookies,
-        again_url=url_for(again),
-        again_text=text,
-        other_url=url_for(other),
-        other_text=other_text,
-    )
-
-
-def _page(template: str, form: Form, token: str, **values: Any) -> ResponseReturnValue:
-    """Render a page with a form for the link of `token`."""
-    return page(template, form, link=link_handle(token), **values)
-
-
-def _is_live(token: str, purpose: Purpose) -> bool:
-    try:
-        reading().links.get_live(token, purpose)
-    except errors.InvalidLink:
-        return False
-    return True

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from flask import Blueprint
 
-    from app.admin.notices import NoticeSource, Panel
+    from app.admin.notices import NoticeSource
     from app.auth.access import AccessKind, CredentialKind
     from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
     from app.web.navigation import AdminPage, NavPage
+    from app.web.parts import Part
 
 V = TypeVar("V")
 
@@ -24,8 +25,8 @@ class Feature:
 
     Views, models, emails and job handlers are not listed: they register themselves when their modules are imported.
 
-    `site_pages` are listed in the header, `account_pages` and `admin_pages` in their side bars. `notices` and
-    `overview` are parts of the first page of administration. `commands` maps the
+    `site_pages` are listed in the header, `account_pages` and `admin_pages` in their side bars. `notices`
+    stand on the first page of administration, `parts` on pages of other folders. `commands` maps the
     words after `flask` to `module:command`; of two words, the first is a group of another folder. `audit_texts` maps
     kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job `purge-expired`;
     `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both return how many.
@@ -40,7 +41,7 @@ class Feature:
     account_pages: tuple[NavPage, ...] = ()
     admin_pages: tuple[AdminPage, ...] = ()
     notices: tuple[NoticeSource, ...] = ()
-    overview: tuple[Panel, ...] = ()
+    parts: tuple[Part, ...] = ()
     schedule: tuple[Entry, ...] = ()
     audit_texts: Mapping[str, str] = field(default_factory=dict)
     purges: tuple[Purge, ...] = ()
@@ -62,7 +63,7 @@ class Features:
         self.account_pages = sorted((page for feature in each for page in feature.account_pages), key=_place)
         self.admin_pages = sorted((page for feature in each for page in feature.admin_pages), key=_place)
         self.notices = sorted((source for feature in each for source in feature.notices), key=_place)
-        self.overview = sorted((panel for feature in each for panel in feature.overview), key=_place)
+        self.parts = sorted((part for feature in each for part in feature.parts), key=_place)
         self.audit_texts = _by_name(pair for feature in each for pair in feature.audit_texts.items())
         schedule = _by_name((entry.name, entry) for feature in each for entry in feature.schedule)
         self.schedule = tuple(schedule[name] for name in sorted(schedule))
@@ -73,7 +74,7 @@ class Features:
         self.expirations = [end for feature in each for end in feature.expirations]
 
 
-def _place(ordered: NavPage | AdminPage | NoticeSource | Panel) -> int:
+def _place(ordered: NavPage | AdminPage | NoticeSource | Part) -> int:
     return ordered.place
 
 

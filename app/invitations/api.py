@@ -2,15 +2,20 @@
 
 from typing import Any
 
+from flask import request
+
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import PageQuery
+from app.api.schemas import (
+    InviteIn,
+    PageQuery,
+)
 from app.core import errors
 from app.invitations.models import Invitation
 from app.invitations.service import Invitations
-from app.resources import InvitationOut, InvitationsOut, plain
+from app.resources import InvitationOut, InvitationsOut, UserOut, plain, plain_user
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import USERS_INVITE
 from app.web import current_user
@@ -60,3 +65,36 @@ def revoke_invitation(invitation_id: int) -> Answer:
 
 def _shown(invitation: Invitation) -> dict[str, Any]:
     return plain(InvitationOut, invitation, email=invitation.user.email, name=invitation.user.name)
+
+
+_CANNOT_INVITE = (
+    errors.NotAllowed,
+    errors.ConfirmationRequired,
+    errors.RegistrationClosed,
+    errors.EmailTaken,
+    "unknown_role",
+)
+
+
+@bp.post("/v1/users")
+@limited("mail")
+@endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
+@requires(USERS_INVITE)
+def invite_user(body: InviteIn) -> Answer:
+    """Invite a user by email.
+
+    `roles` in the response are assigned on acceptance.
+    """
+    who = current_user.signed_in()
+    with unit_of_work() as work:
+        with errors.at_field("roles", errors.RoleNotFound, code="unknown_role"):
+            invitation = work[Invitations].invite(email=body.email, name=body.name, roles=body.roles, by=who)
+        user = work.user_search.find(invitation.user_id)
+    if user is None:
+        raise errors.UserNotFound
+    return Answer(
+        plain_user(user) | {"roles": invitation.roles},
+        status=201,
+        message="Invitation sent.",
+        headers={"Location": f"{request.script_root}/api/v1/users/{user.id}"},
+    )

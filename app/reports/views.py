@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.core.cache import cache
+from app.core.principal import Principal
 from app.reports.service import ReportSubscriptions
 from app.statistics.service import SHOWN, ReportRow, Statistics, Unit, total
 from app.unit_of_work import Work, reading, unit_of_work
@@ -75,8 +76,10 @@ def _label(by: Unit, begin: date, *, year: int) -> str:
     return f"{begin.day} {begin:%b}" if begin.year == year else f"{begin.day} {begin:%b %Y}"
 
 
-def today(_: Work) -> dict[str, Any]:
+def load_today(_: Work, who: Principal) -> dict[str, Any] | None:
     """Return today's numbers with a chart of the last days."""
+    if not who.has(REPORTS_READ):
+        return None
     rows = _rows("day")
     labels = [_label("day", row.begin, year=rows[-1].begin.year) for row in rows]
     shown = [

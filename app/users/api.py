@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from flask import request
-
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer, check_unchanged
 from app.api.schemas import (
     AccessOut,
     AccessQuery,
-    InviteIn,
     UserDeletionIn,
     UserFieldsIn,
     UserIn,
@@ -21,24 +18,16 @@ from app.api.schemas import (
 from app.core import errors
 from app.core.extensions import settings
 from app.core.principal import Principal
-from app.invitations.service import Invitations
 from app.resources import SomeOfUser, UserOut, UsersOut, plain_user
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import USER_FIELDS, User
-from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_INVITE, USERS_READ, USERS_SUPPORT
+from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_READ, USERS_SUPPORT
 from app.users.services.search import ListedUser, UserFilter
 from app.web import current_user
 from app.web.access import confirmed, open_to_keys, requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.limits import count, limited
 
-_CANNOT_INVITE = (
-    errors.NotAllowed,
-    errors.ConfirmationRequired,
-    errors.RegistrationClosed,
-    errors.EmailTaken,
-    "unknown_role",
-)
 _CANNOT_EDIT = (
     errors.NotAllowed,
     errors.ConfirmationRequired,
@@ -68,30 +57,6 @@ def list_users(query: UsersQuery) -> dict[str, Any]:
         with errors.at_field("role", errors.RoleNotFound, code="unknown_role"):
             reading().roles.get(query.role)
     return {"items": [_shown(user, query.fields) for user in users], "next": write_cursor(following, of=this)}
-
-
-@bp.post("/v1/users")
-@limited("mail")
-@endpoint(UserOut, status=201, body=InviteIn, refuses=_CANNOT_INVITE, tag="users", replays=True)
-@requires(USERS_INVITE)
-def invite_user(body: InviteIn) -> Answer:
-    """Invite a user by email.
-
-    `roles` in the response are assigned on acceptance.
-    """
-    who = current_user.signed_in()
-    with unit_of_work() as work:
-        with errors.at_field("roles", errors.RoleNotFound, code="unknown_role"):
-            invitation = work[Invitations].invite(email=body.email, name=body.name, roles=body.roles, by=who)
-        user = work.user_search.find(invitation.user_id)
-    if user is None:
-        raise errors.UserNotFound
-    return Answer(
-        _shown(user) | {"roles": invitation.roles},
-        status=201,
-        message="Invitation sent.",
-        headers={"Location": f"{request.script_root}/api/v1/users/{user.id}"},
-    )
 
 
 @bp.get("/v1/users/me")

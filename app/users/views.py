@@ -6,11 +6,9 @@ from typing import Any, get_args
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.api_keys.service import ApiKeys
 from app.audit.descriptions import describe
 from app.core import errors
 from app.core.principal import Principal
-from app.factor_resets.service import FactorResets
 from app.unit_of_work import Work, reading
 from app.users import bp
 from app.users.forms import ORDERS, STATES, BulkForm
@@ -21,9 +19,7 @@ from app.users.permissions import (
     USERS_DEACTIVATE,
     USERS_DELETE,
     USERS_EDIT,
-    USERS_IMPERSONATE,
     USERS_READ,
-    USERS_RESET_FACTORS,
     USERS_SUPPORT,
     granted,
 )
@@ -33,6 +29,7 @@ from app.web import current_user
 from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
+from app.web.parts import USER_ACT, USER_NOTICE, USER_SECTION, load_parts
 from app.web.query_params import Paged, asked_for, day
 
 SESSIONS_SHOWN = 50
@@ -93,13 +90,13 @@ def show(user_id: int) -> ResponseReturnValue:
         "users/show.html",
         user=user,
         allowed=_allowed(who, services, user),
-        is_oneself=user.id == who.user_id,
         has_factor=services.factors.has_any(user.id),
-        factor_reset=services[FactorResets].find_open(user.id),
+        notices=load_parts(USER_NOTICE, services, who, user),
+        acts=load_parts(USER_ACT, services, who, user),
+        sections=load_parts(USER_SECTION, services, who, user),
         erased_at=services.users.erased_at(user),
         deletion_reason=services.users.deletion_reason(user.id) if user.deleted_at else None,
         sessions=services.sessions.list_live(user.id)[:SESSIONS_SHOWN],
-        keys=services[ApiKeys].list_active(user.id),
         grants=services.policy.list_grants_of(user.id),
         events=[describe(event) for event in services.audit.list_for(user.id, limit=20)],
         mails=services.users.list_mails(user.id),
@@ -163,8 +160,6 @@ def _allowed(who: Principal, services: Work, user: User) -> SimpleNamespace:
         "deactivate": USERS_DEACTIVATE,
         "support": USERS_SUPPORT,
         "delete": USERS_DELETE,
-        "impersonate": USERS_IMPERSONATE,
-        "reset_factors": USERS_RESET_FACTORS,
     }
     return SimpleNamespace(
         **{name: bool(services.policy.may(who, action, user)) for name, action in permissions.items()}

@@ -1,0 +1,6 @@
+from app.web.forms import ChosenPassword, Form, Name
+
+
+class InvitationForm(Form):
+    name = Name()
+    password = ChosenPassword()

@@ -1,0 +1,41 @@
+"""Parts that features add to pages of other folders."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from app.core.extensions import features
+from app.core.principal import Principal
+from app.unit_of_work import Work
+
+OVERVIEW, USER_NOTICE, USER_ACT, USER_SECTION, SECURITY_NOTICE = (
+    "overview",
+    "user.notice",
+    "user.act",
+    "user.section",
+    "security.notice",
+)
+
+
+class Part(NamedTuple):
+    """A part of a page: where it stands, its template, and the function that returns its `values`, or None to leave it
+    out.
+
+    The function gets services for reading and the signed-in user; parts of `/users/<id>` also the shown user. `place`
+    orders parts of one slot.
+    """
+
+    slot: str
+    template: str
+    load: Callable[..., dict[str, Any] | None]
+    place: int
+
+
+class ShownPart(NamedTuple):
+    template: str
+    values: dict[str, Any]
+
+
+def load_parts(slot: str, services: Work, who: Principal, *about: object) -> list[ShownPart]:
+    """Return what features show in this slot."""
+    loaded = [(part.template, part.load(services, who, *about)) for part in features().parts if part.slot == slot]
+    return [ShownPart(template, values) for template, values in loaded if values is not None]
