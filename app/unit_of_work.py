@@ -22,6 +22,7 @@ from app.audit.services.search import AuditSearch
 from app.auth.access import AccessKind, CredentialKind
 from app.auth.services.additions import Additions
 from app.auth.services.challenges import Challenges
+from app.auth.services.confirmation import Confirmation
 from app.auth.services.email_changes import EmailChanges
 from app.auth.services.factors import Factors
 from app.auth.services.last_seen import LastSeen
@@ -51,6 +52,7 @@ from app.jobs.tasks import Task
 from app.mail.services.quota import MailQuota
 from app.mail.services.sent_mails import SentMails
 from app.site.service import SiteSettings
+from app.users.promises import Promises
 from app.users.services.bulk_actions import BulkActions
 from app.users.services.policy import Policy
 from app.users.services.roles import Roles
@@ -145,6 +147,10 @@ class Work:
         return features().credentials
 
     @property
+    def promises(self) -> Sequence[Promises]:
+        return features().promises
+
+    @property
     def services(self) -> Services:
         return self
 
@@ -162,7 +168,7 @@ class Work:
 
     @property
     def invitations_open(self) -> bool:
-        return self.registration_mode != "closed"
+        return bool(self.promises) and self.registration_mode != "closed"
 
     @property
     def registration_open(self) -> bool:
@@ -179,6 +185,7 @@ class Work:
     audit_search = _service(AuditSearch)
     bulk_actions = _service(BulkActions)
     challenges = _service(Challenges)
+    confirmation = _service(Confirmation)
     email_changes = _service(EmailChanges)
     factors = _service(Factors)
     files = _service(Files)

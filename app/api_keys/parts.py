@@ -10,4 +10,4 @@ from app.users.models import User
 
 def load_keys(services: Work, who: Principal, user: User) -> dict[str, Any] | None:
     keys = services[ApiKeys].list_active(user.id)
-    return {"keys": keys} if keys else None
+    return {"api_keys": keys} if keys else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from app.auth.access import AccessKind, CredentialKind
     from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
+    from app.users.promises import Promises
     from app.web.navigation import AdminPage, NavPage
     from app.web.parts import Part
 
@@ -30,8 +31,9 @@ class Feature:
     words after `flask` to `module:command`; of two words, the first is a group of another folder. `audit_texts` maps
     kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job `purge-expired`;
     `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both return how many.
-    `erasures` remove what the feature stores about a user whose row does not take it along. `access` are
-    ways into accounts that recovery has to know, `credentials` kinds of bearer tokens.
+    `erasures` remove what the feature stores about a user whose row does not take it along. `promises` are made to
+    users who have yet to confirm their address. `access` are ways into accounts that recovery has to know,
+    `credentials` kinds of bearer tokens.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Feature:
     purges: tuple[Purge, ...] = ()
     expirations: tuple[Purge, ...] = ()
     erasures: tuple[Erasure, ...] = ()
+    promises: tuple[Promises, ...] = ()
     access: tuple[AccessKind, ...] = ()
     credentials: tuple[CredentialKind, ...] = ()
 
@@ -69,6 +72,7 @@ class Features:
         self.schedule = tuple(schedule[name] for name in sorted(schedule))
         self.purges = [purge for feature in each for purge in feature.purges]
         self.erasures = [erase for feature in each for erase in feature.erasures]
+        self.promises = [promises for feature in each for promises in feature.promises]
         self.access = [access for feature in each for access in feature.access]
         self.credentials = [credential for feature in each for credential in feature.credentials]
         self.expirations = [end for feature in each for end in feature.expirations]

@@ -1,6 +1,7 @@
 from app.admin.notices import NoticeSource
 from app.core.feature import Feature
 from app.invitations.notices import find_invitation_notices
+from app.invitations.promises import PROMISES
 from app.users.permissions import USERS_INVITE
 from app.web.navigation import AdminPage
 
@@ -17,4 +18,5 @@ feature = Feature(
         "user.invited": "User invited.",
     },
     notices=(NoticeSource(USERS_INVITE, find_invitation_notices, place=50),),
+    promises=(PROMISES,),
 )

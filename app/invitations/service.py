@@ -1,6 +1,6 @@
 """Invitations: accounts whose owner sets name and password with a link, and gets the invited roles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Select, delete, func, select
@@ -9,9 +9,11 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from app.audit.services.log import AuditLog
 from app.auth.models import Purpose
+from app.auth.services.confirmation import Confirmation
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.password_policy import NewPassword
 from app.core import errors
+from app.core.dialects import insert_rows
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator
 from app.core.service import Service
@@ -28,8 +30,8 @@ class Invitations(Service):
     """Invitations. `by` is the actor; a missing permission raises NotAllowed."""
 
     audit: AuditLog
+    confirmation: Confirmation
     invitations_open: bool
-    registration_open: bool
     job_queue: JobQueue
     lifetimes: Lifetimes
     links: OneTimeLinks
@@ -129,7 +131,7 @@ class Invitations(Service):
         if user is None or user.is_verified():
             raise errors.InvalidLink
         user.name, user.hashed_password = name, password.hashed
-        self.confirm_address(user)
+        self.confirmation.confirm_address(user)
         self.links.end_all(user.id, *Purpose)
         return user
 
@@ -138,27 +140,33 @@ class Invitations(Service):
         condition = (Invitation.user_id == user_id, Invitation.expires_at > self.clock())
         return self.session.scalar(self._pending().where(*condition)) if self.invitations_open else None
 
-    def confirm_address(self, user: User) -> None:
-        """Mark an email address as confirmed, however its owner proved it; no change if it already is.
-
-        This accepts an open invitation: its roles are assigned as far as the inviter still has their permissions.
-        Without an invitation the user gets the role `member`. Raises RegistrationClosed if sign-up is not open and
-        there is no invitation.
-        """
-        if user.is_verified():
-            return
+    def keep(self, user: User) -> list[str]:
+        """End the user's invitation, and return the roles of an open one that the inviter can still assign."""
         invitation = self.find_open(user.id)
-        if invitation is None and not self.registration_open:
-            raise errors.RegistrationClosed
-        user.email_verified_at = user.updated_at = self.clock()
-        if invitation is None:
-            self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
-        else:
+        if invitation is not None:
             self.audit.record("invitation.accepted", subject_id=user.id, actor_id=user.id)
-        for role in self._kept_promises(invitation) or [MEMBER]:
-            self.roles.give_promised(user, role)
+        roles = self._kept_promises(invitation)
         self.session.execute(delete(Invitation).where(Invitation.user_id == user.id))
         self.links.end_all(user.id, Purpose.INVITATION)
+        return roles
+
+    def invite_all(self, roles: Mapping[int, Sequence[str]], *, by: Actor) -> None:
+        """Invite accounts that were just created: roles by user ID, whose assignment was checked before."""
+        now = self.clock()
+        invitations = [
+            {
+                "user_id": user_id,
+                "inviter_id": by.user_id,
+                "by_operator": isinstance(by, Operator),
+                "roles": sorted(set(names)) or [MEMBER],
+                "created_at": now,
+                "expires_at": now + timedelta(days=self.lifetimes.invitation_days),
+            }
+            for user_id, names in roles.items()
+        ]
+        insert_rows(self.session, Invitation, invitations)
+        for user_id in roles:
+            self.job_queue.enqueue(SendInvitation(user_id=user_id, inviter_id=by.user_id))
 
     def _kept_promises(self, invitation: Invitation | None) -> list[str]:
         """Return the promised roles that the inviter can still assign."""

@@ -9,12 +9,12 @@ from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
 from app.auth.models import Purpose
+from app.auth.services.confirmation import Confirmation
 from app.auth.services.factors import Factors
 from app.auth.services.links import OneTimeLinks, undoable
 from app.core import errors
 from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
-from app.invitations.service import Invitations
 from app.jobs.services.queue import JobQueue
 from app.oauth.emails import SendConnectionAdded, SendConnectionRemoved
 from app.oauth.models import OAuthIdentity
@@ -37,7 +37,7 @@ class Identity:
 class Connections(Service):
     audit: AuditLog
     factors: Factors
-    invitations: Invitations
+    confirmation: Confirmation
     job_queue: JobQueue
     links: OneTimeLinks
     registration_open: bool
@@ -61,13 +61,13 @@ class Connections(Service):
         if identity.email is None:
             raise errors.EmailTaken
         user = self._waiting(identity.email) or self._new(identity.email)
-        if self.invitations.find_open(user.id) is None:
+        if not self.confirmation.is_promised(user.id):
             self.audit.record("user.registered", subject_id=user.id, provider=identity.provider)
         # A name that they were invited with stays, unless a stranger has registered with the address.
         invited_name = user.name if user.hashed_password is None else ""
         user.name, user.hashed_password, user.created_at = identity.name or invited_name, None, self.clock()
         self.links.end_all(user.id, *Purpose)
-        self.invitations.confirm_address(user)
+        self.confirmation.confirm_address(user)
         return self._add(user.id, identity)
 
     def connect(self, user_id: int, identity: Identity) -> OAuthIdentity:

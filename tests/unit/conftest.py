@@ -17,6 +17,7 @@ from app.auth.services.throttles import Throttles
 from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
 from app.core.principal import Origin, Principal, Visit
+from app.features import load_features
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import DueJob, JobQueue
 from app.users.models import ADMINISTRATOR, MEMBER, Role, User
@@ -90,7 +91,7 @@ def throttles(session: Session, lifetimes: Lifetimes, clock: Clock) -> Throttles
 
 @pytest.fixture
 def policy(session: Session, audit: AuditLog, lifetimes: Lifetimes, clock: Clock) -> Policy:
-    return Policy(session=session, audit=audit, lifetimes=lifetimes, clock=clock)
+    return Policy(session=session, audit=audit, lifetimes=lifetimes, promises=load_features().promises, clock=clock)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from sqlalchemy.orm import selectinload
 from app.audit.services.log import AuditLog
 from app.auth.emails.sign_in import SendPasswordChanged, SendPasswordReset
 from app.auth.models import Purpose
+from app.auth.services.confirmation import Confirmation
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.password_policy import NewPassword
 from app.auth.services.revocation import Revocation
 from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.service import Service
-from app.invitations.service import Invitations
 from app.jobs.services.queue import JobQueue
 from app.users.models import User
 from app.users.services.users import Users
@@ -20,7 +20,7 @@ from app.users.services.users import Users
 
 class PasswordReset(Service):
     audit: AuditLog
-    invitations: Invitations
+    confirmation: Confirmation
     job_queue: JobQueue
     links: OneTimeLinks
     revocation: Revocation
@@ -50,7 +50,7 @@ class PasswordReset(Service):
         user.hashed_password, user.updated_at = password.hashed, self.clock()
         if not user.is_verified():
             user.name = ""
-        self.invitations.confirm_address(user)
+        self.confirmation.confirm_address(user)
         self.users.undo_own_deletion(user)
         self.revocation.revoke_access(user.id, reason="password_reset")
         if device_token is not None:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, select
 from app.audit.services.log import AuditLog
 from app.auth.emails.sign_up import ResendConfirmation, SendConfirmation
 from app.auth.models import OneTimeLink, Purpose
+from app.auth.services.confirmation import Confirmation
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.password_policy import NewPassword
 from app.core import errors
@@ -15,7 +16,6 @@ from app.core.dialects import upsert
 from app.core.lifetimes import Lifetimes
 from app.core.service import Service
 from app.core.tokens import is_same, keyed_hash
-from app.invitations.service import Invitations
 from app.jobs.services.queue import JobQueue
 from app.users.models import User
 
@@ -24,7 +24,7 @@ class Registration(Service):
     audit: AuditLog
     job_queue: JobQueue
     links: OneTimeLinks
-    invitations: Invitations
+    confirmation: Confirmation
     lifetimes: Lifetimes
     secret_keys: Sequence[str]
     registration_open: bool
@@ -82,7 +82,7 @@ class Registration(Service):
         if user.hashed_password != seen_hash:
             raise errors.WrongPassword
         self.links.spend_link(token, Purpose.VERIFY_EMAIL)
-        self.invitations.confirm_address(user)
+        self.confirmation.confirm_address(user)
         return user
 
     def purge_unconfirmed(self, *, at_most: int = 1000) -> int:

@@ -7,7 +7,6 @@ still have.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -20,17 +19,16 @@ from app.core.addresses import canonical_address, clean_name
 from app.core.dialects import insert_rows, upsert
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, MAX_ROLE_NAME_LENGTH
 from app.core.lifetimes import Lifetimes
-from app.core.principal import OPERATOR, Actor, Operator, Principal
-from app.core.service import Service
+from app.core.principal import OPERATOR, Actor, Principal
+from app.core.service import Service, Services
 from app.files.service import Files
 from app.imports.csv_reader import Record
 from app.imports.models import Phase, RowOutcome, UserImport, UserImportRow
 from app.imports.services.user_imports import UserImports
-from app.invitations.emails import SendInvitation
-from app.invitations.models import Invitation
 from app.jobs.services.queue import JobQueue
 from app.users.models import MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
 from app.users.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
+from app.users.promises import Promises
 from app.users.services.policy import Policy
 from app.users.services.roles import Roles
 from app.users.services.users import Users
@@ -72,7 +70,9 @@ class ImportWorker(Service):
     job_queue: JobQueue
     lifetimes: Lifetimes
     policy: Policy
+    promises: Sequence[Promises]
     roles: Roles
+    services: Services
     user_imports: UserImports
     users: Users
 
@@ -297,7 +297,8 @@ class ImportWorker(Service):
         ]
         insert_rows(self.session, UserWord, words)
         if user_import.invites:
-            self._invite({ids[row.email]: row.roles for row in added_rows}, by=by)
+            for promises in self.promises:
+                promises.promise_all(self.services, {ids[row.email]: row.roles for row in added_rows}, by)
         elif added_rows:
             role_ids = {role.name: role.id for role in self.roles.list_all()}
             pairs = [
@@ -316,23 +317,6 @@ class ImportWorker(Service):
                 for row in added_rows
             ],
         )
-
-    def _invite(self, roles: dict[int, list[str]], *, by: Actor) -> None:
-        now = self.clock()
-        invitations = [
-            {
-                "user_id": user_id,
-                "inviter_id": by.user_id,
-                "by_operator": isinstance(by, Operator),
-                "roles": sorted(set(names)) or [MEMBER],
-                "created_at": now,
-                "expires_at": now + timedelta(days=self.lifetimes.invitation_days),
-            }
-            for user_id, names in roles.items()
-        ]
-        insert_rows(self.session, Invitation, invitations)
-        for user_id in roles:
-            self.job_queue.enqueue(SendInvitation(user_id=user_id, inviter_id=by.user_id))
 
     # ── together ──
 

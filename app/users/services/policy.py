@@ -16,7 +16,6 @@ from app.core.lifetimes import Lifetimes
 from app.core.models import Base
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
-from app.invitations.models import Invitation
 from app.users.models import MEMBER, Grant, Role, User
 from app.users.permissions import (
     OF_OWNERS,
@@ -27,6 +26,7 @@ from app.users.permissions import (
     granted,
     permissions_of,
 )
+from app.users.promises import Promises
 
 
 class Rule(StrEnum):
@@ -84,6 +84,7 @@ class _Account:
 class Policy(Service):
     audit: AuditLog
     lifetimes: Lifetimes
+    promises: Sequence[Promises]
 
     def may(self, who: Holder, action: str, resource: Resource | None = None) -> Decision:
         """Return whether `who` has the permission `action`. Raises ValueError for an undeclared one."""
@@ -187,7 +188,7 @@ class Policy(Service):
         held = permissions_of(user.roles)
         if user.is_verified():
             return held
-        promised = self.session.scalar(select(Invitation.roles).where(Invitation.user_id == user.id))
+        promised = [role for promises in self.promises for role in promises.list_roles(self.session, user.id)]
         if not promised:
             return held
         return held | permissions_of(self.session.scalars(select(Role).where(Role.name.in_(promised))))
