@@ -13,24 +13,13 @@ from werkzeug.routing import Rule
 from app.api.endpoint import MAX_KEY_LENGTH, Spec
 from app.api.parsing import CODES_OF_BODIES, CODES_OF_QUERIES
 from app.core import errors
-from app.core.extensions import settings
+from app.core.extensions import features, settings
 from app.core.models import MAX_ID
 from app.site.current import brand
 from app.web.errors import API_WORDS
 
 REFS = "#/components/schemas/{model}"
 VERSION = "1"
-TAGS = {
-    "auth": "Sign-up, sign-in and tokens.",
-    "users": "Your own account and, with permissions, other users.",
-    "invitations": "Pending invitations.",
-    "audit": "Events with their actor and affected user.",
-    "imports": "Import of users from a CSV file: checked first, then applied.",
-    "jobs": "Background jobs, their progress, and the schedule.",
-    "roles": "Named sets of permissions.",
-    "sessions": "Your own sessions.",
-    "api-keys": "Credentials for programs.",
-}
 DESCRIPTION = """Every response is an envelope: `success`, `data`, `message`, `errors`.
 
 Credentials: `Authorization: Bearer` with an access token or an API key, or the browser's session cookie together with
@@ -99,7 +88,7 @@ def _build() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": brand().name, "version": VERSION, "description": DESCRIPTION},
         "servers": [{"url": f"{settings().public_url}/api/v1"}],
-        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "tags": [{"name": tag.name, "description": tag.text} for tag in features().api_tags],
         "paths": paths,
         "components": {
             "schemas": {**schemas["definitions"], "Error": ERROR},

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.auth.password_setup import credentials
@@ -14,20 +14,11 @@ from app.core.addresses import NOT_IN_NAMES, canonical_address, clean_name, rese
 from app.core.extensions import settings
 from app.core.lengths import (
     MAX_ADDRESS_LENGTH,
-    MAX_CODE_LENGTH,
-    MAX_DESCRIPTION_LENGTH,
     MAX_NAME_LENGTH,
     MAX_PASSWORD_LENGTH,
-    MAX_REASON_LENGTH,
-    MAX_RESOURCE_LENGTH,
-    MAX_ROLE_NAME_LENGTH,
-    MAX_SEARCH_LENGTH,
 )
-from app.core.models import MAX_ID
-from app.resources import CLEAN, Flag, Out, RoleName, UserOut
-from app.users.models import MORE_USER_FIELDS, Status
+from app.core.resources import CLEAN, RoleName
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
-from app.users.services.roles import ROLE_NAME
 
 SPACES = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 # RFC 3339, section 5.6, without dates that no expiry needs: three-digit years, leap seconds, offsets of a day.
@@ -158,78 +149,6 @@ TimeIn = Annotated[
 ]
 
 
-# ── signing in ──
-
-
-class RegisterIn(In):
-    email: Email
-    password: ChosenPassword
-    name: Name = ""
-
-
-class VerifyEmailIn(In):
-    token: Token
-    password: Password
-
-
-class LoginIn(In):
-    email: Email
-    password: Password
-    code: Annotated[str, Field(max_length=MAX_CODE_LENGTH, pattern=CLEAN, examples=["123456"])] | None = None
-
-
-class ConfirmIn(In):
-    """`code` if a second factor is set up, else `password`."""
-
-    password: Password | None = None
-    code: Annotated[str, Field(max_length=MAX_CODE_LENGTH, pattern=CLEAN, examples=["123456"])] | None = None
-
-
-class RefreshIn(In):
-    refresh_token: Token
-
-
-class EmailIn(In):
-    email: Email
-
-
-class ResetPasswordIn(In):
-    token: Token
-    password: ChosenPassword
-
-
-# ── users ──
-
-
-FIELDS = tuple(UserOut.model_fields)
-
-
-def _fields(asked: Any) -> Any:
-    if not isinstance(asked, str):
-        return asked
-    names = asked.split(",")
-    unknown = [name for name in names if name not in FIELDS]
-    if unknown:
-        raise ValueError(f"Choose from {', '.join(FIELDS)}, separated by commas.")
-    return asked
-
-
-Fields = Annotated[
-    str,
-    Field(
-        max_length=200,
-        pattern=rf"^({'|'.join(FIELDS)})(,({'|'.join(FIELDS)}))*$",
-        description="The fields to return, separated by commas. Default: all.",
-        examples=["id,email"],
-    ),
-    BeforeValidator(_fields),
-]
-
-
-class UserQuery(Query):
-    fields: Fields | None = None
-
-
 Cursor = Annotated[
     str,
     Field(
@@ -239,99 +158,11 @@ Cursor = Annotated[
     ),
 ]
 Limit = Annotated[int, Field(ge=1, le=100, description="The maximum number of items.", examples=[50])]
-Sort = Literal["created_at", "-created_at", "email", "-email", "name", "-name", "last_seen_at", "-last_seen_at"]
-
-
-class UsersQuery(UserQuery):
-    limit: Limit = 50
-    cursor: Cursor | None = None
-    q: Annotated[
-        str,
-        Field(
-            max_length=MAX_SEARCH_LENGTH,
-            pattern=CLEAN,
-            description="The start of an email address, of `@` and its domain, or of words of a name, or an ID.",
-            examples=["ada"],
-        ),
-    ] = ""
-    role: RoleName | None = None
-    status: Annotated[Status, Field(examples=["active"])] | None = None
-    seen_before: TimeIn | None = None
-    sort: Annotated[Sort, Field(description="`-` means descending.", examples=["-created_at"])] = "-created_at"
-
-
-class InviteIn(In):
-    email: Email
-    name: Name = ""
-    roles: RoleNames = []
-
-
-Reason: Any = one_line(MAX_REASON_LENGTH, "Requested by letter.", can_be_empty=False)
-
-
-_more: dict[str, Any] = {
-    name: (one_line(field.longest, field.example) | None, None) for name, field in MORE_USER_FIELDS.items()
-}
-_UserTextsIn: Any = create_model("_UserTextsIn", __base__=In, **_more)
-
-
-class UserFieldsIn(_UserTextsIn):
-    """Fields of a user that a request can change; omitted fields stay unchanged.
-
-    Users can change their own `name`. `email` proposes a new address, which the user confirms. The reason, which the
-    user sees, and the end of a deactivation are set together with `is_active: false`.
-    """
-
-    name: Name | None
-    email: Email | None = None
-    is_active: Flag | None = None
-    deactivation_reason: Reason | None = None
-    deactivated_until: TimeIn | None = None
-    roles: RoleNames | None = None
-
-
-class UserDeletionIn(In):
-    """The user gets the reason by email."""
-
-    reason: Reason | None = None
-
-
-class UserIn(UserFieldsIn):
-    name: Name
-
-
-class UserPatchIn(UserFieldsIn):
-    name: Name | None = None
-
-
-class PairOut(Out):
-    access_token: Annotated[
-        str,
-        Field(
-            description="A JWT (RFC 9068), for the Authorization header.",
-            examples=["eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"],
-        ),
-    ]
-    token_type: Annotated[Literal["Bearer"], Field(examples=["Bearer"])] = "Bearer"
-    expires_in: Annotated[int, Field(ge=1, description="Seconds until the access token expires.", examples=[600])]
-    refresh_token: Annotated[
-        str,
-        Field(
-            description="Can be used once, at /auth/refresh.", examples=["kEvbcU2fBhGZtvBaIIv8yRWWPVDQTDWpsgGzpvX3FNg"]
-        ),
-    ]
-
-
-class TokensOut(PairOut):
-    user: UserOut
 
 
 class PageQuery(Query):
     limit: Limit = 50
     cursor: Cursor | None = None
-
-
-# ── roles ──
 
 
 def _one_of(names: Callable[[], Iterable[str]]) -> Any:
@@ -348,76 +179,3 @@ def _one_of(names: Callable[[], Iterable[str]]) -> Any:
 
 Permission: Any = _one_of(lambda: PERMISSIONS)
 KeyScope: Any = _one_of(lambda: {*PERMISSIONS, *ACCOUNT_SCOPES})
-
-
-NewRoleName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=MAX_ROLE_NAME_LENGTH,
-        pattern=f"^{ROLE_NAME}$",
-        description="Lowercase letters, digits, hyphens and underscores, starting with a letter.",
-        examples=["editor"],
-    ),
-]
-Permissions = Annotated[list[Permission], Field(max_length=200, examples=[["users:read"]])]
-
-
-Description: Any = one_line(MAX_DESCRIPTION_LENGTH, "Manages users.")
-
-
-class NewRoleIn(In):
-    name: NewRoleName
-    description: Description = ""
-    permissions: Permissions = []
-    requires_second_factor: Flag = False
-    administrators_only: Flag = False
-
-
-class RoleIn(In):
-    """Fields of a role; omitted fields stay unchanged. The administrator's name and permissions can't change."""
-
-    name: NewRoleName | None = None
-    description: Description | None = None
-    permissions: Permissions | None = None
-    requires_second_factor: Flag | None = None
-    administrators_only: Flag | None = None
-
-
-class AccessQuery(Query):
-    action: Permission
-    resource: (
-        Annotated[
-            str,
-            Field(
-                max_length=MAX_RESOURCE_LENGTH,
-                pattern="^[a-z_]+:[1-9][0-9]{0,17}$",
-                description="A type and an ID. Default: all resources.",
-                examples=["users:1"],
-            ),
-        ]
-        | None
-    ) = None
-
-
-class AccessOut(Out):
-    allowed: Flag
-    rule: Annotated[Literal["account", "permission", "ownership", "rank", "grant"], Field(examples=["permission"])]
-    reason: Annotated[str, Field(examples=["Held through: administrator."])]
-
-
-# ── invitations ──
-
-
-# ── the audit log ──
-
-
-class AuditQuery(PageQuery):
-    actor_id: Annotated[int, Field(ge=1, le=MAX_ID, description="The actor.")] | None = None
-    subject_id: Annotated[int, Field(ge=1, le=MAX_ID, description="The affected user.")] | None = None
-    kind: Annotated[str, Field(max_length=64, pattern=CLEAN, examples=["user.deleted"])] | None = None
-    since: TimeIn | None = None
-    until: TimeIn | None = None
-
-
-# ── sessions and keys ──

@@ -11,7 +11,7 @@ from app.api_keys.schemas import ApiKeyIn, ApiKeyOut, ApiKeysOut, NewApiKeyOut
 from app.api_keys.service import DEFAULT_DAYS, ApiKeys
 from app.core import errors
 from app.core.extensions import now
-from app.resources import plain
+from app.core.resources import plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import ACCOUNT_READ
 from app.web import current_user

@@ -9,7 +9,7 @@ from app.api_keys.schemas import ApiKeyOut
 from app.api_keys.service import ApiKeys
 from app.core.extensions import now
 from app.core.principal import OPERATOR
-from app.resources import plain
+from app.core.resources import plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.commands import NAME, WHO, user_argument
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 from sqlalchemy import or_
 
+from app.api.tags import ApiTag
 from app.api_keys.credential import ACCESS, CREDENTIAL
 from app.api_keys.models import ApiKey
 from app.api_keys.parts import load_keys
@@ -33,4 +34,5 @@ feature = Feature(
     access=(ACCESS,),
     credentials=(CREDENTIAL,),
     parts=(Part(USER_SECTION, "users/_api_keys.html", load_keys, place=10),),
+    api_tags=(ApiTag("api-keys", "Credentials for programs.", place=90),),
 )

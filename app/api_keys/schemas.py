@@ -4,10 +4,8 @@ from pydantic import Field
 
 from app.api.schemas import In, KeyScope, TimeIn, one_line
 from app.api_keys.service import DEFAULT_DAYS
-from app.core.lengths import (
-    MAX_NAME_LENGTH,
-)
-from app.resources import Id, Listing, Out, Time
+from app.core.lengths import MAX_NAME_LENGTH
+from app.core.resources import Id, Listing, Out, Time
 
 
 class ApiKeyOut(Out):

@@ -5,10 +5,9 @@ from typing import Any
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
-from app.api.schemas import AuditQuery
+from app.audit.schemas import AuditEventsOut, AuditQuery
 from app.audit.services.search import AuditFilter
 from app.core import errors
-from app.resources import AuditEventsOut
 from app.unit_of_work import reading
 from app.users.permissions import AUDIT_READ
 from app.web.access import requires

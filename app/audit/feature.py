@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from app.api.tags import ApiTag
 from app.audit.tasks import SealAuditEvents
 from app.core.feature import Feature
 from app.jobs.services.schedule import Entry
@@ -19,4 +20,5 @@ feature = Feature(
     audit_texts={
         "audit.exported": "Audit log exported.",
     },
+    api_tags=(ApiTag("audit", "Events with their actor and affected user.", place=40),),
 )

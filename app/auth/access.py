@@ -21,6 +21,14 @@ def _no_ways(_services: Services, _user_id: int) -> Iterable[tuple[str, str, dat
     return ()
 
 
+def _no_addresses(_services: Services, _user_id: int) -> Iterable[int]:
+    return ()
+
+
+def _no_address(_services: Services, _target_id: int) -> tuple[str, datetime] | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccessKind:
     """A way into accounts: API keys, connected accounts.
@@ -28,6 +36,8 @@ class AccessKind:
     The functions get services and a user's ID. `undo` removes the one with an ID, for the link that names `target`.
     `revoke_all` gets the reason, and ends all of them when an account is recovered. `remove_added_since` removes those
     added at or after a time. `list_ways_in` returns kind, name and time of each that replaces the password.
+    `list_with_address` returns the IDs of those with an email address of the owner, and `find_address` the address of
+    one, and since when it is known.
     """
 
     target: Target
@@ -35,6 +45,8 @@ class AccessKind:
     revoke_all: Callable[[Services, int, str], None] = _nothing
     remove_added_since: Callable[[Services, int, datetime], None] = _nothing
     list_ways_in: Callable[[Services, int], Iterable[tuple[str, str, datetime]]] = _no_ways
+    list_with_address: Callable[[Services, int], Iterable[int]] = _no_addresses
+    find_address: Callable[[Services, int], tuple[str, datetime] | None] = _no_address
 
 
 @dataclass(frozen=True, kw_only=True)

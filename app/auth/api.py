@@ -5,7 +5,9 @@ from datetime import timedelta
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer
-from app.api.schemas import (
+from app.auth.access_tokens import Access, sign
+from app.auth.models import Purpose
+from app.auth.schemas import (
     ConfirmIn,
     EmailIn,
     LoginIn,
@@ -16,15 +18,13 @@ from app.api.schemas import (
     TokensOut,
     VerifyEmailIn,
 )
-from app.auth.access_tokens import Access, sign
-from app.auth.models import Purpose
 from app.auth.services.password_policy import NewPassword
 from app.auth.services.sessions import SIGNED_OUT
 from app.auth.sign_in_steps import check_password, confirm_session, new_password, open_session
 from app.core import errors
 from app.core.extensions import now, settings
-from app.resources import UserOut, plain_user
 from app.unit_of_work import reading, unit_of_work
+from app.users.schemas import UserOut, plain_user
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public
 from app.web.limits import limited

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from app.api.tags import ApiTag
 from app.auth import bp
 from app.auth.purges import PURGES
 from app.auth.tasks import PurgeUnconfirmed, SaveLastSeen
@@ -48,4 +49,8 @@ feature = Feature(
         "verify_email.refused": "Wrong password when confirming the email address.",
     },
     purges=PURGES,
+    api_tags=(
+        ApiTag("auth", "Sign-up, sign-in and tokens.", place=10),
+        ApiTag("sessions", "Your own sessions.", place=80),
+    ),
 )

@@ -8,9 +8,10 @@ from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import PageQuery
 from app.auth.models import Session
+from app.auth.schemas import SessionOut, SessionsOut
 from app.core import errors
+from app.core.resources import plain
 from app.core.user_agents import device_name
-from app.resources import SessionOut, SessionsOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE
 from app.web import current_user

@@ -11,10 +11,8 @@ from app.auth.services.sessions import SIGNED_OUT
 from app.auth.sign_in_steps import confirm_session, new_password, sign_in
 from app.auth.two_factor_views import ask_for_factor
 from app.core import errors
-from app.core.extensions import settings
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
-from app.oauth.providers import Provider
-from app.oauth.service import Connections
+from app.core.principal import Principal
 from app.passkeys.ceremonies import CONFIRM, options_to_prove, options_to_sign_in
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
@@ -22,6 +20,7 @@ from app.web.access import by_oneself, open_in_maintenance, public, sets_up
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.parts import CONFIRM_WITHOUT_PASSWORD, SIGN_IN, SIGN_UP, ShownPart, load_parts
 from app.web.redirects import done, next_page, onward
 
 REGISTERED_HERE = "registered"
@@ -40,7 +39,7 @@ def register() -> ResponseReturnValue:
         with form.refusals(errors.WeakPassword):
             _register(form)
             return redirect(url_for("auth.check_your_mail"), code=303)
-    return page("auth/register.html", form)
+    return page("auth/register.html", form, ways=load_parts(SIGN_UP, reading(), None))
 
 
 def _register(form: RegisterForm) -> None:
@@ -102,6 +101,7 @@ def login() -> ResponseReturnValue:
         unverified=unverified,
         last_method=session_cookie.last_method(),
         options=options_to_sign_in(),
+        ways=load_parts(SIGN_IN, reading(), None),
     )
 
 
@@ -148,20 +148,17 @@ def confirm() -> ResponseReturnValue:
         form,
         by_code=by_code,
         has_totp=has_totp,
-        ways=None if by_code else _providers_of(who.user_id),
+        ways=None if by_code else _without_password(who),
         options=options_to_prove(CONFIRM, who.user_id, factors.list_passkeys(who.user_id)),
     )
 
 
-def _providers_of(user_id: int) -> list[Provider] | None:
-    """Return the providers with which a user without a password can confirm their identity; None for a user with a
-    password.
-    """
-    work = reading()
-    if work.users.has_password(user_id):
+def _without_password(who: Principal) -> list[ShownPart] | None:
+    """Return how a user without a password can confirm their identity; None for a user with a password."""
+    services = reading()
+    if services.users.has_password(who.user_id):
         return None
-    names = {connection.provider for connection in work[Connections].list_of(user_id)}
-    return [provider for provider in settings().oauth_providers if provider.name in names]
+    return load_parts(CONFIRM_WITHOUT_PASSWORD, services, who)
 
 
 @bp.post("/password-strength")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from flask import Blueprint
 
     from app.admin.notices import NoticeSource
+    from app.api.tags import ApiTag
     from app.auth.access import AccessKind, CredentialKind
     from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
@@ -25,33 +26,35 @@ class Feature:
     """What one folder adds, declared in its `feature.py`.
 
     Views, models, emails and job handlers are not listed: they register themselves when their modules are imported.
-
-    `site_pages` are listed in the header, `account_pages` and `admin_pages` in their side bars. `notices`
-    stand on the first page of administration, `parts` on pages of other folders. `commands` maps the
-    words after `flask` to `module:command`; of two words, the first is a group of another folder. `audit_texts` maps
-    kinds of audit events to sentences. `purges` delete at most so many expired rows, in the job `purge-expired`;
-    `expirations` end at most so many things whose time has come, in the job `settle-accounts`. Both return how many.
-    `erasures` remove what the feature stores about a user whose row does not take it along. `promises` are made to
-    users who have yet to confirm their address. `access` are ways into accounts that recovery has to know,
-    `credentials` kinds of bearer tokens.
     """
 
     name: str
     blueprints: tuple[Blueprint, ...] = ()
+    # The words after `flask`, and `module:command`. Of two words, the first is a group of another folder.
     commands: Mapping[str, str] = field(default_factory=dict)
+    # Navigation: in the header, in the side bar of the account, in that of administration.
     site_pages: tuple[NavPage, ...] = ()
     account_pages: tuple[NavPage, ...] = ()
     admin_pages: tuple[AdminPage, ...] = ()
+    api_tags: tuple[ApiTag, ...] = ()
+    # On the first page of administration, and on pages of other folders.
     notices: tuple[NoticeSource, ...] = ()
     parts: tuple[Part, ...] = ()
-    schedule: tuple[Entry, ...] = ()
+    # Kinds of audit events and their sentences.
     audit_texts: Mapping[str, str] = field(default_factory=dict)
+    schedule: tuple[Entry, ...] = ()
+    # In the jobs `purge-expired` and `settle-accounts`: delete expired rows, end what has run out.
     purges: tuple[Purge, ...] = ()
     expirations: tuple[Purge, ...] = ()
+    # Remove what is stored about a user whose row does not take it along.
     erasures: tuple[Erasure, ...] = ()
+    # What users who have yet to confirm their address get then.
     promises: tuple[Promises, ...] = ()
+    # Ways into accounts, which recovery revokes and undoes; bearer tokens of requests.
     access: tuple[AccessKind, ...] = ()
     credentials: tuple[CredentialKind, ...] = ()
+    # `module:function` of checks for `flask doctor`.
+    checks: tuple[str, ...] = ()
 
 
 class Features:
@@ -65,6 +68,7 @@ class Features:
         self.site_pages = sorted((page for feature in each for page in feature.site_pages), key=_place)
         self.account_pages = sorted((page for feature in each for page in feature.account_pages), key=_place)
         self.admin_pages = sorted((page for feature in each for page in feature.admin_pages), key=_place)
+        self.api_tags = sorted((tag for feature in each for tag in feature.api_tags), key=_place)
         self.notices = sorted((source for feature in each for source in feature.notices), key=_place)
         self.parts = sorted((part for feature in each for part in feature.parts), key=_place)
         self.audit_texts = _by_name(pair for feature in each for pair in feature.audit_texts.items())
@@ -74,11 +78,12 @@ class Features:
         self.erasures = [erase for feature in each for erase in feature.erasures]
         self.promises = [promises for feature in each for promises in feature.promises]
         self.access = [access for feature in each for access in feature.access]
+        self.checks = [place for feature in each for place in feature.checks]
         self.credentials = [credential for feature in each for credential in feature.credentials]
         self.expirations = [end for feature in each for end in feature.expirations]
 
 
-def _place(ordered: NavPage | AdminPage | NoticeSource | Part) -> int:
+def _place(ordered: ApiTag | NavPage | AdminPage | NoticeSource | Part) -> int:
     return ordered.place
 
 

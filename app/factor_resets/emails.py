@@ -10,7 +10,6 @@ from app.core import errors
 from app.factor_resets.models import FactorReset
 from app.jobs.tasks import URGENT
 from app.mail.kinds import SAMPLE_TIME, Email, EmailJob, WarningEmail, sample_link
-from app.oauth.models import OAuthIdentity
 from app.users.models import EmailChange, User
 
 
@@ -48,8 +47,8 @@ class SendFactorReset(WarningEmail, kind="send_factor_reset", title="Notify of s
     def _recipient(self, job: EmailJob, user: User) -> tuple[str, datetime]:
         """Return the address, or an empty one if it was removed, and since when the account has had it."""
         if self.connection_id is not None:
-            connection = job.work.session.get(OAuthIdentity, self.connection_id)
-            return (connection.email or "", connection.created_at) if connection else ("", user.created_at)
+            found = (access.find_address(job.work, self.connection_id) for access in job.work.access)
+            return next((address for address in found if address is not None), ("", user.created_at))
         confirmed = select(func.max(EmailChange.confirmed_at)).where(EmailChange.user_id == user.id)
         address = user.email
         if self.change_id is not None:

@@ -2,9 +2,7 @@
 
 from flask.typing import ResponseReturnValue
 
-from app.auth.forms import (
-    ButtonForm,
-)
+from app.auth.forms import ButtonForm
 from app.auth.link_pages import link_form, link_page
 from app.auth.models import Purpose
 from app.core import errors

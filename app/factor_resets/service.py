@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Row, select, update
 
 from app.audit.services.log import AuditLog
+from app.auth.access import AccessKind
 from app.auth.models import Purpose, Session
 from app.auth.services.factors import Factors
 from app.auth.services.links import OneTimeLinks
@@ -16,12 +17,11 @@ from app.core import errors
 from app.core.dialects import rowcount
 from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Principal
-from app.core.service import Service
+from app.core.service import Service, Services
 from app.factor_resets.emails import SendFactorReset
 from app.factor_resets.models import OLDER_BY, FactorReset
 from app.factor_resets.tasks import ResetFactors
 from app.jobs.services.queue import JobQueue
-from app.oauth.models import OAuthIdentity
 from app.users.models import EmailChange, User
 from app.users.permissions import USERS_RESET_FACTORS
 from app.users.services.policy import Policy
@@ -30,6 +30,8 @@ from app.users.services.policy import Policy
 class FactorResets(Service):
     """Resets of second factors. `by` is the actor; a missing permission raises NotAllowed."""
 
+    access: Sequence[AccessKind]
+    services: Services
     audit: AuditLog
     factors: Factors
     job_queue: JobQueue
@@ -135,8 +137,8 @@ class FactorResets(Service):
         """Notify all addresses of the user: the account's, those of connections, and recently replaced ones."""
         user_id = begun.user_id
         self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=None))
-        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == user_id, OAuthIdentity.email.is_not(None))
-        for connection_id in self.session.scalars(connected):
+        connections = [id_ for access in self.access for id_ in access.list_with_address(self.services, user_id)]
+        for connection_id in connections:
             self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=connection_id, change_id=None))
         since = self.clock() - timedelta(days=self.lifetimes.email_undo_link_days)
         changed = select(EmailChange.id).where(EmailChange.user_id == user_id, EmailChange.confirmed_at > since)

@@ -12,11 +12,12 @@ from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import In, PageQuery, Query
 from app.core import errors
+from app.core.resources import Flag, plain
 from app.imports.display import as_dict
 from app.imports.models import UserImport
+from app.imports.schemas import OUTCOMES, ImportOut, RowOut, RowsOut
 from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.uploads import store
-from app.resources import OUTCOMES, Flag, ImportOut, RowOut, RowsOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import USERS_IMPORT
 from app.web import current_user

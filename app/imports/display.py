@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any
 
+from app.core.resources import plain
 from app.imports.models import Phase, UserImport
+from app.imports.schemas import ExampleOut, ImportOut
 from app.imports.services.user_imports import UserImports
 from app.jobs.display import progress_of
 from app.jobs.models import Job, JobState
-from app.resources import ExampleOut, ImportOut, plain
 from app.unit_of_work import Work
 from app.users.models import MORE_USER_FIELDS
 from app.users.services.search import ListedUser

@@ -1,3 +1,4 @@
+from app.api.tags import ApiTag
 from app.core.feature import Feature
 from app.imports.purges import erase_rows_of, purge_import
 from app.users.permissions import USERS_IMPORT
@@ -18,4 +19,5 @@ feature = Feature(
     },
     purges=(purge_import,),
     erasures=(erase_rows_of,),
+    api_tags=(ApiTag("imports", "Import of users from a CSV file: checked first, then applied.", place=50),),
 )

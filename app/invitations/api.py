@@ -8,16 +8,15 @@ from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
-from app.api.schemas import (
-    InviteIn,
-    PageQuery,
-)
+from app.api.schemas import PageQuery
 from app.core import errors
+from app.core.resources import plain
 from app.invitations.models import Invitation
+from app.invitations.schemas import InvitationOut, InvitationsOut, InviteIn
 from app.invitations.service import Invitations
-from app.resources import InvitationOut, InvitationsOut, UserOut, plain, plain_user
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import USERS_INVITE
+from app.users.schemas import UserOut, plain_user
 from app.web import current_user
 from app.web.access import requires
 from app.web.limits import limited

@@ -6,9 +6,10 @@ import click
 from flask.cli import AppGroup
 
 from app.core.principal import OPERATOR
+from app.core.resources import plain
 from app.invitations.models import Invitation
+from app.invitations.schemas import InvitationOut
 from app.invitations.service import Invitations
-from app.resources import InvitationOut, plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.commands import NAME, email_argument
 from app.web.command_output import json_option, print_list

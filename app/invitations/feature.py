@@ -1,4 +1,5 @@
 from app.admin.notices import NoticeSource
+from app.api.tags import ApiTag
 from app.core.feature import Feature
 from app.invitations.notices import find_invitation_notices
 from app.invitations.promises import PROMISES
@@ -19,4 +20,5 @@ feature = Feature(
     },
     notices=(NoticeSource(USERS_INVITE, find_invitation_notices, place=50),),
     promises=(PROMISES,),
+    api_tags=(ApiTag("invitations", "Pending invitations.", place=30),),
 )

@@ -10,10 +10,11 @@ from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import In, PageQuery
 from app.core import errors
+from app.core.resources import Kind, Out
 from app.jobs.display import as_dict, as_entry
 from app.jobs.models import JobState
+from app.jobs.schemas import JobOut, JobsOut, ScheduleOut
 from app.jobs.services.board import JobFilter
-from app.resources import JobOut, JobsOut, Kind, Out, ScheduleOut
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import JOBS_EDIT, JOBS_READ
 from app.web.access import requires

@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
+from app.core.resources import plain
 from app.jobs.models import Job, JobState
+from app.jobs.schemas import JobOut
 from app.jobs.services.board import RETRYING, Pace
 from app.jobs.services.schedule import Planned
 from app.jobs.tasks import Task
-from app.resources import JobOut, plain
 
 
 def as_dict(job: Job, pace: Pace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 from app.admin.notices import NoticeSource
+from app.api.tags import ApiTag
 from app.core.feature import Feature
 from app.core.retention import purge_where
 from app.jobs.models import Job
@@ -30,4 +31,5 @@ feature = Feature(
         ),
     ),
     notices=(NoticeSource(JOBS_READ, find_job_notices, place=20),),
+    api_tags=(ApiTag("jobs", "Background jobs, their progress, and the schedule.", place=60),),
 )

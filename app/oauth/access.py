@@ -22,6 +22,19 @@ def _list_ways_in(services: Services, user_id: int) -> Iterable[tuple[str, str, 
         yield Target.CONNECTION, connection.provider, connection.created_at
 
 
+def _list_with_address(services: Services, user_id: int) -> Iterable[int]:
+    return services[Connections].list_with_address(user_id)
+
+
+def _find_address(services: Services, connection_id: int) -> tuple[str, datetime] | None:
+    return services[Connections].find_address(connection_id)
+
+
 ACCESS = AccessKind(
-    target=Target.CONNECTION, undo=_undo, remove_added_since=_remove_added_since, list_ways_in=_list_ways_in
+    target=Target.CONNECTION,
+    undo=_undo,
+    remove_added_since=_remove_added_since,
+    list_ways_in=_list_ways_in,
+    list_with_address=_list_with_address,
+    find_address=_find_address,
 )

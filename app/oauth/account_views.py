@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.account import bp
 from app.auth import pending_sign_in
 from app.core import errors
+from app.oauth.pending import find_pending
 from app.oauth.service import Connections
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
@@ -20,7 +21,7 @@ from app.web.redirects import done
 def connections() -> ResponseReturnValue:
     who = current_user.signed_in()
     work = reading()
-    pending = pending_sign_in.pending()
+    pending = find_pending()
     return page(
         "account/connections.html",
         connections=work[Connections].list_of(who.user_id),
@@ -33,7 +34,7 @@ def connections() -> ResponseReturnValue:
 @confirmed
 def connect() -> ResponseReturnValue:
     """Connect the identity that this browser has just proved at its provider."""
-    pending = pending_sign_in.pending()
+    pending = find_pending()
     if pending is None:
         return done("That took too long. Start again.", to="account.connections", kind="error")
     try:

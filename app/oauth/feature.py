@@ -1,6 +1,8 @@
 from app.core.feature import Feature
 from app.oauth.access import ACCESS
+from app.oauth.parts import load_own_providers, load_providers
 from app.web.navigation import NavPage
+from app.web.parts import CONFIRM_WITHOUT_PASSWORD, SIGN_IN, SIGN_UP, Part
 
 feature = Feature(
     name="oauth",
@@ -10,4 +12,10 @@ feature = Feature(
         "connection.removed": "{provider} disconnected.",
     },
     access=(ACCESS,),
+    parts=(
+        Part(SIGN_IN, "auth/_sign_in_with.html", load_providers, place=10),
+        Part(SIGN_UP, "auth/_sign_up_with.html", load_providers, place=10),
+        Part(CONFIRM_WITHOUT_PASSWORD, "auth/_confirm_with.html", load_own_providers, place=10),
+    ),
+    checks=("app.oauth.checks:check_providers",),
 )

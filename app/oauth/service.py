@@ -46,6 +46,16 @@ class Connections(Service):
         query = select(OAuthIdentity).where(OAuthIdentity.user_id == user_id).order_by(OAuthIdentity.id)
         return list(self.session.scalars(query))
 
+    def list_with_address(self, user_id: int) -> list[int]:
+        """Return the IDs of the user's connections whose email address is known."""
+        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == user_id, OAuthIdentity.email.is_not(None))
+        return list(self.session.scalars(connected))
+
+    def find_address(self, connection_id: int) -> tuple[str, datetime] | None:
+        """Return a connection's address, empty if it has none, and when it was connected."""
+        connection = self.session.get(OAuthIdentity, connection_id)
+        return (connection.email or "", connection.created_at) if connection else None
+
     def find(self, identity: Identity) -> OAuthIdentity | None:
         """Return the connection of this identity, by issuer and subject, locked until the transaction ends."""
         advisory_lock(self.session, f"{identity.issuer} {identity.subject}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.auth import bp, challenges, pending_sign_in
+from app.auth import bp, challenges
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session
 from app.auth.two_factor_views import ask_for_factor
@@ -17,6 +17,7 @@ from app.core.extensions import now, settings
 from app.core.principal import Principal
 from app.core.tokens import keyed_hash
 from app.oauth.clients import client_of, openid
+from app.oauth.pending import keep_pending
 from app.oauth.providers import Provider
 from app.oauth.service import Connections, Identity
 from app.unit_of_work import Work, reading, unit_of_work
@@ -141,7 +142,7 @@ def _ask_whose(provider: Provider, oauth_identity: Identity, text: str) -> Respo
             f"{provider.label} sent no confirmed email address. Sign in another way or sign up, "
             f"then connect {provider.label}."
         )
-    connect = url_for("account.connections", connect=pending_sign_in.keep_pending(oauth_identity))
+    connect = url_for("account.connections", connect=keep_pending(oauth_identity))
     return done(text, to="auth.login", kind="info", next=connect)
 
 
@@ -151,7 +152,7 @@ def _offer(provider: Provider, oauth_identity: Identity, who: Principal) -> Resp
     """
     connection = reading()[Connections].find(oauth_identity)
     if connection is None:
-        pending_sign_in.keep_pending(oauth_identity)
+        keep_pending(oauth_identity)
         return redirect(url_for("account.connections"), code=303)
     if connection.user_id != who.user_id:
         return done(

@@ -15,17 +15,17 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from werkzeug.utils import import_string
 
 from app.core.disk_space import list_full_disks
 from app.core.env_file import list_ambiguous, read_env_file
-from app.core.extensions import db, now, settings
+from app.core.extensions import db, features, now, settings
 from app.core.migration_state import current_revision, first_line, schema_state
 from app.jobs.models import JobState
 from app.jobs.notifier import NO_CLUSTER, notifier
 from app.jobs.services.board import JobFilter
 from app.jobs.services.queue import OVERDUE
 from app.mail.sender import check_server
-from app.oauth.clients import callback_url, client_of, openid
 from app.ops.doctor_external import Unreachable, looked_at
 from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
@@ -72,7 +72,8 @@ def doctor(as_json: bool) -> None:
 
     Exit code 1 if there is an error.
     """
-    findings = [finding for check in CHECKS for finding in check()]
+    checks = [*CHECKS, *(import_string(place) for place in features().checks)]
+    findings = [finding for check in checks for finding in check()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -265,18 +266,6 @@ def check_mail() -> Iterator[Finding]:
     yield verdict("mail server", not problem, f"{parts.hostname} does not accept email: {problem}; check MAIL_URL")
 
 
-def check_providers() -> Iterator[Finding]:
-    for provider in settings().oauth_providers:
-        where = f"{provider.name}: its redirect URI is {callback_url(provider)}"
-        try:
-            client_of(provider).check()
-        except (openid().ProviderAway, openid().ProviderRefused) as problem:
-            advice = f"{problem}; check OAUTH_{provider.name.upper().replace('-', '_')}_DISCOVERY_URL and its response"
-            yield Finding(where, "error", advice)
-        else:
-            yield Finding(where, "ok")
-
-
 def check_outside() -> Iterator[Finding]:
     """Check BASE_URL from outside, if users come from other machines."""
     config = settings()
@@ -356,6 +345,5 @@ CHECKS: tuple[Check, ...] = (
     check_workers,
     check_jobs,
     check_mail,
-    check_providers,
     check_outside,
 )

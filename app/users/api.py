@@ -5,23 +5,26 @@ from typing import Any
 from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.responses import Answer, check_unchanged
-from app.api.schemas import (
-    AccessOut,
-    AccessQuery,
-    UserDeletionIn,
-    UserFieldsIn,
-    UserIn,
-    UserPatchIn,
-    UserQuery,
-    UsersQuery,
-)
 from app.core import errors
 from app.core.extensions import settings
 from app.core.principal import Principal
-from app.resources import SomeOfUser, UserOut, UsersOut, plain_user
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import USER_FIELDS, User
 from app.users.permissions import ACCOUNT_READ, ACCOUNT_WRITE, USERS_DELETE, USERS_READ, USERS_SUPPORT
+from app.users.schemas import (
+    AccessOut,
+    AccessQuery,
+    SomeOfUser,
+    UserDeletionIn,
+    UserFieldsIn,
+    UserIn,
+    UserOut,
+    UserPatchIn,
+    UserQuery,
+    UsersOut,
+    UsersQuery,
+    plain_user,
+)
 from app.users.services.search import ListedUser, UserFilter
 from app.web import current_user
 from app.web.access import confirmed, open_to_keys, requires

@@ -17,11 +17,12 @@ from app.core.addresses import canonical_address, clean_name
 from app.core.extensions import settings
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from app.core.principal import OPERATOR
+from app.core.resources import plain
 from app.mail.rendering import address_of
-from app.resources import UserDetails, plain, plain_user
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.models import USER_FIELDS, Status, User
 from app.users.permissions import PERMISSIONS
+from app.users.schemas import UserDetails, plain_user
 from app.users.services.search import UserFilter
 from app.web.command_output import json_option, print_json, print_list, print_values
 

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from app.api.tags import ApiTag
 from app.core.feature import Feature
 from app.jobs.services.schedule import Entry
 from app.users import bp
@@ -42,4 +43,8 @@ feature = Feature(
         "user.restored": "Account restored.",
     },
     expirations=(lambda work, at_most: work.users.process_expired(at_most=at_most),),
+    api_tags=(
+        ApiTag("users", "Your own account and, with permissions, other users.", place=20),
+        ApiTag("roles", "Named sets of permissions.", place=70),
+    ),
 )

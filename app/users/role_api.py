@@ -9,12 +9,13 @@ from app.api import bp
 from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer, check_unchanged
-from app.api.schemas import NewRoleIn, PageQuery, RoleIn
+from app.api.schemas import PageQuery
 from app.core import errors
-from app.resources import RoleOut, RolesOut, plain
+from app.core.resources import plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.models import Role
 from app.users.permissions import ROLES_EDIT, ROLES_READ, granted
+from app.users.schemas import NewRoleIn, RoleIn, RoleOut, RolesOut
 from app.users.services.roles import RoleSpec, spec_of
 from app.web import current_user
 from app.web.access import confirmed, requires

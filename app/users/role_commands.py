@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.core import errors
 from app.core.principal import OPERATOR
-from app.resources import RoleOut, plain
+from app.core.resources import plain
 from app.unit_of_work import reading, unit_of_work
 from app.users.models import Role
 from app.users.permissions import EVERYTHING, PERMISSIONS, granted
+from app.users.schemas import RoleOut
 from app.users.services.roles import MAX_COUNTED, RoleChange, RoleSpec, spec_of
 from app.web.command_output import json_option, print_json, print_list
 

@@ -11,9 +11,10 @@ from typing import Any
 from flask import Response, stream_with_context
 
 from app.audit.descriptions import sentence
+from app.audit.schemas import AuditEventOut
 from app.audit.services.search import FoundEvent
 from app.core.csv_cells import quoted
-from app.resources import AuditEventOut, plain
+from app.core.resources import plain
 
 MARK = "\ufeff"  # Tells Excel that a CSV file is UTF-8.
 COLUMNS = tuple(AuditEventOut.model_fields)

@@ -7,13 +7,11 @@ from app.core.extensions import features
 from app.core.principal import Principal
 from app.unit_of_work import Work
 
-OVERVIEW, USER_NOTICE, USER_ACT, USER_SECTION, SECURITY_NOTICE = (
-    "overview",
-    "user.notice",
-    "user.act",
-    "user.section",
-    "security.notice",
-)
+OVERVIEW = "overview"
+USER_NOTICE, USER_ACT, USER_SECTION = "user.notice", "user.act", "user.section"
+SECURITY_NOTICE = "security.notice"
+# These are loaded without a signed-in user (None), except for the last.
+SIGN_IN, SIGN_UP, CONFIRM_WITHOUT_PASSWORD = "sign_in", "sign_up", "confirm_without_password"
 
 
 class Part(NamedTuple):
@@ -35,7 +33,7 @@ class ShownPart(NamedTuple):
     values: dict[str, Any]
 
 
-def load_parts(slot: str, services: Work, who: Principal, *about: object) -> list[ShownPart]:
+def load_parts(slot: str, services: Work, who: Principal | None, *about: object) -> list[ShownPart]:
     """Return what features show in this slot."""
     loaded = [(part.template, part.load(services, who, *about)) for part in features().parts if part.slot == slot]
     return [ShownPart(template, values) for template, values in loaded if values is not None]

@@ -16,7 +16,7 @@ from app.core.remembered import Remembered
 TOKEN = "sid"
 LINK = "link:"  # The prefix of the entries with tokens of opened one-time links (`app/web/redirects.py`).
 CHALLENGE = "challenge:"  # The prefix of the entries of `app/auth/challenges.py`.
-PENDING = "pending"  # The entry with an identity to be connected (`app/auth/pending_sign_in.py`).
+PENDING = "pending"  # The entry with an identity to be connected (`app/oauth/pending.py`).
 MAX_COOKIE_BYTES = 3800  # Bytes. Browsers drop a cookie of more than 4,096, its name included.
 THEMES = ("light", "dark")
 _DEVICE_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, delete, false, func, insert, or_, select, 
 from sqlalchemy.exc import IntegrityError
 
 from app.audit.services.log import AuditLog
+from app.auth.access import AccessKind
 from app.auth.emails.factors import SendFactorChanged
 from app.auth.models import Authenticator, Device, Factor, OneTimeLink, Target
 from app.auth.second_factor_codes import is_time_code, matching_step, new_seed
@@ -23,10 +24,9 @@ from app.core import errors
 from app.core.dialects import has_room, rowcount
 from app.core.encryption import CannotOpen, key_id, seal, unseal
 from app.core.principal import Principal, Visit
-from app.core.service import Service
+from app.core.service import Service, Services
 from app.core.tokens import token_hash
 from app.jobs.services.queue import JobQueue
-from app.oauth.models import OAuthIdentity
 from app.passkeys.webauthn import NewPasskey
 from app.users.models import Role, User, user_roles
 
@@ -66,9 +66,11 @@ class ProvedFactor:
 
 
 class Factors(Service):
+    access: Sequence[AccessKind]
     audit: AuditLog
     job_queue: JobQueue
     secret_keys: Sequence[str]
+    services: Services
     sessions: Sessions
     throttles: Throttles
 
@@ -262,11 +264,10 @@ class Factors(Service):
     def _has_another_way_in(self, authenticator: Authenticator) -> bool:
         """Return whether there is a password, a connection or another passkey."""
         with_password = select(User.id).where(User.id == authenticator.user_id, User.hashed_password.is_not(None))
-        connected = select(OAuthIdentity.id).where(OAuthIdentity.user_id == authenticator.user_id).limit(1)
         return (
             len(self.list_passkeys(authenticator.user_id)) > 1
             or self.session.scalar(with_password) is not None
-            or self.session.scalar(connected) is not None
+            or any(True for access in self.access for _ in access.list_ways_in(self.services, authenticator.user_id))
         )
 
     # ── passkeys ──

@@ -16,9 +16,7 @@ from app.core.dialects import rowcount, upsert
 from app.core.service import Service
 from app.jobs.models import Job, SchedulePause
 from app.jobs.services.queue import JobQueue
-from app.jobs.tasks import (
-    Task,
-)
+from app.jobs.tasks import Task
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
