@@ -8,11 +8,11 @@ from app.features import CORE, FEATURES, load_features
 from app.settings import ROOT
 
 # They add nothing, or only in development.
-OTHER_FOLDERS = {"core", "dev", "static", "templates", "web"}
+OTHER_FOLDERS = {"core", "dev", "web"}
 
 
 def test_every_folder_is_listed_once():
-    folders = {path.name for path in (ROOT / "app").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {path.parent.name for path in (ROOT / "app").glob("*/__init__.py")}
 
     assert sorted([*CORE, *FEATURES, *OTHER_FOLDERS]) == sorted(folders)
     assert list(load_features().active) == [*CORE, *FEATURES]
