@@ -35,6 +35,7 @@ FEATURES = (
     "passkeys",
     "reports",
     "site_settings",
+    "totp",
 )
 # Modules that register something when they are imported. All others load on first use, most of them by a command.
 REGISTERING = re.compile(r"(\w+_)?(api|emails|handlers|models|views)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import tzinfo
@@ -20,6 +20,7 @@ from app.audit.services.chain import AuditChain
 from app.audit.services.log import AuditLog
 from app.audit.services.search import AuditSearch
 from app.auth.access import AccessKind, CredentialKind
+from app.auth.second_factors import FactorKind
 from app.auth.services.additions import Additions
 from app.auth.services.challenges import Challenges
 from app.auth.services.confirmation import Confirmation
@@ -145,6 +146,10 @@ class Work:
     @property
     def credentials(self) -> Sequence[CredentialKind]:
         return features().credentials
+
+    @property
+    def factor_kinds(self) -> Mapping[str, FactorKind]:
+        return features().factors
 
     @property
     def promises(self) -> Sequence[Promises]:

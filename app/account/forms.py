@@ -1,10 +1,9 @@
-from wtforms import BooleanField, HiddenField, SelectField
+from wtforms import BooleanField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
-from wtforms.validators import InputRequired, Length
 
 from app.core.extensions import settings
 from app.users.time_zones import zone_names
-from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name
+from app.web.forms import Address, ChosenPassword, CurrentPassword, Form
 
 
 def _zones() -> list[SelectChoice]:
@@ -26,18 +25,6 @@ class EmailForm(Form):
 class PasswordForm(Form):
     current_password = CurrentPassword("Current password")
     password = ChosenPassword("New password")
-
-
-class CodeForm(Form):
-    code = Code()
-
-
-class PasskeyNameForm(Form):
-    name = Name(required="Enter a name for the passkey.", autocomplete="off")
-
-
-class PasskeyForm(PasskeyNameForm):
-    credential = HiddenField(validators=[InputRequired("Select the button again."), Length(max=64 * 1024)])
 
 
 class RemoveForm(Form):

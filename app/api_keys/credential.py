@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select
 from app.api_keys.keys import PREFIX, is_api_key, shown_part
 from app.api_keys.models import ApiKey
 from app.api_keys.service import ApiKeys
-from app.auth.access import AccessKind, CredentialKind
+from app.auth.access import AccessKind, CredentialKind, Words
 from app.auth.models import Target
 from app.auth.services.principals import (
     NEVER,
@@ -81,4 +81,9 @@ CREDENTIAL = CredentialKind(
     expire=_expire,
     last_used=ApiKey.last_used_at,
 )
-ACCESS = AccessKind(target=Target.API_KEY, undo=_undo, revoke_all=_revoke_all)
+ACCESS = AccessKind(
+    target=Target.API_KEY,
+    words=Words("API key", "An API key", "Revoke API key", "API key revoked."),
+    undo=_undo,
+    revoke_all=_revoke_all,
+)

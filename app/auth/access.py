@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -17,7 +17,7 @@ def _nothing(_services: Services, _user_id: int, _value: Any) -> None:
     pass
 
 
-def _no_ways(_services: Services, _user_id: int) -> Iterable[tuple[str, str, datetime]]:
+def _no_ways(_services: Services, _user_id: int) -> Iterable[tuple[str, datetime]]:
     return ()
 
 
@@ -29,22 +29,34 @@ def _no_address(_services: Services, _target_id: int) -> tuple[str, datetime] | 
     return None
 
 
+class Words(NamedTuple):
+    """Names of a way into an account ("Passkey", "A passkey"), heading of the page that undoes it, and what that page
+    says afterwards.
+    """
+
+    name: str
+    one: str
+    undo: str
+    undone: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccessKind:
     """A way into accounts: API keys, connected accounts.
 
     The functions get services and a user's ID. `undo` removes the one with an ID, for the link that names `target`.
     `revoke_all` gets the reason, and ends all of them when an account is recovered. `remove_added_since` removes those
-    added at or after a time. `list_ways_in` returns kind, name and time of each that replaces the password.
+    added at or after a time. `list_ways_in` returns name and time of each that replaces the password.
     `list_with_address` returns the IDs of those with an email address of the owner, and `find_address` the address of
     one, and since when it is known.
     """
 
     target: Target
+    words: Words
     undo: Callable[[Services, int, int], None]
     revoke_all: Callable[[Services, int, str], None] = _nothing
     remove_added_since: Callable[[Services, int, datetime], None] = _nothing
-    list_ways_in: Callable[[Services, int], Iterable[tuple[str, str, datetime]]] = _no_ways
+    list_ways_in: Callable[[Services, int], Iterable[tuple[str, datetime]]] = _no_ways
     list_with_address: Callable[[Services, int], Iterable[int]] = _no_addresses
     find_address: Callable[[Services, int], tuple[str, datetime] | None] = _no_address
 

@@ -1,5 +1,4 @@
 from wtforms import BooleanField, HiddenField
-from wtforms.validators import InputRequired, Length
 
 from app.web.forms import Address, ChosenPassword, Code, CurrentPassword, Form, Name, NextPage
 
@@ -47,10 +46,3 @@ class TwoFactorForm(Form):
     code = Code()
     pending = HiddenField(name="half")  # Forms of earlier releases send this name.
     trust = BooleanField("Trust this browser for 30 days")
-
-
-class PasskeyForm(Form):
-    credential = HiddenField(validators=[InputRequired(), Length(max=16 * 1024)])
-    purpose = HiddenField()
-    trust = BooleanField("Trust this browser for 30 days")
-    next = NextPage()

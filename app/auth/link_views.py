@@ -4,6 +4,7 @@ from flask import redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp
+from app.auth.access import Words
 from app.auth.forms import (
     AccountPasswordForm,
     AddressForm,
@@ -12,19 +13,21 @@ from app.auth.forms import (
     ResetPasswordForm,
 )
 from app.auth.link_pages import link_form, link_page
-from app.auth.models import Factor, Purpose, Target
+from app.auth.models import Purpose
+from app.auth.second_factors import UNDO, AskedProof, ProvedFactor
 from app.auth.services.additions import Addition
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session, check_code, check_password, new_password
 from app.auth.views import REGISTERED_HERE
 from app.core import errors
+from app.core.extensions import features
 from app.core.tokens import new_token
-from app.passkeys.ceremonies import UNDO, options_to_prove, read_proof
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import ask_to_confirm, is_fresh, public
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.parts import PROOF, load_parts
 from app.web.redirects import done, drop_link, link_handle
 
 RESET_OF = "reset_of"
@@ -156,14 +159,8 @@ def undo_email_change(token: str) -> ResponseReturnValue:
     return link_form("auth/undo_email_change.html", form, token, address=change.old_email)
 
 
-# By the kind of addition: heading and button of the page, its subject, and the message afterwards.
-UNDONE: dict[str | None, tuple[str, str, str]] = {
-    Factor.PASSKEY: ("Remove passkey", "A passkey", "Passkey removed."),
-    Factor.TOTP: ("Remove authenticator app", "An authenticator app", "Authenticator app removed."),
-    Target.CONNECTION: ("Disconnect account", "A connected account", "Account disconnected."),
-    Target.API_KEY: ("Revoke API key", "An API key", "API key revoked."),
-    None: ("Secure account", "A second factor that has since been removed", "Account secured."),
-}
+# What the page says about a factor that has been removed meanwhile.
+GONE = Words("", "A second factor that has since been removed", "Secure account", "Account secured.")
 
 
 @link_page(
@@ -176,40 +173,49 @@ UNDONE: dict[str | None, tuple[str, str, str]] = {
 def undo_addition(token: str) -> ResponseReturnValue:
     """Remove a new way in to an account, with a second factor from before it where there is one."""
     addition = reading().additions.get(token)
-    heading, what, message = UNDONE[addition.kind]
+    words = addition.words or GONE
     form = ConfirmByCodeForm() if addition.older else ButtonForm()
     credential = request.form.get("credential") if addition.older else None
     if request.method == "POST" and (credential or form.validate()):
         code = form["code"].data or "" if addition.older else ""
-        with form.refusals(errors.WrongCode, errors.AuthenticatorLocked, errors.BadPasskey, errors.FactorNeeded):
+        with form.refusals(errors.WrongCode, errors.AuthenticatorLocked, errors.FactorRefused, errors.FactorNeeded):
             _undo(token, addition, credential=credential, code=code)
-            return done(f"{message} Everyone was signed out. Choose a new password now.", to="auth.forgot_password")
-    if addition.older and not addition.had_app:
+            return done(
+                f"{words.undone} Everyone was signed out. Choose a new password now.", to="auth.forgot_password"
+            )
+    if addition.older and not addition.code_sources:
         form["code"].takes_recovery_only()
     owner = reading().users.get(addition.user_id, deleted=True)
-    options = options_to_prove(UNDO, owner.id, addition.older_passkeys)
+    link = link_handle(token)
+    asked = AskedProof(purpose=UNDO, user_id=owner.id, before=addition.at, link=link)
+    proofs = load_parts(PROOF, reading(), None, asked) if addition.older else []
     return page(
         "auth/undo_addition.html",
         form,
-        link=link_handle(token),
+        link=link,
         addition=addition,
         address=owner.email,
-        heading=heading,
-        button=heading,
-        what=what,
-        options=options,
+        words=words,
+        proofs=proofs,
     )
 
 
 def _undo(token: str, addition: Addition, *, credential: str | None, code: str) -> None:
-    """Raises BadPasskey, WrongCode, AuthenticatorLocked, TryLater, FactorNeeded, Busy, InvalidLink."""
+    """Raises FactorRefused, WrongCode, AuthenticatorLocked, TryLater, FactorNeeded, Busy, InvalidLink."""
     proved = None
     if credential:
-        passkey, count = read_proof(credential, purpose=UNDO, user_id=addition.user_id)
-        with unit_of_work() as work:
-            proved = work.factors.use_passkey(passkey, sign_count=count)
+        proved = _verify_response(credential, addition)
     elif addition.older:
         proved = check_code(addition.user_id, code, at=addition.at)
     with unit_of_work() as work:
         work.additions.undo(token, proved=proved)
     session_cookie.drop_session()
+
+
+def _verify_response(response: str, addition: Addition) -> ProvedFactor:
+    """Accept what the browser sent for one of the factors from before the addition. Raises FactorRefused."""
+    kinds = [features().factors.get(factor.kind) for factor in addition.older]
+    verify = next((kind.verify_response for kind in kinds if kind is not None and kind.verify_response), None)
+    if verify is None:
+        raise errors.FactorRefused
+    return verify(response, UNDO, addition.user_id)

@@ -13,11 +13,7 @@ from app.users.models import EmailChange
 DEVICE_LIFETIME = timedelta(days=400)
 
 
-def _purge_factors(work: Work, at_most: int) -> int:
-    """Encrypt secrets of earlier keys with the current key, as not every secret is used before a key is removed; delete
-    replaced ones.
-    """
-    work.factors.reencrypt()
+def _purge_factors(work: Work, _at_most: int) -> int:
     work.factors.purge(keep_replaced=timedelta(hours=work.lifetimes.undo_link_hours))
     return 0
 

@@ -8,8 +8,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.auth.password_setup import credentials
 from app.auth.passwords import PasswordMatch
-from app.auth.second_factor_codes import RECOVERY_LENGTH, as_recovery_code, plain
-from app.auth.services.factors import ProvedFactor
+from app.auth.recovery_codes import RECOVERY_LENGTH, as_recovery_code, plain
+from app.auth.second_factors import ProvedFactor
 from app.auth.services.password_policy import NewPassword
 from app.auth.services.sign_in import Attempt, Authentication, SignedIn
 from app.core import errors
@@ -114,7 +114,7 @@ def confirm_session(who: Principal, *, password: str, code: str) -> None:
 
 
 def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> ProvedFactor:
-    """Accept a code as the second factor of `user_id`, once: a code of the authenticator app, or a recovery code.
+    """Accept a code as the second factor of `user_id`, once: for example of an authenticator app, or a recovery code.
 
     With `at`, only factors set up before that time count, including an app that was replaced since. Raises WrongCode,
     AuthenticatorLocked, TooManyTries, Busy.
@@ -122,7 +122,7 @@ def check_code(user_id: int, typed: str, *, at: datetime | None = None) -> Prove
     code, device_token = plain(typed), current_user.visit().device_token
     if len(code) < RECOVERY_LENGTH:
         with unit_of_work() as work:
-            return work.factors.use_totp(user_id, code, device_token=device_token, at=at)
+            return work.factors.use_code(user_id, code, device_token=device_token, at=at)
     with unit_of_work() as work:
         attempt = work.factors.begin_recovery(user_id, device_token=device_token, at=at)
     right = as_recovery_code(code)

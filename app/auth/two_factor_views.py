@@ -1,21 +1,20 @@
-"""The second step of sign-in: an authenticator app code or a recovery code."""
+"""The second step of sign-in: a code, or what features offer."""
 
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp, pending_sign_in
 from app.auth.forms import TwoFactorForm
-from app.auth.models import Factor
 from app.auth.pending_sign_in import PendingSecondFactor
-from app.auth.services.factors import ProvedFactor
+from app.auth.second_factors import TWO_FACTOR, AskedProof, ProvedFactor
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session, check_code
 from app.core import errors
-from app.passkeys.ceremonies import TWO_FACTOR, options_to_prove
 from app.unit_of_work import reading
 from app.web.access import open_in_maintenance, public
 from app.web.limits import limited
 from app.web.pages import page
+from app.web.parts import PROOF, load_parts
 from app.web.redirects import done, keep_next, kept_next, onward
 
 
@@ -38,8 +37,8 @@ def two_factor() -> ResponseReturnValue:
     if pending is None or form.pending.data != pending.handle:
         text = "That took too long, or you started to sign in to another account in this browser. Sign in again."
         return done(text, to="auth.login", kind="info")
-    has_app = reading().factors.find(pending.user_id, Factor.TOTP) is not None
-    uses_recovery = request.args.get("use") == "recovery" or not has_app
+    sources = reading().factors.list_code_sources(pending.user_id)
+    uses_recovery = request.args.get("use") == "recovery" or not sources
     if uses_recovery:
         form.code.takes_recovery_only()
     if form.validate_on_submit():
@@ -52,8 +51,9 @@ def two_factor() -> ResponseReturnValue:
             form.refuse(refusal)
         else:
             return onward(kept_next())
-    options = options_to_prove(TWO_FACTOR, pending.user_id, reading().factors.list_passkeys(pending.user_id))
-    return page("auth/two_factor.html", form, uses_recovery=uses_recovery, has_totp=has_app, options=options)
+    asked = AskedProof(purpose=TWO_FACTOR, user_id=pending.user_id)
+    proofs = load_parts(PROOF, reading(), None, asked)
+    return page("auth/two_factor.html", form, uses_recovery=uses_recovery, sources=sources, proofs=proofs)
 
 
 def finish_second_factor(pending: PendingSecondFactor, factor: ProvedFactor, *, trust: bool) -> None:

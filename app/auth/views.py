@@ -3,24 +3,23 @@
 from flask import jsonify, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app.auth import bp
+from app.auth import bp, second_factors
 from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
-from app.auth.models import Factor
 from app.auth.password_setup import credentials
+from app.auth.second_factors import AskedProof
 from app.auth.services.sessions import SIGNED_OUT
 from app.auth.sign_in_steps import confirm_session, new_password, sign_in
 from app.auth.two_factor_views import ask_for_factor
 from app.core import errors
 from app.core.lengths import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from app.core.principal import Principal
-from app.passkeys.ceremonies import CONFIRM, options_to_prove, options_to_sign_in
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import by_oneself, open_in_maintenance, public, sets_up
 from app.web.csrf import origin_suffices
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.parts import CONFIRM_WITHOUT_PASSWORD, SIGN_IN, SIGN_UP, ShownPart, load_parts
+from app.web.parts import CONFIRM_WITHOUT_PASSWORD, PROOF, SIGN_IN, SIGN_UP, ShownPart, load_parts
 from app.web.redirects import done, next_page, onward
 
 REGISTERED_HERE = "registered"
@@ -100,7 +99,7 @@ def login() -> ResponseReturnValue:
         form,
         unverified=unverified,
         last_method=session_cookie.last_method(),
-        options=options_to_sign_in(),
+        proofs=load_parts(PROOF, reading(), None, AskedProof(purpose=second_factors.SIGN_IN, next=form.next.data)),
         ways=load_parts(SIGN_IN, reading(), None),
     )
 
@@ -139,17 +138,17 @@ def confirm() -> ResponseReturnValue:
         with form.refusals(errors.WrongPassword, errors.WrongCode, errors.AuthenticatorLocked):
             confirm_session(who, **{"password": "", "code": "", field: form[field].data or ""})
             return redirect(next_page(form.next.data, otherwise="account.profile"))
-    factors = reading().factors
-    has_totp = factors.find(who.user_id, Factor.TOTP) is not None
-    if by_code and not has_totp:
+    sources = reading().factors.list_code_sources(who.user_id)
+    if by_code and not sources:
         form.code.takes_recovery_only()
+    asked = AskedProof(purpose=second_factors.CONFIRM, user_id=who.user_id, next=form.next.data)
     return page(
         "auth/confirm.html",
         form,
         by_code=by_code,
-        has_totp=has_totp,
+        sources=sources,
         ways=None if by_code else _without_password(who),
-        options=options_to_prove(CONFIRM, who.user_id, factors.list_passkeys(who.user_id)),
+        proofs=load_parts(PROOF, reading(), who, asked),
     )
 
 

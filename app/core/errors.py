@@ -165,24 +165,15 @@ class WrongCode(CommittedRefusal):
     message = "That code is wrong or already used. Wait for a new one."
 
 
-class BadPasskey(AccountError):
-    code = "bad_passkey"
-    message = "Couldn't use that passkey. Try again, or use another method."
+class FactorRefused(AccountError):
+    """Base of the refusals of what a browser sent to prove a second factor."""
 
-
-class TooManyPasskeys(AccountError):
-    code = "too_many_passkeys"
-    message = "You have the maximum number of passkeys. Remove one first."
+    message = "Couldn't verify that. Try again, or use another method."
 
 
 class TooManyConnections(AccountError):
     code = "too_many_connections"
     message = "You have the maximum number of connected accounts. Disconnect one first."
-
-
-class PasskeyTaken(AccountError):
-    code = "passkey_taken"
-    message = "That passkey is already in use."
 
 
 class AuthenticatorLocked(CommittedRefusal):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.admin.notices import NoticeSource
     from app.api.tags import ApiTag
     from app.auth.access import AccessKind, CredentialKind
+    from app.auth.second_factors import FactorKind
     from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
     from app.users.promises import Promises
@@ -50,9 +51,10 @@ class Feature:
     erasures: tuple[Erasure, ...] = ()
     # What users who have yet to confirm their address get then.
     promises: tuple[Promises, ...] = ()
-    # Ways into accounts, which recovery revokes and undoes; bearer tokens of requests.
+    # Ways into accounts, which recovery revokes and undoes; bearer tokens of requests; second factors.
     access: tuple[AccessKind, ...] = ()
     credentials: tuple[CredentialKind, ...] = ()
+    factors: tuple[FactorKind, ...] = ()
     # `module:function` of checks for `flask doctor`.
     checks: tuple[str, ...] = ()
 
@@ -78,6 +80,7 @@ class Features:
         self.erasures = [erase for feature in each for erase in feature.erasures]
         self.promises = [promises for feature in each for promises in feature.promises]
         self.access = [access for feature in each for access in feature.access]
+        self.factors = _by_name((factor.kind, factor) for feature in each for factor in feature.factors)
         self.checks = [place for feature in each for place in feature.checks]
         self.credentials = [credential for feature in each for credential in feature.credentials]
         self.expirations = [end for feature in each for end in feature.expirations]

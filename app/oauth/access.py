@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from app.auth.access import AccessKind
+from app.auth.access import AccessKind, Words
 from app.auth.models import Target
 from app.core.service import Services
 from app.oauth.service import Connections
@@ -17,9 +17,9 @@ def _remove_added_since(services: Services, user_id: int, at: datetime) -> None:
     services[Connections].remove_added_since(user_id, at)
 
 
-def _list_ways_in(services: Services, user_id: int) -> Iterable[tuple[str, str, datetime]]:
+def _list_ways_in(services: Services, user_id: int) -> Iterable[tuple[str, datetime]]:
     for connection in services[Connections].list_of(user_id):
-        yield Target.CONNECTION, connection.provider, connection.created_at
+        yield connection.provider, connection.created_at
 
 
 def _list_with_address(services: Services, user_id: int) -> Iterable[int]:
@@ -32,6 +32,7 @@ def _find_address(services: Services, connection_id: int) -> tuple[str, datetime
 
 ACCESS = AccessKind(
     target=Target.CONNECTION,
+    words=Words("Connected account", "A connected account", "Disconnect account", "Account disconnected."),
     undo=_undo,
     remove_added_since=_remove_added_since,
     list_ways_in=_list_ways_in,

@@ -110,7 +110,7 @@ class Connections(Service):
         # The user's row is locked, so that of two that are left only one can be removed.
         user = self.session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
         connection = self.get(user_id, connection_id)
-        if user.hashed_password is None and len(self.list_of(user_id)) == 1 and not self.factors.list_passkeys(user_id):
+        if user.hashed_password is None and len(self.list_of(user_id)) == 1 and not self.factors.has_way_in(user_id):
             raise errors.LastSignInMethod
         self.session.delete(connection)
         event_id = self.audit.record("connection.removed", subject_id=user_id, provider=connection.provider)

@@ -192,13 +192,6 @@ def check_administrator() -> Iterator[Finding]:
     yield verdict("an administrator who can sign in", has_administrator, advice, otherwise="warning")
 
 
-@with_database
-def check_seeds() -> Iterator[Finding]:
-    if lost := reading().factors.count_lost():
-        advice = "add the old key to SECRET_KEY_FALLBACKS, or their owners have to use recovery codes"
-        yield Finding(f"{lost} authenticator apps were set up with another SECRET_KEY", "error", advice)
-
-
 def check_queue() -> Iterator[Finding]:
     if notifier.connection is None:
         yield Finding("queue", "warning", "set REDIS_URL; until then, workers look for jobs less often")
@@ -340,7 +333,6 @@ CHECKS: tuple[Check, ...] = (
     check_connections,
     check_database,
     check_administrator,
-    check_seeds,
     check_queue,
     check_workers,
     check_jobs,

@@ -9,9 +9,12 @@ from flask import request
 
 from app.auth import challenges
 from app.auth.models import Authenticator
+from app.auth.second_factors import SIGN_IN, ProvedFactor
 from app.core import errors, urls
 from app.core.extensions import settings
 from app.core.principal import Principal
+from app.passkeys.errors import BadPasskey
+from app.passkeys.service import Passkeys
 from app.passkeys.webauthn import (
     Assertion,
     NewPasskey,
@@ -24,9 +27,9 @@ from app.passkeys.webauthn import (
     verify_new,
 )
 from app.site.current import brand
-from app.unit_of_work import reading
+from app.unit_of_work import reading, unit_of_work
 
-SIGN_IN, TWO_FACTOR, CONFIRM, ADD, UNDO = "sign-in", "two-factor", "confirm", "add", "undo"
+ADD = "add"
 NOBODY = 0
 
 
@@ -87,13 +90,20 @@ def read_proof(sent: str, *, purpose: str, user_id: int = NOBODY) -> tuple[Authe
     As a first factor it must have verified its user. Raises BadPasskey.
     """
     assertion, party = _answer(sent, purpose, user_id)
-    passkey = reading().factors.find_passkey(assertion.credential_id)
+    passkey = reading()[Passkeys].find(assertion.credential_id)
     if passkey is None or user_id not in {NOBODY, passkey.user_id}:
-        raise errors.BadPasskey("We don't know that passkey. It may have been removed.")
+        raise BadPasskey("We don't know that passkey. It may have been removed.")
     if assertion.user_handle not in {None, user_handle(party, passkey.user_id)}:
-        raise errors.BadPasskey
+        raise BadPasskey
     count = verify(assertion, party, public_key=passkey.public_key or b"", verifies_user=purpose == SIGN_IN)
     return passkey, count
+
+
+def use_proof(sent: str, purpose: str, user_id: int) -> ProvedFactor:
+    """Accept a response for `purpose` as a second factor of `user_id`. Raises BadPasskey."""
+    passkey, count = read_proof(sent, purpose=purpose, user_id=user_id)
+    with unit_of_work() as work:
+        return work[Passkeys].use(passkey, sign_count=count)
 
 
 def _begin(purpose: str, user_id: int) -> str:
@@ -106,7 +116,7 @@ def _answer(sent: str, purpose: str, user_id: int) -> tuple[Assertion, RelyingPa
     try:
         bound_to = challenges.spend(f"passkey:{purpose}", assertion.challenge)
     except errors.InvalidChallenge as refusal:
-        raise errors.BadPasskey(str(refusal)) from None
+        raise BadPasskey(str(refusal)) from None
     if bound_to != [user_id] or party is None:
-        raise errors.BadPasskey
+        raise BadPasskey
     return assertion, party

@@ -4,12 +4,15 @@ from flask import redirect
 from flask.typing import ResponseReturnValue
 
 from app.auth import bp, pending_sign_in
-from app.auth.forms import PasskeyForm
+from app.auth.second_factors import CONFIRM, SIGN_IN, TWO_FACTOR
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session
 from app.auth.two_factor_views import finish_second_factor
 from app.core import errors
-from app.passkeys.ceremonies import CONFIRM, SIGN_IN, TWO_FACTOR, read_proof
+from app.passkeys.ceremonies import read_proof, use_proof
+from app.passkeys.errors import BadPasskey
+from app.passkeys.forms import PasskeyForm
+from app.passkeys.service import Passkeys
 from app.unit_of_work import Work, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public
@@ -34,7 +37,7 @@ def passkey() -> ResponseReturnValue:
         if purpose == CONFIRM:
             return _to_confirm(form)
         return _to_sign_in(form)
-    except (errors.BadPasskey, errors.NotUsable) as refusal:
+    except (BadPasskey, errors.NotUsable) as refusal:
         back = {TWO_FACTOR: "auth.two_factor", CONFIRM: "auth.confirm"}.get(purpose or "", "auth.login")
         return done(str(refusal), to=back, kind="error", next=target)
 
@@ -44,7 +47,7 @@ def _to_sign_in(form: PasskeyForm) -> ResponseReturnValue:
     passkey, count = read_proof(form.credential.data or "", purpose=SIGN_IN)
 
     def prove(work: Work) -> Authentication:
-        factor = work.factors.use_passkey(passkey, sign_count=count)
+        factor = work[Passkeys].use(passkey, sign_count=count)
         return Authentication(passkey.user_id, "passkey", factor=factor)
 
     begin_session(prove)
@@ -55,9 +58,7 @@ def _as_second_step(form: PasskeyForm) -> ResponseReturnValue:
     pending = pending_sign_in.pending_second_factor()
     if pending is None:
         return done("That took too long. Sign in again.", to="auth.login", kind="info")
-    passkey, count = read_proof(form.credential.data or "", purpose=TWO_FACTOR, user_id=pending.user_id)
-    with unit_of_work() as work:
-        factor = work.factors.use_passkey(passkey, sign_count=count)
+    factor = use_proof(form.credential.data or "", TWO_FACTOR, pending.user_id)
     finish_second_factor(pending, factor, trust=bool(form.trust.data))
     return onward(kept_next())
 
@@ -66,9 +67,8 @@ def _to_confirm(form: PasskeyForm) -> ResponseReturnValue:
     who = current_user.principal()
     if who is None or who.impersonator_id is not None:
         return done("Sign in first.", to="auth.login", kind="info")
-    passkey, count = read_proof(form.credential.data or "", purpose=CONFIRM, user_id=who.user_id)
+    factor = use_proof(form.credential.data or "", CONFIRM, who.user_id)
     with unit_of_work() as work:
-        factor = work.factors.use_passkey(passkey, sign_count=count)
         token = work.sessions.confirm(who, factor_added_at=factor.added_at)
     session_cookie.keep_token(token)
     return redirect(next_page(form.next.data, otherwise="account.profile"), code=303)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.core import errors
+from app.passkeys.errors import BadPasskey
 
 ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (IANA's COSE registry).
 TIMEOUT_MS = 5 * 60 * 1000
@@ -86,9 +86,9 @@ def read_assertion(sent: str) -> Assertion:
         challenge = decoded(client["challenge"]).decode("ascii")
         credential_id, handle = parsed["id"], parsed["response"].get("userHandle")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise errors.BadPasskey from None
+        raise BadPasskey from None
     if not isinstance(credential_id, str) or not isinstance(handle, str | None):
-        raise errors.BadPasskey
+        raise BadPasskey
     return Assertion(credential_id, challenge, handle or None, parsed)
 
 
@@ -107,9 +107,9 @@ def verify_new(assertion: Assertion, party: RelyingParty) -> NewPasskey:
             supported_pub_key_algs=[COSEAlgorithmIdentifier(algorithm) for algorithm in ALGORITHMS],
         )
     except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
-        raise errors.BadPasskey from None
+        raise BadPasskey from None
     if not 0 < len(verified.credential_id) <= MAX_ID_LENGTH:
-        raise errors.BadPasskey
+        raise BadPasskey
     how = assertion.sent["response"].get("transports")
     return NewPasskey(
         credential_id=encoded(verified.credential_id),
@@ -140,7 +140,7 @@ def verify(assertion: Assertion, party: RelyingParty, *, public_key: bytes, veri
             require_user_verification=verifies_user,
         )
     except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
-        raise errors.BadPasskey from None
+        raise BadPasskey from None
     return verified.new_sign_count
 
 

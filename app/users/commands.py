@@ -242,22 +242,6 @@ def send_reset(who: str | int) -> None:
     click.echo(f"Email to {user.email} enqueued.")
 
 
-@users.command()
-def reencrypt() -> None:
-    """Encrypt TOTP secrets with the current SECRET_KEY.
-
-    Run it before you remove a key from SECRET_KEY_FALLBACKS.
-    """
-    sealed = 0
-    while True:
-        with unit_of_work() as work:
-            count = work.factors.reencrypt()
-        sealed += count
-        if not count:
-            break
-    click.echo(f"Encrypted again: {sealed}.")
-
-
 @users.command(name="send-confirmation")
 @user_argument
 def send_confirmation(who: str | int) -> None:

@@ -15,7 +15,7 @@ from app.audit.models import AuditEvent
 from app.auth.emails.sign_in import SendPasswordReset
 from app.auth.models import Purpose, RefreshToken, Session
 from app.auth.password_setup import credentials
-from app.auth.second_factor_codes import plain
+from app.auth.recovery_codes import plain
 from app.auth.services.principals import find_by_cookie
 from app.core.principal import NO_VISIT, OPERATOR
 from app.factor_resets.models import FactorReset
@@ -23,7 +23,9 @@ from app.factor_resets.service import FactorResets
 from app.invitations.service import Invitations
 from app.oauth.models import OAuthIdentity
 from app.oauth.service import Connections, Identity
+from app.passkeys.service import Passkeys
 from app.passkeys.webauthn import RelyingParty, creation_options, read_assertion, verify_new
+from app.totp.service import AuthenticatorApps
 from app.users.models import EmailChange, User
 from tests.faults.caller import Caller, token_in
 from tests.support.authenticator import Passkey, passkey_options
@@ -314,14 +316,14 @@ def seed(deployment):
     with deployment.app.app_context():
         hashes = credentials.passwords.derive([plain(each) for each in CODES])
     with deployment.work() as work:
-        work.factors.begin_totp(user_id)
-        seed = work.factors.get_pending_seed(user_id)
+        work[AuthenticatorApps].start(user_id)
+        seed = work[AuthenticatorApps].get_pending_seed(user_id)
     with deployment.work() as work:
         who = find_by_cookie(
             work.session.connection(), work.sessions.start(user_id, visit=NO_VISIT, remember=False)[1], at=work.clock()
         )
         earlier = pyotp.TOTP(seed).at(work.clock(), counter_offset=-1)
-        work.factors.confirm_totp(who.principal, earlier, recovery=hashes)
+        work[AuthenticatorApps].confirm(who.principal, earlier, recovery=hashes)
     return seed
 
 
@@ -376,7 +378,7 @@ def test_concurrent_uses_of_a_passkey_assertion_sign_in_once(deployment):
     with deployment.work() as work:
         token = work.sessions.start(user_id, visit=NO_VISIT, remember=False)[1]
         who = find_by_cookie(work.session.connection(), token, at=work.clock()).principal
-        work.factors.add_passkey(who, verify_new(read_assertion(made), party), name="Key", recovery=[])
+        work[Passkeys].add(who, verify_new(read_assertion(made), party), name="Key", recovery=[])
     opened = Caller(site).get("/auth/login")
     cookie = opened.headers["Set-Cookie"].partition(";")[0]
     form = {"csrf_token": token_in(opened), "purpose": "sign-in", "credential": key.get(passkey_options(opened.text))}

@@ -110,7 +110,7 @@ def test_passkey_is_added_once(app, own, ada, passkey, people):
 
 @pytest.mark.databases("sqlite")
 def test_number_of_passkeys_is_limited(app, own, monkeypatch):
-    monkeypatch.setattr("app.auth.services.factors.MAX_PASSKEYS", 1)
+    monkeypatch.setattr("app.passkeys.service.MAX_PASSKEYS", 1)
     add_passkey(own)
     second = Passkey().create(passkey_options(own.get(ADD).text))
     assert "maximum number of passkeys" in own.post(ADD, {"name": "x", "credential": second}, page="/account").text

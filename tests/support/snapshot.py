@@ -107,9 +107,15 @@ def _tasks(app: Flask) -> Iterator[str]:
     yield from (f"schedule {entry.name} every {entry.every} {entry.task.kind}" for entry in SCHEDULE)
 
 
+def refusals(kind: type[errors.AccountError] = errors.AccountError) -> Iterator[type[errors.AccountError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from refusals(each)
+
+
 def _error_codes(app: Flask) -> Iterator[str]:
-    for _, error in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(error, errors.AccountError) and "code" in vars(error):
+    for error in (errors.AccountError, *refusals()):
+        if "code" in vars(error):
             yield f"{error.code} {int(error.status)}"
     yield from (f"{code} (an answer)" for code in argument("answer", keyword="code") if "{" not in code)
 

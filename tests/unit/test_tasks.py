@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 
 from app.auth.emails.sign_in import SendNewDevice
-from app.core.errors import AccountError
 from app.features import load_features
 from app.jobs.registry import HANDLERS, STEPPED, handles
 from app.jobs.tasks import QUEUES, NoOperation, Task
+from tests.support.snapshot import refusals
 
 load_features()
 KINDS = sorted(Task.kinds)
@@ -54,12 +54,6 @@ def test_unknown_arguments_are_not_guessed(kind, arguments):
 def test_task_has_one_handler():
     with pytest.raises(ValueError, match="has two handlers"):
         handles(NoOperation)(lambda work, task, claim: None)
-
-
-def refusals(kind=AccountError):
-    for each in kind.__subclasses__():
-        yield each
-        yield from refusals(each)
 
 
 def test_every_refusal_has_its_own_code_and_a_sentence():

@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 from app.auth.models import Purpose, Target, Undoable
 from app.mail.kinds import SAMPLE_VISIT, Email, EmailJob, WarningEmail, details, sample_link, visit
 
-FACTORS = {"totp": "An authenticator app", "passkey": "A passkey"}
-# By the kind of the event: the start of the subject, and what happened.
+# By the kind of the event: the start of the subject, and what happened. Kinds of factors add their own.
 CHANGES = {
     "factor.added": ("{factor} was added", "{factor} was added to your account."),
     "factor.removed": (
@@ -16,10 +15,6 @@ CHANGES = {
     "factor.reset": (
         "Your second factors were removed",
         "An administrator removed the second factors of your account. Sign in and set up new ones.",
-    ),
-    "factor.counter_fell": (
-        "A passkey may have been copied",
-        "A passkey of your account may have been copied: its counter went backwards. If in doubt, remove it.",
     ),
     "factor.recovery_made": (
         "New recovery codes",
@@ -33,8 +28,12 @@ CHANGES = {
 }
 
 
-def described(kind: str, factor: str) -> dict[str, Any]:
-    change, text = (words.format(factor=FACTORS.get(factor, "A second factor")) for words in CHANGES[kind])
+# For an event of a feature that is gone.
+UNKNOWN = ("A second factor has changed", "A second factor of your account has changed.")
+
+
+def described(texts: tuple[str, str], factor: str) -> dict[str, Any]:
+    change, text = (words.format(factor=factor) for words in texts)
     return {"change": change, "text": text}
 
 
@@ -43,7 +42,7 @@ class SendFactorChanged(WarningEmail, kind="send_factor_changed", title="Notify 
 
     template, subject = "factor_changed", "{change} ({site})"
     sample: ClassVar = {
-        **described("factor.added", "passkey"),
+        **described(CHANGES["factor.added"], "A passkey"),
         **SAMPLE_VISIT,
         "left": None,
         "undo_link": sample_link(Purpose.UNDO_ADDITION),
@@ -56,5 +55,8 @@ class SendFactorChanged(WarningEmail, kind="send_factor_changed", title="Notify 
         user, event = job.active(self.user_id), job.event(self.event_id)
         values = details(event)
         undo = job.undo(user, Undoable.read(Target.AUTHENTICATOR, values))
-        words = described(event.kind, str(values.get("factor")))
+        kinds = job.work.factor_kinds
+        changes = {name: texts for kind in kinds.values() for name, texts in kind.changes.items()} | CHANGES
+        kind = kinds.get(str(values.get("factor")))
+        words = described(changes.get(event.kind, UNKNOWN), kind.words.one if kind else "A second factor")
         return self.email(user, left=values.get("left"), **words, **visit(event), **undo)

@@ -1,6 +1,6 @@
 """Tables with predicates and small methods; no commits, no queries across tables."""
 
-from app.auth.models.authenticator import Authenticator, Factor
+from app.auth.models.authenticator import RECOVERY, Authenticator
 from app.auth.models.challenge import SpentChallenge
 from app.auth.models.link import ENDED_BY_SAFETY, UNDOING, OneTimeLink, Purpose, Target, Undoable
 from app.auth.models.session import Device, Session

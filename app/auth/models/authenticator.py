@@ -1,5 +1,4 @@
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,13 +6,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.lengths import MAX_NAME_LENGTH
 from app.core.models import Base, BigId, by_bytes
 
-
-class Factor(StrEnum):
-    """The kinds of authenticator. Recovery codes replace another factor and cannot be a user's first one."""
-
-    TOTP = "totp"
-    PASSKEY = "passkey"
-    RECOVERY = "recovery"
+# The kind of recovery codes, which replace another factor and cannot be a user's first one. Features add the others.
+RECOVERY = "recovery"
 
 
 class Authenticator(Base):

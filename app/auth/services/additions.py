@@ -1,14 +1,15 @@
 """New ways to sign in (factors, connections, API keys), which a link in an email can undo."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from app.auth.access import AccessKind
-from app.auth.models import Authenticator, Factor, OneTimeLink, Purpose, Target
-from app.auth.services.factors import Factors, ProvedFactor
+from app.auth.access import AccessKind, Words
+from app.auth.models import Authenticator, OneTimeLink, Purpose, Target
+from app.auth.second_factors import CodeSource, FactorKind, ProvedFactor
+from app.auth.services.factors import Factors
 from app.auth.services.links import OneTimeLinks
 from app.auth.services.revocation import Revocation
 from app.core import errors
@@ -20,7 +21,7 @@ RECENT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class WayIn:
-    """A way to sign in besides a password. `kind` is a Factor, or Target.CONNECTION."""
+    """A way to sign in besides a password, for example a passkey ("Passkey") of a name."""
 
     kind: str
     name: str
@@ -32,28 +33,22 @@ class WayIn:
 class Addition:
     """The thing that a link undoes, and when it was added.
 
-    The user must prove one of the `older` second factors first. `kind` is the Target, or the Factor of an
-    authenticator; None if the row no longer exists.
+    The user must prove one of the `older` second factors first, for example by a code of `code_sources` or a recovery
+    code. `words` are None if a factor no longer exists.
     """
 
     user_id: int
     target: Target
     target_id: int
-    kind: str | None
+    words: Words | None
     at: datetime
     older: list[Authenticator]
-
-    @property
-    def had_app(self) -> bool:
-        return any(factor.kind == Factor.TOTP for factor in self.older)
-
-    @property
-    def older_passkeys(self) -> list[Authenticator]:
-        return [factor for factor in self.older if factor.kind == Factor.PASSKEY]
+    code_sources: list[CodeSource]
 
 
 class Additions(Service):
     access: Sequence[AccessKind]
+    factor_kinds: Mapping[str, FactorKind]
     factors: Factors
     links: OneTimeLinks
     revocation: Revocation
@@ -63,8 +58,15 @@ class Additions(Service):
         """Return the authenticators and connected accounts of `user_id`, newest first. A reset revokes API keys."""
         now = self.clock()
         added = [
-            *((factor.kind, factor.name, factor.created_at) for factor in self.factors.list_all(user_id)),
-            *(way for access in self.access for way in access.list_ways_in(self.services, user_id)),
+            *(
+                (self.factor_kinds[factor.kind].words.name, factor.name, factor.created_at)
+                for factor in self.factors.list_all(user_id)
+            ),
+            *(
+                (access.words.name, name, at)
+                for access in self.access
+                for name, at in access.list_ways_in(self.services, user_id)
+            ),
         ]
         ways = [WayIn(kind, name, at, is_recent=at > now - RECENT) for kind, name, at in added]
         return sorted(ways, key=lambda way: way.added_at, reverse=True)
@@ -102,10 +104,14 @@ class Additions(Service):
     def _read(self, link: OneTimeLink) -> Addition:
         if link.target_kind is None or link.target_id is None or link.target_at is None:
             raise errors.InvalidLink
-        target = Target(link.target_kind)
-        kind: str | None = target
-        if target is Target.AUTHENTICATOR:
-            authenticator = self.session.get(Authenticator, link.target_id)
-            kind = authenticator.kind if authenticator is not None else None
-        older = self.factors.list_older(link.user_id, link.target_at)
-        return Addition(link.user_id, target, link.target_id, kind, link.target_at, older)
+        target, user_id, at = Target(link.target_kind), link.user_id, link.target_at
+        older = self.factors.list_older(user_id, at)
+        sources = self.factors.list_code_sources(user_id, at=at)
+        return Addition(user_id, target, link.target_id, self._find_words(target, link.target_id), at, older, sources)
+
+    def _find_words(self, target: Target, target_id: int) -> Words | None:
+        if target is not Target.AUTHENTICATOR:
+            return next((access.words for access in self.access if access.target is target), None)
+        authenticator = self.session.get(Authenticator, target_id)
+        kind = self.factor_kinds.get(authenticator.kind) if authenticator is not None else None
+        return kind.words if kind is not None else None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Select, bindparam, select
 
 from app.auth.access_tokens import Access
-from app.auth.models import Authenticator, Factor, Session
+from app.auth.models import RECOVERY, Authenticator, Session
 from app.core.lookups import Lookup, Source
 from app.core.principal import Principal
 from app.core.tokens import token_hash
@@ -26,7 +26,7 @@ _ANY_FACTOR = Lookup(
     select(Authenticator.id).where(
         Authenticator.user_id == bindparam("user_id"),
         Authenticator.confirmed_at.is_not(None),
-        Authenticator.kind != Factor.RECOVERY,
+        Authenticator.kind != RECOVERY,
     )
 )
 

@@ -9,7 +9,8 @@ from sqlalchemy import select, update
 from app.audit.services.log import AuditLog
 from app.auth.emails.sign_in import SendFailedSignIns, SendNewDevice
 from app.auth.models import Device
-from app.auth.services.factors import Factors, ProvedFactor
+from app.auth.second_factors import ProvedFactor
+from app.auth.services.factors import Factors
 from app.auth.services.sessions import Sessions
 from app.auth.services.throttles import Throttles
 from app.core import errors

@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, Select, delete, false, select
 
 from app.audit.services.log import AuditLog
-from app.auth.models import Authenticator, Factor
+from app.auth.models import RECOVERY, Authenticator
 from app.core import errors
 from app.core.dialects import rowcount, upsert
 from app.core.lifetimes import Lifetimes
@@ -121,7 +121,7 @@ class Policy(Service):
         factors = select(Authenticator.id).where(
             Authenticator.user_id == user_id,
             Authenticator.confirmed_at.is_not(None),
-            Authenticator.kind != Factor.RECOVERY,
+            Authenticator.kind != RECOVERY,
         )
         return self.session.scalar(factors.limit(1)) is not None
 

@@ -1,7 +1,6 @@
-"""TOTP codes (RFC 6238), recovery codes and QR codes."""
+"""TOTP codes (RFC 6238), and QR codes to set them up."""
 
 import secrets
-import unicodedata
 from datetime import datetime
 
 import pyotp
@@ -10,10 +9,6 @@ import segno
 STEP_SECONDS = 30
 DRIFT = 1  # Steps that a clock may be wrong by, in both directions.
 DIGITS = 6
-# Crockford's alphabet: no letter that could be taken for a digit.
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-RECOVERY_LENGTH = 16  # 80 bits.
-RECOVERY_CODES = 10
 
 
 def new_seed() -> str:
@@ -46,24 +41,5 @@ def matching_step(seed: str, code: str, *, at: datetime) -> int | None:
     return matching
 
 
-def plain(typed: str) -> str:
-    """Normalize a code: remove spaces and dashes, and convert capitals, other digits and look-alikes."""
-    kept = "".join(character for character in unicodedata.normalize("NFKC", typed).lower() if character.isalnum())
-    return "".join(str(unicodedata.decimal(character)) if character.isdecimal() else character for character in kept)
-
-
 def is_time_code(code: str) -> bool:
     return len(code) == DIGITS and code.isascii() and code.isdigit()
-
-
-def as_recovery_code(code: str) -> str | None:
-    """Return a normalized code with look-alikes corrected, if it can be a recovery code."""
-    right = code.translate(str.maketrans("oil", "011"))
-    return right if len(right) == RECOVERY_LENGTH and set(right) <= set(ALPHABET) else None
-
-
-def new_recovery_codes() -> list[str]:
-    """Return ten recovery codes as shown: four groups of four characters."""
-    return [
-        "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(4)) for _ in range(RECOVERY_CODES)
-    ]

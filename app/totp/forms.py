@@ -1,0 +1,5 @@
+from app.web.forms import Code, Form
+
+
+class CodeForm(Form):
+    code = Code()
