@@ -14,7 +14,8 @@ for name in [name for name in sys.modules if name.split(".")[0] == "app"]:
     del sys.modules[name]
 
 from app.core.metrics import metrics  # noqa: E402
-from app.settings import SettingsError, load_settings  # noqa: E402
+from app.core.settings import SettingsError  # noqa: E402
+from app.settings import load_settings  # noqa: E402
 
 try:
     settings = load_settings()

@@ -6,7 +6,7 @@ import sys
 gc.disable()  # There is no garbage yet; looking for it takes a quarter of the start-up.
 
 from app import create_app  # noqa: E402
-from app.settings import SettingsError  # noqa: E402
+from app.core.settings import SettingsError  # noqa: E402
 
 try:
     app = create_app()

@@ -10,9 +10,10 @@ from app.core import cache
 from app.core.commands import Commands
 from app.core.database import init_database
 from app.core.extensions import csrf, limiter
+from app.core.settings import CoreSettings, flask_config
 from app.features import load_features
 from app.jobs.notifier import notifier
-from app.settings import Settings, flask_config, load_settings
+from app.settings import load_settings
 from app.web import (
     compression,
     cors,
@@ -31,7 +32,7 @@ from app.web.logs import init_logs
 __all__ = ["create_app", "lazy"]
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: CoreSettings | None = None) -> Flask:
     """Create the application. Raises SettingsError with one sentence for each wrong setting."""
     settings = settings or load_settings()
     app = Application(__name__, instance_path=str(settings.instance_path))

@@ -2,10 +2,12 @@
 
 import re
 from functools import cache
+from importlib.util import find_spec
 
 from werkzeug.utils import find_modules, import_string
 
 from app.core.feature import Feature, Features
+from app.core.lifetimes import Lifetimes
 
 CORE = (
     "account",
@@ -54,3 +56,14 @@ def load_feature(name: str) -> Feature:
             import_string(module)
     feature: Feature = import_string(f"app.{name}.feature:feature")
     return feature
+
+
+def find_settings() -> list[type[Lifetimes]]:
+    """Return the classes of settings in `settings.py` of features."""
+    modules = [f"app.{name}.settings" for name in FEATURES if find_spec(f"app.{name}.settings")]
+    return [
+        kind
+        for module in modules
+        for kind in vars(import_string(module)).values()
+        if isinstance(kind, type) and issubclass(kind, Lifetimes) and kind.__module__ == module
+    ]

@@ -89,10 +89,10 @@ def _service(kind: type[S]) -> _Lazy[S]:
 
 @cache
 def _dependencies(kind: type[Any]) -> list[tuple[str, type[Any] | None]]:
-    """Return the fields of a service: each with its type if that is a service which is no attribute of `Work`."""
+    """Return the fields of a service, each with its type if that is a service or settings, and not in `Work`."""
     named = [(field.name, field.type) for field in fields(kind)]
     return [
-        (name, of if isinstance(of, type) and issubclass(of, Service) and name not in vars(Work) else None)
+        (name, of if isinstance(of, type) and issubclass(of, Service | Lifetimes) and name not in vars(Work) else None)
         for name, of in named
     ]
 
@@ -100,7 +100,7 @@ def _dependencies(kind: type[Any]) -> list[tuple[str, type[Any] | None]]:
 class Work:
     """The services on one session: those of core folders as attributes, all by their class (`work[Invitations]`).
 
-    A service gets its fields from here: services by class, everything else by name.
+    A service gets its fields from here: services and settings by class, everything else by name.
     """
 
     def __init__(self, session: DbSession | scoped_session[Any], *, origin: Origin, due_jobs: list[DueJob]) -> None:
@@ -113,7 +113,9 @@ class Work:
         self._services: dict[type[Any], Any] = {}
 
     def __getitem__(self, kind: type[S]) -> S:
-        """Return the service of this class, created on first use."""
+        """Return the service of this class, created on first use, or the settings, typed as those of a feature."""
+        if issubclass(kind, Lifetimes):
+            return cast(S, settings())
         service: S | None = self._services.get(kind)
         if service is None:
             needed = {
@@ -162,10 +164,6 @@ class Work:
     @property
     def secret_keys(self) -> Sequence[str]:
         return settings().signing_keys
-
-    @property
-    def impersonation_notice(self) -> bool:
-        return settings().impersonation_notice
 
     @property
     def zone(self) -> tzinfo:

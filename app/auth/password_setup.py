@@ -9,13 +9,13 @@ from app.auth.passwords import Passwords
 from app.auth.pwned_passwords import by_file, by_list, by_service, never
 from app.auth.services.password_policy import PasswordPolicy
 from app.core.metrics import metrics
-from app.settings import Settings
+from app.core.settings import CoreSettings
 
 
 class Credentials:
     """The password hasher and the password policy of the running application, created from its settings."""
 
-    def init_app(self, app: Flask, settings: Settings) -> None:
+    def init_app(self, app: Flask, settings: CoreSettings) -> None:
         passwords = Passwords(
             memory_kib=settings.argon2_memory_kib,
             time_cost=settings.argon2_time_cost,
@@ -44,7 +44,7 @@ class Credentials:
 credentials = Credentials()
 
 
-def breach_check(settings: Settings) -> Callable[[str], bool]:
+def breach_check(settings: CoreSettings) -> Callable[[str], bool]:
     """Return the checks that BREACH_CHECK selects; each larger one includes our own list."""
     if settings.breach_check == "off":
         return never

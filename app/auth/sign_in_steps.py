@@ -14,7 +14,7 @@ from app.auth.services.password_policy import NewPassword
 from app.auth.services.sign_in import Attempt, Authentication, SignedIn
 from app.core import errors
 from app.core.database import DATABASE_AWAY
-from app.core.extensions import db, settings
+from app.core.extensions import db, features
 from app.core.principal import Principal
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users.time_zones import local_time, zone_named
@@ -39,7 +39,7 @@ def begin_session(prove: Callable[[Work], Authentication], *, trust: bool = Fals
             work.sessions.replace(previous)
     session_cookie.keep_session(signed_in, remember=proved.remember)
     _greet(signed_in)
-    if settings().oauth_providers:
+    if features().label_methods():
         session_cookie.keep_method(proved.method)
 
 

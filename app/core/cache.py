@@ -16,8 +16,8 @@ from flask import Flask, current_app
 
 from app.core.extensions import settings
 from app.core.metrics import metrics
+from app.core.settings import CoreSettings
 from app.core.tokens import is_same, keyed_hash
-from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Cache:
     def __init__(self) -> None:
         self._asks_again_at = 0.0
 
-    def init_app(self, app: Flask, settings: Settings) -> None:
+    def init_app(self, app: Flask, settings: CoreSettings) -> None:
         url = settings.queue_url
         app.extensions["cache"] = _redis_client().connect(url, timeout=TIMEOUT_SECONDS) if url else None
 

@@ -14,7 +14,7 @@ from app.core import errors
 from app.core.database import DATABASE_AWAY
 from app.core.migration_state import first_line
 from app.core.principal import NO_VISIT, OPERATOR, Origin
-from app.settings import SettingsError
+from app.core.settings import SettingsError
 
 EPILOG = "Gatehouse: accounts, sign-in and background jobs. Details: docs/commands.md."
 

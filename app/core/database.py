@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.core.metrics import metrics
 from app.core.models import Base, complete_indexes
 from app.core.patience import of_requests
-from app.settings import Settings, SettingsError
+from app.core.settings import CoreSettings, SettingsError
 
 # Raised when the database is unreachable, busy, full or read-only (a standby: InternalError).
 DATABASE_AWAY = (OperationalError, InternalError, PoolTimeout)
@@ -42,7 +42,7 @@ class ReadOnlySession(FlaskSession):
 db = SQLAlchemy(model_class=Base, session_options={"class_": ReadOnlySession}, disable_autonaming=True)
 
 
-def init_database(app: Flask, settings: Settings) -> None:
+def init_database(app: Flask, settings: CoreSettings) -> None:
     """Bind the database, and create its read and write engines once: creating each takes as long as a query."""
     if settings.database.get_backend_name() == "sqlite":
         settings.make_instance()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,6 +55,8 @@ class Feature:
     access: tuple[AccessKind, ...] = ()
     credentials: tuple[CredentialKind, ...] = ()
     factors: tuple[FactorKind, ...] = ()
+    # Returns the labels of ways to sign in, by name, as the settings of the application have them.
+    sign_in_methods: Callable[[], Mapping[str, str]] = dict
     # `module:function` of checks for `flask doctor`.
     checks: tuple[str, ...] = ()
 
@@ -84,6 +86,10 @@ class Features:
         self.checks = [place for feature in each for place in feature.checks]
         self.credentials = [credential for feature in each for credential in feature.credentials]
         self.expirations = [end for feature in each for end in feature.expirations]
+
+    def label_methods(self) -> dict[str, str]:
+        """Return the labels of ways to sign in that features add, by name."""
+        return {name: label for feature in self.active.values() for name, label in feature.sign_in_methods().items()}
 
 
 def _place(ordered: ApiTag | NavPage | AdminPage | NoticeSource | Part) -> int:

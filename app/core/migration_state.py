@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from app.core.extensions import db
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 VERSIONS = ROOT / "migrations" / "versions"
 _ASSIGNED = re.compile(r"^(revision|down_revision)(?::[^=]*)? = (?:[\"'](\w+)[\"']|None)$", re.MULTILINE)

@@ -15,11 +15,11 @@ from app.auth.services.links import OneTimeLinks
 from app.auth.services.sessions import Sessions
 from app.core import errors
 from app.core.dialects import rowcount
-from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Principal
 from app.core.service import Service, Services
 from app.factor_resets.emails import SendFactorReset
 from app.factor_resets.models import OLDER_BY, FactorReset
+from app.factor_resets.settings import FactorResetSettings
 from app.factor_resets.tasks import ResetFactors
 from app.jobs.services.queue import JobQueue
 from app.users.models import EmailChange, User
@@ -35,7 +35,7 @@ class FactorResets(Service):
     audit: AuditLog
     factors: Factors
     job_queue: JobQueue
-    lifetimes: Lifetimes
+    settings: FactorResetSettings
     links: OneTimeLinks
     policy: Policy
     sessions: Sessions
@@ -66,7 +66,7 @@ class FactorResets(Service):
         begun = FactorReset(
             user_id=user.id,
             begun_at=now,
-            due_at=now + timedelta(hours=self.lifetimes.factor_reset_hours),
+            due_at=now + timedelta(hours=self.settings.factor_reset_hours),
             reason=reason,
         )
         self.session.add(begun)
@@ -140,7 +140,7 @@ class FactorResets(Service):
         connections = [id_ for access in self.access for id_ in access.list_with_address(self.services, user_id)]
         for connection_id in connections:
             self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=connection_id, change_id=None))
-        since = self.clock() - timedelta(days=self.lifetimes.email_undo_link_days)
+        since = self.clock() - timedelta(days=self.settings.email_undo_link_days)
         changed = select(EmailChange.id).where(EmailChange.user_id == user_id, EmailChange.confirmed_at > since)
         for change_id in self.session.scalars(changed):
             self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=change_id))

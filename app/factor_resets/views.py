@@ -3,8 +3,9 @@
 from flask.typing import ResponseReturnValue
 
 from app.core import errors
-from app.core.extensions import settings
+from app.core.extensions import settings_of
 from app.factor_resets.service import FactorResets
+from app.factor_resets.settings import FactorResetSettings
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.edit_views import change_user
@@ -30,7 +31,7 @@ def reset_factors(user_id: int) -> ResponseReturnValue:
                 target = work.users.get(user_id, lock=True)
                 work[FactorResets].announce_reset(target, reason=(form.reason.data or "").strip(), by=who)
             return done("Reset scheduled. The user has been notified.", to="users.show", user_id=user_id)
-    hours = settings().factor_reset_hours
+    hours = settings_of(FactorResetSettings).factor_reset_hours
     return page("users/reset_factors.html", form, user=user, hours=hours)
 
 

@@ -7,10 +7,10 @@ from sqlalchemy import select
 from app.audit.services.log import AuditLog
 from app.auth.models import Session
 from app.core import errors
-from app.core.lifetimes import Lifetimes
 from app.core.principal import Principal
 from app.core.service import Service
 from app.impersonation.emails import SendImpersonated
+from app.impersonation.settings import ImpersonationSettings
 from app.jobs.services.queue import JobQueue
 from app.users.models import User
 from app.users.permissions import USERS_IMPERSONATE
@@ -21,9 +21,8 @@ class Impersonation(Service):
     """The impersonated user is noted in the administrator's own session, and ends with it."""
 
     audit: AuditLog
-    impersonation_notice: bool
     job_queue: JobQueue
-    lifetimes: Lifetimes
+    settings: ImpersonationSettings
     policy: Policy
 
     def impersonate(self, user: User, *, reason: str, by: Principal) -> None:
@@ -40,7 +39,7 @@ class Impersonation(Service):
         row.impersonation_event_id = self.audit.record("impersonation.started", subject_id=user.id, reason=reason)
         row.impersonated_id, row.impersonated_until = (
             user.id,
-            self.clock() + timedelta(minutes=self.lifetimes.impersonation_minutes),
+            self.clock() + timedelta(minutes=self.settings.impersonation_minutes),
         )
 
     def stop_impersonating(self, by: Principal) -> None:
@@ -64,7 +63,7 @@ class Impersonation(Service):
         if row.impersonated_id is None or row.impersonation_event_id is None:
             return
         self.audit.record("impersonation.ended", subject_id=row.impersonated_id, actor_id=row.user_id)
-        if self.impersonation_notice:
+        if self.settings.impersonation_notice:
             task = SendImpersonated(user_id=row.impersonated_id, event_id=row.impersonation_event_id)
             self.job_queue.enqueue(task)
         row.impersonated_id = row.impersonated_until = row.impersonation_event_id = None

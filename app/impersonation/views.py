@@ -4,8 +4,9 @@ from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from app.core import errors
-from app.core.extensions import settings
+from app.core.extensions import settings_of
 from app.impersonation.service import Impersonation
+from app.impersonation.settings import ImpersonationSettings
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.forms import ReasonForm
@@ -29,7 +30,7 @@ def impersonate(user_id: int) -> ResponseReturnValue:
                 target = work.users.get(user_id, lock=True)
                 work[Impersonation].impersonate(target, reason=(form.reason.data or "").strip(), by=who)
             return redirect(url_for("account.profile"))
-    minutes = settings().impersonation_minutes
+    minutes = settings_of(ImpersonationSettings).impersonation_minutes
     return page("users/impersonate.html", form, user=user, minutes=minutes)
 
 

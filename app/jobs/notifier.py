@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app
 
+from app.core.settings import CoreSettings
 from app.jobs.services.queue import DueJob
-from app.settings import Settings
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,7 +27,7 @@ NO_CLUSTER = "The server at REDIS_URL is a cluster, which RQ does not support. U
 class QueueNotifier:
     """Notifies the workers through RQ. It stores nothing: the scheduler repeats a lost notification."""
 
-    def init_app(self, app: Flask, settings: Settings) -> None:
+    def init_app(self, app: Flask, settings: CoreSettings) -> None:
         app.extensions["queue"] = None
         if settings.queue_url:
             app.extensions["queue"] = import_module("app.core.redis_client").connect(settings.queue_url)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.core import errors
-from app.core.extensions import settings
+from app.core.extensions import features
 from app.jobs.registry import handles
 from app.jobs.services.queue import Claim
 from app.mail.kinds import EmailJob, EmailKind, EmailTask
@@ -14,8 +14,7 @@ from app.unit_of_work import Work
 
 @handles(EmailTask)
 def send_email(work: Work, task: EmailTask, claim: Claim) -> Message:
-    labels = {provider.name: provider.label for provider in settings().oauth_providers}
-    return render(task.compose(EmailJob(work, claim.job_id, labels)))
+    return render(task.compose(EmailJob(work, claim.job_id, features().label_methods())))
 
 
 @handles(SendSample)

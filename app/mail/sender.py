@@ -12,8 +12,8 @@ from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 from app.core.lengths import MAX_OUTCOME_LENGTH
+from app.core.settings import CoreSettings
 from app.mail.rendering import Message
-from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class MailDelayed(Exception):
     """The server could not accept it now: no connection, or a temporary failure (4yz)."""
 
 
-def send(message: Message, *, message_id: str, at: datetime, settings: Settings) -> str:
+def send(message: Message, *, message_id: str, at: datetime, settings: CoreSettings) -> str:
     """Send an email; returns the server's response. Raises MailRefused, MailDelayed."""
     mail = _mime(message, message_id=message_id, at=at, settings=settings)
     if not settings.mail_url.get_secret_value():
@@ -52,7 +52,7 @@ def send(message: Message, *, message_id: str, at: datetime, settings: Settings)
     return "accepted"
 
 
-def check_server(settings: Settings) -> str:
+def check_server(settings: CoreSettings) -> str:
     """Connect, log in and name the sender without sending an email; returns the problem, or an empty string."""
     try:
         server = _connect(settings)
@@ -81,13 +81,13 @@ def _quit(server: smtplib.SMTP) -> None:
         server.close()
 
 
-def keep_in_mailbox(mail: EmailMessage, settings: Settings) -> None:
+def keep_in_mailbox(mail: EmailMessage, settings: CoreSettings) -> None:
     """Store it in the Maildir that /dev/mailbox shows."""
     settings.instance_path.mkdir(parents=True, exist_ok=True)
     mailbox.Maildir(settings.instance_path / "mailbox", create=True).add(mail)
 
 
-def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings) -> EmailMessage:
+def _mime(message: Message, *, message_id: str, at: datetime, settings: CoreSettings) -> EmailMessage:
     needs_utf8 = not message.to.isascii()
     mail = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
     mail["Subject"] = message.subject
@@ -106,7 +106,7 @@ def _mime(message: Message, *, message_id: str, at: datetime, settings: Settings
     return mail
 
 
-def _connect(settings: Settings) -> smtplib.SMTP:
+def _connect(settings: CoreSettings) -> smtplib.SMTP:
     """Connect with TLS: `smtps://` from the start, `smtp://` by STARTTLS unless the server is on this machine.
 
     `?starttls=never` in the URL switches the upgrade off for a server on a private network.
@@ -135,7 +135,7 @@ def _connect(settings: Settings) -> smtplib.SMTP:
     return server
 
 
-def _goes_unencrypted(settings: Settings) -> bool:
+def _goes_unencrypted(settings: CoreSettings) -> bool:
     parts = urlsplit(settings.mail_url.get_secret_value())
     starttls = parse_qs(parts.query).get("starttls", [""])[0]
     return starttls == "never" or (starttls != "always" and parts.hostname in {"localhost", "127.0.0.1", "::1"})

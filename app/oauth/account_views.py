@@ -6,8 +6,10 @@ from flask.typing import ResponseReturnValue
 from app.account import bp
 from app.auth import pending_sign_in
 from app.core import errors
+from app.core.extensions import settings_of
 from app.oauth.pending import find_pending
 from app.oauth.service import Connections
+from app.oauth.settings import OAuthSettings
 from app.unit_of_work import reading, unit_of_work
 from app.web import current_user
 from app.web.access import confirmed
@@ -26,6 +28,7 @@ def connections() -> ResponseReturnValue:
         "account/connections.html",
         connections=work[Connections].list_of(who.user_id),
         pending=pending,
+        providers=settings_of(OAuthSettings).oauth_providers,
         has_password=work.users.has_password(who.user_id),
     )
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from app.core.extensions import settings
+from app.core.extensions import settings_of
 from app.oauth.clients import callback_url, client_of, openid
+from app.oauth.settings import OAuthSettings
 from app.ops.doctor import Finding
 
 
 def check_providers() -> Iterator[Finding]:
-    for provider in settings().oauth_providers:
+    for provider in settings_of(OAuthSettings).oauth_providers:
         where = f"{provider.name}: its redirect URI is {callback_url(provider)}"
         try:
             client_of(provider).check()

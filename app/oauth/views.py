@@ -13,13 +13,14 @@ from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session
 from app.auth.two_factor_views import ask_for_factor
 from app.core import errors
-from app.core.extensions import now, settings
+from app.core.extensions import now, settings, settings_of
 from app.core.principal import Principal
 from app.core.tokens import keyed_hash
 from app.oauth.clients import client_of, openid
 from app.oauth.pending import keep_pending
 from app.oauth.providers import Provider
 from app.oauth.service import Connections, Identity
+from app.oauth.settings import OAuthSettings
 from app.unit_of_work import Work, reading, unit_of_work
 from app.web import current_user, session_cookie
 from app.web.access import open_in_maintenance, public
@@ -227,7 +228,7 @@ def _log(provider: Provider, reason: str) -> None:
 
 
 def _get(name: str) -> Provider:
-    return settings().find_provider(name) or abort(404)
+    return settings_of(OAuthSettings).find_provider(name) or abort(404)
 
 
 def _nonce(state: str) -> str:

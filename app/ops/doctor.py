@@ -21,13 +21,13 @@ from app.core.disk_space import list_full_disks
 from app.core.env_file import list_ambiguous, read_env_file
 from app.core.extensions import db, features, now, settings
 from app.core.migration_state import current_revision, first_line, schema_state
+from app.core.settings import is_loopback
 from app.jobs.models import JobState
 from app.jobs.notifier import NO_CLUSTER, notifier
 from app.jobs.services.board import JobFilter
 from app.jobs.services.queue import OVERDUE
 from app.mail.sender import check_server
 from app.ops.doctor_external import Unreachable, looked_at
-from app.settings import is_loopback, is_setting
 from app.unit_of_work import reading
 from app.users.models import ADMINISTRATOR
 from app.web.command_output import json_option, print_json
@@ -294,7 +294,7 @@ def check_env_file() -> Iterator[Finding]:
     if names := list_ambiguous(named):
         advice = "systemd (EnvironmentFile=) or a shell may read a different value; put the value in single quotes"
         yield Finding(f"{', '.join(names)} in {named}", "warning", advice)
-    if names := [name for name in read_env_file(named) if not is_setting(name)]:
+    if names := [name for name in read_env_file(named) if not settings().is_setting(name)]:
         advice = "only Gatehouse reads this file; set variables of other programs in the unit, with Environment="
         yield Finding(f"{', '.join(names)} in {named}: no such setting", "warning", advice)
 

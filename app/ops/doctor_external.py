@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from app.core import urls
+from app.core.settings import CoreSettings
 from app.core.tokens import doctor_token
-from app.settings import Settings
 
 # Causes of an unreachable site, and their fixes.
 CAUSES = (
@@ -40,7 +40,7 @@ class _Stay(HTTPRedirectHandler):
         return None
 
 
-def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
+def looked_at(settings: CoreSettings) -> tuple[str, list[Wrong]]:
     """Return this machine's address as the site sees it, and the problems. Raises Unreachable."""
     status, _, body = _get(
         f"{settings.public_url}/healthz?{urlencode({'doctor': doctor_token(settings.signing_keys)})}"
@@ -67,7 +67,7 @@ def looked_at(settings: Settings) -> tuple[str, list[Wrong]]:
     ]
 
 
-def _proxies(settings: Settings, count: int) -> Iterator[Wrong]:
+def _proxies(settings: CoreSettings, count: int) -> Iterator[Wrong]:
     if count < settings.trusted_proxies:
         what = f"TRUSTED_PROXIES is {settings.trusted_proxies}, but {count} proxies set X-Forwarded-For"
         yield (
@@ -82,7 +82,7 @@ def _proxies(settings: Settings, count: int) -> Iterator[Wrong]:
         )
 
 
-def _url(settings: Settings, seen: str) -> Iterator[Wrong]:
+def _url(settings: CoreSettings, seen: str) -> Iterator[Wrong]:
     expected = urls.origin(settings.public_url)
     if urls.origin(seen) != expected:
         yield (
@@ -91,7 +91,7 @@ def _url(settings: Settings, seen: str) -> Iterator[Wrong]:
         )
 
 
-def _prefix(settings: Settings, arrives: bool) -> Iterator[Wrong]:
+def _prefix(settings: CoreSettings, arrives: bool) -> Iterator[Wrong]:
     if arrives and not settings.path_prefix:
         yield (
             "X-Forwarded-Prefix is sent and ignored",
@@ -99,7 +99,7 @@ def _prefix(settings: Settings, arrives: bool) -> Iterator[Wrong]:
         )
 
 
-def _headers(settings: Settings) -> Iterator[Wrong]:
+def _headers(settings: CoreSettings) -> Iterator[Wrong]:
     _, headers, _ = _get(f"{settings.public_url}/auth/login")
     if settings.is_https and len(headers.get_all("Strict-Transport-Security", [])) != 1:
         yield (

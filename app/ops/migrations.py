@@ -11,7 +11,7 @@ from flask_migrate.cli import db as migrations
 
 from app.core.extensions import db
 from app.core.migration_state import current_revision
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 __all__ = ["migrations"]
 

@@ -18,10 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.extensions import db, settings
 from app.core.migration_state import current_revision, first_line, known_revisions, newest_revision
 from app.core.redis_client import connect
+from app.core.settings import CoreSettings
 from app.jobs.notifier import NO_CLUSTER
 from app.jobs.redis_queue import queue_state
 from app.ops.migrations import init_migrate, report_change
-from app.settings import Settings
 
 MIN_FREE_MEBIBYTES = 16
 GREETING = """
@@ -54,7 +54,7 @@ def prepare(as_json: bool) -> None:
         click.echo(json.dumps(what_to_start(config)))
 
 
-def what_to_start(config: Settings) -> dict[str, object]:
+def what_to_start(config: CoreSettings) -> dict[str, object]:
     """Return Procfile, folder of the embedded Valkey (None with REDIS_URL), metrics folder and environment."""
     return {
         "procfile": "Procfile.dev" if config.is_development else "Procfile",
@@ -83,7 +83,7 @@ def check_folder(instance: Path) -> None:
         raise CannotStart(f"The disk that holds {instance} is full: {left} MiB left, {MIN_FREE_MEBIBYTES} needed.")
 
 
-def check_port(config: Settings) -> None:
+def check_port(config: CoreSettings) -> None:
     """Raise CannotStart unless the web can listen on HOST and PORT."""
     for host, port in config.listen_addresses:
         try:
@@ -95,7 +95,7 @@ def check_port(config: Settings) -> None:
             raise CannotStart(_why_no_listener(problem, config.host, port)) from None
 
 
-def check_database(config: Settings) -> bool:
+def check_database(config: CoreSettings) -> bool:
     """Return whether the database needs migrations. Raises CannotStart if it is unusable or newer than this code."""
     file = config.database.database
     if config.database.get_backend_name() == "sqlite" and file and Path(file).exists() and not os.access(file, os.W_OK):
@@ -123,7 +123,7 @@ def migrate() -> None:
         raise CannotStart(f"Can't migrate the database: {first_line(problem)}.") from None
 
 
-def check_embedded_valkey(config: Settings) -> None:
+def check_embedded_valkey(config: CoreSettings) -> None:
     """Raise CannotStart if another run uses this folder, or an earlier one was killed and left its parts behind."""
     if not config.queue_url:
         return
@@ -161,7 +161,7 @@ def check_queue(url: str) -> str | None:
     return "The server at REDIS_URL refuses writes. Pages work, and jobs wait." if state == "unwritable" else None
 
 
-def greeting(config: Settings) -> str:
+def greeting(config: CoreSettings) -> str:
     shows_emails = config.is_development and not config.mail_url.get_secret_value()
     emails = f"  Emails are shown at       {config.public_url}/dev/mailbox\n" if shows_emails else ""
     return GREETING.format(url=config.public_url, emails=emails, flask=_flask())

@@ -14,7 +14,7 @@ from app.core.lengths import (
     MAX_ANNOUNCEMENT_LENGTH,
     MAX_SITE_NAME_LENGTH,
 )
-from app.settings import Settings
+from app.core.settings import CoreSettings
 from app.site.current import SETTINGS
 from app.site.service import Brand, Site
 from app.web.forms import Form
@@ -37,7 +37,7 @@ class SiteForm(Form):
     maintenance = BooleanField("Maintenance mode")
 
     @classmethod
-    def of(cls, site: Site, brand: Brand, *, config: Settings, fixed: Collection[str]) -> Self:
+    def of(cls, site: Site, brand: Brand, *, config: CoreSettings, fixed: Collection[str]) -> Self:
         """Return the form for what is stored, without the fields of Brand in `fixed`; `config` has the defaults."""
         form = cls(obj=SimpleNamespace(**asdict(site), **asdict(brand)))
         texts = {"open": "Everyone", "invite": "Invited people", "closed": "No one"}

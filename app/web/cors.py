@@ -6,14 +6,14 @@ from collections.abc import Callable
 from flask import Flask, Response, current_app, request
 from flask_cors import cross_origin
 
-from app.settings import Settings
+from app.core.settings import CoreSettings
 
 EXPOSED = ["ETag", "Idempotency-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
 ALLOWED = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-CSRFToken"]
 DAY_SECONDS = 24 * 3600
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: CoreSettings) -> None:
     if settings.cors_origins:
         app.extensions["cors"] = _header_setter(settings.cors_origins)
 

@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, g, request
 
 from app.core.extensions import settings
 from app.core.metrics import metrics
-from app.settings import Settings
+from app.core.settings import CoreSettings
 from app.web.views import view_property
 
 log = logging.getLogger("app.requests")
@@ -29,7 +29,7 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 FOR_AN_HOUR = "public, max-age=3600"
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: CoreSettings) -> None:
     always = {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -67,7 +67,7 @@ def add_security_headers(response: Response) -> None:
     response.headers.extend([header for header in headers if header[0].title() not in own])
 
 
-def content_security_policy(settings: Settings) -> str:
+def content_security_policy(settings: CoreSettings) -> str:
     """Return the policy. Chromium also checks redirects after a form, like one to another application after sign-in."""
     apps = " ".join(settings.return_origins)
     return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {apps}".rstrip())

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import g, has_app_context
 
-from app.settings import Settings
+from app.core.settings import CoreSettings
 
 FIELDS = (
     "request_id",
@@ -69,7 +69,7 @@ class _Json(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
-def init_logs(settings: Settings) -> None:
+def init_logs(settings: CoreSettings) -> None:
     """Configure logging to standard error, once for each process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())

@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.audit.descriptions import sentence
 from app.core import errors, lengths
-from app.core.extensions import now, settings
+from app.core.extensions import features, now, settings
+from app.core.settings import ROOT, CoreSettings
 from app.core.user_agents import device_name
-from app.settings import ROOT, Settings
 from app.site.current import brand, site
 from app.site.service import Site
 from app.unit_of_work import reading
@@ -35,7 +35,7 @@ SOME_ID = 7_000_000_000_000_000_007  # In no other part of a URL.
 JOBS_SHOULD_START_WITHIN = timedelta(seconds=10)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: CoreSettings) -> None:
     overridden = Path(app.instance_path) / "templates"
     app.jinja_env.loader = FileSystemLoader([overridden, *template_folders()])
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -107,18 +107,16 @@ def _everywhere() -> dict[str, Any]:
 
 def provider_label(name: str) -> str:
     """Return the label of a sign-in provider, also of one that is no longer set up."""
-    provider = settings().find_provider(name)
-    return provider.label if provider else name
+    return features().label_methods().get(name, name)
 
 
-def deployed(config: Settings) -> SimpleNamespace:
+def deployed(config: CoreSettings) -> SimpleNamespace:
     """Return what is the same on every page while the application runs; see `brand` for the rest."""
     return SimpleNamespace(
         has_own_logo=find_own_file(config.instance_path / "static", "logo.svg") is not None,
         terms_url=config.terms_url or None,
         privacy_url=config.privacy_url or None,
         password_min_length=config.password_min_length,
-        providers=[SimpleNamespace(name=provider.name, label=provider.label) for provider in config.oauth_providers],
         environment=config.environment,
         is_development=config.is_development,
     )

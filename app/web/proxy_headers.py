@@ -10,8 +10,8 @@ from flask import Flask, request
 from werkzeug.exceptions import SecurityError
 
 from app.core.extensions import settings
+from app.core.settings import CoreSettings, is_loopback
 from app.core.urls import ascii_host
-from app.settings import Settings, is_loopback
 from app.web.views import mark_view, view_property
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Front:
         return self._app(environ, start_response)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: CoreSettings) -> None:
     app.wsgi_app = Front(app.wsgi_app, prefix=settings.path_prefix)  # type: ignore[method-assign]
 
 

@@ -17,7 +17,7 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.sqlalchemy import SqlalchemyIntegration
 
 from app.core import errors
-from app.settings import Settings
+from app.core.settings import CoreSettings
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DRIVERS = ("sqlalchemy", "psycopg", "sqlite3")
 
 
-def init_sentry(app: Flask, settings: Settings) -> None:
+def init_sentry(app: Flask, settings: CoreSettings) -> None:
     """Report logged errors and failed commands, with traces according to SENTRY_TRACES_SAMPLE_RATE.
 
     Reports have no local variables, bodies, cookies, headers, query strings, addresses or paths (which can contain one-

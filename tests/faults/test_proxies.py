@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 from tests.faults.caller import Caller
 from tests.support.databases import emptied
 from tests.support.deployment import until

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from app.audit.models import AuditEvent
-from app.settings import ROOT
+from app.core.settings import ROOT
 from app.users.models import User
 from tests.faults.caller import Caller
 from tests.support.databases import emptied

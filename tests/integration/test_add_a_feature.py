@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"^\*\*(?P<path>\S+)\*\*$", re.MULTILINE)

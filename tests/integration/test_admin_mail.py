@@ -7,12 +7,12 @@ import pytest
 
 from app.auth.emails.factors import SendFactorChanged
 from app.auth.emails.sign_in import SendNewDevice, SendPasswordReset
+from app.core.settings import SettingsError
 from app.invitations.emails import SendInvitation
 from app.mail.kinds import EmailKind
 from app.mail.rendering import OURS, render, sample
 from app.mail.services.sent_mails import MailFilter
 from app.oauth.emails import ConnectionChanged
-from app.settings import SettingsError
 from app.unit_of_work import reading
 from app.users.emails import SendAccountDeactivated
 from app.web.theme import button_colors

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
+from app.core.settings import ROOT
 from app.mail.kinds import EmailKind
-from app.settings import ROOT
 from app.users import permissions
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS
 from app.web.access import requires

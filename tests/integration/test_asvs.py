@@ -2,7 +2,7 @@
 
 import re
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 LINE = re.compile(r"^\| (V[\d.]+) \| [12] \| [^|]+ \| (.+) \|$", re.MULTILINE)
 LINES = 208  # Requirements of levels 1 and 2, except those about absent technology (GraphQL, WebSocket, WebRTC).

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 from tests.support.workspace import run_folder, worker_name
 
 SMOKE = ROOT / "ops" / "smoke.py"

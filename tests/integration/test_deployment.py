@@ -16,11 +16,11 @@ from sqlalchemy import select
 from app.auth.models import Session
 from app.core.extensions import db
 from app.core.redis_client import connect
+from app.core.settings import ROOT
 from app.jobs.models import Job
 from app.jobs.redis_queue import PERFORM, queue_state
 from app.jobs.rq_workers import OurJob, Worker
 from app.jobs.tasks import NoOperation
-from app.settings import ROOT
 from app.unit_of_work import unit_of_work
 from run import EmbeddedValkey
 from tests.support.browser import Browser

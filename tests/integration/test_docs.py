@@ -12,9 +12,10 @@ import pytest
 from flask import Flask
 
 from app import create_app
+from app.core.settings import ROOT
 from app.features import load_features
 from app.oauth.providers import Provider, read_providers
-from app.settings import ROOT, Settings, load_settings
+from app.settings import Settings, load_settings
 from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import method_calls, recorded_kinds

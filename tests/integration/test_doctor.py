@@ -15,11 +15,12 @@ from werkzeug.serving import make_server
 
 from app.core.database import file_system
 from app.core.extensions import settings
+from app.core.settings import SettingsError
 from app.core.tokens import doctor_token
 from app.jobs.redis_queue import SeenWorker, Workers
 from app.ops.doctor import check_connections, check_env_file
 from app.ops.doctor_external import Unreachable, looked_at
-from app.settings import Settings, SettingsError
+from app.settings import Settings
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
 from tests.support.provider import running_provider

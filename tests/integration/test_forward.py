@@ -5,7 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.core.principal import OPERATOR
-from app.settings import Settings, SettingsError, load_settings
+from app.core.settings import SettingsError
+from app.settings import Settings, load_settings
 from app.unit_of_work import unit_of_work
 from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser

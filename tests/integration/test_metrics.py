@@ -16,12 +16,12 @@ from sqlalchemy import select
 
 from app.core.extensions import now
 from app.core.metrics import Metrics, metrics
+from app.core.settings import ROOT
 from app.jobs.models import Job, JobState
 from app.jobs.notifier import notifier
 from app.jobs.redis_queue import SeenWorker, Workers
 from app.jobs.tasks import NoOperation
 from app.mail.models import MailStatus
-from app.settings import ROOT
 from app.statistics.service import Statistics
 from app.unit_of_work import unit_of_work
 from tests.support.browser import Browser

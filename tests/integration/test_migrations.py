@@ -11,7 +11,7 @@ from sqlalchemy import inspect, select, text
 from app.core.extensions import db
 from app.core.migration_state import current_revision, known_revisions, newest_revision
 from app.core.models import Base
-from app.settings import ROOT
+from app.core.settings import ROOT
 from app.users.models import Role, User
 from tests.support.browser import Browser
 from tests.support.commands import flask_command

@@ -11,10 +11,10 @@ import pytest
 
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.core.settings import ROOT
 from app.imports.models import UserImport
 from app.invitations.service import Invitations
 from app.jobs.tasks import NoOperation
-from app.settings import ROOT
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.users.permissions import ACCOUNT_SCOPES, PERMISSIONS

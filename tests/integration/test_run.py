@@ -19,9 +19,10 @@ import pytest
 from redis import Redis
 
 from app import create_app
+from app.core.settings import ROOT, has_ipv6_loopback
 from app.ops import prepare
 from app.ops.prepare import CannotStart
-from app.settings import ROOT, Settings, has_ipv6_loopback
+from app.settings import Settings
 from run import EmbeddedValkey
 from tests.faults.caller import Caller
 from tests.support.deployment import until
@@ -333,7 +334,7 @@ def test_new_database_is_migrated_and_the_next_command_shown(flask, app):
 
 @pytest.mark.parametrize(("has_ipv6", "hosts"), [(True, ["127.0.0.1", "::1"]), (False, ["127.0.0.1"])])
 def test_localhost_listens_on_ipv4_and_ipv6(monkeypatch, has_ipv6, hosts):
-    monkeypatch.setattr("app.settings.has_ipv6_loopback", lambda: has_ipv6)
+    monkeypatch.setattr("app.core.settings.has_ipv6_loopback", lambda: has_ipv6)
 
     assert Settings(environment="development", port=8001).listen_addresses == [(host, 8001) for host in hosts]
     assert Settings(environment="development", port=8001).public_url == "http://localhost:8001"

@@ -25,10 +25,11 @@ from sqlalchemy import select
 from app import create_app
 from app.auth.password_setup import credentials
 from app.core.principal import OPERATOR
+from app.core.settings import ROOT
 from app.jobs.models import Job
 from app.mail.models import SentMail
 from app.oauth.providers import read_providers
-from app.settings import ROOT, Settings
+from app.settings import Settings
 from app.unit_of_work import Work, reading, unit_of_work
 from run import EmbeddedValkey
 from tests.support.databases import SIGNING_KEY, emptied, emptied_file, let_go

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 NPM = ROOT / "tests" / "npm"
 PACKAGES = NPM / "node_modules"

@@ -23,12 +23,12 @@ from app import create_app
 from app.api.openapi import document
 from app.auth.models import Purpose
 from app.core import errors
-from app.core.lifetimes import Lifetimes
 from app.core.models import Base, complete_indexes
+from app.core.settings import ROOT, flask_config
 from app.features import load_features
 from app.jobs.tasks import QUEUES, Task
 from app.mail.kinds import EmailKind
-from app.settings import ROOT, Settings, flask_config
+from app.settings import Settings
 from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.sources import argument, calls, constants, nodes, recorded_kinds, returned, shown
@@ -87,9 +87,7 @@ def _help(command: click.Command, name: str, parent: click.Context) -> Iterator[
 
 
 def _settings(app: Flask) -> Iterator[str]:
-    annotations = {
-        name: kind for parent in (Lifetimes, Settings) for name, kind in inspect.get_annotations(parent).items()
-    }
+    annotations = {name: kind for parent in Settings.__mro__ for name, kind in inspect.get_annotations(parent).items()}
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = default.get_secret_value() if isinstance(default, SecretStr) else default

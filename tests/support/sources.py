@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 from run import EmbeddedValkey, ValkeyProblem
 
 

@@ -4,8 +4,8 @@ import pytest
 from werkzeug.utils import import_string
 
 from app.core.feature import Feature, Features
+from app.core.settings import ROOT
 from app.features import CORE, FEATURES, load_features
-from app.settings import ROOT
 
 # They add nothing, or only in development.
 OTHER_FOLDERS = {"core", "dev", "web"}

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 
 PHRASES = re.compile(
     r"all is well|[Ww]as it you\?|[Ii]t was you\?|from now on|\bany more\b(?! \w)|\bno more\b(?! \w)|[Ww]hoever|\b[Ss]omebody|[Ee]verybody|\bof theirs\b"

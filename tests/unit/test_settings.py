@@ -8,9 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.env_file import list_ambiguous, read_env_file
+from app.core.settings import ROOT, SettingsError, flask_config
 from app.mail.rendering import Message
 from app.mail.sender import _mime
-from app.settings import ROOT, Settings, SettingsError, _expected, flask_config, load_settings
+from app.settings import Settings, _expected, load_settings
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"
 LIVE = {"ENVIRONMENT": "production", "SECRET_KEY": KEY, "BASE_URL": "https://accounts.example.com"}

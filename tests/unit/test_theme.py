@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from app.settings import ROOT
+from app.core.settings import ROOT
 from app.web.theme import READABLE, VISIBLE, _parse, button_colors, contrast, theme_css
 
 LIGHT, DARK = ("#ffffff", "#f5f6f8", "#eef0f3"), ("#191d23", "#111418", "#20252c")

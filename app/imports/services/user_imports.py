@@ -8,11 +8,11 @@ from sqlalchemy import func, select, update
 from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import advisory_lock, rowcount
-from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.files.service import Files
 from app.imports.models import Phase, UserImport, UserImportRow
+from app.imports.settings import ImportSettings
 from app.imports.tasks import ApplyUserImport, CheckUserImport
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import JobQueue
@@ -28,7 +28,7 @@ class UserImports(Service):
     invitations_open: bool
     job_board: JobBoard
     job_queue: JobQueue
-    lifetimes: Lifetimes
+    settings: ImportSettings
     policy: Policy
 
     def create_import(self, file_id: int, *, lines: int, by: Actor) -> UserImport:
@@ -40,7 +40,7 @@ class UserImports(Service):
         file = self.files.get(file_id)
         if not self._has_room(lines, by=by):
             self.files.delete(file_id)
-            raise errors.TooManyRows(self.lifetimes.import_rows_per_day)
+            raise errors.TooManyRows(self.settings.import_rows_per_day)
         user_import = UserImport(
             owner_id=by.user_id,
             by_operator=isinstance(by, Operator),
@@ -70,7 +70,7 @@ class UserImports(Service):
         advisory_lock(self.session, f"user_imports:{by.user_id}")
         condition = (UserImport.owner_id == by.user_id, UserImport.created_at > self.clock() - timedelta(days=1))
         rows = self.session.scalar(select(func.sum(UserImport.rows)).where(*condition)) or 0
-        return rows + lines <= self.lifetimes.import_rows_per_day
+        return rows + lines <= self.settings.import_rows_per_day
 
     def get(self, import_id: int, *, by: Actor) -> UserImport:
         """Return an import of `by`, or of the command line for the operator. Raises ImportNotFound."""
