@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from app.api import bp
 from app.api.openapi import DESCRIPTION, document
+from app.core.extensions import features
 from app.core.models import MAX_ID
 from app.web.access import public
 from app.web.compression import compressed
@@ -31,7 +32,8 @@ def docs() -> ResponseReturnValue:
     """Show the document as a page."""
     whole = document()
     shown: dict[str, Any] = {"code": _with_code, "parts_of": lambda operation: _parts_of(operation, whole)}
-    return page("api/docs.html", intro=DESCRIPTION.split("\n\n"), whole=whole, **shown)
+    has_keys = "api_keys" in features().active
+    return page("api/docs.html", intro=DESCRIPTION.split("\n\n"), whole=whole, has_keys=has_keys, **shown)
 
 
 def _parts_of(operation: dict[str, Any], whole: dict[str, Any]) -> dict[str, list[Row]]:

@@ -6,6 +6,7 @@ from app.api.endpoint import endpoint
 from app.api.listing import list_page
 from app.api.responses import Answer
 from app.api.schemas import PageQuery
+from app.api_keys.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.api_keys.models import ApiKey
 from app.api_keys.schemas import ApiKeyIn, ApiKeyOut, ApiKeysOut, NewApiKeyOut
 from app.api_keys.service import DEFAULT_DAYS, ApiKeys
@@ -17,7 +18,7 @@ from app.users.permissions import ACCOUNT_READ
 from app.web import current_user
 from app.web.access import by_oneself, confirmed, open_to_keys
 
-_CANNOT_MAKE = (errors.NotAllowed, errors.ScopeNotHeld, errors.TooManyApiKeys, "in_the_past")
+_CANNOT_MAKE = (errors.NotAllowed, ScopeNotHeld, TooManyApiKeys, "in_the_past")
 
 
 @bp.get("/v1/api-keys")
@@ -40,7 +41,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
     expires_at = body.expires_at if "expires_at" in body.model_fields_set else now() + timedelta(days=DEFAULT_DAYS)
     if body.expires_at is not None and body.expires_at <= now():
         raise errors.InvalidInput([errors.Problem("expires_at", errors.InThePast.code, errors.InThePast.message)])
-    with unit_of_work() as work, errors.at_field("scopes", errors.ScopeNotHeld):
+    with unit_of_work() as work, errors.at_field("scopes", ScopeNotHeld):
         key, secret = work[ApiKeys].create_key(who, name=body.name.strip(), scopes=body.scopes, expires_at=expires_at)
     shown = _shown(key)
     return Answer(
@@ -52,7 +53,7 @@ def make_api_key(body: ApiKeyIn) -> Answer:
 
 
 @bp.get("/v1/api-keys/<id:key_id>")
-@endpoint(ApiKeyOut, refuses=(errors.ApiKeyNotFound,), tag="api-keys")
+@endpoint(ApiKeyOut, refuses=(ApiKeyNotFound,), tag="api-keys")
 @open_to_keys(ACCOUNT_READ)
 def show_api_key(key_id: int) -> dict[str, Any]:
     """Get one of your active API keys."""
@@ -60,7 +61,7 @@ def show_api_key(key_id: int) -> dict[str, Any]:
 
 
 @bp.delete("/v1/api-keys/<id:key_id>")
-@endpoint(None, refuses=(errors.ApiKeyNotFound, errors.NotAllowed), tag="api-keys")
+@endpoint(None, refuses=(ApiKeyNotFound, errors.NotAllowed), tag="api-keys")
 @by_oneself
 def end_api_key(key_id: int) -> Answer:
     """Revoke an API key."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, select, update
 
 from app.api_keys.emails import SendApiKeyCreated, SendApiKeyExpires
+from app.api_keys.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.api_keys.keys import new_api_key, shown_part
 from app.api_keys.models import ApiKey
 from app.audit.services.log import AuditLog
@@ -55,10 +56,10 @@ class ApiKeys(Service):
     ) -> tuple[ApiKey, str]:
         missing = sorted(set(scopes) - permissions - ACCOUNT_SCOPES.keys())
         if missing:
-            raise errors.ScopeNotHeld(missing)
+            raise ScopeNotHeld(missing)
         active = (ApiKey.user_id == user_id, *self._is_active())
         if not has_room(self.session, *active, at_most=MAX_ACTIVE_KEYS, lock=f"api_keys:{user_id}"):
-            raise errors.TooManyApiKeys(f"The limit is {MAX_ACTIVE_KEYS} API keys. Revoke one first.")
+            raise TooManyApiKeys(f"The limit is {MAX_ACTIVE_KEYS} API keys. Revoke one first.")
         secret = new_api_key()
         key = ApiKey(
             user_id=user_id,
@@ -80,7 +81,7 @@ class ApiKeys(Service):
         condition = [] if isinstance(by, Operator) else [ApiKey.user_id == by.user_id]
         key = self.session.scalar(self._active().where(ApiKey.id == key_id, *condition))
         if key is None:
-            raise errors.ApiKeyNotFound
+            raise ApiKeyNotFound
         return key
 
     def list_active(self, user_id: int, *, before: int | None = None, limit: int | None = None) -> list[ApiKey]:
@@ -108,7 +109,7 @@ class ApiKeys(Service):
         key = self.get(key_id, by=by)
         change = update(ApiKey).where(ApiKey.id == key_id, ApiKey.ended_at.is_(None)).values(ended_at=self.clock())
         if rowcount(self.session, change) != 1:
-            raise errors.ApiKeyNotFound
+            raise ApiKeyNotFound
         self.audit.record("api_key.ended", subject_id=key.user_id, key_id=key_id)
         return key
 

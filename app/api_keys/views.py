@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its stubs are older
 
 from app.account import bp
+from app.api_keys.errors import ApiKeyNotFound, ScopeNotHeld, TooManyApiKeys
 from app.api_keys.forms import ApiKeyForm, ApiKeyNameForm
 from app.api_keys.service import ApiKeys
-from app.core import errors
 from app.core.extensions import now
 from app.unit_of_work import reading, unit_of_work
 from app.users.permissions import ACCOUNT_SCOPES, by_group, sentence_of
@@ -32,7 +32,7 @@ def api_keys() -> ResponseReturnValue:
     form.scopes.choices = [SelectChoice(name, sentence_of(name)) for name in sorted(scopes)]
     created = None
     if form.validate_on_submit():
-        with form.refusals(errors.ScopeNotHeld, errors.TooManyApiKeys):
+        with form.refusals(ScopeNotHeld, TooManyApiKeys):
             created = _make(form)
     keys = reading()[ApiKeys].list_active(who.user_id)
     return page("account/api_keys.html", form, keys=keys, made=created, groups=by_group(scopes))
@@ -75,6 +75,6 @@ def end_api_key(key_id: int) -> ResponseReturnValue:
             return ask(f"Revoke API key {name}?", text, button="Revoke", above=above, form=form)
         with unit_of_work() as work:
             work[ApiKeys].revoke_key(key_id, by=who)
-    except errors.ApiKeyNotFound:
+    except ApiKeyNotFound:
         return done("That API key was already revoked.", to="account.api_keys")
     return done("API key revoked.", to="account.api_keys")

@@ -171,11 +171,6 @@ class FactorRefused(AccountError):
     message = "Couldn't verify that. Try again, or use another method."
 
 
-class TooManyConnections(AccountError):
-    code = "too_many_connections"
-    message = "You have the maximum number of connected accounts. Disconnect one first."
-
-
 class AuthenticatorLocked(CommittedRefusal):
     code = "authenticator_locked"
     status = HTTPStatus.FORBIDDEN
@@ -206,14 +201,6 @@ class FactorNeeded(AccountError):
     message = "Use a second factor you had before."
 
 
-class FactorTooNew(AccountError):
-    code = "factor_too_new"
-    message = (
-        "Confirm with a second factor that you added at least a week before the request, or use the link in our email. "
-        "You can also contact an administrator."
-    )
-
-
 class SetUpRequired(AccountError):
     """A role requires a second factor, and the user has none."""
 
@@ -233,11 +220,6 @@ class NotUsable(CommittedRefusal):
     code = "not_usable"
     status = HTTPStatus.FORBIDDEN
     message = "This account can't be used right now. Contact an administrator."
-
-
-class IdentityTaken(AccountError):
-    code = "identity_taken"
-    message = "It is connected to another account. Sign in to that account and disconnect it first."
 
 
 class LastSignInMethod(AccountError):
@@ -326,24 +308,12 @@ class RoleInUse(Conflict):
     message = "This role is assigned to users. Remove it from all users first."
 
 
-class InvitationNotFound(NotFound):
-    message = "Invitation not found. It may have been accepted."
-
-
 class JobNotFound(NotFound):
     message = "Job not found."
 
 
 class SessionNotFound(NotFound):
     message = "Session not found. It may have ended."
-
-
-class ConnectionNotFound(NotFound):
-    message = "Connected account not found."
-
-
-class ApiKeyNotFound(NotFound):
-    message = "API key not found."
 
 
 class JobNotRetryable(Conflict):
@@ -374,37 +344,6 @@ class FileNotThere(NotFound):
     message = "The file no longer exists."
 
 
-class ImportNotFound(NotFound):
-    message = "Import not found."
-
-
-class ImportNotReady(Conflict):
-    code = "import_not_ready"
-    message = "Only an import that was checked and hasn't started can be started."
-
-
-class TooManyRows(CommittedRefusal, TryLater):
-    code = "too_many_rows"
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    retry_after = 3600
-
-    def __init__(self, at_most: int) -> None:
-        super().__init__(f"You can import {at_most:,} rows a day. Split the file, or wait.")
-
-
-class UnreadableImage(AccountError):
-    code = "unreadable_image"
-    fields = ("removes_logo",)
-    message = "Use a PNG, JPEG, WebP or GIF image."
-
-
-class UnreadableFile(AccountError):
-    """The message says why, and what to do."""
-
-    code = "unreadable_file"
-    message = "The file can't be read."
-
-
 class InvalidPeriod(AccountError):
     code = "invalid_period"
     message = "The end must be after the start. Choose an earlier start or a later end."
@@ -433,20 +372,6 @@ class TokenReused(CommittedRefusal):
     code = "token_reused"
     status = HTTPStatus.UNAUTHORIZED
     message = "This refresh token was already used, so we ended the session. Sign in again."
-
-
-class ScopeNotHeld(AccountError):
-    """`missing` are the scopes that the owner does not hold."""
-
-    code = "scope_not_held"
-
-    def __init__(self, missing: list[str]) -> None:
-        super().__init__(f"You don't have {', '.join(missing)}, so your API key can't have it either.")
-        self.missing = missing
-
-
-class TooManyApiKeys(AccountError):
-    code = "too_many_api_keys"
 
 
 class ConfirmationRequired(AccountError):

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from flask import Blueprint
 
     from app.admin.notices import NoticeSource
     from app.api.tags import ApiTag
     from app.auth.access import AccessKind, CredentialKind
     from app.auth.second_factors import FactorKind
+    from app.auth.services.principals import Found
+    from app.core.lookups import Source
     from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
     from app.users.promises import Promises
@@ -55,6 +59,8 @@ class Feature:
     access: tuple[AccessKind, ...] = ()
     credentials: tuple[CredentialKind, ...] = ()
     factors: tuple[FactorKind, ...] = ()
+    # Replaces the principal of a browser's session by the user as whom its owner acts; of one feature at most.
+    act_as: Callable[[Source, Found, datetime], Found] | None = None
     # Returns the labels of ways to sign in, by name, as the settings of the application have them.
     sign_in_methods: Callable[[], Mapping[str, str]] = dict
     # `module:function` of checks for `flask doctor`.
@@ -74,7 +80,9 @@ class Features:
         self.admin_pages = sorted((page for feature in each for page in feature.admin_pages), key=_place)
         self.api_tags = sorted((tag for feature in each for tag in feature.api_tags), key=_place)
         self.notices = sorted((source for feature in each for source in feature.notices), key=_place)
-        self.parts = sorted((part for feature in each for part in feature.parts), key=_place)
+        self.parts: dict[str, list[Part]] = {}
+        for part in sorted((part for feature in each for part in feature.parts), key=_place):
+            self.parts.setdefault(part.slot, []).append(part)
         self.audit_texts = _by_name(pair for feature in each for pair in feature.audit_texts.items())
         schedule = _by_name((entry.name, entry) for feature in each for entry in feature.schedule)
         self.schedule = tuple(schedule[name] for name in sorted(schedule))
@@ -84,6 +92,7 @@ class Features:
         self.access = [access for feature in each for access in feature.access]
         self.factors = _by_name((factor.kind, factor) for feature in each for factor in feature.factors)
         self.checks = [place for feature in each for place in feature.checks]
+        self.act_as = next((feature.act_as for feature in each if feature.act_as), None)
         self.credentials = [credential for feature in each for credential in feature.credentials]
         self.expirations = [end for feature in each for end in feature.expirations]
 

@@ -4,6 +4,7 @@ from flask.typing import ResponseReturnValue
 
 from app.account import bp
 from app.core import errors
+from app.factor_resets.errors import FactorTooNew
 from app.factor_resets.service import FactorResets
 from app.unit_of_work import unit_of_work
 from app.web import current_user
@@ -19,7 +20,7 @@ def keep_factors() -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             work[FactorResets].cancel_reset(work.users.get(who.user_id, lock=True), by=who)
-    except errors.FactorTooNew as refusal:
+    except FactorTooNew as refusal:
         return done(str(refusal), to="account.security", kind="error") if is_fresh(who) else ask_to_confirm()
     except errors.NotSetUp as refusal:
         return done(str(refusal), to="account.security", kind="info")

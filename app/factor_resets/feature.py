@@ -4,7 +4,7 @@ from app.core.retention import ended_before, purge_where
 from app.factor_resets.models import FactorReset
 from app.factor_resets.notices import find_reset_notices
 from app.factor_resets.parts import load_button, load_own_reset, load_reset
-from app.users.permissions import USERS_RESET_FACTORS
+from app.factor_resets.permissions import USERS_RESET_FACTORS
 from app.web.parts import SECURITY_NOTICE, USER_ACT, USER_NOTICE, Part
 
 feature = Feature(

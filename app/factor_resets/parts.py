@@ -3,10 +3,10 @@
 from typing import Any
 
 from app.core.principal import Principal
+from app.factor_resets.permissions import USERS_RESET_FACTORS
 from app.factor_resets.service import FactorResets
 from app.unit_of_work import Work
 from app.users.models import User
-from app.users.permissions import USERS_RESET_FACTORS
 
 
 def load_reset(services: Work, who: Principal, user: User) -> dict[str, Any] | None:

@@ -18,12 +18,13 @@ from app.core.dialects import rowcount
 from app.core.principal import Actor, Principal
 from app.core.service import Service, Services
 from app.factor_resets.emails import SendFactorReset
+from app.factor_resets.errors import FactorTooNew
 from app.factor_resets.models import OLDER_BY, FactorReset
+from app.factor_resets.permissions import USERS_RESET_FACTORS
 from app.factor_resets.settings import FactorResetSettings
 from app.factor_resets.tasks import ResetFactors
 from app.jobs.services.queue import JobQueue
 from app.users.models import EmailChange, User
-from app.users.permissions import USERS_RESET_FACTORS
 from app.users.services.policy import Policy
 
 
@@ -86,7 +87,7 @@ class FactorResets(Service):
         else:
             waiting = self.find_open(user.id)
             if waiting is not None and not self.may_cancel(waiting, by):
-                raise errors.FactorTooNew
+                raise FactorTooNew
         self._cancel(user.id)
 
     def may_cancel(self, waiting: FactorReset, owner: Principal) -> bool:

@@ -4,13 +4,13 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import settings_of
+from app.factor_resets.permissions import USERS_RESET_FACTORS
 from app.factor_resets.service import FactorResets
 from app.factor_resets.settings import FactorResetSettings
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.edit_views import change_user
 from app.users.forms import ReasonForm
-from app.users.permissions import USERS_RESET_FACTORS
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page

@@ -1,7 +1,8 @@
 from app.core.feature import Feature
-from app.impersonation.parts import load_button
+from app.impersonation.parts import load_banner, load_button
+from app.impersonation.principal import act_as
 from app.impersonation.service import Impersonation
-from app.web.parts import USER_ACT, Part
+from app.web.parts import BANNER, USER_ACT, Part
 
 feature = Feature(
     name="impersonation",
@@ -10,5 +11,9 @@ feature = Feature(
         "impersonation.started": "An administrator impersonated this user: {reason}",
     },
     expirations=(lambda work, at_most: work[Impersonation].process_expired(at_most=at_most),),
-    parts=(Part(USER_ACT, "users/_impersonate.html", load_button, place=10),),
+    act_as=act_as,
+    parts=(
+        Part(USER_ACT, "users/_impersonate.html", load_button, place=10),
+        Part(BANNER, "_impersonation_banner.html", load_banner, place=10),
+    ),
 )

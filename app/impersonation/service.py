@@ -10,10 +10,10 @@ from app.core import errors
 from app.core.principal import Principal
 from app.core.service import Service
 from app.impersonation.emails import SendImpersonated
+from app.impersonation.permissions import USERS_IMPERSONATE
 from app.impersonation.settings import ImpersonationSettings
 from app.jobs.services.queue import JobQueue
 from app.users.models import User
-from app.users.permissions import USERS_IMPERSONATE
 from app.users.services.policy import Policy
 
 

@@ -5,12 +5,12 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.core.extensions import settings_of
+from app.impersonation.permissions import USERS_IMPERSONATE
 from app.impersonation.service import Impersonation
 from app.impersonation.settings import ImpersonationSettings
 from app.unit_of_work import reading, unit_of_work
 from app.users import bp
 from app.users.forms import ReasonForm
-from app.users.permissions import USERS_IMPERSONATE
 from app.web import current_user
 from app.web.access import confirmed, requires
 from app.web.pages import page

@@ -14,18 +14,19 @@ from app.api.schemas import In, PageQuery, Query
 from app.core import errors
 from app.core.resources import Flag, plain
 from app.imports.display import as_dict
+from app.imports.errors import ImportNotFound, ImportNotReady, TooManyRows, UnreadableFile
 from app.imports.models import UserImport
+from app.imports.permissions import USERS_IMPORT
 from app.imports.schemas import OUTCOMES, ImportOut, RowOut, RowsOut
 from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.uploads import store
 from app.unit_of_work import reading, unit_of_work
-from app.users.permissions import USERS_IMPORT
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.limits import limited
 from app.web.uploads import accepts_file
 
-_CANNOT_START = (errors.ImportNotFound, errors.ImportNotReady, errors.ConfirmationRequired)
+_CANNOT_START = (ImportNotFound, ImportNotReady, errors.ConfirmationRequired)
 
 
 class UploadQuery(Query):
@@ -59,7 +60,7 @@ UPLOADS = {"text/csv": {"type": "string"}, "application/octet-stream": {"type": 
     ImportOut,
     status=202,
     query=UploadQuery,
-    refuses=(errors.TooManyRows, errors.UnreadableFile),
+    refuses=(TooManyRows, UnreadableFile),
     tag="imports",
     upload=UPLOADS,
 )
@@ -79,7 +80,7 @@ def upload_import(query: UploadQuery) -> Answer:
 
 
 @bp.get("/v1/users/imports/<id:import_id>")
-@endpoint(ImportOut, refuses=(errors.ImportNotFound,), tag="imports")
+@endpoint(ImportOut, refuses=(ImportNotFound,), tag="imports")
 @requires(USERS_IMPORT)
 def show_import(import_id: int) -> dict[str, Any]:
     """Get one of your imports and its progress."""
@@ -87,7 +88,7 @@ def show_import(import_id: int) -> dict[str, Any]:
 
 
 @bp.get("/v1/users/imports/<id:import_id>/rows")
-@endpoint(RowsOut, query=RowsQuery, refuses=(errors.ImportNotFound,), tag="imports", lists=True)
+@endpoint(RowsOut, query=RowsQuery, refuses=(ImportNotFound,), tag="imports", lists=True)
 @requires(USERS_IMPORT)
 def list_import_rows(import_id: int, query: RowsQuery) -> dict[str, Any]:
     """List the rows of an import with their results."""
@@ -115,7 +116,7 @@ def start_import(import_id: int, body: StartIn) -> Answer:
 
 
 @bp.post("/v1/users/imports/<id:import_id>/cancel")
-@endpoint(ImportOut, refuses=(errors.ImportNotFound, errors.JobNotCancellable), tag="imports")
+@endpoint(ImportOut, refuses=(ImportNotFound, errors.JobNotCancellable), tag="imports")
 @requires(USERS_IMPORT)
 def cancel_import(import_id: int) -> dict[str, Any]:
     """Cancel an import. Rows already imported stay."""
@@ -125,7 +126,7 @@ def cancel_import(import_id: int) -> dict[str, Any]:
 
 
 @bp.post("/v1/users/imports/<id:import_id>/resume")
-@endpoint(ImportOut, status=202, refuses=(errors.ImportNotFound, errors.JobNotRetryable), tag="imports")
+@endpoint(ImportOut, status=202, refuses=(ImportNotFound, errors.JobNotRetryable), tag="imports")
 @requires(USERS_IMPORT)
 @by_oneself
 def resume_import(import_id: int) -> Answer:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from app.core import errors
 from app.core.csv_cells import unquoted
+from app.imports.errors import UnreadableFile
 
 MAX_RECORD_BYTES = 64 * 1024
 MAX_BROKEN_ROWS = 1000
@@ -57,23 +57,21 @@ def read_table(pieces: Iterable[bytes]) -> Table:
     lines = _lines(iter(pieces))
     first = next((line for line in lines if line.strip()), None)
     if first is None:
-        raise errors.UnreadableFile("The file is empty.")
+        raise UnreadableFile("The file is empty.")
     delimiter = _delimiter(first)
     hint = HINT.fullmatch(first)
     rows = _rows(lines, hint[1]) if hint else _rows(chain([first], lines), delimiter)
     names = [name.strip().lower() for name in next(rows, None) or ()]
     named = [name for name in names if name]  # Spreadsheets write empty columns at the end.
     if len(set(named)) != len(named) or not named:
-        raise errors.UnreadableFile("The first row must contain the column names, each once.")
+        raise UnreadableFile("The first row must contain the column names, each once.")
     return Table(tuple(named), _records(rows, names))
 
 
 def check_file_name(name: str) -> None:
     """Check the extension; the content is checked later. Raises UnreadableFile."""
     if not name.lower().endswith(ENDINGS):
-        raise errors.UnreadableFile(
-            "Choose a CSV file (.csv, .tsv or .txt). A spreadsheet program saves one as “CSV UTF-8”."
-        )
+        raise UnreadableFile("Choose a CSV file (.csv, .tsv or .txt). A spreadsheet program saves one as “CSV UTF-8”.")
 
 
 def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator[Record]:
@@ -82,7 +80,7 @@ def _records(rows: Iterator[list[str] | None], names: Sequence[str]) -> Iterator
         if cells is None:
             broken += 1
             if broken > MAX_BROKEN_ROWS:
-                raise errors.UnreadableFile(f"More than {MAX_BROKEN_ROWS:,} rows cannot be read. Is this a CSV file?")
+                raise UnreadableFile(f"More than {MAX_BROKEN_ROWS:,} rows cannot be read. Is this a CSV file?")
             yield Record(number, {}, "The row is too long, or a quotation mark is missing.")
         elif len(cells) > len(names) and any(cells[len(names) :]):
             yield Record(number, {}, f"The row has {len(cells)} cells, the first row {len(names)}.")
@@ -133,7 +131,7 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
             if is_first and rest:
                 rest, is_first = rest.lstrip("\ufeff"), False  # Some programs write the mark twice.
         except UnicodeDecodeError:
-            raise errors.UnreadableFile("The file is not UTF-8 or UTF-16. Save it as “CSV UTF-8”.") from None
+            raise UnreadableFile("The file is not UTF-8 or UTF-16. Save it as “CSV UTF-8”.") from None
         *whole, rest = rest.split("\n")
         for line in whole:
             yield _TOO_LONG if skips or len(line) > MAX_RECORD_BYTES else f"{line}\n"
@@ -149,7 +147,7 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
     """Return the encoding and the byte order mark. Raises UnreadableFile for anything but text."""
     for signature, kind in SIGNATURES.items():
         if head.startswith(signature):
-            raise errors.UnreadableFile(f"This is {kind}, not a CSV file. Save it as “CSV UTF-8” and try again.")
+            raise UnreadableFile(f"This is {kind}, not a CSV file. Save it as “CSV UTF-8” and try again.")
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding, mark
@@ -160,7 +158,7 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     if max(even, odd) > len(sample) // 4 and min(even, odd) * 10 < max(even, odd):
         return ("utf-16-be" if even > odd else "utf-16-le"), b""
-    raise errors.UnreadableFile("This is not a text file. Save it as “CSV UTF-8” and try again.")
+    raise UnreadableFile("This is not a text file. Save it as “CSV UTF-8” and try again.")
 
 
 def _delimiter(header: str) -> str:

@@ -5,6 +5,7 @@ from itertools import islice
 
 from app.core import errors
 from app.imports.csv_reader import Record, read_table
+from app.imports.errors import UnreadableFile
 from app.imports.models import Phase, UserImport
 from app.imports.services.worker import MAX_ROWS, ImportWorker, columns_of
 from app.imports.tasks import ApplyUserImport, CheckUserImport
@@ -35,7 +36,7 @@ def check_user_import(run: Run, task: CheckUserImport) -> str:
                 work[ImportWorker].check(task.import_id, records, by=by)
                 done = batch[-1].number
                 work.progress(done, max(total, done), position={"row": done})
-    except errors.UnreadableFile as refusal:
+    except UnreadableFile as refusal:
         with run.step() as work:
             work[ImportWorker].refuse(task.import_id, str(refusal))
         return str(refusal)
@@ -52,7 +53,7 @@ def apply_user_import(run: Run, task: ApplyUserImport) -> str:
     while True:
         try:
             by = reading()[ImportWorker].importer(_in_phase(task.import_id, Phase.APPLYING))
-        except errors.UnreadableFile as refusal:
+        except UnreadableFile as refusal:
             with run.step() as work:
                 work[ImportWorker].refuse(task.import_id, str(refusal))
             return str(refusal)
@@ -78,5 +79,5 @@ def _batches(records: Iterator[Record], *, after: int) -> Iterator[list[Record]]
     rest = (record for record in records if record.number > after)
     while batch := list(islice(rest, BATCH)):
         if batch[-1].number > MAX_ROWS + 1:
-            raise errors.UnreadableFile(f"The file has more than {MAX_ROWS:,} rows. Split the file.")
+            raise UnreadableFile(f"The file has more than {MAX_ROWS:,} rows. Split the file.")
         yield batch

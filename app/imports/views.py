@@ -9,7 +9,9 @@ from flask.typing import ResponseReturnValue
 
 from app.core import errors
 from app.imports.display import COLUMNS, as_dict, exported, report_lines
+from app.imports.errors import UnreadableFile
 from app.imports.models import Phase, UserImport
+from app.imports.permissions import USERS_EXPORT, USERS_IMPORT
 from app.imports.services.user_imports import MAX_FILE_BYTES, UserImports
 from app.imports.services.worker import NARROWED
 from app.imports.uploads import store
@@ -18,7 +20,6 @@ from app.jobs.models import Job, JobState
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import ImportForm
-from app.users.permissions import USERS_EXPORT, USERS_IMPORT
 from app.users.views import asked_filters
 from app.web import current_user
 from app.web.access import by_oneself, requires
@@ -43,7 +44,7 @@ def import_users() -> ResponseReturnValue:
             form.refuse(errors.AccountError("Choose a file."))
         else:
             name = PurePath(file.filename.replace("\\", "/")).name
-            with form.refusals(errors.UnreadableFile):
+            with form.refusals(UnreadableFile):
                 file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
                 with unit_of_work() as work:
                     found = work[UserImports].create_import(file_id, lines=lines, by=who)

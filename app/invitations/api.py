@@ -11,6 +11,7 @@ from app.api.responses import Answer
 from app.api.schemas import PageQuery
 from app.core import errors
 from app.core.resources import plain
+from app.invitations.errors import InvitationNotFound
 from app.invitations.models import Invitation
 from app.invitations.schemas import InvitationOut, InvitationsOut, InviteIn
 from app.invitations.service import Invitations
@@ -34,7 +35,7 @@ def list_invitations(query: PageQuery) -> dict[str, Any]:
 
 
 @bp.get("/v1/invitations/<id:invitation_id>")
-@endpoint(InvitationOut, refuses=(errors.InvitationNotFound,), tag="invitations")
+@endpoint(InvitationOut, refuses=(InvitationNotFound,), tag="invitations")
 @requires(USERS_INVITE)
 def show_invitation(invitation_id: int) -> dict[str, Any]:
     """Get a pending invitation."""
@@ -43,7 +44,7 @@ def show_invitation(invitation_id: int) -> dict[str, Any]:
 
 @bp.post("/v1/invitations/<id:invitation_id>/resend")
 @limited("mail")
-@endpoint(None, status=202, refuses=(errors.NotAllowed, errors.InvitationNotFound), tag="invitations")
+@endpoint(None, status=202, refuses=(errors.NotAllowed, InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def resend_invitation(invitation_id: int) -> Answer:
     """Email an invitation again, with a new link."""
@@ -53,7 +54,7 @@ def resend_invitation(invitation_id: int) -> Answer:
 
 
 @bp.delete("/v1/invitations/<id:invitation_id>")
-@endpoint(None, refuses=(errors.NotAllowed, errors.InvitationNotFound), tag="invitations")
+@endpoint(None, refuses=(errors.NotAllowed, InvitationNotFound), tag="invitations")
 @requires(USERS_INVITE)
 def revoke_invitation(invitation_id: int) -> Answer:
     """Revoke an invitation."""

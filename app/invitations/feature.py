@@ -2,9 +2,11 @@ from app.admin.notices import NoticeSource
 from app.api.tags import ApiTag
 from app.core.feature import Feature
 from app.invitations.notices import find_invitation_notices
+from app.invitations.parts import load_button
 from app.invitations.promises import PROMISES
 from app.users.permissions import USERS_INVITE
 from app.web.navigation import AdminPage
+from app.web.parts import USERS_ACT, Part
 
 feature = Feature(
     name="invitations",
@@ -19,6 +21,7 @@ feature = Feature(
         "user.invited": "User invited.",
     },
     notices=(NoticeSource(USERS_INVITE, find_invitation_notices, place=50),),
+    parts=(Part(USERS_ACT, "users/_invite_user.html", load_button, place=30),),
     promises=(PROMISES,),
     api_tags=(ApiTag("invitations", "Pending invitations.", place=30),),
 )

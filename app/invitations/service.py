@@ -18,6 +18,7 @@ from app.core.lifetimes import Lifetimes
 from app.core.principal import Actor, Operator
 from app.core.service import Service
 from app.invitations.emails import SendInvitation
+from app.invitations.errors import InvitationNotFound
 from app.invitations.models import Invitation
 from app.jobs.services.queue import JobQueue
 from app.users.models import MEMBER, User
@@ -74,14 +75,14 @@ class Invitations(Service):
         query = self._pending().where(Invitation.id == invitation_id)
         invitation = self.session.scalar(query.with_for_update(of=Invitation) if lock else query)
         if invitation is None:
-            raise errors.InvitationNotFound
+            raise InvitationNotFound
         return invitation
 
     def get_by_email(self, email: str) -> Invitation:
         """Return the pending invitation of a canonical address, locked. Raises InvitationNotFound."""
         invitation = self.session.scalar(self._pending().where(User.email == email).with_for_update(of=Invitation))
         if invitation is None:
-            raise errors.InvitationNotFound(f"No invitation for {email}.")
+            raise InvitationNotFound(f"No invitation for {email}.")
         return invitation
 
     def list_pending(self, *, before: int | None = None, limit: int = 50) -> list[Invitation]:

@@ -1,20 +1,18 @@
-"""Pages to create users, and to send, list, resend and revoke invitations."""
+"""Pages to send, list, resend and revoke invitations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from app.core import errors
 from app.core.extensions import now
 from app.invitations.service import Invitations
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
-from app.users.edit_views import grantable, role_fields
-from app.users.forms import NewUserForm
-from app.users.permissions import USERS_CREATE, USERS_INVITE
+from app.users.create_views import add_user
+from app.users.permissions import USERS_INVITE
 from app.web import current_user
-from app.web.access import by_oneself, requires
+from app.web.access import requires
 from app.web.actions import ask
 from app.web.forms import Form
 from app.web.limits import limited
@@ -32,35 +30,7 @@ def new() -> ResponseReturnValue:
     def invite(work: Work, email: str, name: str, roles: Sequence[str]) -> None:
         work[Invitations].invite(email=email, name=name, roles=roles, by=current_user.signed_in())
 
-    return _add("users/new.html", invite, message="Invitation sent to {email}.", to="users.invitations")
-
-
-@bp.route("/create", methods=["GET", "POST"])
-@requires(USERS_CREATE)
-@by_oneself
-@limited("mail")
-def create() -> ResponseReturnValue:
-    def create_user(work: Work, email: str, name: str, roles: Sequence[str]) -> None:
-        who = current_user.signed_in()
-        user = work.users.create(email=email, name=name, roles=roles, by=who)
-        work.users.send_first_link(user, by=who)
-
-    message = "User created. We've emailed {email} a link to choose a password."
-    return _add("users/create.html", create_user, message=message, to="users.index")
-
-
-def _add(
-    template: str, add: Callable[[Work, str, str, Sequence[str]], None], *, message: str, to: str
-) -> ResponseReturnValue:
-    """Show the form for a new user, and `add` what was entered: address, name and roles."""
-    form, roles = NewUserForm(), grantable(current_user.signed_in())
-    form.roles.choices = list(roles.items())
-    if form.validate_on_submit():
-        with form.refusals(errors.EmailTaken, errors.RegistrationClosed):
-            with unit_of_work() as work:
-                add(work, form.email.canonical, form.name.clean, form.roles.data or [])
-            return done(message.format(email=form.email.canonical), to=to)
-    return page(template, form, **role_fields(roles, shown_before=bool(form.roles.data)))
+    return add_user("users/new.html", invite, message="Invitation sent to {email}.", to="users.invitations")
 
 
 @bp.get("/invitations")

@@ -7,6 +7,7 @@ from app.account import bp
 from app.auth import pending_sign_in
 from app.core import errors
 from app.core.extensions import settings_of
+from app.oauth.errors import ConnectionNotFound, IdentityTaken, TooManyConnections
 from app.oauth.pending import find_pending
 from app.oauth.service import Connections
 from app.oauth.settings import OAuthSettings
@@ -43,7 +44,7 @@ def connect() -> ResponseReturnValue:
     try:
         with unit_of_work() as work:
             work[Connections].connect(current_user.signed_in().user_id, pending)
-    except (errors.IdentityTaken, errors.TooManyConnections) as refusal:
+    except (IdentityTaken, TooManyConnections) as refusal:
         pending_sign_in.drop_pending()
         return done(str(refusal), to="account.connections", kind="error")
     pending_sign_in.drop_pending()
@@ -68,7 +69,7 @@ def disconnect(connection_id: int) -> ResponseReturnValue:
             return ask(f"Disconnect {label}?", text, button="Disconnect", above=above, form=form)
         with unit_of_work() as work:
             work[Connections].disconnect(who.user_id, connection_id)
-    except errors.ConnectionNotFound:
+    except ConnectionNotFound:
         return done("That account was already disconnected.", to="account.connections")
     except errors.LastSignInMethod as refusal:
         return done(str(refusal), to="account.connections", kind="error")

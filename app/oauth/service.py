@@ -17,6 +17,7 @@ from app.core.dialects import advisory_lock, has_room
 from app.core.service import Service
 from app.jobs.services.queue import JobQueue
 from app.oauth.emails import SendConnectionAdded, SendConnectionRemoved
+from app.oauth.errors import ConnectionNotFound, IdentityTaken, TooManyConnections
 from app.oauth.models import OAuthIdentity
 from app.users.models import User
 
@@ -87,11 +88,11 @@ class Connections(Service):
         connection = self.find(identity)
         if connection is not None:
             if connection.user_id != user_id:
-                raise errors.IdentityTaken
+                raise IdentityTaken
             return connection
         condition = OAuthIdentity.user_id == user_id
         if not has_room(self.session, condition, at_most=MAX_CONNECTIONS, lock=f"connections:{user_id}"):
-            raise errors.TooManyConnections
+            raise TooManyConnections
         added = self._add(user_id, identity)
         about = {"provider": identity.provider, **undoable(added)}
         event_id = self.audit.record("connection.added", subject_id=user_id, **about)
@@ -102,7 +103,7 @@ class Connections(Service):
         """Return a connection of the user. Raises ConnectionNotFound."""
         found = next((connection for connection in self.list_of(user_id) if connection.id == connection_id), None)
         if found is None:
-            raise errors.ConnectionNotFound
+            raise ConnectionNotFound
         return found
 
     def disconnect(self, user_id: int, connection_id: int) -> None:

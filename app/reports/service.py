@@ -7,8 +7,9 @@ from sqlalchemy import delete, select
 from app.core.dialects import rowcount, upsert
 from app.core.service import Service
 from app.reports.models import ReportSubscriber
+from app.reports.permissions import REPORTS_READ
 from app.users.models import User
-from app.users.permissions import REPORTS_READ, permissions_of
+from app.users.permissions import permissions_of
 
 
 class ReportSubscriptions(Service):

@@ -10,10 +10,10 @@ from flask.typing import ResponseReturnValue
 from app.admin import bp
 from app.core.cache import cache
 from app.core.principal import Principal
+from app.reports.permissions import REPORTS_READ
 from app.reports.service import ReportSubscriptions
 from app.statistics.service import SHOWN, ReportRow, Statistics, Unit, total
 from app.unit_of_work import Work, reading, unit_of_work
-from app.users.permissions import REPORTS_READ
 from app.web import current_user
 from app.web.access import requires
 from app.web.charts import chart

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from app.core import errors
+from app.site_settings.errors import UnreadableImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 MAX_FILE_BYTES = 1024 * 1024
@@ -18,12 +18,12 @@ def reencode_logo(file: bytes) -> bytes:
     try:
         with Image.open(BytesIO(file), formats=FORMATS) as image:
             if max(image.size) > MAX_SIDE:  # Before its pixels are decoded.
-                raise errors.UnreadableImage(f"Use an image of at most {MAX_SIDE:,} by {MAX_SIDE:,} pixels.")
+                raise UnreadableImage(f"Use an image of at most {MAX_SIDE:,} by {MAX_SIDE:,} pixels.")
             shown = ImageOps.exif_transpose(image).convert("RGBA")
         shown.thumbnail(SHOWN)
         pixels = Image.frombytes("RGBA", shown.size, shown.tobytes())  # Without metadata.
         written = BytesIO()
         pixels.save(written, "PNG", optimize=True)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        raise errors.UnreadableImage from None
+        raise UnreadableImage from None
     return written.getvalue()

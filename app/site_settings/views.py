@@ -4,10 +4,10 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.admin import bp
-from app.core import errors
 from app.core.extensions import settings
 from app.site.current import SETTINGS, change_site, is_in_environment
 from app.site.service import SiteSettings
+from app.site_settings.errors import UnreadableImage
 from app.site_settings.forms import SiteForm
 from app.site_settings.logos import MAX_FILE_BYTES, reencode_logo
 from app.unit_of_work import Work, reading
@@ -28,7 +28,7 @@ def site_settings() -> ResponseReturnValue:
     form = SiteForm.of(stored.get(), stored.get_brand(), config=settings(), fixed=fixed)
     if form.validate_on_submit():
         file = request.files.get("logo")
-        with form.refusals(errors.UnreadableImage):
+        with form.refusals(UnreadableImage):
             logo = reencode_logo(file.read()) if file and file.filename else None
             change_site(lambda work: _save(work, form, logo))
             return done("Settings saved.", to="admin.site_settings")

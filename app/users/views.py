@@ -29,7 +29,7 @@ from app.web import current_user
 from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
-from app.web.parts import USER_ACT, USER_NOTICE, USER_SECTION, load_parts
+from app.web.parts import USER_ACT, USER_NOTICE, USER_SECTION, USERS_ACT, load_parts
 from app.web.query_params import Paged, asked_for, day
 
 SESSIONS_SHOWN = 50
@@ -44,7 +44,7 @@ def index() -> ResponseReturnValue:
     who, services = current_user.signed_in(), reading()
     query = _asked()
     filters = _wanted(query)
-    unsorted_url = _url(query | {"sort": ""})
+    unsorted_url = list_url(query | {"sort": ""})
     users, following, total = services.user_search.page_with_count(filters)
     roles = services.roles.list_all()
     form = BulkForm()
@@ -63,11 +63,11 @@ def index() -> ResponseReturnValue:
         states={"": "Any"} | STATES,
         orders=ORDERS,
         sort_url=f"{unsorted_url}{'&' if '?' in unsorted_url else '?'}",
-        export_url=_url(query, to="users.export"),
+        acts=load_parts(USERS_ACT, services, who, query),
         paged=Paged(
             users,
-            newest_url=_url(query) if filters.after else None,
-            older_url=_url(query, after=write_cursor(following, of=query)) if following else None,
+            newest_url=list_url(query) if filters.after else None,
+            older_url=list_url(query, after=write_cursor(following, of=query)) if following else None,
         ),
     )
 
@@ -143,7 +143,7 @@ def _wanted(query: dict[str, str]) -> UserFilter:
     )
 
 
-def _url(query: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
+def list_url(query: dict[str, str], *, to: str = "users.index", **more: Any) -> str:
     kept: dict[str, Any] = {
         name: value for name, value in query.items() if value and (name, value) != ("sort", "-created_at")
     }

@@ -136,11 +136,19 @@ def _by_cookie() -> Found | Expired | None:
     token = session.get(TOKEN)
     if not isinstance(token, str):
         return None
-    credential = find_by_cookie(one_read(), token, at=now())
+    credential = _acting(find_by_cookie(one_read(), token, at=now()))
     if isinstance(credential, Found):
         g.came_with = (token, credential.principal)
     else:
         session.pop(TOKEN, None)
+    return credential
+
+
+def _acting(credential: Found | Expired | None) -> Found | Expired | None:
+    """Return the credential with the user as whom its owner acts, if a feature lets them."""
+    act_as = features().act_as
+    if isinstance(credential, Found) and credential.acts_as is not None and act_as is not None:
+        return act_as(one_read(), credential, now())
     return credential
 
 
@@ -154,7 +162,7 @@ def _by_forward_cookie() -> Found | Expired | None:
     except (BadData, TypeError, ValueError):
         return None
     access = Access(user_id=user_id, session_id=session_id)
-    return find_by_access_token(one_read(), access, at=now(), acts=True)
+    return _acting(find_by_access_token(one_read(), access, at=now()))
 
 
 def _by_header(request: Request) -> Found | Expired | None:

@@ -27,6 +27,7 @@ from app.web.csrf import csrf_token
 from app.web.current_user import principal
 from app.web.forms import Form, draw_input
 from app.web.navigation import admin_pages
+from app.web.parts import BANNER, load_parts
 from app.web.session_cookie import theme
 from app.web.template_overrides import find_own_file
 from app.web.viewer import viewer_zone, zone_cookie_name
@@ -93,8 +94,10 @@ def _everywhere() -> dict[str, Any]:
     # An error page must not use parts that may have failed.
     asks = not g.get("asks_nothing")
     site_settings = site() if asks else g.get("site", Site())
+    who = principal() if asks else None
     return {
-        "principal": principal() if asks else None,
+        "principal": who,
+        "banners": load_parts(BANNER, reading(), who) if who else [],
         "csrf_token": csrf_token,
         "request_id": g.get("request_id"),
         "brand": brand(),

@@ -7,7 +7,10 @@ from app.core.extensions import features
 from app.core.principal import Principal
 from app.unit_of_work import Work
 
-OVERVIEW = "overview"
+# On every page of a signed-in user; on the first page of administration.
+BANNER, OVERVIEW = "banner", "overview"
+# Buttons on the list of users; they also get the query of the list.
+USERS_ACT = "users.act"
 USER_NOTICE, USER_ACT, USER_SECTION = "user.notice", "user.act", "user.section"
 SECURITY_NOTICE, SECURITY_SECTION = "security.notice", "security.section"
 # Loaded without a signed-in user (None), except for the last.
@@ -37,5 +40,5 @@ class ShownPart(NamedTuple):
 
 def load_parts(slot: str, services: Work, who: Principal | None, *about: object) -> list[ShownPart]:
     """Return what features show in this slot."""
-    loaded = [(part.template, part.load(services, who, *about)) for part in features().parts if part.slot == slot]
+    loaded = [(part.template, part.load(services, who, *about)) for part in features().parts.get(slot, ())]
     return [ShownPart(template, values) for template, values in loaded if values is not None]

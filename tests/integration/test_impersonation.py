@@ -9,8 +9,9 @@ from sqlalchemy import select
 from app.auth.models import Session
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.impersonation.permissions import USERS_IMPERSONATE
 from app.unit_of_work import unit_of_work
-from app.users.permissions import USERS_IMPERSONATE, USERS_READ
+from app.users.permissions import USERS_READ
 from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
 from tests.support.pages import Page

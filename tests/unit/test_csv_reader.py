@@ -3,8 +3,8 @@
 import pytest
 
 from app.core.csv_cells import quoted, unquoted
-from app.core.errors import UnreadableFile
 from app.imports.csv_reader import MAX_BROKEN_ROWS, MAX_RECORD_BYTES, read_table
+from app.imports.errors import UnreadableFile
 
 BROKEN = "The row is too long, or a quotation mark is missing."
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from app.core.lookups import Lookup, Source
 from app.core.principal import Principal
 from app.core.tokens import token_hash
 from app.users.models import Role, User, user_roles
-from app.users.permissions import USERS_IMPERSONATE, granted
+from app.users.permissions import granted
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,9 +52,6 @@ _SESSION = select(
     *ROLE_COLUMNS,
 )
 _BY_SESSION = with_roles(_SESSION.join(User, User.id == Session.user_id)).where(Session.ended_at.is_(None))
-_BY_USER = Lookup(
-    with_roles(select(*USER_COLUMNS, *ROLE_COLUMNS).select_from(User)).where(User.id == bindparam("user_id"))
-)
 _OF_TOKEN = _BY_SESSION.where(Session.token_hash == bindparam("token_hash"))
 _BY_COOKIE = Lookup(_OF_TOKEN.add_columns(User.time_zone), unmigrated=_OF_TOKEN)
 _BY_PREVIOUS_TOKEN = Lookup(
@@ -67,11 +64,16 @@ _BY_ACCESS_TOKEN = Lookup(_BY_SESSION.where(Session.id == bindparam("session_id"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The principal of a credential and its last use; the session expires `idle_seconds` after that."""
+    """The principal of a credential and its last use; the session expires `idle_seconds` after that.
+
+    In a browser, the session's owner may act as the user `acts_as` until a time.
+    """
 
     principal: Principal
     seen_at: datetime | None
     idle_seconds: float = math.inf
+    acts_as: int | None = None
+    acts_until: datetime | None = None
 
     def is_noted(self, at: datetime, *, after: float) -> bool:
         """Return whether its use was recorded at most so many seconds ago, or a quarter of `idle_seconds` if less."""
@@ -90,19 +92,13 @@ def find_by_cookie(source: Source, token: str, *, at: datetime) -> Found | Expir
     """Return the principal of the session `token`, or None if it does not exist or was revoked."""
     hashed = token_hash(token)
     rows = _BY_COOKIE.all(source, token_hash=hashed) or _BY_PREVIOUS_TOKEN.all(source, token_hash=hashed, at=at)
-    credential = _found(source, rows, at, via="cookie")
-    if isinstance(credential, Found) and rows[0].impersonated_id is not None:
-        return _acting_as(source, credential, rows[0], at)
-    return credential
+    return _found(source, rows, at, via="cookie")
 
 
-def find_by_access_token(source: Source, access: Access, *, at: datetime, acts: bool = False) -> Found | Expired | None:
-    """Return the principal of a verified access token; None if its session ended. `acts`: impersonation counts too."""
+def find_by_access_token(source: Source, access: Access, *, at: datetime) -> Found | Expired | None:
+    """Return the principal of a verified access token; None if its session ended."""
     rows = _BY_ACCESS_TOKEN.all(source, session_id=access.session_id, user_id=access.user_id)
-    credential = _found(source, rows, at, via="access_token")
-    if acts and isinstance(credential, Found) and rows[0].impersonated_id is not None:
-        return _acting_as(source, credential, rows[0], at)
-    return credential
+    return _found(source, rows, at, via="access_token")
 
 
 def _found(
@@ -126,22 +122,7 @@ def _found(
         lacks_factor=lacks_factor(source, rows),
         time_zone=getattr(first, "time_zone", None),  # Read for browsers only.
     )
-    return Found(principal, first.last_seen_at, first.idle_seconds)
-
-
-def _acting_as(source: Source, credential: Found, row: Any, at: datetime) -> Found:
-    """Return the principal of the impersonated user, as long as the impersonation lasts and is allowed."""
-    own = credential.principal
-    rows = _BY_USER.all(source, user_id=row.impersonated_id)
-    if not rows or USERS_IMPERSONATE not in own.permissions or row.impersonated_until <= at:
-        return credential
-    holder = holder_of(rows)
-    if not holder["permissions"] <= own.permissions:
-        return credential
-    holder["permissions"] -= {USERS_IMPERSONATE}
-    until = row.impersonated_until
-    acting = replace(own, **holder, impersonator_id=own.user_id, impersonated_until=until)
-    return replace(credential, principal=acting)
+    return Found(principal, first.last_seen_at, first.idle_seconds, first.impersonated_id, first.impersonated_until)
 
 
 def lacks_factor(source: Source, rows: Sequence[Any]) -> bool:

@@ -6,17 +6,17 @@ from datetime import timedelta
 from sqlalchemy import func, select, update
 
 from app.audit.services.log import AuditLog
-from app.core import errors
 from app.core.dialects import advisory_lock, rowcount
 from app.core.principal import Actor, Operator, Principal
 from app.core.service import Service
 from app.files.service import Files
+from app.imports.errors import ImportNotFound, ImportNotReady, TooManyRows
 from app.imports.models import Phase, UserImport, UserImportRow
+from app.imports.permissions import USERS_IMPORT
 from app.imports.settings import ImportSettings
 from app.imports.tasks import ApplyUserImport, CheckUserImport
 from app.jobs.services.board import JobBoard
 from app.jobs.services.queue import JobQueue
-from app.users.permissions import USERS_IMPORT
 from app.users.services.policy import Policy
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
@@ -40,7 +40,7 @@ class UserImports(Service):
         file = self.files.get(file_id)
         if not self._has_room(lines, by=by):
             self.files.delete(file_id)
-            raise errors.TooManyRows(self.settings.import_rows_per_day)
+            raise TooManyRows(self.settings.import_rows_per_day)
         user_import = UserImport(
             owner_id=by.user_id,
             by_operator=isinstance(by, Operator),
@@ -80,7 +80,7 @@ class UserImports(Service):
             or user_import.owner_id != by.user_id
             or user_import.by_operator != isinstance(by, Operator)
         ):
-            raise errors.ImportNotFound
+            raise ImportNotFound
         return user_import
 
     def list_own(self, *, by: Principal, limit: int = 20) -> Sequence[UserImport]:
@@ -104,7 +104,7 @@ class UserImports(Service):
         if user_import.gives_roles and not user_import.by_key:
             self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
-            raise errors.ImportNotReady("Invitations are closed. Import without invitations.")
+            raise ImportNotReady("Invitations are closed. Import without invitations.")
         begun = rowcount(
             self.session,
             update(UserImport)
@@ -113,7 +113,7 @@ class UserImports(Service):
             .execution_options(synchronize_session=False),
         )
         if begun != 1:
-            raise errors.ImportNotReady
+            raise ImportNotReady
         self.session.refresh(user_import)
         user_import.job_id = self.job_queue.enqueue(ApplyUserImport(import_id=user_import.id))
         self.audit.record("import.started", subject_id=None, import_id=user_import.id, rows=user_import.rows)

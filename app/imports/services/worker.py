@@ -23,11 +23,13 @@ from app.core.principal import OPERATOR, Actor, Principal
 from app.core.service import Service, Services
 from app.files.service import Files
 from app.imports.csv_reader import Record
+from app.imports.errors import UnreadableFile
 from app.imports.models import Phase, RowOutcome, UserImport, UserImportRow
+from app.imports.permissions import USERS_IMPORT
 from app.imports.services.user_imports import UserImports
 from app.jobs.services.queue import JobQueue
 from app.users.models import MEMBER, Role, User, UserWord, searched_text, user_roles, words_of
-from app.users.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_IMPORT, USERS_INVITE, permissions_of
+from app.users.permissions import ROLES_ASSIGN, USERS_EDIT, USERS_INVITE, permissions_of
 from app.users.promises import Promises
 from app.users.services.policy import Policy
 from app.users.services.roles import Roles
@@ -94,7 +96,7 @@ class ImportWorker(Service):
             permissions_of(user.roles) & set(user_import.permissions) if user and user.can_sign_in() else frozenset()
         )
         if user is None or USERS_IMPORT not in permissions:
-            raise errors.UnreadableFile("The user who started this import can no longer import users.")
+            raise UnreadableFile("The user who started this import can no longer import users.")
         now = self.clock()
         # The check shows the result after a confirmation, which is required at the start.
         is_confirmed = user_import.is_confirmed or user_import.phase == Phase.CHECKING
@@ -369,11 +371,11 @@ def columns_of(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     columns = {name: ALIASES.get(name, name) for name in names}
     used = {name: column for name, column in columns.items() if column in COLUMNS}
     if "email" not in used.values():
-        raise errors.UnreadableFile(
+        raise UnreadableFile(
             "The first row must contain a column “email”. The columns “name” and “roles” are optional."
         )
     if len(set(used.values())) < len(used):
-        raise errors.UnreadableFile("Two columns in the first row have the same meaning.")
+        raise UnreadableFile("Two columns in the first row have the same meaning.")
     return used, [name for name in columns if name not in used and name]
 
 
@@ -399,7 +401,7 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
     }
     try:
         if record.problem is not None:
-            raise errors.UnreadableFile(record.problem)
+            raise UnreadableFile(record.problem)
         row["email"] = canonical_address(cells.get("email", ""))
         row["name"] = clean_name(cells.get("name", ""))
         row["roles"] = sorted(
@@ -409,7 +411,7 @@ def _understood(import_id: int, record: Record) -> dict[str, Any]:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, "Missing or invalid email address."
     except errors.InvalidName as refusal:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, f"Invalid name: {refusal}"
-    except errors.UnreadableFile as refusal:
+    except UnreadableFile as refusal:
         row["outcome"], row["reason"] = RowOutcome.REFUSED, str(refusal)
     return row
 

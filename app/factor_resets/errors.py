@@ -1,0 +1,11 @@
+"""Refusals of resets of second factors."""
+
+from app.core.errors import AccountError
+
+
+class FactorTooNew(AccountError):
+    code = "factor_too_new"
+    message = (
+        "Confirm with a second factor that you added at least a week before the request, or use the link in our email. "
+        "You can also contact an administrator."
+    )
