@@ -1,6 +1,7 @@
 """Gatehouse: accounts, sign-in and background jobs for a small team's web product."""
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import import_string
 
@@ -10,10 +11,12 @@ from app.core import cache
 from app.core.commands import Commands
 from app.core.database import init_database
 from app.core.extensions import csrf, limiter
-from app.core.settings import CoreSettings, flask_config
+from app.core.feature import Feature
+from app.core.settings import CoreSettings, SettingsError, flask_config
 from app.features import load_features
 from app.jobs.notifier import notifier
 from app.settings import load_settings
+from app.unit_of_work import reading
 from app.web import (
     compression,
     cors,
@@ -38,7 +41,7 @@ def create_app(settings: CoreSettings | None = None) -> Flask:
     app = Application(__name__, instance_path=str(settings.instance_path))
     app.config.from_mapping(flask_config(settings))
     app.extensions["settings"] = settings
-    features = app.extensions["features"] = load_features()
+    features = app.extensions["features"] = load_features(settings.disabled_features)
     app.cli = Commands(features.commands)
 
     init_logs(settings)
@@ -69,4 +72,20 @@ def create_app(settings: CoreSettings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     if settings.sentry_dsn.get_secret_value():
         import_string("app.web.sentry:init_sentry")(app, settings)
+    for feature in features.off:
+        _refuse_if_used(app, feature)
     return app
+
+
+def _refuse_if_used(app: Flask, feature: Feature) -> None:
+    """Raises SettingsError for a feature that protects accounts, if the database says so.
+
+    Where the database can't be asked, those accounts stay closed: their factor is required, and nothing verifies it.
+    """
+    with app.app_context():
+        try:
+            use = feature.find_use(reading())
+        except SQLAlchemyError:
+            return
+    if use is not None:
+        raise SettingsError(f"DISABLED_FEATURES: {feature.name} can't be disabled, because {use}.")

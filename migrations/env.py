@@ -22,12 +22,18 @@ def render_item(kind: str, item: object, autogen_context: object) -> str | bool:
     return False
 
 
+def include_object(item: object, name: str, kind: str, is_reflected: bool, compared_to: object) -> bool:
+    """Leave out tables that no model has: of a feature that was deleted, whose rows are kept."""
+    return not (kind == "table" and is_reflected and compared_to is None)
+
+
 def run(connection: Connection) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
         connection=connection,
         target_metadata=metadata,
         render_item=render_item,
+        include_object=include_object,
         transactional_ddl=True,
         **current_app.extensions["migrate"].configure_args,
     )

@@ -21,6 +21,10 @@ from pydantic import SecretStr
 
 pytest.register_assert_rewrite("tests.support")
 
+from tests.support import deleted  # noqa: E402
+
+deleted.install()
+
 from app import create_app  # noqa: E402
 from app.core.extensions import limiter  # noqa: E402
 from app.core.redis_client import connect  # noqa: E402

@@ -1,9 +1,9 @@
 """Ways into an account that features add: what recovery undoes and revokes, and credentials of requests."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -59,6 +59,10 @@ class AccessKind:
     list_ways_in: Callable[[Services, int], Iterable[tuple[str, datetime]]] = _no_ways
     list_with_address: Callable[[Services, int], Iterable[int]] = _no_addresses
     find_address: Callable[[Services, int], tuple[str, datetime] | None] = _no_address
+
+    def without_ways_in(self) -> Self:
+        """Return what still revokes and undoes, for a feature that is off."""
+        return replace(self, list_ways_in=_no_ways)
 
 
 @dataclass(frozen=True, kw_only=True)

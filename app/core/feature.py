@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.core.lookups import Source
     from app.core.retention import Erasure, Purge
     from app.jobs.services.schedule import Entry
+    from app.unit_of_work import Work
     from app.users.promises import Promises
     from app.web.navigation import AdminPage, NavPage
     from app.web.parts import Part
@@ -63,16 +64,33 @@ class Feature:
     act_as: Callable[[Source, Found, datetime], Found] | None = None
     # Returns the labels of ways to sign in, by name, as the settings of the application have them.
     sign_in_methods: Callable[[], Mapping[str, str]] = dict
+    # Returns why the feature cannot be turned off: it protects accounts, or is the only way into them.
+    find_use: Callable[[Work], str | None] = lambda work: None
     # `module:function` of checks for `flask doctor`.
     checks: tuple[str, ...] = ()
+    is_on: bool = True
+
+    def turned_off(self) -> Feature:
+        """Return what stays of the feature: its rows expire, are erased and revoked, and its events have sentences."""
+        return Feature(
+            name=self.name,
+            audit_texts=self.audit_texts,
+            purges=self.purges,
+            expirations=self.expirations,
+            erasures=self.erasures,
+            access=tuple(access.without_ways_in() for access in self.access),
+            find_use=self.find_use,
+            is_on=False,
+        )
 
 
 class Features:
     """What all features of an application add. Raises ValueError for a name that two of them declare."""
 
     def __init__(self, features: Iterable[Feature]) -> None:
-        self.active = _by_name((feature.name, feature) for feature in features)
-        each = self.active.values()
+        each = _by_name((feature.name, feature) for feature in features).values()
+        self.active = {feature.name: feature for feature in each if feature.is_on}
+        self.off = [feature for feature in each if not feature.is_on]
         self.blueprints = [blueprint for feature in each for blueprint in feature.blueprints]
         self.commands = _by_name(pair for feature in each for pair in feature.commands.items())
         self.site_pages = sorted((page for feature in each for page in feature.site_pages), key=_place)

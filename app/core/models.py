@@ -66,6 +66,11 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# In the `info` of a table with a `user_id` or `owner_id`: its name in a user's download if that is another, or None if
+# its rows say nothing about the user.
+OWN_DATA = "own_data"
+
+
 class Base(DeclarativeBase):
     # A registry of its own, because Flask-SQLAlchemy makes a second base from this one and lets it share.
     registry = registry(

@@ -73,6 +73,7 @@ class CoreSettings(Lifetimes):
     cors_origins: list[str] = []
     return_hosts: list[str] = []
     cookie_domain: str = ""
+    disabled_features: list[str] = []
 
     mail_url: SecretStr = SecretStr("")
     mail_from: str = ""
@@ -142,7 +143,9 @@ class CoreSettings(Lifetimes):
 
     # ── parsing ──────────────────────────────────────────────────────────────
 
-    @field_validator("secret_key_fallbacks", "allowed_hosts", "cors_origins", "return_hosts", mode="before")
+    @field_validator(
+        "secret_key_fallbacks", "allowed_hosts", "cors_origins", "return_hosts", "disabled_features", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -3,14 +3,14 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.models import Base
+from app.core.models import OWN_DATA, Base
 
 
 class StoredFile(Base):
     """A file in pieces, so that every server has it and it commits with the rows that speak of it."""
 
     __tablename__ = "stored_files"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = ({"sqlite_autoincrement": True, "info": {OWN_DATA: None}},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

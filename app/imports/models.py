@@ -6,7 +6,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.lengths import MAX_NAME_LENGTH, MAX_OUTCOME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
-from app.core.models import Base
+from app.core.models import OWN_DATA, Base
 
 
 class Phase(StrEnum):
@@ -38,7 +38,7 @@ class UserImport(Base):
     """
 
     __tablename__ = "user_imports"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = ({"sqlite_autoincrement": True, "info": {OWN_DATA: "imports"}},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)

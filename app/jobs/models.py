@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.lengths import MAX_OUTCOME_LENGTH
-from app.core.models import Base, BigId, partial_index
+from app.core.models import OWN_DATA, Base, BigId, partial_index
 
 
 class JobState(StrEnum):
@@ -35,7 +35,7 @@ class Job(Base):
         Index("ix_jobs_state", "state", "id"),
         Index("ix_jobs_kind", "kind", "id"),
         Index("ix_jobs_finished_at", "finished_at"),
-        {"sqlite_autoincrement": True},
+        {"sqlite_autoincrement": True, "info": {OWN_DATA: None}},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import g
 
 from app.core import errors
+from app.core.extensions import features
 from app.core.principal import Actor, Origin, Visit
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
@@ -72,6 +73,14 @@ def _registrar(registry: dict[type[Task], Any]) -> Callable[[type[Task]], Callab
 
 
 handles, handles_in_steps = _registrar(HANDLERS), _registrar(STEPPED)
+
+
+def read_task(claim: Claim) -> Task | None:
+    """Return the task of a job, or None if its feature is off or was deleted, or if only another release knows it."""
+    kind = Task.kinds.get(claim.kind)
+    if kind is None or (kind.__module__.startswith("app.") and kind.__module__.split(".")[1] not in features().active):
+        return None
+    return Task.read(claim.kind, claim.arguments)
 
 
 def handler_of(task: Task) -> Handler:

@@ -18,7 +18,7 @@ from app.core import errors
 from app.core.extensions import now, settings
 from app.core.lengths import MAX_OUTCOME_LENGTH
 from app.core.metrics import metrics
-from app.jobs.registry import STEPPED, Run, handler_of, origin_of, stops
+from app.jobs.registry import STEPPED, Run, handler_of, origin_of, read_task, stops
 from app.jobs.services.queue import Claim
 from app.jobs.tasks import Task
 from app.mail.models import MailStatus
@@ -29,6 +29,7 @@ from app.unit_of_work import Work, unit_of_work
 log = logging.getLogger(__name__)
 
 RECORD_AGAIN_SECONDS = 2.0
+UNKNOWN = "no feature here does this job: it is disabled, was deleted, or belongs to another release"
 HERE = f"{Path(__file__).parents[2]}/"
 
 
@@ -59,8 +60,12 @@ def _try(claim: Claim) -> None:
 
 
 def _perform(claim: Claim) -> str:
-    """Run one attempt; return its outcome: done, cancelled, handed_back, mail_refused or mail_delayed."""
-    task = Task.read(claim.kind, claim.arguments)
+    """Run one attempt; return its outcome: done, cancelled, handed_back, mail_refused, mail_delayed or unknown."""
+    task = read_task(claim)
+    if task is None:
+        with unit_of_work(origin=origin_of(claim)) as work:
+            work.job_queue.retry_later(claim, outcome=UNKNOWN)
+        return "unknown"
     if type(task) in STEPPED:
         return _perform_in_steps(claim, task)
     with unit_of_work(origin=origin_of(claim)) as work:

@@ -5,7 +5,7 @@ from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.lengths import MAX_OUTCOME_LENGTH, STORED_ADDRESS_LENGTH
-from app.core.models import Base, BigId
+from app.core.models import OWN_DATA, Base, BigId
 
 
 class MailStatus(StrEnum):
@@ -24,7 +24,7 @@ class SentMail(Base):
         Index("ix_sent_mails_created_at", "created_at"),
         Index("ix_sent_mails_status", "status", "id"),
         Index("ix_sent_mails_recipient", "recipient", "kind", "created_at"),
-        {"sqlite_autoincrement": True},
+        {"sqlite_autoincrement": True, "info": {OWN_DATA: "mails"}},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

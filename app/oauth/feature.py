@@ -1,6 +1,7 @@
 from app.core.feature import Feature
 from app.oauth.access import ACCESS
 from app.oauth.parts import label_methods, load_own_providers, load_providers
+from app.oauth.service import Connections
 from app.web.navigation import NavPage
 from app.web.parts import CONFIRM_WITHOUT_PASSWORD, SIGN_IN, SIGN_UP, Part
 
@@ -12,6 +13,7 @@ feature = Feature(
         "connection.removed": "{provider} disconnected.",
     },
     access=(ACCESS,),
+    find_use=lambda work: work[Connections].find_use(),
     sign_in_methods=label_methods,
     parts=(
         Part(SIGN_IN, "auth/_sign_in_with.html", load_providers, place=10),

@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.lengths import STORED_ADDRESS_LENGTH
-from app.core.models import Base, BigId, by_bytes
+from app.core.models import OWN_DATA, Base, BigId, by_bytes
 
 
 class OAuthIdentity(Base):
@@ -14,7 +14,10 @@ class OAuthIdentity(Base):
     """
 
     __tablename__ = "oauth_identities"
-    __table_args__ = (UniqueConstraint("issuer", "subject"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject"),
+        {"sqlite_autoincrement": True, "info": {OWN_DATA: "connections"}},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
 from app.audit.services.log import AuditLog
-from app.auth.models import Purpose
+from app.auth.models import Authenticator, Purpose
 from app.auth.services.confirmation import Confirmation
 from app.auth.services.factors import Factors
 from app.auth.services.links import OneTimeLinks, undoable
@@ -98,6 +98,15 @@ class Connections(Service):
         event_id = self.audit.record("connection.added", subject_id=user_id, **about)
         self.job_queue.enqueue(SendConnectionAdded(user_id=user_id, event_id=event_id))
         return added
+
+    def find_use(self) -> str | None:
+        """Return why accounts need their connections, or None."""
+        kinds = [kind.kind for kind in self.factors.factor_kinds.values() if kind.is_way_in]
+        has_factor = exists().where(Authenticator.user_id == User.id, Authenticator.kind.in_(kinds))
+        is_connected = exists().where(OAuthIdentity.user_id == User.id)
+        query = select(func.count()).where(User.hashed_password.is_(None), is_connected, ~has_factor)
+        users = self.session.scalar(query)
+        return f"{users} {'user has' if users == 1 else 'users have'} no other way to sign in" if users else None
 
     def get(self, user_id: int, connection_id: int) -> OAuthIdentity:
         """Return a connection of the user. Raises ConnectionNotFound."""

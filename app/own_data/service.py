@@ -11,7 +11,7 @@ from app.audit.models import AuditDetail, AuditEvent
 from app.audit.services.log import AuditLog
 from app.core import errors
 from app.core.dialects import advisory_lock
-from app.core.models import Base
+from app.core.models import OWN_DATA, Base
 from app.core.service import Service
 from app.files.models import StoredFile
 from app.files.service import Files
@@ -25,9 +25,6 @@ ROWS_AT_ONCE = 500
 # Credentials and hashes are left out: nobody must be able to sign in with the copy.
 SECRET = {"hashed_password", "salt", "digest", "once_key", "secret"}
 HIDDEN_FIELDS: dict[str, Any] = {"address": None, "user_agent": None, "session_id": None, "request_id": None}
-# Of the tables with a user_id or owner_id: those whose rows say nothing about a user.
-LEFT_OUT = {"jobs", "one_time_links", "report_subscribers", "stored_files", "throttles", "user_roles", "user_words"}
-NAMES = {"oauth_identities": "connections", "sent_mails": "mails", "user_imports": "imports"}
 
 
 class OwnData(Service):
@@ -61,9 +58,10 @@ class OwnData(Service):
         yield "account", iter([_row(user) | {"roles": [role.name for role in user.roles]}])
         for table in Base.metadata.sorted_tables:
             owner = table.c.get("user_id", table.c.get("owner_id"))
-            if owner is not None and owner.foreign_keys and table.name not in LEFT_OUT:
+            name = table.info.get(OWN_DATA, table.name)
+            if owner is not None and owner.foreign_keys and name is not None:
                 rows = select(table).where(owner == user_id).order_by(table.c.id)
-                yield NAMES.get(table.name, table.name), (_shown(row._mapping) for row in self._walk(rows))
+                yield name, (_shown(row._mapping) for row in self._walk(rows))
         yield "events", self._events(user_id)
 
     def _events(self, user_id: int) -> Iterator[dict[str, Any]]:

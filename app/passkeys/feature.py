@@ -14,6 +14,7 @@ feature = Feature(
         "factor.counter_fell": "Passkey “{name}” may have been cloned.",
         "factor.renamed": "Passkey “{before}” renamed to “{after}”.",
     },
+    find_use=lambda work: work.factors.find_use(PASSKEY),
     parts=(
         Part(PROOF, "auth/_passkey.html", load_button, place=10),
         Part(SECURITY_SECTION, "account/_passkeys.html", load_passkeys, place=10),

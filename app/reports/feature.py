@@ -1,8 +1,8 @@
 from app.core.feature import Feature
 from app.jobs.services.schedule import WeeklyEntry
+from app.reports.parts import load_today
 from app.reports.permissions import REPORTS_READ
 from app.reports.tasks import SendWeeklyReports
-from app.reports.views import load_today
 from app.web.navigation import AdminPage
 from app.web.parts import OVERVIEW, Part
 

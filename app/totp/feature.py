@@ -25,6 +25,7 @@ def _load_app(services: Work, who: Principal) -> dict[str, Authenticator | None]
 
 feature = Feature(
     name="totp",
+    find_use=lambda work: work.factors.find_use(TOTP),
     commands={"users reencrypt": "app.totp.commands:reencrypt"},
     parts=(Part(SECURITY_SECTION, "account/_totp.html", _load_app, place=20),),
     purges=(_reencrypt,),

@@ -33,6 +33,13 @@ def permission(name: str, sentence: str, *, owners: bool = False) -> str:
     return name
 
 
+def forget_permissions(names: Iterable[str]) -> None:
+    """Remove permissions, of a feature that is off: nobody has them, whatever roles say."""
+    for name in names:
+        PERMISSIONS.pop(name, None)
+        OF_OWNERS.discard(name)
+
+
 def granted(held: Iterable[str]) -> frozenset[str]:
     """Return the permissions of a role's stored list: `*` means all, undeclared names are ignored."""
     held = frozenset(held)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import ROOT
+from tests.support.tree import copy_of_the_tree, run
 
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"^\*\*(?P<path>\S+)\*\*$", re.MULTILINE)
-LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.pyc")
-PATIENCE_SECONDS = 900
-# Commands of the guide must not inherit this run's environment or be measured.
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
@@ -47,18 +39,6 @@ def test_guide_step_that_does_not_fit_the_tree_fails(text: str, tmp_path: Path) 
 
     with pytest.raises(AssertionError):
         follow_all(text, tmp_path)
-
-
-def copy_of_the_tree(place: Path) -> Path:
-    """Copy what is needed to run and test, and use this run's environment."""
-    place.mkdir()
-    for folder in (".ci", ".github", "app", "docs", "migrations", "ops", "tests"):
-        shutil.copytree(ROOT / folder, place / folder, ignore=LEFT_BEHIND)
-    for file in ROOT.iterdir():
-        if file.is_file() and file.name != ".env" and not file.name.startswith(".coverage"):
-            shutil.copy(file, place)
-    (place / ".venv").symlink_to(sys.prefix)
-    return place
 
 
 def steps(text: str) -> Iterator[Step]:
@@ -98,17 +78,3 @@ def change(file: Path, diff: str) -> None:
     content = "\n" + file.read_text()
     assert content.count("\n" + before) == 1, f"{file.name} does not have these lines exactly once:\n{before}"
     file.write_text(content.replace("\n" + before, "\n" + after)[1:])
-
-
-def run(command: str, tree: Path) -> None:
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    ended = subprocess.run(
-        shlex.split(command),
-        cwd=tree,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.passkeys.webauthn import decoded, encoded
+from tests.support.deleted import needs
 
 
 class App:
@@ -38,6 +39,7 @@ class App:
 
 def set_up(browser: Any, clock: Any) -> tuple[App, list[str]]:
     """Set up codes in a browser that is signed in and confirmed; return the app and the recovery codes."""
+    needs("totp")
     began = browser.post("/account/security/begin", page="/account/security")
     assert began.location == "/account/security/codes", began.location
     seed = browser.page("/account/security/codes").text("code.secret").replace(" ", "")
@@ -105,6 +107,7 @@ def passkey_options(page: str) -> dict[str, Any]:
 
 def add_passkey(browser: Any, passkey: Passkey | None = None, *, name: str = "Laptop") -> tuple[Passkey, list[str]]:
     """Add a passkey in a browser that is signed in and confirmed; return it and the recovery codes."""
+    needs("passkeys")
     passkey = passkey or Passkey()
     page = browser.get("/account/security/passkeys").text
     sent = {"name": name, "credential": passkey.create(passkey_options(page))}

@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.lengths import STORED_ADDRESS_LENGTH
-from app.core.models import Base, BigId
+from app.core.models import OWN_DATA, Base, BigId
 
 
 class Purpose(StrEnum):
@@ -67,7 +67,7 @@ class OneTimeLink(Base):
     __table_args__ = (
         Index("ix_one_time_links_user_id", "user_id", "purpose"),
         Index("ix_one_time_links_expires_at", "expires_at"),
-        {"sqlite_autoincrement": True},
+        {"sqlite_autoincrement": True, "info": {OWN_DATA: None}},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

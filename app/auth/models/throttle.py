@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.models import Base, BigId
+from app.core.models import OWN_DATA, Base, BigId
 
 
 class Throttle(Base):
@@ -13,7 +13,7 @@ class Throttle(Base):
     """
 
     __tablename__ = "throttles"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = ({"sqlite_autoincrement": True, "info": {OWN_DATA: None}},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)

@@ -84,6 +84,14 @@ class Factors(Service):
         """Return whether one of the factors signs in without a password."""
         return any(self.list_of(user_id, kind.kind) for kind in self.factor_kinds.values() if kind.is_way_in)
 
+    def find_use(self, kind: str) -> str | None:
+        """Return why accounts need this kind of factor, or None."""
+        confirmed = Authenticator.kind == kind, Authenticator.confirmed_at.is_not(None)
+        if users := self.session.scalar(select(func.count(Authenticator.user_id.distinct())).where(*confirmed)):
+            return f"{users} {'user has' if users == 1 else 'users have'} set one up"
+        role = self.session.scalar(select(Role.name).where(Role.requires_second_factor).limit(1))
+        return f"the role {role} requires a second factor" if role is not None else None
+
     def list_code_sources(self, user_id: int, *, at: datetime | None = None) -> list[CodeSource]:
         """Return where the user gets codes from, besides recovery codes: now, or `at` an earlier time."""
         query = select(Authenticator.kind).where(*_usable(user_id, list(self.factor_kinds), at)).distinct()

@@ -4,7 +4,7 @@ from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstrain
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.lengths import MAX_DESCRIPTION_LENGTH, MAX_ROLE_NAME_LENGTH
-from app.core.models import Base, BigId
+from app.core.models import OWN_DATA, Base, BigId
 
 ADMINISTRATOR = "administrator"
 MEMBER = "member"
@@ -15,6 +15,7 @@ user_roles = Table(
     Column("user_id", BigId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("role_id", BigId, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
     Index("ix_user_roles_role_id", "role_id", "user_id"),
+    info={OWN_DATA: None},
 )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, ForeignKey, Index, String, delete, event, fal
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from app.core.lengths import MAX_NAME_LENGTH, MAX_REASON_LENGTH, STORED_ADDRESS_LENGTH
-from app.core.models import Base, BigId, by_bytes, partial_index
+from app.core.models import OWN_DATA, Base, BigId, by_bytes, partial_index
 from app.users.models.role import Role, user_roles
 
 Status = Literal["active", "deactivated", "unconfirmed", "deleted"]
@@ -142,7 +142,7 @@ class UserWord(Base):
     """A word of a user's name, case folded, or `@` and the domain of their address: the index for searching."""
 
     __tablename__ = "user_words"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = ({"sqlite_with_rowid": False, "info": {OWN_DATA: None}},)
 
     word: Mapped[str] = mapped_column(by_bytes(100), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)

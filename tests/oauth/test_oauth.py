@@ -10,8 +10,10 @@ import pytest
 from flask import Response, redirect
 from joserfc.jwk import ECKey, RSAKey
 
+from app import _refuse_if_used
 from app.core.extensions import db
 from app.core.principal import OPERATOR
+from app.core.settings import SettingsError
 from app.invitations.service import Invitations
 from app.oauth import openid
 from app.oauth.clients import client_of
@@ -878,6 +880,16 @@ def test_user_without_a_password_confirms_with_the_provider(site, provider, cloc
     provider.people = [ada(auth_time=int(clock().timestamp()))]
     assert browser.get(provider.answer(url)).location == "/account/email"
     assert browser.get("/account/email").status_code == 200
+
+
+def test_providers_cannot_be_disabled_while_a_user_has_no_other_way_in(site, provider):
+    app = site()
+    connections = app.extensions["features"].active["oauth"]
+    _refuse_if_used(app, connections)
+    sign_in(Browser(app), provider)
+
+    with pytest.raises(SettingsError, match="oauth can't be disabled, because 1 user has no other way to sign in"):
+        _refuse_if_used(app, connections)
 
 
 @pytest.mark.databases("sqlite")

@@ -1,0 +1,31 @@
+"""`python -m tests.support.without [feature ...]`: run the quick tests without each feature, or those named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from app.features import FEATURES
+from tests.support.tree import copy_of_the_tree, delete_feature
+
+QUICK = "not deep and not slow and not browser and not postgresql"
+
+
+def runs_without(name: str) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy_of_the_tree(Path(folder) / "gatehouse")
+        delete_feature(name, tree)
+        options = ["-q", "-n", "logical", "--maxprocesses", "8", "-p", "no:cacheprovider", "--tb=line", "-m", QUICK]
+        ended = subprocess.run([".venv/bin/python", "-m", "pytest", *options], cwd=tree, check=False)
+    return ended.returncode == 0
+
+
+if __name__ == "__main__":
+    failed = []
+    for feature in sys.argv[1:] or FEATURES:
+        print(f"── without {feature} ──", flush=True)
+        if not runs_without(feature):
+            failed.append(feature)
+    sys.exit(f"tests fail without: {', '.join(failed)}" if failed else None)
