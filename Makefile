@@ -31,6 +31,9 @@ test-deep: .venv/for-test tests/npm/node_modules/.package-lock.json ## Run what 
 test-quick: .venv/for-test ## Run the everyday tests without browser, processes and PostgreSQL: one or two minutes
 	@$(TEST) -m "not deep and not slow and not browser and not postgresql" $(ARGS)
 
+test-features: .venv/for-test ## Delete each feature in a copy of the tree, and run the quick tests there (ARGS="imports oauth")
+	@exec $(BIN)/python -m tests.support.without $(ARGS)
+
 coverage: .venv/for-test ## Run all tests and measure the coverage of app/, which must be 95 % (on Python 3.14: COVERAGE_CORE=sysmon)
 	@rm -f .coverage .coverage.*; $(TEST) --cov --cov-report=term $(ARGS)
 
