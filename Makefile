@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TEST = CHROMIUM="$$($(FIND_CHROMIUM))"; export CHROMIUM; exec $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep test-quick coverage chaos check smoke sbom format bench permissions snapshot screenshots lock
+.PHONY: help run test test-deep test-quick test-features coverage chaos check smoke sbom format bench permissions snapshot screenshots lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile

@@ -6,6 +6,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Connection
 
+from app.core.migration_state import include_object
 from app.core.models import UtcTime
 
 db = current_app.extensions["migrate"].db
@@ -20,11 +21,6 @@ def render_item(kind: str, item: object, autogen_context: object) -> str | bool:
         autogen_context.imports.add("from app.core.models import UtcTime")  # type: ignore[attr-defined]
         return "UtcTime()"
     return False
-
-
-def include_object(item: object, name: str, kind: str, is_reflected: bool, compared_to: object) -> bool:
-    """Leave out tables that no model has: of a feature that was deleted, whose rows are kept."""
-    return not (kind == "table" and is_reflected and compared_to is None)
 
 
 def run(connection: Connection) -> None:

@@ -55,3 +55,8 @@ def first_line(problem: SQLAlchemyError) -> str:
     """Return the driver's message without SQLAlchemy's additions."""
     cause = problem.orig if isinstance(problem, DBAPIError) else problem
     return str(cause).strip().partition("\n")[0].rstrip(".")
+
+
+def include_object(_item: object, _name: str, kind: str, is_reflected: bool, compared_to: object) -> bool:
+    """Return whether Alembic compares something: not a table without a model, of a feature that was deleted."""
+    return not (kind == "table" and is_reflected and compared_to is None)

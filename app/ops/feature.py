@@ -17,6 +17,7 @@ feature = Feature(
         "db": "app.ops.migrations:migrations",
         "doctor": "app.ops.doctor:doctor",
         "maintenance": "app.ops.maintenance_commands:maintenance",
+        "new": "app.dev.commands:new",
         "prepare": "app.ops.prepare:prepare",
         "why": "app.ops.why:why",
     },

@@ -226,16 +226,16 @@ def test_dockerfile_passes_the_linter():
 # ── files for other systems ──
 
 
-def test_workflow_runs_existing_targets_and_pins_its_actions():
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
-    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+def test_workflows_run_existing_targets_and_pin_their_actions():
+    workflows = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github/workflows").glob("*.yml")}
+    steps = [step for workflow in workflows.values() for job in workflow["jobs"].values() for step in job["steps"]]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     asked = {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
-    assert asked == {"check", "coverage", "sbom", "smoke", "test", "test-deep"}
+    assert asked == {"check", "coverage", "sbom", "smoke", "test", "test-deep", "test-features"}
     assert asked <= targets
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
-    assert workflow["permissions"] == {"contents": "read"}
-    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert all(workflow["permissions"] == {"contents": "read"} for workflow in workflows.values())
+    assert workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
     # Expressions reach scripts as environment variables only, so that a branch name cannot be a command.
     assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
 

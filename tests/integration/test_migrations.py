@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
 from app.core.extensions import db
-from app.core.migration_state import current_revision, known_revisions, newest_revision
+from app.core.migration_state import current_revision, include_object, known_revisions, newest_revision
 from app.core.models import Base
 from app.core.settings import ROOT
 from app.users.models import Role, User
@@ -62,9 +62,18 @@ def test_models_match_the_migrations(fresh_app):
     flask(fresh_app, "db", "upgrade")
 
     with fresh_app.app_context(), db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, Base.metadata) == []
+        compared = {"compare_type": True, "compare_server_default": True, "include_object": include_object}
+        assert compare_metadata(MigrationContext.configure(connection, opts=compared), Base.metadata) == []
         assert current_revision() == newest_revision()
+
+
+def test_table_of_a_deleted_feature_is_no_difference(fresh_app):
+    flask(fresh_app, "db", "upgrade")
+
+    with fresh_app.app_context(), db.engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE forgotten (id INTEGER PRIMARY KEY)")
+        context = MigrationContext.configure(connection, opts={"include_object": include_object})
+        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_schema_migrates_up_down_and_up_with_data(fresh_app):

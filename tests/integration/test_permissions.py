@@ -12,6 +12,7 @@ import pytest
 from app.core.extensions import db
 from app.core.principal import OPERATOR
 from app.core.settings import ROOT
+from app.features import load_features
 from app.imports.models import UserImport
 from app.invitations.service import Invitations
 from app.jobs.tasks import NoOperation
@@ -25,6 +26,7 @@ from tests.support.program import Program
 
 pytestmark = pytest.mark.databases("sqlite")
 
+load_features()  # It declares the permissions.
 DOCUMENT = ROOT / "docs" / "permissions.md"
 # Bodies that are valid, so that the policy decides and not the form.
 BODIES = {"api.edit_user": {"name": "Someone"}, "api.confirm": {"password": "a quieter harbour"}}

@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.unit_of_work import unit_of_work
 from app.users.models import User
 from app.web.session_cookie import TOKEN
+from tests.support.deleted import needs_for
 from tests.support.pages import Page, attributes, complaints
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -55,6 +56,7 @@ class Browser:
 
     def send(self, method: str, path: str, **how: Any) -> TestResponse:
         """Send any request, exactly as given."""
+        needs_for(f"{method} {_path(path)}")
         headers = {"User-Agent": self.user_agent, **how.pop("headers", {})}
         environ = {"REMOTE_ADDR": self.address, **how.pop("environ_overrides", {})}
         how.setdefault("base_url", self._base_url)

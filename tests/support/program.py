@@ -7,6 +7,8 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from tests.support.deleted import needs_for
+
 API = "/api/v1"
 
 
@@ -20,6 +22,7 @@ class Program:
 
     def send(self, method: str, path: str, json: Any = None, **how: Any) -> TestResponse:
         """Send any request to the API, exactly as given; `path` is what follows /api/v1."""
+        needs_for(f"{method} /api/v1{path}")
         headers = {"User-Agent": "gatehouse-tests/1", **how.pop("headers", {})}
         if self.token is not None:
             headers.setdefault("Authorization", f"Bearer {self.token}")
