@@ -4,9 +4,11 @@ from app.api.tags import ApiTag
 from app.core.feature import Feature
 from app.jobs.services.schedule import Entry
 from app.users import bp
+from app.users.parts import load_button
 from app.users.permissions import ROLES_READ, USERS_READ
 from app.users.tasks import EndExpiredSuspensions
 from app.web.navigation import AdminPage
+from app.web.parts import USERS_ACT, Part
 
 feature = Feature(
     name="users",
@@ -42,6 +44,7 @@ feature = Feature(
         "user.renamed": "Name changed from “{before}” to “{after}”.",
         "user.restored": "Account restored.",
     },
+    parts=(Part(USERS_ACT, "users/_create_user.html", load_button, place=20),),
     expirations=(lambda work, at_most: work.users.process_expired(at_most=at_most),),
     api_tags=(
         ApiTag("users", "Your own account and, with permissions, other users.", place=20),
