@@ -182,7 +182,7 @@ def tree(tmp_path):
 
 def release(tree, name):
     """Make a new release: change a name in a module that gunicorn's master loads too."""
-    file = tree / "app" / "settings.py"
+    file = tree / "app" / "core" / "settings.py"
     code, changed = re.subn(r'site_name: str = Field\(\s*"[^"]*"', f'site_name: str = Field("{name}"', file.read_text())
     assert changed == 1
     file.write_text(code)

@@ -132,7 +132,7 @@ class Process:
 
 
 class Deployment:
-    """`folder` holds a migrated database; `settings`, named as in `app/settings.py`, reach the processes."""
+    """`folder` holds a migrated database; `settings`, named as in `app/core/settings.py`, reach the processes."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from app.core.settings import ROOT
@@ -30,16 +31,20 @@ def copy_of_the_tree(place: Path) -> Path:
 
 
 def run(command: str, tree: Path) -> None:
+    """Run a command in the tree. A pytest gets a temporary folder of its own: each one closes that of all others to
+    other users, and PostgreSQL, which is another one, starts from there.
+    """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    ended = subprocess.run(
-        shlex.split(command),
-        cwd=tree,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run(
+            shlex.split(command),
+            cwd=tree,
+            env=environment | {"PYTEST_DEBUG_TEMPROOT": folder},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
     assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
 
 
