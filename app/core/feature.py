@@ -60,7 +60,7 @@ class Feature:
     access: tuple[AccessKind, ...] = ()
     credentials: tuple[CredentialKind, ...] = ()
     factors: tuple[FactorKind, ...] = ()
-    # Replaces the principal of a browser's session by the user as whom its owner acts; of one feature at most.
+    # Returns the principal of the impersonated user for a browser's session. Only one feature can have it.
     act_as: Callable[[Source, Found, datetime], Found] | None = None
     # Returns the labels of ways to sign in, by name, as the settings of the application have them.
     sign_in_methods: Callable[[], Mapping[str, str]] = dict
