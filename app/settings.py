@@ -65,8 +65,8 @@ def _sentence(error: Any) -> str:
     name = error["loc"][0] if error["loc"] else ""
     if error["type"] != "value_error":
         return f"{name.upper()} must be {_expected(Settings.model_fields[name])}."
-    what = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name.upper()}: {what}." if name else f"{what}."
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name.upper()}: {message}." if name else f"{message}."
 
 
 def _expected(field: FieldInfo) -> str:

@@ -193,7 +193,7 @@ def settings(request: pytest.FixtureRequest, folder: Path, database_url: str, re
     }
     for marker in reversed(list(request.node.iter_markers("settings"))):
         values |= marker.kwargs
-    return Settings(**values)
+    return deleted.make_settings(values)
 
 
 def _make(settings: Settings) -> Flask:
@@ -212,16 +212,16 @@ def _make(settings: Settings) -> Flask:
 @pytest.fixture
 def make_app(settings: Settings, clock: Clock) -> Iterator[Callable[..., Flask]]:
     """Create an application for this test with changed settings."""
-    made: list[Flask] = []
+    apps: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
-        app = _make(Settings(**(settings.model_dump() | changes)) if changes else settings)
+        app = _make(deleted.make_settings(settings.model_dump() | changes) if changes else settings)
         app.extensions["clock"] = clock
-        made.append(app)
+        apps.append(app)
         return app
 
     yield make
-    for app in made:
+    for app in apps:
         let_go(app)
 
 
@@ -241,15 +241,15 @@ def keep_app(
     used: list[Flask] = []
 
     def keep(**changes: Any) -> Flask:
-        wanted = Settings(**(settings.model_dump() | changes)) if changes else settings
-        key = repr({name: _plain(value) for name, value in wanted.model_dump().items()})
+        changed = deleted.make_settings(settings.model_dump() | changes) if changes else settings
+        key = repr({name: _plain(value) for name, value in changed.model_dump().items()})
         if key not in _kept:
-            _kept[key] = _make(wanted), vars(limiter).copy()
+            _kept[key] = _make(changed), vars(limiter).copy()
         app, limiter_state = _kept[key]
         # The limiter and the log are shared by the process and belong to the application created last.
         vars(limiter).update(limiter_state)
-        init_logs(wanted)
-        wanted.make_instance()
+        init_logs(changed)
+        changed.make_instance()
         app.extensions["clock"] = clock
         used.append(app)
         return app

@@ -131,8 +131,8 @@ def end_other_sessions() -> ResponseReturnValue:
         above = [("Sessions", url_for("account.sessions"))]
         return ask("Sign out all other devices?", text, button="Sign out all other devices", above=above, form=form)
     with unit_of_work() as work:
-        ended = work.sessions.revoke_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
-    return done(f"{ended} other session{'' if ended == 1 else 's'} ended.", to="account.sessions")
+        count = work.sessions.revoke_all(who.user_id, reason="ended_by_owner", keep=who.session_id)
+    return done(f"{count} other session{'' if count == 1 else 's'} ended.", to="account.sessions")
 
 
 @bp.get("/activity")

@@ -24,7 +24,7 @@ def list_page(
     Raises InvalidInput for the cursor of another list.
     """
     after = read_cursor(query.cursor, of=of)
-    found = read(after.id if after else None, query.limit + 1)
-    rows = found[: query.limit]
-    following = Position(None, attrgetter(position)(rows[-1])) if len(found) > query.limit else None
-    return {"items": [shown(row) for row in rows], "next": write_cursor(following, of=of)}
+    rows = read(after.id if after else None, query.limit + 1)
+    shown_rows = rows[: query.limit]
+    following = Position(None, attrgetter(position)(shown_rows[-1])) if len(rows) > query.limit else None
+    return {"items": [shown(row) for row in shown_rows], "next": write_cursor(following, of=of)}

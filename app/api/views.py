@@ -42,7 +42,8 @@ def _parts_of(operation: dict[str, Any], whole: dict[str, Any]) -> dict[str, lis
     good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
     data = good["content"]["application/json"]["schema"]["properties"]["data"]
     sent = [
-        (each["name"], each["required"], _in_words(each["schema"], each)) for each in operation.get("parameters", [])
+        (parameter["name"], parameter["required"], _in_words(parameter["schema"], parameter))
+        for parameter in operation.get("parameters", [])
     ]
     return {"Parameters": sent, "Body": _fields(body, whole), "Response data": _fields(data, whole)}
 

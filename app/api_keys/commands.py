@@ -28,9 +28,9 @@ def list_keys(who: str | int | None, limit: int, as_json: bool) -> None:
     """List active API keys, newest first."""
     services = reading()
     user_id = services.users.find(who).id if who else None
-    found = services[ApiKeys].list_with_owners(user_id, limit=limit)
+    keys_with_owners = services[ApiKeys].list_with_owners(user_id, limit=limit)
     print_list(
-        found,
+        keys_with_owners,
         lambda row: plain(ApiKeyOut, row[0]) | {"user": row[1]},
         lambda row: f"{row[0].id:>8}  {row[1]:<40}  {row[0].prefix}…  {row[0].name}  {', '.join(row[0].scopes)}",
         as_json=as_json,

@@ -116,10 +116,10 @@ class ApiKeys(Service):
     def revoke_all(self, user_id: int, *, reason: str) -> int:
         """End every key of a user; returns how many."""
         active = update(ApiKey).where(ApiKey.user_id == user_id, ApiKey.ended_at.is_(None))
-        ended = rowcount(self.session, active.values(ended_at=self.clock()))
-        if ended:
-            self.audit.record("api_key.ended_all", subject_id=user_id, reason=reason, count=ended)
-        return ended
+        count = rowcount(self.session, active.values(ended_at=self.clock()))
+        if count:
+            self.audit.record("api_key.ended_all", subject_id=user_id, reason=reason, count=count)
+        return count
 
     def undo(self, user_id: int, key_id: int) -> None:
         """End a key of this user, if it has not ended."""

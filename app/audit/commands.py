@@ -43,9 +43,9 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
 @filters
 @click.option("--limit", default=50, type=click.IntRange(1, 10_000))
 @json_option
-def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
+def list_events(limit: int, as_json: bool, **criteria: Any) -> None:
     """List audit events, newest first."""
-    events = reading().audit_search.page(_filter(**wanted), limit=limit)
+    events = reading().audit_search.page(_filter(**criteria), limit=limit)
     print_list(events, as_dict, _line, as_json=as_json, empty="No events.")
 
 
@@ -59,9 +59,9 @@ def _line(event: FoundEvent) -> str:
 @filters
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", help="Default: JSON Lines.")
 @click.argument("file", type=click.File("w", lazy=True, encoding="utf-8"), default="-")
-def export(form: str, file: TextIO, **wanted: Any) -> None:
+def export(form: str, file: TextIO, **criteria: Any) -> None:
     """Write audit events, newest first, to a file or standard output."""
-    events = reading().audit_search.walk(_filter(**wanted))
+    events = reading().audit_search.walk(_filter(**criteria))
     file.writelines((as_csv if form == "csv" else as_json_lines)(events))
 
 

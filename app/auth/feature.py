@@ -29,6 +29,7 @@ feature = Feature(
         "factor.recovery_used": "Recovery code used. {left} left.",
         "factor.refused": "Wrong verification code.",
         "factor.removed": "Second factor removed: {factor}.",
+        "factor.reset": "All second factors removed by an administrator.",
         "password.changed": "Password changed.",
         "password.link_made": "Operator created a password reset link.",
         "password.reset": "Password reset with a link.",

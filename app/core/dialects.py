@@ -51,9 +51,9 @@ def insert_rows(session: DbSession, into: type[Base] | Table, rows: Sequence[dic
     table = into if isinstance(into, Table) else cast(Table, into.__table__)
     connection = session.connection()
     dialect, quote = connection.dialect, connection.dialect.identifier_preparer
-    given = {name for row in rows for name in row}
-    columns = [column for column in table.columns if column.name in given or _default_of(column) is not None]
-    target = f"{quote.format_table(table)} ({', '.join(quote.quote(each.name) for each in columns)})"
+    names = {name for row in rows for name in row}
+    columns = [column for column in table.columns if column.name in names or _default_of(column) is not None]
+    target = f"{quote.format_table(table)} ({', '.join(quote.quote(column.name) for column in columns)})"
     values = [*zip(*(_encoded(column, rows, dialect) for column in columns), strict=True)]
     if dialect.name == "postgresql":
         cursor: Any = connection.connection.cursor()
@@ -81,8 +81,8 @@ def next_ids(session: DbSession, model: type[Base], count: int) -> list[int]:
     """Return new IDs of a table, for rows that `insert_rows` inserts in this transaction."""
     name = cast(Table, model.__table__).name
     if session.get_bind().dialect.name == "postgresql":
-        each = func.nextval(func.pg_get_serial_sequence(name, "id"))
-        return [*session.scalars(select(each).select_from(func.generate_series(1, count)))]
+        next_id = func.nextval(func.pg_get_serial_sequence(name, "id"))
+        return [*session.scalars(select(next_id).select_from(func.generate_series(1, count)))]
     # SQLite has one writer, and this transaction is it.
     last = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": name}) or 0
     return [*range(last + 1, last + 1 + count)]

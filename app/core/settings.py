@@ -420,9 +420,9 @@ class CoreSettings(Lifetimes):
         return (self._current_key(), *(old.get_secret_value() for old in self.secret_key_fallbacks))
 
     def _current_key(self) -> str:
-        given = self.secret_key.get_secret_value()
-        if given:
-            return given
+        key = self.secret_key.get_secret_value()
+        if key:
+            return key
         self.make_instance()
         kept = self.instance_path / "secret_key"
         try:
@@ -475,8 +475,8 @@ def _is_weak(key: str) -> bool:
 def _is_sentence(key: str) -> bool:
     """Return whether a text has white space, or consists half of words: random keys stay far below that."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key.lower() if key.isupper() else key)
-    found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]{3,14}(?![a-z])", text) if len(word) > 3]
-    words = [word for word in found if zxcvbn(word).guesses_log10 < 0.7 * len(word) + 0.5]
+    long_words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]{3,14}(?![a-z])", text) if len(word) > 3]
+    words = [word for word in long_words if zxcvbn(word).guesses_log10 < 0.7 * len(word) + 0.5]
     return bool(re.search(r"\s", key)) or sum(map(len, words)) * 2 > len(key)
 
 

@@ -85,11 +85,11 @@ def _files(name: str, words: dict[str, str]) -> list[tuple[Path, str]]:
 
 def _add_line(file: Path, line: str, *, before: str, after: str) -> None:
     """Add a line in order to the lines of the pattern `before`, which follow the text `after`."""
-    head, found, rest = file.read_text().partition(after)
+    head, separator, rest = file.read_text().partition(after)
     block = re.match(f"(?:{before})*", rest)
     lines = block[0].splitlines(keepends=True) if block else []
     tail = rest[len("".join(lines)) :]
-    file.write_text(head + found + "".join(sorted([*lines, line])) + tail)
+    file.write_text(head + separator + "".join(sorted([*lines, line])) + tail)
 
 
 def _add_page(words: dict[str, str]) -> None:

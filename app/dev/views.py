@@ -89,8 +89,8 @@ def received() -> list[Received]:
 
 
 def _get(mail_id: str) -> Received:
-    found = next((mail for mail in received() if mail.id == mail_id), None)
-    return found or abort(404)
+    mail = next((candidate for candidate in received() if candidate.id == mail_id), None)
+    return mail or abort(404)
 
 
 def _read(key: str, content: bytes) -> Received:

@@ -47,8 +47,8 @@ class SendFactorReset(WarningEmail, kind="send_factor_reset", title="Notify of s
     def _recipient(self, job: EmailJob, user: User) -> tuple[str, datetime]:
         """Return the address, or an empty one if it was removed, and since when the account has had it."""
         if self.connection_id is not None:
-            found = (access.find_address(job.work, self.connection_id) for access in job.work.access)
-            return next((address for address in found if address is not None), ("", user.created_at))
+            addresses = (access.find_address(job.work, self.connection_id) for access in job.work.access)
+            return next((address for address in addresses if address is not None), ("", user.created_at))
         confirmed = select(func.max(EmailChange.confirmed_at)).where(EmailChange.user_id == user.id)
         address = user.email
         if self.change_id is not None:

@@ -10,7 +10,6 @@ from app.web.parts import SECURITY_NOTICE, USER_ACT, USER_NOTICE, Part
 feature = Feature(
     name="factor_resets",
     audit_texts={
-        "factor.reset": "All second factors removed by an administrator.",
         "factor.reset_begun": "Removal of all second factors scheduled by an administrator: {reason}",
         "factor.reset_cancelled": "Removal of all second factors cancelled.",
     },

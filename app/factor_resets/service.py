@@ -131,17 +131,17 @@ class FactorResets(Service):
         self.sessions.revoke_all(user_id, reason="factors_reset")
         return True
 
-    def _enqueue(self, begun: FactorReset) -> None:
-        self.job_queue.enqueue(ResetFactors(reset_id=begun.id), run_after=begun.due_at)
+    def _enqueue(self, reset: FactorReset) -> None:
+        self.job_queue.enqueue(ResetFactors(reset_id=reset.id), run_after=reset.due_at)
 
-    def _tell(self, begun: FactorReset) -> None:
+    def _tell(self, reset: FactorReset) -> None:
         """Notify all addresses of the user: the account's, those of connections, and recently replaced ones."""
-        user_id = begun.user_id
-        self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=None))
+        user_id = reset.user_id
+        self.job_queue.enqueue(SendFactorReset(reset_id=reset.id, connection_id=None, change_id=None))
         connections = [id_ for access in self.access for id_ in access.list_with_address(self.services, user_id)]
         for connection_id in connections:
-            self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=connection_id, change_id=None))
+            self.job_queue.enqueue(SendFactorReset(reset_id=reset.id, connection_id=connection_id, change_id=None))
         since = self.clock() - timedelta(days=self.settings.email_undo_link_days)
         changed = select(EmailChange.id).where(EmailChange.user_id == user_id, EmailChange.confirmed_at > since)
         for change_id in self.session.scalars(changed):
-            self.job_queue.enqueue(SendFactorReset(reset_id=begun.id, connection_id=None, change_id=change_id))
+            self.job_queue.enqueue(SendFactorReset(reset_id=reset.id, connection_id=None, change_id=change_id))

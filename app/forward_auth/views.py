@@ -52,13 +52,13 @@ def _may_enter(who: Principal) -> bool:
 def _ask_to_sign_in() -> Response:
     """Answer nginx with 401 and Location, the only response it handles; Caddy and Traefik pass on a redirect."""
     address = urls.origin(settings().public_url) + url_for("auth.login", next=_wanted_page())
-    asked = request.headers
+    sent = request.headers
     is_page = (
-        asked.get("X-Forwarded-Method", "GET") in {"GET", "HEAD"}
-        and "text/html" in asked.get("Accept", "")
-        and asked.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        sent.get("X-Forwarded-Method", "GET") in {"GET", "HEAD"}
+        and "text/html" in sent.get("Accept", "")
+        and sent.get("Sec-Fetch-Mode", "navigate") == "navigate"
     )
-    if "X-Forwarded-Uri" in asked and "X-Original-URL" not in asked and is_page:
+    if "X-Forwarded-Uri" in sent and "X-Original-URL" not in sent and is_page:
         return Response(status=302, headers={"Location": address})
     headers = {"Location": address, "WWW-Authenticate": 'Session realm="accounts"'}
     return Response("Sign in first.\n", 401, headers, "text/plain")

@@ -89,6 +89,6 @@ def _tell(user_import: UserImport, counts: dict[str, int], names: dict[str, str]
     for row in reading()[UserImports].list_examples(user_import):
         if row.outcome == "refused" or row.number in narrowing:
             click.echo(f"  row {row.number}: {row.email or 'no email'}: {row.reason}")
-    if counts.get("new") and not reading().invitations_open:
+    if counts.get("new") and reading().registration_mode == "closed":
         click.echo("Sign-up is closed. The import still creates these accounts.")
     sys.stdout.flush()

@@ -18,6 +18,7 @@ feature = Feature(
         "import.started": "User import started: {rows} rows.",
         "import.uploaded": "User import uploaded: {file}.",
         "user.imported": "Account created by import {import_id}.",
+        "user.list_exported": "List of users exported.",
     },
     parts=(Part(USERS_ACT, "users/_export.html", load_export, place=10),),
     purges=(purge_import,),

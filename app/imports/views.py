@@ -47,8 +47,8 @@ def import_users() -> ResponseReturnValue:
             with form.refusals(UnreadableFile):
                 file_id, lines = store(file.stream, name=name, owner_id=who.user_id)
                 with unit_of_work() as work:
-                    found = work[UserImports].create_import(file_id, lines=lines, by=who)
-                return redirect(url_for("users.show_import", import_id=found.id))
+                    created = work[UserImports].create_import(file_id, lines=lines, by=who)
+                return redirect(url_for("users.show_import", import_id=created.id))
     services = reading()
     return page(
         "users/import.html",
@@ -63,7 +63,12 @@ def import_users() -> ResponseReturnValue:
 def show_import(import_id: int) -> ResponseReturnValue:
     services = reading()
     user_import = services[UserImports].get(import_id, by=current_user.signed_in())
-    return page("users/show_import.html", found=_shown(services, user_import), invites_open=services.invitations_open)
+    return page(
+        "users/show_import.html",
+        user_import=_shown(services, user_import),
+        invites_open=services.invitations_open,
+        is_sign_up_closed=services.registration_mode == "closed",
+    )
 
 
 @bp.post("/import/<id:import_id>/start")
@@ -127,7 +132,7 @@ def _shown(services: Work, user_import: UserImport) -> SimpleNamespace:
     values.is_open = values.state in {Phase.CHECKING, Phase.APPLYING}
     values.is_waiting = job is not None and job.state == JobState.WAITING
     values.is_stopping = values.is_open and job is not None and job.cancel_requested_at is not None
-    values.why = job.outcome if job else None
+    values.reason = job.outcome if job else None
     values.is_narrowing = any(kind == NARROWED for _, kind in user_import.examples)
-    values.told = progress_text(job, services.job_board.pace(job)) if job else ""
+    values.progress_text = progress_text(job, services.job_board.pace(job)) if job else ""
     return values

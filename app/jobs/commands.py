@@ -78,14 +78,14 @@ def schedule(once: bool) -> None:
 def list_jobs(states: tuple[str, ...], kind: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
     board = reading().job_board
-    found = board.list(JobFilter(states, kind), limit=limit)
+    listed = board.list(JobFilter(states, kind), limit=limit)
 
     def line(job: Job) -> str:
         text = progress_text(job, board.pace(job)) if job.state == JobState.RUNNING else job.outcome
         tries = f"{job.attempts}/{job.max_attempts}"
         return f"{job.id:>8}  {situation(job):<9}  {job.kind:<28}  {tries}  {text or ''}"
 
-    print_list(found, lambda job: as_dict(job, board.pace(job)), line, as_json=as_json, empty="No jobs.")
+    print_list(listed, lambda job: as_dict(job, board.pace(job)), line, as_json=as_json, empty="No jobs.")
 
 
 @jobs.command()

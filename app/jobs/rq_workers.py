@@ -60,10 +60,10 @@ class OurJob(Job):
 
     def _asked_for(self) -> int | None:
         try:
-            asked = self.func_name, self.instance, self.kwargs, list(self.args)
+            call = self.func_name, self.instance, self.kwargs, list(self.args)
         except (DeserializationError, TypeError):
             return None
-        match asked:
+        match call:
             case [name, None, {**none}, [int() as job_id]] if name == PERFORM and not none and 0 < job_id <= MAX_ID:
                 return None if isinstance(job_id, bool) else job_id
         return None

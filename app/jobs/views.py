@@ -38,8 +38,8 @@ COUNTS = {"Waiting": JobState.WAITING, "Running": JobState.RUNNING, "Dead": JobS
 def jobs() -> ResponseReturnValue:
     services, filters = reading(), _wanted(asked_for("state"), asked_for("task"))
     state = filters.situations[0] if filters.situations else ""
-    found = services.job_board.list(filters, limit=ON_A_PAGE + 1)
-    paged = paginate(found, size=ON_A_PAGE, state=state or None, task=filters.kind)
+    listed = services.job_board.list(filters, limit=ON_A_PAGE + 1)
+    paged = paginate(listed, size=ON_A_PAGE, state=state or None, task=filters.kind)
     return _tab(
         "admin/jobs.html",
         state=state,
@@ -47,7 +47,7 @@ def jobs() -> ResponseReturnValue:
         states={"": "Any state"} | {situation: situation.capitalize() for situation in SITUATIONS},
         tasks={"": "Any task"} | {kind: title_of(kind) for kind in sorted(Task.kinds, key=title_of)},
         jobs=[_shown(job, services.job_board) for job in paged.rows],
-        can_retry_all=state in ENDED_BADLY and bool(found),
+        can_retry_all=state in ENDED_BADLY and bool(listed),
         paged=paged,
     )
 

@@ -33,8 +33,8 @@ STATUSES = [status.value for status in MailStatus]
 def mail() -> ResponseReturnValue:
     status, to = asked_for("status"), asked_for("to")
     filters = MailFilter(status if status in STATUSES else None, _address(to) if to else None, before())
-    found = reading().sent_mails.list(filters, limit=ON_A_PAGE + 1)
-    paged = paginate(found, size=ON_A_PAGE, status=filters.status, to=to or None)
+    mails = reading().sent_mails.list(filters, limit=ON_A_PAGE + 1)
+    paged = paginate(mails, size=ON_A_PAGE, status=filters.status, to=to or None)
     return page(
         "admin/mail.html",
         chosen=filters.status or "",

@@ -174,9 +174,9 @@ class Client:
         url = self._provider.discovery_url
         document = self._document(session, url)
         issuer, _, rest = url.partition("/.well-known/")
-        said = document.get("issuer")
-        is_template = url.startswith(MICROSOFT) and said == f"{MICROSOFT}{{tenantid}}/v2.0"
-        if not isinstance(said, str) or not rest or not (said.rstrip("/") == issuer or is_template):
+        stated_issuer = document.get("issuer")
+        is_template = url.startswith(MICROSOFT) and stated_issuer == f"{MICROSOFT}{{tenantid}}/v2.0"
+        if not isinstance(stated_issuer, str) or not rest or not (stated_issuer.rstrip("/") == issuer or is_template):
             raise ProviderRefused("the issuer is not the one of the discovery URL")
         return document
 
@@ -389,20 +389,20 @@ def _subject(subject: Any) -> str:
     return subject
 
 
-def _email(given: Any) -> str | None:
+def _email(claim: Any) -> str | None:
     """Return the canonical address, or None if that is more than lower case: the confirmed mailbox could be a different
     one.
     """
     try:
-        canonical = canonical_address(given) if isinstance(given, str) else ""
+        canonical = canonical_address(claim) if isinstance(claim, str) else ""
     except errors.InvalidAddress:
         return None
-    return canonical if canonical and canonical == given.lower() else None
+    return canonical if canonical and canonical == claim.lower() else None
 
 
-def _name(given: Any) -> str:
+def _name(claim: Any) -> str:
     try:
-        return clean_name(given) if isinstance(given, str) else ""
+        return clean_name(claim) if isinstance(claim, str) else ""
     except errors.InvalidName:
         return ""
 

@@ -105,5 +105,5 @@ def _provider(name: str, values: dict[str, Any]) -> Provider:
         return Provider.model_validate(written | values)
     except ValidationError as refused:
         error = refused.errors()[0]
-        what = str(error["msg"]).removeprefix("Value error, ")
-        raise ValueError(f"{prefix}_{str(error['loc'][0]).upper()}: {what}.") from None
+        message = str(error["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"{prefix}_{str(error['loc'][0]).upper()}: {message}.") from None

@@ -110,10 +110,10 @@ class Connections(Service):
 
     def get(self, user_id: int, connection_id: int) -> OAuthIdentity:
         """Return a connection of the user. Raises ConnectionNotFound."""
-        found = next((connection for connection in self.list_of(user_id) if connection.id == connection_id), None)
-        if found is None:
+        connection = next((candidate for candidate in self.list_of(user_id) if candidate.id == connection_id), None)
+        if connection is None:
             raise ConnectionNotFound
-        return found
+        return connection
 
     def disconnect(self, user_id: int, connection_id: int) -> None:
         """Remove one, unless it is the last way in. Raises ConnectionNotFound, LastSignInMethod."""

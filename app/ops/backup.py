@@ -107,13 +107,13 @@ def restore(file: Path) -> None:
                 connection.execute(delete(table(table_info["name"])))
             for table_info in manifest["tables"]:
                 _load(archive, connection, table_info)
-            ended = connection.execute(_end_sessions()).rowcount
+            count = connection.execute(_end_sessions()).rowcount
         upgrade()
         for name in manifest["files"]:
             _write(settings().instance_path / name, archive.read(f"files/{name}"))
     with unit_of_work() as work:
-        if ended:
-            work.audit.record("session.ended_all", subject_id=None, reason="restored", count=ended)
+        if count:
+            work.audit.record("session.ended_all", subject_id=None, reason="restored", count=count)
         work.audit.record("site.restored", subject_id=None, made_at=manifest["made_at"])
     rows = sum(table_info["rows"] for table_info in manifest["tables"])
     click.echo(

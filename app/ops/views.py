@@ -57,9 +57,9 @@ def readyz() -> ResponseReturnValue:
 def show_metrics() -> ResponseReturnValue:
     """Return metrics in Prometheus' text format, for METRICS_TOKEN, or without a token for this machine."""
     token = settings().metrics_token.get_secret_value()
-    given = request.headers.get("Authorization", "")
-    if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        if given:
+    credential = request.headers.get("Authorization", "")
+    if token and not hmac.compare_digest(credential.encode(), f"Bearer {token}".encode()):
+        if credential:
             log_refused("metrics_token")
         return Response("Send METRICS_TOKEN as a bearer token.\n", 401, {"WWW-Authenticate": "Bearer"}, "text/plain")
     if not token and not is_from_this_machine():

@@ -71,8 +71,8 @@ class OwnData(Service):
             .where(AuditEvent.subject_id == user_id)
             .order_by(AuditEvent.id)
         )
-        for found in self._walk(events):
-            row = _row(*found)
+        for event in self._walk(events):
+            row = _row(*event)
             # From where an administrator acted is the administrator's.
             yield row if row["actor_id"] in {None, user_id} else row | HIDDEN_FIELDS
 

@@ -83,10 +83,10 @@ class Statistics(Service):
         """Count the jobs that ended in this hour and the one before, and forget hours of last week."""
         hour = self.clock().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         for begin in (hour - timedelta(hours=1), hour):
-            ended = select(Job.state, func.count()).where(
+            ended_jobs = select(Job.state, func.count()).where(
                 Job.finished_at >= begin, Job.finished_at < begin + timedelta(hours=1)
             )
-            counts = self._counts(ended.group_by(Job.state))
+            counts = self._counts(ended_jobs.group_by(Job.state))
             self._keep({name: counts.get(state, 0) for state, name in JOBS.items()}, _hour(begin))
         old = delete(Statistic).where(Statistic.name.in_(JOBS.values()), Statistic.period < _hour(hour - HOURS_KEPT))
         self.session.execute(old.execution_options(synchronize_session=False))

@@ -59,8 +59,8 @@ class AuthenticatorApps(Service):
         if step is None:
             return False
         newer = or_(Authenticator.last_step.is_(None), Authenticator.last_step < step)
-        taken = update(Authenticator).where(Authenticator.id == authenticator.id, newer)
-        return rowcount(self.session, taken.values(last_step=step, last_used_at=self.clock())) == 1
+        spend = update(Authenticator).where(Authenticator.id == authenticator.id, newer)
+        return rowcount(self.session, spend.values(last_step=step, last_used_at=self.clock())) == 1
 
     def _matching_step(self, authenticator: Authenticator, code: str) -> int | None:
         """Return the matching time step; None also if the seed's key is missing, which `flask doctor` reports."""

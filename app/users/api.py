@@ -161,8 +161,8 @@ def restore_user(user_id: int) -> Answer:
 def end_user_sessions(user_id: int) -> Answer:
     """Sign a user out everywhere."""
     with unit_of_work() as work:
-        ended = work.users.revoke_sessions(work.users.get(user_id), by=current_user.signed_in())
-    return Answer(message=f"Sessions ended: {ended}.")
+        count = work.users.revoke_sessions(work.users.get(user_id), by=current_user.signed_in())
+    return Answer(message=f"Sessions ended: {count}.")
 
 
 @bp.post("/v1/users/<id:user_id>/password-reset")

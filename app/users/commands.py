@@ -230,8 +230,8 @@ def restore(who: str | int) -> None:
 def revoke_sessions(who: str | int) -> None:
     """Sign a user out everywhere."""
     with unit_of_work() as work:
-        ended = work.users.revoke_sessions(work.users.find(who), by=OPERATOR)
-    click.echo(f"Sessions revoked: {ended}.")
+        count = work.users.revoke_sessions(work.users.find(who), by=OPERATOR)
+    click.echo(f"Sessions revoked: {count}.")
 
 
 @users.command(name="send-reset")
@@ -324,8 +324,8 @@ def reset_link(who: str | int, as_json: bool) -> None:
     """
     with unit_of_work() as work:
         lifetime = timedelta(minutes=settings().reset_link_minutes)
-        made, token = work.users.create_reset_link(work.users.find(who), lifetime=lifetime, by=OPERATOR)
-    url, expires_at = address_of(f"/auth/reset-password/{token}"), made.expires_at
+        link, token = work.users.create_reset_link(work.users.find(who), lifetime=lifetime, by=OPERATOR)
+    url, expires_at = address_of(f"/auth/reset-password/{token}"), link.expires_at
     if as_json:
         print_json({"link": url, "expires_at": expires_at})
         return

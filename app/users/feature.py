@@ -40,7 +40,6 @@ feature = Feature(
         "user.deactivated": "Account deactivated: {reason}",
         "user.deleted": "Account deleted.",
         "user.erased": "Account permanently deleted.",
-        "user.list_exported": "List of users exported.",
         "user.renamed": "Name changed from “{before}” to “{after}”.",
         "user.restored": "Account restored.",
     },

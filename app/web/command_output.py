@@ -20,13 +20,13 @@ def print_list(
     rows: Iterable[Row], values: Callable[[Row], Any], line: Callable[[Row], str], *, as_json: bool, empty: str = ""
 ) -> None:
     """Print rows: their values as JSON, or a line for each, and `empty` if there is none."""
-    found = list(rows)
+    items = list(rows)
     if as_json:
-        print_json([values(row) for row in found])
+        print_json([values(row) for row in items])
         return
-    for row in found:
+    for row in items:
         click.echo(line(row).rstrip())
-    if not found and empty:
+    if not items and empty:
         click.echo(empty)
 
 

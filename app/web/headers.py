@@ -47,8 +47,8 @@ def init_app(app: Flask, settings: CoreSettings) -> None:
 def start_request() -> None:
     """Store the request's ID and start time."""
     # From the environment: a header that is missing from `request.headers` costs an exception.
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if settings().trusted_proxies and _REQUEST_ID.fullmatch(given) else token_hex(16)
+    request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
+    g.request_id = request_id if settings().trusted_proxies and _REQUEST_ID.fullmatch(request_id) else token_hex(16)
     g.began = time.perf_counter()
 
 

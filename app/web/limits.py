@@ -75,17 +75,17 @@ def require_text() -> None:
         abort(400, "The request isn't valid UTF-8 text.")
 
 
-def limited(what: str, *, method: str = "POST") -> Callable[[View], View]:
+def limited(limit: str, *, method: str = "POST") -> Callable[[View], View]:
     """Limit requests of this method (HEAD counts as GET) to LIMIT_<WHAT>, which views with that limit share."""
-    return mark_view(limit=(what, method))
+    return mark_view(limit=(limit, method))
 
 
-def count(what: str) -> None:
+def count(limit: str) -> None:
     """Count one action against LIMIT_<WHAT>. Raises RateLimitExceeded.
 
     For views in which only some requests are limited; elsewhere use `limited`.
     """
-    _hit(what, person_or_network if what in OF_PERSONS else network)
+    _hit(limit, person_or_network if limit in OF_PERSONS else network)
 
 
 def check_limits() -> None:
@@ -118,9 +118,9 @@ def add_quota_headers(response: Response) -> None:
         response.headers["Retry-After"] = str(max(1, seconds))
 
 
-def _hit(what: str, key: Callable[[], str]) -> None:
+def _hit(limit: str, key: Callable[[], str]) -> None:
     """Count one request. Raises RateLimitExceeded."""
-    hit = _counter(what, key)
+    hit = _counter(limit, key)
     try:
         hit()
     except HTTPException:
@@ -132,14 +132,14 @@ def _hit(what: str, key: Callable[[], str]) -> None:
 
 
 @lru_cache  # One for each limit: Flask-Limiter adds up those of the same name.
-def _counter(what: str, key: Callable[[], str]) -> Callable[[], None]:
+def _counter(limit: str, key: Callable[[], str]) -> Callable[[], None]:
     """Return a function that counts one request under its own name, by which Flask-Limiter finds its limit."""
 
     def hit() -> None:
         """Count a request with Flask-Limiter's decorator."""
 
-    hit.__qualname__ = f"count_{what}"
-    return limiter.shared_limit(lambda: settings().limit(what), scope=what, key_func=key)(hit)
+    hit.__qualname__ = f"count_{limit}"
+    return limiter.shared_limit(lambda: settings().limit(limit), scope=limit, key_func=key)(hit)
 
 
 def _key_id() -> str:

@@ -49,7 +49,7 @@ def admin_pages() -> list[AdminEntry]:
 
 def _url(endpoint: str) -> str:
     """Return the URL of a page, built once for each application: the mount path never changes."""
-    known: dict[str, str] = current_app.extensions.setdefault("admin_urls", {})
-    if endpoint not in known:
-        known[endpoint] = url_for(endpoint)
-    return known[endpoint]
+    urls: dict[str, str] = current_app.extensions.setdefault("admin_urls", {})
+    if endpoint not in urls:
+        urls[endpoint] = url_for(endpoint)
+    return urls[endpoint]

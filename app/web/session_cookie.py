@@ -119,14 +119,14 @@ def keep_device(token: str) -> None:
 
 def theme() -> str:
     """Return the color scheme chosen in this browser: `light`, `dark`, or an empty string for that of the system."""
-    chosen = request.cookies.get(settings().cookie_name("theme"), "")
-    return chosen if chosen in THEMES else ""
+    theme_name = request.cookies.get(settings().cookie_name("theme"), "")
+    return theme_name if theme_name in THEMES else ""
 
 
-def keep_theme(chosen: str) -> None:
+def keep_theme(theme_name: str) -> None:
     """Store the color scheme; anything but `light` and `dark` means that of the system."""
-    age = DEVICE_COOKIE_SECONDS if chosen in THEMES else 0
-    set_cookie(settings().cookie_name("theme"), chosen if age else "", max_age=age)
+    age = DEVICE_COOKIE_SECONDS if theme_name in THEMES else 0
+    set_cookie(settings().cookie_name("theme"), theme_name if age else "", max_age=age)
 
 
 def keep_method(method: str) -> None:

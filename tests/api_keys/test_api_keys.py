@@ -90,14 +90,14 @@ def test_changes_of_the_owner_apply_on_the_next_request(app, manager, people, ch
     owner = people.add("owner@example.com", roles=("administrator",))
     token = Program(app).login(owner)
     key = Program(app, token=made(token)["key"])
-    assert [each.get("/users").status_code for each in (token, key)] == [200, 200]
+    assert [program.get("/users").status_code for program in (token, key)] == [200, 200]
 
     if change is None:
         assert manager.delete(f"/users/{owner.id}").status_code == 200
     else:
         assert manager.put(f"/users/{owner.id}", {"name": "Owner", **change}).status_code == 200
 
-    assert [each.get("/users").status_code for each in (token, key)] == [status, status]
+    assert [program.get("/users").status_code for program in (token, key)] == [status, status]
 
 
 def test_api_key_cannot_exceed_its_owner_or_expire_in_the_past(app, ada, manager, clock):
@@ -137,8 +137,8 @@ def test_owner_is_notified_once_before_a_key_expires(app, manager, admin, clock,
             work.enqueue(WarnOfExpiringKeys())
         mailbox.all()
 
-    told = [mail for mail in mailbox.to(admin.email) if "expires soon" in mail.subject]
-    assert len(told) == 1
+    notices = [mail for mail in mailbox.to(admin.email) if "expires soon" in mail.subject]
+    assert len(notices) == 1
     assert any(isinstance(tick.task, WarnOfExpiringKeys) for tick in SCHEDULE)
 
 

@@ -29,7 +29,7 @@ def password_of(result):
 
 def counts(app):
     with app.app_context():
-        return [db.session.scalar(select(func.count()).select_from(each)) for each in (User, Session, Job, SentMail)]
+        return [db.session.scalar(select(func.count()).select_from(model)) for model in (User, Session, Job, SentMail)]
 
 
 def test_demo_users_exist_can_be_found_and_sign_in(app, flask):

@@ -35,12 +35,12 @@ def find_chromium():
 
 @pytest.fixture(scope="session")
 def chromium():
-    found = find_chromium()
-    if found is None:
-        told = "no Chromium found: install one, or name it in CHROMIUM"
-        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+    browser_path = find_chromium()
+    if browser_path is None:
+        reason = "no Chromium found: install one, or name it in CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 
@@ -99,7 +99,7 @@ def arrive(chromium, deployment):
         return arrived[-1]
 
     yield make
-    said = [line for visitor in arrived for line in visitor.complaints]
+    complaints = [line for visitor in arrived for line in visitor.complaints]
     for visitor in arrived:
         visitor.context.close()
-    assert said == []
+    assert complaints == []

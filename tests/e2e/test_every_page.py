@@ -476,8 +476,8 @@ def _(visitor: Visitor) -> None:
 @way("users.show")
 def _(visitor: Visitor) -> None:
     visitor.is_signed_in(roles=("administrator",), at=None)
-    with visitor.deployment.look() as look:
-        number = look.users.get_by_email(visitor.email).id
+    with visitor.deployment.read() as work:
+        number = work.users.get_by_email(visitor.email).id
     visitor.open(f"/users/{number}")
 
 
@@ -757,8 +757,8 @@ def of_someone(visitor: Visitor, link: str | None = None) -> None:
     """Open a user's page as an administrator, or a page below it."""
     other = new_address("other")
     visitor.deployment.add_user(other, name="Charles Babbage", password=PASSWORD)
-    with visitor.deployment.look() as look:
-        number = look.users.get_by_email(other).id
+    with visitor.deployment.read() as work:
+        number = work.users.get_by_email(other).id
     visitor.is_signed_in(roles=("administrator",), at=f"/users/{number}")
     if link is not None:
         visitor.follow(link)
@@ -868,22 +868,22 @@ def test_closed_registration_page_is_accessible_and_fits_a_phone(visitor, troubl
 def faults(visitor: Visitor, name: str, html_checker: HtmlChecker) -> list[str]:
     """List HTML errors, axe's findings in both color schemes, and widths that the page does not fit."""
     page = visitor.page
-    found = [f"HTML: {error}" for error in html_checker.errors(page.content())]
+    problems = [f"HTML: {error}" for error in html_checker.errors(page.content())]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width, height in (DESKTOP, PHONE, NARROWEST):
             page.set_viewport_size(size((width, height)))
             wide = page.evaluate("document.documentElement.scrollWidth")
             if wide > width:
-                found.append(f"{wide} pixels wide on {width}")
+                problems.append(f"{wide} pixels wide on {width}")
             keep_picture(visitor, f"{name} {width} {scheme}")
         # Only colors differ in dark mode.
         which = (
             {"type": "tag", "values": RULES} if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
         )
         violations = AXE.run(page, options={"runOnly": which, "resultTypes": ["violations"]}).response["violations"]
-        found += [f"{scheme}: {v['id']}: {[node['html'] for node in v['nodes']]}" for v in violations]
-    return found
+        problems += [f"{scheme}: {v['id']}: {[node['html'] for node in v['nodes']]}" for v in violations]
+    return problems
 
 
 def keep_picture(visitor: Visitor, name: str) -> None:

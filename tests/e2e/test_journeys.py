@@ -41,9 +41,9 @@ def test_user_signs_up_signs_in_and_signs_out(visitor):
     assert "Only this device is signed in." in visitor.says()
 
     visitor.follow("Activity")
-    told = visitor.says()
+    message = visitor.says()
     for sentence in ("Password changed.", "Signed in.", "Email address confirmed."):
-        assert sentence in told
+        assert sentence in message
 
     visitor.sign_out()
     assert visitor.path == "/auth/login"
@@ -230,10 +230,10 @@ def test_back_button_after_sign_out_shows_nothing_personal(visitor, page):
     visitor.page.go_back()
     visitor.page.wait_for_load_state()
 
-    told = visitor.page.content()
+    content = visitor.page.content()
     assert visitor.path == "/auth/login"
-    assert visitor.email not in told
-    assert "Ada Byron" not in told
+    assert visitor.email not in content
+    assert "Ada Byron" not in content
 
 
 def test_password_can_be_shown_and_hidden(visitor):
@@ -369,8 +369,8 @@ def test_user_who_lost_all_factors_gets_a_reset(visitor, arrive):
     visitor.is_signed_in()
     visitor.sets_up_codes()
     visitor.sign_out()
-    with visitor.deployment.look() as look:
-        lost = look.users.get_by_email(visitor.email).id
+    with visitor.deployment.read() as work:
+        lost = work.users.get_by_email(visitor.email).id
     helper = arrive()
     helper.is_signed_in(roles=("administrator",), at=f"/users/{lost}")
     helper.follow("Reset second factors")

@@ -23,16 +23,16 @@ FOCUSED = """() => {
 
 def tabs(visitor, count):
     """Return what has the focus after each press of Tab."""
-    found = []
+    elements = []
     for _ in range(count):
         visitor.page.keyboard.press("Tab")
-        found.append(visitor.page.evaluate(FOCUSED))
-    return found
+        elements.append(visitor.page.evaluate(FOCUSED))
+    return elements
 
 
-def tab_to(visitor, what, *, then_type=""):
+def tab_to(visitor, target, *, then_type=""):
     """Press Tab until `what` has the focus."""
-    assert any(tabs(visitor, 1)[0]["what"] == what for _ in range(20))
+    assert any(tabs(visitor, 1)[0]["what"] == target for _ in range(20))
     type_in(visitor, then_type)
 
 
@@ -50,7 +50,7 @@ def test_focus_order_follows_the_page_and_is_visible(visitor):
 
     focused = tabs(visitor, 10)
 
-    assert [each["what"] for each in focused] == [
+    assert [element["what"] for element in focused] == [
         "Skip to main content",
         "Gatehouse",
         "Sign in",
@@ -62,7 +62,7 @@ def test_focus_order_follows_the_page_and_is_visible(visitor):
         "Sign in",
         "Forgot your password?",
     ]
-    assert [each["what"] for each in focused if not (each["ringed"] and each["seen"])] == []
+    assert [element["what"] for element in focused if not (element["ringed"] and element["seen"])] == []
 
 
 def test_skip_link_skips_the_navigation(visitor):
@@ -112,7 +112,7 @@ def test_keyboard_only_password_is_shown_and_sent(visitor):
     visitor.is_signed_in(at="/account/password")
     visitor.page.locator("[name=current_password]").focus()
     type_in(visitor, PASSWORD)
-    assert [each["what"] for each in tabs(visitor, 2)] == ["Show current password", "New password"]
+    assert [tab["what"] for tab in tabs(visitor, 2)] == ["Show current password", "New password"]
     type_in(visitor, OTHER_PASSWORD)
     assert tabs(visitor, 1)[0]["what"] == "Show new password"
     visitor.page.keyboard.press("Space")

@@ -74,8 +74,8 @@ def test_user_signs_up_signs_in_again_and_confirms_with_a_provider(visitor, prov
     sign_in_there(visitor, "ada")
     visitor.page.get_by_role("button", name="Continue").click()
     visitor.page.wait_for_url(f"{site.url}/account/sessions")
-    with site.look() as look:
-        user = look.users.get_by_email("ada@other.example")
+    with site.read() as work:
+        user = work.users.get_by_email("ada@other.example")
         assert (user.name, user.is_verified()) == ("Ada Byron", True)
 
     visitor.sign_out()

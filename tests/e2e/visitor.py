@@ -149,9 +149,9 @@ class Visitor:
                 work.roles.create(RoleSpec(name="keeper", requires_second_factor=True), by=OPERATOR)
         self.is_signed_in(roles=("keeper", "member"), at="/account")
 
-    def comes_from_acme(self, *, path: str = "/auth/oauth/acme", **said: object) -> None:
+    def comes_from_acme(self, *, path: str = "/auth/oauth/acme", **claims: object) -> None:
         """Sign in at the provider with this address and return."""
-        self.deployment.provider.people = [{"sub": self.email, "email": self.email, "email_verified": True} | said]
+        self.deployment.provider.people = [{"sub": self.email, "email": self.email, "email_verified": True} | claims]
         self.open(path)
         assert self.heading == "Who are you?"
         self.press(self.email)
@@ -173,7 +173,7 @@ class Visitor:
         signed_in = Browser(self.deployment.app, base_url=self.deployment.url, user_agent=CHROME)
         assert signed_in.login(self.email, PASSWORD).status_code == 302
         self.context.add_cookies(
-            [{"name": each.key, "value": each.value, "url": self.deployment.url} for each in signed_in.cookies()]
+            [{"name": cookie.key, "value": cookie.value, "url": self.deployment.url} for cookie in signed_in.cookies()]
         )
         if at is not None:
             self.open(at)

@@ -54,7 +54,7 @@ def waiting(app):
 def test_factors_are_removed_after_a_day_and_not_before(app, own, ada, helper, clock, mailbox):
     assert begin(helper, ada).location == f"/users/{ada.id}"
     assert "will be removed" in helper.get(f"/users/{ada.id}").text
-    mail = next(each for each in mailbox.to(ada.email) if "will be removed" in each.subject)
+    mail = next(mail for mail in mailbox.to(ada.email) if "will be removed" in mail.subject)
     assert "If you didn't, someone is trying to get into the account." in mail.text
     clock.advance(hours=23)
     work_off(app)
@@ -66,7 +66,7 @@ def test_factors_are_removed_after_a_day_and_not_before(app, own, ada, helper, c
     assert factors(app) == 0
     assert not own.is_signed_in()
     assert Browser(app).login(ada).location == "/account"
-    assert any("Your second factors were removed" in each.subject for each in mailbox.to(ada.email))
+    assert any("Your second factors were removed" in mail.subject for mail in mailbox.to(ada.email))
     with app.app_context():
         kinds = db.session.scalars(select(AuditEvent.kind).where(AuditEvent.subject_id == ada.id)).all()
     assert {"factor.reset_begun", "factor.reset"} <= set(kinds)
@@ -114,8 +114,8 @@ def test_session_confirmed_without_a_factor_is_asked_for_one(app, ada, helper, c
     again = Browser(app)
     again.sign_in(ada)
     clock.advance(minutes=11)
-    asked = again.post(f"{SECURITY}/keep-factors", page=SECURITY)
-    assert asked.location.startswith("/auth/confirm")
+    answer = again.post(f"{SECURITY}/keep-factors", page=SECURITY)
+    assert answer.location.startswith("/auth/confirm")
     assert waiting(app) is not None
 
 
@@ -155,8 +155,8 @@ def test_cancel_link_is_sent_only_to_addresses_older_than_a_week(app, own, ada, 
     browser.open_and_send(mailbox.last_to("thief@evil.example").link)
     clock.advance(days=6)
     begin(helper, ada)
-    told = {mail.to: "keep-factors" in mail.text for mail in mailbox.all() if "will be removed" in mail.subject}
-    assert told == {"thief@evil.example": False, ada.email: True}
+    has_link = {mail.to: "keep-factors" in mail.text for mail in mailbox.all() if "will be removed" in mail.subject}
+    assert has_link == {"thief@evil.example": False, ada.email: True}
 
 
 def test_cancel_link_is_invalid_after_the_reset_ends(app, own, ada, helper, mailbox, clock):
@@ -196,8 +196,8 @@ def test_every_address_is_notified(app, own, ada, helper, mailbox, clock):
     own.post("/account/email", {"email": "ada@new.example"})
     own.open_and_send(mailbox.last_to("ada@new.example").link)
     begin(helper, ada)
-    told = [mail.to for mail in mailbox.all() if "will be removed" in mail.subject]
-    assert sorted(told) == sorted(["ada@new.example", "ada@corp.example", ada.email, ada.email])
+    recipients = [mail.to for mail in mailbox.all() if "will be removed" in mail.subject]
+    assert sorted(recipients) == sorted(["ada@new.example", "ada@corp.example", ada.email, ada.email])
 
 
 def test_reset_requires_the_permission_and_a_weaker_user(app, own, ada, admin, people, clock):
@@ -233,15 +233,15 @@ def test_reset_requires_a_reason_a_fresh_confirmation_and_an_existing_factor(app
 
 def test_operators_can_reset_factors_at_once(app, own, ada, flask):
     assert flask("users", "reset-factors", ada.email).exit_code == 2
-    said = flask("users", "reset-factors", ada.email, "--reason", "seen in person")
-    assert "are removed at" in said.output
+    result = flask("users", "reset-factors", ada.email, "--reason", "seen in person")
+    assert "are removed at" in result.output
     assert (
         flask("users", "reset-factors", ada.email, "--cancel").output == "Reset cancelled. The second factors stay.\n"
     )
     assert flask("users", "reset-factors", ada.email, "--cancel").exit_code == 1
     assert factors(app) == 12
-    said = flask("users", "reset-factors", ada.email, "--reason", "seen in person", "--now")
-    assert (said.exit_code, said.output) == (0, f"The second factors of {ada.email} are removed.\n")
+    result = flask("users", "reset-factors", ada.email, "--reason", "seen in person", "--now")
+    assert (result.exit_code, result.output) == (0, f"The second factors of {ada.email} are removed.\n")
     assert factors(app) == 0
     refused = flask("users", "reset-factors", ada.email, "--reason", "again")
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)

@@ -18,9 +18,9 @@ ADA = "ada@example.com"
 
 
 def told(deployment):
-    with deployment.look() as look:
-        users = set(look.session.scalars(select(User.id).where(User.email != ADA)))
-        events = set(look.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
+    with deployment.read() as work:
+        users = set(work.session.scalars(select(User.id).where(User.email != ADA)))
+        events = set(work.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
     return users, events, {job.arguments["user_id"] for job in deployment.jobs("answer_registration")}
 
 

@@ -24,9 +24,9 @@ def test_faults_lose_no_job_and_run_none_twice(database):
             for name in order:
                 strike(rig, [name], faults, seconds=0.2)
             until(lambda: promises.addresses)
-        found = gather(rig, promises, within=PATIENCE_SECONDS)
-        assert problems(found) == [], rig.deployment.told()[-10_000:]
-    assert found.promises.numbers
+        evidence = gather(rig, promises, within=PATIENCE_SECONDS)
+        assert problems(evidence) == [], rig.deployment.told()[-10_000:]
+    assert evidence.promises.numbers
 
 
 @pytest.mark.deep
@@ -38,9 +38,9 @@ def test_checker_fails_when_due_jobs_are_not_requeued():
             down()
             rig.start_dead()
         wrong = problems(gather(rig, promises, within=1))
-    assert any("not drained in time" in each for each in wrong)
-    assert any("effects are lost" in each for each in wrong)
-    assert any("mails are lost" in each for each in wrong)
+    assert any("not drained in time" in problem for problem in wrong)
+    assert any("effects are lost" in problem for problem in wrong)
+    assert any("mails are lost" in problem for problem in wrong)
 
 
 GOOD = {
@@ -57,7 +57,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "problem"),
     [
         ({}, []),
         ({"effects": Counter([1])}, ["1 effects are lost, like [2]"]),
@@ -70,5 +70,5 @@ GOOD = {
         ({"promises": Promises({1}, set(), Counter({500: 1}))}, ["pages answered [500]"]),
     ],
 )
-def test_checker_detects_each_kind_of_error(bad, said):
-    assert problems(Evidence(**GOOD | bad)) == said
+def test_checker_detects_each_kind_of_error(bad, problem):
+    assert problems(Evidence(**GOOD | bad)) == problem

@@ -185,7 +185,7 @@ def repository(machine):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(ROOT / name, folder / name)
-    for file in [each for each in (folder / "ops").rglob("*") if each.is_file()]:
+    for file in [path for path in (folder / "ops").rglob("*") if path.is_file()]:
         file.write_text(machine.inside(file.read_text()))
     head = ScriptDirectory(str(ROOT / "migrations")).get_current_head()
 
@@ -212,9 +212,9 @@ def commands(*headings):
     """Return the commands below these headings of the document, in order."""
     text = (ROOT / "docs/operations.md").read_text()
     sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    chosen = [each for each in sections if each.partition("\n")[0] in headings]
-    assert [each.partition("\n")[0] for each in chosen] == list(headings)
-    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", "\n".join(chosen), re.MULTILINE | re.DOTALL))
+    matching = [section for section in sections if section.partition("\n")[0] in headings]
+    assert [matched.partition("\n")[0] for matched in matching] == list(headings)
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", "\n".join(matching), re.MULTILINE | re.DOTALL))
 
 
 class Visitors:
@@ -252,9 +252,9 @@ def test_every_command_of_the_operations_document_works(machine, repository):
     ):
         assert install.count(documented) == 1
         install = install.replace(documented, ours)
-    said = machine.run(install)
+    output = machine.run(install)
 
-    assert "error" not in said
+    assert "error" not in output
     assert [mail.to for mail in machine.mails.received].count("you@example.com") >= 1
     assert machine.systemd.enabled >= {"gatehouse-web.socket", "gatehouse-backup.timer", "gatehouse-worker.service"}
     assert len([*(machine.folder / "var/backups/gatehouse").glob("*.zip")]) == 1

@@ -99,11 +99,11 @@ def test_sub_path_works_behind_nginx(build, tmp_path, prefix):
     config.write_text(MAIN.format(user="user root;" if os.getuid() == 0 else "", folder=tmp_path, servers=server))
     with running([NGINX, "-c", config, "-e", tmp_path / "nginx.log"], port=port):
         caller = Caller(f"http://127.0.0.1:{port}")
-        asked = caller.get("/accounts/account")
-        assert (asked.status, asked.headers["Location"]) == (302, "/accounts/auth/login?next=/accounts/account")
+        redirect = caller.get("/accounts/account")
+        assert (redirect.status, redirect.headers["Location"]) == (302, "/accounts/auth/login?next=/accounts/account")
         page = caller.get("/accounts/auth/login").text
         stylesheet = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
-        answer = caller.post(asked.headers["Location"], email=ADA, password="a quieter harbour")
+        answer = caller.post(redirect.headers["Location"], email=ADA, password="a quieter harbour")
 
         assert stylesheet.startswith("/accounts/")
         assert caller.get(stylesheet).status == 200
@@ -138,7 +138,7 @@ def test_documented_nginx_redirects_pages_not_programs_and_refuses_weak_ciphers(
         assert (page.status, page.headers["Location"]) == (301, "https://accounts.example.com/auth/login")
         program = caller.get("/api/v1/users/me")
         assert (program.status, program.headers["Location"]) == (403, None)
-        assert [handshake(tls, each) for each in ("ECDHE+AESGCM", "ECDHE+SHA1")] == [True, False]
+        assert [handshake(tls, cipher) for cipher in ("ECDHE+AESGCM", "ECDHE+SHA1")] == [True, False]
 
 
 def handshake(port, ciphers):
@@ -158,8 +158,8 @@ class Echo(BaseHTTPRequestHandler):
     """Another app without accounts, which returns the headers it received."""
 
     def do_GET(self):
-        told = {name: value for name, value in self.headers.items() if name.startswith("X-Auth")}
-        body = json.dumps({"path": self.path, **told}).encode()
+        identity = {name: value for name, value in self.headers.items() if name.startswith("X-Auth")}
+        body = json.dumps({"path": self.path, **identity}).encode()
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -177,9 +177,11 @@ class Person:
         self._port, self._cookies = port, {}
 
     def ask(self, method, host, path, body=None, **headers):
-        known = "; ".join(f"{name}={value}" for name, (value, domain) in self._cookies.items() if host.endswith(domain))
+        cookies = "; ".join(
+            f"{name}={value}" for name, (value, domain) in self._cookies.items() if host.endswith(domain)
+        )
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
-        sent = {"Host": f"{host}:{self._port}", "Cookie": known, **headers}
+        sent = {"Host": f"{host}:{self._port}", "Cookie": cookies, **headers}
         connection.request(method, path, body and urlencode(body), sent)
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -230,20 +232,22 @@ def test_documented_nginx_tells_another_app_who_is_signed_in(build, tmp_path):
     try:
         with running([NGINX, "-c", config, "-e", tmp_path / "nginx.log"], port=port):
             person, stranger = Person(port), Person(port)
-            asked, _ = person.ask("GET", wiki, "/page?a=1&b=2")
-            assert asked.status == 302
-            sign_in, page = person.follow(asked)
+            answer, _ = person.ask("GET", wiki, "/page?a=1&b=2")
+            assert answer.status == 302
+            sign_in, page = person.follow(answer)
             assert sign_in.status == 200
-            fields = {each.attrs["name"]: each.attrs.get("value", "") for each in Page(page).find_all("main input")}
+            fields = {
+                element.attrs["name"]: element.attrs.get("value", "") for element in Page(page).find_all("main input")
+            }
             typed = fields | {"email": ADA, "password": "a quieter harbour"}
             back, _ = person.ask("POST", accounts, "/auth/login", typed, **form)
             assert back.headers["Location"] == f"http://{wiki}:{port}/page?a=1&b=2"
-            there, told = person.follow(back)
-            assert (there.status, json.loads(told)) == (
+            there, shown = person.follow(back)
+            assert (there.status, json.loads(shown)) == (
                 200,
                 {"path": "/page?a=1&b=2", "X-Auth-User": str(ada), "X-Auth-Email": ADA, "X-Auth-Roles": "member"},
             )
-            _, told = person.ask(
+            _, shown = person.ask(
                 "POST",
                 wiki,
                 "/save",
@@ -251,8 +255,8 @@ def test_documented_nginx_tells_another_app_who_is_signed_in(build, tmp_path):
                 **form,
                 **{"X-Auth-User": "1", "X-Auth-Roles": "administrator"},
             )
-            assert json.loads(told)["X-Auth-User"] == str(ada)
-            assert json.loads(told)["X-Auth-Roles"] == "member"
+            assert json.loads(shown)["X-Auth-User"] == str(ada)
+            assert json.loads(shown)["X-Auth-Roles"] == "member"
             assert stranger.ask("GET", wiki, "/", **{"X-Auth-User": "1"})[0].status == 302
             assert stranger.ask("GET", wiki, "/who-is-it")[0].status == 404
 

@@ -86,13 +86,13 @@ def link_for(deployment, purpose):
 
 def test_concurrent_sign_ups_with_one_address_create_one_account(deployment):
     callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
-    forms = [each.fill_in("/auth/register", email=ADA, name="Ada", password=PASSWORD) for each in callers]
+    forms = [caller.fill_in("/auth/register", email=ADA, name="Ada", password=PASSWORD) for caller in callers]
 
     answers = all_at_once(forms)
 
     assert Counter(answer.status for answer in answers) == {303: AT_ONCE}
-    with deployment.look() as look:
-        assert look.session.scalar(select(func.count()).select_from(User)) == 1
+    with deployment.read() as work:
+        assert work.session.scalar(select(func.count()).select_from(User)) == 1
     assert len(deployment.jobs("answer_registration")) == AT_ONCE
 
 
@@ -108,8 +108,8 @@ def test_concurrent_uses_of_a_link_succeed_once(deployment):
     answers = all_at_once(forms)
 
     assert Counter(answer.status for answer in answers) == {302: 1, 410: AT_ONCE - 1}
-    (chosen,) = [number for number, answer in enumerate(answers) if answer.status == 302]
-    assert Caller(deployment.url).login(ADA, f"{OTHER_PASSWORD} {chosen}").status == 302
+    (winner,) = [number for number, answer in enumerate(answers) if answer.status == 302]
+    assert Caller(deployment.url).login(ADA, f"{OTHER_PASSWORD} {winner}").status == 302
 
 
 def test_sign_in_with_the_old_password_does_not_survive_a_reset(deployment):
@@ -117,13 +117,13 @@ def test_sign_in_with_the_old_password_does_not_survive_a_reset(deployment):
     owner, strangers = Caller(deployment.url), [Caller(deployment.url) for _ in range(AT_ONCE)]
     assert owner.get(f"/auth/reset-password/{link_for(deployment, Purpose.RESET_PASSWORD)}").status == 303
     reset = owner.fill_in("/auth/reset-password", password=OTHER_PASSWORD)
-    sign_ins = [each.fill_in("/auth/login", email=ADA, password=PASSWORD) for each in strangers]
+    sign_ins = [stranger.fill_in("/auth/login", email=ADA, password=PASSWORD) for stranger in strangers]
 
     answers = all_at_once([*sign_ins[: AT_ONCE // 2], reset, *sign_ins[AT_ONCE // 2 :]])
 
     assert answers[AT_ONCE // 2].status == 302
-    with deployment.look() as look:
-        assert look.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
+    with deployment.read() as work:
+        assert work.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
     assert {stranger.get("/account").status for stranger in strangers} == {302}
 
 
@@ -138,8 +138,8 @@ def test_concurrent_email_changes_leave_one_pending_and_send_five_emails(deploym
     answers = all_at_once(forms)
 
     assert Counter(answer.status for answer in answers) == {302: 5, 422: 15}
-    with deployment.look() as look:
-        assert len(look.session.scalars(select(EmailChange).where(EmailChange.ended_at.is_(None))).all()) == 1
+    with deployment.read() as work:
+        assert len(work.session.scalars(select(EmailChange).where(EmailChange.ended_at.is_(None))).all()) == 1
 
 
 def test_concurrent_emails_stay_within_the_quota(build, database, smtp_server, sqlite_template):
@@ -191,13 +191,13 @@ def test_concurrent_refreshes_create_one_successor(deployment):
 
     assert Counter(answer.status for answer in answers) == {200: 20}
     (successor,) = {answer.data["refresh_token"] for answer in answers}
-    with deployment.look() as look:
-        assert look.session.scalar(select(func.count()).where(RefreshToken.used_at.is_(None))) == 1
+    with deployment.read() as work:
+        assert work.session.scalar(select(func.count()).where(RefreshToken.used_at.is_(None))) == 1
     assert refresh(successor).status == 200
     assert refresh(spent).status == 401
-    with deployment.look() as look:
-        assert look.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
-        kinds = look.session.scalars(select(AuditEvent.kind).where(AuditEvent.kind == "session.token_reused")).all()
+    with deployment.read() as work:
+        assert work.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
+        kinds = work.session.scalars(select(AuditEvent.kind).where(AuditEvent.kind == "session.token_reused")).all()
     assert len(kinds) == len(deployment.jobs("send_token_reused")) == 1
 
 
@@ -215,8 +215,8 @@ def test_concurrent_requests_with_one_idempotency_key_run_once(deployment):
     assert Counter(bool(answer.data["key"]) for answer in answers) == {True: 1, False: 19}
     assert Counter(answer.headers["Idempotency-Replayed"] for answer in answers) == {None: 1, "true": 19}
     assert create("Another").status == 422
-    with deployment.look() as look:
-        assert look.session.scalar(select(func.count()).select_from(ApiKey)) == 1
+    with deployment.read() as work:
+        assert work.session.scalar(select(func.count()).select_from(ApiKey)) == 1
 
 
 def test_concurrent_acceptances_use_an_invitation_once(deployment):
@@ -232,10 +232,10 @@ def test_concurrent_acceptances_use_an_invitation_once(deployment):
     answers = all_at_once(forms)
 
     assert Counter(answer.status for answer in answers) == {302: 1, 410: 19}
-    (chosen,) = [number for number, answer in enumerate(answers) if answer.status == 302]
-    with deployment.look() as look:
-        ada = look.users.get_by_email(ADA)
-        assert (ada.name, [role.name for role in ada.roles]) == (f"Ada {chosen}", ["manager"])
+    (winner,) = [number for number, answer in enumerate(answers) if answer.status == 302]
+    with deployment.read() as work:
+        ada = work.users.get_by_email(ADA)
+        assert (ada.name, [role.name for role in ada.roles]) == (f"Ada {winner}", ["manager"])
 
 
 def test_accepting_during_revocation_causes_no_server_error(deployment):
@@ -248,13 +248,13 @@ def test_accepting_during_revocation_causes_no_server_error(deployment):
         return [grace.ask("POST", f"{API}/users", {"email": ADA, "roles": ["member"]}, **headers)]
 
     def revoke():
-        with deployment.look() as look:
-            ids = [each.id for each in look[Invitations].list_pending()]
-        return [grace.ask("DELETE", f"{API}/invitations/{each}", **headers) for each in ids]
+        with deployment.read() as work:
+            ids = [invitation.id for invitation in work[Invitations].list_pending()]
+        return [grace.ask("DELETE", f"{API}/invitations/{invitation_id}", **headers) for invitation_id in ids]
 
     for _ in range(3):
         answers = all_at_once([invite, revoke] * 8)
-        assert {each.status for some in answers for each in some} <= {200, 201, 404, 409, 429}
+        assert {item.status for some in answers for item in some} <= {200, 201, 404, 409, 429}
 
 
 def path_of(url):
@@ -263,30 +263,32 @@ def path_of(url):
 
 def test_concurrent_provider_callbacks_sign_in_once(deployment, provider):
     browser = Caller(deployment.url)
-    begun = browser.get("/auth/oauth/acme")
-    path = path_of(provider.answer(begun.headers["Location"]))
-    cookie = begun.headers["Set-Cookie"].partition(";")[0]
+    start = browser.get("/auth/oauth/acme")
+    path = path_of(provider.answer(start.headers["Location"]))
+    cookie = start.headers["Set-Cookie"].partition(";")[0]
     callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
 
     answers = all_at_once([lambda caller=caller: caller.ask("GET", path, Cookie=cookie) for caller in callers])
 
     assert Counter(answer.status for answer in answers) == {302: 1, 400: AT_ONCE - 1}
     assert provider.asked.count("POST /token") == 1
-    with deployment.look() as look:
-        assert look.session.scalar(select(func.count()).select_from(Session)) == 1
+    with deployment.read() as work:
+        assert work.session.scalar(select(func.count()).select_from(Session)) == 1
 
 
 def test_one_identity_in_many_browsers_creates_one_account(deployment, provider):
     callers = [Caller(deployment.url) for _ in range(AT_ONCE)]
     paths = [path_of(provider.answer(caller.get("/auth/oauth/acme").headers["Location"])) for caller in callers]
 
-    answers = all_at_once([lambda each=each: each[0].get(each[1]) for each in zip(callers, paths, strict=True)])
+    answers = all_at_once(
+        [lambda caller=caller: caller[0].get(caller[1]) for caller in zip(callers, paths, strict=True)]
+    )
 
     # Some may be refused because too many others wait for the provider.
     assert 302 in {answer.status for answer in answers} <= {302, 503}
-    with deployment.look() as look:
-        assert look.session.scalar(select(func.count()).select_from(User)) == 1
-        assert look.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
+    with deployment.read() as work:
+        assert work.session.scalar(select(func.count()).select_from(User)) == 1
+        assert work.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
 
 
 def test_concurrent_removal_of_the_last_two_sign_in_methods_keeps_one(deployment, provider):
@@ -300,13 +302,15 @@ def test_concurrent_removal_of_the_last_two_sign_in_methods_keeps_one(deployment
 
     all_at_once(
         [
-            lambda each=each: browser.send(f"/account/connections/{each}/disconnect", csrf_token=token)
-            for each in ids * (AT_ONCE // 2)
+            lambda connection_id=connection_id: browser.send(
+                f"/account/connections/{connection_id}/disconnect", csrf_token=token
+            )
+            for connection_id in ids * (AT_ONCE // 2)
         ]
     )
 
-    with deployment.look() as look:
-        assert look.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
+    with deployment.read() as work:
+        assert work.session.scalar(select(func.count()).select_from(OAuthIdentity)) == 1
 
 
 @pytest.fixture
@@ -314,7 +318,7 @@ def seed(deployment):
     """The seed of Ada's authenticator app; her recovery codes are CODES."""
     user_id = deployment.add_user(ADA, password=PASSWORD)
     with deployment.app.app_context():
-        hashes = credentials.passwords.derive([plain(each) for each in CODES])
+        hashes = credentials.passwords.derive([plain(code) for code in CODES])
     with deployment.work() as work:
         work[AuthenticatorApps].start(user_id)
         seed = work[AuthenticatorApps].get_pending_seed(user_id)
@@ -335,17 +339,17 @@ def half_signed_in(deployment):
 
 
 def sessions_of_browsers(deployment):
-    with deployment.look() as look:
-        found = select(func.count()).select_from(Session).where(Session.ended_at.is_(None), Session.user_agent != "")
-        return look.session.scalar(found)
+    with deployment.read() as work:
+        count = select(func.count()).select_from(Session).where(Session.ended_at.is_(None), Session.user_agent != "")
+        return work.session.scalar(count)
 
 
 def test_concurrent_uses_of_a_code_sign_in_once(deployment, seed):
     callers = half_signed_in(deployment)
     # The next code is accepted already, and for long enough.
     code = pyotp.TOTP(seed).at(datetime.now(UTC), counter_offset=1)
-    resource_ref = [code, f"{code[:3]} {code[3:]}", "".join(chr(ord(each) + 0xFEE0) for each in code)]
-    forms = [each.fill_in("/auth/two-factor", code=resource_ref[number % 3]) for number, each in enumerate(callers)]
+    spellings = [code, f"{code[:3]} {code[3:]}", "".join(chr(ord(char) + 0xFEE0) for char in code)]
+    forms = [browser.fill_in("/auth/two-factor", code=spellings[number % 3]) for number, browser in enumerate(callers)]
 
     answers = Counter(answer.status for answer in all_at_once(forms))
 
@@ -357,28 +361,28 @@ def test_concurrent_uses_of_a_code_sign_in_once(deployment, seed):
 
 
 def test_concurrent_uses_of_a_recovery_code_sign_in_once(deployment, seed):
-    forms = [each.fill_in("/auth/two-factor", code=CODES[0]) for each in half_signed_in(deployment)]
+    forms = [browser.fill_in("/auth/two-factor", code=CODES[0]) for browser in half_signed_in(deployment)]
 
     answers = Counter(answer.status for answer in all_at_once(forms))
 
     assert answers[302] == 1
     assert set(answers) <= {302, 422, 429}
     assert sessions_of_browsers(deployment) == 1
-    with deployment.look() as look:
-        assert look.factors.recovery_left(look.users.get_by_email(ADA).id) == len(CODES) - 1
+    with deployment.read() as work:
+        assert work.factors.recovery_left(work.users.get_by_email(ADA).id) == len(CODES) - 1
 
 
 def test_concurrent_uses_of_a_passkey_assertion_sign_in_once(deployment):
     user_id = deployment.add_user(ADA, password=PASSWORD)
     site = deployment.url.replace("127.0.0.1", "localhost")
     party, key = RelyingParty("localhost", site), Passkey(site)
-    made = key.create(
+    created = key.create(
         creation_options(party, challenge="x", user_id=user_id, email=ADA, name="", site_name="", existing=[])
     )
     with deployment.work() as work:
         token = work.sessions.start(user_id, visit=NO_VISIT, remember=False)[1]
         who = find_by_cookie(work.session.connection(), token, at=work.clock()).principal
-        work[Passkeys].add(who, verify_new(read_assertion(made), party), name="Key", recovery=[])
+        work[Passkeys].add(who, verify_new(read_assertion(created), party), name="Key", recovery=[])
     opened = Caller(site).get("/auth/login")
     cookie = opened.headers["Set-Cookie"].partition(";")[0]
     form = {"csrf_token": token_in(opened), "purpose": "sign-in", "credential": key.get(passkey_options(opened.text))}
@@ -393,8 +397,8 @@ def test_concurrent_uses_of_a_passkey_assertion_sign_in_once(deployment):
 
 
 def test_concurrent_factor_resets_leave_one_pending_and_apply_it_once(deployment, seed):
-    with deployment.look() as look:
-        ada = look.users.get_by_email(ADA).id
+    with deployment.read() as work:
+        ada = work.users.get_by_email(ADA).id
     deployment.add_user("grace@example.com", password=PASSWORD, roles=("administrator",))
     helper = Caller(deployment.url)
     helper.login("grace@example.com")
@@ -438,5 +442,5 @@ def test_administrators_removing_each_other_leave_one(deployment):
     answers = all_at_once([remove(by, whom) for by in range(5) for whom in range(5)])
 
     assert {answer.status for answer in answers} <= {200, 401, 403, 404, 409}
-    with deployment.look() as look:
-        assert [user.can_sign_in() for user in look.roles.list_holders("administrator")].count(True) == 1
+    with deployment.read() as work:
+        assert [user.can_sign_in() for user in work.roles.list_holders("administrator")].count(True) == 1

@@ -50,7 +50,7 @@ class Sentry:
         threading.Thread(target=self._server.serve_forever).start()
 
     def of(self, kind):
-        return [json.loads(item) for found, item in list(self.items) if found == kind]
+        return [json.loads(item) for item_kind, item in list(self.items) if item_kind == kind]
 
     def close(self):
         self._server.shutdown()
@@ -99,7 +99,7 @@ def test_secrets_never_appear_in_reports_traces_logs_metrics_audit_jobs_or_valke
     assert deployment.start("command", "--app", TROUBLED, "break", "canary-argument").wait() == 1
     secrets.add("canary-argument")
     until(lambda: {"a page", "a job", "a command"} <= broken_parts(sentry), why=lambda: str(sentry.items)[-3000:])
-    until(lambda: any(each["transaction"] == "break" for each in sentry.of("transaction")))
+    until(lambda: any(transaction["transaction"] == "break" for transaction in sentry.of("transaction")))
     numbers = visitor.ask("GET", "/metrics", Authorization=f"Bearer {METRICS_TOKEN}")
     assert numbers.status == 200
     deployment.stop()
@@ -112,19 +112,19 @@ def test_secrets_never_appear_in_reports_traces_logs_metrics_audit_jobs_or_valke
         "Valkey": stored(deployment.app.extensions["queue"]),
     }
     assert all(places.values())
-    found = {place: secret for place, text in places.items() for secret in secrets if secret in text}
-    assert found == {}
+    leaks = {place: secret for place, text in places.items() for secret in secrets if secret in text}
+    assert leaks == {}
     check_reports(sentry, ada)
 
 
 def check_reports(sentry, ada):
     """Check that reports contain the place, the request, the user and the release."""
-    page = next(each for each in sentry.of("event") if "a page" in str(each.get("exception")))
+    page = next(event for event in sentry.of("event") if "a page" in str(event.get("exception")))
     assert page["release"] == "1.2.3"
     assert page["request"] == {"method": "POST", "url": "/broken/<token>"}
     assert page["user"] == {"id": str(ada)}
     assert page["tags"]["request_id"]
-    assert {"/broken/<token>", "/auth/login", "break"} <= {each["transaction"] for each in sentry.of("transaction")}
+    assert {"/broken/<token>", "/auth/login", "break"} <= {event["transaction"] for event in sentry.of("transaction")}
 
 
 def break_pages(visitor, *secrets):
@@ -145,9 +145,9 @@ def broken_parts(sentry):
 
 
 def kept(deployment):
-    with deployment.look() as look:
-        rows = [look.session.scalars(select(kind)).all() for kind in (AuditEvent, AuditDetail, Job, SentMail)]
-    return str([vars(row) for each in rows for row in each])
+    with deployment.read() as work:
+        rows = [work.session.scalars(select(kind)).all() for kind in (AuditEvent, AuditDetail, Job, SentMail)]
+    return str([vars(row) for some_rows in rows for row in some_rows])
 
 
 def stored(connection):

@@ -30,9 +30,9 @@ ADA = "ada@example.com"
 
 def told(deployment):
     """Return what the database holds of each sign-up: user, event and job."""
-    with deployment.look() as look:
-        users = set(look.session.scalars(select(User.id)))
-        events = set(look.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
+    with deployment.read() as work:
+        users = set(work.session.scalars(select(User.id)))
+        events = set(work.session.scalars(select(AuditEvent.subject_id).where(AuditEvent.kind == "user.registered")))
     return users, events, {job.arguments["user_id"] for job in deployment.jobs("answer_registration")}
 
 
@@ -106,8 +106,8 @@ def test_sign_ups_are_complete_or_absent_after_repeated_kills(build):
 
     users, events, jobs = told(deployment)
     assert users == events == jobs
-    with deployment.look() as look:
-        there = set(look.session.scalars(select(User.email)))
+    with deployment.read() as work:
+        there = set(work.session.scalars(select(User.email)))
     assert {email for email, went_well in answers.items() if went_well} <= there
     assert register(deployment, ADA)
 
@@ -164,8 +164,8 @@ def test_metrics_sum_all_workers_and_survive_a_killed_worker(build):
 def asked(deployment):
     """Return how often /robots.txt was requested, from /metrics."""
     text = deployment.get("/metrics").decode()
-    found = re.search(r'^gatehouse_http_requests_total{.*route="/robots.txt",status="200"} (\S+)', text, re.MULTILINE)
-    return float(found[1])
+    match = re.search(r'^gatehouse_http_requests_total{.*route="/robots.txt",status="200"} (\S+)', text, re.MULTILINE)
+    return float(match[1])
 
 
 # ── a new release ──

@@ -112,10 +112,10 @@ def test_reset_email_overtakes_earlier_bulk_email(deployment, smtp_server):
 
     assert reset.state == JobState.DONE
     assert [mail.to for mail in smtp_server.received] == [ADA]
-    assert {deployment.job(each).state for each in flood} <= {JobState.WAITING, JobState.RUNNING}
+    assert {deployment.job(job_id).state for job_id in flood} <= {JobState.WAITING, JobState.RUNNING}
     smtp_server.release()
-    for each in flood:
-        assert ended(deployment, each).state == JobState.DONE
+    for job_id in flood:
+        assert ended(deployment, job_id).state == JobState.DONE
 
 
 @pytest.mark.deep
@@ -126,7 +126,7 @@ def test_single_worker_takes_urgent_jobs_first(deployment, smtp_server):
 
     deployment.start_worker(application=TROUBLED)
 
-    done = [ended(deployment, each) for each in [*flood, reset]]
+    done = [ended(deployment, job_id) for job_id in [*flood, reset]]
     assert min(done, key=lambda job: job.finished_at).id == reset
 
 
@@ -168,7 +168,7 @@ def test_workers_fork_without_open_connections_and_load_new_code_on_hang_up(buil
     deployment.environment["PYTHONPATH"] = str(tmp_path)
     deployment.valkey.start()
     worker = deployment.start_worker(schedule=True, application="counted_app")
-    before = until(lambda: len(found := worker.children()) == 2 and found, why=deployment.told)
+    before = until(lambda: len(children := worker.children()) == 2 and children, why=deployment.told)
     parent = psutil.Process(worker.pid)
     assert parent.num_threads() == 1
     assert parent.net_connections("all") == []
@@ -176,7 +176,7 @@ def test_workers_fork_without_open_connections_and_load_new_code_on_hang_up(buil
 
     parent.send_signal(signal.SIGHUP)
 
-    after = until(lambda: len(found := worker.children()) == 2 and not set(found) & set(before) and found)
+    after = until(lambda: len(children := worker.children()) == 2 and not set(children) & set(before) and children)
     assert loads.read_text().splitlines() == ["loaded", "loaded"]
     assert worker.is_alive()
     with deployment.work() as work:
@@ -190,13 +190,13 @@ def test_workers_fork_without_open_connections_and_load_new_code_on_hang_up(buil
 @pytest.mark.deep
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGTERM, 20), (signal.SIGINT, 4)])
 def test_idle_worker_stops_on_repeated_signals_to_any_of_its_processes(deployment, number, times):
-    for told in range(times):
-        stop_an_idle_worker(deployment, number, is_sent_to_all=told % 2 == 1)
+    for signalled in range(times):
+        stop_an_idle_worker(deployment, number, is_sent_to_all=signalled % 2 == 1)
 
 
 def stop_an_idle_worker(deployment, number, *, is_sent_to_all):
     worker = deployment.start_worker(processes=2, schedule=True)
-    children = until(lambda: len(found := worker.children()) == 3 and found, why=deployment.told)
+    children = until(lambda: len(family := worker.children()) == 3 and family, why=deployment.told)
     with deployment.work() as work:
         job_id = work.enqueue(NoOperation())
     assert ended(deployment, job_id).state == JobState.DONE
@@ -214,8 +214,8 @@ def test_idle_worker_sends_a_heartbeat_before_it_expires(deployment):
     """RQ sends a heartbeat 15 seconds before its limit, and the key lives a minute longer."""
     deployment.start_worker(processes=2)
     with closing(connect(deployment.valkey.url)) as connection:
-        found = until(lambda: len(keys := connection.keys("rq:worker:*")) == 2 and keys, why=deployment.told)
-        assert all(0 < connection.ttl(key) <= WORKER_TTL_SECONDS + 60 for key in found)
+        heartbeats = until(lambda: len(keys := connection.keys("rq:worker:*")) == 2 and keys, why=deployment.told)
+        assert all(0 < connection.ttl(key) <= WORKER_TTL_SECONDS + 60 for key in heartbeats)
     assert HEARD_WITHIN.total_seconds() > WORKER_TTL_SECONDS - 15
 
 
@@ -244,8 +244,8 @@ def test_two_schedulers_run_each_tick_once(build):
     schedules = [deployment.start("schedule", "jobs", "schedule", "--once") for _ in range(2)]
 
     assert [schedule.wait() for schedule in schedules] == [0, 0]
-    made = [job.dedupe_key for job in deployment.jobs()]
-    assert sorted(made) == sorted({tick.key(at, UTC) for tick in SCHEDULE for at in (began, datetime.now(UTC))})
+    dedupe_keys = [job.dedupe_key for job in deployment.jobs()]
+    assert sorted(dedupe_keys) == sorted({tick.key(at, UTC) for tick in SCHEDULE for at in (began, datetime.now(UTC))})
 
 
 @pytest.mark.deep

@@ -61,12 +61,12 @@ def editor(app, people):
 def test_forward_auth_identifies_the_user_with_one_query(app, editor, clock):
     browser = Browser(app)
     browser.login(editor)
-    with statements() as asked:
+    with statements() as queries:
         answer = ask(browser)
-    assert len(asked) == 1
+    assert len(queries) == 1
     assert (answer.status_code, answer.data) == (200, b"")
-    told = {name: value for name, value in answer.headers.items() if name.startswith("X-Auth")}
-    assert told == {"X-Auth-User": str(editor.id), "X-Auth-Email": editor.email, "X-Auth-Roles": "editor,member"}
+    identity = {name: value for name, value in answer.headers.items() if name.startswith("X-Auth")}
+    assert identity == {"X-Auth-User": str(editor.id), "X-Auth-Email": editor.email, "X-Auth-Roles": "editor,member"}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -94,10 +94,10 @@ def test_forward_auth_requires_every_role_and_permission(app, editor, query, sta
 
 @APPS
 def test_nginx_gets_401_with_the_sign_in_url(app):
-    wanted = f"{WIKI}/page?a=1&b=2"
-    answer = ask(Browser(app), **{"X-Original-URL": wanted})
+    requested = f"{WIKI}/page?a=1&b=2"
+    answer = ask(Browser(app), **{"X-Original-URL": requested})
     assert answer.status_code == 401
-    assert next_of(answer) == wanted
+    assert next_of(answer) == requested
     assert answer.headers["WWW-Authenticate"]
 
 
@@ -159,13 +159,13 @@ def signed_in_from(browser, person, page):
 @APPS
 def test_app_cookie_signs_in_to_the_app_and_nothing_else(app, ada):
     browser = Browser(app)
-    wanted = f"{WIKI}/page?a=1&b=2"
-    answer = signed_in_from(browser, ada, wanted)
-    assert (answer.status_code, answer.location) == (302, wanted)
-    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Secure-forward=")]
+    requested = f"{WIKI}/page?a=1&b=2"
+    answer = signed_in_from(browser, ada, requested)
+    assert (answer.status_code, answer.location) == (302, requested)
+    (cookie,) = [header for header in answer.headers.getlist("Set-Cookie") if header.startswith("__Secure-forward=")]
     for attribute in ("Domain=example.com", "Secure", "HttpOnly", "Path=/", "SameSite=Lax"):
         assert attribute in cookie.split("; ")
-    (session,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Host-session=")]
+    (session,) = [header for header in answer.headers.getlist("Set-Cookie") if header.startswith("__Host-session=")]
     assert "Domain" not in session
 
     only = {"Cookie": cookie.partition(";")[0]}
@@ -173,26 +173,26 @@ def test_app_cookie_signs_in_to_the_app_and_nothing_else(app, ada):
     assert holder(app).send("GET", "/account", headers=only).status_code == 302
     assert holder(app).send("GET", "/api/v1/users/me", headers=only).status_code == 401
     # A signed-in user is redirected at once, with a new cookie.
-    again = browser.send("GET", "/auth/login", query_string={"next": wanted})
-    assert again.location == wanted
-    assert any("__Secure-forward=" in each for each in again.headers.getlist("Set-Cookie"))
+    again = browser.send("GET", "/auth/login", query_string={"next": requested})
+    assert again.location == requested
+    assert any("__Secure-forward=" in header for header in again.headers.getlist("Set-Cookie"))
 
 
 @APPS
 def test_sign_out_ends_the_app_session_too(app, ada):
     browser = Browser(app)
     answer = signed_in_from(browser, ada, f"{WIKI}/")
-    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith("__Secure-forward=")]
+    (cookie,) = [header for header in answer.headers.getlist("Set-Cookie") if header.startswith("__Secure-forward=")]
     only = {"Cookie": cookie.partition(";")[0]}
     out = browser.send(
         "POST", "/auth/logout", data={"csrf_token": browser.token_on("/account")}, headers={"Origin": OURS}
     )
-    assert any("__Secure-forward=;" in each and "Max-Age=0" in each for each in out.headers.getlist("Set-Cookie"))
+    assert any("__Secure-forward=;" in header and "Max-Age=0" in header for header in out.headers.getlist("Set-Cookie"))
     assert asked_by_caddy(holder(app), **only).status_code == 302
 
 
 def cookie_of(answer, name):
-    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith(f"{name}=")]
+    (cookie,) = [header for header in answer.headers.getlist("Set-Cookie") if header.startswith(f"{name}=")]
     return cookie.partition(";")[0]
 
 
@@ -263,14 +263,14 @@ def test_invalid_app_hosts_stop_the_start(monkeypatch, tmp_path, settings, words
 
 
 def test_app_hosts_are_read_from_a_list(tmp_path):
-    found = Settings(
+    configured = Settings(
         environment="testing",
         base_url=OURS,
         cookie_domain=".Example.com",
         return_hosts="Wiki.example.com:443, bücher.example.com",
     )
-    assert found.cookie_domain == "example.com"
-    assert found.return_origins == [WIKI, "https://xn--bcher-kva.example.com"]
+    assert configured.cookie_domain == "example.com"
+    assert configured.return_origins == [WIKI, "https://xn--bcher-kva.example.com"]
 
 
 def test_anonymous_request_gets_no_identity_header(app, people, flask):
@@ -278,8 +278,8 @@ def test_anonymous_request_gets_no_identity_header(app, people, flask):
     flask("users", "unassign", person.email, "member")
     browser = Browser(app)
     browser.login(person)
-    told = {name: value for name, value in ask(browser).headers.items() if name.startswith("X-Auth")}
-    assert told == {"X-Auth-User": str(person.id), "X-Auth-Email": person.email, "X-Auth-Roles": "-"}
+    identity = {name: value for name, value in ask(browser).headers.items() if name.startswith("X-Auth")}
+    assert identity == {"X-Auth-User": str(person.id), "X-Auth-Email": person.email, "X-Auth-Roles": "-"}
     assert flask("roles", "create", "--", "-").exit_code == 1
 
 
@@ -298,9 +298,9 @@ def test_app_cookie_is_refused_while_impersonating(app, admin, ada):
 def test_websocket_handshake_is_answered_like_other_requests(app, ada, scheme, upgrade):
     browser, stranger = Browser(app), Browser(app)
     browser.sign_in(ada)
-    asked = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/ws", **upgrade}
-    assert ask(stranger, **asked).status_code == 401
-    answer = ask(browser, **asked)
+    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/ws", **upgrade}
+    assert ask(stranger, **headers).status_code == 401
+    answer = ask(browser, **headers)
     assert (answer.status_code, answer.headers["X-Auth-Email"]) == (200, ada.email)
 
 

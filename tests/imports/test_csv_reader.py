@@ -14,7 +14,7 @@ def read(content, size=None):
     content = content.encode() if isinstance(content, str) else content
     pieces = [content[i : i + size] for i in range(0, len(content), size)] if size else [content]
     table = read_table(pieces)
-    return table.columns, [(each.number, each.problem or tuple(each.cells.values())) for each in table.records]
+    return table.columns, [(record.number, record.problem or tuple(record.cells.values())) for record in table.records]
 
 
 PLAIN = (("email", "name"), [(2, ("zoë@x.example", "Zoë, Inc.")), (3, ("b@x.example", "B"))])
@@ -33,7 +33,7 @@ def test_every_encoding_and_separator_gives_the_same_rows(delimiter, newline, en
     )
     table = read_table(pieces)
 
-    assert (table.columns, [(each.number, tuple(each.cells.values())) for each in table.records]) == PLAIN
+    assert (table.columns, [(record.number, tuple(record.cells.values())) for record in table.records]) == PLAIN
 
 
 def test_quoted_newlines_and_quotes_are_kept_and_blank_lines_skipped():

@@ -54,17 +54,17 @@ def test_import_killed_ten_times_applies_each_row_once(deployment):
     # 12 attempts: on a loaded machine a job can end before its killer looks.
     assert tries > KILLS // 2
 
-    with deployment.look() as look:
-        found = look[UserImports].get(checking.id, by=OPERATOR)
-        assert (found.phase, found.rows) == (Phase.DONE, ROWS)
-        assert found.checked == {"new": ROWS * 9 // 10, "refused": ROWS // 10}
-        assert found.applied == {"added": ROWS * 9 // 10, "refused": ROWS // 10}
+    with deployment.read() as work:
+        answer = work[UserImports].get(checking.id, by=OPERATOR)
+        assert (answer.phase, answer.rows) == (Phase.DONE, ROWS)
+        assert answer.checked == {"new": ROWS * 9 // 10, "refused": ROWS // 10}
+        assert answer.applied == {"added": ROWS * 9 // 10, "refused": ROWS // 10}
         outcomes = select(UserImportRow.outcome, func.count()).group_by(UserImportRow.outcome)
-        assert dict(look.session.execute(outcomes).all()) == found.applied
+        assert dict(work.session.execute(outcomes).all()) == answer.applied
         for model in (User, user_roles, select(UserWord).where(UserWord.word == "person").subquery()):
-            assert look.session.scalar(select(func.count()).select_from(model)) == ROWS * 9 // 10
+            assert work.session.scalar(select(func.count()).select_from(model)) == ROWS * 9 // 10
         imported = select(func.count()).where(AuditEvent.kind == "user.imported")
-        assert look.session.scalar(imported) == ROWS * 9 // 10
+        assert work.session.scalar(imported) == ROWS * 9 // 10
 
 
 def kill_while(deployment, worker, job_id, chance, *, times):

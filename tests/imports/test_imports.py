@@ -81,8 +81,8 @@ def report(browser, page):
 
 def users(app):
     with app.app_context():
-        found = db.session.scalars(select(User).order_by(User.email)).all()
-        return {user.email: (user.name, sorted(role.name for role in user.roles)) for user in found}
+        rows = db.session.scalars(select(User).order_by(User.email)).all()
+        return {user.email: (user.name, sorted(role.name for role in user.roles)) for user in rows}
 
 
 def count(app, model):
@@ -389,9 +389,9 @@ def test_repeatedly_killed_worker_applies_every_row_once(app, grace, upload, mon
 @pytest.mark.databases("sqlite")
 def test_duplicate_search_reads_only_the_affected_rows(app, grace, upload):
     """The statement that the check runs for each batch must not read the earlier rows."""
-    with app.app_context(), statements() as asked:
+    with app.app_context(), statements() as queries:
         upload(grace, "email\n" + "".join(f"u{number}@example.com\n" for number in range(3)))
-    (lookup,) = [each for each in asked if "user_import_rows.email IN" in each[0]]
+    (lookup,) = [query for query in queries if "user_import_rows.email IN" in query[0]]
     with app.app_context():
         explained = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {lookup[0]}", lookup[1])
         plan = [row[-1] for row in explained]
@@ -492,8 +492,8 @@ def test_api_imports_like_the_page(app, admin, people):
 
 def test_import_with_an_api_key_is_limited_to_its_scopes(app, admin):
     root = Program(app).login(admin)
-    made = root.post("/api-keys", {"name": "Importer", "scopes": ["users:import", "users:invite"]})
-    key = Program(app, token=made.json["data"]["key"])
+    answer = root.post("/api-keys", {"name": "Importer", "scopes": ["users:import", "users:invite"]})
+    key = Program(app, token=answer.json["data"]["key"])
     content = b"email,roles\nnew@example.com,administrator\nother@example.com,\n"
     sent = key.send("POST", "/users/imports", data=content, headers={"Content-Type": "text/csv"})
     path = sent.headers["Location"].removeprefix("/api/v1")
@@ -535,9 +535,9 @@ def test_rows_that_remove_permissions_are_marked_including_ones_own(app, grace, 
         upload(grace, f"email,roles\n{admin.email},member\nroot@example.com,manager\nmia@example.com,manager\n")
     )
     assert "Some rows remove permissions" in page.text("main .notice")
-    told = page.texts("main tbody tr")
-    assert ["of your own account" in row for row in told] == [True, False, False]
-    assert ["fewer permissions" in row for row in told] == [True, True, False]
+    shown = page.texts("main tbody tr")
+    assert ["of your own account" in row for row in shown] == [True, False, False]
+    assert ["fewer permissions" in row for row in shown] == [True, True, False]
     harmless = grace.page(upload(grace, "email,roles\nmia@example.com,manager\n"))
     assert "permissions away" not in harmless.text("main")
 

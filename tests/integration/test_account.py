@@ -156,10 +156,10 @@ def test_recent_sign_in_needs_no_confirmation(signed_in, clock):
 def test_old_sign_in_needs_confirmation_on_sensitive_pages(signed_in, ada, clock):
     clock.advance(minutes=10)
 
-    asked = signed_in.get("/account/email")
-    assert (asked.status_code, asked.location) == (302, "/auth/confirm?next=/account/email")
+    redirect = signed_in.get("/account/email")
+    assert (redirect.status_code, redirect.location) == (302, "/auth/confirm?next=/account/email")
 
-    page = signed_in.page(asked.location)
+    page = signed_in.page(redirect.location)
     assert page.value("next") == "/account/email"
     answer = signed_in.post("/auth/confirm", {"password": ada.password, "next": page.value("next")})
     assert answer.location == "/account/email"
@@ -311,10 +311,10 @@ def test_activity_is_described_in_plain_words(client, ada):
 
     page = client.page("/account/activity")
 
-    told = page.texts("main .row-title")
-    assert told[0] == "Wrong current password when changing the password."
-    assert told[1] == "Name changed from “Ada Lovelace” to “Augusta”."
-    assert "Signed in." in told
+    sentences = page.texts("main .row-title")
+    assert sentences[0] == "Wrong current password when changing the password."
+    assert sentences[1] == "Name changed from “Ada Lovelace” to “Augusta”."
+    assert "Signed in." in sentences
     assert "Firefox on Linux" in page.text("main")
 
 

@@ -391,8 +391,8 @@ def test_password_is_normalized_across_keyboards(client, new_browser, people):
 
 
 def test_apostrophe_in_the_query_survives_sign_in(client, admin):
-    asked = client.get("/users?q=o'brien").location
-    answer = client.post(asked, {"email": admin.email, "password": admin.password})
+    location = client.get("/users?q=o'brien").location
+    answer = client.post(location, {"email": admin.email, "password": admin.password})
 
     assert answer.location == "/users?q=o'brien"
 

@@ -43,7 +43,7 @@ def test_guide_step_that_does_not_fit_the_tree_fails(text: str, tmp_path: Path) 
 
 def steps(text: str) -> Iterator[Step]:
     """Return the blocks in order. A block without a file name belongs to the file named before it."""
-    named = [(found.start(), found["path"].replace("\\", "")) for found in FILE_NAME.finditer(text)]
+    named = [(match.start(), match["path"].replace("\\", "")) for match in FILE_NAME.finditer(text)]
     for block in BLOCK.finditer(text):
         above = [path for start, path in named if start < block.start()]
         is_command = block["language"] == "sh"

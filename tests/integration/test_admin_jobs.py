@@ -148,12 +148,12 @@ def test_background_refresh_does_not_keep_the_session_alive(grace, clock):
 @pytest.mark.settings(session_idle_minutes=30)
 def test_background_header_on_other_pages_is_ignored(app, grace, admin, clock):
     """Otherwise a stolen cookie or key could be used without leaving a trace."""
-    made = Program(app).login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["jobs:read"]}).json["data"]
+    data = Program(app).login(admin).post("/api-keys", {"name": "Reporter", "scopes": ["jobs:read"]}).json["data"]
     for _ in range(4):
         clock.advance(minutes=9)
         assert grace.get("/users", headers={"X-Background": "1"}).status_code == 200
 
-    Program(app, token=made["key"]).get("/jobs", headers={"X-Background": "1"})
+    Program(app, token=data["key"]).get("/jobs", headers={"X-Background": "1"})
     with app.app_context():
         assert [key.last_used_at for key in reading()[ApiKeys].list_active(admin.id)] == [clock.now]
 
@@ -191,9 +191,9 @@ def test_running_job_is_asked_to_stop(app, grace, enqueue, with_queue):
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_all_matching_jobs_are_retried(app, grace, enqueue, with_queue):
-    wanted = [enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
+    matching = [enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
     other = enqueue(NoOperation())
-    for job_id in (*wanted, other):
+    for job_id in (*matching, other):
         with_queue(lambda queue, job_id=job_id: queue.discard(queue.claim(job_id), outcome="no"))
     page = f"{JOBS}?state=dead&task=send_new_device"
     sent = {
@@ -204,7 +204,7 @@ def test_all_matching_jobs_are_retried(app, grace, enqueue, with_queue):
     answer = grace.post(f"{JOBS}/retry", sent, page=page)
 
     assert "Jobs enqueued again: 3" in told(grace, answer)
-    assert [state_of(app, each) for each in (*wanted, other)] == ["waiting"] * 3 + ["dead"]
+    assert [state_of(app, one_id) for one_id in (*matching, other)] == ["waiting"] * 3 + ["dead"]
     assert "No jobs to retry" in told(grace, grace.post(f"{JOBS}/retry", sent, page=page))
 
 
@@ -291,7 +291,7 @@ def test_api_pages_through_jobs(root, enqueue):
 
 def test_api_has_the_schedule(root):
     assert root.post("/schedule/purge-expired/pause").status_code == 200
-    (entry,) = [each for each in root.get("/schedule").json["data"]["items"] if each["name"] == "purge-expired"]
+    (entry,) = [item for item in root.get("/schedule").json["data"]["items"] if item["name"] == "purge-expired"]
     assert (entry["next_at"], entry["last"], entry["every_seconds"]) == (None, None, 6 * 3600)
     assert root.post("/schedule/purge-expired/resume").status_code == 200
     assert root.post("/schedule/purge-expired/run").json["data"]["kind"] == "purge_expired"
@@ -323,4 +323,4 @@ def test_security_entries_cannot_be_paused(app, grace, root, entry):
     with app.app_context(), unit_of_work() as work:
         work.session.add(SchedulePause(name=entry, paused_at=work.clock()))  # Enqueued by an earlier release.
     with app.app_context():
-        assert next(each for each in reading().schedule.list() if each.entry.name == entry).paused_at is None
+        assert next(planned for planned in reading().schedule.list() if planned.entry.name == entry).paused_at is None

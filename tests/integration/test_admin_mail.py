@@ -118,7 +118,7 @@ def test_every_email_has_a_readable_sample(app):
             assert max(map(len, mail.text.splitlines())) < 998, kind
             # Styles are inline, because many mail programs ignore style sheets.
             assert "<style" not in mail.html, kind
-            assert all("style=" in each for each in re.findall(r"<(?:p|a|ul|li|div)\b[^>]*>", mail.html)), kind
+            assert all("style=" in tag for tag in re.findall(r"<(?:p|a|ul|li|div)\b[^>]*>", mail.html)), kind
 
 
 def test_text_part_has_the_sentences_of_the_html_part(app):
@@ -239,9 +239,9 @@ def test_text_template_of_a_site_uses_our_base_and_parts(settings, make_app):
     ("name", "text", "why"),
     [
         ("home.html", "{% if %}", r"home.html, line 1"),
-        ("emails/invitation.html", "\n{{ link", r"invitation.html, line 2"),
-        ("emails/invitation.txt", "{{ link.far.away }}", r"the mail invitation cannot be made"),
-        ("emails/invitation.txt", "{% extends 'emails/nothing.txt' %}", r"the mail invitation cannot be made"),
+        ("emails/new_device.html", "\n{{ device", r"new_device.html, line 2"),
+        ("emails/new_device.txt", "{{ device.far.away }}", r"the mail new_device cannot be made"),
+        ("emails/new_device.txt", "{% extends 'emails/nothing.txt' %}", r"the mail new_device cannot be made"),
     ],
 )
 def test_broken_overridden_template_stops_the_start(settings, make_app, name, text, why):

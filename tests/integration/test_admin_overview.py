@@ -19,6 +19,7 @@ from app.users.permissions import JOBS_READ, ROLES_ASSIGN, ROLES_READ, USERS_CRE
 from app.users.services import search as user_search
 from app.users.services.roles import RoleSpec
 from tests.support.browser import Browser
+from tests.support.deleted import needs
 from tests.support.pages import Page
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -63,6 +64,7 @@ def notices(page):
 
 @pytest.mark.databases("sqlite")
 def test_side_bar_lists_all_pages_and_marks_the_nearest(grace):
+    needs("imports", "invitations", "reports", "site_settings")
     assert side_bar(grace.page("/admin")) == PAGES
     for path, text, current in (
         ("/admin", "Overview", "page"),

@@ -256,10 +256,10 @@ def test_redirect_after_a_post_without_a_page_leads_back(client, ada):
 
 
 def test_request_id_is_accepted_only_from_a_trusted_proxy(client, make_app):
-    chosen = {"X-Request-ID": "chosen-by-me-1"}
-    assert client.get("/healthz", headers=chosen).headers["X-Request-ID"] != "chosen-by-me-1"
+    headers = {"X-Request-ID": "chosen-by-me-1"}
+    assert client.get("/healthz", headers=headers).headers["X-Request-ID"] != "chosen-by-me-1"
     behind = Browser(make_app(trusted_proxies=1))
-    assert behind.get("/healthz", headers=chosen).headers["X-Request-ID"] == "chosen-by-me-1"
+    assert behind.get("/healthz", headers=headers).headers["X-Request-ID"] == "chosen-by-me-1"
 
 
 def test_health_endpoints_report_their_checks(client, make_app):
@@ -295,18 +295,18 @@ def test_read_only_database_returns_503_for_forms_and_serves_pages(client, ada, 
 def test_database_failure_after_rendering_keeps_the_page(make_app, database_url):
     """The transaction cannot be rolled back then, and there is nothing to roll back."""
     app = make_app()
-    ended = []
+    closed = []
 
     @app.after_request
     def stop(response):
         with psycopg.connect(database_url, autocommit=True) as other:
             pid = db.session.execute(text("SELECT pg_backend_pid()")).scalar()
-            ended.append(other.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone())
+            closed.append(other.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone())
         return response
 
     browser = Browser(app)
     assert browser.get("/auth/register").status_code == 200
-    assert ended == [(True,)]
+    assert closed == [(True,)]
     assert browser.get("/auth/register").status_code == 200
 
 

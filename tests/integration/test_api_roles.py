@@ -27,10 +27,10 @@ def clerk(root):
 def test_roles_are_listed_in_pages(root):
     first = root.get("/roles?limit=2").json["data"]
     second = root.get(f"/roles?limit=2&cursor={first['next']}").json["data"]
-    found = first["items"] + second["items"]
-    assert [role["name"] for role in found] == ["administrator", "member", "manager"]
-    assert set(found[0]) == FIELDS
-    assert found[0]["permissions"] == sorted(PERMISSIONS)
+    roles = first["items"] + second["items"]
+    assert [role["name"] for role in roles] == ["administrator", "member", "manager"]
+    assert set(roles[0]) == FIELDS
+    assert roles[0]["permissions"] == sorted(PERMISSIONS)
     assert second["next"] is None
 
 

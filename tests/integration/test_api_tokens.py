@@ -89,9 +89,9 @@ def test_registration_response_is_the_same_for_known_addresses(program, ada):
     ]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].data == answers[1].data
-    asked = [program.post("/auth/forgot-password", {"email": email}) for email in (ada.email, "nobody@example.com")]
-    assert [answer.status_code for answer in asked] == [202, 202]
-    assert asked[0].data == asked[1].data
+    responses = [program.post("/auth/forgot-password", {"email": email}) for email in (ada.email, "nobody@example.com")]
+    assert [answer.status_code for answer in responses] == [202, 202]
+    assert responses[0].data == responses[1].data
 
 
 @pytest.mark.settings(registration="closed")
@@ -220,7 +220,7 @@ def test_altered_token_is_refused(app, signed_in):
     attempts = [
         forged(signed_in, app),
         forged(signed_in, app, header={"kid": "another"}),
-        *(hs256(header, ours[1], each) for each in public_halves),
+        *(hs256(header, ours[1], half) for half in public_halves),
         f"{text({**header, 'alg': 'none'})}.{ours[1]}.",
         f"{text({**header, 'alg': 'none'})}.{ours[1]}.{ours[2]}",
         f"{text({**header, 'jwk': stranger.as_dict(private=False)})}.{ours[1]}.{ours[2]}",
@@ -266,7 +266,7 @@ def test_fallback_keys_verify_until_removed(make_app, people):
     rotated = make_app(secret_key=new, secret_key_fallbacks=old)
     during = Program(rotated).login(ada)
 
-    kids = [header_and_claims(each.token)[0]["kid"] for each in (during, before)]
+    kids = [header_and_claims(program.token)[0]["kid"] for program in (during, before)]
     assert [key["kid"] for key in jwks(rotated)] == kids
     assert Program(rotated, token=before.token).get("/users/me").status_code == 200
     after = make_app(secret_key=new)
@@ -292,8 +292,8 @@ def test_tokens_are_stored_hashed(app, signed_in):
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_user_erased_during_sign_in_is_refused(app, ada, monkeypatch):
-    def erased_afterwards(*given, **named):
-        signed_in = open_session(*given, **named)
+    def erased_afterwards(*positional, **named):
+        signed_in = open_session(*positional, **named)
         assert flask_command(app, "users", "delete", ada.email, "--now", "--yes").exit_code == 0
         return signed_in
 

@@ -45,14 +45,14 @@ def crowd(people, admin, clock):
 
 
 def walk(program, query, limit=5):
-    found, cursor = [], None
+    items, cursor = [], None
     while True:
         page = program.get(f"/users?limit={limit}{query}" + (f"&cursor={cursor}" if cursor else ""))
         assert page.status_code == 200, page.text
-        found += page.json["data"]["items"]
+        items += page.json["data"]["items"]
         cursor = page.json["data"]["next"]
         if cursor is None:
-            return found
+            return items
 
 
 @pytest.fixture(params=["few", "many"])
@@ -84,13 +84,13 @@ def test_other_users_are_hidden_without_the_permission(member, admin):
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.databases("sqlite", "postgresql")
 def test_paging_returns_each_user_once_in_order(manager, crowd, sort, sign):
-    found = walk(manager, f"&sort={sign}{sort}")
+    users = walk(manager, f"&sort={sign}{sort}")
 
-    assert len(found) == 13
-    assert len({each["id"] for each in found}) == 13
-    pairs = [(each[sort], each["id"]) for each in found if each[sort] is not None]
+    assert len(users) == 13
+    assert len({user["id"] for user in users}) == 13
+    pairs = [(user[sort], user["id"]) for user in users if user[sort] is not None]
     assert pairs == sorted(pairs, reverse=sign == "-")
-    assert all(each[sort] is None for each in found[len(pairs) :])
+    assert all(user[sort] is None for user in users[len(pairs) :])
 
 
 @pytest.mark.databases("sqlite", "postgresql")
@@ -98,8 +98,8 @@ def test_page_is_stable_when_users_are_added(manager, crowd, people):
     first = manager.get("/users?limit=5&sort=-created_at").json["data"]
     people.add("late@example.com")
     second = manager.get(f"/users?limit=5&sort=-created_at&cursor={first['next']}").json["data"]
-    assert not {each["id"] for each in first["items"]} & {each["id"] for each in second["items"]}
-    assert "late@example.com" not in {each["email"] for each in second["items"]}
+    assert not {item["id"] for item in first["items"]} & {item["id"] for item in second["items"]}
+    assert "late@example.com" not in {item["email"] for item in second["items"]}
 
 
 def test_cursor_works_only_for_its_own_list(manager, crowd):
@@ -118,10 +118,10 @@ def test_cursor_works_only_for_its_own_list(manager, crowd):
 @pytest.mark.databases("sqlite", "postgresql")
 def test_search_matches_the_start_of_addresses_and_names(manager, crowd):
     assert len(walk(manager, "&q=person0")) == 10
-    assert {each["name"].split()[1] for each in walk(manager, "&q=b")} == {"B"}
-    assert [each["email"] for each in walk(manager, "&q=c+number11")] == ["person11@example.com"]
+    assert {user["name"].split()[1] for user in walk(manager, "&q=b")} == {"B"}
+    assert [user["email"] for user in walk(manager, "&q=c+number11")] == ["person11@example.com"]
     assert walk(manager, "&q=erson") == []
-    assert [each["email"] for each in walk(manager, "&q=PERSON03@example.com")] == ["person03@example.com"]
+    assert [user["email"] for user in walk(manager, "&q=PERSON03@example.com")] == ["person03@example.com"]
     assert walk(manager, "&q=%25") == []
 
 
@@ -129,8 +129,8 @@ def test_search_matches_the_start_of_addresses_and_names(manager, crowd):
 def test_renamed_user_is_found_by_the_new_name_only(manager, crowd):
     person = crowd[0]
     assert manager.put(f"/users/{person.id}", {"name": "Zoë Ångström"}).status_code == 200
-    assert [each["id"] for each in walk(manager, "&q=%C3%A5ngstr")] == [person.id]
-    assert person.id not in {each["id"] for each in walk(manager, "&q=number0")}
+    assert [user["id"] for user in walk(manager, "&q=%C3%A5ngstr")] == [person.id]
+    assert person.id not in {user["id"] for user in walk(manager, "&q=number0")}
 
 
 @pytest.mark.usefixtures("matches")
@@ -138,13 +138,13 @@ def test_renamed_user_is_found_by_the_new_name_only(manager, crowd):
 def test_filters_apply(manager, crowd, admin, client):
     manager.put(f"/users/{crowd[3].id}", {"name": "x", "is_active": False})
     client.register("waiting@example.com")
-    assert [each["id"] for each in walk(manager, "&status=deactivated")] == [crowd[3].id]
-    assert [each["email"] for each in walk(manager, "&status=unconfirmed")] == ["waiting@example.com"]
+    assert [user["id"] for user in walk(manager, "&status=deactivated")] == [crowd[3].id]
+    assert [user["email"] for user in walk(manager, "&status=unconfirmed")] == ["waiting@example.com"]
     assert len(walk(manager, "&status=active")) == 12
-    assert [each["id"] for each in walk(manager, "&role=administrator")] == [admin.id]
+    assert [user["id"] for user in walk(manager, "&role=administrator")] == [admin.id]
     assert len(walk(manager, "&role=member&sort=email&q=person&status=active")) == 11
     assert (
-        next(each["email"] for each in walk(manager, "&seen_before=2099-01-01T00:00:00Z&sort=last_seen_at"))
+        next(user["email"] for user in walk(manager, "&seen_before=2099-01-01T00:00:00Z&sort=last_seen_at"))
         == admin.email
     )
     assert len(walk(manager, "&seen_before=2001-01-01T00:00:00Z&status=active")) == 11
@@ -162,9 +162,9 @@ def test_list_queries_use_an_index(app, manager, crowd, matches, filters):
     for sort in ("created_at", "email", "name", "last_seen_at", "-created_at", "-email", "-name", "-last_seen_at"):
         cursor = manager.get(f"/users?limit=1&sort={sort}").json["data"]["next"]
         after = "" if filters else f"&cursor={cursor}"
-        with statements() as asked:
+        with statements() as queries:
             assert manager.get(f"/users?limit=5&sort={sort}{filters}{after}").status_code == 200
-        for statement, values in asked:
+        for statement, values in queries:
             plan = explained(app, statement, values)
             assert not [step for _, step in plan if step in {"SCAN users", "SCAN user_words", "SCAN user_roles"}], plan
             sorts = [parent for parent, step in plan if step == "USE TEMP B-TREE FOR ORDER BY"]
@@ -179,25 +179,25 @@ def explained(app, statement, values):
 
 @pytest.mark.databases("postgresql")
 def test_postgresql_estimates_selective_filters(manager, admin):
-    with statements() as asked:
+    with statements() as queries:
         assert len(walk(manager, "&role=administrator&sort=email")) == 1
-    assert "LIMIT 12)" in asked[-1][0]
+    assert "LIMIT 12)" in queries[-1][0]
 
 
 @pytest.mark.parametrize("sort", ["created_at", "last_seen_at"])
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.databases("sqlite", "postgresql")
 def test_list_page_takes_at_most_three_queries(manager, crowd, sort, filters):
-    with statements() as asked:
+    with statements() as queries:
         assert manager.get(f"/users?sort={sort}{filters}").status_code == 200
     # An empty list of a role's users differs from a missing role.
-    assert len([statement for statement, _ in asked if "WHERE roles.name =" not in statement]) <= 3, asked
+    assert len([statement for statement, _ in queries if "WHERE roles.name =" not in statement]) <= 3, queries
 
 
 def test_own_profile_takes_two_queries(member):
-    with statements() as asked:
+    with statements() as queries:
         assert member.get("/users/me").status_code == 200
-    assert len(asked) <= 2, asked
+    assert len(queries) <= 2, queries
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_own_profile_takes_two_queries(member):
 def test_invalid_query_parameter_is_named(manager, query, field):
     answer = manager.get(f"/users?{query}")
     assert answer.status_code == 422
-    assert {each for each, _ in codes(answer)} == {field}
+    assert {name for name, _ in codes(answer)} == {field}
 
 
 def test_etag_gives_304_and_guards_changes(member, ada, clock):
@@ -459,8 +459,8 @@ def test_invitation_link_serves_no_other_purpose(manager, mailbox, client, app):
 def test_deletion_is_undone(manager, member, ada, clock):
     assert code(manager.post(f"/users/{ada.id}/restore")) == "not_found"
     manager.delete(f"/users/{ada.id}")
-    assert [each["id"] for each in walk(manager, "&status=deleted")] == [ada.id]
-    assert ada.id not in {each["id"] for each in walk(manager, "")}
+    assert [user["id"] for user in walk(manager, "&status=deleted")] == [ada.id]
+    assert ada.id not in {user["id"] for user in walk(manager, "")}
     assert code(manager.put(f"/users/{ada.id}", {"name": "x"})) == "not_found"
     assert codes(manager.post("/users", {"email": ada.email})) == {(None, "email_taken")}
 

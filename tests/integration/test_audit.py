@@ -68,7 +68,7 @@ def test_event_has_values_before_and_after(grace, ada, flask):
 def test_audit_filters_select_events(grace, ada, admin, flask, clock):
     grace.post(f"/users/{ada.id}/deactivate", {"reason": "x"})
     today = f"{clock.now.date()}"
-    for query, found in (
+    for query, expected in (
         (f"actor={admin.email}&kind=user.deactivated", 1),
         (f"actor={admin.id}&subject={ada.id}&kind=user.deactivated", 1),
         (f"subject={ada.email}&kind=user.deactivated&since={today}&until={today}", 1),
@@ -78,7 +78,7 @@ def test_audit_filters_select_events(grace, ada, admin, flask, clock):
         ("kind=user.deactivated&until=2020-01-01", 0),
         ("kind=user.deactivated&since=2099-01-01", 0),
     ):
-        assert len(sentences(grace.page(f"/admin/audit?{query}"))) == found, query
+        assert len(sentences(grace.page(f"/admin/audit?{query}"))) == expected, query
     everything = len(sentences(grace.page("/admin/audit")))
     for query in ("kind=nonsense", "since=soon", "before=x", "actor=%00", "since=0001-01-01", "until=9999-12-31"):
         assert len(sentences(grace.page(f"/admin/audit?{query}"))) == everything, query
@@ -126,9 +126,9 @@ def test_audit_pages_take_one_query_each(grace, app):
             work.audit.record("user.created", subject_id=None, number=number)
     seen, path = 0, "/admin/audit?kind=user.created"
     while path:
-        with statements() as asked:
+        with statements() as queries:
             page = grace.page(path)
-        assert len(asked) <= 2, asked
+        assert len(queries) <= 2, queries
         seen += len(sentences(page))
         following = page.find_all("nav.pager a.forward")
         path = following[0].attrs["href"] if following else None
@@ -140,9 +140,9 @@ def test_audit_pages_take_one_query_each(grace, app):
 )
 @pytest.mark.databases("sqlite")
 def test_audit_pages_use_an_index(grace, app, filters):
-    with statements() as asked:
+    with statements() as queries:
         grace.get(f"/admin/audit{filters}")
-    statement, values = asked[-1]
+    statement, values = queries[-1]
     with app.app_context(), db.engine.connect() as connection:
         plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert not any("TEMP B-TREE" in step for step in plan), plan
@@ -189,7 +189,7 @@ def test_audit_log_through_the_api(app, admin, ada, flask):
     )
     first = root.get("/audit-events?limit=2").json["data"]
     second = root.get(f"/audit-events?limit=2&cursor={first['next']}").json["data"]
-    ids = [each["id"] for each in first["items"] + second["items"]]
+    ids = [item["id"] for item in first["items"] + second["items"]]
     assert ids == sorted(set(ids), reverse=True)
     assert codes(root.get(f"/audit-events?kind=user.created&cursor={first['next']}")) == {("cursor", "invalid_cursor")}
     assert codes(root.get("/audit-events?subject_id=x&fields=digest")) == {
@@ -306,9 +306,9 @@ def verified(flask):
 
 def test_complete_chain_verifies(chain, flask, people):
     people.add("zoe@example.com")
-    told = verified(flask)
-    assert (told["problem"], told["checked"], told["pruned"], told["unsealed"]) == (None, 6, 0, 2)
-    assert told["head"] in flask("audit", "verify").output
+    output = verified(flask)
+    assert (output["problem"], output["checked"], output["pruned"], output["unsealed"]) == (None, 6, 0, 2)
+    assert output["head"] in flask("audit", "verify").output
 
 
 def test_recent_events_are_not_sealed_yet(app, people):
@@ -339,9 +339,9 @@ def test_first_broken_event_is_named(app, chain, flask, change, problem):
     named = {f"s{number}": seal_id for number, seal_id in enumerate(seals, 1)}
     tampered(app, *(part.format(*chain, **named) for part in change.split(";")))
 
-    ended = flask("audit", "verify")
+    result = flask("audit", "verify")
 
-    assert (ended.exit_code, problem.format(*chain, **named) in ended.stderr) == (1, True), ended.stderr
+    assert (result.exit_code, problem.format(*chain, **named) in result.stderr) == (1, True), result.stderr
     assert verified(flask)["problem"]
 
 
@@ -356,14 +356,14 @@ def to_version_1(app):
     """Rewrite the seals like a release that did not attest the retention."""
     with app.app_context():
         previous, changes = audit_chain.NO_HASH, []
-        for each in db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)):
-            each.version, each.previous_hash = 1, previous
-            previous = audit_chain.seal_hash(each)
+        for seal in db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)):
+            seal.version, seal.previous_hash = 1, previous
+            previous = audit_chain.seal_hash(seal)
             changes.append(
                 "UPDATE audit_seals SET version = 1, retention_days = NULL, pruned_through = NULL, "
-                f"previous_hash = '{each.previous_hash}', hash = '{previous}' WHERE id = {each.id}"
+                f"previous_hash = '{seal.previous_hash}', hash = '{previous}' WHERE id = {seal.id}"
             )
-            db.session.expunge(each)
+            db.session.expunge(seal)
     tampered(app, *changes)
 
 
@@ -387,8 +387,8 @@ def test_retention_removes_whole_seals_and_keeps_the_chain(app, chain, flask, cl
         work_off()
         clock.advance(minutes=16)
 
-    told = verified(flask)
-    assert (told["problem"], told["pruned"], told["checked"]) == (None, 6, 2)
+    output = verified(flask)
+    assert (output["problem"], output["pruned"], output["checked"]) == (None, 6, 2)
     with app.app_context():
         assert db.session.scalar(text("SELECT min(id) FROM audit_events")) > chain[-1]
         assert db.session.scalar(text("SELECT min(event_id) FROM audit_details")) > chain[-1]
@@ -412,16 +412,16 @@ def test_events_removed_as_if_expired_are_detected(app, chain, flask, clock, ret
     with app.app_context():
         first = db.session.scalar(text("SELECT min(id) FROM audit_seals"))
     app.extensions["settings"] = app.extensions["settings"].model_copy(update={"audit_event_days": retention})
-    tampered(app, *(each.format(at="CURRENT_TIMESTAMP") for each in PRUNE_ALL))
-    told = f"The events of seal number {first} were removed before their retention had passed."
-    assert verified(flask)["problem"] == told
+    tampered(app, *(statement.format(at="CURRENT_TIMESTAMP") for statement in PRUNE_ALL))
+    problem = f"The events of seal number {first} were removed before their retention had passed."
+    assert verified(flask)["problem"] == problem
 
 
 @pytest.mark.settings(audit_event_days=30)
 def test_early_removal_is_detected_later_too(app, chain, flask, clock, people):
     """Later seals do not excuse it."""
     at = f"'{clock() + timedelta(days=2):%Y-%m-%d %H:%M:%S}'"
-    tampered(app, *(each.format(at=at) for each in PRUNE_ALL))
+    tampered(app, *(statement.format(at=at) for statement in PRUNE_ALL))
     clock.advance(days=40)
     people.add("zoe@example.com")
     seal(app, clock)

@@ -32,8 +32,8 @@ def rows(app):
     """Return every row by table."""
     with app.app_context(), db.engine.connect() as connection:
         return {
-            each.name: [tuple(row) for row in connection.execute(select(each).order_by(*each.primary_key))]
-            for each in Base.metadata.sorted_tables
+            table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+            for table in Base.metadata.sorted_tables
         }
 
 
@@ -90,10 +90,10 @@ def test_every_row_is_restored_in_either_database(lived_in, backup, make_app, ta
     app = restored(make_app(database_url=fresh_database(beside, tmp_path), instance_path=tmp_path / "new"), file)
     after = rows(app)
 
-    ended = [dict(zip(Session.__table__.columns.keys(), row, strict=True)) for row in after.pop("sessions")]
+    ended_sessions = [dict(zip(Session.__table__.columns.keys(), row, strict=True)) for row in after.pop("sessions")]
     live = [dict(zip(Session.__table__.columns.keys(), row, strict=True)) for row in before.pop("sessions")]
-    assert [row["token_hash"] for row in ended] == [row["token_hash"] for row in live]
-    assert all(row["ended_at"] for row in ended)
+    assert [row["token_hash"] for row in ended_sessions] == [row["token_hash"] for row in live]
+    assert all(row["ended_at"] for row in ended_sessions)
     for name in ("audit_events", "audit_details"):
         assert after.pop(name)[: len(before[name])] == before.pop(name)
     assert after == before
@@ -107,18 +107,18 @@ def test_every_row_is_restored_in_either_database(lived_in, backup, make_app, ta
 
 def ids_that_come_next(session):
     """Return the tables whose next ID was used already."""
-    for each in Base.metadata.sorted_tables:
-        if not (each.autoincrement_column is not None and each.autoincrement_column.name == "id"):
+    for table in Base.metadata.sorted_tables:
+        if not (table.autoincrement_column is not None and table.autoincrement_column.name == "id"):
             continue
-        highest = session.scalar(select(func.max(each.c.id))) or 0
+        highest = session.scalar(select(func.max(table.c.id))) or 0
         if session.get_bind().dialect.name == "sqlite":
-            following = (session.scalar(text(f"SELECT max(id) FROM {each.name}")) or 0) + 1
-            kept = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": each.name})
+            following = (session.scalar(text(f"SELECT max(id) FROM {table.name}")) or 0) + 1
+            kept = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table.name})
             following = max(following, (kept or 0) + 1)
         else:
-            following = session.scalar(text(f"SELECT nextval(pg_get_serial_sequence('{each.name}', 'id'))"))
+            following = session.scalar(text(f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'id'))"))
         if following <= highest:
-            yield each.name
+            yield table.name
 
 
 def test_restore_killed_after_the_rows_restores_no_session(lived_in, backup, fresh_app, monkeypatch):
@@ -189,7 +189,7 @@ def only(columns, content, source, *, table):
     if columns is None:
         return content
     manifest = json.loads(source.read("manifest.json"))
-    kept = next([*each["columns"]] for each in manifest["tables"] if each["name"] == table)
+    kept = next([*entry["columns"]] for entry in manifest["tables"] if entry["name"] == table)
     rows = [dict(zip(kept, json.loads(line), strict=True)) for line in content.splitlines()]
     lines = [json.dumps([value for name, value in row.items() if name in columns]) for row in rows]
     return "".join(f"{line}\n" for line in lines).encode()
@@ -198,13 +198,15 @@ def only(columns, content, source, *, table):
 def test_older_backup_is_migrated_to_this_release(app, ada, backup, fresh_app, tmp_path):
     flask_command(fresh_app, "db", "upgrade", "0015")
     with fresh_app.app_context():
-        found = inspect(db.engine)
-        older = {table: {each["name"] for each in found.get_columns(table)} for table in found.get_table_names()}
+        inspector = inspect(db.engine)
+        older = {
+            table: {column["name"] for column in inspector.get_columns(table)} for table in inspector.get_table_names()
+        }
     flask_command(fresh_app, "db", "downgrade", "base")
 
     def change(manifest):
         manifest["revision"] = "0015"
-        manifest["tables"] = [each for each in manifest["tables"] if each["name"] in older]
+        manifest["tables"] = [table for table in manifest["tables"] if table["name"] in older]
         for table in manifest["tables"]:
             for name in table["columns"].keys() - older[table["name"]]:
                 table["columns"].pop(name)

@@ -74,7 +74,7 @@ def test_invalid_utf8_causes_no_server_error(visitor, path, field):
     assert visitor.send("POST", path, data=parts, content_type="multipart/form-data").status_code < 500
 
 
-@pytest.mark.parametrize(("path", "field"), [each for each in FIELDS if each[1] != "name"])
+@pytest.mark.parametrize(("path", "field"), [field for field in FIELDS if field[1] != "name"])
 def test_every_required_field_reports_when_it_is_missing(visitor, path, field):
     for empty in ("", None):
         answer = fill_in(visitor, path, **{field: empty} if empty is not None else {field: []})
@@ -91,7 +91,7 @@ def test_duplicate_field_is_refused(visitor, path, field):
     assert "Send this field only once." in Page(answer.text).text(f"#{field}-error")
 
 
-@pytest.mark.parametrize(("path", "field"), [each for each in FIELDS if "password" not in each[1]])
+@pytest.mark.parametrize(("path", "field"), [field for field in FIELDS if "password" not in field[1]])
 def test_line_breaks_are_refused_in_single_line_fields(visitor, path, field):
     for value in ("a@example.com\r\nBcc: eve@example.com", "a\nb@example.com", "Ada\u2028Lovelace@example.com"):
         assert fill_in(visitor, path, **{field: value}).status_code == 422
@@ -200,7 +200,9 @@ def test_strange_client_address_causes_no_server_error(client, ada, remote):
 def filled(page):
     """Return the value of every field of a page's form, by name."""
     held = {}
-    for field in page.find_all(", ".join(f"main form[method=post] {each}" for each in ("input", "select", "textarea"))):
+    for field in page.find_all(
+        ", ".join(f"main form[method=post] {value}" for value in ("input", "select", "textarea"))
+    ):
         attrs = attributes(field)
         name, kind = attrs.get("name"), attrs.get("type", field.name)
         if name is None or name in {"csrf_token", "version", "credential"} or kind in {"submit", "password", "file"}:
@@ -244,8 +246,8 @@ def test_form_with_an_expired_csrf_token_keeps_every_field(grace, ada, path):
     assert answer.status_code == 400
     assert "What you entered is still here" in answer.text
     shown = {name: sorted(value) for name, value in filled(Page(answer.text)).items()}
-    wanted = {name: [] for name in before if before[name] == [] or name in typed} | typed
-    assert {name: shown.get(name, []) for name in typed} == {name: sorted(wanted[name]) for name in typed}
+    expected = {name: [] for name in before if before[name] == [] or name in typed} | typed
+    assert {name: shown.get(name, []) for name in typed} == {name: sorted(expected[name]) for name in typed}
 
 
 @pytest.mark.settings(limit_scale=1, limit_register="1 per hour", limit_password="1 per hour")

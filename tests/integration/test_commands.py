@@ -30,9 +30,9 @@ PASSWORD = "a quieter harbour\n"
 @pytest.fixture
 def root(flask):
     """An administrator created as in the README."""
-    made = flask("users", "create", "root@example.com", "--name", "Root", "--role", "administrator", "--password-stdin",
+    result = flask("users", "create", "root@example.com", "--name", "Root", "--role", "administrator", "--password-stdin",
                  typed=PASSWORD)  # fmt: skip
-    assert made.exit_code == 0, made.output
+    assert result.exit_code == 0, result.output
     return "root@example.com"
 
 
@@ -181,8 +181,8 @@ def test_last_administrator_cannot_be_removed(flask, root, command):
 
 
 def test_reset_link_is_printed_where_email_does_not_arrive(flask, client, ada):
-    made = json.loads(flask("users", "reset-link", ada.email, "--json").output)
-    assert made["link"] in flask("users", "reset-link", ada.email).output or made["expires_at"]
+    data = json.loads(flask("users", "reset-link", ada.email, "--json").output)
+    assert data["link"] in flask("users", "reset-link", ada.email).output or data["expires_at"]
     link = flask("users", "reset-link", ada.email).stdout.strip()
 
     assert client.reset_password(link, "another fine harbour").status_code == 302
@@ -240,7 +240,7 @@ def test_schedule_runs_each_tick_once(flask):
         assert flask("jobs", "schedule", "--once").exit_code == 0
 
     kinds = [job["kind"] for job in json.loads(flask("jobs", "list", "--json").output)]
-    assert sorted(kinds) == sorted(each.task.kind for each in SCHEDULE)
+    assert sorted(kinds) == sorted(entry.task.kind for entry in SCHEDULE)
 
 
 @pytest.mark.databases("sqlite")
@@ -254,12 +254,12 @@ def test_doctor_reports_no_problem_and_then_one(flask, make_app, root):
 @pytest.mark.databases("sqlite")
 @pytest.mark.settings(mail_url="smtp://127.0.0.1:1", redis_url="redis://127.0.0.1:1/0")
 def test_doctor_names_unreachable_parts(flask):
-    found = flask("doctor")
+    result = flask("doctor")
 
-    assert found.exit_code == 1
-    assert "mail server" in found.output
-    assert "jobs wait" in found.output
-    assert "create one: flask users create" in found.output
+    assert result.exit_code == 1
+    assert "mail server" in result.output
+    assert "jobs wait" in result.output
+    assert "create one: flask users create" in result.output
 
 
 @pytest.mark.databases("sqlite")
@@ -313,8 +313,8 @@ def test_help_is_not_truncated_and_names_the_product(app):
 
 
 def test_roles_are_created_changed_shown_and_deleted(flask, root, ada):
-    made = flask("roles", "create", "clerk", "--description", "Invites people.", "--permission", "users:invite")
-    assert made.output == "Created role clerk.\n"
+    result = flask("roles", "create", "clerk", "--description", "Invites people.", "--permission", "users:invite")
+    assert result.output == "Created role clerk.\n"
     assert flask("roles", "grant", "clerk", "users:read", "users:edit").exit_code == 0
     assert flask("roles", "revoke", "clerk", "users:edit").exit_code == 0
     flask("users", "assign", ada.email, "clerk")
@@ -341,7 +341,7 @@ def test_roles_are_created_changed_shown_and_deleted(flask, root, ada):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "said"),
+    ("arguments", "exit_code", "sentence"),
     [
         (("create", "Two Words"), 1, "lowercase letters"),
         (("create", "member"), 1, "A role with this name already exists"),
@@ -353,9 +353,9 @@ def test_roles_are_created_changed_shown_and_deleted(flask, root, ada):
         (("show", "nobody"), 1, "There is no role"),
     ],
 )
-def test_invalid_role_is_one_sentence(flask, arguments, exit_code, said):
-    ended = flask("roles", *arguments)
-    assert (ended.exit_code, said in ended.output) == (exit_code, True), ended.output
+def test_invalid_role_is_one_sentence(flask, arguments, exit_code, sentence):
+    result = flask("roles", *arguments)
+    assert (result.exit_code, sentence in result.output) == (exit_code, True), result.output
 
 
 def test_exported_roles_are_imported_after_a_diff(flask, tmp_path):
@@ -376,7 +376,7 @@ def test_exported_roles_are_imported_after_a_diff(flask, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("- a list", "The file: Input should be a valid dictionary"),
         ("member: [", "The file isn't valid YAML"),
@@ -387,12 +387,12 @@ def test_exported_roles_are_imported_after_a_diff(flask, tmp_path):
         ("? {a: b}\n: c", "The file isn't valid YAML"),
     ],
 )
-def test_invalid_roles_file_changes_nothing(flask, text, said):
+def test_invalid_roles_file_changes_nothing(flask, text, sentence):
     before = flask("roles", "export").output
 
     refused = flask("roles", "load", "-", "--yes", typed=text)
 
-    assert (refused.exit_code, said in refused.stderr) == (1, True), refused.output
+    assert (refused.exit_code, sentence in refused.stderr) == (1, True), refused.output
     assert flask("roles", "export").output == before
 
 
@@ -431,8 +431,8 @@ def test_can_command_reports_a_required_and_missing_second_factor(flask, app, ad
     with app.app_context(), unit_of_work() as work:
         work.roles.create(clerk, by=OPERATOR)
     flask("users", "assign", ada.email, "clerk")
-    told = flask("users", "can", ada.email, "users:read").output
-    assert told == "No (account). A role requires a second factor, which is not set up.\n"
+    output = flask("users", "can", ada.email, "users:read").output
+    assert output == "No (account). A role requires a second factor, which is not set up.\n"
     browser = Browser(app)
     browser.login(ada)
     assert browser.get("/users").status_code == 302
@@ -446,8 +446,8 @@ def test_can_command_names_the_deciding_rule(flask, root, ada):
     assert flask("users", "can", root, "users:edit").output == "Yes (permission). Held through: administrator.\n"
     assert flask("users", "can", ada.email, "users:edit", f"users:{ada.id}").output.startswith("Yes (ownership).")
     assert flask("users", "can", ada.email, "users:edit", f"users:{user_id}").output.startswith("No (permission).")
-    told = json.loads(flask("users", "can", ada.email, "users:edit", "--json").output)
-    assert (told["allowed"], told["rule"]) == (False, "permission")
+    data = json.loads(flask("users", "can", ada.email, "users:edit", "--json").output)
+    assert (data["allowed"], data["rule"]) == (False, "permission")
     assert flask("users", "can", ada.email, "users:fly").exit_code == 2
     nowhere = flask("users", "can", ada.email, "users:edit", "users:999999999")
     assert (nowhere.exit_code, "There is no users:999999999" in nowhere.stderr) == (1, True)
@@ -473,8 +473,8 @@ def test_commands_are_recorded_as_the_operator(app, flask, signed_in, ada, comma
     assert flask(*(word.format(ada=ada.id) for word in command), typed=PASSWORD).exit_code == 0
 
     with app.app_context():
-        found = select(AuditEvent).options(joinedload(AuditEvent.detail)).order_by(AuditEvent.id).offset(before)
-        events = db.session.scalars(found).all()
+        query = select(AuditEvent).options(joinedload(AuditEvent.detail)).order_by(AuditEvent.id).offset(before)
+        events = db.session.scalars(query).all()
         assert events
         for event in events:
             assert event.actor_id is None

@@ -17,6 +17,7 @@ from app.users.permissions import USERS_EDIT
 from app.users.services.roles import RoleSpec
 from tests.support.authenticator import set_up
 from tests.support.browser import Browser
+from tests.support.deleted import needs
 from tests.support.mailbox import work_off
 from tests.support.program import Program, code
 
@@ -118,12 +119,13 @@ def test_import_that_assigns_roles_asks_for_confirmation_at_its_start(app, grace
     clock.advance(**LATER)
     work_off(app)
     with app.app_context():
-        made = db.session.scalars(select(User.email).where(User.email.in_(["a@example.com", "b@example.com"])))
-        assert sorted(made) == ["a@example.com", "b@example.com"]
+        created = db.session.scalars(select(User.email).where(User.email.in_(["a@example.com", "b@example.com"])))
+        assert sorted(created) == ["a@example.com", "b@example.com"]
 
 
 def test_import_by_a_key_assigns_the_default_role_only_and_ignores_grants(app, admin, people, program):
     """Even if the file was uploaded in a browser."""
+    needs("imports")
     role = RoleSpec(name="clerk", permissions=frozenset({"users:read", "users:import", "users:invite", "roles:assign"}))
     with app.app_context(), unit_of_work() as work:
         work.roles.create(role, by=OPERATOR)
@@ -132,8 +134,8 @@ def test_import_by_a_key_assigns_the_default_role_only_and_ignores_grants(app, a
     with app.app_context(), unit_of_work() as work:
         work.policy.grant(clerk.id, USERS_EDIT, work.users.get(bob.id), by=OPERATOR)
     person = Program(app).login(clerk)
-    made = person.post("/api-keys", {"name": "x", "scopes": sorted(role.permissions)})
-    key = Program(app, token=made.json["data"]["key"])
+    answer = person.post("/api-keys", {"name": "x", "scopes": sorted(role.permissions)})
+    key = Program(app, token=answer.json["data"]["key"])
     rows = b"email,name,roles\nbob@example.com,Robert,\nc@example.com,,clerk\nd@example.com,,member\n"
     for uploader in (person, key):
         sent = uploader.send("POST", "/users/imports", data=rows, headers={"Content-Type": "text/csv"})
@@ -181,8 +183,8 @@ def test_second_factor_is_required_where_set_up(app, program, admin, ada, clock)
     program.take(Program(app).post("/auth/login", sent))
     clock.advance(**LATER)
     program.take(program.refresh())
-    asked = program.post("/auth/confirm", {"password": admin.password})
-    assert (asked.status_code, code(asked)) == (401, "two_factor_required")
+    answer = program.post("/auth/confirm", {"password": admin.password})
+    assert (answer.status_code, code(answer)) == (401, "two_factor_required")
     assert program.post("/auth/confirm", {"code": phone.wrong()}).status_code == 401
     assert is_refused(program.put(f"/users/{ada.id}", {"name": "Ada", "roles": ["manager"]}))
     assert program.post("/auth/confirm", {"code": codes[0]}).status_code == 200

@@ -82,8 +82,8 @@ def test_session_content_never_prevents_sign_in(site, provider, clock, monkeypat
     for _ in range(6):
         browser.get("/auth/login")
         browser.get(f"/auth/oauth/acme?next=/{wide}")
-        begun = browser.get("/auth/oauth/acme")
-        assert browser.get(provider.answer(begun.location)).location.startswith("/auth/login")
+        answer = browser.get("/auth/oauth/acme")
+        assert browser.get(provider.answer(answer.location)).location.startswith("/auth/login")
         browser.login(codes_person)
         browser.get("/auth/two-factor")
     for path in list(open_every_link(site, browser, person.id, person.email)):

@@ -90,15 +90,15 @@ class Image:
             allowed = (ROOT / ".dockerignore").read_text().splitlines()
             assert not [source for source in sources if f"!{source}" not in allowed]
         for source in sources:
-            found = origin / source.lstrip("/")
+            source_path = origin / source.lstrip("/")
             place = Path(self.inside(target)) if target.startswith("/") else self.folder / target
-            if found.is_dir():
+            if source_path.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__", "*.py[cod]")
                 shutil.copytree(
-                    found, place, dirs_exist_ok=True, symlinks=True, ignore=ignored if origin == ROOT else None
+                    source_path, place, dirs_exist_ok=True, symlinks=True, ignore=ignored if origin == ROOT else None
                 )
             else:
-                shutil.copy2(found, place)
+                shutil.copy2(source_path, place)
 
     def do_run(self, rest: str) -> None:
         run = subprocess.run(
@@ -124,8 +124,8 @@ class Image:
     def do_env(self, rest: str) -> None:
         for pair in shlex.split(rest):
             name, _, value = pair.partition("=")
-            for known, text in {**self.environment, **self.arguments}.items():
-                value = value.replace(f"${known}", text)
+            for variable, text in {**self.environment, **self.arguments}.items():
+                value = value.replace(f"${variable}", text)
             self.environment[name] = value
 
     def do_user(self, rest: str) -> None:
@@ -164,9 +164,9 @@ def image():
 
 @pytest.fixture
 def port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 @pytest.mark.slow
@@ -178,12 +178,12 @@ def test_image_serves_in_production_with_its_command(image, port):
     with image.started(image.command, **settings) as process:
         deadline = time.monotonic() + 60
         while (
-            (asked := image.run(image.health, **settings)).returncode
+            (health := image.run(image.health, **settings)).returncode
             and time.monotonic() < deadline
             and process.poll() is None
         ):
             time.sleep(0.2)
-        assert asked.returncode == 0, asked.stderr
+        assert health.returncode == 0, health.stderr
 
 
 @pytest.mark.slow
@@ -193,25 +193,25 @@ def test_image_passes_its_health_check(image, port):
     settings = {"ENVIRONMENT": "development", "BASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1"}
     password = "a quieter harbour"
     with image.started(["python", "run.py"], **settings):
-        code, said = smoke(url + "/", "--wait", "60")
-        assert (code, said.splitlines()[-1]) == (0, f"{url} serves as it should."), said
+        code, output = smoke(url + "/", "--wait", "60")
+        assert (code, output.splitlines()[-1]) == (0, f"{url} serves as it should."), output
         create = ["flask", "users", "create", "smoke@example.com", "--name", "Smoke", "--password-stdin"]
-        made = subprocess.run(
+        process = subprocess.run(
             create, input=password, cwd=image.folder, env=image.variables(**settings), capture_output=True, text=True
         )
-        assert made.returncode == 0, made.stderr
-        code, said = smoke(url, SMOKE_EMAIL="smoke@example.com", SMOKE_PASSWORD=password)
-        assert (code, "ok      An account signs in and out" in said) == (0, True), said
-        code, said = smoke(url, SMOKE_EMAIL="smoke@example.com", SMOKE_PASSWORD="another")
-        assert (code, "Wrong email address or password" in said) == (1, True), said
-        code, said = smoke(f"http://localhost:{port}")
-        assert (code, f"links in mails lead to {url}" in said) == (1, True), said
+        assert process.returncode == 0, process.stderr
+        code, output = smoke(url, SMOKE_EMAIL="smoke@example.com", SMOKE_PASSWORD=password)
+        assert (code, "ok      An account signs in and out" in output) == (0, True), output
+        code, output = smoke(url, SMOKE_EMAIL="smoke@example.com", SMOKE_PASSWORD="another")
+        assert (code, "Wrong email address or password" in output) == (1, True), output
+        code, output = smoke(f"http://localhost:{port}")
+        assert (code, f"links in mails lead to {url}" in output) == (1, True), output
 
 
 def test_health_check_without_a_server_prints_one_sentence(port):
-    code, said = smoke(f"http://127.0.0.1:{port}")
-    assert (code, said.count("FAILED"), "Traceback" in said) == (1, 1, False)
-    assert "does not answer" in said
+    code, output = smoke(f"http://127.0.0.1:{port}")
+    assert (code, output.count("FAILED"), "Traceback" in output) == (1, 1, False)
+    assert "does not answer" in output
     assert smoke("accounts.example.com")[0] == 2
 
 
@@ -230,9 +230,9 @@ def test_workflows_run_existing_targets_and_pin_their_actions():
     workflows = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github/workflows").glob("*.yml")}
     steps = [step for workflow in workflows.values() for job in workflow["jobs"].values() for step in job["steps"]]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    asked = {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
-    assert asked == {"check", "coverage", "sbom", "smoke", "test", "test-deep", "test-features"}
-    assert asked <= targets
+    used = {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
+    assert used == {"check", "coverage", "sbom", "smoke", "test", "test-deep", "test-features"}
+    assert used <= targets
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
     assert all(workflow["permissions"] == {"contents": "read"} for workflow in workflows.values())
     assert workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
@@ -314,5 +314,7 @@ def test_bill_of_materials_names_every_installed_pin():
     assert named >= {(name, version) for name, version, marker in pins if not marker}
     licensed = {part["name"] for part in bill["components"] if part.get("licenses")}
     assert {"flask", "sqlalchemy", "argon2-cffi"} <= licensed
-    (flask,) = [each["dependsOn"] for each in bill["dependencies"] if each["ref"].startswith("flask==")]
-    assert any(each.startswith("werkzeug==") for each in flask)
+    (flask,) = [
+        dependency["dependsOn"] for dependency in bill["dependencies"] if dependency["ref"].startswith("flask==")
+    ]
+    assert any(pin.startswith("werkzeug==") for pin in flask)

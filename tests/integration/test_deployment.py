@@ -39,7 +39,7 @@ def sessions(app):
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
-    ("told", "address"),
+    ("forwarded", "address"),
     [
         ("203.0.113.10:40001", "203.0.113.10"),
         ("[2001:db8::10]:40001", "2001:db8::10"),
@@ -47,7 +47,7 @@ def sessions(app):
         ("2001:db8::10", "2001:db8::10"),
     ],
 )
-def test_client_port_is_removed(keep_app, told, address):
+def test_client_port_is_removed(keep_app, forwarded, address):
     app = keep_app(trusted_proxies=1)
     People(app).add("ada@example.com")
     browser = Browser(app)
@@ -57,7 +57,7 @@ def test_client_port_is_removed(keep_app, told, address):
         "POST",
         "/auth/login",
         data={"csrf_token": token, "email": "ada@example.com", "password": "a quieter harbour"},
-        headers={"X-Forwarded-For": told},
+        headers={"X-Forwarded-For": forwarded},
     )
 
     assert [row.address for row in sessions(app)] == [address]
@@ -108,8 +108,8 @@ def test_site_on_an_ipv6_address_serves_and_sends_email(client, people, mailbox)
 
     typed = {"email": person.email, "password": person.password}
     assert client.post("/auth/login", typed, page="/auth/login").status_code == 302
-    asked = client.post("/auth/forgot-password", typed, page="/auth/forgot-password")
-    assert mailbox.link_from(asked).startswith("http://[::1]:8000/auth/reset-password/")
+    answer = client.post("/auth/forgot-password", typed, page="/auth/forgot-password")
+    assert mailbox.link_from(answer).startswith("http://[::1]:8000/auth/reset-password/")
     assert mailbox.last().sender == "Gatehouse <no-reply@[IPv6:::1]>"
 
 
@@ -117,19 +117,19 @@ def test_site_on_an_ipv6_address_serves_and_sends_email(client, people, mailbox)
 @pytest.mark.settings(base_url="https://gatehouse.test/accounts", allowed_hosts=["gatehouse.test"])
 def test_mount_path_is_part_of_every_url_and_cookie(client, people, mailbox):
     person = people.add("ada@example.com")
-    asked = client.get("/account/sessions?before=7").location
-    answer = client.post(asked, {"email": person.email, "password": person.password})
+    location = client.get("/account/sessions?before=7").location
+    answer = client.post(location, {"email": person.email, "password": person.password})
     link = mailbox.link_from(client.forgot_password(person.email))
     page = client.page("/account/api-keys")
 
-    assert asked == "/accounts/auth/login?next=/accounts/account/sessions?before%3D7"
+    assert location == "/accounts/auth/login?next=/accounts/account/sessions?before%3D7"
     assert answer.location == "/accounts/account/sessions?before=7"
     assert {cookie.path for cookie in client.cookies()} == {"/accounts"}
     assert link.startswith("https://gatehouse.test/accounts/auth/reset-password/")
     assert client.get(link).location == "/accounts/auth/reset-password"
     assert client.reset_password(link, "a louder harbour today").location == "/accounts/auth/login"
     addresses = [node.attrs[name] for name in ("href", "src", "action") for node in page.find_all(f"[{name}]")]
-    assert [each for each in addresses if not each.startswith(("/accounts/", "#"))] == []
+    assert [address for address in addresses if not address.startswith(("/accounts/", "#"))] == []
 
 
 @pytest.mark.databases("sqlite")
@@ -174,7 +174,7 @@ def test_mount_path_comes_from_base_url_alone(make_app, caplog, prefix, mounted_
     redirect = browser.send("GET", "/account", headers=headers)
 
     assert prefix not in page.text
-    assert f'action="{mounted_at}/auth/' in page.text
+    assert f'href="{mounted_at}/auth/' in page.text
     assert redirect.location.startswith(f"{mounted_at}/auth/login")
     warned = [record for record in caplog.records if "X-Forwarded-Prefix is ignored" in record.message]
     assert len(warned) == (0 if mounted_at else 1)
@@ -185,20 +185,25 @@ def test_process_memory_does_not_grow_with_request_content(make_app):
     browser = Browser(make_app(trusted_proxies=1))
 
     def ask(number):
-        said = f"{number}x{number * 7919}"
+        unique = f"{number}x{number * 7919}"
         headers = {
             "X-Forwarded-For": f"198.51.{number // 250 % 250}.{number % 250}",
-            "X-Forwarded-Prefix": f"/{said}",
+            "X-Forwarded-Prefix": f"/{unique}",
             "X-Forwarded-Host": "gatehouse.test",
-            "X-Request-ID": f"request-{said}",
-            "Accept-Language": f"x-{said}",
-            "Referer": f"http://gatehouse.test/{said}",
-            "Origin": f"http://{said}.example",
-            "Cookie": f"session={said}; device={said}",
-            "Authorization": f"Bearer {said}",
+            "X-Request-ID": f"request-{unique}",
+            "Accept-Language": f"x-{unique}",
+            "Referer": f"http://gatehouse.test/{unique}",
+            "Origin": f"http://{unique}.example",
+            "Cookie": f"session={unique}; device={unique}",
+            "Authorization": f"Bearer {unique}",
         }
-        for path in ("/auth/login", f"/nowhere/{said}", f"/auth/reset-password/{said}", f"/api/v1/users/me?q={said}"):
-            browser.send("GET", f"{path}{'&' if '?' in path else '?'}next=/{said}", headers=headers)
+        for path in (
+            "/auth/login",
+            f"/nowhere/{unique}",
+            f"/auth/reset-password/{unique}",
+            f"/api/v1/users/me?q={unique}",
+        ):
+            browser.send("GET", f"{path}{'&' if '?' in path else '?'}next=/{unique}", headers=headers)
 
     for number in range(50):  # Fill what is bounded: caches of libraries, and of the application's URLs.
         ask(number)

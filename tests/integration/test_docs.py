@@ -13,7 +13,7 @@ from flask import Flask
 
 from app import create_app
 from app.core.settings import ROOT
-from app.features import load_features
+from app.features import FEATURES, load_features
 from app.oauth.providers import Provider, read_providers
 from app.settings import Settings, load_settings
 from app.users.permissions import PERMISSIONS
@@ -40,10 +40,10 @@ def flask_app(tmp_path: Path) -> Flask:
 
 
 def test_env_example_has_exactly_the_settings() -> None:
-    told = {name.lower(): value for name, value in SETTING.findall((ROOT / ".env.example").read_text())}
-    of_providers = {name: told.pop(name) or "x" for name in [*told] if name.startswith("oauth_")}
+    documented = {name.lower(): value for name, value in SETTING.findall((ROOT / ".env.example").read_text())}
+    of_providers = {name: documented.pop(name) or "x" for name in [*documented] if name.startswith("oauth_")}
 
-    assert sorted([*told, "oauth_providers"]) == sorted(Settings.model_fields)
+    assert sorted([*documented, "oauth_providers"]) == sorted(Settings.model_fields)
     (shown,) = read_providers(of_providers)
     assert shown.model_fields_set == set(Provider.model_fields)
 
@@ -62,14 +62,23 @@ def test_every_rate_limit_is_documented_with_its_default() -> None:
             assert f"| `{name.upper()}` | {field.default} |" in SECURITY
 
 
+def test_documented_features_are_exactly_those_in_code() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    named = text.partition("The names are those of the folders: ")[2].partition(".")[0]
+
+    assert re.findall(r"`(\w+)`", named) == list(FEATURES)
+
+
 def test_documented_settings_exist() -> None:
     """Names whose first half is that of a setting, so that `SECRET_KEY` is checked and `CI` is not."""
     begins = tuple(name.upper().partition("_")[0] + "_" for name in Settings.model_fields if "_" in name)
-    named = {name for each in DOCUMENTS for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)\b[^`<]*`", each.read_text())}
+    named = {
+        name for document in DOCUMENTS for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)\b[^`<]*`", document.read_text())
+    }
 
-    known = {name.upper() for name in Settings.model_fields}
+    settings = {name.upper() for name in Settings.model_fields}
     of_a_provider = re.compile(rf"OAUTH_[A-Z]+_({'|'.join(Provider.model_fields).upper()})")
-    assert {name for name in named if name.startswith(begins) and not of_a_provider.fullmatch(name)} - known == set()
+    assert {name for name in named if name.startswith(begins) and not of_a_provider.fullmatch(name)} - settings == set()
 
 
 # ── commands ──
@@ -86,13 +95,13 @@ def test_every_command_is_documented(flask_app: Flask) -> None:
 
 def test_documented_commands_exist(flask_app: Flask) -> None:
     with flask_app.app_context():
-        known = set(own_commands(flask_app))
-    groups = {name.partition(" ")[0] for name in known if " " in name}
+        commands = set(own_commands(flask_app))
+    groups = {name.partition(" ")[0] for name in commands if " " in name}
     # The changelog also names commands that were renamed.
-    for document in (each for each in DOCUMENTS if each.name != "CHANGELOG.md"):
+    for document in (document for document in DOCUMENTS if document.name != "CHANGELOG.md"):
         for group, command in re.findall(r"flask (\w+) (\w+(?:-\w+)*)", document.read_text()):
             if group in groups - {"db"}:
-                assert f"{group} {command}" in known, f"{document.name}: flask {group} {command}"
+                assert f"{group} {command}" in commands, f"{document.name}: flask {group} {command}"
 
 
 def own_commands(app: Flask) -> Iterator[str]:
@@ -102,7 +111,7 @@ def own_commands(app: Flask) -> Iterator[str]:
         for name in COMMANDS - {"db"}:
             command = app.cli.get_command(context, name)
             if isinstance(command, click.Group):
-                yield from (f"{name} {each}" for each in command.commands)
+                yield from (f"{name} {subcommand}" for subcommand in command.commands)
             else:
                 yield name
 
@@ -139,16 +148,16 @@ def test_every_permission_is_documented_with_its_sentence(flask_app: Flask) -> N
 
 
 def test_documented_audit_events_are_exactly_those_in_code() -> None:
-    told = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", SECURITY, re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", SECURITY, re.MULTILINE))
 
-    assert told == recorded_kinds() | set(SENTENCES)
+    assert documented == recorded_kinds() | set(SENTENCES)
 
 
 def test_documented_log_messages_are_exactly_those_in_code() -> None:
     inventory = SECURITY.partition("## What is logged")[2].partition("### Audit events")[0]
-    told = set(re.findall(r"^\| `([^`]+)` \|", inventory, re.MULTILINE))
+    documented = set(re.findall(r"^\| `([^`]+)` \|", inventory, re.MULTILINE))
 
-    assert told == set(logged_messages())
+    assert documented == set(logged_messages())
 
 
 def logged_messages() -> Iterator[str]:

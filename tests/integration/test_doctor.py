@@ -23,23 +23,24 @@ from app.ops.doctor_external import Unreachable, looked_at
 from app.settings import Settings
 from tests.support.commands import flask_command
 from tests.support.databases import SIGNING_KEY
+from tests.support.deleted import DELETED, needs
 from tests.support.provider import running_provider
 from tests.support.smtp_server import running_smtp_server
 from tests.support.workspace import CERTIFICATE
 
 
 def test_healthy_database_is_named_with_its_version(flask, database_url):
-    said = flask("doctor").output
-    assert ("database: SQLite 3." in said) == database_url.startswith("sqlite")
-    assert ("database: PostgreSQL " in said) == database_url.startswith("postgresql")
-    assert "clock" not in said
+    output = flask("doctor").output
+    assert ("database: SQLite 3." in output) == database_url.startswith("sqlite")
+    assert ("database: PostgreSQL " in output) == database_url.startswith("postgresql")
+    assert "clock" not in output
 
 
 @pytest.mark.databases("postgresql")
 def test_different_clocks_are_reported(flask, clock):
     clock.advance(seconds=-40)
-    said = flask("doctor").output
-    assert "the database's clock is 40 s ahead" in said or "the database's clock is 41 s ahead" in said
+    output = flask("doctor").output
+    assert "the database's clock is 40 s ahead" in output or "the database's clock is 41 s ahead" in output
     clock.advance(seconds=100)
     assert "behind" in flask("doctor").output
 
@@ -56,12 +57,12 @@ def test_different_clocks_are_reported(flask, clock):
     ids=str,
 )
 def test_each_cause_of_a_failing_database_is_named_with_its_fix(make_app, database_url, change, words):
-    known = make_url(database_url.replace("postgresql://", "postgresql+psycopg://"))
-    host, port = known.query.get("host"), known.query.get("port")
-    wrong = {"host": known.host or "127.0.0.1"} if change.keys() & {"port", "host"} else {}
-    query = {name: value for name, value in known.query.items() if not (wrong and name in {"host", "port"})}
-    url = known.set(**{**wrong, **change}, query=query).render_as_string(hide_password=False)
-    assert host or port or known.host
+    valid = make_url(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    host, port = valid.query.get("host"), valid.query.get("port")
+    wrong = {"host": valid.host or "127.0.0.1"} if change.keys() & {"port", "host"} else {}
+    query = {name: value for name, value in valid.query.items() if not (wrong and name in {"host", "port"})}
+    url = valid.set(**{**wrong, **change}, query=query).render_as_string(hide_password=False)
+    assert host or port or valid.host
     result = flask_command(make_app(database_url=url.replace("+psycopg", "")), "doctor")
     (line,) = [line for line in result.output.splitlines() if line.startswith("error    database:")]
     assert all(word in line for word in words), line
@@ -83,13 +84,15 @@ def test_doctor_does_not_create_a_missing_database(make_app, tmp_path):
 
 @pytest.mark.databases("sqlite")
 def test_server_in_development_or_without_database_url_is_reported(make_app):
-    said = flask_command(make_app(environment="development", base_url="https://accounts.example.com"), "doctor").output
-    assert "error    ENVIRONMENT is development, and BASE_URL is https" in said
+    output = flask_command(
+        make_app(environment="development", base_url="https://accounts.example.com"), "doctor"
+    ).output
+    assert "error    ENVIRONMENT is development, and BASE_URL is https" in output
     assert "ENVIRONMENT is" not in flask_command(make_app(environment="development"), "doctor").output
     live = {"environment": "production", "argon2_memory_kib": 19456, "argon2_time_cost": 2}
     live["base_url"] = "https://127.0.0.1:9"
-    said = flask_command(make_app(**live, database_url=""), "doctor").output
-    assert "warning  DATABASE_URL is not set" in said
+    output = flask_command(make_app(**live, database_url=""), "doctor").output
+    assert "warning  DATABASE_URL is not set" in output
     assert "DATABASE_URL is not set" not in flask_command(make_app(**live), "doctor").output
 
 
@@ -108,8 +111,8 @@ def test_full_database_disk_is_detected_by_writing(app, flask, monkeypatch):
 def test_mail_server_that_requires_authentication_is_reported(make_app):
     wants = {"password_of": {"mailer": "right"}, "auth_required": True, "auth_require_tls": False}
     with running_smtp_server(**wants) as server:
-        said = flask_command(make_app(mail_url=server.url), "doctor").output
-        assert "error    mail server: 127.0.0.1 does not accept email: 530" in said
+        output = flask_command(make_app(mail_url=server.url), "doctor").output
+        assert "error    mail server: 127.0.0.1 does not accept email: 530" in output
 
 
 @pytest.mark.databases("sqlite")
@@ -118,10 +121,10 @@ def test_wrong_mail_password_is_reported_before_an_email_waits(make_app):
         good = make_app(mail_url=f"smtp://mailer:right@127.0.0.1:{server.port}")
         bad = make_app(mail_url=f"smtp://mailer:wrong@127.0.0.1:{server.port}")
         assert "ok       mail server" in flask_command(good, "doctor").output
-        said = flask_command(bad, "doctor").output
+        output = flask_command(bad, "doctor").output
         assert server.received == []
-    assert "error    mail server: 127.0.0.1 does not accept email: 535" in said
-    assert "wrong" not in said
+    assert "error    mail server: 127.0.0.1 does not accept email: 535" in output
+    assert "wrong" not in output
 
 
 # ── the site from outside ──
@@ -162,11 +165,11 @@ def seen(make_app, *, asks=None, trusted=0, **how):
     app = make_app(trusted_proxies=trusted, base_url="http://127.0.0.1")
     with served(app, **how) as url:
         changed = {"base_url": url, "trusted_proxies": trusted, **(asks or {})}
-        known = Settings(**(app.extensions["settings"].model_dump() | changed))
+        settings = Settings(**(app.extensions["settings"].model_dump() | changed))
         if not (asks or {}).get("base_url"):
             # The port is known only now.
             object.__setattr__(app.extensions["settings"], "base_url", url)
-        return looked_at(known)
+        return looked_at(settings)
 
 
 @pytest.mark.databases("sqlite")
@@ -217,13 +220,13 @@ def test_wrong_site_wrong_key_and_no_server_are_reported(make_app):
     other = {"secret_key": "another-key-of-40-characters-Xy7-Qw9-Zt5"}
     address, ((what, advice),) = seen(make_app, asks=other)
     assert (address, "is not this installation" in what, "SECRET_KEY" in advice) == ("", True, True)
-    asked = {"environment": "testing", "secret_key": SIGNING_KEY}
+    values = {"environment": "testing", "secret_key": SIGNING_KEY}
     for url, cause, advice in (
         ("http://127.0.0.1:9", "refused", "start the proxy"),
         ("http://nowhere.invalid", "not known|resolution", "DNS"),
     ):
         with pytest.raises(Unreachable, match=cause) as problem:
-            looked_at(Settings(**asked, base_url=url))
+            looked_at(Settings(**values, base_url=url))
         assert advice in problem.value.advice
 
 
@@ -265,8 +268,8 @@ def test_certificate_mismatch_is_reported():
 def test_request_details_are_shown_to_the_doctor_only(client, clock):
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/healthz?doctor=x").json == {"status": "ok"}
-    told = client.get(f"/healthz?doctor={doctor_token([SIGNING_KEY])}").json
-    assert told == {
+    body = client.get(f"/healthz?doctor={doctor_token([SIGNING_KEY])}").json
+    assert body == {
         "status": "ok",
         "address": "203.0.113.7",
         "url": "http://gatehouse.test/",
@@ -284,9 +287,9 @@ def test_request_details_are_shown_to_the_doctor_only(client, clock):
     trusted_proxies=1,
 )
 def test_doctor_asks_base_url_in_production(flask):
-    said = flask("doctor").output
-    assert "error    https://127.0.0.1:9 can't be reached from here" in said
-    assert "systemctl start nginx" in said
+    output = flask("doctor").output
+    assert "error    https://127.0.0.1:9 can't be reached from here" in output
+    assert "systemctl start nginx" in output
 
 
 # ── connections and files ──
@@ -309,11 +312,11 @@ def test_doctor_asks_base_url_in_production(flask):
     ],
 )
 def test_insecure_connections_are_reported(make_app, changes, words):
-    known = {"redis_url": "", "database_url": "sqlite://", **changes}
+    values = {"redis_url": "", "database_url": "sqlite://", **changes}
     with make_app().app_context():
-        current_app.extensions["settings"] = Settings(**(settings().model_dump() | known))
-        found = [finding.what for finding in check_connections()]
-    assert [words in what for what in found] == ([True] if words else [])
+        current_app.extensions["settings"] = Settings(**(settings().model_dump() | values))
+        findings = [finding.what for finding in check_connections()]
+    assert [words in finding_text for finding_text in findings] == ([True] if words else [])
 
 
 @pytest.mark.databases("sqlite")
@@ -329,7 +332,8 @@ def test_readable_env_file_is_reported(flask, tmp_path, monkeypatch):
 @pytest.mark.databases("sqlite")
 def test_unexpected_env_file_syntax_is_reported(make_app, tmp_path):
     file = tmp_path / "gatehouse.env"
-    file.write_text("SITE_NAME='Acme & Co'\nOAUTH_ACME_LABEL=Acme\n")
+    provider = "" if "oauth" in DELETED else "OAUTH_ACME_LABEL=Acme\n"
+    file.write_text(f"SITE_NAME='Acme & Co'\n{provider}")
     file.chmod(0o640)
 
     def told():
@@ -353,9 +357,9 @@ def test_unexpected_env_file_syntax_is_reported(make_app, tmp_path):
 @pytest.mark.own_app
 def test_workers_and_schedule_are_checked(make_app, clock, monkeypatch):
     app = make_app(environment="development")
-    said = flask_command(app, "doctor").output
-    assert "warning  workers: 0: emails and jobs wait" in said
-    assert "warning  schedule" in said
+    output = flask_command(app, "doctor").output
+    assert "warning  workers: 0: emails and jobs wait" in output
+    assert "warning  schedule" in output
 
     here = [
         SeenWorker("elsewhere:1", ("default",), clock.now, clock.now),
@@ -363,12 +367,12 @@ def test_workers_and_schedule_are_checked(make_app, clock, monkeypatch):
     ]
     workers = Workers(tuple(here), clock.now)
     monkeypatch.setattr("app.jobs.notifier.QueueNotifier.find_workers", lambda self: workers)
-    found = flask_command(app, "doctor")
-    assert "ok       workers: 1" in found.output
-    assert "error    SQLite with several hosts" in found.output
-    assert "elsewhere" in found.output
-    assert "old" not in found.output
-    assert found.exit_code == 1
+    result = flask_command(app, "doctor")
+    assert "ok       workers: 1" in result.output
+    assert "error    SQLite with several hosts" in result.output
+    assert "elsewhere" in result.output
+    assert "old" not in result.output
+    assert result.exit_code == 1
 
 
 MOUNTS = """\
@@ -381,6 +385,7 @@ server:/export /srv nfs4 rw 0 0
 
 @pytest.mark.databases("sqlite")
 def test_providers_are_checked_and_redirect_uris_printed(make_app):
+    needs("oauth")
     with running_provider() as provider:
         gone = provider.settings("gone", discovery_url="http://127.0.0.1:9/.well-known/openid-configuration")
         lines = flask_command(make_app(oauth_providers=[provider.settings(), gone]), "doctor").output.splitlines()

@@ -44,11 +44,11 @@ def document(site, tmp_path) -> Path:
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    ended = subprocess.run(
+    process = subprocess.run(
         [str(part) for part in command], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def test_openapi_document_generates_a_typescript_client(site, document, tmp_path):
@@ -67,8 +67,8 @@ def test_openapi_document_generates_a_typescript_client(site, document, tmp_path
     (folder / "process.d.ts").write_text("declare const process: { argv: string[] };\n")
     run("node", modules / "typescript/bin/tsc", *options, "client.ts", "process.d.ts", folder=folder)
 
-    said = run("node", "client.js", f"{site.url}/api/v1", EMAIL, PASSWORD, folder=folder)
-    assert json.loads(said) == {"emails": ["typed@example.com"], "name": "Typed Twice", "state": "checking"}
+    output = run("node", "client.js", f"{site.url}/api/v1", EMAIL, PASSWORD, folder=folder)
+    assert json.loads(output) == {"emails": ["typed@example.com"], "name": "Typed Twice", "state": "checking"}
 
 
 def test_openapi_document_generates_a_python_client(site, document, tmp_path, monkeypatch):
@@ -87,8 +87,8 @@ def test_openapi_document_generates_a_python_client(site, document, tmp_path, mo
     assert {path.stem for path in package.glob("api/*/*.py") if path.stem != "__init__"} == operations
 
     monkeypatch.syspath_prepend(str(tmp_path))
-    made = {name: importlib.import_module(f"generated_client.{name}") for name in ("client", "models", "types")}
-    models, url = made["models"], f"{site.url}/api/v1"
+    modules = {name: importlib.import_module(f"generated_client.{name}") for name in ("client", "models", "types")}
+    models, url = modules["models"], f"{site.url}/api/v1"
     call = {
         name: importlib.import_module(f"generated_client.api.{path}").sync
         for name, path in (
@@ -99,20 +99,20 @@ def test_openapi_document_generates_a_python_client(site, document, tmp_path, mo
             ("upload", "imports.upload_import"),
         )
     }
-    with made["client"].Client(base_url=url) as anonymous:
+    with modules["client"].Client(base_url=url) as anonymous:
         tokens = call["login"](client=anonymous, body=models.LoginIn(email=EMAIL, password=PASSWORD))
-    with made["client"].AuthenticatedClient(base_url=url, token=tokens.data.access_token) as client:
-        use(client, call, made)
+    with modules["client"].AuthenticatedClient(base_url=url, token=tokens.data.access_token) as client:
+        use(client, call, modules)
 
 
-def use(client, call, made):
-    models = made["models"]
+def use(client, call, modules):
+    models = modules["models"]
     created = call["invite"](client=client, body=models.InviteIn(email="made@example.com", name="Made"))
-    found = call["list"](client=client, q="made")
-    assert [user.id for user in found.data.items] == [created.data.id]
+    users = call["list"](client=client, q="made")
+    assert [user.id for user in users.data.items] == [created.data.id]
     gone = call["delete"](created.data.id, client=client, body=models.UserDeletionIn(reason="Only a test."))
     assert gone.success
 
-    file = made["types"].File(payload=BytesIO(b"email,name\nimported@example.com,Imported\n"))
+    file = modules["types"].File(payload=BytesIO(b"email,name\nimported@example.com,Imported\n"))
     uploaded = call["upload"](client=client, body=file, name="people.csv")
     assert uploaded.data.state == "checking"

@@ -59,7 +59,7 @@ def count(app, model):
 
 def enqueue(app, *tasks):
     with app.app_context(), unit_of_work() as work:
-        return [work.enqueue(each) for each in tasks]
+        return [work.enqueue(task) for task in tasks]
 
 
 # ── over SMTP ──
@@ -721,8 +721,8 @@ def test_one_of_several_workers_takes_no_bulk_jobs(app, redis_url, processes, wi
 
     assert len(queues) == processes
     assert "schedule" in pool._parts
-    assert [name for name, taken in queues.items() if "bulk" not in taken] == without_bulk
-    assert all({"urgent", "default"} <= set(taken) for taken in queues.values())
+    assert [name for name, names in queues.items() if "bulk" not in names] == without_bulk
+    assert all({"urgent", "default"} <= set(queue) for queue in queues.values())
 
 
 def test_worker_stopped_between_two_jobs_takes_no_other(app, redis_url, monkeypatch):
@@ -761,7 +761,7 @@ def test_tick_runs_once_per_period(app, clock):
         tick()
 
     keys = [job.dedupe_key for job in rows(app, Job)]
-    every_hour = [each for each in SCHEDULE if each.every <= timedelta(hours=1)]
+    every_hour = [entry for entry in SCHEDULE if entry.every <= timedelta(hours=1)]
     assert len(keys) == len(SCHEDULE) + len(every_hour)
     assert all(re.fullmatch(r"[a-z-]+:\d{4}-\d\d-\d\dT\d\d:\d\d", key) for key in keys)
 
@@ -827,7 +827,7 @@ def test_unconfirmed_accounts_are_deleted_after_a_week_and_others_stay(app, clie
     work_off(app)
 
     assert [user.email for user in rows(app, User)] == ["ada@example.com", "later@example.com"]
-    assert "new@example.com" not in str([vars(each) for each in rows(app, SentMail)])
+    assert "new@example.com" not in str([vars(row) for row in rows(app, SentMail)])
 
 
 @pytest.mark.databases("sqlite", "postgresql")
@@ -852,9 +852,9 @@ def test_expired_data_is_deleted_and_the_rest_kept(app, client, new_browser, ada
     client.forgot_password(ada.email)
     mailbox.all()
     with app.app_context(), unit_of_work() as work:
-        for confirmed, ended in ((None, clock.now), (clock.now, None)):
+        for confirmed, ended_at in ((None, clock.now), (clock.now, None)):
             change = {"old_email": ada.email, "new_email": "new@example.com", "requested_at": clock.now}
-            work.session.add(EmailChange(user_id=ada.id, confirmed_at=confirmed, ended_at=ended, **change))
+            work.session.add(EmailChange(user_id=ada.id, confirmed_at=confirmed, ended_at=ended_at, **change))
         times = {"begun_at": clock.now, "due_at": clock.now, "ended_at": clock.now}
         work.session.add(FactorReset(user_id=ada.id, reason="Lost.", **times))
     models = (Session, OneTimeLink, Throttle, Job, SentMail, EmailChange, FactorReset)

@@ -75,9 +75,9 @@ def test_last_seen_times_are_buffered_and_written_by_a_job(patient, admin, clock
 
     clock.advance(minutes=2)
     for _ in range(2):
-        with statements() as asked:
+        with statements() as queries:
             use(browser, program)
-        assert not [statement for statement, _ in asked if statement.startswith("UPDATE")]
+        assert not [statement for statement, _ in queries if statement.startswith("UPDATE")]
         clock.advance(minutes=1)
     assert connection.hlen(USES) == 2
     assert 0 < connection.ttl(USES) <= 3600
@@ -162,7 +162,7 @@ def test_many_times_are_written_in_one_statement(patient, admin, connection):
         for number in range(2500):
             use = Use(at=at, session_id=10**6 + number, user_id=10**6 + number)
             assert cache.collect("uses", use.key(), at.isoformat())
-    with statements() as asked:
+    with statements() as queries:
         write_behind(patient)
-    assert len([1 for statement, _ in asked if statement.startswith("UPDATE sessions")]) == 3
+    assert len([1 for statement, _ in queries if statement.startswith("UPDATE sessions")]) == 3
     assert not connection.exists(USES)

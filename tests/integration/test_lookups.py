@@ -50,7 +50,7 @@ def test_lookup_reads_what_the_statement_reads(filled, name, monkeypatch):
     with filled.app_context():
         parameters = lookup.statement.compile(db.engine).params
         known = VALUES | {"at": now(), "after_value": "Ada" if "order='name'" in name else now()}
-        values = {each: known[each] for each in parameters if each in known}
+        values = {parameter: known[parameter] for parameter in parameters if parameter in known}
         expected = [tuple(row) for row in db.session.execute(lookup.statement, values)]
         monkeypatch.setattr("sqlalchemy.Engine.connect", None)  # Not through SQLAlchemy.
         assert [tuple(row) for row in lookup.all(one_read(), **values)] == expected
@@ -75,7 +75,7 @@ def test_lookup_raises_sqlalchemy_errors(app):
 def test_lookup_fires_statement_events(filled):
     with filled.app_context():
         heard = []
-        listen = lambda *given: heard.append(given[2])  # noqa: E731
+        listen = lambda *arguments: heard.append(arguments[2])  # noqa: E731
         event.listen(db.engine, "before_cursor_execute", listen)
         user_search._SOMEBODY.first(one_read(), user_id=1)
         event.remove(db.engine, "before_cursor_execute", listen)

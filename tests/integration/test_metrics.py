@@ -184,9 +184,9 @@ def test_metrics_are_served_without_database_and_queue(make_app):
 @pytest.mark.databases("sqlite")
 def test_counts_of_a_dead_process_stay_until_swept(app, value):
     folder = metrics._folder
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    dead = ended.pid
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = process.pid
     metrics.events(Counter({"test.swept": 2}))
     metrics.connections(0)
     for kind in ("counter", "gauge_livesum"):
@@ -240,10 +240,10 @@ def test_alerts_and_dashboard_use_existing_metrics(app, file):
     browser = Browser(app, address=HERE)
     browser.get("/auth/login")
     text = browser.get("/metrics").text
-    known = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
+    defined = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
 
     used = used_names((ROOT / "ops" / file).read_text())
-    assert used - {"gatehouse"} <= known
+    assert used - {"gatehouse"} <= defined
     assert len(used) > 5
 
 
@@ -265,4 +265,4 @@ def test_dashboard_shows_every_metric_without_overlap():
     assert len(set(places)) == len(places)
     shown = used_names(json.dumps(dashboard))
     defined = set(re.findall(r'"(gatehouse_[a-z_]+)"', (ROOT / "app/core/metrics.py").read_text()))
-    assert {name for name in defined if not any(each.startswith(name) for each in shown)} == set()
+    assert {name for name in defined if not any(expression.startswith(name) for expression in shown)} == set()

@@ -37,9 +37,9 @@ def test_single_head_and_file_reader_agrees_with_alembic():
     script = ScriptDirectory(str(ROOT / "migrations"))
 
     assert script.get_heads() == [newest_revision()]
-    assert {each.revision for each in script.walk_revisions()} == known_revisions()
-    for each in script.walk_revisions():
-        assert re.fullmatch(rf"{each.revision}_[a-z0-9_]+\.py", each.path.rsplit("/", 1)[-1])
+    assert {revision.revision for revision in script.walk_revisions()} == known_revisions()
+    for step in script.walk_revisions():
+        assert re.fullmatch(rf"{step.revision}_[a-z0-9_]+\.py", step.path.rsplit("/", 1)[-1])
 
 
 @pytest.mark.databases("postgresql")
@@ -192,13 +192,13 @@ def test_frequent_lookups_use_an_index(app, lookup, index):
 def shape(app):
     """Return for each column whether an INSERT may leave it out."""
     with app.app_context():
-        found = inspect(db.engine)
+        inspector = inspect(db.engine)
         return {
             (table, column["name"]): bool(
                 column["nullable"] or column["default"] or column.get("autoincrement") is True
             )
-            for table in found.get_table_names()
-            for column in found.get_columns(table)
+            for table in inspector.get_table_names()
+            for column in inspector.get_columns(table)
         }
 
 
@@ -216,15 +216,15 @@ def contractions(before, after):
 @pytest.mark.databases("sqlite")
 def test_migrations_remove_nothing_the_previous_release_uses(fresh_app):
     """A later release removes what a release stops using: an entry here says since when it is unused."""
-    found, before = {}, {}
+    removed, before = {}, {}
     for revision in sorted(own_revisions()):
         flask(fresh_app, "db", "upgrade", revision)
         after = shape(fresh_app)
         if missed := contractions(before, after):
-            found[revision] = missed
+            removed[revision] = missed
         before = after
     keys = {"id", "kid", "private_jwk", "public_jwk", "created_at", "retired_at"}
-    assert found == {
+    assert removed == {
         # Before the first release.
         "0004": {"-jobs.rung_at"},
         "0005": {f"-signing_keys.{column}" for column in keys},

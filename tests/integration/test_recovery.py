@@ -31,7 +31,7 @@ class Intruder:
 
     def is_in(self):
         """Return which of session, access token and API key still work."""
-        programs = [each.get("/users/me").status_code == 200 for each in (self.program, self.key)]
+        programs = [program.get("/users/me").status_code == 200 for program in (self.program, self.key)]
         return [self.browser.is_signed_in(), *programs]
 
     def refresh(self):
@@ -148,7 +148,7 @@ def signs_in(app, passkey):
 
 def announced(mailbox, person, *words):
     """Return the link in the newest email to `person` whose subject has one of these words."""
-    return next(each for each in reversed(mailbox.to(person.email)) if any(word in each.subject for word in words)).link
+    return next(mail for mail in reversed(mailbox.to(person.email)) if any(word in mail.subject for word in words)).link
 
 
 def undo(app, link, **proof):
@@ -267,8 +267,8 @@ def test_recovery_codes_created_by_the_attacker_are_not_accepted_as_older(app, a
     make_key(owner)
     link = announced(mailbox, ada, "API key")
     answer = owner.post("/account/security/recovery-codes", page="/account/security")
-    made = re.findall(r'<code class="secret">([^<]+)</code>', answer.text)
-    assert undo(app, link, code=made[0]).status_code == 422
+    codes = re.findall(r'<code class="secret">([^<]+)</code>', answer.text)
+    assert undo(app, link, code=codes[0]).status_code == 422
     assert owner.is_signed_in()
 
 
@@ -393,8 +393,8 @@ def closed(app, ada, mailbox):
     """An attacker has changed the password of Ada's account and deleted it."""
     thief = Browser(app)
     thief.login(ada)
-    made = thief.post("/account/password", {"current_password": ada.password, "password": THIEFS})
-    assert made.status_code == 302, made.text
+    answer = thief.post("/account/password", {"current_password": ada.password, "password": THIEFS})
+    assert answer.status_code == 302, answer.text
     assert thief.post("/account/close", {"sure": "y"}).status_code == 302
     assert "deleted" in mailbox.last_to(ada.email).subject
     return thief

@@ -54,11 +54,11 @@ def test_roles_are_listed_with_their_number_of_users(grace, ada):
 
 def test_role_is_created_with_permissions_and_lists_its_users(grace, app, people):
     sent = {"name": "clerk", "description": "Invites  people.", "permissions": [USERS_READ, ROLES_READ]}
-    made = grace.post("/admin/roles/new", sent)
-    assert made.status_code == 302
+    answer = grace.post("/admin/roles/new", sent)
+    assert answer.status_code == 302
     people.add("bob@example.com", name="Bob Builder", roles=("clerk",))
 
-    text = grace.page(made.location).text("main")
+    text = grace.page(answer.location).text("main")
 
     assert stored(app, "clerk").permissions == [ROLES_READ, USERS_READ]
     for part in ("Role clerk created.", "Invites people.", PERMISSIONS[USERS_READ], "Bob Builder"):

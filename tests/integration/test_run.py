@@ -95,11 +95,11 @@ class Run:
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "tree").mkdir()
-    made = Run(tmp_path / "tree")
-    yield made
-    if made.process.poll() is None:
-        made.process.terminate()
-        made.process.wait(60)
+    process = Run(tmp_path / "tree")
+    yield process
+    if process.process.poll() is None:
+        process.process.terminate()
+        process.process.wait(60)
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
@@ -143,8 +143,8 @@ def test_changed_code_is_reloaded(run):
 
     os.utime(run.root / "app" / "__init__.py")
 
-    until(lambda: web not in [each.pid for each in run.find("gunicorn").children()], why=run.output)
-    until(lambda: worker not in [each.pid for each in run.find("watchfiles").children()], why=run.output)
+    until(lambda: web not in [child.pid for child in run.find("gunicorn").children()], why=run.output)
+    until(lambda: worker not in [child.pid for child in run.find("watchfiles").children()], why=run.output)
     run.wait_until_it_serves()
 
 
@@ -184,7 +184,7 @@ def test_outside_development_nothing_is_reloaded(run):
     run.wait_until_it_serves()
 
     assert "--reload" not in " ".join(run.find("gunicorn").cmdline())
-    assert not [each for each in run.everyone() if "watchfiles" in " ".join(each.cmdline())]
+    assert not [process for process in run.everyone() if "watchfiles" in " ".join(process.cmdline())]
 
 
 @pytest.mark.slow

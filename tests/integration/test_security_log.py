@@ -4,6 +4,7 @@ import pytest
 
 from app.oauth.providers import Provider
 from tests.support.browser import Browser
+from tests.support.deleted import needs
 from tests.support.program import Program
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -20,8 +21,8 @@ def warnings(log):
 
 def test_refused_api_key_is_logged_by_its_prefix(app, ada, log):
     program = Program(app).login(ada)
-    made = program.post("/auth/confirm", {"password": ada.password})
-    assert made.status_code == 200, made.text
+    answer = program.post("/auth/confirm", {"password": ada.password})
+    assert answer.status_code == 200, answer.text
     key = program.post("/api-keys", {"name": "Reporter", "scopes": ["account:read"]}).json["data"]
     key_id, secret = key["id"], key["key"]
     program.delete(f"/api-keys/{key_id}")
@@ -86,6 +87,7 @@ def test_unknown_host_is_logged_once(client, log):
 
 @pytest.mark.own_app
 def test_wrong_oauth_state_is_logged_once(app, provider, log):
+    needs("oauth")
     app.extensions["settings"].oauth_providers.append(Provider(**provider.settings()))
     assert Browser(app).get("/auth/oauth/acme/callback?state=forged&code=x").status_code == 400
     ((message, fields),) = warnings(log)

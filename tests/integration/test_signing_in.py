@@ -206,10 +206,10 @@ def test_guesses_at_unknown_or_unconfirmed_addresses_send_no_email(client, mailb
 
 @pytest.mark.databases("sqlite")
 def test_sign_in_returns_to_the_requested_page(client, ada):
-    asked = client.get("/account/sessions?x=1")
-    assert asked.location == "/auth/login?next=/account/sessions?x%3D1"
+    redirect = client.get("/account/sessions?x=1")
+    assert redirect.location == "/auth/login?next=/account/sessions?x%3D1"
 
-    page = client.page(asked.location)
+    page = client.page(redirect.location)
     answer = client.login(ada, next=page.value("next"))
 
     assert answer.location == "/account/sessions?x=1"
@@ -246,8 +246,8 @@ def test_new_sign_in_ends_the_previous_session(client, ada, people, app):
     assert client.login(bob).status_code == 302
 
     with app.app_context():
-        ended = db.session.scalars(select(Session).where(Session.user_id == ada.id)).one()
-        assert ended.end_reason == "signed_in_again"
+        sessions = db.session.scalars(select(Session).where(Session.user_id == ada.id)).one()
+        assert sessions.end_reason == "signed_in_again"
 
 
 def test_cookie_ends_with_the_browser_unless_remembered(client, ada):

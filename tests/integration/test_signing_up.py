@@ -25,9 +25,9 @@ def count(app, model):
 
 
 def test_new_user_signs_up_confirms_and_signs_in(client, mailbox, app):
-    asked = client.register(EMAIL, GOOD, name="Ada Lovelace")
-    assert (asked.status_code, asked.location) == (303, "/auth/check-your-mail")
-    assert "sent you a link" in client.page(asked.location).text("main")
+    answer = client.register(EMAIL, GOOD, name="Ada Lovelace")
+    assert (answer.status_code, answer.location) == (303, "/auth/check-your-mail")
+    assert "sent you a link" in client.page(answer.location).text("main")
 
     confirmed = client.verify_email(mailbox.link_from())
     assert (confirmed.status_code, confirmed.location) == (302, "/account")
@@ -118,11 +118,11 @@ def test_sign_up_with_a_registered_address_emails_its_owner(client, ada, mailbox
 
 def test_sign_up_with_a_deactivated_address_sends_nothing(client, ada, mailbox, flask):
     flask("users", "deactivate", ada.email, "--reason", "left")
-    told = len(mailbox.all())
+    count = len(mailbox.all())
 
     client.register(ada.email, "another quiet harbour")
 
-    assert len(mailbox.all()) == told
+    assert len(mailbox.all()) == count
 
 
 def test_second_sign_up_replaces_the_first_and_its_link(client, new_browser, mailbox):

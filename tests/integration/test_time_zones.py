@@ -58,9 +58,9 @@ def test_stored_name_that_is_no_longer_known_falls_back_to_the_site(app, signed_
 
 
 def test_first_time_zone_comes_from_the_browser(app, new_browser, ada):
-    for told, stored in (("Mars/Olympus", None), (BERLIN, BERLIN), (KIRITIMATI, BERLIN)):
+    for cookie, stored in (("Mars/Olympus", None), (BERLIN, BERLIN), (KIRITIMATI, BERLIN)):
         browser = new_browser()
-        browser.http.set_cookie("time-zone", told, domain="gatehouse.test")
+        browser.http.set_cookie("time-zone", cookie, domain="gatehouse.test")
         assert browser.login(ada.email, ada.password).status_code == 302
         assert zone_of(app, ada) == stored
 

@@ -89,7 +89,7 @@ def test_list_shows_active_unconfirmed_and_deactivated_users(grace, new_browser,
         ("x" * 5000, []),
         ("<b>", []),
     ],
-    ids=lambda each: ascii(each)[:30],
+    ids=lambda value: ascii(value)[:30],
 )
 @pytest.mark.databases("sqlite", "postgresql")
 def test_search_finds_the_start_of_an_address_or_name(grace, people, typed, found):
@@ -254,9 +254,9 @@ def test_invalid_filter_is_ignored(grace, query):
 def test_list_page_takes_a_constant_number_of_queries(grace, people, filters):
     counts = []
     for _ in range(2):
-        with statements() as asked:
+        with statements() as queries:
             assert grace.get(f"/users{filters}").status_code == 200
-        counts.append(len(asked))
+        counts.append(len(queries))
         people.add_all(
             {"email": f"a{number}-{len(counts)}@example.com", "roles": ("member", "manager")} for number in range(8)
         )
@@ -300,8 +300,8 @@ def test_missing_form_fields_change_nothing(grace, ada, flask):
     }
     sent = {"name": "Ada", "email": ada.email, "roles": ["member"], "version": version} | more
     assert grace.post(f"/users/{ada.id}/edit", sent).status_code == 302
-    known = json.loads(flask("users", "show", ada.email, "--json").output)
-    assert (known["id"], known["is_active"], known["deleted_at"]) == (ada.id, True, None)
+    data = json.loads(flask("users", "show", ada.email, "--json").output)
+    assert (data["id"], data["is_active"], data["deleted_at"]) == (ada.id, True, None)
     assert grace.login(ada).status_code == 302
 
 
@@ -311,8 +311,8 @@ def test_new_address_requires_a_recent_confirmation(grace, ada, clock):
     sent = {"name": "Ada King", "email": ada.email, "version": version}
     assert grace.post(f"/users/{ada.id}/edit", sent).location == f"/users/{ada.id}"
     version = grace.page(f"/users/{ada.id}/edit").value("version")
-    asked = grace.post(f"/users/{ada.id}/edit", sent | {"email": "king@example.com", "version": version})
-    assert asked.location == f"/auth/confirm?next=/users/{ada.id}/edit"
+    answer = grace.post(f"/users/{ada.id}/edit", sent | {"email": "king@example.com", "version": version})
+    assert answer.location == f"/auth/confirm?next=/users/{ada.id}/edit"
 
 
 def test_user_is_deactivated_with_reason_and_end_and_reactivated(grace, ada, new_browser, mailbox, clock):

@@ -38,13 +38,13 @@ def test_log_line_of_a_request_names_the_refusal(app, client, ada, log, clock):
         "confirmation_required": browser.get("/account/email"),
         "unauthorized": Program(app).get("/users"),
     }
-    told = {wanted: code_of(log, answer) for wanted, answer in answers.items()}
-    assert told == {
-        **{wanted: wanted for wanted in answers},
+    codes = {expected: code_of(log, answer) for expected, answer in answers.items()}
+    assert codes == {
+        **{expected: expected for expected in answers},
         "unauthorized": "unauthenticated",
-        "forbidden": told["forbidden"],
+        "forbidden": codes["forbidden"],
     }
-    assert told["forbidden"] in {"forbidden", "not_allowed"}
+    assert codes["forbidden"] in {"forbidden", "not_allowed"}
     assert code_of(log, client.get("/auth/login")) is None
     assert code_of(log, Browser(app).login(ada)) is None
 
@@ -62,14 +62,14 @@ def test_request_command_combines_log_and_audit_log(app, client, ada, log, flask
     file = tmp_path / "log.jsonl"
     file.write_text("no JSON here\n" + "".join(f"Nov 30 web[1]: {line}\n" for line in log.text.splitlines()))
 
-    told = flask("why", request_id, "--log", str(file))
-    assert told.exit_code == 0, told.output
+    result = flask("why", request_id, "--log", str(file))
+    assert result.exit_code == 0, result.output
     for part in ("code=invalid_credentials", "POST", "status=422", "session.refused", "invalid_credentials: "):
-        assert part in told.output
-    assert "/nowhere" not in told.output
-    known = json.loads(flask("why", request_id, "--log", str(file), "--json").output)
-    assert [event["kind"] for event in known["events"]] == ["session.refused"]
-    assert [*known["codes"]] == ["invalid_credentials"]
+        assert part in result.output
+    assert "/nowhere" not in result.output
+    data = json.loads(flask("why", request_id, "--log", str(file), "--json").output)
+    assert [event["kind"] for event in data["events"]] == ["session.refused"]
+    assert [*data["codes"]] == ["invalid_credentials"]
     piped = flask("why", request_id, "--log", "-", typed=log.text)
     assert "code=invalid_credentials" in piped.output
     without = flask("why", request_id)

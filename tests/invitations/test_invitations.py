@@ -230,8 +230,8 @@ def test_invitations_from_the_command_line(flask, mailbox, new_browser, clock):
 
 def test_invitations_through_the_api(app, admin, ada, mailbox):
     root, member = Program(app).login(admin), Program(app).login(ada)
-    made = root.post("/users", {"email": BOB, "roles": ["manager"]})
-    assert made.json["data"]["roles"] == ["manager"]
+    invited = root.post("/users", {"email": BOB, "roles": ["manager"]})
+    assert invited.json["data"]["roles"] == ["manager"]
     root.post("/users", {"email": "eve@example.com"})
     first = root.get("/invitations?limit=1").json["data"]
     second = root.get(f"/invitations?limit=1&cursor={first['next']}").json["data"]

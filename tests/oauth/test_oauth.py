@@ -73,8 +73,8 @@ def test_confirmed_address_creates_an_account_and_signs_in_again(site, provider)
     answer = sign_in(browser, provider, f"{START}?next=/account/sessions")
     assert (answer.status_code, answer.location) == (302, "/account/sessions")
     assert browser.is_signed_in()
-    (found,) = users(app).values()
-    assert (found.email, found.name, found.is_verified(), found.hashed_password) == (
+    (user,) = users(app).values()
+    assert (user.email, user.name, user.is_verified(), user.hashed_password) == (
         "ada@corp.example",
         "Ada",
         True,
@@ -89,18 +89,18 @@ def test_confirmed_address_creates_an_account_and_signs_in_again(site, provider)
 def test_authorization_request_follows_the_standards(site, provider):
     browser = Browser(site())
     url = begin(browser)
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-    assert asked == {
+    query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    assert query == {
         "response_type": "code",
         "client_id": CLIENT_ID,
         "redirect_uri": f"{browser.app.extensions['settings'].public_url}/auth/oauth/acme/callback",
         "scope": "openid email profile",
-        "state": asked["state"],
-        "nonce": asked["nonce"],
-        "code_challenge": asked["code_challenge"],
+        "state": query["state"],
+        "nonce": query["nonce"],
+        "code_challenge": query["code_challenge"],
         "code_challenge_method": "S256",
     }
-    assert len({asked["state"], asked["nonce"], asked["code_challenge"]}) == 3
+    assert len({query["state"], query["nonce"], query["code_challenge"]}) == 3
 
 
 def test_changed_email_of_the_same_subject_keeps_the_account(site, provider):
@@ -146,7 +146,7 @@ def test_callback_not_started_in_this_browser_is_refused(site, provider):
     assert is_nobody(other, callback(other))
     assert is_nobody(other, callback(other, state="", code="x"))
     assert mine.get(url).location == "/account"
-    assert not [each for each in provider.asked if each == "POST /token"][1:]
+    assert not [request for request in provider.asked if request == "POST /token"][1:]
 
 
 def test_callback_works_once_even_with_a_replayed_cookie(site, provider):
@@ -230,13 +230,13 @@ def in_base64(data):
 
 
 def unsigned(claims, **header):
-    return ".".join(in_base64(json.dumps(each).encode()) for each in (header or {"alg": "none"}, claims)) + "."
+    return ".".join(in_base64(json.dumps(part).encode()) for part in (header or {"alg": "none"}, claims)) + "."
 
 
 def by_shared_secret(provider, claims):
     """Sign with the public key as if it were an HMAC secret."""
-    begun = unsigned(claims, alg="HS256", kid=provider.key.kid)[:-1]
-    return f"{begun}.{in_base64(hmac.digest(provider.key.as_pem(private=False), begun.encode(), 'sha256'))}"
+    signed_part = unsigned(claims, alg="HS256", kid=provider.key.kid)[:-1]
+    return f"{signed_part}.{in_base64(hmac.digest(provider.key.as_pem(private=False), signed_part.encode(), 'sha256'))}"
 
 
 WRONG_CLAIMS = {
@@ -275,7 +275,7 @@ def without_email(claims):
 
 
 def signed_info(provider, **claims):
-    return lambda said: Response(provider.sign(said | claims), mimetype="application/jwt")
+    return lambda info: Response(provider.sign(info | claims), mimetype="application/jwt")
 
 
 @pytest.mark.databases("sqlite")
@@ -295,16 +295,16 @@ def test_unsigned_or_malformed_user_info_is_refused_with_the_reason(site, provid
     provider.claims = without_email
     app = site()
     other = RSAKey.generate_key(2048, {"kid": "rsa-1"})
-    for what, answer in {
-        "another key": lambda said: Response(provider.sign(said, key=other), mimetype="application/jwt"),
+    for case, answer in {
+        "another key": lambda info: Response(provider.sign(info, key=other), mimetype="application/jwt"),
         "another client": signed_info(provider, aud="another"),
         "another issuer": signed_info(provider, iss="https://evil.test"),
-        "unsigned": lambda said: Response(unsigned(said), mimetype="application/jwt"),
-        "encrypted": lambda said: Response("a.b.c.d.e", mimetype="application/jwt"),
-        "a page": lambda said: Response("<h1>Oops</h1>", mimetype="text/html"),
+        "unsigned": lambda info: Response(unsigned(info), mimetype="application/jwt"),
+        "encrypted": lambda info: Response("a.b.c.d.e", mimetype="application/jwt"),
+        "a page": lambda info: Response("<h1>Oops</h1>", mimetype="text/html"),
     }.items():
         provider.documents["/userinfo"] = answer
-        assert is_nobody(Browser(app), sign_in(Browser(app), provider), 400), what
+        assert is_nobody(Browser(app), sign_in(Browser(app), provider), 400), case
     assert reasons[-2:] == ["the user info is encrypted", "no JSON, but text/html; charset=utf-8"]
     assert users(app) == {}
 
@@ -324,19 +324,19 @@ def test_google_is_asked_for_a_fresh_sign_in(site, provider):
 def test_client_secret_is_form_encoded(site, provider, secret, monkeypatch):
     headers = {}
     openid._basic(SimpleNamespace(client_id="an id:x", client_secret=secret), "POST", "https://x", headers, "")
-    scheme, _, given = headers["Authorization"].partition(" ")
-    client_id, _, password = base64.b64decode(given).decode().partition(":")
+    scheme, _, credentials = headers["Authorization"].partition(" ")
+    client_id, _, password = base64.b64decode(credentials).decode().partition(":")
     assert (scheme, unquote_plus(client_id), unquote_plus(password)) == ("Basic", "an id:x", secret)
 
 
 @pytest.mark.databases("sqlite")
 def test_wrong_claims_are_refused(site, provider):
     browser = Browser(site())
-    for what, change in WRONG_CLAIMS.items():
+    for case, change in WRONG_CLAIMS.items():
         provider.claims = lambda claims, new=change: {
             name: value for name, value in (claims | new).items() if value is not None
         }
-        assert is_nobody(browser, sign_in(browser, provider)), what
+        assert is_nobody(browser, sign_in(browser, provider)), case
     assert users(browser.app) == {}
 
 
@@ -361,9 +361,9 @@ def test_wrong_signatures_are_refused(site, provider):
         claims = json.loads(base64.urlsafe_b64decode(token["id_token"].split(".")[1] + "=="))
         return {**token, "id_token": make(provider, claims)}
 
-    for what, make in WRONG_SIGNATURES.items():
+    for case, make in WRONG_SIGNATURES.items():
         provider.token = lambda token, make=make: answer(token, make)
-        assert is_nobody(browser, sign_in(browser, provider)), what
+        assert is_nobody(browser, sign_in(browser, provider)), case
     assert users(browser.app) == {}
 
 
@@ -389,11 +389,11 @@ WRONG_ANSWERS = {
 @pytest.mark.databases("sqlite")
 def test_wrong_token_responses_are_refused(site, provider):
     browser = Browser(site())
-    for what, (status, make) in WRONG_ANSWERS.items():
+    for case, (status, make) in WRONG_ANSWERS.items():
         provider.token = make
         answer = sign_in(browser, provider)
-        assert is_nobody(browser, answer, status), what
-        assert ("Retry-After" in answer.headers) == (status == 503), what
+        assert is_nobody(browser, answer, status), case
+        assert ("Retry-After" in answer.headers) == (status == 503), case
         assert "169.254" not in answer.text
 
 
@@ -446,11 +446,11 @@ def test_discovery_document_names_only_allowed_hosts(site, provider, issuer, end
 @pytest.mark.databases("sqlite")
 def test_invalid_discovery_documents_are_refused(site, provider):
     app = site()
-    for what, make in WRONG_DOCUMENTS.items():
+    for case, make in WRONG_DOCUMENTS.items():
         provider.documents["/.well-known/openid-configuration"] = make
         app.extensions.pop("oauth_clients", None)
         answer = Browser(app).get(START)
-        assert answer.status_code in {400, 503}, what
+        assert answer.status_code in {400, 503}, case
         assert "Couldn&#39;t sign in with" in answer.text
 
 
@@ -568,7 +568,7 @@ def test_existing_account_is_connected_only_by_its_owner(site, provider, clock):
     assert "Acme has just confirmed Ada (ada@corp.example)" in offered
     assert browser.post("/account/connections/connect", page="/account/connections").status_code == 302
     assert "Acme" in browser.get("/account/connections").text
-    (mail,) = [each for each in mails(app) if "was connected to" in each.subject]
+    (mail,) = [mail for mail in mails(app) if "was connected to" in mail.subject]
     assert "If it wasn't, disconnect Acme now." in mail.text
     other = Browser(app)
     assert sign_in(other, provider).location == "/account"
@@ -583,15 +583,15 @@ def next_of(answer):
     return unquote(answer.location.partition("next=")[2])
 
 
-@pytest.mark.parametrize("wanted", ["", "/account/connections", "/account/sessions"])
-def test_pending_identity_is_not_offered_to_the_next_user(site, provider, wanted):
+@pytest.mark.parametrize("requested", ["", "/account/connections", "/account/sessions"])
+def test_pending_identity_is_not_offered_to_the_next_user(site, provider, requested):
     """A stranger returns from their provider in a shared browser and leaves."""
     app = site(registration="closed")
     victim = People(app).add("victim@example.com")
     shared = Browser(app)
     sign_in(shared, provider)
     shared.get("/auth/login")
-    shared.login(victim, next=wanted)
+    shared.login(victim, next=requested)
     assert "has just confirmed" not in shared.get("/account/connections").text
     shared.post("/account/connections/connect", page="/account/connections")
     with app.app_context():
@@ -605,10 +605,10 @@ def test_pending_identity_survives_the_second_step(site, provider, clock):
     browser.login(owner)
     phone, _ = set_up(browser, clock)
     browser.logout()
-    wanted = next_of(sign_in(browser, provider))
-    browser.login(owner, next=wanted)
-    assert browser.post("/auth/two-factor", {"code": phone.code()}).location == wanted
-    assert "Acme has just confirmed Ada (ada@corp.example)" in browser.page(wanted).text("section.card")
+    next_page = next_of(sign_in(browser, provider))
+    browser.login(owner, next=next_page)
+    assert browser.post("/auth/two-factor", {"code": phone.code()}).location == next_page
+    assert "Acme has just confirmed Ada (ada@corp.example)" in browser.page(next_page).text("section.card")
 
 
 def test_pending_identity_expires(site, provider, clock):
@@ -703,14 +703,14 @@ def users_id(app):
 
 def at_github(monkeypatch, provider, user, emails):
     """Respond like GitHub, at the local provider's URL."""
-    known = {
+    values = {
         "issuer": provider.url,
         "authorization_endpoint": f"{provider.url}/authorize",
         "token_endpoint": f"{provider.url}/token",
         "userinfo_endpoint": f"{provider.url}/user",
         "token_endpoint_auth_methods_supported": ["client_secret_post"],
     }
-    monkeypatch.setattr("app.oauth.openid.GITHUB_ENDPOINTS", known)
+    monkeypatch.setattr("app.oauth.openid.GITHUB_ENDPOINTS", values)
     provider.sends_issuer = False
     provider.documents |= {"/user": lambda _: user, "/user/emails": lambda _: emails}
 
@@ -731,8 +731,8 @@ def test_github_user_and_confirmed_address_are_requested(site, provider, monkeyp
     assert browser.get(provider.answer(url)).location == "/account"
     assert [*users(app)] == ["octo@corp.example"]
     with app.app_context():
-        found = db.session.query(OAuthIdentity).one()
-    assert (found.issuer, found.subject) == (provider.url, "583231")
+        identity = db.session.query(OAuthIdentity).one()
+    assert (identity.issuer, identity.subject) == (provider.url, "583231")
 
 
 UNCLEAR = [
@@ -784,7 +784,7 @@ def test_microsoft_issuer_is_that_of_the_tokens_tenant(site, provider, monkeypat
         }
     )
     provider.sends_issuer = False
-    provider.claims = lambda said: said | claims | {"iss": claims["iss"].replace("{url}", provider.url)}
+    provider.claims = lambda sent: sent | claims | {"iss": claims["iss"].replace("{url}", provider.url)}
     app = site(provider.settings("microsoft", trust_email=True))
     browser = Browser(app)
     assert browser.get(provider.answer(begin(browser, "/auth/oauth/microsoft"))).status_code == status
@@ -852,7 +852,7 @@ def test_last_sign_in_method_cannot_be_disconnected(site, provider):
     browser.post(path, page="/account/connections")
     with app.app_context():
         assert db.session.query(OAuthIdentity).all() == []
-    assert any("was disconnected from" in each.subject for each in mails(app))
+    assert any("was disconnected from" in mail.subject for mail in mails(app))
     assert browser.post(path, page="/account/connections").location == "/account/connections"
 
 
@@ -871,9 +871,9 @@ def test_user_without_a_password_confirms_with_the_provider(site, provider, cloc
     browser = Browser(app)
     sign_in(browser, provider)
     clock.advance(minutes=11)
-    asked = browser.get("/account/email")
-    assert asked.location == "/auth/confirm?next=/account/email"
-    link = browser.page(asked.location).find(".providers a")
+    answer = browser.get("/account/email")
+    assert answer.location == "/auth/confirm?next=/account/email"
+    link = browser.page(answer.location).find(".providers a")
     url = begin(browser, attributes(link)["href"])
     query = parse_qs(urlsplit(url).query)
     assert (query["prompt"], query["max_age"]) == (["login"], ["0"])
@@ -925,7 +925,7 @@ def test_undone_email_change_disconnects_later_connections(site, provider):
     sign_in(thief, provider)
     thief.post("/account/connections/connect", page="/account/connections")
     thief.post("/account/email", {"email": "thief@example.com"})
-    undo = next(each for each in mails(app) if "about to change" in each.subject)
+    undo = next(mail for mail in mails(app) if "about to change" in mail.subject)
     Browser(app).open_and_send(undo.link)
     answer = sign_in(Browser(app), provider)
     assert answer.status_code == 302
@@ -951,11 +951,11 @@ def test_sign_in_page_shows_providers_and_the_last_used(site, provider):
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("wanted", ["//evil.test", "https://evil.test/", "/account/" + "x" * 8000, "/nowhere"])
-def test_return_page_is_only_on_this_site(site, provider, wanted):
+@pytest.mark.parametrize("requested", ["//evil.test", "https://evil.test/", "/account/" + "x" * 8000, "/nowhere"])
+def test_return_page_is_only_on_this_site(site, provider, requested):
     browser = Browser(site())
-    answer = browser.send("GET", START, query_string={"next": wanted})
-    assert max(len(each) for each in answer.headers.getlist("Set-Cookie")) < 4096
+    answer = browser.send("GET", START, query_string={"next": requested})
+    assert max(len(header) for header in answer.headers.getlist("Set-Cookie")) < 4096
     assert browser.get(provider.answer(answer.location)).location == "/account"
 
 

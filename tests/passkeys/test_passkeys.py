@@ -78,8 +78,8 @@ def test_browser_gets_the_options_of_the_standard(own, ada, passkey):
     assert (options["user"]["name"], options["attestation"]) == (ada.email, "none")
     assert len(options["challenge"]) == 58  # 43 characters encode 256 bits.
     assert options["excludeCredentials"] == [{"type": "public-key", "id": encoded(passkey.id)}]
-    asked = passkey_options(own.get("/auth/confirm").text)
-    assert [each["id"] for each in asked["allowCredentials"]] == [encoded(passkey.id)]
+    request = passkey_options(own.get("/auth/confirm").text)
+    assert [credential["id"] for credential in request["allowCredentials"]] == [encoded(passkey.id)]
     at_sign_in = passkey_options(Browser(own.app).get("/auth/login").text)
     assert (at_sign_in["allowCredentials"], at_sign_in["userVerification"]) == ([], "required")
 
@@ -141,10 +141,10 @@ WRONG_CLIENTS = {
 
 @pytest.mark.databases("sqlite")
 def test_invalid_attestation_adds_nothing(app, own):
-    for what, client in WRONG_CLIENTS.items():
+    for case, client in WRONG_CLIENTS.items():
         credential = Passkey().create(passkey_options(own.get(ADD).text), **client)
         answer = own.post(ADD, {"name": "x", "credential": credential}, page="/account")
-        assert answer.status_code == 422, what
+        assert answer.status_code == 422, case
     assert stored(app) == []
 
 
@@ -207,8 +207,8 @@ def test_challenges_are_random(app):
 @pytest.mark.databases("sqlite")
 def test_invalid_assertion_signs_no_one_in(app, passkey):
     browser = Browser(app)
-    for what, client in (WRONG_CLIENTS | {"another act": {"type": "webauthn.create"}}).items():
-        assert is_refused(browser, sign_in(browser, passkey, **client)), what
+    for case, client in (WRONG_CLIENTS | {"another act": {"type": "webauthn.create"}}).items():
+        assert is_refused(browser, sign_in(browser, passkey, **client)), case
 
 
 @pytest.mark.databases("sqlite")
@@ -269,7 +269,7 @@ def test_stalled_counter_is_recorded_and_announced(app, ada, passkey, mailbox):
     assert sign_in(Browser(app), passkey).location == "/account"
     passkey.count = 0
     assert sign_in(Browser(app), passkey).location == "/account"
-    assert any("may have been copied" in each.subject for each in mailbox.to(ada.email))
+    assert any("may have been copied" in mail.subject for mail in mailbox.to(ada.email))
     with app.app_context():
         assert db.session.scalar(select(AuditEvent.kind).where(AuditEvent.kind == "factor.counter_fell"))
 
@@ -340,7 +340,7 @@ def test_passkey_is_renamed_by_its_owner_only(app, own, ada, passkey, people):
     assert other.get(path).status_code == 404
 
     assert own.post(path, {"name": "Work laptop"}).location == SECURITY
-    assert [each.name for each in stored(app)] == ["Work laptop"]
+    assert [row.name for row in stored(app)] == ["Work laptop"]
     assert "renamed to “Work laptop”" in own.get("/account/activity").text
     assert own.post(path, {"name": ""}).status_code == 422
 

@@ -137,9 +137,9 @@ def test_report_page_shows_charts_and_the_same_numbers_in_a_table(grace, count, 
 
 def test_report_takes_one_query_for_any_amount_of_data(grace, count, app):
     count()
-    with app.app_context(), statements() as asked:
+    with app.app_context(), statements() as queries:
         reading()[Statistics].report("month")
-    assert len(asked) == 1
+    assert len(queries) == 1
 
 
 def test_report_export_has_the_same_numbers(grace, count):
@@ -192,7 +192,7 @@ def test_weekly_report_is_sent_to_subscribers(app, grace, admin, ada, count, clo
     clock.advance(days=5)
     send_reports(app)
 
-    (mail,) = [each for each in mailbox.all() if "week of" in each.subject]
+    (mail,) = [mail for mail in mailbox.all() if "week of" in mail.subject]
     assert (mail.to, mail.subject) == (admin.email, "Gatehouse: week of 16 November 2026")
     assert "Sign-ins: 1 (0)" in mail.text
     assert f"http://gatehouse.test{REPORTS}" in mail.text
@@ -200,7 +200,7 @@ def test_weekly_report_is_sent_to_subscribers(app, grace, admin, ada, count, clo
     grace.login(admin)
     grace.post(f"{REPORTS}/subscription", {"wanted": "no"}, page=REPORTS)
     send_reports(app)
-    assert len([each for each in mailbox.all() if "week of" in each.subject]) == 1
+    assert len([mail for mail in mailbox.all() if "week of" in mail.subject]) == 1
 
 
 def test_subscriber_who_lost_the_permission_gets_no_report(app, grace, admin, people, mailbox):
@@ -232,8 +232,8 @@ def test_weekly_report_is_due_on_mondays_in_every_time_zone():
         for at in times:
             begin, following = entry.begin(at, zone), entry.next_begin(at, zone)
             assert begin <= at < following, (zone, at)
-            for each in (begin, following):
-                local = each.astimezone(zone)
+            for monday in (begin, following):
+                local = monday.astimezone(zone)
                 assert (local.weekday(), local.hour) == (0, 6), (zone, at)
             assert entry.begin(following, zone) == following
             assert entry.begin(following - timedelta(seconds=1), zone) == begin
@@ -255,10 +255,10 @@ def test_days_of_every_time_zone_are_contiguous(monkeypatch):
 def odd_times():
     """Time zones with times around each clock change of two years; one of those that agree."""
     days = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(730)]
-    found = {}
+    times = {}
     for zone in map(ZoneInfo, sorted(available_timezones())):
         offsets = tuple(at.astimezone(zone).utcoffset() for at in days)
-        found.setdefault(offsets, zone)
+        times.setdefault(offsets, zone)
     return [
         (
             zone,
@@ -267,7 +267,7 @@ def odd_times():
                 *(days[at] + timedelta(hours=hours, minutes=30) for at in changes for hours in range(-36, 37, 3)),
             ],
         )
-        for offsets, zone in found.items()
+        for offsets, zone in times.items()
         for changes in [[at for at in range(1, len(days)) if offsets[at] != offsets[at - 1]]]
     ]
 
@@ -276,14 +276,14 @@ def odd_times():
 @pytest.mark.settings(time_zone="Europe/Berlin")
 def test_last_day_of_a_filter_is_complete_when_clocks_change(app, admin, clock):
     grace = Browser(app)
-    for at, asked, is_there in (
+    for at, last_day, is_there in (
         (datetime(2026, 10, 25, 22, 30, tzinfo=UTC), "2026-10-25", True),  # 23:30 there.
         (datetime(2027, 3, 28, 22, 30, tzinfo=UTC), "2027-03-28", False),  # 00:30 of the next day there.
     ):
         clock.now = at
         grace.sign_in(admin)
         grace.post("/account", {"name": f"Grace {at.year}"})
-        shown = grace.page(f"/admin/audit?since={asked}&until={asked}&kind=user.renamed")
+        shown = grace.page(f"/admin/audit?since={last_day}&until={last_day}&kind=user.renamed")
         assert (f"Grace {at.year}" in shown.text("main .card")) == is_there
 
 

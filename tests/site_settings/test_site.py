@@ -87,8 +87,8 @@ def test_settings_changes_are_audited_and_no_change_is_not(app, grace):
     save(grace, announcement="Soon")
     save(grace, announcement="Soon")
     with app.app_context():
-        found = select(AuditDetail.values).join(AuditEvent).where(AuditEvent.kind == "site.changed")
-        assert db.session.scalars(found).all() == [{"announcement": "Soon"}]
+        query = select(AuditDetail.values).join(AuditEvent).where(AuditEvent.kind == "site.changed")
+        assert db.session.scalars(query).all() == [{"announcement": "Soon"}]
         assert db.session.scalar(select(SiteSetting.version)) == 1
 
 
@@ -157,8 +157,8 @@ def test_name_color_and_support_address_are_changed_while_the_site_runs(app, gra
     assert (mail.subject, "help@example.com" in mail.text) == ("Reset your Acme Ltd password", True)
     assert mail.sender == "Acme Ltd <no-reply@gatehouse.test>"
     with app.app_context():
-        found = select(AuditDetail.values).join(AuditEvent).where(AuditEvent.kind == "site.changed")
-        assert db.session.scalars(found).one() == {
+        query = select(AuditDetail.values).join(AuditEvent).where(AuditEvent.kind == "site.changed")
+        assert db.session.scalars(query).one() == {
             "name": "Acme Ltd", "accent_color": "#aa0011", "support_email": "help@example.com",
         }  # fmt: skip
 
@@ -258,9 +258,9 @@ def test_process_reads_site_settings_once_a_second(app, make_app, monkeypatch):
     assert shown(app) == shown(other) == Site()
     change(app, announcement="Now")
     assert shown(app).announcement == "Now"
-    with statements(all_of_them=True) as asked:
+    with statements(all_of_them=True) as queries:
         assert shown(other) == Site()
-    assert asked == []
+    assert queries == []
     passed[0] += 1
     assert shown(other).announcement == "Now"
 
@@ -325,7 +325,7 @@ def test_failing_cache_still_gives_the_right_result(app, connection, trouble):
 @pytest.mark.databases("sqlite")
 def test_concurrent_cache_misses_compute_once(patient):
     app = patient()
-    computed, begun = [], threading.Barrier(8)
+    computed, barrier = [], threading.Barrier(8)
 
     def compute():
         computed.append(1)
@@ -333,7 +333,7 @@ def test_concurrent_cache_misses_compute_once(patient):
 
     def ask(_):
         with app.app_context():
-            begun.wait()
+            barrier.wait()
             return cache.read_aside("slow:one", compute, seconds=10)
 
     with ThreadPoolExecutor(8) as visitors:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from tests.support.deleted import DELETED
+
 # From an operation to others, and the parameters that its response contains.
 _MADE, _FIRST = "$response.body#/data/id", "$response.body#/data/items/0/id"
 _VERSION, _NEXT = "$response.header.ETag", "$response.body#/data/next"
@@ -43,11 +45,13 @@ LINKS: dict[str, list[tuple[str, dict[str, str]]]] = {
 def with_links(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with links at the successful responses."""
     linked = deepcopy(document)
-    for methods in linked["paths"].values():
-        for operation in methods.values():
-            good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
-            links = LINKS.get(operation["operationId"], ())
-            good["links"] = {name: _link(name, values) for name, values in links}
+    operations = {
+        operation["operationId"]: operation for path in linked["paths"].values() for operation in path.values()
+    }
+    for operation_id, operation in operations.items():
+        good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+        links = LINKS.get(operation_id, ())
+        good["links"] = {name: _link(name, values) for name, values in links if name in operations or not DELETED}
     return linked
 
 

@@ -34,7 +34,7 @@ class App:
     def wrong(self) -> str:
         """Return a code that is not valid now."""
         near = {self.code(steps=step) for step in range(-3, 4)}
-        return next(each for each in (f"{number:06}" for number in range(100)) if each not in near)
+        return next(code for code in (f"{number:06}" for number in range(100)) if code not in near)
 
 
 def set_up(browser: Any, clock: Any) -> tuple[App, list[str]]:
@@ -70,8 +70,8 @@ class Passkey:
         cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         attested = bytes(16) + struct.pack(">H", len(self.id)) + self.id + cbor2.dumps(cose)
         data = self._data(options["rp"]["id"], self.flags | self.ATTESTED) + attested
-        made = {"fmt": "none", "attStmt": {}, "authData": data}
-        response = {"attestationObject": encoded(cbor2.dumps(made)), "transports": ["internal", "hybrid"]}
+        attestation = {"fmt": "none", "attStmt": {}, "authData": data}
+        response = {"attestationObject": encoded(cbor2.dumps(attestation)), "transports": ["internal", "hybrid"]}
         return self._answer(options, "webauthn.create", response, client)[0]
 
     def get(self, options: dict[str, Any], *, handle: str | None = None, **client: Any) -> str:
@@ -94,8 +94,13 @@ class Passkey:
     def _answer(
         self, options: dict[str, Any], kind: str, response: dict[str, Any], client: dict[str, Any]
     ) -> tuple[str, bytes]:
-        said = {"type": kind, "challenge": options["challenge"], "origin": self.origin, "crossOrigin": False} | client
-        data = json.dumps(said).encode()
+        client_data = {
+            "type": kind,
+            "challenge": options["challenge"],
+            "origin": self.origin,
+            "crossOrigin": False,
+        } | client
+        data = json.dumps(client_data).encode()
         answer = {"id": encoded(self.id), "rawId": encoded(self.id), "type": "public-key"}
         return json.dumps(answer | {"response": response | {"clientDataJSON": encoded(data)}}), data
 

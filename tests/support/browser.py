@@ -90,9 +90,9 @@ class Browser:
 
     def cookie(self, name: str) -> Any:
         """Return a cookie by its name without a prefix; None if there is none."""
-        for each in self.cookies():
-            if each.key.removeprefix("__Host-") == name:
-                return each
+        for cookie in self.cookies():
+            if cookie.key.removeprefix("__Host-") == name:
+                return cookie
         return None
 
     # ── actions ──
@@ -160,11 +160,11 @@ _good: set[str] = set()
 
 def look_at(html: str, where: str) -> None:
     """Check the page, unless one that differs only in its CSRF token, times and counts was checked before."""
-    known = NUMBER_IN_TEXT.sub("0", CSRF_TOKEN.sub(r"\1token", html))
-    if known not in _good:
-        found = complaints(Page(html))
-        assert not found, f"{where}: {found}"
-        _good.add(known)
+    normalized = NUMBER_IN_TEXT.sub("0", CSRF_TOKEN.sub(r"\1token", html))
+    if normalized not in _good:
+        problems = complaints(Page(html))
+        assert not problems, f"{where}: {problems}"
+        _good.add(normalized)
 
 
 def _path(link: str) -> str:

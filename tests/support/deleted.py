@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from app.features import FEATURES
+from app.settings import Settings
 
 # The features of this release, each with its requests (`METHOD /path`) and commands.
 ALL = {
@@ -34,11 +35,16 @@ ALL = {
 DELETED = {name: re.compile(pattern) for name, pattern in ALL.items() if name not in FEATURES}
 
 
-def needs_for(asked: str) -> None:
+def needs_for(request: str) -> None:
     """Skip a test that asks a deleted feature, by a request or command."""
     for name, pattern in DELETED.items():
-        if pattern.search(asked):
+        if pattern.search(request):
             _skip(name)
+
+
+def left_of(expected: set[str], found: set[str]) -> set[str]:
+    """Return the expected set, in a clone with deleted features only what it has in common with `found`."""
+    return expected & found if DELETED else expected
 
 
 def needs(*features: str) -> None:
@@ -50,6 +56,13 @@ def needs(*features: str) -> None:
 
 def _skip(name: str) -> NoReturn:
     pytest.skip(f"{name} was deleted")
+
+
+def make_settings(values: dict[str, Any]) -> Settings:
+    """Create settings; skip the test if a deleted feature had one of them."""
+    if DELETED and not values.keys() <= Settings.model_fields.keys():
+        pytest.skip("a setting was deleted with its feature")
+    return Settings(**values)
 
 
 class DeletedName:

@@ -65,14 +65,14 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 
-def until(look: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
+def until(check: Callable[[], Found], *, why: Callable[[], str] = str) -> Found:
     """Poll until there is a result, and return it; `why` describes the state on a timeout."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
-    while not (found := look()):
+    while not (result := check()):
         assert time.monotonic() < deadline, f"not found within {PATIENCE_SECONDS} seconds: {why()}"
         pause.wait(0.02)
-    return found
+    return result
 
 
 def task_of(kind: str, *, queue: str = "default", max_attempts: int = 8, **arguments: Any) -> Any:
@@ -94,14 +94,14 @@ class Process:
         self, command: Sequence[str], *, environment: dict[str, str], log: Path, files: Sequence[int], folder: Path
     ) -> None:
         self.log = log
-        with log.open("ab") as told:
+        with log.open("ab") as log_file:
             self._process = subprocess.Popen(
                 dying_with_parent(command),
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=told,
+                stdout=log_file,
+                stderr=log_file,
                 pass_fds=files,
                 process_group=0,
             )
@@ -235,31 +235,31 @@ class Deployment:
             yield work
 
     @contextmanager
-    def look(self) -> Iterator[Work]:
+    def read(self) -> Iterator[Work]:
         with self.app.app_context():
             yield reading()
 
     def job(self, job_id: int) -> Job:
-        with self.look() as look:
-            return look.job_board.get(job_id)
+        with self.read() as work:
+            return work.job_board.get(job_id)
 
     def jobs(self, kind: str | None = None) -> list[Job]:
         """Return all jobs, oldest first."""
-        with self.look() as look:
-            found = look.session.scalars(select(Job).order_by(Job.id)).all()
-        return [job for job in found if kind in (None, job.kind)]
+        with self.read() as work:
+            jobs = work.session.scalars(select(Job).order_by(Job.id)).all()
+        return [job for job in jobs if kind in (None, job.kind)]
 
     def mails(self) -> list[SentMail]:
         """Return the email log, oldest first."""
-        with self.look() as look:
-            return [*look.session.scalars(select(SentMail).order_by(SentMail.id))]
+        with self.read() as work:
+            return [*work.session.scalars(select(SentMail).order_by(SentMail.id))]
 
     def add_user(self, email: str, *, name: str = "", password: str, roles: Sequence[str] = ()) -> int:
         """Create a confirmed account, like `flask users create`."""
         with self.app.app_context():
-            chosen = credentials.policy.prepare(password, words=(email, name))
+            prepared = credentials.policy.prepare(password, words=(email, name))
         with self.work() as work:
-            return work.users.create(email=email, name=name, roles=roles, password=chosen, by=OPERATOR).id
+            return work.users.create(email=email, name=name, roles=roles, password=prepared, by=OPERATOR).id
 
     def get(self, path: str, *, timeout: float = PATIENCE_SECONDS) -> bytes:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=timeout) as answer:

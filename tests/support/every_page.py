@@ -112,8 +112,8 @@ def assert_jobs_end(app: Flask, module: str) -> None:
                 work.session.flush()
                 job_id = job.id
             perform(job_id)
-            ended = reading().session.get_one(Job, job_id)
-            assert (ended.state, ended.outcome) == (JobState.DEAD, UNKNOWN)
+            stored = reading().session.get_one(Job, job_id)
+            assert (stored.state, stored.outcome) == (JobState.DEAD, UNKNOWN)
 
 
 def main(disabled: tuple[str, ...]) -> None:

@@ -26,8 +26,10 @@ class HtmlChecker:
             f"{self.url}/?out=json", html.encode(), {"Content-Type": "text/html; charset=utf-8"}
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            found = json.load(answer)["messages"]
-        return [f"{each['message']} {each.get('extract', '')}" for each in found if each["type"] == "error"]
+            messages = json.load(answer)["messages"]
+        return [
+            f"{message['message']} {message.get('extract', '')}" for message in messages if message["type"] == "error"
+        ]
 
     def answers(self) -> bool:
         with suppress(OSError, urllib.error.URLError):

@@ -36,8 +36,8 @@ class Mail:
     @property
     def link(self) -> str:
         """Return the one link that has a token."""
-        (found,) = [link for link in self.links if re.search(r"/[\w-]{43}$", link)]
-        return found
+        (url,) = [link for link in self.links if re.search(r"/[\w-]{43}$", link)]
+        return url
 
 
 def work_off(app: Flask) -> int:
@@ -50,18 +50,18 @@ def _each_due(app: Flask) -> Iterator[int]:
     while True:
         with app.app_context():
             due = select(Job.id, Job.attempts).where(Job.state == JobState.WAITING, Job.run_after <= now())
-            found = db.session.execute(due.order_by(Job.id).limit(1)).first()
+            row = db.session.execute(due.order_by(Job.id).limit(1)).first()
             db.session.close()
-        if found is None:
+        if row is None:
             return
-        assert tuple(found) not in tried, f"job {found.id} is due again and again"
-        tried.add((found.id, found.attempts))
+        assert tuple(row) not in tried, f"job {row.id} is due again and again"
+        tried.add((row.id, row.attempts))
         with app.app_context():
             try:
-                perform(found.id)
+                perform(row.id)
             except JobFailed:
                 pass  # The job queue stores the error, for tests that need it.
-        yield found.id
+        yield row.id
 
 
 class Mailbox:
@@ -84,14 +84,14 @@ class Mailbox:
         return [mail for mail in self.all() if mail.to == address]
 
     def last_to(self, address: str) -> Mail:
-        found = self.to(address)
-        assert found, f"no mail to {address}; there are {[(m.to, m.subject) for m in self._mails]}"
-        return found[-1]
+        mails = self.to(address)
+        assert mails, f"no mail to {address}; there are {[(m.to, m.subject) for m in self._mails]}"
+        return mails[-1]
 
     def last(self) -> Mail:
-        found = self.all()
-        assert found, "no mail was sent"
-        return found[-1]
+        mails = self.all()
+        assert mails, "no mail was sent"
+        return mails[-1]
 
     def link_from(self, response: Any = None) -> str:
         """Return the one-time link in the newest email; `response` is what caused it and must be a success."""

@@ -20,8 +20,8 @@ PACKAGES = NPM / "node_modules"
 def installed(package: str) -> Path:
     """Return a package's folder. Skips the test where it is not installed; in CI it fails."""
     if shutil.which("node") is None or not (PACKAGES / package).is_dir():
-        told = f"{package} is not installed: run make test-deep, with Node and npm"
-        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+        reason = f"{package} is not installed: run make test-deep, with Node and npm"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     return PACKAGES / package
 
 

@@ -37,9 +37,9 @@ class Page:
         return list(self._document.query(selector))
 
     def find(self, selector: str) -> Node:
-        found = self.find_all(selector)
-        assert found, f"nothing on the page is {selector}"
-        return found[0]
+        elements = self.find_all(selector)
+        assert elements, f"nothing on the page is {selector}"
+        return elements[0]
 
     def has(self, selector: str) -> bool:
         return bool(self.find_all(selector))
@@ -77,19 +77,19 @@ def _elements(node: Node) -> Iterator[Node]:
     """Return all elements below `node` in document order."""
     waiting = [*reversed(node.children)]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, Element):
-            yield each
-            waiting += reversed(each.children)
+        element = waiting.pop()
+        if isinstance(element, Element):
+            yield element
+            waiting += reversed(element.children)
 
 
 def _about_its_frame(elements: Elements) -> Iterator[str]:
-    if not any(node.name == "html" and known.get("lang") for node, known in elements):
+    if not any(node.name == "html" and attrs.get("lang") for node, attrs in elements):
         yield "no language"
     once = {
         "title": [node.to_text() for node, _ in elements if node.name == "title" and node.parent.name == "head"],
         "description": [
-            known["content"] for node, known in elements if (node.name, known.get("name")) == ("meta", "description")
+            attrs["content"] for node, attrs in elements if (node.name, attrs.get("name")) == ("meta", "description")
         ],
         "first heading": [node.to_text() for node, _ in elements if node.name == "h1"],
     }
@@ -97,22 +97,22 @@ def _about_its_frame(elements: Elements) -> Iterator[str]:
 
 
 def _about_ids(elements: Elements) -> Iterator[str]:
-    ids = Counter(known["id"] for _, known in elements if "id" in known)
+    ids = Counter(attrs["id"] for _, attrs in elements if "id" in attrs)
     yield from (f"the id {name!r} is there {times} times" for name, times in ids.items() if times > 1)
-    for _, known in elements:
-        for pointer in POINTERS & known.keys():
-            lost = set(known[pointer].split()) - set(ids)
+    for _, attrs in elements:
+        for pointer in POINTERS & attrs.keys():
+            lost = set(attrs[pointer].split()) - set(ids)
             yield from (f"{pointer} points to {name!r}, which is not there" for name in sorted(lost))
 
 
 def _about_scripts(elements: Elements) -> Iterator[str]:
-    for node, known in elements:
-        if node.name == "style" or (node.name == "script" and not known.get("src")):
+    for node, attrs in elements:
+        if node.name == "style" or (node.name == "script" and not attrs.get("src")):
             yield f"inline <{node.name}>"
-        for name, value in known.items():
+        for name, value in attrs.items():
             if name == "style" or name.startswith("on"):
                 yield f"<{node.name} {name}>"
-            is_download = "download" in known and value.startswith("data:text/plain,")
+            is_download = "download" in attrs and value.startswith("data:text/plain,")
             if (
                 name in ADDRESSES
                 and value.strip().lower().startswith(("javascript:", "data:", "//"))
@@ -122,20 +122,20 @@ def _about_scripts(elements: Elements) -> Iterator[str]:
 
 
 def _about_labels(elements: Elements) -> Iterator[str]:
-    labelled = {known.get("for") for node, known in elements if node.name == "label"}
-    for node, known in elements:
-        if node.name in FIELDS and known.get("type") not in UNLABELLED:
-            has_label = known.get("id") in labelled or known.get("aria-label") or known.get("aria-labelledby")
+    labelled = {attrs.get("for") for node, attrs in elements if node.name == "label"}
+    for node, attrs in elements:
+        if node.name in FIELDS and attrs.get("type") not in UNLABELLED:
+            has_label = attrs.get("id") in labelled or attrs.get("aria-label") or attrs.get("aria-labelledby")
             if not has_label:
-                yield f"no label for {known.get('name')}"
+                yield f"no label for {attrs.get('name')}"
 
 
 def _about_forms(elements: Elements) -> Iterator[str]:
-    for form, known in elements:
-        if form.name == "form" and known.get("method", "get").lower() == "post":
+    for form, attrs in elements:
+        if form.name == "form" and attrs.get("method", "get").lower() == "post":
             inside = [(node.name, attributes(node)) for node in _elements(form)]
             if ("input", "csrf_token") not in {(name, part.get("name")) for name, part in inside}:
-                yield f"no token in the form to {known.get('action')}"
+                yield f"no token in the form to {attrs.get('action')}"
             if not any(name == "button" or part.get("type") == "submit" for name, part in inside):
                 yield "a form without a button"
 

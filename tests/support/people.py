@@ -59,7 +59,7 @@ class People:
     def _prepared(self, password: str) -> NewPassword:
         """Return the hashed password, hashed once for each set of parameters."""
         settings: Settings = self._app.extensions["settings"]
-        known = (password, settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism)
-        if known not in PREPARED:
-            PREPARED[known] = credentials.policy.prepare(password, words=())
-        return PREPARED[known]
+        key = (password, settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism)
+        if key not in PREPARED:
+            PREPARED[key] = credentials.policy.prepare(password, words=())
+        return PREPARED[key]

@@ -79,7 +79,7 @@ def look_at(response: TestResponse, where: str) -> None:
         return
     assert body["data"] is None, where
     assert body["message"], where
-    assert all(list(each) == ["field", "code", "message"] for each in body["errors"]), f"{where}: {body}"
+    assert all(list(error) == ["field", "code", "message"] for error in body["errors"]), f"{where}: {body}"
     assert body["errors"], where
     if response.status_code == 401:
         assert response.headers["WWW-Authenticate"].startswith("Bearer"), where
@@ -95,4 +95,4 @@ def code(response: TestResponse) -> str:
 
 
 def codes(response: TestResponse) -> set[tuple[str | None, str]]:
-    return {(each["field"], each["code"]) for each in response.json["errors"]}
+    return {(error["field"], error["code"]) for error in response.json["errors"]}

@@ -57,8 +57,8 @@ class Provider:
 
     def settings(self, name: str = "acme", **other: Any) -> dict[str, Any]:
         """Return its entry in `oauth_providers`."""
-        known = {"name": name, "label": name.title(), "discovery_url": self.discovery_url}
-        return known | {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | other
+        values = {"name": name, "label": name.title(), "discovery_url": self.discovery_url}
+        return values | {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | other
 
     def environment(self, name: str = "acme") -> dict[str, str]:
         """Return the settings of an application that knows it, in lower case."""
@@ -167,7 +167,7 @@ def _grant(codes: dict[str, _Code]) -> type[AuthorizationCodeGrant]:
             return codes.get(code)
 
         def delete_authorization_code(self, authorization_code: _Code) -> None:
-            for code in [code for code, each in codes.items() if each is authorization_code]:
+            for code in [code for code, candidate in codes.items() if candidate is authorization_code]:
                 codes.pop(code, None)
 
         def authenticate_user(self, authorization_code: _Code) -> Claims:
@@ -179,7 +179,7 @@ def _grant(codes: dict[str, _Code]) -> type[AuthorizationCodeGrant]:
 def _openid(provider: Provider, codes: dict[str, _Code]) -> OpenIDCode:
     class Openid(OpenIDCode):
         def exists_nonce(self, nonce: str, request: Any) -> bool:
-            return any(each.nonce == nonce for each in codes.values())
+            return any(code.nonce == nonce for code in codes.values())
 
         def get_client_algorithm(self, client: _Client) -> str:
             return "ES256" if isinstance(provider.key, ECKey) else "RS256"
@@ -251,8 +251,8 @@ def _endpoints(app: Flask, provider: Provider, server: AuthorizationServer) -> N
     @app.get("/authorize")
     def choose() -> str:
         people = "".join(
-            f'<button name="person" value="{index}">{each.get("email") or each["sub"]}</button>'
-            for index, each in enumerate(provider.people)
+            f'<button name="person" value="{index}">{person.get("email") or person["sub"]}</button>'
+            for index, person in enumerate(provider.people)
         )
         return f'<!doctype html><title>Provider</title><h1>Who are you?</h1><form method="post">{people}</form>'
 
@@ -268,13 +268,13 @@ def _endpoints(app: Flask, provider: Provider, server: AuthorizationServer) -> N
     @app.post("/token")
     def token() -> Any:
         answer = server.create_token_response()
-        found = json.loads(answer.data)
-        if "id_token" in found and provider.claims:
-            decoded = jwt.decode(found["id_token"], provider.key)
-            found["id_token"] = provider.sign(provider.claims(decoded.claims))
+        data = json.loads(answer.data)
+        if "id_token" in data and provider.claims:
+            decoded = jwt.decode(data["id_token"], provider.key)
+            data["id_token"] = provider.sign(provider.claims(decoded.claims))
         if provider.token:
-            return provider.token(found)
-        return jsonify(found), answer.status_code
+            return provider.token(data)
+        return jsonify(data), answer.status_code
 
 
 @contextmanager

@@ -29,8 +29,8 @@ class SmtpServer:
         return f"smtp://127.0.0.1:{self.port}"
 
     def reset(self) -> None:
-        for each in (self.answers, self.refuses, self.received, self.envelopes):
-            each.clear()
+        for collection in (self.answers, self.refuses, self.received, self.envelopes):
+            collection.clear()
         self.goodbye = ""
 
     async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
@@ -69,8 +69,8 @@ def running_smtp_server(*, password_of: dict[str, str] | None = None, **how: Any
     """`password_of` maps user names to passwords; `how` are arguments of aiosmtpd's controller and server."""
 
     def is_known(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        given = password_of is not None and password_of.get(data.login.decode()) == data.password.decode()
-        return AuthResult(success=given, handled=False)
+        is_right = password_of is not None and password_of.get(data.login.decode()) == data.password.decode()
+        return AuthResult(success=is_right, handled=False)
 
     handler = SmtpServer()
     how |= {"authenticator": is_known} if password_of is not None else {}

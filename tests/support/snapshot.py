@@ -62,7 +62,7 @@ def _openapi(app: Flask) -> Iterator[str]:
 
 def _leaves(part: Any, where: str) -> Iterator[str]:
     text = json.dumps(part, sort_keys=True)
-    parts = dict(enumerate(part)) if isinstance(part, list) and any(isinstance(each, dict) for each in part) else part
+    parts = dict(enumerate(part)) if isinstance(part, list) and any(isinstance(item, dict) for item in part) else part
     if len(text) <= LONGEST or not isinstance(parts, dict):
         yield f"{where} {text}"
         return
@@ -106,9 +106,9 @@ def _tasks(app: Flask) -> Iterator[str]:
 
 
 def refusals(kind: type[errors.AccountError] = errors.AccountError) -> Iterator[type[errors.AccountError]]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from refusals(each)
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from refusals(subclass)
 
 
 def _error_codes(app: Flask) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _tables(app: Flask) -> Iterator[str]:
         for column in table.columns:
             yield f"{table.name}.{column.name} {column.type!r}{'' if column.nullable else ' NOT NULL'}"
         for index in table.indexes:
-            columns = ", ".join(str(each) for each in index.expressions)
+            columns = ", ".join(str(expression) for expression in index.expressions)
             yield f"{table.name} {'unique ' if index.unique else ''}index {index.name} ({columns})"
         for constraint in table.constraints:
             yield f"{table.name} {type(constraint).__name__} {constraint.name}"
@@ -150,7 +150,7 @@ def _session_keys() -> Iterator[str]:
     in_modules = {
         module
         for module, node in nodes(ast.ImportFrom)
-        if node.module == "flask" and "session" in {each.name for each in node.names}
+        if node.module == "flask" and "session" in {name.name for name in node.names}
     }
     for module, node in nodes(ast.Subscript):
         if module in in_modules and ast.unparse(node.value) == "session":
@@ -177,7 +177,7 @@ def _metrics(app: Flask) -> Iterator[str]:
     for kind in ("Counter", "Histogram", "Gauge", "GaugeValue"):
         for call, module in calls(kind):
             if call.args and (name := shown(module, call.args[0])).startswith("gatehouse"):
-                labels = [shown(module, each) for each in call.args[2:] if not isinstance(each, ast.Dict)]
+                labels = [shown(module, arg) for arg in call.args[2:] if not isinstance(arg, ast.Dict)]
                 yield f"{name} {kind} {' '.join(labels)}".rstrip()
 
 

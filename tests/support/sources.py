@@ -20,11 +20,11 @@ def nodes(kind: type[ast.AST]) -> list[tuple[str, Any]]:
 
 @cache
 def _all_nodes() -> list[tuple[str, ast.AST]]:
-    found: list[tuple[str, ast.AST]] = []
+    nodes_found: list[tuple[str, ast.AST]] = []
     for path in sorted((ROOT / "app").rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found += [(module, node) for node in ast.walk(ast.parse(path.read_text()))]
-    return found
+        nodes_found += [(module, node) for node in ast.walk(ast.parse(path.read_text()))]
+    return nodes_found
 
 
 @cache
@@ -39,13 +39,13 @@ def calls(function: str) -> Iterator[tuple[ast.Call, str]]:
 
 def argument(function: str, position: int | None = None, *, keyword: str = "") -> set[str]:
     """Return what calls of `function` pass at that position or keyword."""
-    found = set()
+    values = set()
     for call, module in calls(function):
-        given = [each.value for each in call.keywords if each.arg == keyword]
+        nodes_given = [node.value for node in call.keywords if node.arg == keyword]
         if position is not None:
-            given += call.args[position : position + 1]
-        found |= {shown(module, each) for each in given}
-    return found
+            nodes_given += call.args[position : position + 1]
+        values |= {shown(module, node) for node in nodes_given}
+    return values
 
 
 def recorded_kinds() -> set[str]:
@@ -76,7 +76,7 @@ def returned(function: str, only_in: str = "") -> Iterator[str]:
 def constants() -> set[str]:
     """Return every string and byte string, as text."""
     values = {node.value for _, node in nodes(ast.Constant) if isinstance(node.value, str | bytes)}
-    return {each.decode(errors="replace") if isinstance(each, bytes) else each for each in values}
+    return {value.decode(errors="replace") if isinstance(value, bytes) else value for value in values}
 
 
 def shown(module: str, node: ast.expr) -> str:
@@ -85,7 +85,7 @@ def shown(module: str, node: ast.expr) -> str:
         case ast.Constant():
             return str(node.value)
         case ast.List() | ast.Tuple():
-            return ",".join(shown(module, each) for each in node.elts)
+            return ",".join(shown(module, elt) for elt in node.elts)
         case ast.JoinedStr():
             return "".join(shown(module, part) for part in node.values)
         case ast.FormattedValue():
@@ -93,8 +93,8 @@ def shown(module: str, node: ast.expr) -> str:
         case ast.BinOp():
             return shown(module, node.left) + shown(module, node.right)
         case ast.Name():
-            known = getattr(import_module(module), node.id, None)
-            return known if isinstance(known, str) else _assigned(module, node.id)
+            value = getattr(import_module(module), node.id, None)
+            return value if isinstance(value, str) else _assigned(module, node.id)
         case ast.Call(func=ast.Name()):
             return next(returned(node.func.id, module), "{}")
         case _:

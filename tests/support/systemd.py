@@ -68,7 +68,7 @@ class Systemd:
 
     def systemctl(self, *arguments: str) -> None:
         """Raises UnitFailed."""
-        verb, *names = [each for each in arguments if each != "--now"]
+        verb, *names = [argument for argument in arguments if argument != "--now"]
         if verb == "daemon-reload":
             return
         for name in names:

@@ -36,7 +36,7 @@ def run(command: str, tree: Path) -> None:
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     with tempfile.TemporaryDirectory() as folder:
-        ended = subprocess.run(
+        process = subprocess.run(
             shlex.split(command),
             cwd=tree,
             env=environment | {"PYTEST_DEBUG_TEMPROOT": folder},
@@ -45,7 +45,7 @@ def run(command: str, tree: Path) -> None:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
-    assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
+    assert process.returncode == 0, f"{command}\n{process.stdout}{process.stderr}"
 
 
 def delete_feature(name: str, tree: Path) -> None:

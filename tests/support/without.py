@@ -21,8 +21,8 @@ def runs_without(name: str) -> bool:
         delete_feature(name, tree)
         options = ["-q", "-n", "logical", "--maxprocesses", "8", "-p", "no:cacheprovider", "--tb=line", "-m", QUICK]
         options += [f"--ignore=tests/integration/{file}" for file in INVENTORIES]
-        ended = subprocess.run([".venv/bin/python", "-m", "pytest", *options], cwd=tree, check=False)
-    return ended.returncode == 0
+        process = subprocess.run([".venv/bin/python", "-m", "pytest", *options], cwd=tree, check=False)
+    return process.returncode == 0
 
 
 if __name__ == "__main__":

@@ -91,24 +91,24 @@ def test_first_factor_ends_other_sessions_and_trusted_browsers(app, own, ada, cl
 
 
 def test_seed_is_encrypted_for_its_user(app, factor, people, clock, flask):
-    (found,) = authenticators(app, kind="totp")
-    assert not re.fullmatch(r"[A-Z2-7]{32}", found.secret)
+    (authenticator,) = authenticators(app, kind="totp")
+    assert not re.fullmatch(r"[A-Z2-7]{32}", authenticator.secret)
     thief = people.add("thief@example.com")
     browser = Browser(app)
     browser.login(thief)
     set_up(browser, clock)
     with app.app_context(), unit_of_work() as work:
         moved = update(Authenticator).where(Authenticator.user_id == thief.id, Authenticator.kind == "totp")
-        work.session.execute(moved.values(secret=found.secret))
-    assert authenticators(app, user_id=thief.id, kind="totp")[0].secret == found.secret
+        work.session.execute(moved.values(secret=authenticator.secret))
+    assert authenticators(app, user_id=thief.id, kind="totp")[0].secret == authenticator.secret
     answer = after_password(app, thief).post("/auth/two-factor", {"code": factor[0].code()})
     assert answer.status_code == 422
     assert "authenticator apps" not in flask("doctor").output
 
 
 def test_doctor_reports_a_missing_encryption_key(factor, make_app):
-    said = flask_command(make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0"), "doctor").output
-    assert "1 authenticator apps were set up with another SECRET_KEY" in said
+    output = flask_command(make_app(secret_key="fresh-Q8w2Lr6Tz1Xc5Vb9Nm3Kj7Hg4Fd0"), "doctor").output
+    assert "1 authenticator apps were set up with another SECRET_KEY" in output
 
 
 @pytest.mark.databases("sqlite")
@@ -150,7 +150,7 @@ def test_code_signs_in_once_in_any_spelling(app, ada, phone, spelling):
 
 
 def full_width(code):
-    return "".join(chr(ord(each) + 0xFEE0) for each in code)
+    return "".join(chr(ord(char) + 0xFEE0) for char in code)
 
 
 @pytest.mark.databases("sqlite")
@@ -241,7 +241,7 @@ def test_recovery_code_signs_in_once_and_notifies_the_owner(app, ada, factor, ma
     assert "Recovery code" in browser.get("/auth/two-factor?use=recovery").text
     resource_ref = codes[0].upper().replace("-", " ").replace("0", "o").replace("1", "I")
     assert browser.post("/auth/two-factor", {"code": resource_ref}).location == "/account"
-    (mail,) = [each for each in mailbox.to(ada.email) if "Recovery code used" in each.subject]
+    (mail,) = [mail for mail in mailbox.to(ada.email) if "Recovery code used" in mail.subject]
     assert "Recovery codes left: 9" in mail.text
     assert "9 of 10 codes left" in browser.get(SECURITY).text
     assert after_password(app, ada).post("/auth/two-factor", {"code": codes[0]}).status_code == 422
@@ -250,8 +250,8 @@ def test_recovery_code_signs_in_once_and_notifies_the_owner(app, ada, factor, ma
 def test_recovery_codes_are_stored_as_slow_hashes(app, factor):
     stored = authenticators(app, kind="recovery")
     assert len(stored) == 10
-    assert all(each.code_hash.startswith("$argon2id$") for each in stored)
-    assert len({each.code_hash for each in stored}) == 10
+    assert all(row.code_hash.startswith("$argon2id$") for row in stored)
+    assert len({row.code_hash for row in stored}) == 10
 
 
 def test_new_recovery_codes_are_shown_once_and_replace_the_old(app, own, ada, factor):
@@ -320,39 +320,39 @@ def test_correct_code_resets_the_count(app, ada, phone):
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_wrong_codes_elsewhere_do_not_lock_a_known_browser(app, ada, phone, clock):
-    known = after_password(app, ada)
-    assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
-    known.logout()
+    known_browser = after_password(app, ada)
+    assert known_browser.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+    known_browser.logout()
     clock.advance(seconds=30)
     stranger = after_password(app, ada)
     for _ in range(5):
         stranger.post("/auth/two-factor", {"code": phone.wrong()})
     assert stranger.post("/auth/two-factor", {"code": phone.code()}).status_code == 429
 
-    known.login(ada)
-    assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+    known_browser.login(ada)
+    assert known_browser.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
     with app.app_context(), unit_of_work() as work:
         locked = update(Authenticator).where(Authenticator.kind == "totp").values(failures=MAX_FAILURES)
         work.session.execute(locked)
-    known.logout()
+    known_browser.logout()
     clock.advance(minutes=1)
     assert "Too many wrong codes" in after_password(app, ada).post("/auth/two-factor", {"code": phone.code()}).text
-    known.login(ada)
-    assert known.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
+    known_browser.login(ada)
+    assert known_browser.post("/auth/two-factor", {"code": phone.code()}).location == "/account"
 
 
 def test_wrong_codes_in_a_known_browser_are_counted_for_it(app, ada, phone, clock):
-    known = after_password(app, ada)
-    known.post("/auth/two-factor", {"code": phone.code()})
-    known.logout()
-    known.login(ada)
-    answers = [known.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(6)]
+    known_browser = after_password(app, ada)
+    known_browser.post("/auth/two-factor", {"code": phone.code()})
+    known_browser.logout()
+    known_browser.login(ada)
+    answers = [known_browser.post("/auth/two-factor", {"code": phone.wrong()}).status_code for _ in range(6)]
     assert answers == [422] * 5 + [429]
     with app.app_context(), unit_of_work() as work:
         work.session.execute(update(Throttle).values(failures=MAX_FAILURES))
     clock.advance(minutes=16)
-    known.login(ada)
-    assert "Too many wrong codes" in known.post("/auth/two-factor", {"code": phone.code()}).text
+    known_browser.login(ada)
+    assert "Too many wrong codes" in known_browser.post("/auth/two-factor", {"code": phone.code()}).text
 
 
 def test_attempt_that_could_not_be_checked_is_not_counted(app, ada, factor, monkeypatch):
@@ -364,7 +364,7 @@ def test_attempt_that_could_not_be_checked_is_not_counted(app, ada, factor, monk
     with monkeypatch.context() as patch:
         patch.setattr(Passwords, "derive", busy)
         assert "We&#39;re busy" in browser.post("/auth/two-factor", {"code": factor[1][0]}).text
-    assert {each.failures for each in authenticators(app, kind="recovery")} == {0}
+    assert {authenticator.failures for authenticator in authenticators(app, kind="recovery")} == {0}
     assert browser.post("/auth/two-factor", {"code": factor[1][0]}).location == "/account"
 
 
@@ -491,8 +491,8 @@ def test_removing_the_last_factor_needs_explicit_confirmation_and_leaves_nothing
 
 
 def removal_of(app, **which):
-    (found,) = [each for each in authenticators(app, **which) if each.kind != "recovery"]
-    return f"{SECURITY}/{found.id}/remove"
+    (removed,) = [authenticator for authenticator in authenticators(app, **which) if authenticator.kind != "recovery"]
+    return f"{SECURITY}/{removed.id}/remove"
 
 
 # ── roles that require a second factor ──

@@ -51,9 +51,9 @@ def test_event_names_its_entry_point(session, clock):
 def test_event_row_contains_no_personal_value(audit):
     event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com", after="x@example.com"))
 
-    told = {column.name: getattr(event, column.name) for column in event.__table__.columns}
-    assert "ada@example" not in str(told)
-    assert "203.0.113.7" not in str(told)
+    columns = {column.name: getattr(event, column.name) for column in event.__table__.columns}
+    assert "ada@example" not in str(columns)
+    assert "203.0.113.7" not in str(columns)
 
 
 def test_digest_proves_the_personal_values(audit):
@@ -77,9 +77,9 @@ def test_digest_proves_the_personal_values(audit):
 )
 def test_changed_value_does_not_match_the_digest(audit, forged):
     event = audit.find(audit.record("email.changed", subject_id=7, before="ada@example.com"))
-    told = {name: getattr(event.detail, name) for name in ("salt", "address", "user_agent", "values")} | forged
+    values = {name: getattr(event.detail, name) for name in ("salt", "address", "user_agent", "values")} | forged
 
-    assert event.digest != personal_digest(**told)
+    assert event.digest != personal_digest(**values)
 
 
 def test_equal_values_have_different_digests(audit):

@@ -49,10 +49,10 @@ def test_values_are_inserted_into_the_description():
 def test_erased_value_is_shown_as_an_ellipsis():
     erased = AuditEvent(kind="email.changed", at=datetime(2026, 1, 2, tzinfo=UTC), detail=None)
 
-    told = describe(erased)
+    description = describe(erased)
 
-    assert told.sentence == "Email address changed from … to …."
-    assert (told.address, told.device) == (None, None)
+    assert description.sentence == "Email address changed from … to …."
+    assert (description.address, description.device) == (None, None)
 
 
 def test_user_input_is_never_a_format_string():

@@ -29,9 +29,9 @@ def valkeys():
 @pytest.fixture
 def folder(tmp_path_factory):
     """A folder whose path is short enough for a socket, unlike pytest's."""
-    made = Path("/tmp") / f"valkey-test-{os.getpid()}-{tmp_path_factory.mktemp('v').name}"  # noqa: S108
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    path = Path("/tmp") / f"valkey-test-{os.getpid()}-{tmp_path_factory.mktemp('v').name}"  # noqa: S108
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def ask(url: str, *command: str) -> object:
@@ -65,9 +65,9 @@ def test_socket_moves_to_a_private_folder_where_it_cannot_be_created(valkeys, tm
 def test_embedded_valkey_never_evicts_jobs(valkeys, folder):
     url = valkeys(folder).start()
 
-    found = ask(url, "CONFIG", "GET", "maxmemory-policy", "appendonly", "appendfsync")
+    answer = ask(url, "CONFIG", "GET", "maxmemory-policy", "appendonly", "appendfsync")
 
-    assert found == {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "everysec"}
+    assert answer == {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "everysec"}
 
 
 def test_data_survives_a_stop_and_the_url_file_is_removed(valkeys, folder):
@@ -127,6 +127,6 @@ def test_starting_process_does_not_import_the_application():
     script = (
         "import sys, run; print([name for name in sys.modules if name.split('.')[0] in ('app', 'flask', 'sqlalchemy')])"
     )
-    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert found.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

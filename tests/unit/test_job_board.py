@@ -115,8 +115,8 @@ def test_retrying_jobs_differ_from_those_before_their_first_attempt(job_queue, j
 def test_retry_all_retries_exactly_the_matching_jobs(job_queue, job_board, session, due_jobs):
     dead = [job_queue.enqueue(SendNewDevice(user_id=1, session_id=number)) for number in range(3)]
     other = job_queue.enqueue(NoOperation())
-    for each in (*dead, other):
-        job_queue.discard(job_queue.claim(each), outcome="no")
+    for job_id in (*dead, other):
+        job_queue.discard(job_queue.claim(job_id), outcome="no")
     done = job_queue.enqueue(SendNewDevice(user_id=1, session_id=9))
     job_queue.complete(job_queue.claim(done))
     due_jobs.clear()
@@ -125,7 +125,7 @@ def test_retry_all_retries_exactly_the_matching_jobs(job_queue, job_board, sessi
     assert job_board.retry_all(JobFilter(("dead",), "send_new_device")) == 1
     assert job_board.retry_all(JobFilter(("done",))) == 0
 
-    states = [state_of(session, each).state for each in (*dead, other, done)]
+    states = [state_of(session, job_id).state for job_id in (*dead, other, done)]
     assert states == ["waiting", "waiting", "waiting", "dead", "done"]
     assert due_jobs == []
     assert job_queue.rescue() == 3
@@ -203,7 +203,7 @@ def test_entry_can_be_run_outside_its_periods(schedule, session, clock):
     job_id = schedule.run_now("purge-expired")
 
     assert state_of(session, job_id).dedupe_key is None
-    assert [each.last.id for each in schedule.list() if each.entry.name == "purge-expired"] == [job_id]
+    assert [planned.last.id for planned in schedule.list() if planned.entry.name == "purge-expired"] == [job_id]
 
 
 @pytest.mark.parametrize("act", ["pause", "resume", "run_now"])

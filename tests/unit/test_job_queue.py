@@ -151,7 +151,7 @@ def test_wait_doubles_with_each_failed_attempt(job_queue, session, clock):
         waits.append((job.run_after - clock.now).total_seconds())
         clock.now = job.run_after
 
-    expected = [FIRST_DELAY.total_seconds() * 2**each for each in range(Task.max_attempts - 1)]
+    expected = [FIRST_DELAY.total_seconds() * 2**attempt for attempt in range(Task.max_attempts - 1)]
     assert all(0.8 * want <= wait <= 1.2 * want for wait, want in zip(waits, expected, strict=True))
     assert state_of(session, job_id).outcome == "the mail server is away"
 
@@ -255,11 +255,11 @@ def test_overdue_jobs_are_counted(job_queue, job_id, clock):
 
 
 def test_due_jobs_are_found_without_reading_history(session, job_queue):
-    asked = []
-    event.listen(session.get_bind(), "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    queries = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *call: queries.append((call[2], call[3])))
     job_queue.rescue()
     job_queue.count_overdue(by=timedelta(seconds=10))
-    selects = [each for each in asked if each[0].startswith("SELECT")]
+    selects = [query for query in queries if query[0].startswith("SELECT")]
 
     assert len(selects) == 2
     for statement, values in selects:

@@ -20,20 +20,20 @@ FILES = sorted(
 
 
 def test_language_is_plain():
-    found = [
+    lines = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in FILES
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if PHRASES.search(line)
     ]
-    assert found == []
+    assert lines == []
 
 
 def test_templates_have_no_long_lines_tabs_or_trailing_spaces():
-    found = [
+    lines = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in (ROOT / "app").rglob("templates/**/*.html")
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if len(line) > 120 or "\t" in line or line != line.rstrip()
     ]
-    assert found == []
+    assert lines == []

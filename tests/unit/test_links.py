@@ -76,7 +76,7 @@ def test_links_for_other_purposes_and_users_stay_valid(links, issue, session, cl
     assert links.spend_link(his, Purpose.RESET_PASSWORD)
 
 
-@pytest.mark.parametrize("other", [each for each in Purpose if each is not Purpose.RESET_PASSWORD])
+@pytest.mark.parametrize("other", [purpose for purpose in Purpose if purpose is not Purpose.RESET_PASSWORD])
 def test_link_for_another_purpose_is_invalid(links, issue, other):
     token = issue()
 

@@ -13,8 +13,8 @@ def test_log_times_are_utc_in_any_local_time_zone(monkeypatch):
     try:
         record = logging.LogRecord("x", logging.INFO, "x", 1, "hello", (), None)
         record.created = 1_788_000_000.0
-        said = json.loads(_Json().format(record))
+        data = json.loads(_Json().format(record))
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert said["at"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1_788_000_000))
+    assert data["at"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1_788_000_000))

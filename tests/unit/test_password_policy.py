@@ -122,13 +122,13 @@ def test_breached_password_is_refused():
 
 
 def test_weak_password_is_not_sent_to_the_service():
-    asked = []
-    policy = policy_with(is_breached=lambda password: bool(asked.append(password)))
+    requests = []
+    policy = policy_with(is_breached=lambda password: bool(requests.append(password)))
 
     with pytest.raises(WeakPassword):
         policy.prepare("password1234", words=[])
 
-    assert asked == []
+    assert requests == []
 
 
 def test_estimate_of_any_text_is_a_score_and_advice(policy):

@@ -13,10 +13,15 @@ def passwords():
 
 
 def test_defaults_are_the_owasp_minimum_for_argon2id():
-    told = extract_parameters(Passwords().hash("a quieter harbour"))
+    parameters = extract_parameters(Passwords().hash("a quieter harbour"))
 
-    assert (told.type.name, told.memory_cost, told.time_cost, told.parallelism) == ("ID", 19456, 2, 1)
-    assert (told.hash_len, told.salt_len) == (32, 16)
+    assert (parameters.type.name, parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (
+        "ID",
+        19456,
+        2,
+        1,
+    )
+    assert (parameters.hash_len, parameters.salt_len) == (32, 16)
 
 
 def test_password_matches_its_own_hash_only(passwords):

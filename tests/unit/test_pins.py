@@ -22,7 +22,7 @@ def test_pins_are_read_with_their_extras():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "missing"),
+    ("requirement", "missing"),
     [
         ("coverage[toml]>=7.10", False),
         ("coverage>=7.10", False),
@@ -32,11 +32,14 @@ def test_pins_are_read_with_their_extras():
         ("flask", True),
     ],
 )
-def test_requirement_is_pinned_with_version_and_extras(wanted, missing):
-    assert check_pins.not_pinned([wanted], check_pins.read_pins(LOCK)) == [wanted] * missing
+def test_requirement_is_pinned_with_version_and_extras(requirement, missing):
+    assert check_pins.not_pinned([requirement], check_pins.read_pins(LOCK)) == [requirement] * missing
 
 
 def test_extras_of_installed_distributions_are_found():
-    assert any(each.startswith("coverage[toml]") for each in check_pins.extras_asked_for("pytest-cov", frozenset()))
+    assert any(
+        requirement.startswith("coverage[toml]")
+        for requirement in check_pins.extras_asked_for("pytest-cov", frozenset())
+    )
     assert check_pins.extras_asked_for("flask", frozenset()) == []
     assert check_pins.extras_asked_for("not-installed-anywhere", frozenset()) == []

@@ -25,7 +25,7 @@ STOLEN = ["password1234", "correct horse", "letmein", *(f"stolen {number}" for n
 @pytest.fixture(params=["\n", "\r\n"], ids=["lf", "crlf"])
 def stolen_file(tmp_path, request):
     file = tmp_path / "stolen.txt"
-    lines = [f"{each}:{number}" for number, each in enumerate(sorted(map(digest, STOLEN)), start=1)]
+    lines = [f"{digest_line}:{number}" for number, digest_line in enumerate(sorted(map(digest, STOLEN)), start=1)]
     file.write_bytes(request.param.join([*lines, ""]).encode())
     return file
 

@@ -197,29 +197,29 @@ def test_role_wider_than_ones_own_permissions_cannot_be_edited_or_assigned(roles
 
 
 def test_role_import_creates_and_changes_only_what_differs(roles, clerk):
-    wanted = [
+    specs = [
         spec_of(roles.get(MEMBER)),
         RoleSpec(name="clerk"),
         RoleSpec(name="new", permissions=frozenset({USERS_EDIT})),
     ]
-    changes = roles.compare(wanted)
-    assert [(each.wanted.name, each.lines) for each in changes] == [
+    changes = roles.compare(specs)
+    assert [(change.wanted.name, change.lines) for change in changes] == [
         ("clerk", ("description: none", f"- {USERS_READ}")),
         ("new", (f"+ {USERS_EDIT}",)),
     ]
 
-    roles.load(wanted, seen=changes, by=OPERATOR)
+    roles.load(specs, seen=changes, by=OPERATOR)
 
-    assert roles.compare(wanted) == []
+    assert roles.compare(specs) == []
     assert roles.get("new").permissions == [USERS_EDIT]
     with pytest.raises(EditConflict):
-        roles.load(wanted, seen=changes, by=OPERATOR)
+        roles.load(specs, seen=changes, by=OPERATOR)
 
 
 def test_role_import_cannot_reduce_the_administrator(roles):
-    wanted = [RoleSpec(name=ADMINISTRATOR)]
+    specs = [RoleSpec(name=ADMINISTRATOR)]
     with pytest.raises(RoleFixed):
-        roles.load(wanted, seen=roles.compare(wanted), by=OPERATOR)
+        roles.load(specs, seen=roles.compare(specs), by=OPERATOR)
 
 
 def test_users_of_a_role_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch):

@@ -17,8 +17,8 @@ VISIT = Visit(address="203.0.113.7", user_agent="Firefox")
 def who_is(session, clock):
     def who_is(token):
         session.flush()
-        found = find_by_cookie(session.connection(), token, at=clock.now)
-        return found.principal if isinstance(found, Found) else None
+        row = find_by_cookie(session.connection(), token, at=clock.now)
+        return row.principal if isinstance(row, Found) else None
 
     return who_is
 

@@ -12,6 +12,7 @@ from app.core.settings import ROOT, SettingsError, flask_config
 from app.mail.rendering import Message
 from app.mail.sender import _mime
 from app.settings import Settings, _expected, load_settings
+from tests.support.deleted import needs
 
 KEY = "fR7-zq0Lw3_vN8xKp2Yb6Tg9Hd4Jm1Cs"
 LIVE = {"ENVIRONMENT": "production", "SECRET_KEY": KEY, "BASE_URL": "https://accounts.example.com"}
@@ -269,7 +270,7 @@ def test_env_file_ranks_between_environment_and_dotenv(load, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "sentence"),
     [
         (None, "cannot be read: No such file or directory."),
         (b"SITE_NAME=\xff\n", "cannot be read: it is not UTF-8 text."),
@@ -277,7 +278,7 @@ def test_env_file_ranks_between_environment_and_dotenv(load, tmp_path, monkeypat
         (b"PORT=1\nSITE_NAME\n", ": line 2 is not NAME=value. Put a value"),
     ],
 )
-def test_unreadable_env_file_stops_the_start_with_its_name(load, tmp_path, content, told):
+def test_unreadable_env_file_stops_the_start_with_its_name(load, tmp_path, content, sentence):
     file = tmp_path / "gatehouse.env"
     if content is not None:
         file.write_bytes(content)
@@ -285,7 +286,7 @@ def test_unreadable_env_file_stops_the_start_with_its_name(load, tmp_path, conte
     with pytest.raises(SettingsError) as refusal:
         load(ENV_FILE=str(file))
     assert str(refusal.value).startswith(f"{file}")
-    assert told in str(refusal.value)
+    assert sentence in str(refusal.value)
 
 
 def test_lists_are_separated_by_commas(load):
@@ -302,19 +303,19 @@ def test_lists_are_separated_by_commas(load):
 
 
 @pytest.mark.parametrize(
-    ("given", "read"),
+    ("url", "read"),
     [
         ("postgres://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
         ("postgresql://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
         ("postgresql+psycopg://host/name", "postgresql+psycopg://host/name"),
     ],
 )
-def test_database_url_may_have_a_providers_scheme(load, given, read):
-    assert load(DATABASE_URL=given).database.render_as_string(hide_password=False) == read
+def test_database_url_may_have_a_providers_scheme(load, url, read):
+    assert load(DATABASE_URL=url).database.render_as_string(hide_password=False) == read
 
 
 @pytest.mark.parametrize(
-    ("given", "file"),
+    ("url", "file"),
     [
         ("", "{instance}/gatehouse.db"),
         ("sqlite:///my.db", "{instance}/my.db"),
@@ -324,9 +325,9 @@ def test_database_url_may_have_a_providers_scheme(load, given, read):
     ],
 )
 @pytest.mark.parametrize("folder", ["plain", "what?", "a%20b c#d"])
-def test_sqlite_file_is_the_named_one(load, tmp_path, given, file, folder):
+def test_sqlite_file_is_the_named_one(load, tmp_path, url, file, folder):
     instance = tmp_path / folder
-    settings = load(DATABASE_URL=given, INSTANCE_PATH=str(instance))
+    settings = load(DATABASE_URL=url, INSTANCE_PATH=str(instance))
 
     assert settings.database.database == file.format(instance=instance)
 
@@ -394,7 +395,7 @@ def test_cookie_is_limited_to_this_host_and_path(load, prefix):
 
 
 @pytest.mark.parametrize(
-    ("given", "queue", "storage"),
+    ("url", "queue", "storage"),
     [
         ("valkey://host:6379/0", "redis://host:6379/0", "redis://host:6379/0"),
         ("valkeys://host:6379/0", "rediss://host:6379/0", "rediss://host:6379/0"),
@@ -402,8 +403,8 @@ def test_cookie_is_limited_to_this_host_and_path(load, prefix):
         ("redis+unix:///run/v.sock", "unix:///run/v.sock", "redis+unix:///run/v.sock"),
     ],
 )
-def test_queue_url_may_use_any_dialect(load, given, queue, storage):
-    settings = load(REDIS_URL=given)
+def test_queue_url_may_use_any_dialect(load, url, queue, storage):
+    settings = load(REDIS_URL=url)
 
     assert settings.queue_url == queue
     assert flask_config(settings)["RATELIMIT_STORAGE_URI"] == storage
@@ -495,18 +496,19 @@ PROVIDER = {"OAUTH_ACME_CLIENT_ID": "gatehouse", "OAUTH_ACME_DISCOVERY_URL": "ht
 
 
 def test_providers_are_read_by_name(load):
-    known = {"OAUTH_GITHUB_CLIENT_ID": "a", "OAUTH_GOOGLE_CLIENT_ID": "b", "OAUTH_MICROSOFT_CLIENT_ID": "c"}
+    needs("oauth")
+    environment = {"OAUTH_GITHUB_CLIENT_ID": "a", "OAUTH_GOOGLE_CLIENT_ID": "b", "OAUTH_MICROSOFT_CLIENT_ID": "c"}
     more = {"OAUTH_OUR_IDP_CLIENT_ID": "d", "OAUTH_OUR_IDP_DISCOVERY_URL": "https://idp.example/.well-known/x"}
     more["OAUTH_OUR_IDP_EMAIL_DOMAINS"] = "Example.com, bücher.example"
-    found = load(**known, **more).oauth_providers
-    assert [(each.name, each.label) for each in found] == [
+    providers = load(**environment, **more).oauth_providers
+    assert [(provider.name, provider.label) for provider in providers] == [
         ("github", "GitHub"),
         ("google", "Google"),
         ("microsoft", "Microsoft"),
         ("our-idp", "Our Idp"),
     ]
-    assert found[1].discovery_url == "https://accounts.google.com/.well-known/openid-configuration"
-    assert found[3].email_domains == ["example.com", "xn--bcher-kva.example"]
+    assert providers[1].discovery_url == "https://accounts.google.com/.well-known/openid-configuration"
+    assert providers[3].email_domains == ["example.com", "xn--bcher-kva.example"]
 
 
 @pytest.mark.parametrize(
@@ -527,6 +529,7 @@ def test_providers_are_read_by_name(load):
     ],
 )
 def test_wrong_provider_stops_the_start_and_names_the_setting(load, changes, words):
+    needs("oauth")
     with pytest.raises(SettingsError, match=re.escape(words)):
         load(**PROVIDER | changes)
 

@@ -58,8 +58,8 @@ def test_task_has_one_handler():
 
 def test_every_refusal_has_its_own_code_and_a_sentence():
     codes = {}
-    for each in refusals():
-        if "code" in vars(each):
-            assert codes.setdefault(each.code, each) is each
-            assert each.code.islower()
-        assert each.message.endswith("."), each
+    for refusal in refusals():
+        if "code" in vars(refusal):
+            assert codes.setdefault(refusal.code, refusal) is refusal
+            assert refusal.code.islower()
+        assert refusal.message.endswith("."), refusal

@@ -10,9 +10,9 @@ ACCENTS = ("#1f5f8b", "#000000", "#ffffff", "#ffff00", "#00ff00", "#ff0000", "#8
 
 
 def schemes(accent):
-    found = re.findall(r"--gh-accent-([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", theme_css(accent))
+    pairs = re.findall(r"--gh-accent-([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", theme_css(accent))
     for scheme, surfaces in enumerate((LIGHT, DARK)):
-        yield {name: _parse(colors[scheme]) for name, *colors in found}, surfaces
+        yield {name: _parse(colors[scheme]) for name, *colors in pairs}, surfaces
 
 
 @pytest.mark.parametrize("accent", ACCENTS)

@@ -37,7 +37,7 @@ def test_keyed_hash_depends_on_the_key_and_every_part():
     }
 
     assert len(hashes) == 7
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", each) for each in hashes)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", hashed) for hashed in hashes)
 
 
 def test_text_and_its_bytes_have_the_same_hash():

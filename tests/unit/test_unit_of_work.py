@@ -7,12 +7,14 @@ import pytest
 from app.invitations.service import Invitations
 from app.site.service import SiteSettings
 from app.unit_of_work import reading
+from tests.support.deleted import needs
 
 pytestmark = pytest.mark.databases("sqlite")
 
 
 def test_thread_that_waits_for_the_database_does_not_stop_others_from_creating_services(app, monkeypatch):
     """Creating `invitations` reads the site settings; here one thread waits in it until the other is done."""
+    needs("invitations")
     read = SiteSettings.get
     waits, goes_on = threading.Event(), threading.Event()
     slow = threading.local()

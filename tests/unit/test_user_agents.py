@@ -20,7 +20,7 @@ CHROME = "Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/1
         ("\x00\x1b[31m", "an unknown browser"),
         ("(((((" * 100, "an unknown browser"),
     ],
-    ids=lambda each: ascii(each[-40:]),
+    ids=lambda value: ascii(value[-40:]),
 )
 def test_user_agent_is_shortened_to_browser_and_system(user_agent, name):
     assert device_name(user_agent) == name

@@ -137,5 +137,5 @@ def _ids(condition: ColumnElement[bool]) -> Select[int]:
 
 
 def _found(row: Row[*tuple[Any, ...]]) -> FoundEvent:
-    known = row._mapping
-    return FoundEvent(**{**known, "values": known["values"] or {}, "count": known["count"] or 1})
+    columns = row._mapping
+    return FoundEvent(**{**columns, "values": columns["values"] or {}, "count": columns["count"] or 1})

@@ -37,12 +37,12 @@ class EmailChanges(Service):
 
     def cancel(self, user_id: int) -> None:
         """End the pending change, if any: its row, so that no job sends its link, and the link that was sent."""
-        ended = rowcount(
+        count = rowcount(
             self.session,
             update(EmailChange)
             .where(EmailChange.user_id == user_id, EmailChange.confirmed_at.is_(None), EmailChange.ended_at.is_(None))
             .values(ended_at=self.clock()),
         )
-        if ended:
+        if count:
             self.links.end_all(user_id, Purpose.CHANGE_EMAIL)
             self.audit.record("email.change_cancelled", subject_id=user_id)

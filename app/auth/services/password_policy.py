@@ -91,7 +91,7 @@ def without(password: str, words: Iterable[str]) -> str:
     The estimate counts a known word as a cheap guess, but many of them in a row still add up.
     """
     for word in sorted(words, key=len, reverse=True):
-        password = re.sub(re.escape(word), lambda found: found.group()[0], password, flags=re.IGNORECASE)
+        password = re.sub(re.escape(word), lambda match: match.group()[0], password, flags=re.IGNORECASE)
     return password
 
 

@@ -93,8 +93,8 @@ class RefreshTokens(Service):
         unused = select(RefreshToken.token_hash).where(
             RefreshToken.token_hash.in_(candidates), RefreshToken.used_at.is_(None)
         )
-        found = self.session.execute(unused).scalar()
-        return candidates[found] if found else None
+        unused_hash = self.session.execute(unused).scalar()
+        return candidates[unused_hash] if unused_hash else None
 
     def _end(self, session: Session) -> None:
         self.sessions.revoke(session.id, user_id=session.user_id, reason="token_reused")

@@ -40,7 +40,7 @@ class Registration(Service):
             raise errors.RegistrationClosed
         now = self.clock()
         fresh = {"name": name, "hashed_password": password.hashed, "created_at": now, "updated_at": now}
-        made = self.session.execute(
+        registered_id = self.session.execute(
             upsert(self.session, User)
             .values(email=email, is_active=True, **fresh)
             .on_conflict_do_update(
@@ -51,7 +51,7 @@ class Registration(Service):
             .returning(User.id)
         ).scalar()
         user_id = self.session.scalars(select(User.id).where(User.email == email)).one()
-        self.audit.record("user.registered" if made else "user.registered_again", subject_id=user_id)
+        self.audit.record("user.registered" if registered_id else "user.registered_again", subject_id=user_id)
         self.job_queue.enqueue(SendConfirmation(user_id=user_id))
 
     def resend(self, email: str) -> None:

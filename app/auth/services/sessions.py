@@ -114,13 +114,13 @@ class Sessions(Service):
 
     def revoke(self, session_id: int, *, user_id: int, reason: str) -> None:
         """Revoke one session of `user_id`. Raises SessionNotFound for another user's or a revoked one."""
-        ended = rowcount(
+        count = rowcount(
             self.session,
             update(Session)
             .where(Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None))
             .values(ended_at=self.clock(), end_reason=reason),
         )
-        if ended != 1:
+        if count != 1:
             raise errors.SessionNotFound
         kind = "session.signed_out" if reason == SIGNED_OUT else "session.ended"
         self.audit.record(kind, subject_id=user_id, session_id=session_id, reason=reason)
@@ -137,10 +137,10 @@ class Sessions(Service):
         query = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
         if keep is not None:
             query = query.where(Session.id != keep)
-        ended = rowcount(self.session, query.values(ended_at=self.clock(), end_reason=reason))
-        if ended:
-            self.audit.record("session.ended_all", subject_id=user_id, reason=reason, count=ended)
-        return ended
+        count = rowcount(self.session, query.values(ended_at=self.clock(), end_reason=reason))
+        if count:
+            self.audit.record("session.ended_all", subject_id=user_id, reason=reason, count=count)
+        return count
 
     # ── browsers that signed in before ──
 

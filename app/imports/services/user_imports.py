@@ -105,14 +105,14 @@ class UserImports(Service):
             self.policy.check_confirmed(by)
         if invites and not self.invitations_open:
             raise ImportNotReady("Invitations are closed. Import without invitations.")
-        begun = rowcount(
+        started = rowcount(
             self.session,
             update(UserImport)
             .where(UserImport.id == import_id, UserImport.phase == Phase.CHECKED)
             .values(phase=Phase.APPLYING, invites=invites)
             .execution_options(synchronize_session=False),
         )
-        if begun != 1:
+        if started != 1:
             raise ImportNotReady
         self.session.refresh(user_import)
         user_import.job_id = self.job_queue.enqueue(ApplyUserImport(import_id=user_import.id))

@@ -184,15 +184,15 @@ class UserSearch(Service):
         if not conditions:
             return []
         there: Conditions = [] if filters.status == "deleted" else [_THERE]
-        chosen = [*there, *(condition.holds for condition in conditions if condition.ids is None)]
+        cheapest = [*there, *(condition.holds for condition in conditions if condition.ids is None)]
         counted = [(condition.ids, condition.holds) for condition in conditions if condition.ids is not None]
         if counted:
             some = [ids.limit(FEW + 1).subquery() for ids, _ in counted]
             counts = select(*(select(func.count()).select_from(condition).scalar_subquery() for condition in some))
             # Twice the count and ten more: what joins before the next statement is not cut off.
             for (ids, holds), count in zip(counted, self.session.execute(counts).one(), strict=True):
-                chosen.append(User.id.in_(ids.limit(_literal(2 * count + 10))) if count <= FEW else holds)
-        return chosen
+                cheapest.append(User.id.in_(ids.limit(_literal(2 * count + 10))) if count <= FEW else holds)
+        return cheapest
 
 
 def _literal(count: int) -> BindParameter[int]:

@@ -314,12 +314,12 @@ class Users(Service):
     def process_expired(self, *, at_most: int = 100) -> int:
         """Reactivate whose deactivation has ended, and erase whose undo time has; returns how many."""
         now = self.clock()
-        ended = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
+        expired = select(User).where(User.deactivated_until <= now, User.deleted_at.is_(None))
         own = now - timedelta(days=self.lifetimes.own_deletion_days)
         others = now - timedelta(days=self.lifetimes.deleted_account_days)
         over = select(User).where(User.deleted_at <= case((User.deleted_by_owner, own), else_=others))
         # What another worker has locked is left to it.
-        let_in = self.session.scalars(ended.limit(at_most).with_for_update(skip_locked=True, key_share=True)).all()
+        let_in = self.session.scalars(expired.limit(at_most).with_for_update(skip_locked=True, key_share=True)).all()
         for user in let_in:
             self._reactivate(user)
         erased = self.session.scalars(over.limit(at_most).with_for_update(skip_locked=True)).all()

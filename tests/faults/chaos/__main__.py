@@ -32,29 +32,29 @@ def run(*, database: str, minutes: float, seed: int) -> list[str]:
                 strike(rig, names, faults, seconds=chance.uniform(0.2, 3))
                 struck.update(names)
                 threading.Event().wait(chance.uniform(0.2, 2))
-        found = gather(rig, promises)
-        report(found, struck)
-        wrong = problems(found)
+        evidence = gather(rig, promises)
+        report(evidence, struck)
+        wrong = problems(evidence)
         if wrong:
             print(*wrong, "", rig.deployment.told()[-10_000:], sep="\n")
         return wrong
 
 
-def report(found: Evidence, struck: Counter[str]) -> None:
-    promises = found.promises
-    told = {
+def report(evidence: Evidence, struck: Counter[str]) -> None:
+    promises = evidence.promises
+    counts = {
         "faults": f"{struck.total()} ({', '.join(f'{name} {times}' for name, times in sorted(struck.items()))})",
         "effects promised, lost, twice": (
-            f"{len(promises.numbers)}, {len(promises.numbers - set(found.effects))}, "
-            f"{sum(times > 1 for times in found.effects.values())}"
+            f"{len(promises.numbers)}, {len(promises.numbers - set(evidence.effects))}, "
+            f"{sum(times > 1 for times in evidence.effects.values())}"
         ),
-        "sign-ups promised, without mail": f"{len(promises.addresses)}, {len(promises.addresses - found.addressees)}",
-        "mails sent, as twins": f"{found.copies.total()}, {sum(copies > 1 for copies in found.copies.values())}",
+        "sign-ups promised, without mail": f"{len(promises.addresses)}, {len(promises.addresses - evidence.addressees)}",
+        "mails sent, as twins": f"{evidence.copies.total()}, {sum(copies > 1 for copies in evidence.copies.values())}",
         "pages": ", ".join(f"{status}: {count}" for status, count in sorted(promises.answers.items()) if count),
-        "tries of a mail, at most": max(found.tries.values(), default=0),
-        "drained after": f"{found.drained_after:.1f} s" if found.drained_after is not None else "not drained",
+        "tries of a mail, at most": max(evidence.tries.values(), default=0),
+        "drained after": f"{evidence.drained_after:.1f} s" if evidence.drained_after is not None else "not drained",
     }
-    for name, value in told.items():
+    for name, value in counts.items():
         print(f"  {name:<32} {value}")
 
 
@@ -63,10 +63,10 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=3, help="for each database (default: 3)")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     forget_environment()
     logging.disable()  # The logs of the parts name the cause.
-    databases = ["sqlite", "postgresql"] if chosen.database == "both" else [chosen.database]
-    wrong = [run(database=each, minutes=chosen.minutes, seed=chosen.seed) for each in databases]
+    databases = ["sqlite", "postgresql"] if arguments.database == "both" else [arguments.database]
+    wrong = [run(database=database, minutes=arguments.minutes, seed=arguments.seed) for database in databases]
     print("Something is wrong." if any(wrong) else "Nothing was lost, nothing was done twice.")
     sys.exit(any(wrong))

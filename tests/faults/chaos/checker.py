@@ -50,14 +50,14 @@ def drained(rig: Rig, *, within: float) -> float | None:
 
 def gather(rig: Rig, promises: Promises, *, within: float = DRAINED_WITHIN) -> Evidence:
     seconds = drained(rig, within=within)
-    taken = [line.split(" ", 1) for line in rig.mails.read_text().splitlines()] if rig.mails.exists() else []
-    with rig.deployment.look() as look:
-        session = look.session
+    accepted = [line.split(" ", 1) for line in rig.mails.read_text().splitlines()] if rig.mails.exists() else []
+    with rig.deployment.read() as work:
+        session = work.session
         return Evidence(
             promises,
             effects=Counter(session.scalars(text("SELECT number FROM chaos_effects")).all()),
-            copies=Counter(message_id for message_id, _ in taken),
-            addressees={to for _, to in taken},
+            copies=Counter(message_id for message_id, _ in accepted),
+            addressees={to for _, to in accepted},
             tries=dict(
                 session.execute(select(SentMail.message_id, Job.attempts).join(Job, Job.id == SentMail.job_id)).all()
             ),
@@ -72,23 +72,25 @@ def described(job: Job) -> str:
     return f"{job.kind} {job.id}, {job.state}, try {job.attempts}: {job.outcome}"
 
 
-def problems(found: Evidence) -> list[str]:
+def problems(evidence: Evidence) -> list[str]:
     """List violated invariants, as sentences."""
-    lost = found.promises.numbers - set(found.effects)
-    twice = [number for number, times in found.effects.items() if times > 1]
-    unmailed = found.promises.addresses - found.addressees
+    lost = evidence.promises.numbers - set(evidence.effects)
+    twice = [number for number, times in evidence.effects.items() if times > 1]
+    unmailed = evidence.promises.addresses - evidence.addressees
     # An attempt sends one email, so a second copy needs a second attempt after SMTP accepted the first.
-    too_many = [each for each, copies in found.copies.items() if copies > found.tries.get(each, 0)]
-    dishonest = set(found.promises.answers) - HONEST_ANSWERS
-    said = {
-        f"not drained in time: {found.unfinished[:5]}": found.drained_after is None,
+    too_many = [effect for effect, copies in evidence.copies.items() if copies > evidence.tries.get(effect, 0)]
+    dishonest = set(evidence.promises.answers) - HONEST_ANSWERS
+    checks = {
+        f"not drained in time: {evidence.unfinished[:5]}": evidence.drained_after is None,
         f"{len(lost)} effects are lost, like {sorted(lost)[:3]}": lost,
         f"{len(twice)} effects happened twice, like {sorted(twice)[:3]}": twice,
         f"{len(unmailed)} mails are lost, like to {sorted(unmailed)[:3]}": unmailed,
         f"{len(too_many)} mails went out more often than they were tried": too_many,
-        f"{len(set(found.copies) - found.recorded)} mails went out that are not recorded as sent": set(found.copies)
-        - found.recorded,
-        f"jobs died: {found.dead[:3]}": found.dead,
+        f"{len(set(evidence.copies) - evidence.recorded)} mails went out that are not recorded as sent": set(
+            evidence.copies
+        )
+        - evidence.recorded,
+        f"jobs died: {evidence.dead[:3]}": evidence.dead,
         f"pages answered {sorted(dishonest)}": dishonest,
     }
-    return [sentence for sentence, is_so in said.items() if is_so]
+    return [sentence for sentence, is_so in checks.items() if is_so]

@@ -50,7 +50,7 @@ def freeze_valkey(rig: Rig) -> Mend:
 
 def freeze_postgresql(rig: Rig) -> Mend:
     """# The parent first, so that it cannot fork a process that continues."""
-    return freeze([each.pid for each in family(rig.postgres.pid)])
+    return freeze([process.pid for process in family(rig.postgres.pid)])
 
 
 def lock_a_table(rig: Rig) -> Mend:
@@ -88,11 +88,11 @@ def fill_the_disk(rig: Rig) -> Mend:
 
 
 def limit_files(processes: Sequence[psutil.Process], size: str) -> None:
-    for each in processes:
+    for process in processes:
         # Run as the owner of the process (PostgreSQL has its own user), or the kernel may refuse.
         with suppress(psutil.NoSuchProcess):
-            command = ["prlimit", f"--fsize={size}:", f"--pid={each.pid}"]
-            subprocess.run(command, user=each.uids().real, group=each.gids().real, stderr=subprocess.DEVNULL)
+            command = ["prlimit", f"--fsize={size}:", f"--pid={process.pid}"]
+            subprocess.run(command, user=process.uids().real, group=process.gids().real, stderr=subprocess.DEVNULL)
 
 
 FAULTS: dict[str, Callable[[Rig], Mend]] = {

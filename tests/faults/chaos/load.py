@@ -37,7 +37,7 @@ def load(rig: Rig) -> Iterator[Promises]:
     """Enqueue jobs and sign users up, more slowly than workers can process them, until the block ends."""
     promises, over = Promises(), threading.Event()
     kinds = (enqueue_jobs, sign_people_up, partial(invite_people, make_key(rig)))
-    busy = [threading.Thread(target=each, args=(rig, promises, over)) for each in kinds]
+    busy = [threading.Thread(target=kind, args=(rig, promises, over)) for kind in kinds]
     for thread in busy:
         thread.start()
     try:

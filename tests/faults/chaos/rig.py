@@ -70,9 +70,9 @@ class Postgres:
 
     def kill(self) -> None:
         killed = family(self.pid)
-        for each in killed:
+        for process in killed:
             with suppress(psutil.NoSuchProcess):
-                each.kill()
+                process.kill()
         psutil.wait_procs(killed, PATIENCE_SECONDS)
 
     def close(self) -> None:
@@ -120,9 +120,9 @@ class Rig:
 
     def workers(self) -> list[int]:
         """Return the processes of workers and schedule."""
-        found = [each.pid for each in family(self.process("workers").pid)[1:]]
-        random.shuffle(found)
-        return found
+        pids = [process.pid for process in family(self.process("workers").pid)[1:]]
+        random.shuffle(pids)
+        return pids
 
     @property
     def postgres(self) -> Postgres:
@@ -138,10 +138,10 @@ class Rig:
     def processes(self) -> list[psutil.Process]:
         """Return all processes that write files, except the mail server."""
         return [
-            each
+            process
             for name, part in self.parts.items()
             if name != "SMTP" and (pid := getattr(part, "pid", None))
-            for each in family(pid)
+            for process in family(pid)
         ]
 
 
