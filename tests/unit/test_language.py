@@ -16,7 +16,7 @@ FILES = sorted(
     for folder in ("app", "bench", "ops", "tests", "docs")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in SUFFIXES and not LEFT_OUT & set(path.parts) and path.name != Path(__file__).name
-) + [ROOT / name for name in ("README.md", "CONTRIBUTING.md", ".env.example", "Makefile", "Dockerfile")]
+) + [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".env.example", "Makefile", "Dockerfile")]
 
 
 def test_language_is_plain():
