@@ -135,7 +135,7 @@ def test_text_part_has_the_sentences_of_the_html_part(app):
 def test_support_address_is_in_every_email(app):
     with app.app_context():
         for kind in EmailKind.list_kinds():
-            assert "Questions? Contact help@example.com." in sample(kind).text, kind
+            assert "\nQuestions? Contact help@example.com.\n" in sample(kind).text, kind
             assert "mailto:help@example.com" in sample(kind).html, kind
         assert "contact help@example.com" in sample(SendAccountDeactivated).text
 
