@@ -10,7 +10,6 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from app.core import errors
 
 MAX_BODY_BYTES = 64 * 1024
-DEEPEST = 64
 
 Model = TypeVar("Model", bound=BaseModel)
 
