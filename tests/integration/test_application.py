@@ -67,6 +67,7 @@ def test_csrf_token_is_stable_for_a_minute_and_bound_to_its_session(app, ada):
     browser, other = Browser(app), Browser(app)
     browser.sign_in(ada)
     other.sign_in(ada)
+    browser.get("/account")  # The first page of a session creates the session's secret.
     first = browser.token_on("/account")
     assert browser.token_on("/account") == first
     assert other.token_on("/account") != first
