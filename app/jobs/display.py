@@ -67,6 +67,11 @@ def as_entry(planned: Planned) -> dict[str, Any]:
     }
 
 
+def outcome_text(job: Job) -> str:
+    """Return the outcome of a job with a capital letter, or an empty text."""
+    return job.outcome[:1].upper() + job.outcome[1:] if job.outcome else ""
+
+
 def title_of(kind: str) -> str:
     """Return the title of a task, also of one that this version does not know."""
     return Task.kinds[kind].title if kind in Task.kinds else kind.replace("_", " ").capitalize()

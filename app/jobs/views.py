@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.admin import bp
 from app.core.extensions import now, settings
-from app.jobs.display import duration, progress_text, situation, title_of
+from app.jobs.display import duration, outcome_text, progress_text, situation, title_of
 from app.jobs.models import Job, JobState
 from app.jobs.notifier import notifier
 from app.jobs.services.board import ENDED_BADLY, MAX_RETRIED, SITUATIONS, JobBoard, JobFilter, is_warning
@@ -154,7 +154,7 @@ def _shown(job: Job, board: JobBoard) -> SimpleNamespace:
         is_stopping=job.cancel_requested_at is not None and _is_open(job),
         percent=pace.percent,
         progress=progress_text(job, pace),
-        outcome=job.outcome,
+        outcome=outcome_text(job),
         worker=job.worker,
         claimed_at=job.claimed_at,
         run_after=job.run_after if job.run_after > now() else None,
@@ -177,7 +177,7 @@ def _entry(planned: Planned) -> SimpleNamespace:
         paused_at=planned.paused_at,
         can_pause=planned.entry.can_pause,
         last=last and SimpleNamespace(id=last.id, situation=situation(last), at=last.finished_at or last.created_at),
-        outcome=last.outcome if last else None,
+        outcome=last and outcome_text(last),
     )
 
 

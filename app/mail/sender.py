@@ -33,7 +33,7 @@ def send(message: Message, *, message_id: str, at: datetime, settings: CoreSetti
         if settings.is_live:
             raise MailDelayed("MAIL_URL is not set")
         keep_in_mailbox(mail, settings)
-        return "kept in the dev mailbox"
+        return "Kept in the development mailbox"
     try:
         server = _connect(settings)
         try:

@@ -1,6 +1,6 @@
 'use strict';
 
-// A refused form says so first: the summary takes the focus, as it would after a page change without a reload.
+// The error summary of a refused form takes the focus.
 const refused = document.querySelector('[data-focus]');
 if (refused) refused.focus();
 
@@ -9,7 +9,7 @@ document.addEventListener('submit', (event) => {
   if (!event.target.hasAttribute('action')) event.target.action = location.pathname + location.search;
 });
 
-// On a phone the tabs are one row that scrolls sideways: bring the present one into it.
+// On a phone the tabs are one row that scrolls sideways: scroll to the current one.
 for (const tabs of document.querySelectorAll('[data-tabs]')) {
   const current = tabs.querySelector('[aria-current]');
   if (current && tabs.scrollWidth > tabs.clientWidth) {
@@ -40,7 +40,7 @@ for (const button of document.querySelectorAll('[data-copy]')) {
   });
 }
 
-// The browser's time zone: told to the sign-in, which stores it for a user without one, and offered on its page.
+// The browser's time zone. A sign-in stores it for a user without one, and its page offers it.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || '';
 const cookie = document.documentElement.dataset.zoneCookie;
 if (cookie && zone) {

@@ -1,4 +1,4 @@
-// Passkeys (WebAuthn). A form with data-passkey holds the options; what the authenticator answers is sent as its
+// Passkeys (WebAuthn). A form with data-passkey holds the options; the response of the authenticator is sent in its
 // field `credential`. Without this script, or in a browser without passkeys, the form stays hidden.
 'use strict';
 
@@ -49,7 +49,7 @@ async function press(form) {
     problem.hidden = false;
     return;
   }
-  // The box that says so is on the page once, in the other form.
+  // The "trust" checkbox is on the page once, in the other form.
   if (form.elements.trust) form.elements.trust.value = document.querySelector('[name=trust]:checked') ? 'y' : '';
   form.submit();
 }
@@ -61,7 +61,7 @@ async function offer(form) {
     form.elements.credential.value = await ask(form, { mediation: 'conditional', signal: waiting.signal });
     form.submit();
   } catch {
-    // It was not wanted, or the button was pressed.
+    // The user declined, or pressed the button.
   }
 }
 

@@ -75,7 +75,7 @@ function watchStrength(url, input, place) {
     else timer = setTimeout(ask, PAUSE_MS);
   };
   input.addEventListener('input', later);
-  // Once it is sent, the page's token may be a new one's already.
+  // After the form is sent, this page's CSRF token may be outdated.
   input.form.addEventListener('submit', stop);
   if (input.value) later();
 }

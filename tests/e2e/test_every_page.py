@@ -142,7 +142,7 @@ def _(visitor: Visitor) -> None:
     visitor.sets_up_codes()
     visitor.context.clear_cookies()
     visitor.sign_in()
-    assert visitor.heading == "Enter your verification code"
+    assert visitor.heading == "Two-step verification"
 
 
 @way("auth.confirm: by a code")
@@ -209,7 +209,7 @@ def _(visitor: Visitor) -> None:
     visitor.press("Add passkey")
     visitor.sign_out()
     visitor.signs_in_where_passkeys_are(then="/account/security")
-    assert visitor.heading == "Enter your verification code"
+    assert visitor.heading == "Two-step verification"
 
 
 @way("account.security: a passkey")

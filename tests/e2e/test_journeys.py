@@ -342,7 +342,7 @@ def test_security_key_is_the_second_step(arrive):
 
     visitor.fill(email=visitor.email, password=PASSWORD)
     visitor.press("Sign in")
-    assert visitor.heading == "Enter your verification code"
+    assert visitor.heading == "Two-step verification"
     visitor.page.get_by_label("Trust this browser for 30 days").check()
     visitor.press("Use a passkey")
     assert visitor.heading == "Profile"

@@ -99,18 +99,18 @@ def test_jobs_page_shows_each_job_and_its_outcome(grace, enqueue, with_queue):
 
     for word in (
         "Done",
-        "finished",
+        "Finished",
         "Dead",
-        "the user no longer exists",
+        "The user no longer exists",
         "Retrying",
-        "the mail server is away",
+        "The mail server is away",
         "Next attempt",
     ):
         assert word in text
-    assert "finished" not in grace.page(f"{JOBS}?state=dead").text("#jobs")
-    assert "the user no longer exists" in grace.page(f"{JOBS}?state=dead").text("#jobs")
+    assert "Finished" not in grace.page(f"{JOBS}?state=dead").text("#jobs")
+    assert "The user no longer exists" in grace.page(f"{JOBS}?state=dead").text("#jobs")
     assert "No jobs" in grace.page(f"{JOBS}?state=running&task=purge_expired").text("#jobs")
-    assert "finished" in grace.page(f"{JOBS}?state=odd&task=odd&before=odd").text("#jobs")
+    assert "Finished" in grace.page(f"{JOBS}?state=odd&task=odd&before=odd").text("#jobs")
 
 
 def test_running_job_shows_progress_rate_and_time_left(grace, enqueue, with_queue, clock):

@@ -50,7 +50,7 @@ class PasswordPolicy:
         self.check_length(password)
         strength = self.estimate(password, words=words)
         if strength.score < ENOUGH:
-            raise errors.WeakPassword(strength.advice)
+            raise errors.WeakPassword(f"This password is too easy to guess. {strength.advice}")
         if self.is_breached(password):
             raise errors.WeakPassword("This password appears in a list of stolen passwords. Choose another.")
         return NewPassword(hashed=self.passwords.hash(password))
