@@ -25,9 +25,9 @@ def load_settings(env_file: Path = Path(".env")) -> CoreSettings:
     source = named or "The .env file"
     try:
         if named:
-            written = _said(read_env_file(Path(named))) | _said(without_loaded(os.environ))
+            written = _without_empty(read_env_file(Path(named))) | _without_empty(without_loaded(os.environ))
         else:
-            written = _said(dotenv_values(env_file)) | _said(os.environ)
+            written = _without_empty(dotenv_values(env_file)) | _without_empty(os.environ)
         values: dict[str, Any] = {name: value for name, value in written.items() if name in Settings.model_fields}
         return Settings.model_validate(values | _read_more(written))
     except ValidationError as refused:
@@ -40,7 +40,7 @@ def load_settings(env_file: Path = Path(".env")) -> CoreSettings:
         raise SettingsError(f"{source}: {problem}.") from None
 
 
-def _said(environment: Mapping[str, str | None]) -> dict[str, str]:
+def _without_empty(environment: Mapping[str, str | None]) -> dict[str, str]:
     """Return the non-empty values by field name. Raises SettingsError for an unknown limit."""
     values = {name.lower(): value for name, value in environment.items() if value}
     limits = [name for name in Settings.model_fields if name.startswith("limit_")]

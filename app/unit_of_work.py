@@ -251,13 +251,13 @@ def unit_of_work(*, origin: Origin | None = None) -> Iterator[Work]:
             yield work
         except errors.CommittedRefusal:
             session.commit()
-            _tell(work, due_jobs)
+            _notify(work, due_jobs)
             raise
         session.commit()
-    _tell(work, due_jobs)
+    _notify(work, due_jobs)
 
 
-def _tell(work: Work, due_jobs: list[DueJob]) -> None:
+def _notify(work: Work, due_jobs: list[DueJob]) -> None:
     notifier.notify(due_jobs)
     metrics.events(work.noted)
 

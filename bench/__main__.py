@@ -26,15 +26,15 @@ FIGURES: dict[str, Callable[[Workspace, Effort], Iterator[Figure]]] = {
 
 
 def main() -> int:
-    asked = arguments()
+    options = arguments()
     figures = []
     with Workspace() as workspace:
         print(report.HEADING, flush=True)
-        for name in asked.only or FIGURES:
-            for figure in FIGURES[name](workspace, QUICK if asked.quick else THOROUGH):
+        for name in options.only or FIGURES:
+            for figure in FIGURES[name](workspace, QUICK if options.quick else THOROUGH):
                 print(report.line(figure), flush=True)
                 figures.append(figure)
-    if asked.write:
+    if options.write:
         report.write(figures)
     return 0
 
@@ -44,10 +44,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=FIGURES, help="measure this alone; may be given again")
     parser.add_argument("--quick", action="store_true", help="a smoke run: a moment each, and no figure is judged")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
-    asked = parser.parse_args()
-    if asked.write and (asked.only or asked.quick):
+    options = parser.parse_args()
+    if options.write and (options.only or options.quick):
         parser.error("only a whole run is written down")
-    return asked
+    return options
 
 
 if __name__ == "__main__":

@@ -62,12 +62,12 @@ class Figure:
 
 def interleaved(rounds: int, baseline: Callable[[], float], ours: Callable[[], float]) -> tuple[float, float]:
     """The medians of both, measured alternately, so that other load on the machine affects both alike."""
-    taken = [_pair(baseline, ours, ours_first=bool(number % 2)) for number in range(rounds)]
-    return median(pair[0] for pair in taken), median(pair[1] for pair in taken)
+    pairs = [_pair(baseline, ours, ours_first=bool(number % 2)) for number in range(rounds)]
+    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
 def _pair(baseline: Callable[[], float], ours: Callable[[], float], *, ours_first: bool) -> tuple[float, float]:
     if ours_first:
-        found = ours()
-        return baseline(), found
+        measured = ours()
+        return baseline(), measured
     return baseline(), ours()

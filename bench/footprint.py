@@ -51,9 +51,9 @@ def memory(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
             time.sleep(IDLE_SECONDS)
             return memory_mib(server.worker_pid())
 
-    found = interleaved((effort.rounds + 2) // 3, lambda: idle_after(BASELINE), lambda: idle_after(OURS))
+    figures = interleaved((effort.rounds + 2) // 3, lambda: idle_after(BASELINE), lambda: idle_after(OURS))
     yield Figure(
-        f"memory of one worker after {effort.requests} requests", "MiB", *found, target=1.62, more_is_better=False
+        f"memory of one worker after {effort.requests} requests", "MiB", *figures, target=1.62, more_is_better=False
     )
 
 
@@ -64,8 +64,8 @@ def first_answer(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
         with served(workspace, application) as server:
             return 1000 * (server.processor_seconds() + processor_seconds(server.pid))
 
-    found = interleaved(effort.rounds, lambda: milliseconds(BASELINE), lambda: milliseconds(OURS))
-    yield Figure("a fresh server until its first answer", "ms", *found, target=3.8, more_is_better=False)
+    figures = interleaved(effort.rounds, lambda: milliseconds(BASELINE), lambda: milliseconds(OURS))
+    yield Figure("a fresh server until its first answer", "ms", *figures, target=3.8, more_is_better=False)
 
 
 def idle(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
@@ -77,7 +77,7 @@ def idle(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     try:
         wait_until_ready(int(environment["PORT"]), process)
         time.sleep(10 * IDLE_SECONDS)
-        family = [each for each in (process.pid, *descendants_of(process.pid)) if not is_valkey(each)]
+        family = [pid for pid in (process.pid, *descendants_of(process.pid)) if not is_valkey(pid)]
         yield Figure(
             "all processes of `make run`, idle",
             "MiB",
@@ -101,8 +101,8 @@ def start(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     loads = {BASELINE: "from bench.baseline import create_app; app = create_app()", OURS: "from wsgi import app"}
     for statement in loads.values():
         milliseconds(statement)
-    found = interleaved(2 * effort.rounds, lambda: milliseconds(loads[BASELINE]), lambda: milliseconds(loads[OURS]))
-    yield Figure("the application in a fresh process", "ms", *found, target=2, more_is_better=False)
+    figures = interleaved(2 * effort.rounds, lambda: milliseconds(loads[BASELINE]), lambda: milliseconds(loads[OURS]))
+    yield Figure("the application in a fresh process", "ms", *figures, target=2, more_is_better=False)
 
 
 def is_valkey(pid: int) -> bool:

@@ -29,21 +29,21 @@ with app.app_context(), unit_of_work() as work:
 
 def worker(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """RQ's default worker, which forks for each job, on an empty function; ours on a task that does nothing."""
-    found = interleaved(
+    figures = interleaved(
         effort.rounds, lambda: bare_rq(workspace, effort.jobs), lambda: jobs_done(workspace, 3 * effort.jobs)
     )
-    yield Figure("no-op jobs of one worker", "jobs/s", *found, target=2.5)
+    yield Figure("no-op jobs of one worker", "jobs/s", *figures, target=2.5)
 
 
 def workers(workspace: Workspace, effort: Effort) -> Iterator[Figure]:
     """RQ's pool of two workers that run an empty function in their own process, and two of ours."""
     pool = ["worker-pool", "--num-workers", "2", "--worker-class", "rq.worker.SimpleWorker"]
-    found = interleaved(
+    figures = interleaved(
         effort.rounds,
         lambda: bare_rq(workspace, 5 * effort.jobs, pool),
         lambda: jobs_done(workspace, 5 * effort.jobs, workers=2),
     )
-    yield Figure("no-op jobs of two workers", "jobs/s", *found, target=1)
+    yield Figure("no-op jobs of two workers", "jobs/s", *figures, target=1)
 
 
 def bare_rq(workspace: Workspace, count: int, kind: Sequence[str] = ("worker",)) -> float:
@@ -52,8 +52,8 @@ def bare_rq(workspace: Workspace, count: int, kind: Sequence[str] = ("worker",))
         workspace.run(
             [sys.executable, "-m", "rq.cli", *kind, "--burst", "--quiet", "--url", workspace.queue_url, QUEUE]
         )
-        ended = [job.ended_at for job in Job.fetch_many([job.id for job in jobs], connection=connection) if job]
-    return pace(at for at in ended if at is not None)
+        ended_at = [job.ended_at for job in Job.fetch_many([job.id for job in jobs], connection=connection) if job]
+    return pace(at for at in ended_at if at is not None)
 
 
 def jobs_done(workspace: Workspace, count: int, *, workers: int = 1) -> float:
@@ -62,12 +62,12 @@ def jobs_done(workspace: Workspace, count: int, *, workers: int = 1) -> float:
     workspace.run([sys.executable, "-m", "flask", "jobs", "worker", "--processes", str(workers), "--burst"])
     with sqlite3.connect(workspace.database) as database:
         rows = database.execute("SELECT finished_at FROM jobs WHERE state = 'done' ORDER BY id DESC LIMIT ?", [count])
-        ended = [datetime.fromisoformat(at) for (at,) in rows]
+        ended_at = [datetime.fromisoformat(at) for (at,) in rows]
     database.close()
-    assert len(ended) == count, f"only {len(ended)} of {count} jobs were done"
-    return pace(ended)
+    assert len(ended_at) == count, f"only {len(ended_at)} of {count} jobs were done"
+    return pace(ended_at)
 
 
-def pace(ended: Iterable[datetime]) -> float:
-    times = sorted(ended)
+def pace(ended_at: Iterable[datetime]) -> float:
+    times = sorted(ended_at)
     return (len(times) - 1) / (times[-1] - times[0]).total_seconds()

@@ -51,7 +51,7 @@ class Clients:
             part = requests[number :: self.count] or requests
             self._tell(process, {"port": port, "requests": part, "seconds": seconds, "status": status})
         answered = [self._hear(process) for process in self._processes]
-        return Answers(sum(each.count for each in answered), sum(each.per_second for each in answered))
+        return Answers(sum(client.count for client in answered), sum(client.per_second for client in answered))
 
     @staticmethod
     def _tell(process: subprocess.Popen[str], task: dict[str, Any]) -> None:

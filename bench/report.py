@@ -26,9 +26,9 @@ def line(figure: Figure) -> str:
 def write(figures: Iterable[Figure]) -> None:
     """Replace the table of the document; the words around it are kept."""
     rows = [
-        f"| {each.what} | {_short(each.baseline)} {each.unit} | {_short(each.ours)} {each.unit} "
-        f"| {each.ratio:.2f} | {_target(each)} | {each.verdict} |"
-        for each in figures
+        f"| {figure.what} | {_short(figure.baseline)} {figure.unit} | {_short(figure.ours)} {figure.unit} "
+        f"| {figure.ratio:.2f} | {_target(figure)} | {figure.verdict} |"
+        for figure in figures
     ]
     head = ["| what | baseline | ours | ratio | target | reached |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     table = "\n".join([machine(), "", *head, *rows, ""])

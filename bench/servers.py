@@ -92,7 +92,7 @@ def copy_pages(workspace: Workspace, port: int) -> dict[str, str]:
 
 
 def descendants_of(pid: int) -> list[int]:
-    return [each for child in children_of(pid) for each in (child, *descendants_of(child))]
+    return [descendant for child in children_of(pid) for descendant in (child, *descendants_of(child))]
 
 
 def children_of(pid: int) -> list[int]:

@@ -84,12 +84,12 @@ def _requests(workspace: Workspace, effort: Effort, where: str) -> Iterator[Figu
                 answers = clients.load(server.port, [message], seconds=effort.seconds, status=200)
                 return 1000 * (server.processor_seconds() - before) / answers.count
 
-            found = interleaved(
+            figures = interleaved(
                 effort.rounds,
                 partial(milliseconds, baseline, request("GET", bare)),
                 partial(milliseconds, ours, asked),
             )
-            yield Figure(what + where, "ms", *found, target=target, more_is_better=False)
+            yield Figure(what + where, "ms", *figures, target=target, more_is_better=False)
 
 
 def access_token(port: int) -> str:
@@ -122,8 +122,8 @@ def sign_ins(workspace: Workspace, effort: Effort, *, users: int) -> Figure:
             answers = clients.load(ours.port, requests, seconds=effort.seconds, status=302)
             return 1000 * (ours.processor_seconds() - before) / answers.count
 
-        found = interleaved(effort.rounds, lambda: verification(effort.seconds), milliseconds)
-        return Figure(f"a sign-in among {users:,} users", "ms", *found, target=1.5, more_is_better=False)
+        figures = interleaved(effort.rounds, lambda: verification(effort.seconds), milliseconds)
+        return Figure(f"a sign-in among {users:,} users", "ms", *figures, target=1.5, more_is_better=False)
 
 
 def verification(seconds: float) -> float:

@@ -106,10 +106,10 @@ class Workspace:
 
     def run(self, command: list[str]) -> str:
         """What `command` says. Raises RuntimeError with its last words when it fails."""
-        ended = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stderr[-2000:]}")
-        return ended.stdout
+        process = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{process.stderr[-2000:]}")
+        return process.stdout
 
     def add_users(self, up_to: int) -> None:
         """Confirmed members, all with one password, each with a browser that has signed in before (`device_of`)."""

@@ -96,11 +96,11 @@ def sign_in_page(site: Site) -> None:
     answer = site.ask("/auth/login")
     expect(answer.status == 200, f"/auth/login answers {answer.status}")
     expect('name="csrf_token"' in answer.text, "the page has no form with a CSRF token")
-    wanted = {"Content-Security-Policy": "frame-ancestors 'none'", "X-Content-Type-Options": "nosniff"}
-    wanted |= {"Cache-Control": "no-store"}
+    expected = {"Content-Security-Policy": "frame-ancestors 'none'", "X-Content-Type-Options": "nosniff"}
+    expected |= {"Cache-Control": "no-store"}
     if site.parts.scheme == "https":
-        wanted |= {"Strict-Transport-Security": "max-age="}
-    for name, part in wanted.items():
+        expected |= {"Strict-Transport-Security": "max-age="}
+    for name, part in expected.items():
         values = answer.headers.get_all(name, [])
         expect(len(values) == 1 and part in values[0], f"{name} is {values}; let the proxy pass on what comes")
     for cookie in answer.headers.get_all("Set-Cookie", []):
@@ -117,9 +117,9 @@ def _name(cookie: str) -> str:
 
 def stylesheets(site: Site) -> None:
     """Stylesheets arrive, and browsers keep them"""
-    found = re.findall(r'<link rel="stylesheet" href="([^"]+)"', site.ask("/auth/login").text)
-    expect(found, "the sign-in page names no stylesheet")
-    for path in found:
+    links = re.findall(r'<link rel="stylesheet" href="([^"]+)"', site.ask("/auth/login").text)
+    expect(links, "the sign-in page names no stylesheet")
+    for path in links:
         answer = site.ask(urljoin(site.url + "/", path))
         expect(answer.status == 200, f"{path} answers {answer.status}")
         kept = "public" in answer.headers.get("Cache-Control", "")
@@ -143,11 +143,11 @@ def private(site: Site) -> None:
 
 def address(site: Site) -> None:
     """The site knows its own address"""
-    found = re.search(
+    match = re.search(
         r"^Canonical: (\S+)/\.well-known/security\.txt$", site.ask("/.well-known/security.txt").text, re.MULTILINE
     )
-    expect(found, "security.txt names no address")
-    own = found[1] if found else ""
+    expect(match, "security.txt names no address")
+    own = match[1] if match else ""
     expect(own.rstrip("/") == site.url, f"links in mails lead to {own}, and this is {site.url}; set BASE_URL")
 
 
@@ -206,11 +206,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[2], prog="smoke.py")
     parser.add_argument("url", help="where the site is, as people type it: BASE_URL")
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="let a site that starts take so long")
-    given = parser.parse_args()
-    site = Site(given.url)
+    options = parser.parse_args()
+    site = Site(options.url)
     if site.parts.scheme not in {"http", "https"} or not site.parts.hostname:
         parser.error("the address begins with https:// or http://")
-    wait(site, given.wait)
+    wait(site, options.wait)
     failed = 0
     for check in checks(site):
         try:

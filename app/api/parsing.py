@@ -45,7 +45,7 @@ SENTENCES = {
 class UnreadableBody(BadRequest):
     """The description gives the position at which the JSON is invalid."""
 
-    is_said = True
+    shows_description = True
 
     def __init__(self, where: str) -> None:
         super().__init__(f"The body isn't valid JSON: {where}.")

@@ -18,7 +18,7 @@ from app.users.permissions import AUDIT_READ
 from app.web.access import requires
 from app.web.exports import as_csv, as_json_lines, attachment
 from app.web.pages import page
-from app.web.query_params import asked_for, before, day, day_after, paginate
+from app.web.query_params import before, day, day_after, paginate, query_text
 from app.web.viewer import viewer_zone
 
 ON_A_PAGE = 50
@@ -29,10 +29,10 @@ NOBODY = 0  # The id of no user.
 @bp.get("/audit")
 @requires(AUDIT_READ)
 def audit() -> ResponseReturnValue:
-    query, services, problem = _asked(), reading(), None
+    query, services, problem = _read_query(), reading(), None
     events: list[FoundEvent] = []
     try:
-        events = services.audit_search.page(_wanted(query, services), limit=ON_A_PAGE + 1)
+        events = services.audit_search.page(_parse_filters(query, services), limit=ON_A_PAGE + 1)
     except errors.InvalidPeriod as refusal:
         problem = str(refusal)
     kept: dict[str, Any] = {name: value for name, value in query.items() if value}
@@ -41,7 +41,7 @@ def audit() -> ResponseReturnValue:
         "admin/audit.html",
         status=422 if problem else 200,
         problem=problem,
-        asked=SimpleNamespace(**query),
+        query=SimpleNamespace(**query),
         is_filtered=bool(kept),
         presets=_presets(query),
         kinds={"": "All events"} | {kind: kind for kind in sorted(features().audit_texts)},
@@ -78,17 +78,17 @@ def export_audit_json_lines() -> Response:
 
 def _export(form: Callable[[Iterable[FoundEvent]], Iterator[str]], name: str, mimetype: str) -> Response:
     """Stream events, with constant memory."""
-    query = _asked()
+    query = _read_query()
     with unit_of_work() as work:
         filters = {name: value for name, value in query.items() if value}
         work.audit.record("audit.exported", subject_id=None, filters=filters)
     services = reading()
-    return attachment(form(services.audit_search.walk(_wanted(query, services))), name, mimetype)
+    return attachment(form(services.audit_search.walk(_parse_filters(query, services))), name, mimetype)
 
 
-def _asked() -> dict[str, str]:
+def _read_query() -> dict[str, str]:
     """Parse the filters; ignore invalid ones."""
-    query = {name: asked_for(name) for name in FILTERS}
+    query = {name: query_text(name) for name in FILTERS}
     if query["kind"] not in features().audit_texts:
         query["kind"] = ""
     for name in ("since", "until"):
@@ -97,7 +97,7 @@ def _asked() -> dict[str, str]:
     return query
 
 
-def _wanted(query: dict[str, str], services: Work) -> AuditFilter:
+def _parse_filters(query: dict[str, str], services: Work) -> AuditFilter:
     return AuditFilter(
         actor_id=_user_id(query["actor"], services),
         subject_id=_user_id(query["subject"], services),

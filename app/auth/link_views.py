@@ -14,7 +14,7 @@ from app.auth.forms import (
 )
 from app.auth.link_pages import link_form, link_page
 from app.auth.models import Purpose
-from app.auth.second_factors import UNDO, AskedProof, ProvedFactor
+from app.auth.second_factors import UNDO, ProofRequest, ProvedFactor
 from app.auth.services.additions import Addition
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session, check_code, check_password, new_password
@@ -187,8 +187,8 @@ def undo_addition(token: str) -> ResponseReturnValue:
         form["code"].takes_recovery_only()
     owner = reading().users.get(addition.user_id, deleted=True)
     link = link_handle(token)
-    asked = AskedProof(purpose=UNDO, user_id=owner.id, before=addition.at, link=link)
-    proofs = load_parts(PROOF, reading(), None, asked) if addition.older else []
+    proof_request = ProofRequest(purpose=UNDO, user_id=owner.id, before=addition.at, link=link)
+    proofs = load_parts(PROOF, reading(), None, proof_request) if addition.older else []
     return page(
         "auth/undo_addition.html",
         form,

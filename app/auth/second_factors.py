@@ -52,7 +52,7 @@ class FactorKind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedProof:
+class ProofRequest:
     """What the parts of `PROOF` are about: a purpose, and the user if they are known.
 
     `next` is the page afterwards. The page that undoes an addition accepts only factors from `before` it, and its form

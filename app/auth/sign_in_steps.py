@@ -76,11 +76,13 @@ def open_session(email: str, password: str, *, code: str | None, remember: bool)
     try:
         with unit_of_work() as work:
             return work.sign_in.begin_session(proved, visit=visit, in_browser=False)
-    except errors.SecondFactorRequired as asked:
+    except errors.SecondFactorRequired as required:
         if code is None:
             raise
-        factor = check_code(asked.user_id, code)
-        proved = Authentication(asked.user_id, "password", remember=remember, factor=factor, first_factor=asked.proof)
+        factor = check_code(required.user_id, code)
+        proved = Authentication(
+            required.user_id, "password", remember=remember, factor=factor, first_factor=required.proof
+        )
     with unit_of_work() as work:
         return work.sign_in.begin_session(proved, visit=visit, in_browser=False)
 

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.auth import bp, pending_sign_in
 from app.auth.forms import TwoFactorForm
 from app.auth.pending_sign_in import PendingSecondFactor
-from app.auth.second_factors import TWO_FACTOR, AskedProof, ProvedFactor
+from app.auth.second_factors import TWO_FACTOR, ProofRequest, ProvedFactor
 from app.auth.services.sign_in import Authentication
 from app.auth.sign_in_steps import begin_session, check_code
 from app.core import errors
@@ -19,10 +19,10 @@ from app.web.redirects import done, keep_next, kept_next, onward
 
 
 def ask_for_factor(
-    asked: errors.SecondFactorRequired, *, method: str, remember: bool, target: str | None
+    required: errors.SecondFactorRequired, *, method: str, remember: bool, target: str | None
 ) -> ResponseReturnValue:
     """Redirect to the second step, which only this browser can take within ten minutes."""
-    pending_sign_in.keep_pending_second_factor(PendingSecondFactor(asked.user_id, asked.proof, method, remember))
+    pending_sign_in.keep_pending_second_factor(PendingSecondFactor(required.user_id, required.proof, method, remember))
     keep_next(target)
     return redirect(url_for("auth.two_factor"), code=303)
 
@@ -51,8 +51,8 @@ def two_factor() -> ResponseReturnValue:
             form.refuse(refusal)
         else:
             return onward(kept_next())
-    asked = AskedProof(purpose=TWO_FACTOR, user_id=pending.user_id)
-    proofs = load_parts(PROOF, reading(), None, asked)
+    proof_request = ProofRequest(purpose=TWO_FACTOR, user_id=pending.user_id)
+    proofs = load_parts(PROOF, reading(), None, proof_request)
     return page("auth/two_factor.html", form, uses_recovery=uses_recovery, sources=sources, proofs=proofs)
 
 

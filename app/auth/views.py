@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.auth import bp, second_factors
 from app.auth.forms import AddressForm, ConfirmByCodeForm, ConfirmForm, LoginForm, RegisterForm
 from app.auth.password_setup import credentials
-from app.auth.second_factors import AskedProof
+from app.auth.second_factors import ProofRequest
 from app.auth.services.sessions import SIGNED_OUT
 from app.auth.sign_in_steps import confirm_session, new_password, sign_in
 from app.auth.two_factor_views import ask_for_factor
@@ -87,8 +87,8 @@ def login() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             sign_in(form.email.canonical, form.password.data or "", remember=bool(form.remember.data))
-        except errors.SecondFactorRequired as asked:
-            return ask_for_factor(asked, method="password", remember=bool(form.remember.data), target=form.next.data)
+        except errors.SecondFactorRequired as required:
+            return ask_for_factor(required, method="password", remember=bool(form.remember.data), target=form.next.data)
         except (errors.InvalidCredentials, errors.EmailNotVerified, errors.TryLater) as refusal:
             form.refuse(refusal)
             unverified = isinstance(refusal, errors.EmailNotVerified)
@@ -99,7 +99,7 @@ def login() -> ResponseReturnValue:
         form,
         unverified=unverified,
         last_method=session_cookie.last_method(),
-        proofs=load_parts(PROOF, reading(), None, AskedProof(purpose=second_factors.SIGN_IN, next=form.next.data)),
+        proofs=load_parts(PROOF, reading(), None, ProofRequest(purpose=second_factors.SIGN_IN, next=form.next.data)),
         ways=load_parts(SIGN_IN, reading(), None),
     )
 
@@ -141,14 +141,14 @@ def confirm() -> ResponseReturnValue:
     sources = reading().factors.list_code_sources(who.user_id)
     if by_code and not sources:
         form.code.takes_recovery_only()
-    asked = AskedProof(purpose=second_factors.CONFIRM, user_id=who.user_id, next=form.next.data)
+    proof_request = ProofRequest(purpose=second_factors.CONFIRM, user_id=who.user_id, next=form.next.data)
     return page(
         "auth/confirm.html",
         form,
         by_code=by_code,
         sources=sources,
         ways=None if by_code else _without_password(who),
-        proofs=load_parts(PROOF, reading(), who, asked),
+        proofs=load_parts(PROOF, reading(), who, proof_request),
     )
 
 

@@ -87,15 +87,15 @@ class _Compiled:
         compiled: Any = statement.compile(dialect=dialect)
         if compiled.literal_execute_params or compiled.post_compile_params:
             raise TypeError("the text of a lookup must not depend on its values")
-        given = compiled.construct_params(_check=False)
-        names = compiled.positiontup if compiled.positional else list(given)
+        parameters = compiled.construct_params(_check=False)
+        names = compiled.positiontup if compiled.positional else list(parameters)
         columns = statement.selected_columns
         readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         row: Any = namedtuple("Row", columns.keys())  # type: ignore[misc]
         return cls(
             str(compiled),
             bool(compiled.positional),
-            tuple((name, given[name], compiled._bind_processors.get(name)) for name in names),
+            tuple((name, parameters[name], compiled._bind_processors.get(name)) for name in names),
             row._make,
             tuple((place, reader) for place, reader in enumerate(readers) if reader is not None),
         )

@@ -157,7 +157,7 @@ class Crowd:
         if managers and len(self._ids) - len(ids) < 3:
             pairs += [{"user_id": user_id, "role_id": managers} for user_id in ids[:3]]
         insert_rows(work.session, user_roles, pairs)
-        self._tell(work, dict(zip(ids, people, strict=True)))
+        self._record_events(work, dict(zip(ids, people, strict=True)))
         if self._today - batch.at < timedelta(days=LIVELY_DAYS):
             self._leave_traces(work, dict(zip(ids, people, strict=True)), batch.at)
 
@@ -214,7 +214,7 @@ class Crowd:
         insert_rows(work.session, UserWord, words)
         return ids
 
-    def _tell(self, work: Work, people: dict[int, dict[str, Any]]) -> None:
+    def _record_events(self, work: Work, people: dict[int, dict[str, Any]]) -> None:
         """Record the events of this moment: those of new users, and sign-ins of earlier ones."""
         work.audit.record_all("user.registered", [(user_id, {}) for user_id in people], by_themselves=True)
         confirmed: list[tuple[int, dict[str, Any]]] = [

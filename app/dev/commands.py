@@ -56,7 +56,7 @@ def new(name: str) -> None:
 def _words(name: str) -> dict[str, str]:
     """Return what the templates name: of `saved_links` the model `SavedLink`, the service `SavedLinks`."""
     singular = f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
-    model, service = ("".join(part.capitalize() for part in each.split("_")) for each in (singular, name))
+    model, service = ("".join(part.capitalize() for part in noun.split("_")) for noun in (singular, name))
     return {
         "name": name,
         "path": name.replace("_", "-"),

@@ -59,23 +59,23 @@ class FactorResets(Service):
         self.policy.check(by, USERS_RESET_FACTORS, user)
         if not self.factors.has_any(user.id):
             raise errors.NotSetUp("The user has no second factor.")
-        reset = self.find_open(user.id)
-        if reset is not None:
-            self._enqueue(reset)  # Its job may have been cancelled, or run before its time.
-            return reset
+        pending = self.find_open(user.id)
+        if pending is not None:
+            self._enqueue(pending)  # Its job may have been cancelled, or run before its time.
+            return pending
         now = self.clock()
-        begun = FactorReset(
+        reset = FactorReset(
             user_id=user.id,
             begun_at=now,
             due_at=now + timedelta(hours=self.settings.factor_reset_hours),
             reason=reason,
         )
-        self.session.add(begun)
+        self.session.add(reset)
         self.session.flush()
         self.audit.record("factor.reset_begun", subject_id=user.id, reason=reason)
-        self._tell(begun)
-        self._enqueue(begun)
-        return begun
+        self._notify(reset)
+        self._enqueue(reset)
+        return reset
 
     def cancel_reset(self, user: User, *, by: Actor) -> None:
         """Cancel a scheduled reset, as its administrator, or as the owner in a session that `may_cancel`.
@@ -134,7 +134,7 @@ class FactorResets(Service):
     def _enqueue(self, reset: FactorReset) -> None:
         self.job_queue.enqueue(ResetFactors(reset_id=reset.id), run_after=reset.due_at)
 
-    def _tell(self, reset: FactorReset) -> None:
+    def _notify(self, reset: FactorReset) -> None:
         """Notify all addresses of the user: the account's, those of connections, and recently replaced ones."""
         user_id = reset.user_id
         self.job_queue.enqueue(SendFactorReset(reset_id=reset.id, connection_id=None, change_id=None))

@@ -45,13 +45,13 @@ def import_users(file: Path, dry_run: bool, yes: bool, invite: bool, report: IO[
     user_import = _followed(user_import, "Checking", Phase.CHECKED)
     has_work = bool(user_import.checked.get("new") or user_import.checked.get("changed"))
     if not as_json:
-        _tell(user_import, user_import.checked, NAMES)
+        _print_summary(user_import, user_import.checked, NAMES)
     if has_work and not dry_run and (yes or click.confirm("Start the import?", err=True)):
         with unit_of_work() as work:
             user_import = work[UserImports].start_import(user_import.id, invites=invite, by=OPERATOR)
         user_import = _followed(user_import, "Importing", Phase.DONE)
         if not as_json:
-            _tell(user_import, user_import.applied, DONE)
+            _print_summary(user_import, user_import.applied, DONE)
     if as_json:
         print_json(as_dict(reading(), user_import))
     if report is not None:
@@ -83,7 +83,7 @@ def _followed(user_import: UserImport, label: str, phase: Phase) -> UserImport:
     return user_import
 
 
-def _tell(user_import: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
+def _print_summary(user_import: UserImport, counts: dict[str, int], names: dict[str, str]) -> None:
     click.echo(", ".join(f"{counts.get(key, 0):,} {text}" for key, text in names.items()))
     narrowing = {number for number, kind in user_import.examples if kind == NARROWED}
     for row in reading()[UserImports].list_examples(user_import):

@@ -20,7 +20,7 @@ from app.jobs.models import Job, JobState
 from app.unit_of_work import Work, reading, unit_of_work
 from app.users import bp
 from app.users.forms import ImportForm
-from app.users.views import asked_filters
+from app.users.views import read_filters
 from app.web import current_user
 from app.web.access import by_oneself, requires
 from app.web.actions import attempt
@@ -117,7 +117,7 @@ def import_report(import_id: int) -> Response:
 @requires(USERS_EXPORT)
 def export() -> Response:
     """Export the filtered users in the format of an import."""
-    filters = asked_filters()
+    filters = read_filters()
     with unit_of_work() as work:
         work.audit.record("user.list_exported", subject_id=None)
     zone = viewer_zone()

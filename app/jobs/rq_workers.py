@@ -52,13 +52,13 @@ class OurJob(Job):
         self.retries_left = self.repeats_left = None
 
     def perform(self) -> None:
-        job_id = self._asked_for()
+        job_id = self._read_job_id()
         if job_id is None:
             log.warning("dropped what was no job of ours", extra={"rq_id": self.id[:64]})
             return
         perform(job_id)
 
-    def _asked_for(self) -> int | None:
+    def _read_job_id(self) -> int | None:
         try:
             call = self.func_name, self.instance, self.kwargs, list(self.args)
         except (DeserializationError, TypeError):

@@ -22,7 +22,7 @@ from app.web.access import requires
 from app.web.actions import attempt
 from app.web.charts import chart
 from app.web.pages import page
-from app.web.query_params import asked_for, before, paginate
+from app.web.query_params import before, paginate, query_text
 from app.web.redirects import done
 
 ON_A_PAGE = 25
@@ -36,7 +36,7 @@ COUNTS = {"Waiting": JobState.WAITING, "Running": JobState.RUNNING, "Dead": JobS
 @requires(JOBS_READ)
 @current_user.refreshes_itself
 def jobs() -> ResponseReturnValue:
-    services, filters = reading(), _wanted(asked_for("state"), asked_for("task"))
+    services, filters = reading(), _parse_filters(query_text("state"), query_text("task"))
     state = filters.situations[0] if filters.situations else ""
     listed = services.job_board.list(filters, limit=ON_A_PAGE + 1)
     paged = paginate(listed, size=ON_A_PAGE, state=state or None, task=filters.kind)
@@ -88,7 +88,7 @@ def job(job_id: int) -> ResponseReturnValue:
 @bp.post("/jobs/retry")
 @requires(JOBS_EDIT)
 def retry_jobs() -> ResponseReturnValue:
-    filters = _wanted(request.form.get("state", ""), request.form.get("task", ""))
+    filters = _parse_filters(request.form.get("state", ""), request.form.get("task", ""))
     with unit_of_work() as work:
         retried = work.job_board.retry_all(filters)
     message = "No jobs to retry." if not retried else f"Jobs enqueued again: {retried:,}."
@@ -136,7 +136,7 @@ def run_entry(name: str) -> ResponseReturnValue:
     return done(WAITS, to="admin.job", job_id=job_id)
 
 
-def _wanted(state: str, kind: str) -> JobFilter:
+def _parse_filters(state: str, kind: str) -> JobFilter:
     """Parse the filters; ignore invalid ones."""
     return JobFilter((state,) if state in SITUATIONS else (), kind if kind in Task.kinds else None, before())
 

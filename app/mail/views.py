@@ -21,7 +21,7 @@ from app.web.access import requires
 from app.web.actions import attempt
 from app.web.limits import limited
 from app.web.pages import page
-from app.web.query_params import asked_for, before, paginate
+from app.web.query_params import before, paginate, query_text
 from app.web.redirects import done
 
 ON_A_PAGE = 50
@@ -31,7 +31,7 @@ STATUSES = [status.value for status in MailStatus]
 @bp.get("/mail")
 @requires(MAIL_READ)
 def mail() -> ResponseReturnValue:
-    status, to = asked_for("status"), asked_for("to")
+    status, to = query_text("status"), query_text("to")
     filters = MailFilter(status if status in STATUSES else None, _address(to) if to else None, before())
     mails = reading().sent_mails.list(filters, limit=ON_A_PAGE + 1)
     paged = paginate(mails, size=ON_A_PAGE, status=filters.status, to=to or None)

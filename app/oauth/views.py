@@ -119,8 +119,8 @@ def _sign_in(provider: Provider, oauth_identity: Identity) -> ResponseReturnValu
         begin_session(prove)
     except errors.NotUsable as refusal:
         return _refused(provider, str(refusal), 403)
-    except errors.SecondFactorRequired as asked:
-        return ask_for_factor(asked, method=provider.name, remember=False, target=kept_next())
+    except errors.SecondFactorRequired as required:
+        return ask_for_factor(required, method=provider.name, remember=False, target=kept_next())
     except errors.EmailTaken:
         return _ask_whose(
             provider,

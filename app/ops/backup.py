@@ -174,7 +174,7 @@ def _member(name: str) -> str:
 
 
 def _kind(kind: TypeEngine[Any]) -> str:
-    return next((name for name, known in KINDS.items() if isinstance(kind, type(known))), "plain")
+    return next((name for name, sample in KINDS.items() if isinstance(kind, type(sample))), "plain")
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.auth.models import Authenticator
-from app.auth.second_factors import CONFIRM, SIGN_IN, TWO_FACTOR, UNDO, AskedProof
+from app.auth.second_factors import CONFIRM, SIGN_IN, TWO_FACTOR, UNDO, ProofRequest
 from app.core.principal import Principal
 from app.passkeys.ceremonies import options_to_prove, options_to_sign_in
 from app.passkeys.service import PASSKEY, Passkeys
@@ -18,29 +18,31 @@ BUTTONS = {
 }
 
 
-def load_button(services: Work, _: Principal | None, asked: AskedProof) -> dict[str, Any] | None:
-    if asked.user_id is None:
+def load_button(services: Work, _: Principal | None, proof_request: ProofRequest) -> dict[str, Any] | None:
+    if proof_request.user_id is None:
         options = options_to_sign_in()
     else:
-        options = options_to_prove(asked.purpose, asked.user_id, _usable(services, asked.user_id, asked))
+        options = options_to_prove(
+            proof_request.purpose, proof_request.user_id, _usable(services, proof_request.user_id, proof_request)
+        )
     if options is None:
         return None
-    text, kind = BUTTONS[asked.purpose]
+    text, kind = BUTTONS[proof_request.purpose]
     return {
         "options": options,
-        "purpose": asked.purpose,
-        "next": asked.next,
-        "link": asked.link,
+        "purpose": proof_request.purpose,
+        "next": proof_request.next,
+        "link": proof_request.link,
         "text": text,
         "kind": kind,
-        "offer": asked.purpose == SIGN_IN,
+        "offer": proof_request.purpose == SIGN_IN,
     }
 
 
-def _usable(services: Work, user_id: int, asked: AskedProof) -> list[Authenticator]:
-    if asked.before is None:
+def _usable(services: Work, user_id: int, proof_request: ProofRequest) -> list[Authenticator]:
+    if proof_request.before is None:
         return services[Passkeys].list_of(user_id)
-    return [factor for factor in services.factors.list_older(user_id, asked.before) if factor.kind == PASSKEY]
+    return [factor for factor in services.factors.list_older(user_id, proof_request.before) if factor.kind == PASSKEY]
 
 
 def load_passkeys(services: Work, who: Principal) -> dict[str, Any]:

@@ -25,7 +25,7 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 @bp.get("/reports")
 @requires(REPORTS_READ)
 def reports() -> ResponseReturnValue:
-    by, services = _asked(), reading()
+    by, services = _read_unit(), reading()
     rows = list_rows(by)
     labels = [label_of(by, row.begin, year=rows[-1].begin.year) for row in rows]
     return page(
@@ -49,7 +49,7 @@ def reports() -> ResponseReturnValue:
 @bp.get("/reports.csv")
 @requires(REPORTS_READ)
 def export_report() -> Response:
-    by = _asked()
+    by = _read_unit()
     return attachment(csv_lines([by, *NAMES], as_lists(list_rows(by))), f"report-by-{by}.csv")
 
 
@@ -65,6 +65,6 @@ def subscribe() -> ResponseReturnValue:
     return done("You'll get a report by email every Monday." if wants else "Weekly email stopped.", to="admin.reports")
 
 
-def _asked() -> Unit:
+def _read_unit() -> Unit:
     by = request.args.get("by", "day")
     return by if by in UNITS else "day"

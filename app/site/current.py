@@ -32,11 +32,11 @@ def site() -> Site:
 def brand() -> Brand:
     """Return how the site looks: what the environment sets, else what administrators store, else the defaults.
 
-    Where nothing may be asked, as on an error page, what was read last.
+    Where the database can't be read, as on an error page, return the last value.
     """
     if g.get("asks_nothing"):
-        _, known = current_app.extensions.get("brand", (0.0, None))
-        return known or _effective(Brand())
+        _, cached = current_app.extensions.get("brand", (0.0, None))
+        return cached or _effective(Brand())
     return _read("brand", lambda: _effective(reading()[SiteSettings].get_brand()), otherwise=_effective(Brand()))
 
 
@@ -64,12 +64,12 @@ def _effective(stored: Brand) -> Brand:
 
 def _read(name: str, read: Callable[[], T], *, otherwise: T) -> T:
     """Return a value at most KEPT_SECONDS old, or `otherwise` if the database can't be read."""
-    read_at, known = current_app.extensions.get(name, (0.0, None))
-    if known is None or time.monotonic() - read_at >= KEPT_SECONDS:
+    read_at, value = current_app.extensions.get(name, (0.0, None))
+    if value is None or time.monotonic() - read_at >= KEPT_SECONDS:
         try:
-            known = read()
+            value = read()
         except (*DATABASE_AWAY, ProgrammingError):
             db.session.rollback()
             return otherwise
-        current_app.extensions[name] = (time.monotonic(), known)
-    return cast(T, known)
+        current_app.extensions[name] = (time.monotonic(), value)
+    return cast(T, value)

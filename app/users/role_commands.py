@@ -59,16 +59,16 @@ def _line(role: Role, count: int) -> str:
 @json_option
 def show(role: str, as_json: bool) -> None:
     """Show a role and its permissions."""
-    found = reading().roles.get(role)
+    shown_role = reading().roles.get(role)
     if as_json:
-        print_json(plain(RoleOut, found))
+        print_json(plain(RoleOut, shown_role))
         return
-    click.echo(f"{found.name}: {found.description or 'no description'}")
-    if found.requires_second_factor:
+    click.echo(f"{shown_role.name}: {shown_role.description or 'no description'}")
+    if shown_role.requires_second_factor:
         click.echo("Requires a second factor.")
-    if found.administrators_only:
+    if shown_role.administrators_only:
         click.echo("Only administrators can assign it.")
-    for name in sorted(PERMISSIONS) if found.permissions == [EVERYTHING] else found.permissions:
+    for name in sorted(PERMISSIONS) if shown_role.permissions == [EVERYTHING] else shown_role.permissions:
         click.echo(f"{name:<24}  {PERMISSIONS.get(name, 'This permission no longer exists.')}")
 
 

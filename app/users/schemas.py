@@ -76,14 +76,14 @@ class RolesOut(Listing[RoleOut]): ...
 FIELDS = tuple(UserOut.model_fields)
 
 
-def _fields(asked: Any) -> Any:
-    if not isinstance(asked, str):
-        return asked
-    names = asked.split(",")
+def _fields(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    names = value.split(",")
     unknown = [name for name in names if name not in FIELDS]
     if unknown:
         raise ValueError(f"Choose from {', '.join(FIELDS)}, separated by commas.")
-    return asked
+    return value
 
 
 Fields = Annotated[

@@ -21,7 +21,7 @@ def zone_names() -> frozenset[str]:
 
 
 def zone_of(user_id: int | None) -> tzinfo:
-    """Return the time zone of a user, or that of the site for no user, and where nothing may be asked."""
+    """Return the time zone of a user; that of the site without a user or where the database can't be read."""
     if user_id is None or g.get("asks_nothing"):
         return settings().zone
     try:

@@ -30,7 +30,7 @@ from app.web.access import requires
 from app.web.cursors import read_cursor, write_cursor
 from app.web.pages import page
 from app.web.parts import USER_ACT, USER_NOTICE, USER_SECTION, USERS_ACT, load_parts
-from app.web.query_params import Paged, asked_for, day
+from app.web.query_params import Paged, day, query_text
 
 SESSIONS_SHOWN = 50
 ON_A_PAGE = 50
@@ -42,8 +42,8 @@ FILTERS = ("q", "role", "status", "sort", "seen_before")
 @requires(USERS_READ)
 def index() -> ResponseReturnValue:
     who, services = current_user.signed_in(), reading()
-    query = _asked()
-    filters = _wanted(query)
+    query = _read_query()
+    filters = _parse_filters(query)
     unsorted_url = list_url(query | {"sort": ""})
     users, following, total = services.user_search.page_with_count(filters)
     roles = services.roles.list_all()
@@ -56,7 +56,7 @@ def index() -> ResponseReturnValue:
     return page(
         "users/index.html",
         form,
-        asked=SimpleNamespace(**query),
+        query=SimpleNamespace(**query),
         is_filtered=any(query[name] for name in FILTERS if name != "sort"),
         total=total,
         roles={"": "Any"} | {role.name: role.name for role in roles},
@@ -76,7 +76,7 @@ def index() -> ResponseReturnValue:
 @requires(USERS_READ)
 def matches() -> ResponseReturnValue:
     """Return addresses that match `q`, for a field that completes them."""
-    q = asked_for("q")
+    q = query_text("q")
     users, _ = reading().user_search.page(UserFilter(order="email", descending=False, q=q, limit=MATCHES))
     return jsonify([user.email for user in users] if q else [])
 
@@ -108,9 +108,9 @@ def show(user_id: int) -> ResponseReturnValue:
 # ── the list ──
 
 
-def _asked() -> dict[str, str]:
+def _read_query() -> dict[str, str]:
     """Return the filters and the order of the list; invalid values are ignored."""
-    query = {name: asked_for(name) for name in FILTERS}
+    query = {name: query_text(name) for name in FILTERS}
     if query["status"] not in get_args(Status):
         query["status"] = ""
     if query["sort"] not in ORDERS:
@@ -120,13 +120,13 @@ def _asked() -> dict[str, str]:
     return query
 
 
-def asked_filters() -> UserFilter:
+def read_filters() -> UserFilter:
     """Return the filters of the list, without paging."""
-    return _wanted(_asked())
+    return _parse_filters(_read_query())
 
 
-def _wanted(query: dict[str, str]) -> UserFilter:
-    order: Order = query["sort"].removeprefix("-")  # type: ignore[assignment]  # `_asked` checked it.
+def _parse_filters(query: dict[str, str]) -> UserFilter:
+    order: Order = query["sort"].removeprefix("-")  # type: ignore[assignment]  # `_read_query` checked it.
     try:
         after = read_cursor(request.args.get("after"), of=query)
     except errors.InvalidInput:
@@ -136,7 +136,7 @@ def _wanted(query: dict[str, str]) -> UserFilter:
         descending=query["sort"].startswith("-"),
         q=query["q"],
         role=query["role"] or None,
-        status=query["status"] or None,  # type: ignore[arg-type]  # `_asked` checked it.
+        status=query["status"] or None,  # type: ignore[arg-type]  # `_read_query` checked it.
         seen_before=day(query["seen_before"]),
         after=after,
         limit=ON_A_PAGE,

@@ -104,7 +104,7 @@ def _http(problem: HTTPException) -> ResponseReturnValue:
         return problem.response
     if problem.code is not None and problem.code < 400:
         return problem.get_response()
-    text = problem.description if is_api() and getattr(problem, "is_said", False) else None
+    text = problem.description if is_api() and getattr(problem, "shows_description", False) else None
     response = answer(problem.code or 500, text=text)
     for name, value in problem.get_headers():
         if name in {"Allow", "Retry-After", "WWW-Authenticate"}:

@@ -19,7 +19,7 @@ def follow_job(job_id: int, *, label: str) -> Job:
     """Draw a bar on standard error until the job has ended; returns it. Raises JobNotFound."""
     is_told = False
     with click.progressbar(
-        length=100, label=label, show_eta=False, item_show_func=lambda told: told, file=sys.stderr
+        length=100, label=label, show_eta=False, item_show_func=lambda text: text, file=sys.stderr
     ) as bar:
         while True:
             board = reading().job_board

@@ -39,7 +39,7 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = RowId
 
 
-def asked_for(name: str) -> str:
+def query_text(name: str) -> str:
     """Return a query parameter as one line, cut to MAX_SEARCH_LENGTH."""
     return " ".join(request.args.get(name, "")[:MAX_SEARCH_LENGTH].replace("\x00", "").split())
 
@@ -75,11 +75,11 @@ class Paged(Generic[Row]):
     older_url: str | None
 
 
-def paginate(found: Sequence[Row], *, size: int, **filters: Any) -> Paged[Row]:
+def paginate(read: Sequence[Row], *, size: int, **filters: Any) -> Paged[Row]:
     """Return the page that begins at `before`, of rows that were read with the limit `size + 1`."""
-    rows, endpoint = found[:size], request.endpoint or ""
+    rows, endpoint = read[:size], request.endpoint or ""
     return Paged(
         rows,
         newest_url=url_for(endpoint, **filters) if before() is not None else None,
-        older_url=url_for(endpoint, **filters, before=rows[-1].id) if len(found) > size else None,
+        older_url=url_for(endpoint, **filters, before=rows[-1].id) if len(read) > size else None,
     )

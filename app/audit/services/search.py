@@ -59,7 +59,7 @@ class FoundEvent:
 class AuditSearch(Service):
     def page(self, filters: AuditFilter, *, limit: int) -> list[FoundEvent]:
         """Return a page in one statement."""
-        return [_found(row) for row in self.session.execute(self._query(filters).limit(limit))]
+        return [_event_of(row) for row in self.session.execute(self._query(filters).limit(limit))]
 
     def walk(self, filters: AuditFilter) -> Iterator[FoundEvent]:
         """Yield all matches, read CHUNK at a time."""
@@ -68,7 +68,7 @@ class AuditSearch(Service):
             query = self._query(filters)
             query = query if before is None else query.where(AuditEvent.id < before)
             rows = self.session.execute(query.limit(CHUNK)).all()
-            yield from map(_found, rows)
+            yield from map(_event_of, rows)
             self.session.rollback()  # No transaction stays open between two chunks.
             if len(rows) < CHUNK:
                 return
@@ -136,6 +136,6 @@ def _ids(condition: ColumnElement[bool]) -> Select[int]:
     return select(AuditEvent.id).where(condition)
 
 
-def _found(row: Row[*tuple[Any, ...]]) -> FoundEvent:
+def _event_of(row: Row[*tuple[Any, ...]]) -> FoundEvent:
     columns = row._mapping
     return FoundEvent(**{**columns, "values": columns["values"] or {}, "count": columns["count"] or 1})

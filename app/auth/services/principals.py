@@ -92,16 +92,16 @@ def find_by_cookie(source: Source, token: str, *, at: datetime) -> Found | Expir
     """Return the principal of the session `token`, or None if it does not exist or was revoked."""
     hashed = token_hash(token)
     rows = _BY_COOKIE.all(source, token_hash=hashed) or _BY_PREVIOUS_TOKEN.all(source, token_hash=hashed, at=at)
-    return _found(source, rows, at, via="cookie")
+    return _check_expiry(source, rows, at, via="cookie")
 
 
 def find_by_access_token(source: Source, access: Access, *, at: datetime) -> Found | Expired | None:
     """Return the principal of a verified access token; None if its session ended."""
     rows = _BY_ACCESS_TOKEN.all(source, session_id=access.session_id, user_id=access.user_id)
-    return _found(source, rows, at, via="access_token")
+    return _check_expiry(source, rows, at, via="access_token")
 
 
-def _found(
+def _check_expiry(
     source: Source,
     rows: Sequence[Any],
     at: datetime,

@@ -207,10 +207,10 @@ class Roles(Service):
 
     def set(self, user: User, names: Sequence[str], *, by: Actor) -> None:
         """Set the roles of `user` to exactly these. Raises RoleNotFound, NotAllowed, LastAdministrator."""
-        wanted, held = set(names), {role.name for role in user.roles}
-        for name in sorted(wanted - held):
+        new, held = set(names), {role.name for role in user.roles}
+        for name in sorted(new - held):
             self.give(user, name, by=by)
-        for name in sorted(held - wanted):
+        for name in sorted(held - new):
             self.take(user, name, by=by)
 
     def _note(self, user: User, roles: list[Role]) -> None:
