@@ -96,5 +96,5 @@ def _once(view: View, values: dict[str, Any], status: int) -> Response:
             raise
         kept = envelope(answer.data if answer.again is None else answer.again, answer.message).decode()
         headers = {**answer.headers, **({"ETag": f'"{answer.etag}"'} if answer.etag else {})}
-        work.idempotency.keep(**mine, status=answer.status, headers=headers, body=kept)
+        work.idempotency.store(**mine, status=answer.status, headers=headers, body=kept)
     return respond(answer)

@@ -38,7 +38,7 @@ class Idempotency(Service):
             delete(IdempotentAnswer).where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)
         )
 
-    def keep(self, *, caller: str, key: str, status: int, headers: dict[str, str], body: str) -> None:
+    def store(self, *, caller: str, key: str, status: int, headers: dict[str, str], body: str) -> None:
         """Store the response to the request that holds the key."""
         self.session.execute(
             update(IdempotentAnswer)

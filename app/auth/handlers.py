@@ -23,7 +23,7 @@ def note_uses(run: Run, task: SaveLastSeen) -> str:
 
 def _note_some(work: Work) -> int:
     notes = cache.take("uses", at_most=1000)
-    work.last_seen.note(_readable(notes))
+    work.last_seen.record(_readable(notes))
     return len(notes)
 
 

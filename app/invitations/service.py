@@ -50,7 +50,7 @@ class Invitations(Service):
         if roles:
             self.policy.check(by, ROLES_ASSIGN)
         for role in roles:
-            self.policy.check_giving(by, self.roles.get(role))
+            self.policy.check_assigning(by, self.roles.get(role))
         now = self.clock()
         # An account that is there may be deleted between the two: another invitation to it was just revoked.
         user = self._new(email, name) or self._take_over(email, name) or self._new(email, name)

@@ -124,7 +124,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
         status = MailStatus.REFUSED if isinstance(problem, MailRefused) else MailStatus.DELAYED
         answer = str(problem)
 
-    def settle(work: Work) -> None:
+    def record_result(work: Work) -> None:
         work.mail_quota.close(claim.job_id, status=status, answer=answer)
         if status == MailStatus.SENT:
             work.links.sent(claim.job_id)
@@ -136,7 +136,7 @@ def _deliver(claim: Claim, message: Message, message_id: str) -> str:
             outcome = f"the mail server did not accept the email yet: {answer}"[:MAX_OUTCOME_LENGTH]
             work.job_queue.retry_later(claim, outcome=outcome)
 
-    _record(claim, settle)
+    _record(claim, record_result)
     return "done" if status == MailStatus.SENT else f"mail_{status}"
 
 

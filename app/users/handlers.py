@@ -6,6 +6,6 @@ from app.users.tasks import EndExpiredSuspensions
 
 
 @handles_in_steps(EndExpiredSuspensions)
-def settle_accounts(run: Run, task: EndExpiredSuspensions) -> str:
+def end_expired_suspensions(run: Run, task: EndExpiredSuspensions) -> str:
     count = repeat_steps(run, 100, lambda work: sum(end(work, 100) for end in features().expirations))
     return f"expired suspensions and impersonations ended: {count}"

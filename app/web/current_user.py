@@ -201,7 +201,7 @@ def _note_use(credential: Found) -> None:
         return
     try:
         with unit_of_work() as work:
-            work.last_seen.note([use])
+            work.last_seen.record([use])
     except DATABASE_AWAY:
         # If the database is too busy for this write, the page can still be shown.
         db.session.rollback()

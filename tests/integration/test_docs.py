@@ -16,7 +16,6 @@ from app.core.settings import ROOT
 from app.features import load_features
 from app.oauth.providers import Provider, read_providers
 from app.settings import Settings, load_settings
-from app.users.permissions import PERMISSIONS
 from tests.support.databases import SIGNING_KEY
 from tests.support.deleted import ALL
 from tests.support.sources import method_calls, recorded_kinds
@@ -141,11 +140,6 @@ def anchors(text: str) -> set[str]:
 
 
 # ── tables of security.md ──
-
-
-def test_every_permission_is_documented_with_its_sentence(flask_app: Flask) -> None:
-    for name, sentence in PERMISSIONS.items():
-        assert f"| `{name}` | {sentence} |" in SECURITY
 
 
 def test_documented_audit_events_are_exactly_those_in_code() -> None:

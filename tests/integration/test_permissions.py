@@ -43,10 +43,9 @@ page; `tests/integration/test_permissions.py` compares it with the application, 
 * **hidden**: 404, as if it did not exist
 
 Every visitor has entered their password recently. `<user_id>` is another member, `<session_id>` and `<key_id>` belong
-to the visitor, `<role_id>` is a role without permissions, `<token>` is an unknown token. The unconfirmed visitor has
-tried to sign in. The impersonator is an administrator who impersonates a member. Both API keys belong to an
-administrator, one without scopes and one with all; pages do not accept them.
-
+to the visitor, `<role_id>` is a role without permissions, `<token>` is an unknown token. The impersonator is an
+administrator who impersonates a member. Both API keys belong to an administrator, one without scopes and one with all.
+A user with an unconfirmed address, and on pages an API key, gets the responses of a signed-out visitor.
 """
 
 
@@ -144,7 +143,13 @@ class KeyWithScopes(KeyWithoutScopes):
     title, scopes = "API key with scopes", tuple(sorted([*PERMISSIONS, *ACCOUNT_SCOPES]))
 
 
-KINDS = (SignedOut, Unconfirmed, Member, Manager, Administrator, Impersonating, KeyWithoutScopes, KeyWithScopes)
+PEOPLE = (SignedOut, Member, Manager, Administrator, Impersonating)
+KEYS = (KeyWithoutScopes, KeyWithScopes)
+
+
+def kinds_of(path):
+    """Return the visitors of the document's columns; others get the responses of signed-out ones."""
+    return PEOPLE + KEYS if path.startswith("/api/") else PEOPLE
 
 
 @pytest.fixture
@@ -248,7 +253,7 @@ def documented():
     """Return the document's table: for each method and path, the word for each kind of visitor."""
     rows = re.findall(r"^\| ([A-Z, ]+) \| `([^`]+)` \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     return {
-        (method, path): dict(zip(KINDS, words.split(" | "), strict=True))
+        (method, path): dict(zip(kinds_of(path), words.split(" | "), strict=True))
         for methods, path, words in rows
         for method in methods.split(", ")
     }
@@ -277,16 +282,18 @@ def test_each_route_answers_the_deciding_visitor_as_documented(app, ask):
 @WITH_GITHUB
 @pytest.mark.deep
 def test_each_route_answers_every_visitor_as_documented(app, ask, request):
-    rows = {}
+    tables = {PEOPLE: {}, PEOPLE + KEYS: {}}
     for method, rule, path in routes(app):
-        words = " | ".join(ask(kind, method, rule) for kind in KINDS)
-        rows.setdefault((path, words), []).append(method)
-    lines = [
-        f"| method | route | {' | '.join(kind.title for kind in KINDS)} |",
-        f"| --- | --- |{' --- |' * len(KINDS)}",
-        *(f"| {', '.join(methods)} | `{path}` | {words} |" for (path, words), methods in rows.items()),
-    ]
-    text = INTRODUCTION + "\n".join(lines) + "\n"
+        words = {kind: ask(kind, method, rule) for kind in (*PEOPLE, Unconfirmed, *KEYS)}
+        kinds = kinds_of(path)
+        assert {words[kind] for kind in words.keys() - {*kinds}} <= {words[SignedOut]}, (method, path)
+        cells = " | ".join(words[kind] for kind in kinds)
+        tables[kinds].setdefault((path, cells), []).append(method)
+    text = INTRODUCTION
+    for (kinds, rows), heading in zip(tables.items(), ("Pages", "API"), strict=True):
+        text += f"\n## {heading}\n\n| method | route | {' | '.join(kind.title for kind in kinds)} |\n"
+        text += f"| --- | --- |{' --- |' * len(kinds)}\n"
+        text += "".join(f"| {', '.join(methods)} | `{path}` | {cells} |\n" for (path, cells), methods in rows.items())
     if request.config.getoption("--write-documents"):
         DOCUMENT.write_text(text)
 

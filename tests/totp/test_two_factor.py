@@ -539,7 +539,7 @@ def test_api_key_of_a_user_without_a_required_factor_is_refused(app, people, dem
     program = Program(app, token=key)
     assert program.get("/users/me").status_code == 200
     with app.app_context(), unit_of_work() as work:
-        work.roles.give(work.users.get(person.id), "keeper", by=OPERATOR)
+        work.roles.assign(work.users.get(person.id), "keeper", by=OPERATOR)
     assert program.get("/users/me").json["errors"][0]["code"] == "two_factor_setup_required"
 
 

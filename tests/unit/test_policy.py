@@ -71,7 +71,7 @@ def test_rank_of_a_pending_account_includes_its_promised_roles(policy, roles, ac
 
 def test_user_with_wider_permissions_cannot_be_changed(policy, roles, acting, ada, bob):
     roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_DELETE})), by=OPERATOR)
-    roles.give(bob, "clerk", by=OPERATOR)
+    roles.assign(bob, "clerk", by=OPERATOR)
 
     decision = policy.may(acting(ada, USERS_EDIT), USERS_EDIT, bob)
 
@@ -106,7 +106,7 @@ def test_grant_applies_to_its_own_resource_only(policy, acting, session, clock, 
 
 def test_grant_does_not_exceed_rank(policy, roles, acting, ada, bob):
     policy.grant(ada.id, USERS_EDIT, bob, by=acting(bob))
-    roles.give(bob, ADMINISTRATOR, by=OPERATOR)
+    roles.assign(bob, ADMINISTRATOR, by=OPERATOR)
 
     assert policy.may(acting(ada), USERS_EDIT, bob).rule is Rule.RANK
 
@@ -130,7 +130,7 @@ def test_grants_are_deleted_with_the_resource(policy, acting, session, ada, bob)
 
 def test_decision_names_the_roles_and_the_state_of_the_account(policy, roles, ada, bob, clock):
     roles.create(RoleSpec(name="clerk", permissions=frozenset({USERS_EDIT})), by=OPERATOR)
-    roles.give(ada, "clerk", by=OPERATOR)
+    roles.assign(ada, "clerk", by=OPERATOR)
 
     assert policy.why(ada, USERS_EDIT, bob).reason == "Held through: clerk."
     assert policy.why(bob, USERS_EDIT, ada).rule is Rule.PERMISSION

@@ -24,52 +24,52 @@ from tests.unit.conftest import add_user, principal_of
 @pytest.fixture
 def admin(session, roles, clock):
     admin = add_user(session, "grace@example.com", at=clock.now)
-    roles.give(admin, ADMINISTRATOR, by=OPERATOR)
+    roles.assign(admin, ADMINISTRATOR, by=OPERATOR)
     return admin
 
 
 def test_role_is_assigned_once_and_removed_once(roles, ada):
     for _ in range(2):
-        roles.give(ada, MEMBER, by=OPERATOR)
+        roles.assign(ada, MEMBER, by=OPERATOR)
     assert [role.name for role in ada.roles] == [MEMBER]
 
     for _ in range(2):
-        roles.take(ada, MEMBER, by=OPERATOR)
+        roles.unassign(ada, MEMBER, by=OPERATOR)
     assert ada.roles == []
 
 
 def test_unknown_role_is_named_with_the_existing_ones(roles, ada):
     with pytest.raises(RoleNotFound, match=r"There is no role 'wizard'; there are administrator, member\."):
-        roles.give(ada, "wizard", by=OPERATOR)
+        roles.assign(ada, "wizard", by=OPERATOR)
 
 
 def test_last_administrator_cannot_be_removed(roles, admin):
     with pytest.raises(LastAdministrator):
-        roles.take(admin, ADMINISTRATOR, by=OPERATOR)
+        roles.unassign(admin, ADMINISTRATOR, by=OPERATOR)
 
     assert [role.name for role in admin.roles] == [ADMINISTRATOR]
 
 
 def test_one_of_two_administrators_can_be_removed(roles, admin, ada):
-    roles.give(ada, ADMINISTRATOR, by=OPERATOR)
+    roles.assign(ada, ADMINISTRATOR, by=OPERATOR)
 
-    roles.take(admin, ADMINISTRATOR, by=OPERATOR)
+    roles.unassign(admin, ADMINISTRATOR, by=OPERATOR)
 
     with pytest.raises(LastAdministrator):
-        roles.take(ada, ADMINISTRATOR, by=OPERATOR)
+        roles.unassign(ada, ADMINISTRATOR, by=OPERATOR)
 
 
 @pytest.mark.parametrize("lacks", ["is_active", "is_verified"])
 def test_administrator_who_cannot_sign_in_does_not_count(roles, admin, session, clock, lacks):
     other = add_user(session, "other@example.com", at=clock.now, is_verified=lacks != "is_verified")
-    roles.give(other, ADMINISTRATOR, by=OPERATOR)
+    roles.assign(other, ADMINISTRATOR, by=OPERATOR)
     if lacks == "is_active":
         other.deactivate(reason="left", at=clock.now)
     session.flush()
 
     with pytest.raises(LastAdministrator):
-        roles.take(admin, ADMINISTRATOR, by=OPERATOR)
-    roles.take(other, ADMINISTRATOR, by=OPERATOR)
+        roles.unassign(admin, ADMINISTRATOR, by=OPERATOR)
+    roles.unassign(other, ADMINISTRATOR, by=OPERATOR)
 
 
 def test_non_administrator_can_always_be_removed(roles, admin, ada):
@@ -176,7 +176,7 @@ def test_built_in_roles_cannot_be_renamed_or_deleted(roles):
 
 
 def test_assigned_role_cannot_be_deleted(roles, clerk, ada):
-    roles.give(ada, "clerk", by=OPERATOR)
+    roles.assign(ada, "clerk", by=OPERATOR)
     with pytest.raises(RoleInUse):
         roles.delete(clerk, by=OPERATOR)
 
@@ -187,8 +187,8 @@ def test_role_wider_than_ones_own_permissions_cannot_be_edited_or_assigned(roles
         lambda: roles.create(RoleSpec(name="wide", permissions=frozenset({USERS_READ})), by=narrow),
         lambda: roles.change(clerk, RoleSpec(name="clerk"), by=narrow),
         lambda: roles.delete(clerk, by=narrow),
-        lambda: roles.give(ada, "clerk", by=narrow),
-        lambda: roles.take(ada, "clerk", by=narrow),
+        lambda: roles.assign(ada, "clerk", by=narrow),
+        lambda: roles.unassign(ada, "clerk", by=narrow),
         lambda: roles.set(ada, [ADMINISTRATOR], by=narrow),
     ]
     for act in acts:
@@ -224,7 +224,7 @@ def test_role_import_cannot_reduce_the_administrator(roles):
 
 def test_users_of_a_role_are_counted_up_to_a_bound(roles, admin, ada, clerk, monkeypatch):
     for user in (admin, ada):
-        roles.give(user, MEMBER, by=OPERATOR)
+        roles.assign(user, MEMBER, by=OPERATOR)
     counts = {role.name: count for role, count in roles.list_with_holders()}
     assert counts == {ADMINISTRATOR: 1, MEMBER: 2, "clerk": 0}
     monkeypatch.setattr(roles_module, "MAX_COUNTED", 0)

@@ -25,7 +25,7 @@ def who_is(session, clock):
 
 @pytest.fixture
 def see(session, clock):
-    return lambda principal: LastSeen(session=session, clock=clock).note([Use.of(principal, clock.now)])
+    return lambda principal: LastSeen(session=session, clock=clock).record([Use.of(principal, clock.now)])
 
 
 def test_session_is_found_by_its_token_and_only_the_hash_is_stored(sessions, session, ada, who_is):
@@ -84,8 +84,8 @@ def test_roles_are_read_at_each_request(sessions, roles, ada, who_is):
     _, token = sessions.start(ada.id, visit=VISIT, remember=False)
     assert who_is(token).permissions == frozenset()
 
-    roles.give(ada, "member", by=OPERATOR)
-    roles.give(ada, "administrator", by=OPERATOR)
+    roles.assign(ada, "member", by=OPERATOR)
+    roles.assign(ada, "administrator", by=OPERATOR)
 
     assert who_is(token).roles == ("administrator", "member")
     assert who_is(token).permissions == frozenset(PERMISSIONS)

@@ -33,7 +33,7 @@ class Confirmation(Service):
             self.audit.record("user.verified", subject_id=user.id, actor_id=user.id)
         promised = [role for promises in self.promises for role in promises.keep(self.services, user)]
         for role in promised or [MEMBER]:
-            self.roles.give_promised(user, role)
+            self.roles.assign_promised(user, role)
 
     def is_promised(self, user_id: int) -> bool:
         """Return whether something was promised to `user_id`, such as an open invitation."""

@@ -54,7 +54,7 @@ class Use:
 class LastSeen(Service):
     credentials: Sequence[CredentialKind] = ()
 
-    def note(self, uses: Iterable[Use]) -> None:
+    def record(self, uses: Iterable[Use]) -> None:
         """Store the time of each, without changing a version column; one that is stored already stays if it is later.
 
         A row that another transaction is changing is left out: this never waits, so it is never part of a deadlock.

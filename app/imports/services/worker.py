@@ -228,7 +228,7 @@ class ImportWorker(Service):
         if roles:
             self.policy.check(by, ROLES_ASSIGN)
         for role in roles or (MEMBER,):
-            self.policy.check_giving(by, known_roles[role])
+            self.policy.check_assigning(by, known_roles[role])
 
     def _judge_change(
         self, name: str, roles: Sequence[str], user: User, known_roles: dict[str, Role], *, by: Actor
@@ -252,7 +252,7 @@ class ImportWorker(Service):
         if assigns:
             self.policy.check(by, ROLES_ASSIGN, user)
             for role in set(roles) ^ held:
-                self.policy.check_giving(by, known_roles[role])
+                self.policy.check_assigning(by, known_roles[role])
         return RowDecision(RowOutcome.CHANGED, "; ".join(changes)[:MAX_REASON_LENGTH], is_narrowing)
 
     def _update(self, row: _Row, user: User, *, by: Actor) -> None:

@@ -141,7 +141,7 @@ class Policy(Service):
 
     # ── roles ──
 
-    def check_giving(self, who: Actor, role: Role) -> None:
+    def check_assigning(self, who: Actor, role: Role) -> None:
         """Check that `who` can assign or remove this role. Raises NotAllowed, ConfirmationRequired.
 
         Every role except the default one requires a confirmed session.

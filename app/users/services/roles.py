@@ -152,7 +152,7 @@ class Roles(Service):
         return changes
 
     def load(self, specs: Sequence[RoleSpec], *, seen: Sequence[RoleChange], by: Actor) -> None:
-        """Make and change roles as `compare` said. Raises Changed if it would say something else now, and as those."""
+        """Create and change roles as `compare` listed. Raises EditConflict if the list has changed, and as `create`."""
         changes = self.compare(specs)
         if [(change.wanted, change.lines) for change in changes] != [(change.wanted, change.lines) for change in seen]:
             raise errors.EditConflict("The roles have changed. Look at the difference again.")
@@ -178,12 +178,12 @@ class Roles(Service):
 
     # ── who holds it ──
 
-    def give(self, user: User, name: str, *, by: Actor) -> None:
+    def assign(self, user: User, name: str, *, by: Actor) -> None:
         """Assign the role; no change if `user` has it. Raises RoleNotFound, NotAllowed, ConfirmationRequired."""
-        self.policy.check_giving(by, self.get(name, keep=True))
-        self.give_promised(user, name)
+        self.policy.check_assigning(by, self.get(name, keep=True))
+        self.assign_promised(user, name)
 
-    def give_promised(self, user: User, name: str) -> None:
+    def assign_promised(self, user: User, name: str) -> None:
         """Assign an invited role, or the role that every user gets. Raises RoleNotFound."""
         role = self.get(name, keep=True)
         row = upsert(self.session, user_roles).values(user_id=user.id, role_id=role.id)
@@ -191,13 +191,13 @@ class Roles(Service):
             self._note(user, [*user.roles, role])
             self.audit.record("role.assigned", subject_id=user.id, role=name)
 
-    def take(self, user: User, name: str, *, by: Actor) -> None:
+    def unassign(self, user: User, name: str, *, by: Actor) -> None:
         """Remove the role; no change if `user` does not have it.
 
         Raises RoleNotFound, NotAllowed, ConfirmationRequired, LastAdministrator.
         """
         role = self.get(name)
-        self.policy.check_giving(by, role)
+        self.policy.check_assigning(by, role)
         if name == ADMINISTRATOR:
             self.keep_one_administrator(losing=user)
         assigned = delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role.id)
@@ -209,9 +209,9 @@ class Roles(Service):
         """Set the roles of `user` to exactly these. Raises RoleNotFound, NotAllowed, LastAdministrator."""
         new, held = set(names), {role.name for role in user.roles}
         for name in sorted(new - held):
-            self.give(user, name, by=by)
+            self.assign(user, name, by=by)
         for name in sorted(held - new):
-            self.take(user, name, by=by)
+            self.unassign(user, name, by=by)
 
     def _note(self, user: User, roles: list[Role]) -> None:
         set_committed_value(user, "roles", sorted(set(roles), key=lambda role: role.name))

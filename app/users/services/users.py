@@ -120,7 +120,7 @@ class Users(Service):
             raise _taken(email) from None
         self.audit.record("user.created", subject_id=user.id, email=email, name=name)
         for role in roles or (MEMBER,):
-            self.roles.give(user, role, by=by)
+            self.roles.assign(user, role, by=by)
         return user
 
     def send_first_link(self, user: User, *, by: Actor) -> None:
@@ -174,12 +174,12 @@ class Users(Service):
     def assign(self, user: User, role: str, *, by: Actor) -> None:
         """Raises RoleNotFound."""
         self.policy.check(by, ROLES_ASSIGN, user)
-        self.roles.give(user, role, by=by)
+        self.roles.assign(user, role, by=by)
 
     def unassign(self, user: User, role: str, *, by: Actor) -> None:
         """Raises RoleNotFound, LastAdministrator."""
         self.policy.check(by, ROLES_ASSIGN, user)
-        self.roles.take(user, role, by=by)
+        self.roles.unassign(user, role, by=by)
 
     # ── help ──
 
