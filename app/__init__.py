@@ -80,7 +80,7 @@ def create_app(settings: CoreSettings | None = None) -> Flask:
 def _refuse_if_used(app: Flask, feature: Feature) -> None:
     """Raises SettingsError for a feature that protects accounts, if the database says so.
 
-    Where the database can't be asked, those accounts stay closed: their factor is required, and nothing verifies it.
+    Where the database can't be read, those accounts stay closed: their factor is required, and nothing verifies it.
     """
     with app.app_context():
         try:

@@ -44,7 +44,7 @@ FEATURES = (
 )
 # Modules that register something when they are imported. All others load on first use, most of them by a command.
 REGISTERING = re.compile(r"(\w+_)?(api|emails|handlers|models|views)")
-# Of a feature that is off, the tables stay: rows of them are exported, erased and expire.
+# The tables of a disabled feature stay: their rows are exported, erased and expire.
 TABLES = re.compile("models")
 
 

@@ -64,7 +64,7 @@ class Feature:
     act_as: Callable[[Source, Found, datetime], Found] | None = None
     # Returns the labels of ways to sign in, by name, as the settings of the application have them.
     sign_in_methods: Callable[[], Mapping[str, str]] = dict
-    # Returns why the feature cannot be turned off: it protects accounts, or is the only way into them.
+    # Returns why the feature can't be disabled: it protects accounts, or is the only way to sign in to them.
     find_use: Callable[[Work], str | None] = lambda work: None
     # `module:function` of checks for `flask doctor`.
     checks: tuple[str, ...] = ()
@@ -88,31 +88,31 @@ class Features:
     """What all features of an application add. Raises ValueError for a name that two of them declare."""
 
     def __init__(self, features: Iterable[Feature]) -> None:
-        by_name = _by_name((feature.name, feature) for feature in features).values()
-        self.active = {feature.name: feature for feature in by_name if feature.is_on}
-        self.off = [feature for feature in by_name if not feature.is_on]
-        self.blueprints = [blueprint for feature in by_name for blueprint in feature.blueprints]
-        self.commands = _by_name(pair for feature in by_name for pair in feature.commands.items())
-        self.site_pages = sorted((page for feature in by_name for page in feature.site_pages), key=_place)
-        self.account_pages = sorted((page for feature in by_name for page in feature.account_pages), key=_place)
-        self.admin_pages = sorted((page for feature in by_name for page in feature.admin_pages), key=_place)
-        self.api_tags = sorted((tag for feature in by_name for tag in feature.api_tags), key=_place)
-        self.notices = sorted((source for feature in by_name for source in feature.notices), key=_place)
+        unique = _by_name((feature.name, feature) for feature in features).values()
+        self.active = {feature.name: feature for feature in unique if feature.is_on}
+        self.off = [feature for feature in unique if not feature.is_on]
+        self.blueprints = [blueprint for feature in unique for blueprint in feature.blueprints]
+        self.commands = _by_name(pair for feature in unique for pair in feature.commands.items())
+        self.site_pages = sorted((page for feature in unique for page in feature.site_pages), key=_place)
+        self.account_pages = sorted((page for feature in unique for page in feature.account_pages), key=_place)
+        self.admin_pages = sorted((page for feature in unique for page in feature.admin_pages), key=_place)
+        self.api_tags = sorted((tag for feature in unique for tag in feature.api_tags), key=_place)
+        self.notices = sorted((source for feature in unique for source in feature.notices), key=_place)
         self.parts: dict[str, list[Part]] = {}
-        for part in sorted((part for feature in by_name for part in feature.parts), key=_place):
+        for part in sorted((part for feature in unique for part in feature.parts), key=_place):
             self.parts.setdefault(part.slot, []).append(part)
-        self.audit_texts = _by_name(pair for feature in by_name for pair in feature.audit_texts.items())
-        schedule = _by_name((entry.name, entry) for feature in by_name for entry in feature.schedule)
+        self.audit_texts = _by_name(pair for feature in unique for pair in feature.audit_texts.items())
+        schedule = _by_name((entry.name, entry) for feature in unique for entry in feature.schedule)
         self.schedule = tuple(schedule[name] for name in sorted(schedule))
-        self.purges = [purge for feature in by_name for purge in feature.purges]
-        self.erasures = [erase for feature in by_name for erase in feature.erasures]
-        self.promises = [promises for feature in by_name for promises in feature.promises]
-        self.access = [access for feature in by_name for access in feature.access]
-        self.factors = _by_name((factor.kind, factor) for feature in by_name for factor in feature.factors)
-        self.checks = [place for feature in by_name for place in feature.checks]
-        self.act_as = next((feature.act_as for feature in by_name if feature.act_as), None)
-        self.credentials = [credential for feature in by_name for credential in feature.credentials]
-        self.expirations = [end for feature in by_name for end in feature.expirations]
+        self.purges = [purge for feature in unique for purge in feature.purges]
+        self.erasures = [erase for feature in unique for erase in feature.erasures]
+        self.promises = [promises for feature in unique for promises in feature.promises]
+        self.access = [access for feature in unique for access in feature.access]
+        self.factors = _by_name((factor.kind, factor) for feature in unique for factor in feature.factors)
+        self.checks = [place for feature in unique for place in feature.checks]
+        self.act_as = next((feature.act_as for feature in unique if feature.act_as), None)
+        self.credentials = [credential for feature in unique for credential in feature.credentials]
+        self.expirations = [end for feature in unique for end in feature.expirations]
 
     def label_methods(self) -> dict[str, str]:
         """Return the labels of ways to sign in that features add, by name."""

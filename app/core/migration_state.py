@@ -58,5 +58,5 @@ def first_line(problem: SQLAlchemyError) -> str:
 
 
 def include_object(_item: object, _name: str, kind: str, is_reflected: bool, compared_to: object) -> bool:
-    """Return whether Alembic compares something: not a table without a model, of a feature that was deleted."""
+    """Return whether Alembic compares an object. Tables of deleted features have no model, and are ignored."""
     return not (kind == "table" and is_reflected and compared_to is None)

@@ -3,6 +3,7 @@
 import keyword
 import re
 import secrets
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +48,16 @@ def new(name: str) -> None:
     _add_line(ROOT / "app/features.py", f'    "{name}",\n', before=r'    "\w+",\n', after="FEATURES = (\n")
     _add_line(ROOT / "pyproject.toml", f"  | ({name}) \\\n", before=r"  \| \(\w+\) \\\n", after="  (api_keys) \\\n")
     _add_page(words)
-    for arguments in (*FORMATTERS, *WRITERS):
-        subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
+    failed = [shlex.join(("python", "-m", *arguments)) for arguments in (*FORMATTERS, *WRITERS) if _fails(arguments)]
+    if failed:
+        raise click.ClickException(f"Run again what failed: {'; '.join(failed)}")
     click.echo("Added to app/features.py, pyproject.toml, tests/e2e/test_every_page.py, tests/snapshot.txt and")
     click.echo("docs/permissions.md. Next: flask db upgrade, and make check test-quick.")
+
+
+def _fails(arguments: tuple[str, ...]) -> bool:
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode != 0
 
 
 def _words(name: str) -> dict[str, str]:

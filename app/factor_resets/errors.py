@@ -1,4 +1,4 @@
-"""Refusals of resets of second factors."""
+"""Refusals of factor resets."""
 
 from app.core.errors import AccountError
 

@@ -1,4 +1,4 @@
-"""Refusals of imports of users."""
+"""Refusals of user imports."""
 
 from http import HTTPStatus
 

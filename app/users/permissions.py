@@ -34,7 +34,7 @@ def permission(name: str, sentence: str, *, owners: bool = False) -> str:
 
 
 def forget_permissions(names: Iterable[str]) -> None:
-    """Remove permissions, of a feature that is off: nobody has them, whatever roles say."""
+    """Remove the permissions of a disabled feature: nobody has them, whatever roles say."""
     for name in names:
         PERMISSIONS.pop(name, None)
         OF_OWNERS.discard(name)

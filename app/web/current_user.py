@@ -145,7 +145,7 @@ def _by_cookie() -> Found | Expired | None:
 
 
 def _acting(credential: Found | Expired | None) -> Found | Expired | None:
-    """Return the credential with the user as whom its owner acts, if a feature lets them."""
+    """Return the credential with the principal of the impersonated user, if there is one."""
     act_as = features().act_as
     if isinstance(credential, Found) and credential.acts_as is not None and act_as is not None:
         return act_as(one_read(), credential, now())

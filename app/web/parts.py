@@ -15,7 +15,7 @@ USER_NOTICE, USER_ACT, USER_SECTION = "user.notice", "user.act", "user.section"
 SECURITY_NOTICE, SECURITY_SECTION = "security.notice", "security.section"
 # Loaded without a signed-in user (None), except for the last.
 SIGN_IN, SIGN_UP, CONFIRM_WITHOUT_PASSWORD = "sign_in", "sign_up", "confirm_without_password"
-# Buttons that prove who a user is, on several pages; they also get an ProofRequest.
+# Buttons that prove who a user is, on several pages; they also get a ProofRequest.
 PROOF = "proof"
 
 

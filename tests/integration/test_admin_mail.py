@@ -137,6 +137,7 @@ def test_support_address_is_in_every_email(app):
         for kind in EmailKind.list_kinds():
             assert "\nQuestions? Contact help@example.com.\n" in sample(kind).text, kind
             assert "mailto:help@example.com" in sample(kind).html, kind
+            assert not re.search(r"[a-z][.?!][A-Z]", sample(kind).text), kind  # Sentences that ran together.
         assert "contact help@example.com" in sample(SendAccountDeactivated).text
 
 

@@ -36,7 +36,7 @@ DELETED = {name: re.compile(pattern) for name, pattern in ALL.items() if name no
 
 
 def needs_for(request: str) -> None:
-    """Skip a test that asks a deleted feature, by a request or command."""
+    """Skip a test whose request or command belongs to a deleted feature."""
     for name, pattern in DELETED.items():
         if pattern.search(request):
             _skip(name)
